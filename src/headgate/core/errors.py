@@ -1,0 +1,138 @@
+"""Every error that Headgate raises on purpose.
+
+    HeadgateError
+    ├── ConfigError            the configuration cannot be used (exit 2)
+    ├── StoreError             the store cannot be used (exit 3)
+    │   ├── StoreLocked        another process holds it
+    │   ├── StoreFull          no space left; nothing of the unit was kept
+    │   └── StoreFailed        a flush failed or the file is damaged: stop, start again, trust what is read back
+    ├── Unparsable             one delivery or answer says nothing that can be used; `reason` names why
+    ├── SourceError
+    │   ├── SourceUnavailable  try again after `retry_after` seconds
+    │   ├── SourceRefused      token or rights; `reason` from a closed set; a human must act
+    │   └── NotFound           the thing is not there (any more)
+    └── SinkError              (also raised by notifiers)
+        ├── SinkUnavailable    try the same bytes again after `retry_after` seconds
+        ├── BatchRejected      split; alone it is rejected
+        └── SinkRefused        bad key or configuration: hold everything, tell a human, never dead-letter
+
+Texts say what failed, on what, and what to do. They never hold a secret.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "BatchRejected",
+    "ConfigError",
+    "HeadgateError",
+    "NotFound",
+    "SinkError",
+    "SinkRefused",
+    "SinkUnavailable",
+    "SourceError",
+    "SourceRefused",
+    "SourceUnavailable",
+    "StoreError",
+    "StoreFailed",
+    "StoreFull",
+    "StoreLocked",
+    "Unparsable",
+]
+
+
+class HeadgateError(Exception):
+    """Base of all errors raised on purpose."""
+
+
+class ConfigError(HeadgateError):
+    """The configuration cannot be used. `problems` is never empty; each says file, line, key and fix."""
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class StoreError(HeadgateError):
+    """The store cannot be used."""
+
+
+class StoreLocked(StoreError):
+    """Another process holds the store; stop it or point this one elsewhere."""
+
+
+class StoreFull(StoreError):
+    """No space left on the device or in the quota; nothing of the refused unit was kept."""
+
+
+class StoreFailed(StoreError):
+    """A flush failed or the file is damaged. The process must stop; the next start reads back what is true."""
+
+
+class Unparsable(HeadgateError):
+    """One payload cannot be used. `reason` is a short fixed word for counting, `detail` says where."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.reason = reason
+        self.detail = detail
+
+
+class SourceError(HeadgateError):
+    """A source's far side did not give what was asked."""
+
+
+class SourceUnavailable(SourceError):
+    """The far side is slow, limited or broken; ask again after `retry_after` seconds (None: by back-off)."""
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class SourceRefused(SourceError):
+    """Token or rights are wrong. `reason`: token_expired, wrong_token_type, no_access, project_not_found."""
+
+    def __init__(self, message: str, *, reason: str, fix: str) -> None:
+        super().__init__(f"{message}; {fix}")
+        self.reason = reason
+        self.fix = fix
+
+
+class NotFound(SourceError):
+    """The thing asked for is not there: past retention, or never was."""
+
+
+class SinkError(HeadgateError):
+    """A sink or notifier could not take a batch."""
+
+
+class SinkUnavailable(SinkError):
+    """Nobody knows whether the batch was taken, or it was not taken now. Send the same bytes again.
+
+    `retry_after`: seconds the far side asked for, None where it did not say.
+    """
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class BatchRejected(SinkError):
+    """The far side will not take this batch as it is: halve it; a single record is rejected with `reason`."""
+
+    def __init__(self, message: str, *, status: int | None = None, reason: str = "rejected") -> None:
+        super().__init__(message)
+        self.status = status
+        self.reason = reason
+
+
+class SinkRefused(SinkError):
+    """The far side refuses us: key, rights, path or product. Nothing is lost; a human must act.
+
+    `reason`: auth or config. `fix` says what to do.
+    """
+
+    def __init__(self, message: str, *, reason: str, fix: str = "") -> None:
+        super().__init__(f"{message}; {fix}" if fix else message)
+        self.reason = reason
+        self.fix = fix

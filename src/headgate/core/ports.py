@@ -1,0 +1,404 @@
+"""The seams of Headgate: what a source, a sink and a notifier must do, when they are called, what may go wrong.
+
+Engines (collect, deliver, alerting, web) know only this module; `app` joins them with adapters. The numbered rules are
+docs/spec/component.md; `headgate.testing` has the suites that enforce them on every plugin.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, runtime_checkable
+
+import msgspec
+
+from headgate.core.clock import Clock
+from headgate.core.merge import Observation
+from headgate.core.metrics import Metrics
+from headgate.core.verdicts import SendResult
+
+__all__ = [
+    "BuildContext",
+    "CallSignal",
+    "CheckResult",
+    "Delivery",
+    "Enrichment",
+    "HttpReply",
+    "HttpRequest",
+    "HttpSignal",
+    "JobRef",
+    "Lane",
+    "Limits",
+    "LogEntry",
+    "Notification",
+    "Notifier",
+    "Plugin",
+    "PluginKind",
+    "Refusal",
+    "RunRef",
+    "Scope",
+    "Signal",
+    "Sink",
+    "Source",
+    "SourceUsage",
+    "WalkPage",
+    "WebhookPolicy",
+]
+
+PluginKind = Literal["source", "sink", "notifier", "detector"]
+Lane = Literal["live", "backfill", "replay", "dead"]
+
+
+@dataclass(frozen=True, slots=True)
+class BuildContext:
+    """What a plugin may use beside its own configuration."""
+
+    clock: Clock
+    metrics: Metrics
+    user_agent: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plugin:
+    """One source, sink, notifier or detector type.
+
+    `config`: a frozen pydantic model that forbids unknown keys. `build(name, config, context)` makes an instance; it
+    does no I/O and imports a vendor's client only now. It may raise ConfigError. `extra`: the optional dependency that
+    brings the client, named by `check` and `run` when it is missing.
+    """
+
+    kind: PluginKind
+    name: str
+    config: type[Any]
+    build: Any
+    extra: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """One line of `headgate check`. `reason` from docs/check-reasons.md; `fix` empty when `ok`."""
+
+    name: str
+    ok: bool
+    reason: str
+    fix: str = ""
+
+
+# --- Webhooks -----------------------------------------------------------------------------------------------------
+
+
+class Delivery(msgspec.Struct, frozen=True, gc=False):
+    """One inbound webhook as it came. `body`: the raw bytes. Headers are kept by allow-list, never the signature."""
+
+    source: str
+    arrived_ms: int
+    event_type: str
+    content_type: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a webhook is not taken. `status`: HTTP status; `reason`: fixed word for counting; `detail` for people."""
+
+    status: int
+    reason: str
+    detail: str
+
+
+class WebhookPolicy(Protocol):
+    """Decides whether a delivery may enter the inbox. Pure, fast, called on the event loop for each request."""
+
+    max_body_bytes: int
+
+    def refuse(self, headers: Mapping[bytes, bytes], body: bytes) -> Refusal | None:
+        """Why not, or None. `headers`: lower-case names. Signatures are compared in constant time."""
+        ...
+
+    def event_type(self, headers: Mapping[bytes, bytes]) -> str:
+        """What the sender says the delivery is; empty where it does not say."""
+        ...
+
+
+# --- Sources ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """One thing that is walked by itself, with its own cursor: for CircleCI a project. `key` is stable (an id)."""
+
+    key: str
+    slug: str
+
+
+@dataclass(frozen=True, slots=True)
+class WalkPage:
+    """One page of a newest-first walk.
+
+    `high`: the highest position on the page (a pipeline number), None on an empty page. `last`: nothing older is
+    wanted or there is nothing older; only then may the cursor move to the highest `high` of the walk. `capped`: the walk was
+    cut by the page cap before its end; the cursor must not move.
+    """
+
+    observations: Sequence[Observation]
+    high: int | None
+    last: bool
+    capped: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RunRef:
+    """An unfinished workflow, or a pipeline whose workflows are not known yet (`workflow_id` None)."""
+
+    project_slug: str
+    project_key: str
+    pipeline_id: str | None
+    workflow_id: str | None
+    created_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class JobRef:
+    """A job that waits for its detail."""
+
+    project_slug: str
+    project_key: str
+    job_id: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Enrichment:
+    """What could not be had: `gone` jobs are released without it, and counted by `reason`."""
+
+    observations: Sequence[Observation]
+    gone: Sequence[str] = ()
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceUsage:
+    """Live figures for `status` and `/metrics`. `budget_left`: calls that could be made at once, None: no budget."""
+
+    calls: int
+    budget_left: float | None
+    refused: str | None
+    skew_seconds: float
+
+
+class Source(Protocol):
+    """A place that facts come from.
+
+    Methods are called from one event loop, several at once for different scopes. They wait for their own request budget,
+    obey the far side's limits, and raise SourceUnavailable, SourceRefused or NotFound; the engine decides when to ask
+    again. They never touch the store. Every await can be canceled.
+    """
+
+    name: str
+    host: str
+    webhook: WebhookPolicy | None
+
+    def normalize(self, delivery: Delivery) -> Sequence[Observation]:
+        """What a delivery says. Pure, called in any thread. Raises Unparsable; a ping gives an empty sequence."""
+        ...
+
+    async def scopes(self) -> Sequence[Scope]:
+        """Everything to walk now, each once, sorted by slug."""
+        ...
+
+    def walk(self, scope: Scope, *, after: int | None, since_ms: int) -> AsyncIterator[WalkPage]:
+        """Walk a scope from its newest end down to position `after` (exclusive) or time `since_ms`."""
+        ...
+
+    async def revisit(self, run: RunRef) -> Sequence[Observation]:
+        """Ask again about an unfinished run. Raises NotFound when the far side no longer has it."""
+        ...
+
+    async def enrich_recent(self, scope: Scope, jobs: Sequence[JobRef]) -> Enrichment:
+        """One cheap call that tells more about the newest jobs of a scope (profile batch)."""
+        ...
+
+    async def enrich_job(self, job: JobRef) -> Enrichment:
+        """One call that tells all about one job (profile each)."""
+        ...
+
+    async def check(self) -> Sequence[CheckResult]:
+        """Try the token and the configured organisations by real calls."""
+        ...
+
+    def now_ms(self) -> int:
+        """The far side's clock: ours corrected by the skew last seen."""
+        ...
+
+    def usage(self) -> SourceUsage:
+        """Figures since start."""
+        ...
+
+    async def aclose(self) -> None:
+        """Free connections. Safe before any call and twice."""
+        ...
+
+
+# --- Sinks --------------------------------------------------------------------------------------------------------
+
+
+class LogEntry(msgspec.Struct, frozen=True, gc=False):
+    """One record on its way to a sink.
+
+    `seq`: position in its lane, contiguous per lane (for lane `dead`: number of the dead letter). `body`: canonical
+    JSON of the record, encoded once. `order_key`: entries with an equal key are delivered in order. `project`: slug or "".
+    """
+
+    seq: int
+    lane: Lane
+    record_id: str
+    kind: str
+    occurred_ms: int
+    project: str
+    order_key: int
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one request of a signal may hold. The engine enforces all of them when it sends.
+
+    `max_bytes`: of the encoded body before compression. `max_record_bytes`: a longer record is rejected as too_large.
+    `max_age_ms`: an older record is skipped as too_old. `max_ahead_ms`: a record further in the future waits until it
+    is not. `concurrency`: requests in flight at most.
+    """
+
+    max_records: int = 1000
+    max_bytes: int = 1_000_000
+    max_record_bytes: int | None = None
+    max_age_ms: int | None = None
+    max_ahead_ms: int | None = None
+    concurrency: int = 16
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """A request that the engine's transport sends. `headers`: name and value. `gzip`: compress the body on the way."""
+
+    method: str
+    url: str
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+    gzip: bool = False
+    timeout_seconds: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class HttpReply:
+    """An answer. `headers`: lower-case names. `body`: at most 10 MB."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def text(self, limit: int = 2000) -> str:
+        """The start of the body as text, for messages and dead letters."""
+        return self.body[:limit].decode("utf-8", "replace").strip()
+
+
+class Signal(Protocol):
+    """One endpoint of a sink, with its own cursor, limits and state. It never retries, sleeps, batches or logs."""
+
+    name: str
+    limits: Limits
+    # Where it sends to, without secrets; a change under an old name is refused until `headgate sinks reset`.
+    destination: str
+    # Kinds of record it takes; None: all. Others are passed over, which is not a skip.
+    kinds: frozenset[str] | None
+
+
+@runtime_checkable
+class HttpSignal(Signal, Protocol):
+    """A signal that only encodes and interprets; the engine's transport sends. Both methods are pure."""
+
+    # Verify TLS, a private CA file, a proxy: read by the transport. None: defaults.
+    transport: TransportOptions
+
+    def encode(self, batch: Sequence[LogEntry]) -> HttpRequest:
+        """The request for a batch; never empty. The same batch gives the same bytes."""
+        ...
+
+    def interpret(self, reply: HttpReply, batch: Sequence[LogEntry]) -> SendResult:
+        """Outcome by index. Raises SinkUnavailable, BatchRejected, SinkRefused (core.verdicts)."""
+        ...
+
+
+@runtime_checkable
+class CallSignal(Signal, Protocol):
+    """A signal that sends through a vendor's client, whose own retry, batching and time-outs are off."""
+
+    async def send(self, batch: Sequence[LogEntry]) -> SendResult:
+        """Send one batch. Raises as `HttpSignal.interpret`; every lower error is translated."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class TransportOptions:
+    """How a signal's connections are made. `ca_file`: PEM of a private CA. `proxy`: URL. `verify`: TLS verification."""
+
+    ca_file: str | None = None
+    proxy: str | None = None
+    verify: bool = True
+
+
+class Sink(Protocol):
+    """A backend: one or several signals. Built once, used from one event loop."""
+
+    name: str
+
+    def signals(self) -> Sequence[HttpSignal | CallSignal]:
+        """Its endpoints, at least one, in a fixed order, names unique."""
+        ...
+
+    async def check(self) -> Sequence[CheckResult]:
+        """Try address, key and product by real calls that store nothing."""
+        ...
+
+    async def aclose(self) -> None:
+        """Free connections. Safe before any call and twice."""
+        ...
+
+
+# --- Notifiers ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """One message about one alert transition. Plain data; stored in the outbox as JSON before it is sent.
+
+    `key`: idempotency key, fingerprint and transition number. `state`: firing or resolved. `labels`, `annotations`:
+    rendered. `numbers`: value, baseline, n as far as known. Times in milliseconds since the epoch.
+    """
+
+    key: str
+    fingerprint: str
+    rule: str
+    state: Literal["firing", "resolved"]
+    reason: str
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    starts_ms: int
+    ends_ms: int | None
+    at_ms: int
+    numbers: Mapping[str, float] = field(default_factory=dict)
+
+
+@runtime_checkable
+class Notifier(Protocol):
+    """A channel to people. Like an HttpSignal: encodes and interprets, never sends, retries or logs."""
+
+    name: str
+    transport: TransportOptions
+
+    def encode(self, notification: Notification, *, now_ms: int) -> HttpRequest:
+        """The request for one notification. `now_ms` for signed timestamps."""
+        ...
+
+    def interpret(self, reply: HttpReply) -> None:
+        """Return when accepted; raise SinkUnavailable, BatchRejected or SinkRefused otherwise."""
+        ...

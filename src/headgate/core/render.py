@@ -1,0 +1,238 @@
+"""From what is known about a workflow or job to the attributes of its record. Pure.
+
+A job's record also tells of its workflow and pipeline, because that is what people group jobs by. Durations are never
+negative; queue, approval wait and execution are three different numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from headgate.core.facts import FIELDS, FactKind, Value
+from headgate.core.ids import amendment_id, record_id
+from headgate.core.merge import Known, ProjectRef
+from headgate.core.record import SCHEMA_VERSION, Attribute, Record
+from headgate.core.slug import long_slug
+from headgate.core.status import map_status
+from headgate.core.times import format_ms
+
+__all__ = [
+    "APP_URL",
+    "SHARED_FIELDS",
+    "changed_attributes",
+    "duration_ms",
+    "job_attributes",
+    "make_amendment",
+    "make_record",
+    "queue_ms",
+    "workflow_attributes",
+]
+
+# CircleCI's web application; a Server installation has its own (source setting `app_url`).
+APP_URL = "https://app.circleci.com"
+
+# What a job's record takes from its workflow, else from its pipeline.
+SHARED_FIELDS = (
+    "pipeline_number",
+    "trigger_type",
+    "ref_name",
+    "ref_type",
+    "revision",
+    "repository_url",
+    "author_login",
+    "author_name",
+    "author_email",
+    "commit_subject",
+)
+_ATTRIBUTE: dict[FactKind, dict[str, tuple[str, str]]] = {
+    kind: {field.name: (field.attribute, field.type) for field in fields if field.attribute}
+    for kind, fields in FIELDS.items()
+}
+
+
+def _plain(kind: FactKind, values: Mapping[str, Value]) -> dict[str, Attribute]:
+    """The attributes that are a field as it is."""
+    out: dict[str, Attribute] = {}
+    names = _ATTRIBUTE[kind]
+    for name, value in values.items():
+        known = names.get(name)
+        if known is None:
+            continue
+        attribute, field_type = known
+        if field_type == "ms":
+            out[attribute] = format_ms(value)  # type: ignore[arg-type]  # declared ms: an int by contract
+        elif field_type == "json":
+            if isinstance(value, list) and value:
+                out[attribute] = [item if isinstance(item, str) else str(item) for item in value]
+        elif value != "" and not isinstance(value, list | dict):
+            out[attribute] = value
+    return out
+
+
+def _span(start: Value | None, end: Value | None) -> int | None:
+    """Milliseconds from one point in time to another; None if either is unknown, never negative."""
+    if isinstance(start, int) and isinstance(end, int):
+        return max(0, end - start)
+    return None
+
+
+def _never_ran(values: Mapping[str, Value]) -> bool:
+    """A thing that was skipped or canceled before it began: its duration is 0 and no percentile counts it."""
+    return (
+        map_status(str(values.get("status", ""))) in ("skipped", "canceled")
+        and "started_at" not in values
+        and "stopped_at" in values
+    )
+
+
+def duration_ms(kind: FactKind, values: Mapping[str, Value]) -> int | None:
+    """Execution of a job, or creation to end of a workflow; None while it is not known."""
+    if kind == "workflow":
+        return _span(values.get("created_at"), values.get("stopped_at"))
+    if values.get("type") == "approval":
+        return None
+    if _never_ran(values):
+        return 0
+    return _span(values.get("started_at"), values.get("stopped_at"))
+
+
+def queue_ms(values: Mapping[str, Value]) -> int | None:
+    """How long a job waited for a machine: started minus queued."""
+    if values.get("type") == "approval":
+        return None
+    return _span(values.get("queued_at"), values.get("started_at"))
+
+
+def _urls(project: ProjectRef, app_url: str, number: Value | None, workflow: Value | None) -> str | None:
+    if number is None or workflow is None:
+        return None
+    return f"{app_url}/pipelines/{long_slug(project.slug)}/{number}/workflows/{workflow}"
+
+
+def workflow_attributes(
+    key: str, known: Known, project: ProjectRef, pipeline: Known | None = None, *, app_url: str = APP_URL
+) -> dict[str, Attribute]:
+    """Attributes of a workflow's record, sorted by name. `pipeline` fills what the workflow's own inputs lacked."""
+    values = known.values
+    if pipeline is not None:
+        values = {**_shared(pipeline.values), **values}
+    out = _plain("workflow", values)
+    out["cicd.pipeline.run.id"] = key
+    if "status" in values:
+        out["headgate.status"] = map_status(str(values["status"]))
+    duration = duration_ms("workflow", values)
+    if duration is not None:
+        out["circleci.duration_ms"] = duration
+    url = _urls(project, app_url, values.get("pipeline_number"), key)
+    if url:
+        out["cicd.pipeline.run.url.full"] = url
+    return dict(sorted(out.items()))
+
+
+def _shared(values: Mapping[str, Value]) -> dict[str, Value]:
+    """What a pipeline, workflow knows that its jobs' records carry too."""
+    shared = {name: values[name] for name in SHARED_FIELDS if name in values}
+    if "number" in values:  # a pipeline calls its own number so
+        shared["pipeline_number"] = values["number"]
+    return shared
+
+
+def job_attributes(
+    key: str,
+    known: Known,
+    project: ProjectRef,
+    workflow: Known | None,
+    pipeline: Known | None,
+    *,
+    app_url: str = APP_URL,
+) -> dict[str, Attribute]:
+    """Attributes of a job's record, sorted by name; `workflow` and `pipeline` are what is known of its parents."""
+    values = known.values
+    parents: dict[str, Value] = {}
+    if pipeline is not None:
+        parents |= _shared(pipeline.values)
+    if workflow is not None:
+        parents |= {
+            name: workflow.values[name]
+            for name in (*SHARED_FIELDS, "name", "pipeline_id", "attempt", "rerun_of")
+            if name in workflow.values
+        }
+    out = _plain("workflow", parents) | _plain("job", values)
+    out["cicd.pipeline.task.run.id"] = key
+    if "status" in values:
+        out["headgate.status"] = map_status(str(values["status"]))
+    for attribute, span in (
+        ("circleci.duration_ms", duration_ms("job", values)),
+        ("circleci.queue_ms", queue_ms(values)),
+        ("circleci.approval_wait_ms", _approval_wait(values)),
+    ):
+        if span is not None:
+            out[attribute] = span
+    run_url = _urls(project, app_url, parents.get("pipeline_number"), values.get("workflow_id"))
+    if run_url:
+        out["cicd.pipeline.run.url.full"] = run_url
+        if "number" in values:
+            out["cicd.pipeline.task.run.url.full"] = f"{run_url}/jobs/{values['number']}"
+    return dict(sorted(out.items()))
+
+
+def _approval_wait(values: Mapping[str, Value]) -> int | None:
+    if values.get("type") != "approval":
+        return None
+    return _span(values.get("started_at"), values.get("stopped_at"))
+
+
+def make_record(
+    kind: FactKind,
+    key: str,
+    known: Known,
+    project: ProjectRef,
+    attributes: dict[str, Attribute],
+    *,
+    observed_ms: int,
+) -> Record:
+    """The record of a workflow or job. `occurred_at` is its end, else when it was observed."""
+    stopped = known.values.get("stopped_at")
+    return Record(
+        id=record_id(kind, project.host, key),
+        schema=SCHEMA_VERSION,
+        kind=kind,
+        occurred_at=format_ms(stopped if isinstance(stopped, int) else observed_ms),
+        observed_at=format_ms(observed_ms),
+        sources=sorted({stamp.source for stamp in known.stamps.values()}),
+        tenant=project.host,
+        org=project.org,
+        project=project.slug,
+        attributes=attributes,
+    )
+
+
+def changed_attributes(old: Mapping[str, Attribute], new: Mapping[str, Attribute]) -> dict[str, Attribute]:
+    """The attributes of `new` that `old` lacks or holds with another value. Merging never takes one away."""
+    return {name: value for name, value in new.items() if old.get(name) != value}
+
+
+def make_amendment(
+    amended: str,
+    revision: int,
+    changed: dict[str, Attribute],
+    project: ProjectRef,
+    *,
+    sources: list[str],
+    observed_ms: int,
+) -> Record:
+    """Tells sinks what became known after a record was released. `revision` counts from 1."""
+    at = format_ms(observed_ms)
+    attributes: dict[str, Attribute] = {**changed, "headgate.amends": amended, "headgate.revision": revision}
+    return Record(
+        id=amendment_id(amended, revision),
+        schema=SCHEMA_VERSION,
+        kind="amendment",
+        occurred_at=at,
+        observed_at=at,
+        sources=sources,
+        tenant=project.host,
+        org=project.org,
+        project=project.slug,
+        attributes=dict(sorted(attributes.items())),
+    )

@@ -1,0 +1,80 @@
+"""Reading and writing points in time. Inside Headgate a time is an integer of milliseconds since the epoch.
+
+Whatever a provider writes is read here once; what Headgate writes is RFC 3339, UTC, with milliseconds and `Z`.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from functools import lru_cache
+
+__all__ = ["DAY_MS", "HOUR_MS", "MINUTE_MS", "format_ms", "parse_ms"]
+
+MINUTE_MS = 60_000
+HOUR_MS = 3_600_000
+DAY_MS = 86_400_000
+
+_GO_TEXT = re.compile(r"^(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d)(\.\d+)? ([+-]\d{2})(\d{2})(?: [A-Z]{2,5})?(?: m=.*)?$")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@lru_cache(maxsize=4096)
+def _day_ms(day: str) -> int:
+    year, month, date = int(day[:4]), int(day[5:7]), int(day[8:10])
+    return int((datetime(year, month, date, tzinfo=UTC) - _EPOCH).total_seconds()) * 1000
+
+
+def parse_ms(text: object) -> int | None:
+    """Read a provider's time as milliseconds since the epoch; None where there is none to read.
+
+    Takes RFC 3339 with or without fraction and zone, the `YYYY-MM-DD HH:MM:SS` of the usage export (UTC), and Go's
+    default text (`2024-12-18 17:23:29.361740256 +0000 UTC`), which GitHub App pipelines carry. Fractions are cut, not
+    rounded, to milliseconds. Blank text, None and unreadable text give None.
+    """
+    if not isinstance(text, str):
+        return None
+    # The form of nearly every CircleCI time, 2022-08-27T20:26:31.289Z, without the cost of a full parser.
+    if len(text) == 24 and text[23] == "Z" and text[19] == "." and text[10] == "T":
+        try:
+            return (
+                _day_ms(text[:10])
+                + int(text[11:13]) * HOUR_MS
+                + int(text[14:16]) * MINUTE_MS
+                + int(text[17:19]) * 1000
+                + int(text[20:23])
+            )
+        except ValueError:
+            return None
+    return _parse_any(text.strip())
+
+
+def _parse_any(text: str) -> int | None:
+    if not text:
+        return None
+    go = _GO_TEXT.match(text)
+    if go:
+        day, clock, fraction, zone_hours, zone_minutes = go.groups()
+        text = f"{day}T{clock}{(fraction or '')[:7]}{zone_hours}:{zone_minutes}"
+    try:
+        parsed = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    if parsed.tzinfo is None:
+        parsed = parsed.replace(tzinfo=UTC)
+    delta = parsed - _EPOCH
+    return (delta.days * 86_400 + delta.seconds) * 1000 + delta.microseconds // 1000
+
+
+@lru_cache(maxsize=4096)
+def _day_text(day: int) -> str:
+    return datetime.fromtimestamp(day * 86_400, tz=UTC).strftime("%Y-%m-%dT")
+
+
+def format_ms(ms: int) -> str:
+    """Write milliseconds since the epoch as RFC 3339: `2026-11-20T10:02:10.000Z`."""
+    day, rest = divmod(ms, DAY_MS)
+    hours, rest = divmod(rest, HOUR_MS)
+    minutes, rest = divmod(rest, MINUTE_MS)
+    seconds, millis = divmod(rest, 1000)
+    return f"{_day_text(day)}{hours:02d}:{minutes:02d}:{seconds:02d}.{millis:03d}Z"
