@@ -136,8 +136,8 @@ class WalkPage:
     """One page of a newest-first walk.
 
     `high`: the highest position on the page (a pipeline number), None on an empty page. `last`: nothing older is
-    wanted or there is nothing older; only then may the cursor move to the highest `high` of the walk. `capped`: the walk was
-    cut by the page cap before its end; the cursor must not move.
+    wanted or there is nothing older; only then may the cursor move to the highest `high` of the walk. `capped`: the walk
+    was cut by the page cap before its end; the cursor must not move.
     """
 
     observations: Sequence[Observation]
@@ -189,8 +189,8 @@ class SourceUsage:
 class Source(Protocol):
     """A place that facts come from.
 
-    Methods are called from one event loop, several at once for different scopes. They wait for their own request budget,
-    obey the far side's limits, and raise SourceUnavailable, SourceRefused or NotFound; the engine decides when to ask
+    Methods are called from one event loop, several at once for different scopes. They wait for their own request
+    budget, obey the far side's limits, and raise SourceUnavailable, SourceRefused or NotFound; the engine decides when to ask
     again. They never touch the store. Every await can be canceled.
     """
 
@@ -246,7 +246,8 @@ class LogEntry(msgspec.Struct, frozen=True, gc=False):
     """One record on its way to a sink.
 
     `seq`: position in its lane, contiguous per lane (for lane `dead`: number of the dead letter). `body`: canonical
-    JSON of the record, encoded once. `order_key`: entries with an equal key are delivered in order. `project`: slug or "".
+    JSON of the record, encoded once. `order_key`: entries with an equal key are delivered in order. `project`: slug
+    or empty.
     """
 
     seq: int

@@ -419,7 +419,8 @@ class Store(ReadStore, Protocol):
     async def read_log(self, key: str, lane: Lane, after: int, *, limit: int, max_bytes: int) -> Sequence[LogEntry]:
         """Entries after `after` in order of seq; at least one if any exists.
 
-        Lane `dead` reads requeued dead letters, lane `replay` the signal's open replay (seq is then the position inside it).
+        Lane `dead` reads requeued dead letters, lane `replay` the signal's open replay (seq is then the
+        position inside it).
         """
         ...
 
@@ -430,7 +431,8 @@ class Store(ReadStore, Protocol):
     async def open_replay(self, key: str, *, since_ms: int, until_ms: int) -> Replay:
         """Begin to send a time range again.
 
-        What the log no longer has is rendered from facts and marked `headgate.rerendered`. One replay per signal at a time: a second raises ValueError.
+        What the log no longer has is rendered from facts and marked `headgate.rerendered`. One replay per signal at a
+        time: a second raises ValueError.
         """
         ...
 
