@@ -25,6 +25,7 @@ def metrics_page() -> str:
     )
 
 
+_TYPES = {"dim": "text", "uuid": "text", "ms": "time", "json": "list", "real": "number", "int": "integer"}
 _COMPUTED = {
     "workflow": [
         ("cicd.pipeline.run.id", "text", "Id of the workflow run."),
@@ -55,7 +56,7 @@ def records_page() -> str:
     for kind, fields in FIELDS.items():
         rows = [(f.attribute, f.type, f.doc) for f in fields if f.attribute] + _COMPUTED.get(kind, [])
         parts.append(f"\n## {kind}\n\n| attribute | type | meaning |\n|---|---|---|\n")
-        parts.extend(f"| `{name}` | {kind_} | {doc} |\n" for name, kind_, doc in sorted(rows))
+        parts.extend(f"| `{name}` | {_TYPES.get(kind_, kind_)} | {doc} |\n" for name, kind_, doc in sorted(rows))
     parts.append("\n## Status words\n\n| CircleCI | Headgate | final |\n|---|---|---|\n")
     parts.extend(
         f"| `{theirs}` | `{ours}` | {'yes' if final else 'no'} |\n" for theirs, (ours, final) in _TABLE.items()

@@ -55,7 +55,9 @@ def test_links_between_pages_lead_somewhere():
     broken = []
     for page in MARKDOWN:
         text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
-        for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text):
-            if not re.match(r"[a-z]+:", target) and not (page.parent / target).exists():
-                broken.append(f"{name(page)} -> {target}")
+        broken.extend(
+            f"{name(page)} -> {target}"
+            for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text)
+            if not re.match(r"[a-z]+:", target) and not (page.parent / target).exists()
+        )
     assert broken == []
