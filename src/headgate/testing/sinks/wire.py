@@ -135,6 +135,8 @@ class HttpProtocol(asyncio.Protocol):
         """Feed the parser; broken framing gets a 400 and the end of the connection."""
         try:
             self._parser.feed_data(data)
+        except httptools.HttpParserCallbackError:
+            raise  # a mistake of the fake itself: the loop logs it and closes the connection
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._refuse(HTTPStatus.BAD_REQUEST)
 
@@ -165,7 +167,11 @@ class HttpProtocol(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """Queue the finished request."""
-        url = httptools.parse_url(self._url)
+        try:
+            url = httptools.parse_url(self._url)
+        except httptools.HttpParserInvalidURLError:
+            self._refuse(HTTPStatus.BAD_REQUEST)
+            return
         query = (url.query or b"").decode("latin-1")
         request = Request(
             method=self._parser.get_method().decode("latin-1"),
