@@ -1,4 +1,4 @@
-"""The same server storing nothing: uvicorn with httptools and uvloop, a bare ASGI handler that reads, verifies, answers.
+"""The same server storing nothing: uvicorn, httptools, uvloop, a bare ASGI handler that reads, verifies, answers.
 
 `--no-verify` leaves the signature out. Prints its port on stdout.
 """

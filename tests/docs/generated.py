@@ -50,8 +50,8 @@ def records_page() -> str:
         f"# Records\n\n{_MARK}The envelope is described by `headgate schema record`. Kinds: "
         + ", ".join(f"`{kind}`" for kind in KINDS)
         + ".\n\nA job's record also carries `cicd.pipeline.name`, the pipeline, trigger, `vcs.*`, author and commit"
-        " of its workflow. Missing is absent, never blank or 0. An `amendment` carries `headgate.amends` (id of the record),"
-        " `headgate.revision` and the names that changed.\n"
+        " of its workflow. Missing is absent, never blank or 0. An `amendment` carries `headgate.amends` (id of the"
+        " record), `headgate.revision` and the names that changed.\n"
     ]
     for kind, fields in FIELDS.items():
         rows = [(f.attribute, f.type, f.doc) for f in fields if f.attribute] + _COMPUTED.get(kind, [])

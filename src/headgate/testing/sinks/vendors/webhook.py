@@ -1,6 +1,7 @@
 """A strict receiver of alert notifications in Alertmanager's webhook form, version 4.
 
-Shape: prometheus.io, "Alerting configuration", `<webhook_config>`, read November 2026; keys beyond it are
+Shape: prometheus.io, "Alerting configuration", `<webhook_config>` (general knowledge,
+not re-read); keys beyond it are
 allowed. Invariant: one row per notification; a repeated idempotency key is a counted duplicate, answered
 200 like the first.
 """
@@ -85,9 +86,7 @@ class WebhookReceiver(Vendor):
             if options.hmac_secret:
                 now_ms = self._ledger.clock_ms()
                 check_timestamp(request, options.timestamp_header, now_ms, options.tolerance_seconds)
-                check_signature(
-                    request, options.hmac_secret, options.signature_header, options.timestamp_header
-                )
+                check_signature(request, options.hmac_secret, options.signature_header, options.timestamp_header)
             if media_type(request) != "application/json":
                 raise refuse(415, "content type must be application/json")
             data = plain_body(request, options.max_body_bytes)
