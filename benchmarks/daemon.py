@@ -1,4 +1,4 @@
-"""Starting and watching the processes that are measured: the daemon, the fake vendor, the server that stores nothing."""
+"""Starting and watching the processes that are measured: daemon, fake vendor, the server that stores nothing."""
 
 from __future__ import annotations
 

@@ -60,17 +60,19 @@ def latency(*, long: bool) -> list[Row]:
     """One webhook at a time on an idle daemon, until the sink has it."""
     samples = 200 if long else 60
     waits = []
-    with running_module("headgate.testing.sinks", "loki", "--port", "0") as port:
-        with running_daemon({"loki": loki(port)}) as daemon:
-            requests = webhook_requests(samples, SECRET, HOOK)
-            for number, request in enumerate(requests, start=1):
-                begin = time.monotonic()
-                run_load(daemon.port, [request], 1)
-                while int(fake_json(port, "/_fake/stats")["records"]) < number:
-                    if time.monotonic() - begin > 10:
-                        raise TimeoutError(f"record {number} did not arrive")
-                    time.sleep(0.002)
-                waits.append((time.monotonic() - begin) * 1000)
+    with (
+        running_module("headgate.testing.sinks", "loki", "--port", "0") as port,
+        running_daemon({"loki": loki(port)}) as daemon,
+    ):
+        requests = webhook_requests(samples, SECRET, HOOK)
+        for number, request in enumerate(requests, start=1):
+            begin = time.monotonic()
+            run_load(daemon.port, [request], 1)
+            while int(fake_json(port, "/_fake/stats")["records"]) < number:
+                if time.monotonic() - begin > 10:
+                    raise TimeoutError(f"record {number} did not arrive")
+                time.sleep(0.002)
+            waits.append((time.monotonic() - begin) * 1000)
     p99 = quantiles(waits, n=100)[98]
     return [row("idle latency p99, webhook to sink", p99, "ms", target="< 1,000 ms", met=p99 < 1000)]
 

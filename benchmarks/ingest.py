@@ -1,4 +1,4 @@
-"""Webhook burst: signature checked, flushed, answered. Beside the same server storing nothing, and the raw flush rate."""
+"""Webhook burst: signature checked, flushed, answered; beside the same server storing nothing and the raw flush."""
 
 from __future__ import annotations
 
