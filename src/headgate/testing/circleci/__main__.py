@@ -51,6 +51,8 @@ def options_from(given: argparse.Namespace) -> Options:
         raise ValueError("--projects must be 1 to 4096")
     if given.days < 1:
         raise ValueError("--days must be 1 or more")
+    if limit != "off" and float(limit) <= 0:
+        raise ValueError("--rate-limit must be positive, or off")
     return Options(
         now_ms=parse(given.now) if given.now else start,
         seed=given.seed,

@@ -43,6 +43,7 @@ class TwinApp:
         self._router = Router([*v2.routes(), *v11.routes(), *control.routes()])
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Serve one connection scope, as ASGI has it; websockets are ignored."""
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
         elif scope["type"] == "http":

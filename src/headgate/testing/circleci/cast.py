@@ -70,10 +70,17 @@ _NAMES = (
     "gateway", "billing", "reports", "infra",
 )  # fmt: skip
 _PEOPLE = (
-    ("ada", "Ada Byron"), ("grace", "Grace Murray"), ("edsger", "Edsger Rotterdam"), ("barbara", "Barbara Huberman"),
-    ("donald", "Donald Ervin"), ("radia", "Radia Joy"), ("ken", "Ken Lane"), ("margaret", "Margaret Heafield"),
-    ("tony", "Tony Colombo"), ("frances", "Frances Peru"),
-)  # fmt: skip
+    ("ada", "Ada Byron"),
+    ("grace", "Grace Murray"),
+    ("edsger", "Edsger Rotterdam"),
+    ("barbara", "Barbara Huberman"),
+    ("donald", "Donald Ervin"),
+    ("radia", "Radia Joy"),
+    ("ken", "Ken Lane"),
+    ("margaret", "Margaret Heafield"),
+    ("tony", "Tony Colombo"),
+    ("frances", "Frances Peru"),
+)
 _HOSTS = {Family.GITLAB: "https://gitlab.com", Family.BITBUCKET: "https://bitbucket.org"}
 
 

@@ -81,7 +81,7 @@ def _step(
 
 
 def tests(world: World, build: Job) -> list[dict[str, Any]]:
-    """Give the test results of a finished build; a failed one has a failing test, always one of five if flaky."""
+    """Give the results of a finished build; a failed one has one failure, of five tests if it is flaky."""
     spec = build.spec
     if not world.options.knobs.tests or not spec.tests or build.status not in {"success", "failed"}:
         return []

@@ -38,10 +38,7 @@ class Fault:
 
     def strikes(self) -> bool:
         """Toss the coin, or take one of the counted times."""
-        if self.count is not None:
-            hit = self.fired < self.count
-        else:
-            hit = self.rng.random() < self.rate
+        hit = self.rng.random() < self.rate if self.count is None else self.fired < self.count
         self.fired += hit
         return hit
 

@@ -148,7 +148,7 @@ class History:
         kept: dict[int, Job] = {}
         if old.status == "failed" and rng.random() >= self._knobs.rerun_whole_share:
             kept = {at: job for at, job in enumerate(old.jobs) if job.status == "success"}
-        return self._workflow(rng, old.pipeline, old.spec, created, old, kept)
+        return self._workflow(rng, old.pipeline, old.spec, created, old=old, kept=kept)
 
     def _workflow(
         self,
@@ -156,6 +156,7 @@ class History:
         pipeline: Pipeline,
         spec: WorkflowSpec,
         created: int,
+        *,
         old: Workflow | None = None,
         kept: dict[int, Job] | None = None,
     ) -> Workflow:
@@ -182,7 +183,7 @@ class History:
         )
 
     def _number(self, until: int) -> None:
-        """Number what is queued before `until`; nothing generated later is queued earlier."""
+        """Give numbers to what is queued before `until`; nothing generated later is queued earlier."""
         while self._unnumbered and self._unnumbered[0][0] < until:
             job = heappop(self._unnumbered)[2]
             self.builds.append(job)

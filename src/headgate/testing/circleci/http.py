@@ -32,7 +32,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One answer; `stream` replaces `body` where it is long, `cut_at` breaks the connection after that many bytes."""
+    """One answer; `stream` replaces a long `body`; after `cut_at` bytes the connection breaks."""
 
     status: int
     body: bytes = b""

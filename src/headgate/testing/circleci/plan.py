@@ -35,7 +35,7 @@ class WorkflowSpec:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The workflows of one project, by what starts them; `main` is on the default branch, `branch` elsewhere."""
+    """The workflows of one project; `main` runs on the default branch, `branch` on all others."""
 
     main: WorkflowSpec
     branch: WorkflowSpec

@@ -26,7 +26,7 @@ class Sender:
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def post(self, body: bytes, headers: Mapping[str, str], timeout_seconds: float) -> int:
-        """Post and give the status. Raises OSError, EOFError, ValueError or TimeoutError when there is none."""
+        """Post and give the status. Raises OSError (time-outs too), EOFError or ValueError."""
         try:
             async with asyncio.timeout(timeout_seconds):
                 return await self._exchange(body, headers)

@@ -30,7 +30,7 @@ class Player:
     stories: Stories
 
     def play(self, rng: Random, run: Workflow, mood: Mood, kept: Mapping[int, Job]) -> None:
-        """Fill in jobs, status and end of a new workflow; `kept` are jobs of an earlier attempt by position."""
+        """Fill in jobs, status and end of a new workflow; `kept` are jobs of an earlier attempt."""
         knobs = self.knobs
         if rng.random() < knobs.error_rate:
             run.status, run.stopped = "error", run.created + rng.randint(200, 900)

@@ -96,9 +96,7 @@ def _workflow(world: World, run: Workflow) -> dict[str, Any]:
         "v1.1": set(),
         "export": _EXPORT_RUN,
     }
-    before = world.id_of(run.rerun_of) if run.rerun_of else None
-    credits_ = sum(job.credits for job in run.jobs if job.workflow is run)
-    return _line(world, run, final, knowable, before, credits_)
+    return _line(world, run, final, knowable)
 
 
 def _job(world: World, history: History, job: Job) -> dict[str, Any]:
@@ -121,9 +119,7 @@ def _job(world: World, history: History, job: Job) -> dict[str, Any]:
         final["circleci.executor"] = job.spec.executor
     if job.number:
         final["circleci.parallelism"] = job.spec.parallelism
-    return _line(
-        world, job, final, _knowable_job(world, history, job), _rerun_of_job(world, job), job.credits
-    )
+    return _line(world, job, final, _knowable_job(world, history, job))
 
 
 def _times(job: Job) -> dict[str, Any]:
@@ -169,9 +165,19 @@ def _hidden_ref(pipeline: Pipeline) -> set[str]:
     return set(_REF) if pipeline.bare_tag else set()
 
 
-def _rerun_of_job(world: World, job: Job) -> str | None:
-    old = job.workflow.rerun_of
-    return world.id_of(old.jobs[job.position]) if old and old.jobs else None
+def _rerun_of(world: World, done: Job | Workflow) -> str | None:
+    """Give the id of what this is another attempt of."""
+    if isinstance(done, Workflow):
+        return world.id_of(done.rerun_of) if done.rerun_of else None
+    old = done.workflow.rerun_of
+    return world.id_of(old.jobs[done.position]) if old and old.jobs else None
+
+
+def _credits(done: Job | Workflow) -> int:
+    """Give the cost; jobs that a rerun took over were paid for once."""
+    if isinstance(done, Job):
+        return done.credits
+    return sum(job.credits for job in done.jobs if job.workflow is done)
 
 
 def _common(world: World, run: Workflow) -> dict[str, Any]:
@@ -191,12 +197,7 @@ def _common(world: World, run: Workflow) -> dict[str, Any]:
 
 
 def _line(
-    world: World,
-    done: Job | Workflow,
-    final: dict[str, Any],
-    knowable: dict[str, set[str]],
-    rerun_of: str | None,
-    credits_: int,
+    world: World, done: Job | Workflow, final: dict[str, Any], knowable: dict[str, set[str]]
 ) -> dict[str, Any]:
     run = done.workflow if isinstance(done, Job) else done
     return {
@@ -205,6 +206,6 @@ def _line(
         "project": run.pipeline.project.slug,
         "final": final,
         "knowable": {source: sorted(names & final.keys()) for source, names in knowable.items()},
-        "rerun_of": rerun_of,
-        "credits": credits_,
+        "rerun_of": _rerun_of(world, done),
+        "credits": _credits(done),
     }
