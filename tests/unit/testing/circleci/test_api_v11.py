@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from headgate.testing.circleci import Knobs, Twin
 from headgate.testing.circleci.times import parse
 

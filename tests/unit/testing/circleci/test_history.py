@@ -3,6 +3,7 @@
 from collections import Counter
 
 import pytest
+
 from headgate.testing.circleci import Knobs, Options
 from headgate.testing.circleci.times import DAY, parse
 from headgate.testing.circleci.truth import lines
@@ -14,7 +15,7 @@ OPTIONS = Options(**SMALL)
 
 @pytest.fixture(scope="module")
 def world():
-    """Twelve projects and a month, without a server."""
+    """Make six projects and a month, without a server."""
     return World(Options(now_ms=SMALL["now_ms"], seed=2, days=30, projects=6, runs_per_day=30))
 
 

@@ -3,12 +3,13 @@
 from collections import Counter
 
 import pytest
+from orjson import loads
+
 from headgate.testing.circleci import Knobs, Options, Twin
 from headgate.testing.circleci.times import DAY, parse
 from headgate.testing.circleci.truth import STATUS_WORDS, lines
 from headgate.testing.circleci.webhooks import body, kind_of
 from headgate.testing.circleci.world import World
-from orjson import loads
 
 NOW = parse("2026-11-20T12:00:00Z")
 KNOBS = Knobs(tag_rate=0.1, late_reruns_per_day=0.8, infrastructure_fail_rate=0.02)
@@ -17,7 +18,7 @@ TIMES = {"created": "circleci.created_at", "started": "circleci.started_at", "st
 
 @pytest.fixture(scope="module")
 def world():
-    """A world four days after its start."""
+    """Make a world four days after its start."""
     made = World(Options(now_ms=NOW, seed=5, days=4, projects=4, runs_per_day=12, knobs=KNOBS))
     made.clock.advance(4 * DAY)
     return made

@@ -4,12 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator
+
 from headgate.testing.circleci import Knobs, Options, signature
 from headgate.testing.circleci.model import Job
 from headgate.testing.circleci.times import DAY, parse
 from headgate.testing.circleci.webhooks import body, headers
 from headgate.testing.circleci.world import World
-from jsonschema import Draft202012Validator
 
 DATA = Path(__file__).parents[3] / "data" / "circleci"
 SCHEMA = Draft202012Validator(json.loads((DATA / "openapi" / "webhook-delivery.schema.json").read_text()))
@@ -23,7 +24,7 @@ def real(name):
 
 @pytest.fixture(scope="module")
 def events():
-    """What finishes within five days, as (what, its delivery)."""
+    """Give what finishes within five days, as (what, its delivery)."""
     world = World(Options(now_ms=NOW, seed=4, days=2, projects=4, knobs=Knobs(tag_rate=0.1, api_rate=0.2)))
     return [(done, json.loads(body(world, done))) for _, done in world.take_events(NOW + 5 * DAY)]
 
@@ -143,10 +144,14 @@ def test_tags_come_in_both_forms(events):
     [
         ("hello world", "secret", "734cc62f32841568f45715aeb9f4d7891324e6d948e4c6c60c0621cdac48623a"),
         ("lalala", "another-secret", "daa220016c8f29a8b214fbfc3671aeec2145cfb1e6790184ffb38b6d0425fa00"),
-        ("an-important-request-payload", "hunter123", "9be2242094a9a8c00c64306f382a7f9d691de910b4a266f67bd314ef18ac49fa"),
+        (
+            "an-important-request-payload",
+            "hunter123",
+            "9be2242094a9a8c00c64306f382a7f9d691de910b4a266f67bd314ef18ac49fa",
+        ),
         ("foo", "secret", "773ba44693c7553d6ee20f61ea5d2757a9a4f4a44d2841ae4e95b52e4cd62db4"),
     ],
-)  # fmt: skip
+)
 def test_signatures_are_the_published_ones(text, secret, expected):
     """The four vectors of CircleCI's documentation (Outbound webhooks)."""
     assert f"v1={expected}" == signature(secret, text.encode())
