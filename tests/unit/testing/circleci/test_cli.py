@@ -69,7 +69,8 @@ def test_options_are_read():
     """Every option arrives."""
     text = (
         "--seed 5 --days 3 --projects 2 --runs-per-day 7 --rate-limit 9 --mode server --token t"
-        " --live --speed 60 --webhook-url http://127.0.0.1:1/x --webhook-secret k --knob tag-rate=0.5 --knob stories=off"
+        " --live --speed 60 --webhook-url http://127.0.0.1:1/x --webhook-secret k"
+        " --knob tag-rate=0.5 --knob stories=off"
     )
     options = options_from(parser().parse_args(text.split()))
     assert (5, 3, 2, 7.0, 9.0, "server", "t") == (
