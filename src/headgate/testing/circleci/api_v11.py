@@ -51,9 +51,7 @@ class ApiV11:
                 "avatar_url": person.avatar_url,
                 "admin": False,
                 "in_beta_program": False,
-                "projects": {
-                    history.project.vcs_url: {"emails": "default"} for history in self._world.histories
-                },
+                "projects": {history.project.vcs_url: {"emails": "default"} for history in self._world.histories},
             }
         )
 

@@ -32,9 +32,7 @@ class Twin(TwinClient):
         self.options = options or Options(**{"now_ms": last_full_hour_ms(), **fields})
         self._ready = threading.Event()
         self._server = TwinServer(self.options, port, lambda _port: self._ready.set())
-        self._thread = threading.Thread(
-            target=self._server.run_until_stopped, name="circleci-twin", daemon=True
-        )
+        self._thread = threading.Thread(target=self._server.run_until_stopped, name="circleci-twin", daemon=True)
         super().__init__(f"http://127.0.0.1:{self._server.port}", self.options.token)
 
     def __enter__(self) -> Self:

@@ -35,9 +35,7 @@ class World:
         self.clock = clock or TwinClock(options.now_ms, options.speed if options.live else 0.0)
         self.people: tuple[Person, ...] = people(self.ids)
         self.stories = plant(options)
-        self.histories = [
-            History(options, project, self.stories) for project in projects(self.ids, options.projects)
-        ]
+        self.histories = [History(options, project, self.stories) for project in projects(self.ids, options.projects)]
         self._by_slug = {history.project.slug: history for history in self.histories}
         self._events: list[tuple[int, int, Job | Workflow]] = []
         self._tie = count()

@@ -215,8 +215,7 @@ def test_the_same_seed_answers_with_the_same_bytes(twin):
     with Twin(twin.options) as other:
         for path in ("/api/v2/me", "/api/v2/project/gh/acme/web/pipeline", "/api/v1.1/project/gh/acme/web"):
             bodies = {
-                httpx.get(one.base_url + path, headers={"circle-token": one.token}).content
-                for one in (twin, other)
+                httpx.get(one.base_url + path, headers={"circle-token": one.token}).content for one in (twin, other)
             }
             assert 1 == len(bodies)
 

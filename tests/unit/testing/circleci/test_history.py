@@ -61,9 +61,7 @@ def test_times_are_possible(world):
             assert not job.stopped or job.stopped >= max(job.started, job.queued)
             assert not (run.stopped and job.stopped) or job.stopped <= run.stopped
             needs = [run.jobs[at] for at in job.spec.requires]
-            assert not job.queued or all(
-                0 < need.stopped <= job.queued or need.workflow is not run for need in needs
-            )
+            assert not job.queued or all(0 < need.stopped <= job.queued or need.workflow is not run for need in needs)
 
 
 def test_everything_that_can_happen_happens(world):

@@ -73,8 +73,7 @@ def test_an_api_trigger_has_a_null_commit(events):
     """Every field of the commit is there and null, as in the captured one."""
     said = pushed(events, "workflow-completed", "bitbucket/", "api")
     assert (
-        real("real-bitbucket-api-trigger-null-commit")["pipeline"]["vcs"]["commit"]
-        == said["pipeline"]["vcs"]["commit"]
+        real("real-bitbucket-api-trigger-null-commit")["pipeline"]["vcs"]["commit"] == said["pipeline"]["vcs"]["commit"]
     )
 
 
@@ -120,9 +119,7 @@ def test_jobs_that_ran_are_told_and_no_others(events):
 def test_the_workflow_follows_its_last_job(events):
     """Some 35 ms later."""
     at = {id(done): parse(said["happened_at"][:23] + "Z") for done, said in events}
-    ends = [
-        done for done, _ in events if not isinstance(done, Job) and done.jobs and done.status == "success"
-    ]
+    ends = [done for done, _ in events if not isinstance(done, Job) and done.jobs and done.status == "success"]
     for run in ends:
         last = max((job for job in run.jobs if job.workflow is run and job.ran), key=lambda job: job.stopped)
         if last.stopped == run.stopped and id(last) in at:
