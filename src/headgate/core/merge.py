@@ -1,8 +1,8 @@
 """Merging what several inputs said into what is known. Pure, commutative, idempotent and associative.
 
 Each field keeps where its value came from and takes the maximum of (terminal, specific, source rank, observed_at,
-value), so any order of webhook, poll and export ends in the same state. A field that an input does not know is absent and never
-overrides.
+value), so any order of webhook, poll and export ends in the same state. A field that an input does not know is absent
+and never overrides.
 """
 
 from __future__ import annotations
