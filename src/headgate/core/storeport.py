@@ -110,12 +110,16 @@ class MergeResult:
 
 @dataclass(frozen=True, slots=True)
 class SignalSpec:
-    """A configured signal. `start`: now, retained, or milliseconds since the epoch; used only when it is new."""
+    """A configured signal. `start`: now, retained, or milliseconds since the epoch; used only when it is new.
+
+    `overflow`: whether log entries past retention may go before the signal has them; each loss is a gap row.
+    """
 
     sink: str
     signal: str
     destination: str
     start: Literal["now", "retained"] | int = "now"
+    overflow: Literal["keep", "drop_oldest"] = "keep"
 
     @property
     def key(self) -> str:
