@@ -227,7 +227,7 @@ class SignalWorker:
                 self.key,
                 lane.lane,
                 lane.window.read_to,
-                limit=_READ_ENTRIES,
+                limit=min(_READ_ENTRIES, lane.room),
                 max_bytes=max(1, budget - lane.bytes),
             )
             if not entries:

@@ -5,12 +5,6 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-
-from headgate.core.errors import BatchRejected, SinkRefused, StoreFailed, StoreFull
-from headgate.core.ports import HttpReply, Limits
-from headgate.core.storeport import Replay
-from headgate.core.verdicts import Reject, SendResult, classify, raise_for, retry_after_seconds
-from headgate.deliver import EngineOptions
 from tests.unit.deliver.driving import make_engine, running, until_drained
 from tests.unit.deliver.fakes import (
     BASE_MS,
@@ -25,6 +19,13 @@ from tests.unit.deliver.fakes import (
     run_virtual,
     unavailable,
 )
+
+from headgate.core.errors import BatchRejected, SinkRefused, StoreFailed, StoreFull
+from headgate.core.ports import HttpReply, Limits
+from headgate.core.storeport import Replay
+from headgate.core.verdicts import Reject, SendResult, classify, raise_for, retry_after_seconds
+from headgate.deliver import EngineOptions
+from headgate.deliver.lane import MAX_HOLES
 
 
 def names(*seqs, lane="live"):
@@ -167,7 +168,7 @@ def test_success_is_accepted(status):
     store = FakeStore(live=[entry(1), entry(2)])
     transport = FakeTransport(lambda wire, call: reply)
     figures = deliver(store, HttpScripted(read=read), transport=transport)
-    assert [b'{"n":1}\n{"n":2}'] == [wire.body for wire in transport.sent]
+    assert [wire.body for wire in transport.sent] == [b'{"n":1}\n{"n":2}']
     assert figures.get("headgate_sink_records_total", sink="a", signal="main", outcome="accepted") == 2
 
 
@@ -447,6 +448,79 @@ def test_a_requeued_dead_letter_goes_back_when_it_is_refused_again():
             await asyncio.sleep(1)
         assert signal.ids == ["dead-7", "dead-7"]
         assert sorted(one.seq for _, one, _, _ in store.dead) == [seq for seq in range(1, 151) if seq != 7]
+
+    run_virtual(scenario())
+
+
+def test_a_slow_far_side_gets_more_requests_at_once():
+    """The limit grows from two to sixteen while the round trip stays the same."""
+    store = FakeStore(live=[entry(seq) for seq in range(1, 3001)])
+    signal = ScriptedSignal(seconds=0.2)
+    deliver(store, signal)
+    assert signal.most_in_flight == 16
+
+
+def test_declared_concurrency_is_kept():
+    """A signal that wants one request at a time gets one."""
+    store = FakeStore(live=[entry(seq) for seq in range(1, 301)])
+    signal = ScriptedSignal(limits=Limits(max_records=10, concurrency=1))
+    deliver(store, signal)
+    assert signal.most_in_flight == 1
+
+
+def test_memory_is_bounded_while_a_far_side_is_away():
+    """Of 100 MB that wait, only what is read ahead is held."""
+
+    async def scenario():
+        def script(batch, call):
+            raise unavailable()
+
+        body = b"x" * 1000
+        store = FakeStore(live=[entry(seq, body=body) for seq in range(1, 100_001)])
+        signal = ScriptedSignal(script=script, limits=Limits(max_bytes=100_000))
+        engine = make_engine(store, FakeSink("a", signal), options=EngineOptions(lane_bytes=500_000))
+        async with running(engine):
+            await asyncio.sleep(600)
+            lane = engine._running["a.main"].worker._lanes["live"]
+            assert 0 < lane.bytes <= 500_000
+            assert lane.window.pending_count <= 500
+
+    run_virtual(scenario())
+
+
+def test_holes_are_bounded_behind_a_stuck_record():
+    """One record that is asked for again for ever lets others pass, but not without end."""
+
+    async def scenario():
+        def script(batch, call):
+            return SendResult(retry=frozenset(i for i, one in enumerate(batch) if one.seq == 1))
+
+        store = FakeStore(live=[entry(seq) for seq in range(1, 40_001)])
+        signal = ScriptedSignal(script=script, limits=Limits(max_records=1000))
+        async with running(make_engine(store, FakeSink("a", signal))):
+            await asyncio.sleep(60)
+        acked, holes = store.cursor["a.main", "live"]
+        assert acked == 0
+        assert 0.9 * MAX_HOLES <= len(holes) <= MAX_HOLES
+
+    run_virtual(scenario())
+
+
+def test_a_replay_that_opens_later_is_found():
+    """The engine looks for replays by itself; a second one starts from its own beginning."""
+
+    async def scenario():
+        store = FakeStore(live=[entry(1)])
+        signal = ScriptedSignal()
+        engine = make_engine(store, FakeSink("a", signal))
+        async with running(engine):
+            await until_drained(engine)
+            for number in (1, 2):
+                store.replay_rows = [entry(seq, lane="replay", occurred_ms=number) for seq in range(1, 4)]
+                store.replay = Replay(number, "a.main", 0, 1, 3, 0)
+                await until_drained(engine)
+                assert store.replay.done == 3
+            assert signal.ids == [*names(1), *names(1, 2, 3, lane="replay") * 2]
 
     run_virtual(scenario())
 
