@@ -191,9 +191,7 @@ class HttpProtocol(asyncio.Protocol):
             reply = self._handler(request)
             head = request.method == "HEAD"
             if reply.delay_seconds > 0:
-                self._timer = self._loop.call_later(
-                    reply.delay_seconds, self._finish, reply, keep_alive, head, True
-                )
+                self._timer = self._loop.call_later(reply.delay_seconds, self._finish, reply, keep_alive, head, True)
             else:
                 self._finish(reply, keep_alive, head, False)
 
@@ -236,9 +234,7 @@ class HttpServer:
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> int:
         """Listen and return the port; 0 takes a free one. Raises OSError when the port is taken."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(
-            lambda: HttpProtocol(self._handler, loop, self._peers), host, port
-        )
+        self._server = await loop.create_server(lambda: HttpProtocol(self._handler, loop, self._peers), host, port)
         self.port = self._server.sockets[0].getsockname()[1]
         return self.port
 

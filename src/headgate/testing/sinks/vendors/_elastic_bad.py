@@ -58,8 +58,6 @@ BAD_BODIES = (
     _bad("source-not-json", 200, CREATE + b"{job\n", "document_parsing_exception"),
     _bad("field-both-scalar-and-object", 200, INDEX + b'{"a":1,"a.b":2}\n', "document_parsing_exception"),
     _bad("upper-case-index", 200, b'{"index":{"_index":"Jobs","_id":"1"}}\n' + DOC, "invalid_index_name"),
-    _bad(
-        "other-dataset", 200, CREATE + b'{"@timestamp":1,"data_stream":{"dataset":"x"}}\n', "constant_keyword"
-    ),
+    _bad("other-dataset", 200, CREATE + b'{"@timestamp":1,"data_stream":{"dataset":"x"}}\n', "constant_keyword"),
     _bad("index-missing", 200, INDEX + DOC, "index_not_found_exception", auto_create=False),
 )

@@ -71,9 +71,7 @@ def check_media(request: Request, generation: str) -> None:
         elif match[2] not in known:
             reason = f"Invalid media-type value on headers [{name}]"
             raise RequestError(400, "media_type_header_exception", reason)
-    one_sided = accept not in ("", "*/*") and (versions["Accept"] is None) != (
-        versions["Content-Type"] is None
-    )
+    one_sided = accept not in ("", "*/*") and (versions["Accept"] is None) != (versions["Content-Type"] is None)
     if request.body and one_sided:
         reason = (
             "A compatible version is required on both Content-Type and Accept headers if either one has "

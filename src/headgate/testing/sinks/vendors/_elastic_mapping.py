@@ -65,9 +65,7 @@ class FieldTypes:
         for end in range(1, len(parts)):
             self.types.setdefault(".".join(parts[:end]), "object")
 
-    def _walk(
-        self, document: Mapping[str, Any], prefix: str, new: dict[str, str], constants: dict[str, str]
-    ) -> None:
+    def _walk(self, document: Mapping[str, Any], prefix: str, new: dict[str, str], constants: dict[str, str]) -> None:
         for name, value in document.items():
             if not name.strip() or ".." in name or name.startswith(".") or name.endswith("."):
                 raise DocumentError(f"field name cannot contain only whitespace or empty parts: [{name}]")
@@ -94,9 +92,7 @@ class FieldTypes:
         elif value is not None:
             self._scalar(path, value, new, constants)
 
-    def _object(
-        self, path: str, value: Mapping[str, Any], new: dict[str, str], constants: dict[str, str]
-    ) -> None:
+    def _object(self, path: str, value: Mapping[str, Any], new: dict[str, str], constants: dict[str, str]) -> None:
         kind = self.types.get(path) or new.get(path)
         if kind is None:
             kind = new[path] = self._learn(path, "object")
@@ -112,8 +108,7 @@ class FieldTypes:
         elif kind in OBJECTS or kind == "flattened":
             leaf = path.rpartition(".")[2]
             raise DocumentError(
-                f"object mapping for [{path}] tried to parse field [{leaf}] as object, "
-                "but found a concrete value"
+                f"object mapping for [{path}] tried to parse field [{leaf}] as object, but found a concrete value"
             )
         elif kind == "constant_keyword":
             self._constant(path, value, constants)
@@ -123,9 +118,7 @@ class FieldTypes:
     def _learn(self, path: str, kind: str) -> str:
         if self.strict:
             leaf = path.rpartition(".")[2]
-            raise DocumentError(
-                f"mapping set to strict, dynamic introduction of [{leaf}] within [_doc] is not allowed"
-            )
+            raise DocumentError(f"mapping set to strict, dynamic introduction of [{leaf}] within [_doc] is not allowed")
         return kind
 
     def _guess(self, value: Any) -> str:

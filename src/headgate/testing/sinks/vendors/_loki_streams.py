@@ -143,9 +143,7 @@ class Streams:
             return True
         return False
 
-    def _lines(
-        self, key: tuple[str, str], labels: Mapping[str, str], entries: list[Entry], refusals: Refusals
-    ) -> None:
+    def _lines(self, key: tuple[str, str], labels: Mapping[str, str], entries: list[Entry], refusals: Refusals) -> None:
         limits, name = self._limits, key[1]
         now = self._ledger.clock_ms() * 1_000_000
         oldest = now - limits.max_age_ns if limits.max_age_ns and "__backfill__" not in labels else 0
@@ -154,9 +152,7 @@ class Streams:
         for entry in entries:
             time = int(entry.time)
             if time < oldest:
-                text = (
-                    f"timestamp too old: {rfc3339(time)}, oldest acceptable timestamp is: {rfc3339(oldest)}"
-                )
+                text = f"timestamp too old: {rfc3339(time)}, oldest acceptable timestamp is: {rfc3339(oldest)}"
                 refusals.add("too old", f"entry for stream '{name}' has {text}")
             elif time > latest:
                 refusals.add("too new", f"entry for stream '{name}' has timestamp too new: {rfc3339(time)}")

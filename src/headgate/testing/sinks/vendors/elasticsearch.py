@@ -74,9 +74,7 @@ class Elasticsearch(Vendor):
         self._ledger = ledger
         opensearch = options.generation == "opensearch"
         self._product = PRODUCT if options.product and not opensearch else {}
-        self._indices = Indices(
-            ledger, opensearch, options.auto_create, options.failure_store, options.max_fields
-        )
+        self._indices = Indices(ledger, opensearch, options.auto_create, options.failure_store, options.max_fields)
         self._policies: dict[str, dict[str, Any]] = {}
 
     def clear(self) -> None:
@@ -135,9 +133,7 @@ class Elasticsearch(Vendor):
             f"Bearer {options.bearer}" if options.bearer else "",
         ]
         if any(wanted) and not any(one and same(given, one) for one in wanted):
-            text = (
-                "unable to authenticate" if given else "missing authentication credentials for REST request"
-            )
+            text = "unable to authenticate" if given else "missing authentication credentials for REST request"
             raise RequestError(401, "security_exception", f"{text} [{request.path}]")
 
     def _actions(self, request: Request, body: bytes) -> list[Action]:

@@ -62,9 +62,7 @@ class LokiOptions:
     max_unpacked_bytes: int = field(default=5_000 << 20, metadata={"help": "request after unpacking"})
     rate_bytes_per_second: int = field(default=0, metadata={"help": "tenant rate; 0 is off (server: 4 MiB)"})
     burst_bytes: int = field(default=6 << 20, metadata={"help": "tenant burst"})
-    backfill_shards: bool = field(
-        default=False, metadata={"help": "obey X-Loki-Backfill-Shard, as after 3.8"}
-    )
+    backfill_shards: bool = field(default=False, metadata={"help": "obey X-Loki-Backfill-Shard, as after 3.8"})
 
 
 class Loki(Vendor):
@@ -143,9 +141,7 @@ class Loki(Vendor):
         encoding = request.headers.get("content-encoding", "")
         kind = media_type(request)
         options = self._options
-        if encoding not in ("", "gzip", "deflate") and not (
-            encoding == "snappy" and not kind.endswith("json")
-        ):
+        if encoding not in ("", "gzip", "deflate") and not (encoding == "snappy" and not kind.endswith("json")):
             raise BodyRefusedError(text_reply(400, f'Content-Encoding "{encoding}" not supported'))
         if kind in ("", "application/x-protobuf"):
             raise BodyRefusedError(text_reply(415, "this fake reads application/json, not protobuf"))
@@ -208,17 +204,13 @@ def _parsed(data: bytes) -> Push:
                 raise BodyRefusedError(text_reply(400, text))
         for entry in stream.values:
             if not NANOSECONDS.match(entry.time):
-                text = (
-                    f"couldn't parse push request: strconv.ParseInt: parsing {entry.time!r}: invalid syntax"
-                )
+                text = f"couldn't parse push request: strconv.ParseInt: parsing {entry.time!r}: invalid syntax"
                 raise BodyRefusedError(text_reply(400, text))
     return push
 
 
 def _too_large(size: int, limit: int) -> Reply:
-    return text_reply(
-        413, f"request body too large: message size {size} bytes exceeds limit of {limit} bytes"
-    )
+    return text_reply(413, f"request body too large: message size {size} bytes exceeds limit of {limit} bytes")
 
 
 FAKE = Fake(name="loki", options=LokiOptions, build=Loki, bad_bodies=BAD_BODIES)

@@ -35,9 +35,7 @@ class SlackOptions:
     token: str = field(default=TOKEN, metadata={"help": "the bot's token, sent as bearer"})
     channels: str = field(default="", metadata={"help": "comma separated ids or #names; empty: any"})
     webhook_path: str = field(default="/services/T0/B0/secret", metadata={"help": "the one good webhook"})
-    interval_ms: int = field(
-        default=0, metadata={"help": "least time between posts to a channel (Slack: 1000)"}
-    )
+    interval_ms: int = field(default=0, metadata={"help": "least time between posts to a channel (Slack: 1000)"})
 
 
 class SlackError(Exception):
@@ -294,8 +292,6 @@ BAD_BODIES = (
     ),
     BadBody("webhook-not-json", 400, b"text", "invalid_payload", path=HOOK, headers=JSON),
     BadBody("webhook-no-text", 400, b"{}", "no_text", path=HOOK, headers=JSON),
-    BadBody(
-        "webhook-wrong-secret", 403, b'{"text":"x"}', "invalid_token", path="/services/T0/B0/x", headers=JSON
-    ),
+    BadBody("webhook-wrong-secret", 403, b'{"text":"x"}', "invalid_token", path="/services/T0/B0/x", headers=JSON),
 )
 FAKE = Fake(name="slack", options=SlackOptions, build=Slack, bad_bodies=BAD_BODIES)

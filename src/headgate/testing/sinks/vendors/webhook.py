@@ -85,9 +85,7 @@ class WebhookReceiver(Vendor):
             if options.hmac_secret:
                 now_ms = self._ledger.clock_ms()
                 check_timestamp(request, options.timestamp_header, now_ms, options.tolerance_seconds)
-                check_signature(
-                    request, options.hmac_secret, options.signature_header, options.timestamp_header
-                )
+                check_signature(request, options.hmac_secret, options.signature_header, options.timestamp_header)
             if media_type(request) != "application/json":
                 raise refuse(415, "content type must be application/json")
             data = plain_body(request, options.max_body_bytes)
