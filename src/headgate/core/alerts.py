@@ -61,7 +61,9 @@ def step(alert: Alert, reading: Reading, timing: Timing) -> Step:
     if edited:
         alert = _edit(alert, reading, timing, moves)
     outcome = _effective(reading, timing)
-    gone = reading.outcome is Outcome.NO_DATA and reading.at_ms - alert.seen_ms >= timing.gone_after_ms
+    gone = (
+        reading.outcome is Outcome.NO_DATA and reading.at_ms - (alert.seen_ms or reading.at_ms) >= timing.gone_after_ms
+    )
     alert = _count(alert, reading, outcome, timing)
     why = reading.why or str(reading.outcome)
     while (event := _decide(alert, reading, outcome, timing, gone=gone)) is not None:
