@@ -1,0 +1,1 @@
+"""What every plugin shares: the base of its configuration, and how it is found."""
