@@ -1,1 +1,0 @@
-"""What every plugin shares: the base of its configuration, and how it is found."""
