@@ -10,17 +10,16 @@ import hashlib
 import re
 import ssl
 from collections.abc import Iterable, Mapping
-from datetime import timedelta
 from typing import Annotated, Self
 from urllib.parse import urlsplit
 
 import httpx
-from pydantic import AfterValidator, Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from headgate.core.errors import SinkRefused, SinkUnavailable
 from headgate.core.ports import CheckResult, HttpReply, TransportOptions
 from headgate.core.verdicts import Verdict, classify
-from headgate.plugins.config import Duration, PluginConfig
+from headgate.plugins.config import Duration, PluginConfig, Secret, duration_field, reveal
 
 __all__ = [
     "BaseUrl",
@@ -66,43 +65,47 @@ class BasicAuth(PluginConfig):
     """User and password of HTTP basic authentication."""
 
     user: str = Field(description="User name; for Grafana Cloud the numeric instance id.")
-    password: SecretStr = Field(description="Password or access token.")
+    password: Secret = Field(description="Password or access token.")
 
 
 class EndpointConfig(PluginConfig):
     """Options that every sink on HTTP has."""
 
     basic_auth: BasicAuth | None = Field(default=None, description="User and password.")
-    bearer_token: SecretStr | None = Field(default=None, description="Sent as `Authorization: Bearer`.")
-    headers: Mapping[str, SecretStr] = Field(default_factory=dict, description="Further headers; treated as secret.")
+    bearer_token: Secret | None = Field(default=None, description="Sent as `Authorization: Bearer`.")
+    headers: Mapping[str, Secret] = Field(default_factory=dict, description="Further headers; treated as secret.")
     ca_file: str | None = Field(default=None, description="PEM file of a private certificate authority.")
     verify: bool = Field(default=True, description="Verify the server's certificate.")
-    proxy: SecretStr | None = Field(default=None, description="URL of a proxy, with credentials if it needs them.")
-    timeout: Duration = Field(default=timedelta(seconds=30), description="Longest time for one request.")
+    proxy: Secret | None = Field(default=None, description="URL of a proxy, with credentials if it needs them.")
+    timeout: Duration = duration_field("30s", "Longest time for one request.")
 
     @model_validator(mode="after")
     def _one_credential(self) -> Self:
         if self.basic_auth and self.bearer_token:
             raise ValueError("basic_auth and bearer_token exclude each other")
         for name, value in self.headers.items():
-            text = value.get_secret_value()
+            text = reveal(value)
             if not _HEADER_NAME.fullmatch(name) or not text.isprintable() or not text.isascii():
                 raise ValueError(f"header {name!r} is not a header name with a printable ASCII value")
         return self
 
+    @property
+    def timeout_seconds(self) -> float:
+        """Longest time for one request."""
+        return self.timeout / 1000
+
     def transport(self) -> TransportOptions:
         """How connections are made."""
-        proxy = self.proxy.get_secret_value() if self.proxy else None
-        return TransportOptions(ca_file=self.ca_file, proxy=proxy, verify=self.verify)
+        return TransportOptions(ca_file=self.ca_file, proxy=reveal(self.proxy) or None, verify=self.verify)
 
     def credentials(self) -> tuple[tuple[str, str], ...]:
         """Headers that authenticate, and the configured ones."""
-        out = [(name.lower(), value.get_secret_value()) for name, value in self.headers.items()]
+        out = [(name.lower(), reveal(value)) for name, value in self.headers.items()]
         if self.basic_auth:
-            pair = f"{self.basic_auth.user}:{self.basic_auth.password.get_secret_value()}"
+            pair = f"{self.basic_auth.user}:{reveal(self.basic_auth.password)}"
             out.append(("authorization", "Basic " + base64.b64encode(pair.encode()).decode()))
         if self.bearer_token:
-            out.append(("authorization", f"Bearer {self.bearer_token.get_secret_value()}"))
+            out.append(("authorization", f"Bearer {reveal(self.bearer_token)}"))
         return tuple(out)
 
     def redactor(self, *more: str) -> Redactor:
@@ -110,9 +113,8 @@ class EndpointConfig(PluginConfig):
         secrets = [value.rpartition(" ")[2] for _, value in self.credentials()]
         secrets += [value for _, value in self.credentials()]
         if self.basic_auth:
-            secrets.append(self.basic_auth.password.get_secret_value())
-        if self.proxy:
-            secrets += [self.proxy.get_secret_value(), urlsplit(self.proxy.get_secret_value()).password or ""]
+            secrets.append(reveal(self.basic_auth.password))
+        secrets += [reveal(self.proxy), urlsplit(reveal(self.proxy)).password or ""]
         return Redactor((*secrets, *more))
 
 

@@ -18,7 +18,7 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 from headgate.core.errors import SinkRefused, SinkUnavailable
 from headgate.core.ports import BuildContext, CheckResult, HttpReply, HttpRequest, Limits, LogEntry, Plugin
 from headgate.core.verdicts import SendResult, Verdict, classify, raise_for, retry_after_seconds
-from headgate.plugins.config import PluginConfig
+from headgate.plugins.config import PluginConfig, Secret, reveal
 from headgate.sinks._endpoint import EndpointConfig, failed_check, fingerprint, origin, probe
 
 __all__ = ["PLACEHOLDERS", "PLUGINS", "HmacConfig", "HttpConfig", "HttpSink", "HttpSinkSignal"]
@@ -48,7 +48,7 @@ def _address(value: SecretStr) -> SecretStr:
 class HmacConfig(PluginConfig):
     """Signature of the bytes that are sent."""
 
-    secret: SecretStr = Field(min_length=1, description="Key of the signature.")
+    secret: Secret = Field(description="Key of the signature.")
     header: str = Field(
         default="x-headgate-signature",
         pattern=r"^[A-Za-z0-9-]+$",
@@ -60,7 +60,7 @@ class HmacConfig(PluginConfig):
 class HttpConfig(EndpointConfig):
     """Options of a generic HTTP sink."""
 
-    url: Annotated[SecretStr, AfterValidator(_address)] = Field(
+    url: Annotated[Secret, AfterValidator(_address)] = Field(
         description="Full address. Path and query are treated as secret and never shown."
     )
     method: Literal["POST", "PUT", "PATCH"] = Field(default="POST", description="HTTP method.")
@@ -109,7 +109,7 @@ class HttpSinkSignal:
     def __init__(self, name: str, config: HttpConfig, user_agent: str) -> None:
         self._sink = name
         self._config = config
-        self._url = config.url.get_secret_value()
+        self._url = reveal(config.url)
         self._clean = redactor(config)
         self._headers = (
             ("user-agent", user_agent),
@@ -135,10 +135,11 @@ class HttpSinkSignal:
                 packer = zlib.compressobj(1, zlib.DEFLATED, _GZIP_WINDOW)
                 body = packer.compress(body) + packer.flush()
                 headers = (*headers, ("content-encoding", "gzip"))
-            digest = hmac.new(config.hmac.secret.get_secret_value().encode(), body, sha256).hexdigest()
+            digest = hmac.new(reveal(config.hmac.secret).encode(), body, sha256).hexdigest()
             headers = (*headers, (config.hmac.header.lower(), f"v1={digest}"))
-        timeout = config.timeout.total_seconds()
-        return HttpRequest(config.method, self._url, headers, body, gzip=compress_later, timeout_seconds=timeout)
+        return HttpRequest(
+            config.method, self._url, headers, body, gzip=compress_later, timeout_seconds=config.timeout_seconds
+        )
 
     def _body(self, batch: Sequence[LogEntry]) -> bytes:
         bodies = [entry.body for entry in batch]
@@ -184,10 +185,10 @@ def shown_address(url: str) -> str:
 
 def redactor(config: HttpConfig) -> Callable[[str], str]:
     """Takes the secrets of a receiver, its path and query among them, out of text."""
-    parts = urlsplit(config.url.get_secret_value())
+    parts = urlsplit(reveal(config.url))
     path = parts.path if len(parts.path) > 1 else ""
-    secret = config.hmac.secret.get_secret_value() if config.hmac else ""
-    return config.redactor(config.url.get_secret_value(), path, parts.query, secret)
+    secret = reveal(config.hmac.secret) if config.hmac else ""
+    return config.redactor(reveal(config.url), path, parts.query, secret)
 
 
 class HttpSink:
@@ -208,7 +209,7 @@ class HttpSink:
         headers = (("user-agent", self._user_agent), *config.credentials())
         clean = config.redactor()
         try:
-            reply = await probe("OPTIONS", config.url.get_secret_value(), headers, config.transport(), clean)
+            reply = await probe("OPTIONS", reveal(config.url), headers, config.transport(), clean)
         except (SinkUnavailable, SinkRefused) as error:
             return (failed_check(name, error),)
         if reply.status in (401, 403):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 from functools import lru_cache
 from operator import itemgetter
 from typing import Literal, Self
@@ -22,7 +21,7 @@ from headgate.core.ports import BuildContext, CheckResult, HttpReply, HttpReques
 from headgate.core.record import decode_record
 from headgate.core.times import HOUR_MS, MINUTE_MS, format_ms, parse_ms
 from headgate.core.verdicts import SendResult, classify, raise_for, retry_after_seconds
-from headgate.plugins.config import Duration
+from headgate.plugins.config import Duration, duration_field
 from headgate.sinks._endpoint import BaseUrl, EndpointConfig, failed_check, judge_check, probe
 from headgate.sinks._loki_refusals import reason_of, refused_lines
 
@@ -54,13 +53,11 @@ class LokiConfig(EndpointConfig):
         description="Labels taken from the record; leave `project` out when there are more than some hundred projects.",
     )
     static_labels: Mapping[str, str] = Field(default_factory=dict, description="Labels that every stream gets.")
-    max_age: Duration = Field(
-        default=timedelta(days=7),
-        description="Older records are skipped as too_old; as the server's `reject_old_samples_max_age`.",
+    max_age: Duration = duration_field(
+        "7d", "Older records are skipped as too_old; as the server's `reject_old_samples_max_age`."
     )
-    max_ahead: Duration = Field(
-        default=timedelta(minutes=10),
-        description="Records further in the future wait; as the server's `creation_grace_period`.",
+    max_ahead: Duration = duration_field(
+        "10m", "Records further in the future wait; as the server's `creation_grace_period`."
     )
     max_record_bytes: int = Field(default=262_144, ge=1, description="As the server's `max_line_size`.")
     batch_records: int = Field(default=5_000, ge=1, description="Records of one request at most.")
@@ -168,8 +165,8 @@ class LokiSignal:
             max_records=config.batch_records,
             max_bytes=config.batch_bytes,
             max_record_bytes=config.max_record_bytes,
-            max_age_ms=config.max_age // timedelta(milliseconds=1),
-            max_ahead_ms=config.max_ahead // timedelta(milliseconds=1),
+            max_age_ms=config.max_age,
+            max_ahead_ms=config.max_ahead,
         )
 
     def encode(self, batch: Sequence[LogEntry]) -> HttpRequest:
@@ -207,7 +204,7 @@ class LokiSignal:
             headers,
             _encode({"streams": [self._pushed(key, values) for key, values in streams.items()]}),
             gzip=self._config.gzip,
-            timeout_seconds=self._config.timeout.total_seconds(),
+            timeout_seconds=self._config.timeout_seconds,
         )
 
     def _stream(self, entry: LogEntry, line: _Line) -> tuple[str, str, str, str]:
