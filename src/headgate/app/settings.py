@@ -32,6 +32,7 @@ __all__ = [
     "Settings",
     "StoreSettings",
     "default_file",
+    "is_loopback",
     "load",
     "split_address",
 ]
@@ -61,7 +62,7 @@ def _check_address(text: str) -> str:
     return text
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -324,7 +325,7 @@ def _across(settings: Settings, origins: Origins) -> list[str]:
     """What no single section can see."""
     problems: list[str] = []
     host, _ = split_address(settings.http.listen)
-    if not _is_loopback(host) and not settings.http.access.tokens:
+    if not is_loopback(host) and not settings.http.access.tokens:
         where = origins.where(("http", "listen"))
         problems.append(
             f"{where}: http.listen: {host} is reachable from other machines; "
