@@ -27,6 +27,7 @@ _OK_HEADERS = ((b"content-type", b"application/json"),)
 _RETRY_SOON = ((b"retry-after", b"5"),)
 # One request of this many has its time measured: a histogram entry costs as much as a signature check.
 _SAMPLE = 16
+_DISCARD_BYTES = 256 * 1024
 
 
 class Intake(Protocol):
@@ -215,6 +216,7 @@ class Receiver:
                 size += len(part)
                 self._held += len(part)
                 if size > limit:
+                    await self._discard(receive, message)
                     raise _refused(413, "too_large", "the body is larger than a webhook may be", close=True)
                 if self._held > self._limits.held_bytes:
                     raise _refused(429, "busy", "too many webhooks at once", retry=True, close=True)
@@ -223,6 +225,13 @@ class Receiver:
                 message = await receive()
         finally:
             self._held -= size
+
+    async def _discard(self, receive: Receive, message: Mapping[str, Any]) -> None:
+        """Read on without keeping, a bounded amount: a sender that still writes would not see our answer."""
+        left = _DISCARD_BYTES
+        while message.get("more_body", False) and left > 0:
+            message = await receive()
+            left -= len(message.get("body", b""))
 
     async def _keep(self, delivery: Delivery) -> None:
         """Hand a delivery to the store with all others of this turn of the event loop; returns after the flush."""
