@@ -103,7 +103,12 @@ class SourceConfig(PluginConfig):
     poll: PollConfig = Field(default_factory=PollConfig, description="Polling.")
     enrich: Literal["none", "batch", "each"] = Field(
         default="batch",
-        description="Detail that records wait for: none; batch: a call per active project and minute; each: one per job.",
+        description="Detail records wait for: none; batch: one call per active project and minute; each: one per job.",
     )
     enrich_wait: Duration = duration_field("60s", "How long a record waits for its detail at most.")
     app_url: str = Field(default="https://app.circleci.com", description="Web application that links lead to.")
+
+    @property
+    def profile(self) -> Literal["none", "batch", "each"]:
+        """The enrichment that is really possible; a source that cannot call anybody answers `none`."""
+        return self.enrich
