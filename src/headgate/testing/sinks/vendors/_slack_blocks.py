@@ -28,7 +28,7 @@ def problems(blocks: Any) -> list[str]:
             continue
         found += [f"{problem} {where}" for problem in _block(block)]
         block_id = block.get("block_id")
-        if block_id is not None:
+        if isinstance(block_id, str):
             if block_id in ids:
                 found.append(f"block_id {block_id!r} already exists {where}")
             ids.add(block_id)

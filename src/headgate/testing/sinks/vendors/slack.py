@@ -121,7 +121,7 @@ class Slack(Vendor):
         channel = self._channel(arguments)
         check_message(arguments)
         thread = arguments.get("thread_ts")
-        if thread is not None and self._ledger.get((channel, thread)) is None:
+        if thread is not None and self._ledger.get((channel, str(thread))) is None:
             raise SlackError("thread_not_found")
         self._serial += 1
         ts = f"{self._ledger.clock_ms() // 1000}.{self._serial:06d}"
