@@ -114,8 +114,9 @@ class Daemon:
         )
         operations = StoreOperations(store, self._clock, running)
         with Serving(self._configuration, operations, store, self._telemetry, self._clock, engines) as serving:
-            self._reloader = Reloader(self._configuration, self._reread, engines, serving, self._telemetry)
-            self._reloader.on_secrets = self._learn_secrets
+            self._reloader = Reloader(
+                self._configuration, self._reread, engines, serving, self._telemetry, self._learn_secrets
+            )
             self.urls = (serving.http_url, serving.webhooks_url)
             await engines.open()
             tasks = [

@@ -18,6 +18,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from headgate.alerting.routes import RouteConfig
 from headgate.app.configfile import KeyPath, Origins, interpolate, overlay_environment, read_yaml
 from headgate.app.problems import nearest, problems_of
 from headgate.core.errors import ConfigError
@@ -135,8 +136,11 @@ class AlertSettings(_Section):
 
     rules: tuple[str, ...] = Field(default=(), description="Rule files; patterns relative to this file.")
     notifiers: dict[str, dict[str, Any]] = Field(default_factory=dict, repr=False, description="Name -> {type, ...}.")
-    routes: tuple[dict[str, Any], ...] = Field(
-        default=(), description="First match wins: {match: {label: value}, to: [notifier]}."
+    routes: tuple[RouteConfig, ...] = Field(
+        default=(), description="From top to bottom, the first match: {match: {label: value}, to: [notifier]}."
+    )
+    default: tuple[str, ...] | None = Field(
+        default=None, description="Notifiers of what no route takes; unless given: all of them."
     )
 
 
@@ -337,12 +341,17 @@ def _across(settings: Settings, origins: Origins) -> list[str]:
         problems += [f"{origins.where(('store', 'url'))}: {problem}" for problem in exc.problems]
     names = set(settings.alerts.notifiers)
     for index, route in enumerate(settings.alerts.routes):
-        to = route.get("to", ())
-        for name in [to] if isinstance(to, str) else to:
-            if name not in names:
-                where = origins.where(("alerts", "routes", index, "to"))
-                problems.append(f"{where}: alerts.routes.{index}.to: no notifier called {name}{nearest(str(name), names)}")
-    return problems
+        problems += _unknown_notifiers(route.to, names, ("alerts", "routes", index, "to"), origins)
+    return problems + _unknown_notifiers(settings.alerts.default or (), names, ("alerts", "default"), origins)
+
+
+def _unknown_notifiers(wanted: Sequence[str], names: set[str], path: KeyPath, origins: Origins) -> list[str]:
+    dotted = ".".join(str(part) for part in path)
+    return [
+        f"{origins.where(path)}: {dotted}: no notifier called {name}{nearest(name, names)}"
+        for name in wanted
+        if name not in names
+    ]
 
 
 def _plugins(
