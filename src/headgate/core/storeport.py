@@ -260,7 +260,10 @@ class AlertChange:
 
 @dataclass(frozen=True, slots=True)
 class RunRow:
-    """One ended workflow for metrics and pages. Times in milliseconds; `duration_ms` None where unknown."""
+    """One ended workflow for metrics and pages. Times in milliseconds; `duration_ms` None where unknown.
+
+    `project`: slug. `status`: our word. `branch_class`: 1 for the default branch, else 0.
+    """
 
     workflow_id: str
     project: str
