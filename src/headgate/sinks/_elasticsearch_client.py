@@ -84,8 +84,6 @@ class BulkClient(AsyncElasticsearch):
             hosts=list(hosts) if hosts else None,
             cloud_id=cloud_id,
             node_class=_node_class(options),
-            max_retries=0,
-            retry_on_timeout=False,
             **credentials,
         )
         self.transport.serializers = _Raw()
@@ -102,8 +100,16 @@ class BulkClient(AsyncElasticsearch):
             body = packer.compress(body) + packer.flush()
             sent["content-encoding"] = "gzip"
         try:
+            # The transport's own default is three repeats at once; the client's option does not reach it from here.
             answer = await self.transport.perform_request(
-                method, target, body=body, headers=sent, request_timeout=timeout_seconds
+                method,
+                target,
+                body=body,
+                headers=sent,
+                max_retries=0,
+                retry_on_status=(),
+                retry_on_timeout=False,
+                request_timeout=timeout_seconds,
             )
         except TlsError as exc:
             raise SinkRefused(f"TLS: {self._clean(str(exc))}", reason="config", fix="set ca_file") from exc

@@ -18,13 +18,15 @@ from headgate.core.verdicts import Reject
 __all__ = ["reason_of", "refused_lines"]
 
 _COUNT = r"(?:(?P<count>\d+) errors like: )?"
+# A stream's labels may hold anything, but never run on into the next clause.
+_STREAM = r"stream '(?:(?! has timestamp | bytes exceeded ).)*?'"
 _OLD = re.compile(
-    _COUNT + r"entry for stream '.*?' has timestamp too old: \S+, oldest acceptable timestamp is: (?P<bound>[^\s;]+)"
+    _COUNT + rf"entry for {_STREAM} has timestamp too old: [^\s;]+, oldest acceptable timestamp is: (?P<bound>[^\s;]+)"
 )
-_NEW = re.compile(_COUNT + r"entry for stream '.*?' has timestamp too new: (?P<bound>[^\s;]+)")
+_NEW = re.compile(_COUNT + rf"entry for {_STREAM} has timestamp too new: (?P<bound>[^\s;]+)")
 _LONG = re.compile(
     _COUNT
-    + r"max entry size '(?P<bound>\d+)' bytes exceeded for stream '.*?' while adding an entry with length '\d+' bytes"
+    + rf"max entry size '(?P<bound>\d+)' bytes exceeded for {_STREAM} while adding an entry with length '\d+' bytes"
 )
 # What a 400 about single lines says, and our word for it. Ingesters name only the last stream, so these are bisected.
 _REASONS = (

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import ssl
 import subprocess
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -31,20 +31,56 @@ def make_certificate(directory: Path) -> tuple[Path, Path]:
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with suppress(OSError, ssl.SSLError):  # either side may go away at any time; the other is closed for it
-        while piece := await reader.read(_PIECE_BYTES):
-            writer.write(piece)
-            await writer.drain()
-    with suppress(OSError, RuntimeError):
-        writer.close()
+    while piece := await reader.read(_PIECE_BYTES):
+        writer.write(piece)
+        await writer.drain()
+    writer.close()
 
 
 async def _join(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, host: str, port: int, first: bytes = b""
 ) -> None:
+    """Pass bytes both ways until either side ends or goes away; then both are closed."""
     far_reader, far_writer = await asyncio.open_connection(host, port)
     far_writer.write(first)
-    await asyncio.gather(_pump(reader, far_writer), _pump(far_reader, writer))
+    ways = [asyncio.create_task(_pump(reader, far_writer)), asyncio.create_task(_pump(far_reader, writer))]
+    try:
+        await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for way in ways:
+            way.cancel()
+        await asyncio.gather(*ways, return_exceptions=True)
+        for end in (writer, far_writer):
+            end.transport.abort()
+        await asyncio.sleep(0)  # an aborted transport closes its socket in the next turn of the loop
+
+
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@asynccontextmanager
+async def _serving(serve: Serve, context: ssl.SSLContext | None = None) -> AsyncIterator[int]:
+    """Listen on loopback, give the port, and end every connection at the end."""
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def tracked(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        if task is not None:
+            tasks.add(task)
+        try:
+            await serve(reader, writer)
+        except asyncio.CancelledError:
+            return  # the relay ends; asyncio's own callback would report it as an error
+
+    server = await asyncio.start_server(tracked, "127.0.0.1", 0, ssl=context)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await server.wait_closed()
 
 
 @asynccontextmanager
@@ -57,9 +93,8 @@ async def tls_front(url: str, certificate: Path, key: Path) -> AsyncIterator[str
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await _join(reader, writer, str(target.hostname), int(target.port or 0))
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
-    async with server:
-        yield f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with _serving(serve, context) as port:
+        yield f"https://127.0.0.1:{port}"
 
 
 @dataclass(slots=True)
@@ -84,7 +119,6 @@ async def proxy() -> AsyncIterator[Proxy]:
         first = f"{method} {path} {version}".encode("latin-1")
         await _join(reader, writer, str(target.hostname), int(target.port or 80), first)
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    async with server:
-        running.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with _serving(serve) as port:
+        running.url = f"http://127.0.0.1:{port}"
         yield running

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import gzip
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import httpx
@@ -17,7 +18,17 @@ from headgate.core.clock import ManualClock
 from headgate.core.errors import BatchRejected, SinkError, SinkRefused, SinkUnavailable
 from headgate.core.ids import record_id
 from headgate.core.metrics import NullMetrics
-from headgate.core.ports import BuildContext, CallSignal, HttpReply, HttpRequest, HttpSignal, Lane, LogEntry, Plugin
+from headgate.core.ports import (
+    BuildContext,
+    CallSignal,
+    HttpReply,
+    HttpRequest,
+    HttpSignal,
+    Lane,
+    LogEntry,
+    Plugin,
+    Sink,
+)
 from headgate.core.record import Attribute, Kind, Record, encode_record
 from headgate.core.times import format_ms
 from headgate.core.verdicts import Reject, SendResult
@@ -26,10 +37,12 @@ __all__ = [
     "CONTEXT",
     "NOW_MS",
     "Delivered",
-    "build_signal",
+    "build_sink",
     "deliver",
+    "ids_of",
     "make_batch",
     "make_entry",
+    "open_sink",
     "outcome_class",
     "send",
     "try_send",
@@ -84,10 +97,25 @@ def make_batch(count: int, *, first: int = 1, lane: Lane = "live", step_ms: int 
     return [make_entry(first + n, lane=lane, occurred_ms=NOW_MS - (count - 1 - n) * step_ms) for n in range(count)]
 
 
-def build_signal(plugin: Plugin, settings: Mapping[str, object], *, name: str = "sample") -> tuple[object, Signal]:
-    """A sink from plain settings, and its first signal. Raises pydantic.ValidationError and ConfigError."""
-    sink = plugin.build(name, plugin.config.model_validate(dict(settings)), CONTEXT)
-    return sink, sink.signals()[0]
+def build_sink(plugin: Plugin, settings: Mapping[str, object], *, name: str = "sample") -> Sink:
+    """A sink from plain settings. Raises pydantic.ValidationError and ConfigError."""
+    sink: Sink = plugin.build(name, plugin.config.model_validate(dict(settings)), CONTEXT)
+    return sink
+
+
+def ids_of(batch: Sequence[LogEntry]) -> list[str]:
+    """The records' ids, in the order of the batch."""
+    return [entry.record_id for entry in batch]
+
+
+@asynccontextmanager
+async def open_sink(plugin: Plugin, settings: Mapping[str, object]) -> AsyncIterator[tuple[Sink, Signal]]:
+    """A sink from plain settings, its first signal, and its end."""
+    sink = build_sink(plugin, settings)
+    try:
+        yield sink, sink.signals()[0]
+    finally:
+        await sink.aclose()
 
 
 async def transmit(request: HttpRequest, signal: HttpSignal) -> HttpReply:
