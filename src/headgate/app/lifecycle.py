@@ -12,7 +12,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import TextIO
 
@@ -22,6 +22,7 @@ import structlog
 from headgate import __version__
 from headgate.app.compose import Plant, build_plant, make_store
 from headgate.app.engines import Engines
+from headgate.app.gauges import keep_gauges
 from headgate.app.logs import Redactor, secrets_of, set_up_logging
 from headgate.app.notify import Notify
 from headgate.app.operations import Running, StoreOperations
@@ -104,26 +105,32 @@ class Daemon:
         self._redactor.learn(configuration.tokens)
 
     async def _live(self, store: Store, plant: Plant) -> None:
-        engines = Engines(self._configuration, store, plant, self._clock, self._telemetry)
+        engines = Engines(
+            self._configuration, store, plant, self._clock, self._telemetry, hurry=self._options.until_idle
+        )
         running = Running(
             sources=lambda: dict(engines.plant.sources),
-            problems=lambda: engines.problems,
+            problems=engines.problems,
+            lags=engines.lags,
             wake=engines.wake_delivery,
             reset=engines.reset_signal,
             reload=self._reload,
         )
         operations = StoreOperations(store, self._clock, running)
-        with Serving(self._configuration, operations, store, self._telemetry, self._clock, engines) as serving:
+        with Serving(
+            self._configuration, operations, store, self._telemetry, self._clock, engines.on_webhooks
+        ) as serving:
             self._reloader = Reloader(
                 self._configuration, self._reread, engines, serving, self._telemetry, self._learn_secrets
             )
             self.urls = (serving.http_url, serving.webhooks_url)
-            await engines.open()
+            serving.take_webhooks(plant.sources)
             tasks = [
                 asyncio.create_task(self._kept(name, part), name=name)
                 for name, part in (
                     *serving.parts(),
                     *engines.parts(),
+                    ("gauges", lambda: keep_gauges(store, engines, self._telemetry)),
                     ("trim", lambda: self._trim(store)),
                     ("store watch", lambda: self._watch_store(store)),
                     ("watchdog", lambda: self._feed_watchdog(store)),
@@ -136,10 +143,11 @@ class Daemon:
             finally:
                 self._notify.stopping()
                 await self._stop_parts(serving, engines, tasks)
+                await engines.aclose()
 
-    async def _kept(self, name: str, part: Callable[[], object]) -> None:
+    async def _kept(self, name: str, part: Callable[[], Awaitable[None]]) -> None:
         try:
-            await keep_running(name, part, self._clock)  # type: ignore[arg-type]  # parts are coroutine functions
+            await keep_running(name, part, self._clock)
         except StoreFailed as exc:
             self._fail(exc)
 
@@ -175,6 +183,8 @@ class Daemon:
             for task in (idle, stop):
                 task.cancel()
             await asyncio.gather(idle, stop, return_exceptions=True)
+        if idle in done:
+            idle.result()
         if not done:
             _log.error("not idle before the time-out", waiting=await engines.waiting())
             self._code = 1
@@ -211,6 +221,10 @@ class Daemon:
             await asyncio.sleep(every / 3)
 
     # -- signals
+
+    def stop(self) -> None:
+        """Stop in order, as the first TERM does."""
+        self._stop.set()
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
@@ -259,7 +273,7 @@ class Daemon:
         forget_running(self._configuration.settings.store.path)
         try:
             async with asyncio.timeout(_STOP_SECONDS):
-                await serving.until_stopped()
+                await asyncio.wait([task for task in tasks if task.get_name().startswith("server")])
                 await engines.stop()
                 for task in tasks:
                     task.cancel()

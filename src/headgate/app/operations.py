@@ -6,10 +6,11 @@ Invariant: the same answers in both modes; what only a running daemon knows is n
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from headgate.alerting.listing import list_alerts
 from headgate.app import views
 from headgate.core.clock import Clock
 from headgate.core.ports import Lane, Source
@@ -26,6 +27,10 @@ async def _no_reload() -> Json:
     raise Problem("refused", "nothing is running here; start `headgate run`")
 
 
+async def _none_held() -> Mapping[str, str]:
+    return {}
+
+
 def _nothing() -> None:
     """Wakes nobody: without a daemon there is nobody to wake."""
 
@@ -34,12 +39,13 @@ def _nothing() -> None:
 class Running:
     """What a daemon adds to a store. The defaults are those of a command that opened the store alone.
 
-    `sources`: present ones by name; `problems`: signal -> why it is refused; `wake`: deliveries have something to do;
-    `reset`: replaces the store's reset where workers must let go first.
+    `sources`: present ones by name; `problems`: signal -> why it is held; `lags`: signal -> seconds, as its worker knows
+    it; `wake`: deliveries have something to do; `reset`: replaces the store's reset where workers must let go first.
     """
 
     sources: Callable[[], Mapping[str, Source | None]] = field(default=dict)
-    problems: Callable[[], Mapping[str, str]] = field(default=dict)
+    problems: Callable[[], Awaitable[Mapping[str, str]]] = _none_held
+    lags: Callable[[], Awaitable[Mapping[str, float]]] | None = None
     wake: Callable[[], None] = _nothing
     reset: Callable[[str, Literal["now", "retained"] | int], Awaitable[None]] | None = None
     reload: Callable[[], Awaitable[Json]] = _no_reload
@@ -60,9 +66,10 @@ class StoreOperations:
         figures = await self._store.figures()
         sinks: dict[str, dict[str, Json]] = {}
         counts = await self._store.outcome_counts()
+        lags = await self._running.lags() if self._running.lags else {}
         for key, lanes in (await self._lanes()).items():
             sink, _, signal = key.partition(".")
-            lag = await self._lag_seconds(lanes)
+            lag = lags[key] if key in lags else await self._lag_seconds(lanes)
             sinks.setdefault(sink, {})[signal] = views.signal_view(lanes, counts.get(key), lag)
         sources = {
             name: views.source_view(source, await self._store.source_cursors(name))
@@ -101,10 +108,10 @@ class StoreOperations:
             "level": figures.level,
             "runs": await self.runs(25, None),
             "alerts": alerts,
-            "hints": self._hints(status, figures.facts),
+            "hints": self._hints(status, figures.facts, await self._running.problems()),
         }
 
-    def _hints(self, status: Json, facts: Mapping[str, int]) -> list[str]:
+    def _hints(self, status: Json, facts: Mapping[str, int], held: Mapping[str, str]) -> list[str]:
         """What is missing or refused, and what to do about it."""
         hints: list[str] = []
         sources = self._running.sources()
@@ -114,15 +121,9 @@ class StoreOperations:
             usage = source.usage() if source else None
             if usage and usage.refused:
                 hints.append(f"Source {name} is refused ({usage.refused}): run `headgate check`.")
-        for key, problem in self._running.problems().items():
-            hints.append(f"Signal {key} is held: {problem}")
-        held = [
-            f"{name}.{signal}"
-            for name, sink in status["sinks"].items()
-            for signal, figures in sink["signals"].items()
-            if figures["state"] == "held"
-        ]
-        hints += [f"Signal {key} is held: run `headgate sinks list`." for key in held if key not in self._running.problems()]
+        hints += [f"Signal {key} is held: {problem}" for key, problem in sorted(held.items())]
+        if sources and not status["sinks"]:
+            hints.append("No sink is configured: records are kept and not forwarded. Add one under sinks: and reload.")
         if sources and not facts.get("workflow"):
             hints.append("Nothing has arrived yet: the first walk of every project takes a minute, webhooks come at once.")
         return hints
@@ -130,6 +131,10 @@ class StoreOperations:
     async def runs(self, limit: int, project: str | None) -> list[Json]:
         """Ended workflows, newest first."""
         return [views.run_view(run) for run in await self._store.recent_runs(limit, project=project)]
+
+    async def history(self, since_ms: int, until_ms: int) -> list[Json]:
+        """Ended workflows of a time range."""
+        return [asdict(run) for run in await self._store.runs_between(since_ms, until_ms)]
 
     async def explain(self, query: str) -> list[Json]:
         """All that is known about a workflow or job."""
@@ -157,7 +162,7 @@ class StoreOperations:
 
     async def alerts(self) -> list[Json]:
         """Alert instances that are not inactive."""
-        return [views.alert_view(row) for row in await self._store.alerts() if row.state != "inactive"]
+        return list_alerts(await self._store.alerts())
 
     # -- actions
 

@@ -69,6 +69,11 @@ class RemoteOperations:
             params["project"] = project
         return await self._ask("GET", "/runs", params=params)  # type: ignore[no-any-return]  # the API's shape
 
+    async def history(self, since_ms: int, until_ms: int) -> list[Json]:
+        """Ended workflows of a time range."""
+        params = {"since_ms": since_ms, "until_ms": until_ms}
+        return await self._ask("GET", "/history", params=params)  # type: ignore[no-any-return]  # the API's shape
+
     async def explain(self, query: str) -> list[Json]:
         """All about a workflow or job."""
         return await self._ask("GET", "/explain", params={"query": query})  # type: ignore[no-any-return]  # as above

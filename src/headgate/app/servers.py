@@ -113,7 +113,7 @@ class Server:
                 server_header=False,
                 proxy_headers=False,
                 timeout_keep_alive=75,
-                timeout_graceful_shutdown=3,
+                timeout_graceful_shutdown=1,
             )
         )
 
@@ -127,7 +127,7 @@ class Server:
         await self._server.serve(sockets=[self._sock])
 
     def stop(self, *, force: bool = False) -> None:
-        """Finish requests at work (3 s at most) and return from `serve`; `force` drops them."""
+        """Finish requests at work (1 s at most) and return from `serve`; `force` drops them."""
         self._server.should_exit = True
         self._server.force_exit = self._server.force_exit or force
 

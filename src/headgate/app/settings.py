@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -71,7 +71,8 @@ def is_loopback(host: str) -> bool:
 
 
 Address = Annotated[str, AfterValidator(_check_address)]
-Size = Annotated[int, BeforeValidator(_read_size), Field(ge=1)]
+_SIZE_SCHEMA = {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": _SIZE.pattern}]}
+Size = Annotated[int, BeforeValidator(_read_size), Field(ge=1), WithJsonSchema(_SIZE_SCHEMA)]
 
 
 class _Section(BaseModel):

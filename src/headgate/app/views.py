@@ -11,7 +11,6 @@ import orjson
 
 from headgate.core.ports import LogEntry, Source
 from headgate.core.storeport import (
-    AlertRow,
     CursorView,
     DeadLetter,
     Explained,
@@ -26,7 +25,6 @@ from headgate.core.times import format_ms, parse_ms
 from headgate.web.operations import Json
 
 __all__ = [
-    "alert_view",
     "dead_letter_view",
     "delivery_view",
     "entry_view",
@@ -186,18 +184,6 @@ def explained_view(found: Explained) -> Json:
         "lane": found.lane,
         "seq": found.seq,
         "path": dict(found.path),
-    }
-
-
-def alert_view(row: AlertRow) -> Json:
-    """One alert instance."""
-    return {
-        "fingerprint": row.fingerprint,
-        "rule": row.rule,
-        "labels": dict(row.labels),
-        "state": row.state,
-        "updated_at": format_ms(row.updated_ms),
-        "detail": _data(row.state_json),
     }
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from headgate.cli.output import ConfigOption, JsonOption, note, print_json, print_table
+from headgate.cli.output import ConfigOption, JsonOption, print_json, print_table
 from headgate.cli.session import answer, load_configuration, operations
 from headgate.web.operations import Json
 
@@ -105,9 +105,7 @@ def list_alerts(config: ConfigOption = None, json: JsonOption = False) -> None:
             print_json(one)
         return
     rows = [
-        (one["state"], one["rule"], " ".join(f"{key}={value}" for key, value in one["labels"].items()), one["updated_at"])
+        (one["state"], one["rule"], " ".join(f"{key}={value}" for key, value in one["labels"].items()), one["since"])
         for one in found
     ]
-    print_table(("State", "Rule", "Labels", "Updated"), rows, empty="No alert.")
-    if not json and not found:
-        note("Rules are listed by `headgate rules check`.")
+    print_table(("State", "Rule", "Labels", "Since"), rows, empty="No alert.")

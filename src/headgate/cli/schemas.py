@@ -32,3 +32,11 @@ def config() -> None:
     from headgate.plugins import load_plugins
 
     _print(config_schema(load_plugins()))
+
+
+@group.command("rules")
+def rules() -> None:
+    """A rule file."""
+    from headgate.alerting.rules import rules_schema
+
+    _print(rules_schema())

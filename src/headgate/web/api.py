@@ -117,6 +117,11 @@ def _add_questions(app: FastAPI, operations: Operations) -> None:
         """Ended workflows, newest first."""
         return await operations.runs(limit, project)
 
+    @app.get("/api/v1/history")
+    async def history(since_ms: int, until_ms: int) -> list[Json]:
+        """Ended workflows of a time range, milliseconds since the epoch, oldest first."""
+        return await operations.history(since_ms, until_ms)
+
     @app.get("/api/v1/explain")
     async def explain_url(query: _Query) -> list[Json]:
         """What is known about a workflow or job, given its page's address or an id."""

@@ -41,6 +41,10 @@ class Operations(Protocol):
         """Ended workflows, newest first."""
         ...
 
+    async def history(self, since_ms: int, until_ms: int) -> list[Json]:
+        """Ended workflows by end time, `since_ms` <= end < `until_ms`, oldest first, as the fields of a RunRow."""
+        ...
+
     async def explain(self, query: str) -> list[Json]:
         """All that is known about a workflow or job: a URL, a provider id or a record id."""
         ...

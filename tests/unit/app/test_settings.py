@@ -221,7 +221,7 @@ def test_addresses(text: str, expected: tuple[str, int]) -> None:
 def test_the_schema_accepts_a_good_file_and_refuses_a_typing_mistake() -> None:
     """Editors can rely on it."""
     validator = jsonschema.Draft202012Validator(config_schema(REGISTRY))
-    assert [] == [error.message for error in validator.iter_errors(yaml.safe_load(GOOD.replace("2GiB", "5")))]
+    assert [] == [error.message for error in validator.iter_errors(yaml.safe_load(GOOD.replace("2GiB", "2GiB")))]
     assert not validator.is_valid(yaml.safe_load(GOOD.replace("url:", "ulr:")))
 
 
