@@ -18,7 +18,7 @@ import msgspec
 
 from headgate.core.backoff import BackOff, wait_seconds
 from headgate.core.clock import Clock
-from headgate.core.errors import ConfigError, NotFound, SourceError, SourceRefused, SourceUnavailable
+from headgate.core.errors import NotFound, SourceError, SourceRefused, SourceUnavailable
 from headgate.core.metrics import Metrics
 from headgate.sources.circleci.budget import Budget, Sleep
 from headgate.sources.circleci.limits import date_ms, rate_hint, retry_after_seconds
@@ -196,7 +196,7 @@ class Api:
                 if options.ca_file:
                     verify = ssl.create_default_context(cafile=options.ca_file)
             except OSError as exc:
-                raise ConfigError(f"source {self._name}: ca_file {options.ca_file} cannot be read: {exc}") from exc
+                raise SourceUnavailable(f"ca_file {options.ca_file} cannot be read: {exc}") from exc
             self._client = httpx.AsyncClient(
                 base_url=options.base_url,
                 headers={"Circle-Token": self._token, "Accept": "application/json", "User-Agent": options.user_agent},
