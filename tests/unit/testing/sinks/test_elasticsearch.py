@@ -40,9 +40,7 @@ def bulk(fake, *documents, op="create", index=STREAM, path="/_bulk", **headers):
 def outcomes(answer):
     """Return status and type of error of each item."""
     return [
-        (item["status"], item.get("error", {}).get("type"))
-        for one in answer.json()["items"]
-        for item in one.values()
+        (item["status"], item.get("error", {}).get("type")) for one in answer.json()["items"] for item in one.values()
     ]
 
 
@@ -151,9 +149,7 @@ def test_field_limit_holds():
     """More fields than the limit refuse the document."""
     with FakeVendor("elasticsearch", max_fields=3) as fake:
         assert outcomes(bulk(fake, {"a": 1, "b": 1}, index=PLAIN)) == [(201, None)]
-        assert outcomes(bulk(fake, {"_id": "2", "c": 1}, index=PLAIN)) == [
-            (400, "document_parsing_exception")
-        ]
+        assert outcomes(bulk(fake, {"_id": "2", "c": 1}, index=PLAIN)) == [(400, "document_parsing_exception")]
 
 
 def put(fake, path, value):

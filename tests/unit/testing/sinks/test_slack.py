@@ -134,9 +134,7 @@ def test_rate_limit_is_429_with_retry_after():
     with FakeVendor("slack", interval_ms=1_000, clock_ms=lambda: 5_000) as fake:
         headers = {"authorization": f"Bearer {TOKEN}"}
         answers = [
-            HTTP.post(
-                f"{fake.url}/api/chat.postMessage", json={"channel": name, "text": "x"}, headers=headers
-            )
+            HTTP.post(f"{fake.url}/api/chat.postMessage", json={"channel": name, "text": "x"}, headers=headers)
             for name in ("C1", "C1", "C2")
         ]
         assert [answer.status_code for answer in answers] == [200, 429, 200]

@@ -1,6 +1,6 @@
 """Slack's limits for texts, blocks and attachments.
 
-Source: docs.slack.dev, "Block Kit reference" and "chat.postMessage", read November 2026.
+Source: docs.slack.dev, "Block Kit reference" and "chat.postMessage" (from general knowledge, not re-read).
 """
 
 from __future__ import annotations

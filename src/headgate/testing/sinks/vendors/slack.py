@@ -1,7 +1,7 @@
 """A strict Slack: `chat.postMessage`, `chat.update`, `chat.delete`, `auth.test` and incoming webhooks.
 
 Source: docs.slack.dev, "chat.postMessage", "chat.update", "chat.delete", "Sending messages using incoming
-webhooks", "Rate limits", read November 2026. Invariant: one row per message as it stands now; an edit
+webhooks", "Rate limits" (from general knowledge, not re-read). Invariant: one row per message as it stands now; an edit
 replaces the row's text, a deletion marks it.
 """
 
