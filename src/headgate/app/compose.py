@@ -29,8 +29,10 @@ class Plant:
 
     async def aclose(self) -> None:
         """Free all connections."""
-        for part in (*self.sources.values(), *self.sinks.values()):
-            await part.aclose()
+        for source in self.sources.values():
+            await source.aclose()
+        for sink in self.sinks.values():
+            await sink.aclose()
 
 
 def context_of(clock: Clock, metrics: Metrics) -> BuildContext:
@@ -81,9 +83,10 @@ def build_plant(configuration: Configuration, clock: Clock, metrics: Metrics) ->
 
 def make_store(settings: Settings, clock: Clock, metrics: Metrics) -> Store:
     """The store of the settings, not yet open."""
-    from headgate.store import SqliteStore
+    from headgate.store import Quota, SqliteStore
 
-    return SqliteStore(settings.store.path, clock=clock, metrics=metrics, max_bytes=settings.store.max_bytes)
+    quota = Quota(max_bytes=settings.store.max_bytes)
+    return SqliteStore(settings.store.path, clock=clock, metrics=metrics, quota=quota)
 
 
 def restore_store(backup: Path, path: Path) -> None:

@@ -86,6 +86,8 @@ class RetentionSettings(_Section):
     inbox_dead: Duration = duration_field("30d", "Webhooks that could not be parsed.")
     log: Duration = duration_field("7d", "Records after the slowest sink has them.")
     dead_letters: Duration = duration_field("30d", "Records that a sink will never take.")
+    test_results: Duration = duration_field("30d", "Results of single tests.")
+    alerts: Duration = duration_field("90d", "History of alerts.")
     facts: Duration = duration_field("400d", "Workflows, jobs and what belongs to them.")
 
 
@@ -185,7 +187,9 @@ class Settings(BaseSettings):
         cls,
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
-        **_: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # joined before, with its origins
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # not read
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # `${file:...}` instead
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """One source: file and environment are joined before, so that each value still knows where it came from."""
         tree = _Tree(settings_cls)
@@ -242,8 +246,9 @@ def load(
     """
     env = os.environ if environ is None else environ
     base = Path.cwd() if file is None else file.resolve().parent
+    lines: dict[KeyPath, int] = {}
     if file is None:
-        data, lines, shown = _without_file(env), {}, "environment"
+        data, shown = _without_file(env), "environment"
     else:
         shown = str(file)
         data, lines = read_yaml(_read_text(file), shown)
@@ -309,21 +314,15 @@ def _validated(
     except ValidationError as exc:
         problems += problems_of(exc, Settings, (), origins)
     alerts = data.get("alerts")
-    chosen = {
-        path: _plugins(kind, path, section, origins, registry, problems)
-        for kind, path, section in (
-            ("source", ("sources",), data.get("sources")),
-            ("sink", ("sinks",), data.get("sinks")),
-            ("notifier", ("alerts", "notifiers"), alerts.get("notifiers") if isinstance(alerts, dict) else None),
-        )
-    }
+    channels = alerts.get("notifiers") if isinstance(alerts, dict) else None
+    sources = _plugins("source", ("sources",), data.get("sources"), origins, registry, problems)
+    sinks = _plugins("sink", ("sinks",), data.get("sinks"), origins, registry, problems)
+    notifiers = _plugins("notifier", ("alerts", "notifiers"), channels, origins, registry, problems)
     if settings is not None:
         problems += _across(settings, origins)
     if problems or settings is None:
         raise ConfigError(*problems)
-    return Configuration(
-        settings, chosen["sources",], chosen["sinks",], chosen["alerts", "notifiers"], file, base
-    )
+    return Configuration(settings, sources, sinks, notifiers, file, base)
 
 
 def _across(settings: Settings, origins: Origins) -> list[str]:
