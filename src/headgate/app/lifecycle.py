@@ -12,7 +12,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from typing import TextIO
 
@@ -38,7 +38,7 @@ from headgate.core.errors import StoreFailed
 from headgate.core.storeport import Store
 from headgate.web.operations import Json, Problem
 
-__all__ = ["Daemon", "RunOptions", "run_daemon"]
+__all__ = ["Daemon", "RunOptions", "run_on_loop"]
 
 _log = structlog.get_logger(__name__)
 # Everything must be over 5 s after TERM; the rest is for the interpreter to end.
@@ -294,16 +294,12 @@ class Daemon:
             self._reloading.cancel()
 
 
-def run_daemon(make: Callable[[], Daemon]) -> int:
-    """Run a daemon on uvloop until it stops; returns its exit code."""
+def run_on_loop(work: Callable[[], Coroutine[object, object, int]]) -> int:
+    """Run on uvloop where there is one; returns what the work returns."""
     loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None
     with contextlib.suppress(ImportError):
         import uvloop
 
         loop_factory = uvloop.new_event_loop
-
-    async def whole() -> int:
-        return await make().run()
-
     with asyncio.Runner(loop_factory=loop_factory) as runner:
-        return runner.run(whole())
+        return runner.run(work())

@@ -29,19 +29,23 @@ def run(
     ] = None,
 ) -> int:
     """Collect, keep, forward and alert until told to stop."""
-    from headgate.app.lifecycle import Daemon, RunOptions, run_daemon
+    from headgate.app.lifecycle import Daemon, RunOptions, run_on_loop
 
     if timeout is not None and not until_idle:
         raise typer.BadParameter("--timeout goes with --until-idle")
     configuration = load_configuration(config, org)
     options = RunOptions(until_idle=until_idle, timeout_seconds=timeout)
-    return run_daemon(lambda: Daemon(configuration, lambda: load_configuration(config, org), options))
+
+    async def work() -> int:
+        return await Daemon(configuration, lambda: load_configuration(config, org), options).run()
+
+    return run_on_loop(work)
 
 
 def demo(
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port of the page; 0 takes a free one.")] = 8080,
     seed: Annotated[int, typer.Option("--seed", help="The same seed makes the same organisation.")] = 1,
-    days: Annotated[int, typer.Option("--days", min=1, max=400, help="Days of history.")] = 14,
+    days: Annotated[int, typer.Option("--days", min=1, max=400, help="Days of history.")] = 7,
     projects: Annotated[int, typer.Option("--projects", min=1, max=64, help="Projects of the organisation.")] = 4,
     exit_after: Annotated[
         float | None, typer.Option("--exit-after", metavar="SECONDS", min=0, help="Stop by itself after this.")
