@@ -71,6 +71,8 @@ class ElasticsearchConfig(EndpointConfig):
     def _one_address_and_key(self) -> Self:
         if bool(self.hosts) == bool(self.cloud_id):
             raise ValueError("set either hosts or cloud_id")
+        if not (reveal(self.api_key).isascii() and reveal(self.api_key).isprintable()):
+            raise ValueError("api_key is not printable ASCII")
         if self.api_key and (self.basic_auth or self.bearer_token):
             raise ValueError("api_key, basic_auth and bearer_token exclude each other")
         return self
