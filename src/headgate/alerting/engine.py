@@ -18,6 +18,7 @@ from headgate.alerting.evaluate import RuleResult, Watermarks, evaluate_rule, lo
 from headgate.alerting.meta import COLLECTOR_STALE, stale_subjects
 from headgate.alerting.routes import Routes
 from headgate.alerting.rules import Rule
+from headgate.alerting.templates import value_text
 from headgate.core.alertdata import Alert, AlertState, Event, Step, decode_alert, fingerprint
 from headgate.core.alerts import RESOLVED_SHOWN_MS, close
 from headgate.core.clock import Clock
@@ -34,6 +35,8 @@ __all__ = ["AlertEngine", "EvaluationReport", "WatermarkProvider", "is_empty"]
 WatermarkProvider = Callable[[Family], Awaitable[Watermarks]]
 _Known = Mapping[str, tuple[AlertRow, Alert]]
 _PAUSE_SECONDS = 30.0  # after a full store: it is freed by others
+# What people read where a rule has no summary of its own.
+DEFAULT_SUMMARY = "{{ metric }} is {{ shown }} over {{ n }} runs"
 _LONGEST_SLEEP_SECONDS = 60.0  # so that a changed wall clock is noticed
 
 log = structlog.get_logger(__name__)
@@ -198,12 +201,17 @@ def rule_subjects(result: RuleResult, known: _Known) -> Iterable[Subject]:
             labels=group.labels,
             fixed=rule.labels,
             severity=rule.severity(alert.told or alert.level or group.before.level),
-            annotations=rule.annotations,
+            annotations={"summary": DEFAULT_SUMMARY, **rule.annotations},
+            texts={"metric": rule.metric.id, "shown": _shown(rule, alert)},
             before=group.before,
             step=group.step,
             stored=group.fingerprint in known,
             first_bad_url=group.first_bad.url if group.first_bad else "",
         )
+
+
+def _shown(rule: Rule, alert: Alert) -> str:
+    return "nothing" if alert.value is None else value_text(alert.value, rule.metric.format)
 
 
 def group_of(row: AlertRow, rule: Rule) -> Labels | None:

@@ -360,6 +360,14 @@ async def test_a_template_that_fails_does_not_stop_the_alert():
     assert "nothing" in annotations["template_error"]
 
 
+async def test_a_rule_without_texts_still_says_something():
+    """A rule without annotations has a summary with metric, value and sample size."""
+    world = World(RULES[: RULES.index("        annotations:")])
+    await world.pass_time(60, "success")
+    await world.pass_time(60, "failure")
+    assert world.messages()[0]["annotations"] == {"summary": "success_rate is 65% over 93 runs"}
+
+
 async def test_routes_decide_who_is_told():
     """The first matching route is taken, `continue` goes on, and what no route takes goes to all."""
     routes = [
