@@ -9,16 +9,16 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from headgate.alerting.evaluate import GroupResult, Watermark, evaluate_rule, lookback_ms
 from headgate.alerting.rules import Rule
 from headgate.core.alertdata import Alert, AlertState
-from headgate.core.storeport import ReadStore, RunRow
+from headgate.core.storeport import RunRow
 from headgate.core.times import format_ms
 from headgate.insights.query import GroupedRuns, Labels, group_runs
 
-__all__ = ["message_row", "play_rule", "replay_rules"]
+__all__ = ["RunHistory", "message_row", "play_rule", "replay_rules"]
 
 _SOURCE = "history"
 
@@ -76,8 +76,16 @@ def message_row(rule: Rule, group: GroupResult, now_ms: int) -> dict[str, Any]:
     }
 
 
+class RunHistory(Protocol):
+    """The one question that a replay asks of a store."""
+
+    async def runs_between(self, since_ms: int, until_ms: int) -> Sequence[RunRow]:
+        """Ended workflows by end time, `since_ms` <= end < `until_ms`, oldest first."""
+        ...
+
+
 async def replay_rules(
-    store: ReadStore, rules: Sequence[Rule], since_ms: int, now_ms: int, *, only: str | None = None
+    store: RunHistory, rules: Sequence[Rule], since_ms: int, now_ms: int, *, only: str | None = None
 ) -> AsyncIterator[dict[str, Any]]:
     """Every message that the rules would have sent since `since_ms`, rule by rule, oldest first within a rule.
 

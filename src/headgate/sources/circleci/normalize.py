@@ -283,7 +283,7 @@ def job_detail(given: Json, key: str, owner: ProjectRef, ctx: Context) -> Observ
 
 
 def _sorted(words: Sequence[str]) -> list[object]:
-    return sorted(set(words))
+    return [*sorted(set(words))]
 
 
 def _text_of(value: Value | None) -> str | None:

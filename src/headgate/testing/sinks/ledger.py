@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
@@ -87,13 +87,14 @@ class Ledger:
         self.stats.records += records
 
     def replace(self, key: Hashable, record_id: str | None, native: dict[str, Any]) -> bool:
-        """Keep a record in place of the one under `key`; return whether there was none before."""
-        fresh = key not in self._rows
-        if fresh:
-            self.stats.records += 1
+        """Keep a record in place of the one under `key`, with its `n`; return whether there was none."""
+        old = self._rows.get(key)
+        row = self._row(record_id, native)
         if self.keep is not Keep.NONE:
-            self._rows[key] = self._row(record_id, native)
-        return fresh
+            self._rows[key] = replace(row, n=old.n) if old else row
+        if old is None:
+            self.stats.records += 1
+        return old is None
 
     def remove(self, key: Hashable) -> bool:
         """Forget the record under `key`; return whether there was one."""

@@ -6,6 +6,7 @@ make a fake fail or lie about the connection, never make it take what the real v
 
 from __future__ import annotations
 
+import traceback
 from dataclasses import dataclass, field, replace
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any, Protocol
@@ -94,7 +95,13 @@ class FrontDoor:
         number = self.ledger.begin_request(len(request.body))
         before = self.ledger.stats.records
         told = self.script.choose(request.path)
-        reply = self.vendor.handle(request) if told is None else self._obey(request, told)
+        note = told.order.told() if told else "judged"
+        try:
+            reply = self.vendor.handle(request) if told is None else self._obey(request, told)
+        except Exception as error:  # noqa: BLE001  # a mistake of the fake must be seen, not look like a cut
+            traceback.print_exc()
+            note = f"the fake failed: {error!r}"
+            reply = json_reply(500, {"error": note})
         self.ledger.note_request(
             {
                 "n": number,
@@ -107,7 +114,7 @@ class FrontDoor:
                 "body_bytes": len(request.body),
                 "status": reply.status,
                 "fault": reply.fault.value,
-                "told": told.order.told() if told else "judged",
+                "told": note,
                 "stored": self.ledger.stats.records - before,
             }
         )

@@ -15,12 +15,12 @@ SAMPLES = Path(__file__).parents[3] / "data" / "circleci" / "webhooks"
 CTX = Context(host="circleci.com", observed_ms=1_700_000_000_000)
 
 
-def load(name):
+def _load(name):
     return decode((SAMPLES / f"{name}.json").read_bytes())
 
 
-def said(name, ctx=CTX):
-    return [(found.kind, found.key, found.terminal, dict(found.fields)) for found in webhook(load(name), ctx)]
+def _said(name, ctx=CTX):
+    return [(found.kind, found.key, found.terminal, dict(found.fields)) for found in webhook(_load(name), ctx)]
 
 
 DOCS_VCS = {
@@ -377,26 +377,26 @@ def test_every_sample_has_an_expectation():
 @pytest.mark.parametrize("name", EXPECTED)
 def test_sample(name):
     """Each sample gives exactly the observations written down for it, in this order."""
-    assert EXPECTED[name] == said(name)
+    assert EXPECTED[name] == _said(name)
 
 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_sample_is_stamped(name):
     """Every observation names its source and the arrival; none of a webhook's is what release waits for."""
-    for found in webhook(load(name), CTX):
+    for found in webhook(_load(name), CTX):
         assert ("webhook", CTX.observed_ms, False) == (found.source, found.observed_ms, found.enriches)
 
 
 @pytest.mark.parametrize("name", PROJECTS)
 def test_project_of_sample(name):
     """Slugs are short, ids are kept, the default branch comes where trigger parameters tell it."""
-    assert {PROJECTS[name]} == {found.project for found in webhook(load(name), CTX)}
+    assert {PROJECTS[name]} == {found.project for found in webhook(_load(name), CTX)}
 
 
 # --- Shapes beyond the samples ------------------------------------------------------------------------------------
 
 
-def changed(name, **parts):
+def _changed(name, **parts):
     payload = json.loads((SAMPLES / f"{name}.json").read_bytes())
     for path, value in parts.items():
         *parents, last = path.split("__")
@@ -410,7 +410,7 @@ def changed(name, **parts):
     return payload
 
 
-def only(kind, payload, ctx=CTX):
+def _only(kind, payload, ctx=CTX):
     return [found for found in webhook(payload, ctx) if found.kind == kind]
 
 
@@ -433,7 +433,7 @@ APP = "real-github-app-job-completed"
 )
 def test_ref_of_vcs(parts, expected):
     """A tag is a tag; what is not said is missing."""
-    (run,) = only("workflow", changed(RUN, **parts))
+    (run,) = _only("workflow", _changed(RUN, **parts))
     assert expected == (run.fields.get("ref_name"), run.fields.get("ref_type"))
 
 
@@ -452,71 +452,73 @@ def test_ref_of_vcs(parts, expected):
 def test_ref_of_trigger_parameters(branch, tag, ref, expected):
     """Branch, else tag, else the full ref."""
     git = {"branch": branch, "tag": tag, "ref": ref}
-    payload = changed(APP, pipeline__trigger_parameters={"git": git})
-    (run,) = only("workflow", payload)
+    payload = _changed(APP, pipeline__trigger_parameters={"git": git})
+    (run,) = _only("workflow", payload)
     assert expected == (run.fields.get("ref_name"), run.fields.get("ref_type"))
 
 
 def test_author_login_of_trigger_parameters():
     """`git.author_login` names the author of GitHub App pipelines."""
     git = {"author_login": "octo", "commit_author_name": "Octo Cat", "commit_message": "one\n\ntwo"}
-    (run,) = only("workflow", changed(APP, pipeline__trigger_parameters={"git": git}))
-    assert ("octo", "Octo Cat", "one") == tuple(
-        run.fields[name] for name in ("author_login", "author_name", "commit_subject")
+    (run,) = _only("workflow", _changed(APP, pipeline__trigger_parameters={"git": git}))
+    assert tuple(run.fields[name] for name in ("author_login", "author_name", "commit_subject")) == (
+        "octo",
+        "Octo Cat",
+        "one",
     )
 
 
 @pytest.mark.parametrize("status", ["failed", "canceled", "unauthorized", "error", "a-new-word"])
 def test_workflow_completed_is_terminal_with_any_word(status):
     """Also a status nobody documented ends a workflow that CircleCI calls completed, and is kept."""
-    (run,) = only("workflow", changed(RUN, workflow__status=status))
+    (run,) = _only("workflow", _changed(RUN, workflow__status=status))
     assert (True, status) == (run.terminal, run.fields["status"])
 
 
 def test_failing_is_not_an_end():
     """`failing` is a running workflow, whatever the type of the webhook says."""
-    (run,) = only("workflow", changed(RUN, workflow__status="failing"))
+    (run,) = _only("workflow", _changed(RUN, workflow__status="failing"))
     assert not run.terminal
 
 
 def test_failed_job_leaves_room_for_a_better_word():
     """A webhook's `failed` may be a time-out: everything but that word is said with the weight of an end."""
-    firm, word = only("job", changed(JOB, job__status="failed"))
-    assert (True, False) == ("stopped_at" in firm.fields, "status" in firm.fields)
+    firm, word = _only("job", _changed(JOB, job__status="failed"))
+    assert ("stopped_at" in firm.fields, "status" in firm.fields) == (True, False)
     assert (firm.terminal, word.terminal) == (True, False)
-    assert {"status": "failed"} == word.fields
+    assert word.fields == {"status": "failed"}
 
 
 @pytest.mark.parametrize("number", [None, "x", True])
 def test_job_without_number(number):
     """A job's number may be null."""
-    (job,) = only("job", changed(JOB, job__number=number))
+    (job,) = _only("job", _changed(JOB, job__number=number))
     assert "number" not in job.fields
 
 
 def test_upper_case_ids_are_lowered():
     """An id is the same whichever way it is written."""
-    payload = changed(JOB, job__id="20E45D7E-E4A7-4AA3-8F92-FD6D9D01DA75")
-    assert ["20e45d7e-e4a7-4aa3-8f92-fd6d9d01da75"] == [job.key for job in only("job", payload)]
+    payload = _changed(JOB, job__id="20E45D7E-E4A7-4AA3-8F92-FD6D9D01DA75")
+    assert [job.key for job in _only("job", payload)] == ["20e45d7e-e4a7-4aa3-8f92-fd6d9d01da75"]
 
 
 @pytest.mark.parametrize("kind", ["workflow-started", "deploy-completed", "PING"])
 def test_unknown_type_says_nothing(kind):
     """A type of the future is no error and gives no observation."""
-    assert webhook(changed(RUN, type=kind), CTX) == []
+    assert webhook(_changed(RUN, type=kind), CTX) == []
 
 
 @pytest.mark.parametrize(
     ("payload", "reason"),
     [
-        (changed(RUN, type=...), "no_type"),
-        (changed(RUN, type=7), "no_type"),
-        (changed(RUN, project=...), "no_project"),
-        (changed(RUN, project__slug=""), "no_project"),
-        (changed(RUN, workflow=...), "no_workflow"),
-        (changed(RUN, workflow__id="nonsense"), "no_workflow"),
-        (changed(JOB, job=None), "no_job"),
-        (changed(JOB, job__id=5), "no_job"),
+        (_changed(RUN, type=...), "no_type"),
+        (_changed(RUN, type=7), "no_type"),
+        (_changed(RUN, project=...), "no_project"),
+        (_changed(RUN, project__slug=""), "no_project"),
+        (_changed(RUN, workflow=...), "no_workflow"),
+        (_changed(RUN, workflow__id="nonsense"), "no_workflow"),
+        (_changed(JOB, job=None), "no_job"),
+        (_changed(JOB, job__id=5), "no_job"),
     ],
 )
 def test_unusable_payload_says_why(payload, reason):
@@ -550,12 +552,12 @@ def test_body_that_is_no_json_object(body, reason):
 def test_personal_data_is_dropped_hashed_or_kept():
     """E-mail addresses are dropped unless the source opts in; a hash is keyed and equal for equal people."""
     keep = Context("circleci.com", 1, Privacy(email="keep", login="drop", name="drop", commit_subject="drop"))
-    fields = only("workflow", load(RUN), keep)[0].fields
+    fields = _only("workflow", _load(RUN), keep)[0].fields
     assert fields["author_email"] == "david@black.co.at"
     assert {"author_name", "commit_subject"}.isdisjoint(fields)
     one, other = (Context("circleci.com", 1, Privacy(email="hash", name="hash", key=key)) for key in (b"a", b"b"))
-    hashed = only("workflow", load(RUN), one)[0].fields
+    hashed = _only("workflow", _load(RUN), one)[0].fields
     assert hashed["author_email"].startswith("hmac:")
-    assert hashed == only("workflow", load(RUN), one)[0].fields
-    assert hashed["author_name"] != only("workflow", load(RUN), other)[0].fields["author_name"]
+    assert hashed == _only("workflow", _load(RUN), one)[0].fields
+    assert hashed["author_name"] != _only("workflow", _load(RUN), other)[0].fields["author_name"]
     assert "david" not in json.dumps(dict(hashed)).lower().replace("davids/circleci-hook", "")

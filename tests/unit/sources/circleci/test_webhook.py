@@ -13,7 +13,7 @@ VECTORS = [
 HELLO = VECTORS[0][2]
 
 
-def headers(given: str | None, content_type: str = "application/json") -> dict[bytes, bytes]:
+def _headers(given: str | None, content_type: str = "application/json") -> dict[bytes, bytes]:
     found = {b"content-type": content_type.encode()}
     if given is not None:
         found[b"circleci-signature"] = given.encode("latin-1")
@@ -23,14 +23,14 @@ def headers(given: str | None, content_type: str = "application/json") -> dict[b
 @pytest.mark.parametrize(("body", "secret", "digest"), VECTORS, ids=[vector[0].decode() for vector in VECTORS])
 def test_published_vectors_are_taken(body, secret, digest):
     """CircleCI's own four vectors pass, and `signature` writes the same header."""
-    assert CircleCIWebhookPolicy([secret]).refuse(headers(f"v1={digest}"), body) is None
+    assert CircleCIWebhookPolicy([secret]).refuse(_headers(f"v1={digest}"), body) is None
     assert signature(secret, body) == f"v1={digest}"
 
 
 @pytest.mark.parametrize("secrets", [["secret", "old"], ["old", "secret"]], ids=["new first", "new last"])
 def test_any_of_several_secrets_is_enough(secrets):
     """While a secret is being replaced, deliveries signed with either are taken."""
-    assert CircleCIWebhookPolicy(secrets).refuse(headers(f"v1={HELLO}"), b"hello world") is None
+    assert CircleCIWebhookPolicy(secrets).refuse(_headers(f"v1={HELLO}"), b"hello world") is None
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_any_of_several_secrets_is_enough(secrets):
 )
 def test_the_right_v1_part_is_found_among_others(given):
     """Blanks, unknown versions and broken parts beside a good v1 do no harm."""
-    assert CircleCIWebhookPolicy(["secret"]).refuse(headers(given), b"hello world") is None
+    assert CircleCIWebhookPolicy(["secret"]).refuse(_headers(given), b"hello world") is None
 
 
 @pytest.mark.parametrize(
@@ -68,13 +68,13 @@ def test_the_right_v1_part_is_found_among_others(given):
 )
 def test_anything_else_is_refused_with_401(given, body, reason):
     """No v1 part, a wrong one, or a body changed by one byte: 401, and the reason says which."""
-    refusal = CircleCIWebhookPolicy(["secret"]).refuse(headers(given), body)
+    refusal = CircleCIWebhookPolicy(["secret"]).refuse(_headers(given), body)
     assert (401, reason) == (refusal.status, refusal.reason)
 
 
 def test_wrong_secret_is_refused_without_telling_it():
     """The answer never holds a secret or the digest that would have fitted."""
-    refusal = CircleCIWebhookPolicy(["canary-secret"]).refuse(headers(f"v1={HELLO}"), b"hello world")
+    refusal = CircleCIWebhookPolicy(["canary-secret"]).refuse(_headers(f"v1={HELLO}"), b"hello world")
     assert refusal.reason == "signature_mismatch"
     assert "canary" not in repr(refusal)
     assert signature("canary-secret", b"hello world")[3:] not in repr(refusal)
@@ -82,10 +82,10 @@ def test_wrong_secret_is_refused_without_telling_it():
 
 def test_without_secret_nothing_is_taken_unless_allowed():
     """A source without secret refuses; `allow_unsigned` lets everything in, but never waives a configured secret."""
-    assert CircleCIWebhookPolicy([]).refuse(headers(None), b"{}").reason == "unsigned_not_allowed"
-    assert CircleCIWebhookPolicy([], allow_unsigned=True).refuse(headers(None), b"{}") is None
+    assert CircleCIWebhookPolicy([]).refuse(_headers(None), b"{}").reason == "unsigned_not_allowed"
+    assert CircleCIWebhookPolicy([], allow_unsigned=True).refuse(_headers(None), b"{}") is None
     strict = CircleCIWebhookPolicy(["secret"], allow_unsigned=True)
-    assert strict.refuse(headers(None), b"{}").reason == "signature_missing"
+    assert strict.refuse(_headers(None), b"{}").reason == "signature_missing"
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_without_secret_nothing_is_taken_unless_allowed():
 )
 def test_content_type_must_be_json(content_type, status):
     """Only JSON is taken; parameters and case do not matter."""
-    refusal = CircleCIWebhookPolicy(["secret"]).refuse(headers(f"v1={HELLO}", content_type), b"hello world")
+    refusal = CircleCIWebhookPolicy(["secret"]).refuse(_headers(f"v1={HELLO}", content_type), b"hello world")
     assert status == (refusal.status if refusal else None)
 
 

@@ -7,7 +7,8 @@ import httpx
 import orjson
 import pytest
 
-from headgate.testing.sinks import FakeVendor, Keep, all_cases, fakes
+from headgate.testing.sinks import FakeVendor, Keep, all_cases, fakes, front_door
+from headgate.testing.sinks.wire import Request
 
 HTTP = httpx.Client(
     verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),  # no certificates to load: loopback is plain
@@ -311,3 +312,12 @@ def test_expect_continue_is_answered(fake):
 def test_broken_http_is_400(fake, data):
     """Broken framing gets 400 and the end of the connection."""
     assert raw(fake, data).startswith(b"HTTP/1.1 400 Bad Request")
+
+
+def test_mistake_of_a_fake_is_shown(capsys):
+    """What the rules trip over is answered 500 and named in the request list."""
+    door = front_door("http")
+    door.vendor = None
+    assert door(Request("POST", "/", {}, {}, b"")).status == 500
+    assert door.ledger.requests()[0]["told"].startswith("the fake failed: AttributeError")
+    assert "Traceback" in capsys.readouterr().err

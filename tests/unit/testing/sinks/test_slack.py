@@ -40,7 +40,8 @@ def test_message_is_posted_edited_and_deleted_in_place(fake):
     assert (posted["ok"], posted["ts"], posted["channel"]) == (True, "5.000001", "C1")
     assert call(fake, "chat.update", channel="C1", ts=posted["ts"], text="resolved")["ok"]
     (row,) = fake.stored()
-    assert (row["record_id"], row["native"]["text"], row["native"]["edits"]) == ("r1", "resolved", 1)
+    seen = (row["n"], row["record_id"], row["native"]["text"], row["native"]["edits"])
+    assert seen == (1, "r1", "resolved", 1)
     assert call(fake, "chat.delete", channel="C1", ts=posted["ts"])["ok"]
     assert fake.stored()[0]["native"]["deleted"]
     again = call(fake, "chat.update", channel="C1", ts=posted["ts"], text="x")

@@ -1,6 +1,6 @@
 """Reading bulk requests and media types as Elasticsearch 8 and 9 and OpenSearch do.
 
-Source: elastic.co, "Bulk API", "REST API compatibility", "Response filtering", read November 2026.
+Source: elastic.co, "Bulk API", "REST API compatibility", "Response filtering" (from general knowledge, not re-read).
 """
 
 from __future__ import annotations

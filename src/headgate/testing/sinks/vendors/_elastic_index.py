@@ -1,6 +1,7 @@
 """Indices, data streams and templates of the fake Elasticsearch.
 
-Source: elastic.co, "Data streams", "Index templates", "Bulk API", read November 2026. Invariant: an `_id` is
+Source: elastic.co, "Data streams", "Index templates", "Bulk API" (general knowledge,
+not re-read). Invariant: an `_id` is
 unique per backing index only, so that a document sent again after a rollover is stored again, as in reality.
 """
 

@@ -1,6 +1,7 @@
 """How Elasticsearch's dynamic mapping types fields and refuses documents that do not fit.
 
-Source: elastic.co, "Dynamic field mapping", "Field data types", "ignore_malformed", read November 2026.
+Source: elastic.co, "Dynamic field mapping", "Field data types", "ignore_malformed" (general knowledge,
+not re-read).
 Invariant: a refused document changes no mapping.
 """
 

@@ -1,6 +1,6 @@
 """Slack's limits for texts, blocks and attachments.
 
-Source: docs.slack.dev, "Block Kit reference" and "chat.postMessage", read November 2026.
+Source: docs.slack.dev, "Block Kit reference" and "chat.postMessage" (from general knowledge, not re-read).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def problems(blocks: Any) -> list[str]:
             continue
         found += [f"{problem} {where}" for problem in _block(block)]
         block_id = block.get("block_id")
-        if block_id is not None:
+        if isinstance(block_id, str):
             if block_id in ids:
                 found.append(f"block_id {block_id!r} already exists {where}")
             ids.add(block_id)

@@ -260,7 +260,8 @@ def _object(body: bytes) -> dict[str, Any]:
 def _thing(family: str, body: bytes) -> dict[str, Any]:
     value = _object(body)
     patterns = value.get("index_patterns")
-    if family == "_index_template" and not (isinstance(patterns, list) and patterns):
+    named = isinstance(patterns, list) and patterns and all(isinstance(one, str) for one in patterns)
+    if family == "_index_template" and not (named and isinstance(value.get("priority", 0), int)):
         text = "Required one of fields [index_patterns], but none were specified"
         raise RequestError(400, "illegal_argument_exception", text)
     if family in ("_ilm/policy", "_plugins/_ism/policies") and not isinstance(value.get("policy"), dict):

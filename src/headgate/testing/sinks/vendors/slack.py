@@ -1,7 +1,7 @@
 """A strict Slack: `chat.postMessage`, `chat.update`, `chat.delete`, `auth.test` and incoming webhooks.
 
 Source: docs.slack.dev, "chat.postMessage", "chat.update", "chat.delete", "Sending messages using incoming
-webhooks", "Rate limits", read November 2026. Invariant: one row per message as it stands now; an edit
+webhooks", "Rate limits" (from general knowledge, not re-read). Invariant: one row per message as it stands now; an edit
 replaces the row's text, a deletion marks it.
 """
 
@@ -121,7 +121,7 @@ class Slack(Vendor):
         channel = self._channel(arguments)
         check_message(arguments)
         thread = arguments.get("thread_ts")
-        if thread is not None and self._ledger.get((channel, thread)) is None:
+        if thread is not None and self._ledger.get((channel, str(thread))) is None:
             raise SlackError("thread_not_found")
         self._serial += 1
         ts = f"{self._ledger.clock_ms() // 1000}.{self._serial:06d}"

@@ -1,6 +1,7 @@
 """A strict receiver of alert notifications in Alertmanager's webhook form, version 4.
 
-Shape: prometheus.io, "Alerting configuration", `<webhook_config>`, read November 2026; keys beyond it are
+Shape: prometheus.io, "Alerting configuration", `<webhook_config>` (general knowledge,
+not re-read); keys beyond it are
 allowed. Invariant: one row per notification; a repeated idempotency key is a counted duplicate, answered
 200 like the first.
 """
