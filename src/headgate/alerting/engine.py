@@ -89,8 +89,8 @@ class AlertEngine:
     def wanted(self, notification: Notification, now_ms: int) -> bool:
         """Whether a message that waits in the outbox should still be sent.
 
-        One that says firing, has waited for more than an hour and is about an alert that is over is not: nobody is paged
-        for what is no longer true. Before the first pass every message is wanted.
+        One that says firing, has waited for more than an hour and is about an alert that is over is not: nobody is
+        paged for what is no longer true. Before the first pass every message is wanted.
         """
         old = now_ms - notification.at_ms > HOUR_MS
         if notification.state == "resolved" or not old or self._states is None:
