@@ -69,7 +69,7 @@ class Fact:
         "terminal",
     )
 
-    def __init__(self, kind: FactKind, host: str, key: str, project: int, source: str, seen_ms: int) -> None:
+    def __init__(self, kind: FactKind, host: str, key: str, *, project: int, source: str, seen_ms: int) -> None:
         self.kind = kind
         self.host = host
         self.key = key
@@ -193,7 +193,7 @@ class Facts:
 
     def _decode(self, kind: FactKind, row: tuple[Any, ...]) -> Fact:
         text = self._session.text
-        fact = Fact(kind, text(row[2]), decode_key(row[1]), row[3], text(row[4]), row[12])
+        fact = Fact(kind, text(row[2]), decode_key(row[1]), project=row[3], source=text(row[4]), seen_ms=row[12])
         fact.id = row[0]
         fact.terminal, fact.enriched, fact.gone = bool(row[5]), bool(row[6]), bool(row[7])
         fact.released, fact.due_ms, fact.branch_class, fact.run = row[8], row[9], row[10], row[11]

@@ -135,7 +135,7 @@ class Releases:
                 db.executemany(f"INSERT INTO log_{lane} VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
                 rows.clear()
         if self._released:
-            db.executemany("INSERT INTO released VALUES (?, ?, ?, ?, ?, ?, ?)", sorted(self._released))  # type: ignore[type-var]  # tuples that begin with bytes
+            db.executemany("INSERT INTO released VALUES (?, ?, ?, ?, ?, ?, ?)", self._released)
             self._released.clear()
         if self._amended:
             db.executemany("INSERT INTO amended VALUES (?, ?, ?, ?)", self._amended)

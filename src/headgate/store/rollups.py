@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-import apsw
-
 from headgate.core.rollup import Contribution, Measure
 from headgate.core.times import DAY_MS, HOUR_MS
+from headgate.store.sql import Database
 
 __all__ = ["DEFAULT_BRANCHES", "MEASURES", "Rollups", "branch_class"]
 
@@ -49,7 +48,7 @@ class Rollups:
         for measure, index in part.bins:
             self._bins[hour, place, _MEASURE_NUMBER[measure], index] += sign
 
-    def flush(self, db: apsw.Connection) -> None:
+    def flush(self, db: Database) -> None:
         """Write what was gathered, for hours and for UTC days."""
         hours_per_day = DAY_MS // HOUR_MS
         for table, hours in (("hour", 1), ("day", hours_per_day)):
@@ -70,7 +69,7 @@ class Rollups:
         self._sums.clear()
         self._bins.clear()
 
-    def _flush_bins(self, db: apsw.Connection, table: str, hours: int) -> None:
+    def _flush_bins(self, db: Database, table: str, hours: int) -> None:
         bins: defaultdict[tuple[int, Place, int, int], int] = defaultdict(int)
         for (hour, place, measure, index), n in self._bins.items():
             bins[hour // hours, place, measure, index] += n
