@@ -12,11 +12,14 @@ from typing import Any
 from headgate.core.ports import Delivery
 from headgate.core.storeport import InboxRow
 from headgate.store.session import Session
-from headgate.store.sql import Database
+from headgate.store.sql import Database, insert
 
 __all__ = ["append", "dead_rows", "row_of", "settle", "waiting"]
 
 _COLUMNS = "id, source, arrived_ms, event_type, content_type, body"
+
+
+_INSERT = f"INSERT INTO inbox ({_COLUMNS})"
 
 
 def row_of(delivery: Delivery) -> tuple[Any, ...]:
@@ -28,10 +31,7 @@ def append(session: Session, rows: list[tuple[Any, ...]]) -> None:
     """Insert deliveries in order of arrival."""
     session.load()
     first = session.inbox_next
-    session.db.executemany(
-        f"INSERT INTO inbox ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)",
-        [(first + position, *row) for position, row in enumerate(rows)],
-    )
+    insert(session.db, _INSERT, [(first + position, *row) for position, row in enumerate(rows)])
     session.inbox_next = first + len(rows)
 
 

@@ -9,7 +9,7 @@ from collections import defaultdict
 
 from headgate.core.rollup import Contribution, Measure
 from headgate.core.times import DAY_MS, HOUR_MS
-from headgate.store.sql import Database
+from headgate.store.sql import Database, insert
 
 __all__ = ["DEFAULT_BRANCHES", "MEASURES", "Rollups", "branch_class"]
 
@@ -59,12 +59,8 @@ class Rollups:
                     total[position] += value
             rows = [(bucket, *place, *values) for (bucket, place), values in sums.items() if any(values)]
             if rows:
-                db.executemany(
-                    f"INSERT INTO rollup_{table} (bucket, kind, project, run, job, class, {_COLUMNS})"
-                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-                    f" ON CONFLICT DO UPDATE SET {_ADDED}",
-                    rows,
-                )
+                head = f"INSERT INTO rollup_{table} (bucket, kind, project, run, job, class, {_COLUMNS})"
+                insert(db, head, rows, f"ON CONFLICT DO UPDATE SET {_ADDED}")
             self._flush_bins(db, table, hours)
         self._sums.clear()
         self._bins.clear()
@@ -75,8 +71,5 @@ class Rollups:
             bins[hour // hours, place, measure, index] += n
         rows = [(bucket, *place, measure, index, n) for (bucket, place, measure, index), n in bins.items() if n]
         if rows:
-            db.executemany(
-                f"INSERT INTO sketch_{table} (bucket, kind, project, run, job, class, measure, bin, n)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n",
-                rows,
-            )
+            head = f"INSERT INTO sketch_{table} (bucket, kind, project, run, job, class, measure, bin, n)"
+            insert(db, head, rows, "ON CONFLICT DO UPDATE SET n = n + excluded.n")

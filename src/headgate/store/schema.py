@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from importlib import resources
 from typing import Any
 
@@ -70,6 +71,7 @@ def quote(name: str) -> str:
     return f'"{name}"'
 
 
+@lru_cache(maxsize=16_384)
 def encode_key(text: str) -> bytes | str:
     """A provider's id: 16 bytes if it is a UUID in canonical form, else the text itself."""
     return bytes.fromhex(text.replace("-", "")) if _UUID.fullmatch(text) else text
