@@ -41,6 +41,7 @@ __all__ = [
     "Sink",
     "Source",
     "SourceUsage",
+    "TransportOptions",
     "WalkPage",
     "WebhookPolicy",
 ]
@@ -136,8 +137,8 @@ class WalkPage:
     """One page of a newest-first walk.
 
     `high`: the highest position on the page (a pipeline number), None on an empty page. `last`: nothing older is
-    wanted or there is nothing older; only then may the cursor move to the highest `high` of the walk. `capped`: the walk
-    was cut by the page cap before its end; the cursor must not move.
+    wanted or there is nothing older; only then may the cursor move to the highest `high` of the walk. `capped`: the
+    walk was cut by the page cap before its end; the cursor must not move.
     """
 
     observations: Sequence[Observation]
@@ -190,8 +191,8 @@ class Source(Protocol):
     """A place that facts come from.
 
     Methods are called from one event loop, several at once for different scopes. They wait for their own request
-    budget, obey the far side's limits, and raise SourceUnavailable, SourceRefused or NotFound; the engine decides when to ask
-    again. They never touch the store. Every await can be canceled.
+    budget, obey the far side's limits, and raise SourceUnavailable, SourceRefused or NotFound; the engine decides when
+    to ask again. They never touch the store. Every await can be canceled.
     """
 
     name: str

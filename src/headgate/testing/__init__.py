@@ -1,7 +1,4 @@
-"""Stand-ins for the outside world and the suites that check plugins against it.
+"""Stand-ins for the outside world, and the suites that check plugins against it; for users' own tests too.
 
-Invariant: nothing below this package knows a source, a sink, a notifier or the store; everything speaks to
-them over the wire, as the real services do.
+Never imports a source, store, sink or notifier, so that a double cannot repeat the mistake it should find.
 """
-
-__all__: list[str] = []

@@ -1,0 +1,75 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`. Both make their own virtual environment.
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
+  command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_FLAGS := --quiet --disable-pip-version-check -c constraints.txt
+# Other interpreters on which the unit and contract suites run as well, where they are present.
+OTHERS := 3.12 3.13
+
+.PHONY: demo test check format docs long bench debian others clean
+
+demo: $(VENV)/.demo
+	$(BIN)/headgate demo $(ARGS)
+
+test: $(VENV)/.dev debian
+	$(BIN)/python -m pytest -q -m "not long" -n 2 --dist loadgroup $(ARGS)
+	@$(MAKE) --no-print-directory others
+
+# Soak, scale and crash runs; about an hour.
+long: $(VENV)/.dev debian
+	$(BIN)/python -m pytest -q -m long $(ARGS)
+
+bench: $(VENV)/.dev
+	$(BIN)/python -m benchmarks $(ARGS)
+
+check: $(VENV)/.dev
+	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/python -m pytest -q tests/docs
+
+format: $(VENV)/.dev
+	$(BIN)/ruff format src tests benchmarks
+	$(BIN)/ruff check --fix src tests benchmarks
+
+# Rewrites generated option tables, metric lists and command help in docs/.
+docs: $(VENV)/.dev
+	UPDATE_DOCS=1 $(BIN)/python -m pytest -q tests/docs
+
+others: $(VENV)/.dev
+	@for version in $(OTHERS); do \
+	  python=$$(command -v python$$version || ls -d $$HOME/.pyenv/versions/$$version*/bin/python$$version 2>/dev/null | head -n 1); \
+	  if [ -z "$$python" ] || ! "$$python" -c '' 2>/dev/null; then \
+	    python=$$(ls -d $$HOME/.pyenv/versions/$$version*/bin/python$$version 2>/dev/null | head -n 1); fi; \
+	  if [ -z "$$python" ]; then echo "python$$version is not here: nothing is claimed about it"; continue; fi; \
+	  test -d .venv-$$version || "$$python" -m venv .venv-$$version || exit 1; \
+	  .venv-$$version/bin/pip install $(PIP_FLAGS) -e '.[test]' || exit 1; \
+	  echo "python$$version: unit and contract suites"; \
+	  .venv-$$version/bin/python -m pytest -q -m "not long" -n 2 --dist loadgroup tests/unit tests/contract || exit 1; \
+	done
+
+# What the end-to-end tests use from Debian: a browser, systemd's checker, openssl. Installed where we may.
+debian:
+	@missing=""; for tool in chromium systemd-analyze openssl; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
+	if [ -n "$$missing" ]; then \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends chromium systemd openssl >/dev/null; \
+	  else echo "please install from Debian:$$missing"; exit 1; fi; fi
+
+$(VENV)/.venv:
+	@test -n "$(PYTHON)" || { echo "Headgate needs Python 3.11 or newer (set PYTHON=...)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.demo: $(VENV)/.venv pyproject.toml constraints.txt
+	$(BIN)/pip install $(PIP_FLAGS) -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.venv pyproject.toml constraints.txt
+	$(BIN)/pip install $(PIP_FLAGS) -e '.[dev]'
+	@touch $@ $(VENV)/.demo
+
+clean:
+	rm -rf $(VENV) $(OTHERS:%=.venv-%) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,1 @@
+"""One module per fake vendor; each holds `FAKE`. A module with a leading underscore only helps."""

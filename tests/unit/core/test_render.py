@@ -1,0 +1,108 @@
+"""From facts to records: names, durations, links."""
+
+from __future__ import annotations
+
+import jsonschema
+import msgspec
+import pytest
+
+from headgate.core.merge import Known, ProjectRef, Stamp
+from headgate.core.record import encode_record, record_schema
+from headgate.core.render import (
+    changed_attributes,
+    duration_ms,
+    job_attributes,
+    make_amendment,
+    make_record,
+    queue_ms,
+    workflow_attributes,
+)
+
+PROJECT = ProjectRef("circleci.com", "gh/acme/web", "gh/acme")
+WORKFLOW = "410c427b-40a8-4bb4-9d42-5561f5bce5ba"
+JOB = "20e45d7e-e4a7-4aa3-8f92-fd6d9d01da75"
+
+
+def known(**values: object) -> Known:
+    return Known(values, {name: Stamp(True, 1, "webhook") for name in values})  # type: ignore[arg-type]
+
+
+BUILD = known(name="build", pipeline_number=10, ref_name="main", ref_type="branch", created_at=0, status="success")
+UNIT = known(
+    name="unit", number=7, status="failed", queued_at=1000, started_at=3000, stopped_at=9000, workflow_id=WORKFLOW
+)
+
+
+def test_a_job_tells_of_its_workflow():
+    """People group jobs by workflow, branch and pipeline."""
+    attributes = job_attributes(JOB, UNIT, PROJECT, BUILD, None)
+    assert attributes == {
+        "cicd.pipeline.name": "build",
+        "cicd.pipeline.run.id": WORKFLOW,
+        "cicd.pipeline.run.url.full": f"https://app.circleci.com/pipelines/github/acme/web/10/workflows/{WORKFLOW}",
+        "cicd.pipeline.task.name": "unit",
+        "cicd.pipeline.task.run.id": JOB,
+        "cicd.pipeline.task.run.url.full": (
+            f"https://app.circleci.com/pipelines/github/acme/web/10/workflows/{WORKFLOW}/jobs/7"
+        ),
+        "circleci.duration_ms": 6000,
+        "circleci.job.number": 7,
+        "circleci.pipeline.number": 10,
+        "circleci.queue_ms": 2000,
+        "circleci.queued_at": "1970-01-01T00:00:01.000Z",
+        "circleci.started_at": "1970-01-01T00:00:03.000Z",
+        "circleci.status": "failed",
+        "circleci.stopped_at": "1970-01-01T00:00:09.000Z",
+        "headgate.status": "failure",
+        "vcs.ref.head.name": "main",
+        "vcs.ref.head.type": "branch",
+    }
+    assert list(attributes) == sorted(attributes)
+
+
+def test_what_is_missing_is_absent():
+    """No blank, zero or null stands in for a fact that nobody knows."""
+    attributes = job_attributes(JOB, known(name="", requires=[], status="running"), PROJECT, None, None)
+    assert attributes == {
+        "cicd.pipeline.task.run.id": JOB,
+        "circleci.status": "running",
+        "headgate.status": "running",
+    }
+
+
+DURATIONS = [
+    pytest.param({"started_at": 10, "stopped_at": 4}, 0, id="never-negative"),
+    pytest.param({"status": "canceled", "stopped_at": 4}, 0, id="canceled-before-start"),
+    pytest.param({"status": "not_run", "stopped_at": 4}, 0, id="skipped"),
+    pytest.param({"status": "failed", "stopped_at": 4}, None, id="start-not-known"),
+    pytest.param({"type": "approval", "started_at": 1, "stopped_at": 4}, None, id="approval-is-not-execution"),
+]
+
+
+@pytest.mark.parametrize(("values", "expected"), DURATIONS)
+def test_durations(values, expected):
+    """Execution, and nothing else, is a job's duration."""
+    assert duration_ms("job", values) == expected
+
+
+def test_queue_and_approval_are_numbers_of_their_own():
+    """Waiting for a machine is not waiting for a person."""
+    assert queue_ms({"queued_at": 5, "started_at": 3}) == 0
+    held = job_attributes(JOB, known(type="approval", started_at=1, stopped_at=4), PROJECT, None, None)
+    assert held["circleci.approval_wait_ms"] == 3
+    assert "circleci.queue_ms" not in held
+    assert "circleci.duration_ms" not in held
+
+
+def test_records_and_amendments_match_the_published_schema():
+    """What `headgate schema record` prints describes what is sent."""
+    released = workflow_attributes(WORKFLOW, BUILD, PROJECT)
+    record = make_record("workflow", WORKFLOW, BUILD, PROJECT, released, observed_ms=12_000)
+    later = Known({**BUILD.values, "stopped_at": 5000}, {**BUILD.stamps, "stopped_at": Stamp(True, 2, "v2")})
+    changed = changed_attributes(released, workflow_attributes(WORKFLOW, later, PROJECT))
+    amendment = make_amendment(record.id, 1, changed, PROJECT, sources=["v2"], observed_ms=13_000)
+    assert changed == {"circleci.duration_ms": 5000, "circleci.stopped_at": "1970-01-01T00:00:05.000Z"}
+    for item in (record, amendment):
+        jsonschema.validate(msgspec.json.decode(encode_record(item)), record_schema())
+    assert amendment.attributes["headgate.amends"] == record.id
+    assert amendment.attributes["headgate.revision"] == 1
