@@ -39,7 +39,7 @@ __all__ = ["DemoClock", "DemoOptions", "compare_with_truth", "run_demo"]
 _HOST = "127.0.0.1"
 # Time of the demo runs this fast, so that there is something to see: seconds for each real one.
 _SPEED = 30
-_RUNS_PER_DAY = 40
+_RUNS_PER_DAY = 100
 # A weekday, early afternoon in UTC, after another weekday: then the made-up people work, and did so yesterday.
 _DAYS_AT_WORK = frozenset({1, 2, 3, 4})
 _HOUR_AT_WORK = 13
@@ -56,7 +56,7 @@ class DemoOptions:
 
     port: int = 8080
     seed: int = 1
-    days: int = 7
+    days: int = 3
     projects: int = 4
     exit_after: float | None = None
     keep: Path | None = None
