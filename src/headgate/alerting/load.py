@@ -22,6 +22,7 @@ from headgate.core.errors import ConfigError
 __all__ = ["check_rules", "default_rules_text", "load_rules", "parse_rules", "read_spec", "rule_files"]
 
 Form = TypeVar("Form", bound=BaseModel)
+REQUIRED = "is required"
 META_RULES = ("CollectorStale",)  # raised by the engine itself
 
 
@@ -112,10 +113,21 @@ def read_spec(document: YamlDocument, form: type[Form], problems: list[Problem])
     try:
         return form.model_validate(document.value)
     except ValidationError as error:
-        for found in error.errors(include_url=False):
-            path = _real_path(document.value, found["loc"])
-            problems.append(document.problem(path, _words(form, path, found)))
+        found = [
+            document.problem(path := _real_path(document.value, one["loc"]), _words(form, path, one))
+            for one in error.errors(include_url=False)
+        ]
+        problems += [one for one in found if not _is_misspelled(one, found)]
         return None
+
+
+def _is_misspelled(problem: Problem, others: Sequence[Problem]) -> bool:
+    """Whether a missing key is there under a name that another problem already corrects."""
+    parent, _, key = problem.key.rpartition(".")
+    hint = f"did you mean `{key}`?"
+    return problem.text == REQUIRED and any(
+        hint in other.text and other.key.rpartition(".")[0] == parent for other in others
+    )
 
 
 def _real_path(value: Any, loc: tuple[Any, ...]) -> KeyPath:
@@ -138,7 +150,7 @@ def _words(form: type[BaseModel], path: KeyPath, found: Mapping[str, Any]) -> st
             known = list(spec_fields(_form_at(form, path[:-1])))
             return f"unknown key{nearest(str(path[-1]), known)}"
         case "missing":
-            return "is required"
+            return REQUIRED
         case "value_error":
             return str(found["ctx"]["error"])
         case _:

@@ -75,7 +75,9 @@ class RuleSpec(_Spec):
     metric: str = Field(description="Id in the metric catalogue.")
     by: tuple[str, ...] = Field(default=(), description="Dimensions; one alert for each combination of their values.")
     window: DurationField = Field(description="How far back runs are judged.")
-    threshold: Annotated[ThresholdSpec, BeforeValidator(_as_levels)] = Field(description="When it fires.")
+    threshold: Annotated[ThresholdSpec, BeforeValidator(_as_levels, json_schema_input_type=str | ThresholdSpec)] = (
+        Field(description="When it fires.")
+    )
     min_runs: int | None = Field(default=None, ge=1, description="Fewer qualifying runs are not judged.")
     for_: DurationField = Field(default=Duration(0), alias="for", description="How long the condition must hold.")
     for_runs: int = Field(default=1, ge=1, description="Breaching evaluations with new runs before it fires.")

@@ -74,7 +74,7 @@ class CaseSpec(_Form):
     messages: dict[Literal["firing", "resolved"], int] | None = None
 
 
-class TestFile(_Form):
+class RuleTestFile(_Form):
     """A file of tests. `rules`: globs relative to it; without them the shipped rules."""
 
     version: Literal[1]
@@ -102,14 +102,14 @@ def test_rules(files: Sequence[str | Path]) -> list[RuleTestResult]:
     return results
 
 
-def _load(file: Path) -> TestFile:
+def _load(file: Path) -> RuleTestFile:
     try:
         text = file.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file}: cannot be read: {error}") from error
     problems: list[Problem]
     document, problems = parse_yaml(str(file), text)
-    spec = read_spec(document, TestFile, problems) if document else None
+    spec = read_spec(document, RuleTestFile, problems) if document else None
     if spec is None:
         raise ConfigError(*map(str, problems))
     return spec

@@ -76,7 +76,9 @@ def _store(path: Path) -> CheckResult:
 
 def _sources(plant: Plant) -> Sequence[CheckResult]:
     if not plant.sources:
-        return [CheckResult("sources", ok=False, reason="no_source", fix="add one under sources:, or set CIRCLECI_TOKEN")]
+        return [
+            CheckResult("sources", ok=False, reason="no_source", fix="add one under sources:, or set CIRCLECI_TOKEN")
+        ]
     return []
 
 

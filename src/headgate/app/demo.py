@@ -205,7 +205,9 @@ class _Demo:
             async with asyncio.timeout(10):
                 head = await reader.readuntil(b"\r\n\r\n")
                 length = next(
-                    int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")
+                    int(line.split(b":")[1])
+                    for line in head.split(b"\r\n")
+                    if line.lower().startswith(b"content-length:")
                 )
                 message = orjson.loads(await reader.readexactly(length))
                 writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok")
@@ -244,7 +246,9 @@ class _Demo:
             "http": {"listen": f"{_HOST}:{self._options.port}"},
             "webhooks": {"listen": f"{_HOST}:{self._hook_port}"},
             "sources": {"circleci": source},
-            "sinks": {"records": {"type": "jsonl", "path": str(self._directory / "records.jsonl"), "start": "retained"}},
+            "sinks": {
+                "records": {"type": "jsonl", "path": str(self._directory / "records.jsonl"), "start": "retained"}
+            },
             "alerts": {
                 "rules": ["rules.yaml"],
                 "notifiers": {"pager": {"type": "webhook", "url": f"http://{_HOST}:{pager_port}/"}},

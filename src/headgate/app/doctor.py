@@ -88,7 +88,9 @@ def _flush_seconds(directory: Path, clock: Clock) -> list[float]:
     try:
         descriptor = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except OSError as exc:
-        raise StoreError(f"{directory}: cannot be written: {exc.strerror}; create it or point store.url elsewhere") from exc
+        raise StoreError(
+            f"{directory}: cannot be written: {exc.strerror}; create it or point store.url elsewhere"
+        ) from exc
     try:
         for _ in range(_APPENDS):
             began = clock.monotonic()
@@ -127,9 +129,7 @@ def redacted_configuration(configuration: Configuration) -> dict[str, Any]:
         for part in chosen.values():
             redactor.learn(secrets_of(part.config))
     redactor.learn(configuration.tokens)
-    shown = configuration.settings.model_dump(
-        mode="json", include={"version", "store", "http", "webhooks", "log"}
-    )
+    shown = configuration.settings.model_dump(mode="json", include={"version", "store", "http", "webhooks", "log"})
     for section, chosen in (
         ("sources", configuration.sources),
         ("sinks", configuration.sinks),

@@ -75,9 +75,7 @@ class Engines:
         rules, routes = prepare_alerts(configuration)
         self._collector = self._make_collector()
         self._delivery = self._make_delivery()
-        self._outbox = OutboxWorker(
-            store, plant.notifiers, transport=self._transport, clock=clock, metrics=metrics
-        )
+        self._outbox = OutboxWorker(store, plant.notifiers, transport=self._transport, clock=clock, metrics=metrics)
         first = next(iter(plant.sources.values()), None)
         self._alerts = AlertEngine(
             store,
@@ -222,9 +220,7 @@ class Engines:
 
     # -- reload
 
-    def prepare(
-        self, new: Configuration, sources: Set[str], sinks: Set[str], notifiers: Set[str]
-    ) -> Prepared:
+    def prepare(self, new: Configuration, sources: Set[str], sinks: Set[str], notifiers: Set[str]) -> Prepared:
         """Build what changed (names), keep what did not. No I/O but rule files. Raises ConfigError; nothing changed."""
         rules, routes = prepare_alerts(new)
         context = context_of(self._clock, self._metrics)

@@ -88,9 +88,7 @@ class StoreOperations:
         oldest: int | None = None
         for lane in lanes:
             if lane.waiting:
-                entries = await self._store.read_log(
-                    lane.signal, lane.lane, lane.acked, limit=1, max_bytes=_READ_BYTES
-                )
+                entries = await self._store.read_log(lane.signal, lane.lane, lane.acked, limit=1, max_bytes=_READ_BYTES)
                 since = [views.observed_ms(entry) for entry in entries]
                 oldest = min([*since, oldest] if oldest is not None else since, default=oldest)
         return 0.0 if oldest is None else max(0.0, (self._clock.now_ms() - oldest) / 1000)
@@ -125,7 +123,9 @@ class StoreOperations:
         if sources and not status["sinks"]:
             hints.append("No sink is configured: records are kept and not forwarded. Add one under sinks: and reload.")
         if sources and not facts.get("workflow"):
-            hints.append("Nothing has arrived yet: the first walk of every project takes a minute, webhooks come at once.")
+            hints.append(
+                "Nothing has arrived yet: the first walk of every project takes a minute, webhooks come at once."
+            )
         return hints
 
     async def runs(self, limit: int, project: str | None) -> list[Json]:
@@ -213,7 +213,9 @@ class StoreOperations:
         """Copy the store."""
         target = Path(path)
         if not target.is_absolute() or target.exists() or not target.parent.is_dir():
-            raise Problem("refused", f"{path}: give an absolute path of a file that does not exist in a directory that does")
+            raise Problem(
+                "refused", f"{path}: give an absolute path of a file that does not exist in a directory that does"
+            )
         await self._store.backup(path)
         return {"path": path, "bytes": target.stat().st_size}
 

@@ -43,7 +43,9 @@ class Changes:
         found = [f"sources.{name}" for name in self.sources]
         found += [f"sinks.{name}" for name in self.sinks]
         found += [f"alerts.notifiers.{name}" for name in self.notifiers]
-        found += [word for word, changed in (("alerts", self.alerts), ("http", self.http), ("log", self.log)) if changed]
+        found += [
+            word for word, changed in (("alerts", self.alerts), ("http", self.http), ("log", self.log)) if changed
+        ]
         return sorted(found)
 
 

@@ -178,7 +178,9 @@ class Settings(BaseSettings):
     http: HttpSettings = Field(default_factory=HttpSettings, description="Page, API, health, metrics.")
     webhooks: WebhookSettings = Field(default_factory=WebhookSettings, description="The webhook listener.")
     sources: dict[str, dict[str, Any]] = Field(default_factory=dict, repr=False, description="Name -> {type, ...}.")
-    sinks: dict[str, dict[str, Any]] = Field(default_factory=dict, repr=False, description="Name -> {type, start, ...}.")
+    sinks: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, repr=False, description="Name -> {type, start, ...}."
+    )
     alerts: AlertSettings = Field(default_factory=AlertSettings, description="Rules, notifiers, routes.")
     log: LogSettings = Field(default_factory=LogSettings, description="Headgate's own log.")
 
@@ -290,7 +292,9 @@ def _without_file(env: Mapping[str, str]) -> dict[str, Any]:
 
 def _set_orgs(data: dict[str, Any], orgs: Sequence[str]) -> None:
     sources = data.get("sources")
-    found = [name for name, value in (sources or {}).items() if isinstance(value, dict) and value.get("type") == "circleci"]
+    found = [
+        name for name, value in (sources or {}).items() if isinstance(value, dict) and value.get("type") == "circleci"
+    ]
     if not isinstance(sources, dict) or len(found) != 1:
         raise ConfigError("--org: needs exactly one source of type circleci; write orgs: into the file instead")
     data["sources"] = {**sources, found[0]: {**sources[found[0]], "orgs": list(orgs)}}
@@ -372,7 +376,9 @@ def _plugin(
 ) -> PluginSettings:
     dotted = ".".join(str(part) for part in path)
     if not _NAME.fullmatch(name):
-        raise ConfigError(f"{origins.where(path)}: {dotted}: a name has lower-case letters, digits, _ and -, 40 at most")
+        raise ConfigError(
+            f"{origins.where(path)}: {dotted}: a name has lower-case letters, digits, _ and -, 40 at most"
+        )
     if not isinstance(value, dict) or not isinstance(value.get("type"), str):
         known = ", ".join(registry.names(kind))
         raise ConfigError(f"{origins.where(path)}: {dotted}.type: required, and missing; one of: {known}")

@@ -49,7 +49,16 @@ def list_letters(
             print_json(letter)
         return
     rows = [
-        (one["id"], one["signal"], one["reason"], one["status"], one["kind"], one["project"], one["last_at"], one["answer"][:80])
+        (
+            one["id"],
+            one["signal"],
+            one["reason"],
+            one["status"],
+            one["kind"],
+            one["project"],
+            one["last_at"],
+            one["answer"][:80],
+        )
         for one in letters
     ]
     columns = ("Id", "Signal", "Reason", "Status", "Kind", "Project", "Last", "Answer")

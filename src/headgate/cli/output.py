@@ -18,7 +18,9 @@ __all__ = ["ConfigOption", "JsonOption", "moment_ms", "note", "print_json", "pri
 
 ConfigOption = Annotated[
     str | None,
-    typer.Option("--config", "-c", metavar="FILE", help="Configuration; else HEADGATE_CONFIG, else /etc/headgate/headgate.yaml."),
+    typer.Option(
+        "--config", "-c", metavar="FILE", help="Configuration; else HEADGATE_CONFIG, else /etc/headgate/headgate.yaml."
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
 

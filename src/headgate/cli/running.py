@@ -17,15 +17,20 @@ if TYPE_CHECKING:
 
 __all__ = ["check", "demo", "run"]
 
-OrgOption = Annotated[list[str] | None, typer.Option("--org", metavar="SLUG", help="Organisation to collect, such as gh/acme.")]
+OrgOption = Annotated[
+    list[str] | None, typer.Option("--org", metavar="SLUG", help="Organisation to collect, such as gh/acme.")
+]
 
 
 def run(
     config: ConfigOption = None,
     org: OrgOption = None,
-    until_idle: Annotated[bool, typer.Option("--until-idle", help="Stop once everything is collected and delivered.")] = False,
+    until_idle: Annotated[
+        bool, typer.Option("--until-idle", help="Stop once everything is collected and delivered.")
+    ] = False,
     timeout: Annotated[
-        float | None, typer.Option("--timeout", metavar="SECONDS", min=0, help="With --until-idle: give up after this, exit 1.")
+        float | None,
+        typer.Option("--timeout", metavar="SECONDS", min=0, help="With --until-idle: give up after this, exit 1."),
     ] = None,
 ) -> int:
     """Collect, keep, forward and alert until told to stop."""
@@ -55,9 +60,7 @@ def demo(
     """Show everything on a made-up organisation: no token, no network."""
     from headgate.app.demo import DemoOptions, run_demo
 
-    return run_demo(
-        DemoOptions(port=port, seed=seed, days=days, projects=projects, exit_after=exit_after, keep=keep)
-    )
+    return run_demo(DemoOptions(port=port, seed=seed, days=days, projects=projects, exit_after=exit_after, keep=keep))
 
 
 def check(config: ConfigOption = None, org: OrgOption = None, json: JsonOption = False) -> int:

@@ -86,9 +86,14 @@ class LaneQueue:
         """Something was read and is not settled."""
         return self.window.pending_count > 0
 
+    @property
+    def room(self) -> int:
+        """How many more entries may be read: all of them could become holes."""
+        return MAX_HOLES - self.window.hole_count - self.window.pending_count
+
     def wants(self, budget_bytes: int) -> bool:
         """Whether a read is worth while."""
-        return self.stale and 2 * self.bytes < budget_bytes and self.window.hole_count < MAX_HOLES
+        return self.stale and 2 * self.bytes < budget_bytes and self.room > 0
 
     def read(self, entries: Sequence[LogEntry], limits: Limits, kinds: frozenset[str] | None) -> Mapping[str, int]:
         """Take a non-empty read in. Returns what was settled at once: outcome or reason -> count."""

@@ -21,7 +21,8 @@ __all__ = ["Part", "Parts", "make_part"]
 class Part:
     """Entries of one lane that travel together. `size`: stored bytes. `attempts`: ended ones. `wire`: to send again.
 
-    `not_before`: monotonic seconds. `probe`: it went out as the probe of a hold.
+    `not_before`: monotonic seconds. `probe`: it went out as the probe of a hold. `rest`: what a partly taken batch left
+    over; if the far side wants it again that says nothing about the signal.
     """
 
     entries: Sequence[LogEntry]
@@ -32,6 +33,7 @@ class Part:
     wire: Wire | None = None
     not_before: float = 0.0
     probe: bool = False
+    rest: bool = False
 
     @property
     def first_seq(self) -> int:

@@ -141,7 +141,7 @@ class Settlement:
         result = answer.result
         rejected = {index: why for index, why in result.rejected.items() if index not in result.retry}
         again = [part.entries[index] for index in sorted(result.retry)]
-        if len(again) == len(part.entries):
+        if len(again) == len(part.entries) and not part.rest:
             self._retry(part, answer, now)
             return
         accepted = [
@@ -163,6 +163,7 @@ class Settlement:
         """The rest of a batch waits by itself; what the far side asked for counts for the whole signal."""
         self.records("retried", len(again))
         rest = make_part(again, part.lane, attempts=part.attempts + 1)
+        rest.rest = True
         rest.not_before = now + wait_seconds(
             self._policy, rest.attempts, self._clock.jitter(), retry_after=answer.retry_after
         )

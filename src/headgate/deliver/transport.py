@@ -110,25 +110,31 @@ class HttpTransport:
         self._user_agent = user_agent
         self._make = client
         self._clients: dict[TransportOptions, httpx.AsyncClient] = {}
+        self._making = asyncio.Lock()
 
-    def _get(self, options: TransportOptions) -> httpx.AsyncClient:
+    async def _get(self, options: TransportOptions) -> httpx.AsyncClient:
         client = self._clients.get(options)
-        if client is None:
-            try:
-                client = self._make(options)
-            except (OSError, ValueError, httpx.InvalidURL) as exc:
-                raise SinkRefused(
-                    f"cannot prepare connections: {type(exc).__name__}",
-                    reason="config",
-                    fix="check ca_file and proxy",
-                ) from exc
-            client.headers["user-agent"] = self._user_agent
-            self._clients[options] = client
+        if client is not None:
+            return client
+        async with self._making:
+            if options not in self._clients:
+                self._clients[options] = await self._build(options)
+            return self._clients[options]
+
+    async def _build(self, options: TransportOptions) -> httpx.AsyncClient:
+        """Reading certificates takes tens of milliseconds: not on the event loop."""
+        try:
+            client = await asyncio.to_thread(self._make, options)
+        except (OSError, ValueError, httpx.InvalidURL) as exc:
+            raise SinkRefused(
+                f"cannot prepare connections: {type(exc).__name__}", reason="config", fix="check ca_file and proxy"
+            ) from exc
+        client.headers["user-agent"] = self._user_agent
         return client
 
     async def send(self, wire: Wire, options: TransportOptions) -> HttpReply:
         """Send once and read the answer."""
-        client = self._get(options)
+        client = await self._get(options)
         try:
             async with asyncio.timeout(wire.timeout_seconds):
                 return await _exchange(client, wire)

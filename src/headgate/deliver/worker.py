@@ -34,6 +34,8 @@ _log = structlog.get_logger(__name__)
 
 # A read fetches at most this many entries: one turn of the event loop handles them all.
 _READ_ENTRIES = 5000
+# No timer is shorter: what is due within it may as well be a little late.
+_TICK_SECONDS = 0.001
 # Between two writes of the same signal's state, unless it became worse. Seconds.
 _STATE_SECONDS = 1.0
 
@@ -190,7 +192,7 @@ class SignalWorker:
             await asyncio.sleep(0)
             return
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(max(seconds, _TICK_SECONDS)):
                 await self._wake.wait()
         except TimeoutError:
             if seconds >= self._tools.options.poll_seconds:
@@ -225,7 +227,7 @@ class SignalWorker:
                 self.key,
                 lane.lane,
                 lane.window.read_to,
-                limit=_READ_ENTRIES,
+                limit=min(_READ_ENTRIES, lane.room),
                 max_bytes=max(1, budget - lane.bytes),
             )
             if not entries:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -10,7 +11,7 @@ from pydantic import AfterValidator, Field
 from headgate.core.ports import TransportOptions
 from headgate.plugins.config import Duration, PluginConfig, duration_field
 
-__all__ = ["HttpNotifierConfig", "HttpUrl", "header_problem"]
+__all__ = ["HttpNotifierConfig", "HttpUrl", "header_problem", "without_secrets"]
 
 
 def _http_url(text: str) -> str:
@@ -28,6 +29,14 @@ def header_problem(name: str, value: str) -> str | None:
     if not name or not name.isascii() or any(c in name for c in "\r\n: \t"):
         return f"{name!r} is not a header name"
     return f"the value of {name} holds a line break" if "\r" in value or "\n" in value else None
+
+
+def without_secrets(text: str, secrets: Iterable[str]) -> str:
+    """The far side's words, should it repeat one of our secrets in them."""
+    for secret in secrets:
+        if secret:
+            text = text.replace(secret, "***")
+    return text
 
 
 class HttpNotifierConfig(PluginConfig):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 import msgspec
 from pydantic import Field, model_validator
@@ -17,7 +18,7 @@ from pydantic import Field, model_validator
 from headgate.core.ports import BuildContext, HttpReply, HttpRequest, Notification, Plugin, TransportOptions
 from headgate.core.times import format_ms
 from headgate.core.verdicts import Verdict, classify, raise_for, retry_after_seconds
-from headgate.notifiers._config import HttpNotifierConfig, HttpUrl
+from headgate.notifiers._config import HttpNotifierConfig, HttpUrl, without_secrets
 from headgate.plugins.config import Secret, reveal
 
 __all__ = ["PLUGINS", "SlackConfig", "SlackNotifier", "message"]
@@ -160,7 +161,12 @@ class SlackNotifier:
         word = _webhook_word(reply) if self._config.token is None else _api_word(reply)
         verdict = _verdict(word, reply.status)
         wait = retry_after_seconds(reply.headers)
-        raise_for(verdict, reply.status, word or reply.text(), retry_after=wait, fix=_FIX.get(verdict, ""))
+        text = without_secrets(word or reply.text(), self._secrets())
+        raise_for(verdict, reply.status, text, retry_after=wait, fix=_FIX.get(verdict, ""))
+
+    def _secrets(self) -> tuple[str, ...]:
+        hook = reveal(self._config.webhook_url)
+        return reveal(self._config.token), hook, urlsplit(hook).path.strip("/")
 
 
 def _verdict(word: str | None, status: int) -> Verdict:

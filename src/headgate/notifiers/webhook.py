@@ -17,7 +17,7 @@ from pydantic import Field, field_validator
 from headgate.core.ports import BuildContext, HttpReply, HttpRequest, Notification, Plugin, TransportOptions
 from headgate.core.times import format_ms
 from headgate.core.verdicts import classify, raise_for, retry_after_seconds
-from headgate.notifiers._config import HttpNotifierConfig, HttpUrl, header_problem
+from headgate.notifiers._config import HttpNotifierConfig, HttpUrl, header_problem, without_secrets
 from headgate.plugins.config import Secret, reveal
 
 __all__ = ["PLUGINS", "WebhookConfig", "WebhookNotifier", "payload"]
@@ -114,7 +114,9 @@ class WebhookNotifier:
 
     def interpret(self, reply: HttpReply) -> None:
         """By the shared table; every 2xx of it is accepted."""
-        raise_for(classify(reply.status), reply.status, reply.text(), retry_after=retry_after_seconds(reply.headers))
+        given = (self._config.secret, self._config.bearer_token, *self._config.headers.values())
+        text = without_secrets(reply.text(), map(reveal, given))
+        raise_for(classify(reply.status), reply.status, text, retry_after=retry_after_seconds(reply.headers))
 
 
 def _signature(secret: str, body: bytes, now_ms: int) -> dict[str, str]:

@@ -8,7 +8,6 @@ already carried out, so it is not used: `check` judges the product instead.
 from __future__ import annotations
 
 import ssl
-import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -31,7 +30,6 @@ from headgate.sinks._endpoint import Redactor
 
 __all__ = ["BulkClient"]
 
-_GZIP_WINDOW = 31
 _CONNECTIONS = 20
 
 
@@ -62,6 +60,8 @@ def _node_class(options: TransportOptions) -> type[BaseAsyncNode]:
                 verify=verify,
                 proxy=options.proxy,
                 timeout=config.request_timeout,
+                trust_env=False,
+                headers={"accept-encoding": "identity"},
             )
 
     return Node
@@ -75,7 +75,6 @@ class BulkClient(AsyncElasticsearch):
         *,
         options: TransportOptions,
         clean: Redactor,
-        gzip: bool,
         hosts: tuple[str, ...] | None,
         cloud_id: str | None,
         **credentials: Any,
@@ -84,21 +83,17 @@ class BulkClient(AsyncElasticsearch):
             hosts=list(hosts) if hosts else None,
             cloud_id=cloud_id,
             node_class=_node_class(options),
+            meta_header=False,
             **credentials,
         )
         self.transport.serializers = _Raw()
         self._clean = clean
-        self._gzip = gzip
 
     async def call(
         self, method: str, target: str, headers: Mapping[str, str], body: bytes | None = None, *, timeout_seconds: float
     ) -> HttpReply:
         """Send one request, once. Raises SinkUnavailable when nobody answered, SinkRefused on a bad certificate."""
         sent: dict[str, str] = {**self._headers, **headers}
-        if body is not None and self._gzip:
-            packer = zlib.compressobj(1, zlib.DEFLATED, _GZIP_WINDOW)
-            body = packer.compress(body) + packer.flush()
-            sent["content-encoding"] = "gzip"
         try:
             # The transport's own default is three repeats at once; the client's option does not reach it from here.
             answer = await self.transport.perform_request(

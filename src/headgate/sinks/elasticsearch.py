@@ -23,7 +23,7 @@ from headgate.core.times import format_ms
 from headgate.core.verdicts import Reject, SendResult, Verdict, classify, raise_for, retry_after_seconds
 from headgate.plugins.config import Secret, reveal
 from headgate.sinks._ecs import data_stream, ecs_document
-from headgate.sinks._endpoint import BaseUrl, EndpointConfig, Redactor, failed_check, judge_check
+from headgate.sinks._endpoint import BaseUrl, EndpointConfig, Redactor, failed_check, judge_check, pack
 
 if TYPE_CHECKING:
     from headgate.sinks._elasticsearch_client import BulkClient
@@ -125,6 +125,8 @@ class ElasticsearchSignal:
         self._client = client
         self._clean = redactor(config)
         self._headers = {"user-agent": user_agent, **media_types(config.generation)}
+        if config.gzip:
+            self._headers["content-encoding"] = "gzip"
         self._static_labels = dict(config.labels)
         self.destination = shown_address(config)
         self.limits = Limits(max_records=config.batch_records, max_bytes=config.batch_bytes)
@@ -143,12 +145,16 @@ class ElasticsearchSignal:
         return b"\n".join([*parts, b""])
 
     async def send(self, batch: Sequence[LogEntry]) -> SendResult:
-        """One bulk request; encoded in a thread, because a thousand documents are milliseconds."""
-        body = await asyncio.to_thread(self.encode, batch)
+        """One bulk request; encoded and compressed in a thread, because a thousand documents are milliseconds."""
+        body = await asyncio.to_thread(self._packed, batch)
         reply = await self._client.call(
             "POST", _BULK, self._headers, body, timeout_seconds=self._config.timeout_seconds
         )
         return read_bulk(reply, len(batch), self._clean)
+
+    def _packed(self, batch: Sequence[LogEntry]) -> bytes:
+        body = self.encode(batch)
+        return pack(body) if self._config.gzip else body
 
 
 def _month(occurred_ms: int) -> str:
@@ -302,7 +308,6 @@ def build(name: str, config: ElasticsearchConfig, context: BuildContext) -> Elas
     client = BulkClient(
         options=config.transport(),
         clean=redactor(config),
-        gzip=config.gzip,
         hosts=config.hosts or None,
         cloud_id=config.cloud_id,
         api_key=reveal(config.api_key) or None,

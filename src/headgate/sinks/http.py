@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hmac
 import re
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from typing import Annotated, Literal, Self
@@ -19,13 +18,12 @@ from headgate.core.errors import SinkRefused, SinkUnavailable
 from headgate.core.ports import BuildContext, CheckResult, HttpReply, HttpRequest, Limits, LogEntry, Plugin
 from headgate.core.verdicts import SendResult, Verdict, classify, raise_for, retry_after_seconds
 from headgate.plugins.config import PluginConfig, Secret, reveal
-from headgate.sinks._endpoint import EndpointConfig, failed_check, fingerprint, origin, probe
+from headgate.sinks._endpoint import EndpointConfig, failed_check, fingerprint, origin, pack, probe
 
 __all__ = ["PLACEHOLDERS", "PLUGINS", "HmacConfig", "HttpConfig", "HttpSink", "HttpSinkSignal"]
 
 _CONTENT_TYPE = {"jsonl": "application/x-ndjson", "array": "application/json", "single": "application/json"}
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
-_GZIP_WINDOW = 31
 # The closed set of what a header may tell about a batch; the second group needs requests of one record.
 _OF_BATCH = ("sink", "count", "sha256")
 _OF_RECORD: dict[str, Callable[[LogEntry], str]] = {
@@ -132,8 +130,7 @@ class HttpSinkSignal:
         compress_later = config.gzip and config.hmac is None
         if config.hmac:
             if config.gzip:
-                packer = zlib.compressobj(1, zlib.DEFLATED, _GZIP_WINDOW)
-                body = packer.compress(body) + packer.flush()
+                body = pack(body)
                 headers = (*headers, ("content-encoding", "gzip"))
             digest = hmac.new(reveal(config.hmac.secret).encode(), body, sha256).hexdigest()
             headers = (*headers, (config.hmac.header.lower(), f"v1={digest}"))

@@ -53,13 +53,9 @@ class BackupTarget(_Body):
     path: str
 
 
-def build_app(
-    operations: Operations, health: Health, metrics_text: Callable[[], bytes], *, version: str
-) -> FastAPI:
+def build_app(operations: Operations, health: Health, metrics_text: Callable[[], bytes], *, version: str) -> FastAPI:
     """The application behind `http.listen`. `metrics_text`: the Prometheus page."""
-    app = FastAPI(
-        title="Headgate", version=version, openapi_url="/api/v1/openapi.json", docs_url=None, redoc_url=None
-    )
+    app = FastAPI(title="Headgate", version=version, openapi_url="/api/v1/openapi.json", docs_url=None, redoc_url=None)
     _add_errors(app)
     _add_health(app, health, metrics_text)
     _add_questions(app, operations)

@@ -23,9 +23,7 @@ def start_message(status: int, length: int, extra: tuple[tuple[bytes, bytes], ..
     return {"type": "http.response.start", "status": status, "headers": headers}
 
 
-async def answer_json(
-    send: Send, status: int, content: Any, extra: tuple[tuple[bytes, bytes], ...] = ()
-) -> None:
+async def answer_json(send: Send, status: int, content: Any, extra: tuple[tuple[bytes, bytes], ...] = ()) -> None:
     """Send one whole JSON answer."""
     body = orjson.dumps(content)
     await send(start_message(status, len(body), extra))

@@ -14,7 +14,16 @@ from headgate.app.schema import config_schema
 from headgate.app.settings import Configuration, load, split_address
 from headgate.core.errors import ConfigError
 from headgate.core.ports import Plugin
-from headgate.plugins import Duration, PluginConfig, Registry, Secret, SourceConfig, duration_field, load_plugins, reveal
+from headgate.plugins import (
+    Duration,
+    PluginConfig,
+    Registry,
+    Secret,
+    SourceConfig,
+    duration_field,
+    load_plugins,
+    reveal,
+)
 
 CANARY = "canary-7f3a9-secret"
 
@@ -41,7 +50,9 @@ REGISTRY = Registry(
     {
         ("source", "circleci"): Plugin("source", "circleci", Source, None),
         ("sink", "loki"): Plugin("sink", "loki", Sink, None),
-        ("sink", "jsonl"): Plugin("sink", "jsonl", type("Jsonl", (PluginConfig,), {"__annotations__": {"path": str}}), None),
+        ("sink", "jsonl"): Plugin(
+            "sink", "jsonl", type("Jsonl", (PluginConfig,), {"__annotations__": {"path": str}}), None
+        ),
         ("notifier", "slack"): Plugin("notifier", "slack", Sink, None),
     }
 )
@@ -89,22 +100,54 @@ def test_a_good_file_gives_plugins_with_validated_options(tmp_path: Path) -> Non
         ("sqlite:///tmp/x.db", "mysql://x", "headgate.yaml:2: store.url: write sqlite:///"),
         ("sources:", "sorces:", 'headgate.yaml:3: sorces: unknown key; did you mean "sources"?'),
         ("    token:", "    tokn:", 'headgate.yaml:6: sources.circleci.tokn: unknown key; did you mean "token"?'),
-        ("type: circleci", "type: circlci", "headgate.yaml:5: sources.circleci.type: no source of type circlci; did you mean circleci?"),
+        (
+            "type: circleci",
+            "type: circlci",
+            "headgate.yaml:5: sources.circleci.type: no source of type circlci; did you mean circleci?",
+        ),
         ("    type: circleci\n", "", "headgate.yaml:4: sources.circleci.type: required, and missing; one of: circleci"),
         ('url: "http://loki:3100"', "timeout: soon", "headgate.yaml:8: sinks.loki.url: required, and missing"),
         ('url: "http://loki:3100"', "url: x, timeout: soon", "headgate.yaml:8: sinks.loki.timeout: not a duration"),
         ('url: "http://loki:3100"', "url: x, size: 0", "headgate.yaml:8: sinks.loki.size: "),
-        ('url: "http://loki:3100"', "url: x, strt: now", 'headgate.yaml:8: sinks.loki.strt: unknown key; did you mean "start"?'),
-        ('url: "http://loki:3100"', "url: x, start: soon", "headgate.yaml:8: sinks.loki.start: write now, retained, or a time"),
+        (
+            'url: "http://loki:3100"',
+            "url: x, strt: now",
+            'headgate.yaml:8: sinks.loki.strt: unknown key; did you mean "start"?',
+        ),
+        (
+            'url: "http://loki:3100"',
+            "url: x, start: soon",
+            "headgate.yaml:8: sinks.loki.start: write now, retained, or a time",
+        ),
         ("  loki:", "  Loki:", "headgate.yaml:8: sinks.Loki: a name has lower-case letters"),
-        ("${TOKEN}", "${NOT_SET}", "headgate.yaml:6: sources.circleci.token: ${NOT_SET}: environment variable NOT_SET is not set"),
+        (
+            "${TOKEN}",
+            "${NOT_SET}",
+            "headgate.yaml:6: sources.circleci.token: ${NOT_SET}: environment variable NOT_SET is not set",
+        ),
         ("${TOKEN}", "${file:nowhere}", "headgate.yaml:6: sources.circleci.token: ${file:nowhere}: No such file"),
-        ("${TOKEN}", "${credential:x}", "headgate.yaml:6: sources.circleci.token: ${credential:x}: no credentials directory"),
+        (
+            "${TOKEN}",
+            "${credential:x}",
+            "headgate.yaml:6: sources.circleci.token: ${credential:x}: no credentials directory",
+        ),
         ("${TOKEN}", "${not a name}", "headgate.yaml:6: sources.circleci.token: ${not a name}: not a reference"),
-        ("version: 1", "version: 1\nhttp: {listen: 0.0.0.0:80}", "headgate.yaml:2: http.listen: 0.0.0.0 is reachable from other machines"),
+        (
+            "version: 1",
+            "version: 1\nhttp: {listen: 0.0.0.0:80}",
+            "headgate.yaml:2: http.listen: 0.0.0.0 is reachable from other machines",
+        ),
         ("version: 1", "version: 1\nhttp: {listen: here}", "headgate.yaml:2: http.listen: write host:port"),
-        ("version: 1", "version: 1\nlog: {level: loud}", "headgate.yaml:2: log.level: 'debug', 'info', 'warning' or 'error'"),
-        ("version: 1", "version: 1\nalerts: {routes: [{to: [ops]}]}", "headgate.yaml:2: alerts.routes.0.to: no notifier called ops"),
+        (
+            "version: 1",
+            "version: 1\nlog: {level: loud}",
+            "headgate.yaml:2: log.level: 'debug', 'info', 'warning' or 'error'",
+        ),
+        (
+            "version: 1",
+            "version: 1\nalerts: {routes: [{to: [ops]}]}",
+            "headgate.yaml:2: alerts.routes.0.to: no notifier called ops",
+        ),
         ("version: 1", "version: 1\nversion: 1", "headgate.yaml:2: version: written twice"),
         ("version: 1", "version: [1", "headgate.yaml:2: not valid YAML"),
         (GOOD, "- 1\n", "headgate.yaml:1: expected keys and values"),
@@ -120,7 +163,7 @@ def test_a_wrong_file_is_told_with_line_key_and_fix(tmp_path: Path, old: str, ne
 
 def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
     """Nobody mends a file one error at a time."""
-    text = GOOD.replace("max_bytes", "max_byte").replace("token", "tokn").replace("url: \"http", "ulr: \"http")
+    text = GOOD.replace("max_bytes", "max_byte").replace("token", "tokn").replace('url: "http', 'ulr: "http')
     assert len(problems(tmp_path, text)) == 4
 
 
@@ -156,10 +199,13 @@ def test_references_to_files_credentials_defaults_and_escapes(tmp_path: Path) ->
     """The ways to keep a secret out of the file."""
     (tmp_path / "secret").write_text("from-file\n")
     (tmp_path / "cred").write_text("from-cred\n")
-    text = GOOD + """\
+    text = (
+        GOOD
+        + """\
   a: {type: loki, url: "${file:secret}", api_key: "${credential:cred}"}
   b: {type: loki, url: "${UNSET:-http://x}/$${LITERAL}"}
 """
+    )
     sinks = read(tmp_path, text, {"CREDENTIALS_DIRECTORY": str(tmp_path)}).sinks
     assert ("from-file", "from-cred") == (sinks["a"].config.url, reveal(sinks["a"].config.api_key))
     assert sinks["b"].config.url == "http://x/${LITERAL}"

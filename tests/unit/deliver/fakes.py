@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import selectors
 from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -216,6 +217,7 @@ class ScriptedSignal:
     async def send(self, batch: Sequence[LogEntry]) -> SendResult:
         loop = asyncio.get_running_loop()
         self.calls.append([one.record_id for one in batch])
+        call = len(self.calls)
         self.times.append(loop.time())
         keys = {one.order_key for one in batch}
         assert keys.isdisjoint(self.keys_in_flight), "two requests of one order key in flight"
@@ -224,7 +226,7 @@ class ScriptedSignal:
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
         try:
             await asyncio.sleep(self.seconds)
-            answer = self.script(batch, len(self.calls))
+            answer = self.script(batch, call)
             if isinstance(answer, tuple):
                 await asyncio.sleep(answer[0])
                 answer = answer[1]
@@ -277,6 +279,18 @@ class FakeTransport:
 
     async def aclose(self):
         return None
+
+
+class InlineExecutor(Executor):
+    """Runs what it is given at once: the virtual clock has no threads."""
+
+    def submit(self, fn, /, *args, **kwargs):
+        done: Future[Any] = Future()
+        try:
+            done.set_result(fn(*args, **kwargs))
+        except Exception as exc:  # noqa: BLE001  # handed to whoever waits
+            done.set_exception(exc)
+        return done
 
 
 class FakeSink:

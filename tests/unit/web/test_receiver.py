@@ -120,7 +120,15 @@ async def test_a_signed_webhook_is_kept_as_it_came_and_answered_with_an_id() -> 
         ("POST", "/webhooks/circleci/nobody", GOOD, b"{}", 404, "unknown_source", "-"),
         ("GET", "/webhooks/circleci/circleci", GOOD, b"", 405, "method", "-"),
         ("POST", "/webhooks/circleci/circleci", {**GOOD, "content-type": "text/plain"}, b"{}", 415, "content_type", ""),
-        ("POST", "/webhooks/circleci/circleci", {**GOOD, "content-encoding": "gzip"}, b"{}", 415, "content_encoding", ""),
+        (
+            "POST",
+            "/webhooks/circleci/circleci",
+            {**GOOD, "content-encoding": "gzip"},
+            b"{}",
+            415,
+            "content_encoding",
+            "",
+        ),
         ("POST", "/webhooks/circleci/circleci", GOOD, b"x" * 1001, 413, "too_large", ""),
         ("POST", "/webhooks/circleci/circleci", GOOD, b"", 400, "empty_body", ""),
         ("POST", "/webhooks/circleci/circleci", JSON, b"{}", 401, "bad_signature", ""),
@@ -226,7 +234,9 @@ async def test_a_sender_that_hangs_up_is_counted_and_keeps_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "reason"), [(StoreFull("full"), "store_full"), (StoreFailed("flush"), "store_failed")], ids=["full", "failed"]
+    ("error", "reason"),
+    [(StoreFull("full"), "store_full"), (StoreFailed("flush"), "store_failed")],
+    ids=["full", "failed"],
 )
 async def test_a_store_that_cannot_keep_is_503_with_retry_after(error: Exception, reason: str) -> None:
     """No 2xx without a flush."""

@@ -5,8 +5,9 @@ misbehaves on request and knows the truth. Invariant: the same seed and clock gi
 nothing here knows how Headgate reads CircleCI. The guide is `docs/twin.md`.
 """
 
+from headgate.testing.circleci.client import TwinClient
 from headgate.testing.circleci.knobs import Knobs, Options
-from headgate.testing.circleci.twin import Twin
+from headgate.testing.circleci.twin import Twin, TwinProcess
 from headgate.testing.circleci.webhooks import signature
 
-__all__ = ["Knobs", "Options", "Twin", "signature"]
+__all__ = ["Knobs", "Options", "Twin", "TwinClient", "TwinProcess", "signature"]

@@ -22,9 +22,7 @@ SERVER_RATE_LIMIT = 150.0  # requests per second and user that CircleCI Server a
 
 def parser() -> argparse.ArgumentParser:
     """Describe the options."""
-    made = argparse.ArgumentParser(
-        prog="python -m headgate.testing.circleci", description="A twin of CircleCI."
-    )
+    made = argparse.ArgumentParser(prog="python -m headgate.testing.circleci", description="A twin of CircleCI.")
     made.add_argument("--port", type=int, default=0, help="0 takes a free one (default)")
     made.add_argument("--seed", type=int, default=1)
     made.add_argument("--days", type=int, default=30, help="length of the history")
@@ -81,9 +79,7 @@ def knobs_from(texts: list[str]) -> Knobs:
         if name not in known:
             raise ValueError(f"unknown knob {name!r}; known: {', '.join(sorted(known))}")
         kind = type(getattr(knobs, name))
-        knobs = replace(
-            knobs, **{name: value.lower() in {"1", "true", "yes", "on"} if kind is bool else kind(value)}
-        )
+        knobs = replace(knobs, **{name: value.lower() in {"1", "true", "yes", "on"} if kind is bool else kind(value)})
     return knobs
 
 

@@ -51,9 +51,7 @@ class ApiV11:
                 "avatar_url": person.avatar_url,
                 "admin": False,
                 "in_beta_program": False,
-                "projects": {
-                    history.project.vcs_url: {"emails": "default"} for history in self._world.histories
-                },
+                "projects": {history.project.vcs_url: {"emails": "default"} for history in self._world.histories},
             }
         )
 
@@ -133,9 +131,10 @@ class ApiV11:
 
     def _newest(self, history: History, now: int) -> Iterator[Job]:
         """Walk the builds that exist, newest first, without those of runs a fault hides."""
+        hiding = self._faults.hiding("v1.1")
         for index in range(history.builds_until(now) - 1, -1, -1):
             build = history.builds[index]
-            if not self._faults.hides("v1.1", self._world.id_of(build.workflow)):
+            if not hiding or not self._faults.hides("v1.1", self._world.id_of(build.workflow)):
                 yield build
 
     def _build(self, _request: Request, parts: Parts) -> Answer:

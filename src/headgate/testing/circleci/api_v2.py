@@ -85,9 +85,10 @@ class ApiV2:
 
     def _newest(self, history: History, before: tuple[int, int, int]) -> Iterator[Pipeline]:
         """Walk the pipelines older than a place, newest first, without those a fault hides."""
+        hiding = self._faults.hiding("v2")
         for index in range(history.pipelines_until(before[0]) - 1, -1, -1):
             found = history.pipelines[index]
-            if _order(found) < before and not self._faults.hides("v2", self._world.id_of(found)):
+            if _order(found) < before and not (hiding and self._faults.hides("v2", self._world.id_of(found))):
                 yield found
 
     def _pipeline(self, _request: Request, parts: Parts) -> Answer:

@@ -92,17 +92,13 @@ class TwinApp:
         headers = {"date": http_date(self.world.clock.now_ms()), "content-type": answer.content_type}
         if answer.stream is None and answer.status != 204:
             headers["content-length"] = str(len(answer.body))
-        raw = [
-            (name.encode(), value.encode("latin-1")) for name, value in {**headers, **answer.headers}.items()
-        ]
+        raw = [(name.encode(), value.encode("latin-1")) for name, value in {**headers, **answer.headers}.items()]
         await send({"type": "http.response.start", "status": answer.status, "headers": raw})
         if answer.stream is not None:
             async for chunk in answer.stream:
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
         if answer.cut_at is not None:  # the server breaks the connection of an answer that is not finished
-            await send(
-                {"type": "http.response.body", "body": answer.body[: answer.cut_at], "more_body": True}
-            )
+            await send({"type": "http.response.body", "body": answer.body[: answer.cut_at], "more_body": True})
             return
         await send({"type": "http.response.body", "body": b"" if answer.stream else answer.body})
 

@@ -103,8 +103,7 @@ def projects(ids: Ids, count: int) -> tuple[Project, ...]:
     """Give the projects: from four on, the second to fourth are GitHub App, GitLab and Bitbucket."""
     special = (Family.OAUTH, Family.APP, Family.GITLAB, Family.BITBUCKET)
     return tuple(
-        _project(ids, index, special[index] if count >= 4 and index < 4 else Family.OAUTH)
-        for index in range(count)
+        _project(ids, index, special[index] if count >= 4 and index < 4 else Family.OAUTH) for index in range(count)
     )
 
 

@@ -42,14 +42,10 @@ def steps(world: World, build: Job, now: int) -> list[dict[str, Any]]:
     return given
 
 
-def _step(
-    build: Job, name: str, index: int, span: tuple[int, int], now: int, *, last: bool
-) -> dict[str, Any]:
+def _step(build: Job, name: str, index: int, span: tuple[int, int], now: int, *, last: bool) -> dict[str, Any]:
     done = span[1] <= now
     bad = last and build.status not in {"success", "canceled"}
-    word = (
-        (build.status if bad or (last and build.status == "canceled") else "success") if done else "running"
-    )
+    word = (build.status if bad or (last and build.status == "canceled") else "success") if done else "running"
     exit_code = None if index < len(_PLATFORM) or not done else int(bad)
     action: dict[str, Any] = {
         "truncated": False,
@@ -58,9 +54,7 @@ def _step(
         "failed": True if bad and done else None,
         "infrastructure_fail": True if done and bad and build.status == "infrastructure_fail" else None,
         "name": name,
-        "bash_command": None
-        if index < len(_PLATFORM)
-        else f"#!/bin/bash -eo pipefail\nmake {build.spec.name}",
+        "bash_command": None if index < len(_PLATFORM) else f"#!/bin/bash -eo pipefail\nmake {build.spec.name}",
         "status": word,
         "timedout": True if done and bad and build.status == "timedout" else None,
         "continue": None,

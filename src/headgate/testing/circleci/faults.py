@@ -86,11 +86,16 @@ class Faults:
             return None
         return fault if fault.strikes() else None
 
+    def hiding(self, which: str) -> bool:
+        """Say whether any run is missing from a list; cheaper than asking for each."""
+        fault = self._on.get("list_hides")
+        return fault is not None and fault.options["list"] == which
+
     def hides(self, which: str, run_id: str) -> bool:
         """Say whether a run is missing from the list of `v2` or `v1.1`; always the same answer for a run."""
-        fault = self._on.get("list_hides")
-        if fault is None or fault.options["list"] != which:
+        if not self.hiding(which):
             return False
+        fault = self._on["list_hides"]
         if run_id in fault.hidden:
             return True
         if fault.count is not None:

@@ -115,11 +115,7 @@ class History:
             return
         for spec in self._specs(rng, pipeline):
             run = self._workflow(rng, pipeline, spec, pipeline.created + rng.randint(60, 400))
-            while (
-                run.status == "failed"
-                and run.attempt < _ATTEMPTS_MAX
-                and rng.random() < self._knobs.rerun_rate
-            ):
+            while run.status == "failed" and run.attempt < _ATTEMPTS_MAX and rng.random() < self._knobs.rerun_rate:
                 wait = int(8 * MINUTE * exp(rng.gauss(0, 1.2)))
                 run = self._rerun(rng, run, run.stopped + wait)
 
@@ -178,9 +174,7 @@ class History:
             return Mood(knobs.regression_success_rate, knobs.regression_slowdown)
         if run.rerun_of is not None:
             return Mood(knobs.rerun_success_rate)
-        return Mood(
-            knobs.main_success_rate if on_default or not pipeline.branch else knobs.branch_success_rate
-        )
+        return Mood(knobs.main_success_rate if on_default or not pipeline.branch else knobs.branch_success_rate)
 
     def _number(self, until: int) -> None:
         """Give numbers to what is queued before `until`; nothing generated later is queued earlier."""

@@ -196,9 +196,7 @@ def _common(world: World, run: Workflow) -> dict[str, Any]:
     }
 
 
-def _line(
-    world: World, done: Job | Workflow, final: dict[str, Any], knowable: dict[str, set[str]]
-) -> dict[str, Any]:
+def _line(world: World, done: Job | Workflow, final: dict[str, Any], knowable: dict[str, set[str]]) -> dict[str, Any]:
     run = done.workflow if isinstance(done, Job) else done
     return {
         "kind": "job" if isinstance(done, Job) else "workflow",

@@ -132,9 +132,7 @@ def job_detail(world: World, found: Job, now: int) -> dict[str, Any]:
     """Describe one build; before it is dispatched most fields are missing."""
     run, owner = found.workflow, found.workflow.pipeline.project
     status = found.status_at(now)
-    latest = next(
-        other for other in reversed(run.pipeline.workflows) if found in other.jobs and other.created <= now
-    )
+    latest = next(other for other in reversed(run.pipeline.workflows) if found in other.jobs and other.created <= now)
     said: dict[str, Any] = {
         "web_url": f"{workflow_url(world, run)}/jobs/{found.number}",
         "project": {

@@ -6,8 +6,9 @@ Invariant: `events` holds what finishes after the start of the twin, each once, 
 from collections.abc import Iterator
 from heapq import heappop, heappush
 from itertools import count
+from typing import TypeVar
 
-from headgate.testing.circleci.cast import Org, Person, Project, people, projects
+from headgate.testing.circleci.cast import Org, Person, people, projects
 from headgate.testing.circleci.clock import TwinClock
 from headgate.testing.circleci.history import History
 from headgate.testing.circleci.ids import Ids, Place
@@ -17,6 +18,8 @@ from headgate.testing.circleci.stories import plant
 from headgate.testing.circleci.times import DAY, HOUR
 
 PIPELINE, WORKFLOW, JOB = 1, 2, 3
+
+_Created = TypeVar("_Created", Pipeline, Workflow)
 
 _SHORT = {"github": "gh", "gh": "gh", "bitbucket": "bb", "bb": "bb", "circleci": "circleci"}
 _AFTER_STOP_MS = 60  # a delivery is written some 60 to 95 ms after the end (real samples)
@@ -32,9 +35,7 @@ class World:
         self.clock = clock or TwinClock(options.now_ms, options.speed if options.live else 0.0)
         self.people: tuple[Person, ...] = people(self.ids)
         self.stories = plant(options)
-        self.histories = [
-            History(options, project, self.stories) for project in projects(self.ids, options.projects)
-        ]
+        self.histories = [History(options, project, self.stories) for project in projects(self.ids, options.projects)]
         self._by_slug = {history.project.slug: history for history in self.histories}
         self._events: list[tuple[int, int, Job | Workflow]] = []
         self._tie = count()
@@ -99,18 +100,22 @@ class World:
     def pipeline(self, text: str) -> Pipeline | None:
         """Find a pipeline that exists by now."""
         place = self._place(text, PIPELINE)
-        found = place and self.histories[place.project].pipelines[place.position]
-        return found if found and found.created <= self.now() else None
+        return self._existing(self.histories[place.project].pipelines, place) if place else None
 
     def workflow(self, text: str) -> Workflow | None:
         """Find a workflow that exists by now."""
         place = self._place(text, WORKFLOW)
-        found = place and self.histories[place.project].workflows[place.position]
-        return found if found and found.created <= self.now() else None
+        return self._existing(self.histories[place.project].workflows, place) if place else None
 
     def _place(self, text: str, kind: int) -> Place | None:
         place = self.ids.locate(text)
-        return place if place and place.kind == kind else None
+        known = place and place.kind == kind and place.project < len(self.histories)
+        return place if known else None
+
+    def _existing(self, things: list[_Created], place: Place) -> _Created | None:
+        """Give the thing at a place; an id that was given in this seed's future names nothing yet."""
+        found = things[place.position] if place.position < len(things) else None
+        return found if found and found.created <= self.now() else None
 
     def id_of(self, thing: Pipeline | Workflow | Job) -> str:
         """Give the id of a thing."""
@@ -120,7 +125,3 @@ class World:
             return self.ids.make(Place(WORKFLOW, thing.pipeline.project.index, thing.index))
         run = thing.workflow
         return self.ids.make(Place(JOB, run.pipeline.project.index, run.index, thing.position))
-
-    def project(self, index: int) -> Project:
-        """Give a project by position."""
-        return self.histories[index].project

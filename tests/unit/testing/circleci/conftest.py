@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+
 from headgate.testing.circleci import Options, Twin
 from headgate.testing.circleci.times import parse
 
@@ -24,14 +25,14 @@ class Receiver:
 
 @pytest.fixture(scope="session")
 def twin() -> Iterator[Twin]:
-    """A frozen twin that no test changes."""
+    """Run a frozen twin that no test changes."""
     with Twin(Options(**SMALL)) as running:
         yield running
 
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    """A server on loopback that keeps what it is sent."""
+    """Run a server on loopback that keeps what it is sent."""
     kept = Receiver()
 
     class Handler(BaseHTTPRequestHandler):
@@ -49,7 +50,10 @@ def receiver() -> Iterator[Receiver]:
         def log_message(self, *args):
             """Stay quiet."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    class Server(ThreadingHTTPServer):
+        request_queue_size = 64  # with the default of 5, a burst of connections waits a second
+
+    server = Server(("127.0.0.1", 0), Handler)
     kept.url = f"http://127.0.0.1:{server.server_address[1]}/webhooks/circleci?a=b"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from headgate.testing.circleci import Knobs, Twin
 from headgate.testing.circleci.times import parse
 
@@ -54,9 +55,7 @@ def test_paging_gives_every_build_once(twin):
 
 def test_filters_and_branches(twin):
     """Only builds of that kind or branch come."""
-    assert {"failed", "infrastructure_fail", "timedout"} >= {
-        r["status"] for r in twin.get(WEB, filter="failed")
-    }
+    assert {"failed", "infrastructure_fail", "timedout"} >= {r["status"] for r in twin.get(WEB, filter="failed")}
     assert {"success", "fixed"} == {r["status"] for r in twin.get(WEB, filter="successful", limit=100)}
     assert {"finished"} == {row["lifecycle"] for row in twin.get(WEB, filter="completed")}
     assert {"main"} == {row["branch"] for row in twin.get(f"{WEB}/tree/main")}

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-from headgate.testing.circleci import Twin
 from jsonschema import Draft202012Validator, FormatChecker
+
+from headgate.testing.circleci import Twin
 
 DATA = Path(__file__).parents[3] / "data" / "circleci"
 OPENAPI = json.loads((DATA / "openapi" / "circleci-v2-corrected.json").read_text())
@@ -23,7 +24,7 @@ def nullable(schema):
 
 
 def documented(path):
-    """Give the schema of a path; a single pipeline is an item of the list, whose trigger type is corrected."""
+    """Give the schema of a path; one pipeline is an item of the list, whose trigger type is corrected."""
     listed = path == "/pipeline/{pipeline-id}"
     answer = OPENAPI["paths"]["/pipeline" if listed else path]["get"]["responses"]["200"]
     schema = answer["content"]["application/json"]["schema"]
@@ -207,6 +208,25 @@ def test_tokens_open_what_they_may(twin, token, path, status):
     assert status == httpx.get(twin.base_url + path, headers=headers).status_code
     bearer = {} if token is None else {"authorization": f"Bearer {token}"}
     assert status == httpx.get(twin.base_url + path, headers=bearer).status_code
+
+
+def test_the_same_seed_answers_with_the_same_bytes(twin):
+    """Whatever is asked, two twins of one seed and clock agree."""
+    with Twin(twin.options) as other:
+        for path in ("/api/v2/me", "/api/v2/project/gh/acme/web/pipeline", "/api/v1.1/project/gh/acme/web"):
+            bodies = {
+                httpx.get(one.base_url + path, headers={"circle-token": one.token}).content for one in (twin, other)
+            }
+            assert 1 == len(bodies)
+
+
+def test_what_is_still_to_come_does_not_exist(twin):
+    """An id learnt from a twin of the same seed whose clock is ahead is 404, and then exists."""
+    with Twin(twin.options) as ahead:
+        ahead.advance(3 * 86_400)
+        path = f"/api/v2/pipeline/{ahead.get('/api/v2/project/gh/acme/web/pipeline')['items'][0]['id']}"
+        assert 200 == httpx.get(ahead.base_url + path, headers={"circle-token": ahead.token}).status_code
+    assert 404 == httpx.get(twin.base_url + path, headers={"circle-token": twin.token}).status_code
 
 
 def test_a_page_token_nobody_gave_is_refused(twin):

@@ -7,6 +7,8 @@ import sys
 
 import httpx
 import pytest
+
+from headgate.testing.circleci import TwinProcess
 from headgate.testing.circleci.__main__ import knobs_from, main, options_from, parser
 
 COMMAND = [sys.executable, "-m", "headgate.testing.circleci"]
@@ -37,6 +39,15 @@ def test_the_ready_line_tells_the_port_and_term_ends_it_well():
     assert (b"", 0) == (out, process.returncode)
 
 
+def test_a_twin_in_a_process_of_its_own():
+    """It takes the command line's arguments and has the same methods; what it refuses, it says."""
+    with TwinProcess("--days", "1", "--projects", "1", "--now", "2026-11-20T12:00:00Z") as twin:
+        assert "2026-11-20T13:00:00.000Z" == twin.advance(3600)["now"]
+        assert "gh/acme/web" == twin.get("/api/v2/project/gh/acme/web")["slug"]
+    with pytest.raises(RuntimeError, match="--days"):
+        TwinProcess("--days", "0")
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
@@ -57,8 +68,9 @@ def test_wrong_usage_is_2_with_a_reason(capsys, arguments, reason):
 def test_options_are_read():
     """Every option arrives."""
     text = (
-        "--seed 5 --days 3 --projects 2 --runs-per-day 7 --rate-limit 9 --mode server --token t --live --speed 60"
-        " --webhook-url http://127.0.0.1:1/x --webhook-secret k --knob tag-rate=0.5 --knob stories=off"
+        "--seed 5 --days 3 --projects 2 --runs-per-day 7 --rate-limit 9 --mode server --token t"
+        " --live --speed 60 --webhook-url http://127.0.0.1:1/x --webhook-secret k"
+        " --knob tag-rate=0.5 --knob stories=off"
     )
     options = options_from(parser().parse_args(text.split()))
     assert (5, 3, 2, 7.0, 9.0, "server", "t") == (

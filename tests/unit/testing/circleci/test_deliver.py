@@ -5,6 +5,7 @@ from collections import Counter
 
 import httpx
 import pytest
+
 from headgate.testing.circleci import Options, Twin, signature
 from headgate.testing.circleci.times import parse
 
@@ -41,10 +42,10 @@ def test_an_advance_sends_all_that_finishes(receiver):
     """Nothing before; then each finished job and workflow once, signed, and all of them in the truth."""
     with start(receiver) as twin:
         assert [] == twin.deliveries()
-        done = twin.advance(8 * HOURS)
+        done = twin.advance(3 * HOURS)
         told = {line["provider_id"]: line for line in twin.truth("2026-11-20T12:00:00Z")}
         sent = twin.deliveries()
-        assert "2026-11-20T20:00:00.000Z" == done["now"] == twin.about()["now"]
+        assert "2026-11-20T15:00:00.000Z" == done["now"] == twin.about()["now"]
     assert len(sent) == done["sent"] == len(receiver.got) == len(set(ids(receiver)))
     assert all(valid(pair) for pair in receiver.got)
     can = {key for key, line in told.items() if line["knowable"]["webhook"]}
@@ -57,11 +58,11 @@ def test_an_advance_sends_all_that_finishes(receiver):
 def test_two_twins_send_the_same(receiver):
     """The same bodies, however the time was cut into advances."""
     with start(receiver) as twin:
-        twin.advance(6 * HOURS)
+        twin.advance(3 * HOURS)
     first = sorted(body for _, body in receiver.got)
     receiver.got.clear()
     with start(receiver) as twin:
-        for _ in range(6):
+        for _ in range(3):
             twin.advance(HOURS)
     assert first == sorted(body for _, body in receiver.got)
 
@@ -92,7 +93,7 @@ def test_lost_webhooks_are_known(receiver):
     """They never arrive, and are listed as lost."""
     with start(receiver) as twin:
         twin.put_faults({"webhook_lost": {"count": 3}})
-        twin.advance(4 * HOURS)
+        twin.advance(3 * HOURS)
         sent = twin.deliveries()
     lost = [delivery["id"] for delivery in sent if delivery["fault"] == "webhook_lost"]
     assert 3 == len(lost)
@@ -104,7 +105,7 @@ def test_doubled_webhooks_are_the_same_bytes(receiver):
     """Same id, same body."""
     with start(receiver) as twin:
         twin.put_faults({"webhook_doubled": {"count": 2}})
-        twin.advance(4 * HOURS)
+        twin.advance(3 * HOURS)
     twice = [key for key, number in Counter(ids(receiver)).items() if number == 2]
     assert 2 == len(twice)
     assert 2 == sum(number == 2 for number in Counter(body for _, body in receiver.got).values())
@@ -114,7 +115,7 @@ def test_forged_webhooks_come_beside_the_true_ones(receiver):
     """An extra delivery with a wrong signature, not tried again."""
     with start(receiver) as twin:
         twin.put_faults({"webhook_forged": {"count": 2}})
-        twin.advance(4 * HOURS)
+        twin.advance(3 * HOURS)
     forged = [pair for pair in receiver.got if not valid(pair)]
     assert 2 == len(forged)
     assert {json.loads(body)["id"] for _, body in forged} <= {
@@ -126,7 +127,7 @@ def test_late_webhooks_come_when_their_time_has_come(receiver):
     """Held until the clock has passed their delay, with the time they happened at."""
     with start(receiver) as twin:
         twin.put_faults({"webhook_late": {"rate": 1, "seconds": 5 * HOURS}})
-        assert 0 < twin.advance(4 * HOURS)["waiting"]
+        assert 0 < twin.advance(3 * HOURS)["waiting"]
         assert [] == receiver.got
         twin.clear_faults()
         twin.advance(8 * HOURS)
@@ -139,7 +140,7 @@ def test_reordered_webhooks_change_places(receiver):
     """All arrive; the order is another."""
     with start(receiver, webhooks_in_flight=1) as twin:
         twin.put_faults({"webhook_reordered": {"rate": 0.5, "window": 6}})
-        twin.advance(6 * HOURS)
+        twin.advance(3 * HOURS)
         sent = [delivery["id"] for delivery in twin.deliveries()]
     assert sorted(sent) == sorted(ids(receiver))
     assert sent != ids(receiver)
@@ -148,7 +149,7 @@ def test_reordered_webhooks_change_places(receiver):
 def test_one_sender_keeps_the_order(receiver):
     """Jobs before their workflow, in the order they happened."""
     with start(receiver, webhooks_in_flight=1) as twin:
-        twin.advance(6 * HOURS)
+        twin.advance(3 * HOURS)
     happened = [json.loads(body)["happened_at"] for _, body in receiver.got]
     assert sorted(happened) == happened
 

@@ -4,6 +4,7 @@ import json
 
 import httpx
 import pytest
+
 from headgate.testing.circleci import Options, Twin
 from headgate.testing.circleci.times import parse
 
@@ -11,16 +12,19 @@ LIST = "/api/v2/project/gh/acme/web/pipeline"
 BUILDS = "/api/v1.1/project/gh/acme/web"
 
 
+CLIENT = httpx.Client(trust_env=False)
+
+
 @pytest.fixture(scope="module")
 def running():
-    """A twin for faults."""
-    with Twin(Options(now_ms=parse("2026-11-20T12:00:00Z"), seed=7, days=6, projects=1)) as made:
+    """Run a twin for faults."""
+    with Twin(Options(now_ms=parse("2026-11-20T12:00:00Z"), seed=7, days=6, projects=1)) as made, CLIENT:
         yield made
 
 
 @pytest.fixture
 def bad(running):
-    """The twin, well-behaved again after the test."""
+    """Give the twin, and make it behave well again after the test."""
     yield running
     running.clear_faults()
     running.reset_calls()
@@ -28,7 +32,7 @@ def bad(running):
 
 def ask(twin, path=LIST):
     """Ask without raising."""
-    return httpx.get(twin.base_url + path, headers={"circle-token": twin.token})
+    return CLIENT.get(twin.base_url + path, headers={"circle-token": twin.token})
 
 
 @pytest.mark.parametrize(

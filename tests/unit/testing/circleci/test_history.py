@@ -3,6 +3,7 @@
 from collections import Counter
 
 import pytest
+
 from headgate.testing.circleci import Knobs, Options
 from headgate.testing.circleci.times import DAY, parse
 from headgate.testing.circleci.truth import lines
@@ -14,7 +15,7 @@ OPTIONS = Options(**SMALL)
 
 @pytest.fixture(scope="module")
 def world():
-    """Twelve projects and a month, without a server."""
+    """Make six projects and a month, without a server."""
     return World(Options(now_ms=SMALL["now_ms"], seed=2, days=30, projects=6, runs_per_day=30))
 
 
@@ -60,9 +61,7 @@ def test_times_are_possible(world):
             assert not job.stopped or job.stopped >= max(job.started, job.queued)
             assert not (run.stopped and job.stopped) or job.stopped <= run.stopped
             needs = [run.jobs[at] for at in job.spec.requires]
-            assert not job.queued or all(
-                0 < need.stopped <= job.queued or need.workflow is not run for need in needs
-            )
+            assert not job.queued or all(0 < need.stopped <= job.queued or need.workflow is not run for need in needs)
 
 
 def test_everything_that_can_happen_happens(world):

@@ -3,6 +3,7 @@
 import uuid
 
 import pytest
+
 from headgate.testing.circleci import times
 from headgate.testing.circleci.ids import Ids, Place
 

@@ -3,12 +3,13 @@
 from collections import Counter
 
 import pytest
+from orjson import loads
+
 from headgate.testing.circleci import Knobs, Options, Twin
 from headgate.testing.circleci.times import DAY, parse
 from headgate.testing.circleci.truth import STATUS_WORDS, lines
 from headgate.testing.circleci.webhooks import body, kind_of
 from headgate.testing.circleci.world import World
-from orjson import loads
 
 NOW = parse("2026-11-20T12:00:00Z")
 KNOBS = Knobs(tag_rate=0.1, late_reruns_per_day=0.8, infrastructure_fail_rate=0.02)
@@ -17,7 +18,7 @@ TIMES = {"created": "circleci.created_at", "started": "circleci.started_at", "st
 
 @pytest.fixture(scope="module")
 def world():
-    """A world four days after its start."""
+    """Make a world four days after its start."""
     made = World(Options(now_ms=NOW, seed=5, days=4, projects=4, runs_per_day=12, knobs=KNOBS))
     made.clock.advance(4 * DAY)
     return made
@@ -91,9 +92,7 @@ def test_webhooks_tell_what_the_truth_says_they_can(world, truth):
             values["circleci.created_at"] = start
         assert set(line["knowable"]["webhook"]) <= {*values, "vcs.repository.url.full"}
         agree(line, "webhook", values)
-    assert told["job"] == sum(
-        line["kind"] == "job" and bool(line["knowable"]["webhook"]) for line in truth.values()
-    )
+    assert told["job"] == sum(line["kind"] == "job" and bool(line["knowable"]["webhook"]) for line in truth.values())
     assert told["workflow"] > 50
 
 
@@ -103,9 +102,7 @@ def test_v2_and_v11_tell_what_the_truth_says_they_can():
         truth = {line["provider_id"]: line for line in twin.truth()}
         seen, builds, token = set(), {}, None
         while True:
-            page = twin.get(
-                "/api/v2/project/gh/acme/web/pipeline", **({"page-token": token} if token else {})
-            )
+            page = twin.get("/api/v2/project/gh/acme/web/pipeline", **({"page-token": token} if token else {}))
             for pipeline in page["items"]:
                 for run in twin.get(f"/api/v2/pipeline/{pipeline['id']}/workflow")["items"]:
                     seen |= check_v2(twin, truth, pipeline, run)
@@ -200,9 +197,7 @@ def check_v11(twin, line, row):
 def test_since_leaves_out_what_ended_before(world, truth):
     """Lines whose end is at or after the moment."""
     late = {loads(line)["provider_id"] for line in lines(world, NOW)}
-    ended = {
-        key for key, line in truth.items() if parse(line["final"].get(TIMES["stopped"], "1970-01-01")) >= NOW
-    }
+    ended = {key for key, line in truth.items() if parse(line["final"].get(TIMES["stopped"], "1970-01-01")) >= NOW}
     assert ended <= late < truth.keys()
 
 

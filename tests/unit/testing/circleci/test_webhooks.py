@@ -4,12 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator
+
 from headgate.testing.circleci import Knobs, Options, signature
 from headgate.testing.circleci.model import Job
 from headgate.testing.circleci.times import DAY, parse
 from headgate.testing.circleci.webhooks import body, headers
 from headgate.testing.circleci.world import World
-from jsonschema import Draft202012Validator
 
 DATA = Path(__file__).parents[3] / "data" / "circleci"
 SCHEMA = Draft202012Validator(json.loads((DATA / "openapi" / "webhook-delivery.schema.json").read_text()))
@@ -23,7 +24,7 @@ def real(name):
 
 @pytest.fixture(scope="module")
 def events():
-    """What finishes within five days, as (what, its delivery)."""
+    """Give what finishes within five days, as (what, its delivery)."""
     world = World(Options(now_ms=NOW, seed=4, days=2, projects=4, knobs=Knobs(tag_rate=0.1, api_rate=0.2)))
     return [(done, json.loads(body(world, done))) for _, done in world.take_events(NOW + 5 * DAY)]
 
@@ -72,8 +73,7 @@ def test_an_api_trigger_has_a_null_commit(events):
     """Every field of the commit is there and null, as in the captured one."""
     said = pushed(events, "workflow-completed", "bitbucket/", "api")
     assert (
-        real("real-bitbucket-api-trigger-null-commit")["pipeline"]["vcs"]["commit"]
-        == said["pipeline"]["vcs"]["commit"]
+        real("real-bitbucket-api-trigger-null-commit")["pipeline"]["vcs"]["commit"] == said["pipeline"]["vcs"]["commit"]
     )
 
 
@@ -119,9 +119,7 @@ def test_jobs_that_ran_are_told_and_no_others(events):
 def test_the_workflow_follows_its_last_job(events):
     """Some 35 ms later."""
     at = {id(done): parse(said["happened_at"][:23] + "Z") for done, said in events}
-    ends = [
-        done for done, _ in events if not isinstance(done, Job) and done.jobs and done.status == "success"
-    ]
+    ends = [done for done, _ in events if not isinstance(done, Job) and done.jobs and done.status == "success"]
     for run in ends:
         last = max((job for job in run.jobs if job.workflow is run and job.ran), key=lambda job: job.stopped)
         if last.stopped == run.stopped and id(last) in at:
@@ -143,10 +141,14 @@ def test_tags_come_in_both_forms(events):
     [
         ("hello world", "secret", "734cc62f32841568f45715aeb9f4d7891324e6d948e4c6c60c0621cdac48623a"),
         ("lalala", "another-secret", "daa220016c8f29a8b214fbfc3671aeec2145cfb1e6790184ffb38b6d0425fa00"),
-        ("an-important-request-payload", "hunter123", "9be2242094a9a8c00c64306f382a7f9d691de910b4a266f67bd314ef18ac49fa"),
+        (
+            "an-important-request-payload",
+            "hunter123",
+            "9be2242094a9a8c00c64306f382a7f9d691de910b4a266f67bd314ef18ac49fa",
+        ),
         ("foo", "secret", "773ba44693c7553d6ee20f61ea5d2757a9a4f4a44d2841ae4e95b52e4cd62db4"),
     ],
-)  # fmt: skip
+)
 def test_signatures_are_the_published_ones(text, secret, expected):
     """The four vectors of CircleCI's documentation (Outbound webhooks)."""
     assert f"v1={expected}" == signature(secret, text.encode())
