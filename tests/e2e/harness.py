@@ -349,3 +349,13 @@ def read_jsonl(path: Path) -> list[bytes]:
     if not path.exists():
         return []
     return [line for line in path.read_bytes().split(b"\n") if line]
+
+
+def ancient_loki() -> dict[str, int]:
+    """Options of a fake Loki for records of years ago: how old a line may be is an operator's setting there."""
+    return {"max_age_seconds": 0, "max_behind_seconds": 0}
+
+
+def loki_sink(url: str, **more: Any) -> dict[str, Any]:
+    """A `loki` sink that sends records of any age."""
+    return {"type": "loki", "url": url, "max_age": "10000d", **more}
