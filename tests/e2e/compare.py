@@ -65,7 +65,12 @@ class Report:
     @property
     def clean(self) -> bool:
         """Whether nothing at all is wrong; duplicates count."""
-        return not (self.lost or self.unknown or self.duplicate or self.altered or self.different)
+        return self.agrees and not self.duplicate
+
+    @property
+    def agrees(self) -> bool:
+        """Whether nothing is wrong apart from records that came twice, byte for byte the same."""
+        return not (self.lost or self.unknown or self.altered or self.different)
 
 
 def fold(lines: Iterable[bytes]) -> Folded:
