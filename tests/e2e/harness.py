@@ -16,7 +16,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -359,3 +360,34 @@ def ancient_loki() -> dict[str, int]:
 def loki_sink(url: str, **more: Any) -> dict[str, Any]:
     """A `loki` sink that sends records of any age."""
     return {"type": "loki", "url": url, "max_age": "10000d", **more}
+
+
+def uuid_of(number: int) -> str:
+    """A UUID of the tests' own, distinct for each number."""
+    return f"e2e00000-0000-4000-8000-{number:012d}"
+
+
+def made_up_job(number: int, *, stopped: datetime | None = None, padding: int = 0) -> bytes:
+    """A job-completed webhook like a captured one, about a job that nobody else tells of; `padding` bytes longer."""
+    told = json.loads((SAMPLES / "real-github-oauth-job-completed.json").read_text())
+    end = stopped or datetime.now(UTC)
+    told["id"] = uuid_of(number + 10**9)
+    told["job"] |= {
+        "id": uuid_of(number),
+        "number": number + 1000,
+        "started_at": utc_text(end - timedelta(seconds=30)),
+        "stopped_at": utc_text(end),
+    }
+    told["padding"] = "x" * padding
+    return json.dumps(told).encode()
+
+
+def utc_text(at: datetime) -> str:
+    """RFC 3339 with milliseconds, as CircleCI writes it."""
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def told_jobs(lines: Iterable[bytes]) -> list[str]:
+    """Provider ids of the jobs whose records are among the lines, in order, repeats too."""
+    found = (json.loads(line) for line in lines)
+    return [one["attributes"]["cicd.pipeline.task.run.id"] for one in found if one["kind"] == "job"]
