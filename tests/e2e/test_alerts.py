@@ -1,4 +1,4 @@
-"""One regression, from CircleCI to a person's screen: told once, not again after a restart, and told when it is over."""
+"""One regression, from CircleCI to a person's screen: told once, not again after a restart, told when it is over."""
 
 from __future__ import annotations
 

@@ -322,7 +322,7 @@ def test_a_damaged_store_starts_and_is_repaired(tmp_path):
             assert daemon.get("/readyz").status_code == 200
             assert daemon.stop() == 0
         report = compare(twin.truth(), read_jsonl(out))
-        assert not [report.lost, report.unknown] != [[], []], report
+        assert (report.lost, report.unknown) == ([], []), report
     said = "".join(path.read_text("utf-8", "replace") for path in tmp_path.glob("*.log"))
     assert "salvage" in said.lower() or "damaged" in said.lower(), "nobody was told"
 
