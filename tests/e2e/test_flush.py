@@ -93,14 +93,10 @@ def test_the_order_is_judged_strictly():
 
 def test_calls_that_were_interrupted_are_put_together():
     """A flush counts from its end, an answer from its beginning."""
-    trace = "\n".join(
-        (
-            "7 fdatasync(5</s/db-wal> <unfinished ...>",
-            '8 write(9<TCP>, "HTTP/1.1 200 OK" <unfinished ...>',
-            "7 <... fdatasync resumed>)  = 0",
-            "8 <... write resumed>, 15) = 15",
-        )
-    )
+    trace = """7 fdatasync(5</s/db-wal> <unfinished ...>
+8 write(9<TCP>, "HTTP/1.1 200 OK" <unfinished ...>
+7 <... fdatasync resumed>)  = 0
+8 <... write resumed>, 15) = 15"""
     assert whole_calls(trace) == ['write(9<TCP>, "HTTP/1.1 200 OK" ', "fdatasync(5</s/db-wal> )  = 0"]
 
 
