@@ -62,13 +62,13 @@ def run_load(port: int, requests: Sequence[bytes], connections: int) -> LoadResu
             status = data[9:12].decode()
             statuses[status] = statuses.get(status, 0) + 1
             buffers[fd] = b""
-            request = next(pending, None)
-            if request is None:
+            following = next(pending, None)
+            if following is None:
                 poller.unregister(fd)
                 sockets.pop(fd).close()
                 continue
             started[fd] = now
-            sock.send(request)
+            sock.send(following)
     seconds = (time.perf_counter_ns() - begin) / 1e9
     latencies.sort()
     return LoadResult(

@@ -1,8 +1,8 @@
 """Merging what several inputs said into what is known. Pure, commutative, idempotent and associative.
 
-Each field keeps where its value came from and takes the maximum of (terminal, source rank, observed_at, value), so any
-order of webhook, poll and export ends in the same state. A field that an input does not know is absent and never
-overrides.
+Each field keeps where its value came from and takes the maximum of (terminal, specific, source rank, observed_at,
+value), so any order of webhook, poll and export ends in the same state. A field that an input does not know is absent
+and never overrides.
 """
 
 from __future__ import annotations
@@ -38,6 +38,9 @@ _RANKS: dict[Family, tuple[str, ...]] = {
 _RANK: dict[Family, dict[str, int]] = {
     family: {source: rank + 1 for rank, source in enumerate(order)} for family, order in _RANKS.items()
 }
+# Words that say more than the `failed` which webhooks send for every kind of failure; among final statuses they win
+# whatever the source (docs/decisions/0004).
+_SPECIFIC = frozenset({"infrastructure_fail", "timedout"})
 _FAMILY: dict[FactKind, dict[str, Family]] = {
     kind: {field.name: field.family for field in fields} for kind, fields in FIELDS.items()
 }
@@ -114,6 +117,8 @@ def _order(value: Value) -> tuple[str, str]:
 def _wins(new: Value, new_stamp: Stamp, old: Value, old_stamp: Stamp, family: Family) -> bool:
     if new_stamp.terminal != old_stamp.terminal:
         return new_stamp.terminal
+    if family == "status" and (new in _SPECIFIC) != (old in _SPECIFIC):
+        return new in _SPECIFIC
     ranks = _RANK[family]
     new_rank, old_rank = ranks.get(new_stamp.source, 0), ranks.get(old_stamp.source, 0)
     if new_rank != old_rank:

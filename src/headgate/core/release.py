@@ -41,11 +41,10 @@ _REQUIRED: dict[FactKind, tuple[str, ...]] = {
 def missing_fields(kind: FactKind, values: Mapping[str, Value], parents: Mapping[str, Value]) -> tuple[str, ...]:
     """What a complete record would still need, in the order of asking. `parents`: fields of workflow and pipeline.
 
-    A job that never ran has no start, so none is asked for.
+    A job without a number never ran: it was skipped, refused or an approval, and may have no times at all.
     """
-    missing = [name for name in _REQUIRED[kind] if name not in values]
-    if kind == "job" and "number" not in values and "started_at" in missing:
-        missing.remove("started_at")
+    required = ("status",) if kind == "job" and "number" not in values else _REQUIRED[kind]
+    missing = [name for name in required if name not in values]
     if "ref_name" not in values and "ref_name" not in parents:
         missing.append("ref_name")
     return tuple(missing)

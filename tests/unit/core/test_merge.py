@@ -33,7 +33,7 @@ def fold(observations: list[Observation]) -> Known:
 
 
 field_values = {
-    "status": st.sampled_from(["success", "failed", "running", "queued", "no such word"]),
+    "status": st.sampled_from(["success", "failed", "timedout", "running", "queued", "no such word"]),
     "started_at": st.integers(0, 5),
     "stopped_at": st.integers(0, 5),
     "number": st.integers(1, 3),
@@ -101,6 +101,13 @@ def test_an_end_is_never_taken_back():
     known = fold([seen("v2", at=1, status="success"), seen("webhook", at=99, terminal=False, status="running")])
     assert known.values["status"] == "success"
     assert known.terminal
+
+
+def test_a_kind_of_failure_is_not_overridden_by_plain_failed():
+    """Webhooks say `failed` for what the API knows to be an infrastructure failure or a time-out."""
+    for word in ("infrastructure_fail", "timedout"):
+        known = fold([seen("v1.1", at=1, status=word), seen("webhook", at=9, status="failed")])
+        assert known.values["status"] == word
 
 
 def test_a_later_look_by_the_same_source_wins():

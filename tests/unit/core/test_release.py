@@ -29,6 +29,7 @@ CASES = [
     pytest.param(
         ended(status="not_run", stopped_at=2, ref_name="main"), "batch", False, 100, Release.NOW, id="never-ran"
     ),
+    pytest.param(ended(status="not_run", ref_name="main"), "batch", False, 100, Release.NOW, id="never-had-times"),
     pytest.param(ended(**FULL, type="approval"), "each", False, 100, Release.NOW, id="approvals-have-no-detail"),
 ]
 

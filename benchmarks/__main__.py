@@ -1,0 +1,45 @@
+"""`python -m benchmarks [NAME…] [--json FILE] [--long]`: measure, print a table, write JSON."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from benchmarks import deliver, ingest
+from benchmarks.report import Row, as_json, table
+
+BENCHMARKS: dict[str, Callable[..., list[Row]]] = {
+    "ingest": ingest.run,
+    "sustained": deliver.sustained,
+    "latency": deliver.latency,
+    "drain": deliver.drain,
+    "idle": deliver.idle,
+    "neighbour": deliver.neighbour,
+}
+
+
+def main() -> int:
+    """Run the named benchmarks, all by default. Exit code 1 when a target was missed."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows as JSON")
+    parser.add_argument("--long", action="store_true", help="10 million records and real minutes")
+    arguments = parser.parse_args()
+    unknown = set(arguments.names) - set(BENCHMARKS)
+    if unknown:
+        parser.error(f"no such benchmark: {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}")
+    rows: list[Row] = []
+    for name in arguments.names or BENCHMARKS:
+        print(f"measuring {name} ...", file=sys.stderr, flush=True)
+        rows += BENCHMARKS[name](long=arguments.long)
+    print(table(rows))
+    if arguments.json:
+        arguments.json.write_text(json.dumps(as_json(rows), indent=1) + "\n")
+    return 1 if any(item.met is False for item in rows) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

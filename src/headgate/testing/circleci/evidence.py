@@ -1,0 +1,109 @@
+"""What a build leaves behind: steps, test results, artifacts.
+
+Invariant: made when asked for, from the seed and the build, so it costs no memory and never changes.
+"""
+
+from random import Random
+from typing import Any
+
+from headgate.testing.circleci.model import Job
+from headgate.testing.circleci.times import rfc3339_ms
+from headgate.testing.circleci.world import World
+
+FLAKY_TESTS = 5  # tests of each project that fail now and then for no reason of the commit's
+
+_COMMANDS = ("Restore cache", "Install packages", "Run {job}", "Save results")
+_PLATFORM = ("Spin up environment", "Preparing environment variables", "Checkout code")
+_SHARES = (0.08, 0.01, 0.03, 0.08, 0.2, 0.55, 0.05)  # of the whole duration, by step
+
+
+def _random(world: World, build: Job, what: str) -> Random:
+    project = build.workflow.pipeline.project.index
+    return Random(f"{world.options.seed}/{project}/{build.number}/{what}")
+
+
+def steps(world: World, build: Job, now: int) -> list[dict[str, Any]]:
+    """Give the steps started by now; the last one of a failed build has exit code 1."""
+    if not build.started or build.started > now:
+        return []
+    commands = [text.format(job=build.spec.name) for text in _COMMANDS] if world.options.knobs.steps else []
+    names = [*_PLATFORM, *commands]
+    end = build.stopped
+    if build.status != "success":
+        names = names[: max(2, len(names) - 1)]
+    scale = (end - build.started) / sum(_SHARES[: len(names)])
+    given, at = [], float(build.started)
+    for index, name in enumerate(names):
+        last = index == len(names) - 1
+        until = float(end) if last else at + _SHARES[index] * scale
+        if at <= now:
+            given.append(_step(build, name, index, (int(at), int(until)), now, last=last))
+        at = until
+    return given
+
+
+def _step(build: Job, name: str, index: int, span: tuple[int, int], now: int, *, last: bool) -> dict[str, Any]:
+    done = span[1] <= now
+    bad = last and build.status not in {"success", "canceled"}
+    word = (build.status if bad or (last and build.status == "canceled") else "success") if done else "running"
+    exit_code = None if index < len(_PLATFORM) or not done else int(bad)
+    action: dict[str, Any] = {
+        "truncated": False,
+        "index": 0,
+        "parallel": True,
+        "failed": True if bad and done else None,
+        "infrastructure_fail": True if done and bad and build.status == "infrastructure_fail" else None,
+        "name": name,
+        "bash_command": None if index < len(_PLATFORM) else f"#!/bin/bash -eo pipefail\nmake {build.spec.name}",
+        "status": word,
+        "timedout": True if done and bad and build.status == "timedout" else None,
+        "continue": None,
+        "start_time": rfc3339_ms(span[0]),
+        "end_time": rfc3339_ms(span[1]) if done else None,
+        "type": "test",
+        "allocation_id": f"{build.number:024x}-0-build/4A6B4A04",
+        "output_url": None,
+        "background": False,
+        "exit_code": exit_code,
+        "insignificant": False,
+        "canceled": True if done and last and build.status == "canceled" else None,
+        "step": index if index < 1 else 98 + index,
+        "run_time_millis": span[1] - span[0] if done else None,
+        "has_output": done,
+    }
+    return {"name": name, "actions": [action]}
+
+
+def tests(world: World, build: Job) -> list[dict[str, Any]]:
+    """Give the results of a finished build; a failed one has one failure, of five tests if it is flaky."""
+    spec = build.spec
+    if not world.options.knobs.tests or not spec.tests or build.status not in {"success", "failed"}:
+        return []
+    rng = _random(world, build, "tests")
+    bad = -1
+    if build.status == "failed":
+        bad = rng.randrange(FLAKY_TESTS) if build.flaky else rng.randrange(FLAKY_TESTS, spec.tests)
+    budget = (build.stopped - build.started) / 1000 * 0.5
+    return [
+        {
+            "message": "AssertionError: expected 200, got 500" if index == bad else "",
+            "source": "pytest",
+            "run_time": round(budget / spec.tests * (0.2 + 1.6 * rng.random()), 3),
+            "file": f"tests/test_{spec.name}_{index % 7}.py",
+            "result": "failure" if index == bad else ("skipped" if rng.random() < 0.01 else "success"),
+            "name": f"test_{'sometimes' if index < FLAKY_TESTS else 'case'}_{index}",
+            "classname": f"tests.test_{spec.name}_{index % 7}",
+        }
+        for index in range(spec.tests)
+    ]
+
+
+def artifacts(world: World, build: Job) -> list[dict[str, Any]]:
+    """Give the artifacts of a build that reports tests: one JUnit file per parallel run."""
+    if not world.options.knobs.artifacts or not build.spec.tests or not build.ran:
+        return []
+    base = f"https://output.circle-artifacts.com/output/job/{world.id_of(build)}/artifacts"
+    return [
+        {"path": "test-results/junit.xml", "node_index": node, "url": f"{base}/{node}/test-results/junit.xml"}
+        for node in range(build.spec.parallelism)
+    ]

@@ -1,0 +1,82 @@
+"""Every number the generated history depends on, and the options a twin is started with.
+
+Invariant: two twins with equal `Options` (and `now_ms`) answer with the same bytes.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from headgate.testing.circleci.times import DAY
+
+
+@dataclass(frozen=True, slots=True)
+class Knobs:
+    """Rates (0 to 1) and sizes of the history; the defaults look like a busy company.
+
+    Every field can be set as `--knob NAME=VALUE` on the command line.
+    """
+
+    jobs_min: int = 4  # build and approval jobs of a project's main workflow, at least
+    jobs_max: int = 8
+    branch_variants: bool = True  # branches other than the default one leave out hold and deploy
+    second_workflow_rate: float = 0.15  # pipelines with a documentation workflow beside the main one
+    default_branch_rate: float = 0.45
+    renovate_rate: float = 0.13
+    tag_rate: float = 0.03
+    api_rate: float = 0.06  # pipelines started through the API: their commit is null
+    errored_rate: float = 0.015  # pipelines that never got a configuration, so have no workflow
+    schedules: bool = True  # one nightly pipeline per project
+    approval_rate: float = 0.5  # projects whose main workflow waits for an approval
+    approval_never_rate: float = 0.05  # approvals nobody ever gives; half of those are canceled days later
+    main_success_rate: float = 0.95
+    branch_success_rate: float = 0.82
+    cancel_rate: float = 0.04
+    error_rate: float = 0.004  # workflows that could not be set up
+    unauthorized_rate: float = 0.004
+    infrastructure_fail_rate: float = 0.003  # per job
+    timeout_rate: float = 0.002  # per job
+    rerun_rate: float = 0.3  # failed workflows that somebody reruns, minutes to hours later
+    rerun_whole_share: float = 0.3  # the rest reruns from failed
+    rerun_success_rate: float = 0.8
+    late_reruns_per_day: float = 0.15  # reruns of some pipeline two days old or older
+    flaky_share: float = 0.5  # failures of test jobs that are a flaky test's fault
+    duration_factor: float = 1.0
+    duration_sigma: float = 0.35  # of the log of a job's duration
+    queue_seconds: float = 3.0  # median
+    queue_sigma: float = 0.8
+    stories: bool = True  # plant the regression, the queue jam and the outage
+    regression_success_rate: float = 0.4
+    regression_slowdown: float = 1.8
+    jam_factor: float = 60.0  # times the usual queue time
+    outage_fail_rate: float = 0.75
+    steps: bool = True  # commands in the steps of v1.1's single build; without, only the two of the platform
+    tests: bool = True
+    artifacts: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What one twin is: its organization, its clock, its limits and where its webhooks go."""
+
+    now_ms: int
+    seed: int = 1
+    days: int = 30
+    projects: int = 4
+    runs_per_day: float = 20.0  # pipelines per project and day, averaged over the week
+    token: str = "twin-token"
+    rate_limit: float | None = None  # requests per second and token; None does not limit
+    mode: Literal["cloud", "server"] = "cloud"
+    webhook_url: str | None = None
+    webhook_secret: str | None = None
+    webhook_tries: int = 3
+    webhook_pause_seconds: float = 0.2  # real seconds before the second try, doubled for each next one
+    webhook_timeout_seconds: float = 10.0
+    webhooks_in_flight: int = 16
+    live: bool = False
+    speed: float = 1.0  # twin seconds per real second, with `live`
+    knobs: Knobs = field(default_factory=Knobs)
+
+    @property
+    def start_ms(self) -> int:
+        """The first moment of the history."""
+        return self.now_ms - self.days * DAY
