@@ -10,6 +10,7 @@ import socket
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -131,8 +132,10 @@ def test_a_sample_leaves_for_loki_as_expected(served, name):
     record = served["loki"][provider_id(wanted)]
     assert shown(record) == wanted
     row = next(row for row in served["loki_rows"] if row["record_id"] == record["id"])
-    assert row["native"]["stream"]["project"] == wanted["project"]
+    assert (row["native"]["stream"] | row["native"]["metadata"])["project"] == wanted["project"]
     assert row["native"]["metadata"]["record_id"] == record["id"]
+    at_ms = round(datetime.fromisoformat(wanted["occurred_at"]).timestamp() * 1000)
+    assert row["native"]["time_ns"] == f"{at_ms}000000"
 
 
 @pytest.mark.parametrize("name", TELLING)
