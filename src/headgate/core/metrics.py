@@ -32,7 +32,7 @@ METRICS: dict[str, MetricDef] = _defs(
     ("headgate_webhook_requests_total", "counter", ("source", "status"), "Webhook requests by answer."),
     ("headgate_webhook_answer_seconds", "histogram", (), "From request to answer of a webhook."),
     ("headgate_inbox_waiting", "gauge", (), "Deliveries kept and not yet merged."),
-    ("headgate_inbox_dead", "gauge", (), "Deliveries that could not be parsed; kept with the reason."),
+    ("headgate_inbox_unreadable", "gauge", (), "Deliveries that could not be parsed; kept with the reason."),
     (
         "headgate_inbox_dead_total",
         "counter",

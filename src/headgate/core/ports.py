@@ -41,6 +41,7 @@ __all__ = [
     "Sink",
     "Source",
     "SourceUsage",
+    "TransportOptions",
     "WalkPage",
     "WebhookPolicy",
 ]

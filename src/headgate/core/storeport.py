@@ -110,12 +110,16 @@ class MergeResult:
 
 @dataclass(frozen=True, slots=True)
 class SignalSpec:
-    """A configured signal. `start`: now, retained, or milliseconds since the epoch; used only when it is new."""
+    """A configured signal. `start`: now, retained, or milliseconds since the epoch; used only when it is new.
+
+    `overflow`: whether log entries past retention may go before the signal has them; each loss is a gap row.
+    """
 
     sink: str
     signal: str
     destination: str
     start: Literal["now", "retained"] | int = "now"
+    overflow: Literal["keep", "drop_oldest"] = "keep"
 
     @property
     def key(self) -> str:
@@ -262,7 +266,10 @@ class AlertChange:
 
 @dataclass(frozen=True, slots=True)
 class RunRow:
-    """One ended workflow for metrics and pages. Times in milliseconds; `duration_ms` None where unknown."""
+    """One ended workflow for metrics and pages. Times in milliseconds; `duration_ms` None where unknown.
+
+    `project`: slug. `status`: our word. `branch_class`: 1 for the default branch, else 0.
+    """
 
     workflow_id: str
     project: str

@@ -1,0 +1,227 @@
+"""The alert engine: evaluates due rules against the store and writes what changed, one transaction per pass.
+
+Invariant: the engine keeps nothing that must survive. State, timers and messages are rows; after a restart every rule
+is evaluated once for now, never for the time in between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import structlog
+
+from headgate.alerting.change import Subject, Telling, build_change
+from headgate.alerting.evaluate import RuleResult, Watermarks, evaluate_rule, lookback_ms
+from headgate.alerting.meta import COLLECTOR_STALE, stale_subjects
+from headgate.alerting.routes import Routes
+from headgate.alerting.rules import Rule
+from headgate.core.alertdata import Alert, AlertState, Event, Step, decode_alert, fingerprint
+from headgate.core.alerts import RESOLVED_SHOWN_MS, close
+from headgate.core.clock import Clock
+from headgate.core.errors import StoreFull
+from headgate.core.metrics import Metrics
+from headgate.core.storeport import AlertChange, AlertRow, RunRow, Store
+from headgate.insights.catalogue import Family
+from headgate.insights.query import Labels, group_runs
+
+__all__ = ["AlertEngine", "EvaluationReport", "WatermarkProvider", "is_empty"]
+
+# What was collected so far, asked once per pass and family. Names every project that is collected now (None before its
+# first complete walk) and no other: a project that is not named counts as removed. Empty while nothing is known.
+WatermarkProvider = Callable[[Family], Awaitable[Watermarks]]
+_Known = Mapping[str, tuple[AlertRow, Alert]]
+_PAUSE_SECONDS = 30.0  # after a full store: it is freed by others
+_LONGEST_SLEEP_SECONDS = 60.0  # so that a changed wall clock is noticed
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationReport:
+    """One pass. `evaluated`: rules; `failed`: rules that raised; `frozen`: source -> rules it froze."""
+
+    evaluated: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
+    frozen: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    change: AlertChange = field(default_factory=AlertChange)
+
+
+def is_empty(change: AlertChange) -> bool:
+    """Whether there is nothing to store."""
+    return not (change.rows or change.removed or change.history or change.outbox or change.records)
+
+
+class AlertEngine:
+    """Runs the rules. One instance per store; not for concurrent calls of `evaluate_once`."""
+
+    def __init__(
+        self,
+        store: Store,
+        rules: Sequence[Rule],
+        routes: Routes,
+        *,
+        clock: Clock,
+        metrics: Metrics,
+        watermarks: WatermarkProvider,
+        tenant: str = "circleci.com",
+        app_url: str = "https://app.circleci.com",
+    ) -> None:
+        self._store = store
+        self._rules = {rule.name: rule for rule in rules}
+        self._routes = routes
+        self._clock = clock
+        self._metrics = metrics
+        self._watermarks = watermarks
+        self._tenant = tenant
+        self._app_url = app_url
+        self._due_ms: dict[str, int] = {}
+        self._frozen: dict[str, frozenset[str]] = {}
+
+    def replace(self, rules: Sequence[Rule], routes: Routes) -> None:
+        """Take new rules and routes from the next pass on (reload). Every rule is then due."""
+        self._rules = {rule.name: rule for rule in rules}
+        self._routes = routes
+        self._due_ms.clear()
+        self._frozen = {name: frozen for name, frozen in self._frozen.items() if name in self._rules}
+
+    async def run(self, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+        """Evaluate for ever. StoreFull is waited out; StoreFailed and anything unforeseen end it."""
+        while True:
+            try:
+                await self.evaluate_once()
+            except StoreFull:
+                log.warning("alerts.store_full", fix="free space; rules are evaluated again shortly")
+                await sleep(_PAUSE_SECONDS)
+                continue
+            await sleep(self._pause_seconds())
+
+    def _pause_seconds(self) -> float:
+        now_ms = self._clock.now_ms()
+        next_ms = min((self._due_ms.get(name, now_ms) for name in self._rules), default=now_ms + 60_000)
+        return min(max((next_ms - now_ms) / 1000, 0.05), _LONGEST_SLEEP_SECONDS)
+
+    async def evaluate_once(self) -> EvaluationReport:
+        """One pass over the rules that are due now. Raises what the store raises; nothing is then counted as done."""
+        now_ms = self._clock.now_ms()
+        due = [rule for rule in self._rules.values() if self._is_due(rule, now_ms)]
+        known = {row.fingerprint: (row, decode_alert(row.state_json)) for row in await self._store.alerts()}
+        subjects, failed = await self._judge(due, known, now_ms)
+        subjects += self._deleted(known, now_ms)
+        frozen = self._by_source()
+        metas = {name: pair for name, pair in known.items() if pair[0].rule == COLLECTOR_STALE}
+        subjects += stale_subjects(frozen, metas, now_ms)
+        change = build_change(subjects, Telling(self._routes, now_ms, self._tenant, self._app_url))
+        if not is_empty(change):
+            await self._store.transition(change)
+        self._due_ms |= {rule.name: now_ms + rule.every_ms for rule in due}
+        self._report_states(known, change)
+        return EvaluationReport(tuple(rule.name for rule in due), failed, frozen, change)
+
+    def _is_due(self, rule: Rule, now_ms: int) -> bool:
+        due_ms = self._due_ms.get(rule.name)
+        # A due time further away than one interval means that the wall clock was set back.
+        return due_ms is None or due_ms <= now_ms or due_ms > now_ms + rule.every_ms
+
+    async def _judge(self, due: Sequence[Rule], known: _Known, now_ms: int) -> tuple[list[Subject], tuple[str, ...]]:
+        if not due:
+            return [], ()
+        runs = await self._store.runs_between(now_ms - max(lookback_ms(rule) for rule in due), now_ms)
+        marks = {family: await self._watermarks(family) for family in {rule.metric.family for rule in due}}
+        subjects: list[Subject] = []
+        failed: list[str] = []
+        for rule in due:
+            try:
+                result = self._evaluate(rule, runs, known, marks[rule.metric.family], now_ms)
+            except Exception:
+                # One rule that cannot be computed must not keep the others from being judged.
+                log.exception("alerts.rule_failed", rule=rule.name, source=rule.source)
+                self._metrics.count("headgate_alert_evaluations_total", result="failed")
+                failed.append(rule.name)
+                continue
+            subjects += rule_subjects(result, known)
+        return subjects, tuple(failed)
+
+    def _evaluate(
+        self, rule: Rule, runs: Sequence[RunRow], known: _Known, marks: Watermarks, now_ms: int
+    ) -> RuleResult:
+        alerts: dict[Labels, Alert] = {}
+        for row, alert in known.values():
+            if row.rule == rule.name and (labels := group_of(row, rule)) is not None:
+                alerts[labels] = alert
+        since_ms = now_ms - lookback_ms(rule)
+        recent = [run for run in runs if run.stopped_ms >= since_ms]
+        result = evaluate_rule(rule, group_runs(rule.metric, recent, rule.by, rule.where), alerts, marks, now_ms)
+        self._frozen[rule.name] = result.frozen
+        self._metrics.count("headgate_alert_evaluations_total", result="stale" if result.frozen else "done")
+        if result.over_cap:
+            log.warning("alerts.too_many_groups", rule=rule.name, groups=result.over_cap, cap=rule.max_alerts)
+        return result
+
+    def _deleted(self, known: _Known, now_ms: int) -> list[Subject]:
+        """Alerts that no rule stands for any more: deleted, or by other dimensions than before."""
+        found: list[Subject] = []
+        for row, alert in known.values():
+            rule = self._rules.get(row.rule)
+            if row.rule == COLLECTOR_STALE or (rule is not None and group_of(row, rule) is not None):
+                continue
+            old = alert.state is AlertState.RESOLVED and now_ms - alert.since_ms >= RESOLVED_SHOWN_MS
+            ended = close(alert, Event.FORGOTTEN if old else Event.EDITED, now_ms)
+            found.append(_stored_subject(row, alert, ended))
+        return found
+
+    def _by_source(self) -> dict[str, frozenset[str]]:
+        sources = {source for frozen in self._frozen.values() for source in frozen}
+        return {source: frozenset(n for n, frozen in self._frozen.items() if source in frozen) for source in sources}
+
+    def _report_states(self, known: _Known, change: AlertChange) -> None:
+        states = {name: row.state for name, (row, _) in known.items()}
+        states |= {row.fingerprint: row.state for row in change.rows}
+        for name in change.removed:
+            states.pop(name, None)
+        counts = Counter(states.values())
+        for state in AlertState:
+            self._metrics.set("headgate_alerts", counts[str(state)], state=str(state))
+
+
+def rule_subjects(result: RuleResult, known: _Known) -> Iterable[Subject]:
+    """What a rule's groups became, with the rule's texts."""
+    rule = result.rule
+    for group in result.groups:
+        alert = group.step.alert
+        yield Subject(
+            fingerprint=group.fingerprint,
+            rule=rule.name,
+            group=rule.group,
+            labels=group.labels,
+            fixed=rule.labels,
+            severity=rule.severity(alert.told or alert.level or group.before.level),
+            annotations=rule.annotations,
+            before=group.before,
+            step=group.step,
+            stored=group.fingerprint in known,
+            first_bad_url=group.first_bad.url if group.first_bad else "",
+        )
+
+
+def group_of(row: AlertRow, rule: Rule) -> Labels | None:
+    """The group that a stored alert is about, None where it is not one of this rule's groups."""
+    labels = {name: row.labels.get(name, "") for name in rule.by}
+    return tuple(sorted(labels.items())) if fingerprint(rule.name, labels) == row.fingerprint else None
+
+
+def _stored_subject(row: AlertRow, before: Alert, ended: Step) -> Subject:
+    return Subject(
+        fingerprint=row.fingerprint,
+        rule=row.rule,
+        group="",
+        labels={name: value for name, value in row.labels.items() if name != "severity"},
+        fixed={},
+        severity=row.labels.get("severity", "warning"),
+        annotations={"summary": "{{ rule }} ended: its rule was changed or removed"},
+        before=before,
+        step=ended,
+        stored=True,
+    )

@@ -1,0 +1,39 @@
+"""`alerts list`: stored alerts as people and scripts see them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from headgate.core.alertdata import AlertState, decode_alert
+from headgate.core.storeport import AlertRow
+from headgate.core.times import format_ms
+
+__all__ = ["list_alerts"]
+
+_ORDER = {state: place for place, state in enumerate(("firing", "recovering", "pending", "resolved", "inactive"))}
+
+
+def list_alerts(rows: Iterable[AlertRow], *, states: frozenset[str] | None = None) -> list[dict[str, Any]]:
+    """Alerts as plain data, firing first, newest first within a state. `states`: which; None: all but inactive."""
+    wanted = states if states is not None else frozenset(set(_ORDER) - {str(AlertState.INACTIVE)})
+    chosen = [(row, decode_alert(row.state_json)) for row in rows if row.state in wanted]
+    chosen.sort(key=lambda pair: (_ORDER[pair[0].state], -pair[1].since_ms, pair[0].fingerprint))
+    return [
+        {
+            "fingerprint": row.fingerprint,
+            "rule": row.rule,
+            "labels": dict(row.labels),
+            "state": row.state,
+            "since": format_ms(alert.since_ms),
+            "started_at": format_ms(alert.fired_ms) if alert.fired_ms is not None else None,
+            "evaluated_at": format_ms(alert.at_ms) if alert.at_ms else None,
+            "value": alert.value,
+            "baseline": alert.baseline,
+            "n": alert.n,
+            "first_bad": alert.first_bad or None,
+            "flags": list(alert.flags),
+            "told": bool(alert.told),
+        }
+        for row, alert in chosen
+    ]

@@ -1,0 +1,176 @@
+"""Loads rule files: globs, YAML, form, meaning. Every problem of every file is found in one go, with its line.
+
+Invariant: either all files are good and rules come back, or problems do; never some of the rules.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import glob
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from headgate.alerting.compile import compile_file
+from headgate.alerting.rules import Rule, RuleFile, spec_fields
+from headgate.alerting.yamlfile import KeyPath, Problem, YamlDocument, nearest, parse_yaml
+from headgate.core.errors import ConfigError
+
+__all__ = ["check_rules", "default_rules_text", "load_rules", "parse_rules", "read_spec", "rule_files"]
+
+Form = TypeVar("Form", bound=BaseModel)
+REQUIRED = "is required"
+META_RULES = ("CollectorStale",)  # raised by the engine itself
+
+
+def default_rules_text() -> str:
+    """The rules that are shipped, used where none are configured."""
+    return (resources.files("headgate.alerting") / "default_rules.yaml").read_text("utf-8")
+
+
+def rule_files(patterns: Sequence[str], base: Path) -> tuple[list[Path], list[Problem]]:
+    """Files of the globs, relative to `base`, each once, sorted within a glob; no file for a glob is a problem."""
+    found: dict[Path, None] = {}
+    problems: list[Problem] = []
+    for pattern in patterns:
+        files = sorted(glob.glob(str(base / pattern), recursive=True))  # noqa: PTH207  # pattern may be absolute
+        if not files:
+            problems.append(Problem(pattern, 1, "", "no such rule file"))
+        found.update(dict.fromkeys(Path(file) for file in files))
+    return list(found), problems
+
+
+def check_rules(paths: Sequence[str], *, base: Path | None = None) -> list[Problem]:
+    """All that is wrong with the rule files; empty when they can be used."""
+    return _read(paths, base)[1]
+
+
+def load_rules(patterns: Sequence[str], *, base: Path | None = None) -> tuple[Rule, ...]:
+    """The rules of all files, or the shipped ones without any pattern. Raises ConfigError with every problem."""
+    rules, problems = _read(patterns, base)
+    if problems:
+        raise ConfigError(*map(str, problems))
+    return rules
+
+
+def _read(patterns: Sequence[str], base: Path | None) -> tuple[tuple[Rule, ...], list[Problem]]:
+    if not patterns:
+        return parse_rules([("default_rules.yaml", default_rules_text())])
+    files, problems = rule_files(patterns, base or Path())
+    texts: list[tuple[str, str]] = []
+    for file in files:
+        try:
+            texts.append((str(file), file.read_text("utf-8")))
+        except (OSError, UnicodeDecodeError) as error:
+            problems.append(Problem(str(file), 1, "", f"cannot be read: {error}"))
+    rules, more = parse_rules(texts)
+    return rules, problems + more
+
+
+def parse_rules(texts: Iterable[tuple[str, str]]) -> tuple[tuple[Rule, ...], list[Problem]]:
+    """Rules of (file name, text) pairs, with everything wrong with them."""
+    rules: list[Rule] = []
+    problems: list[Problem] = []
+    seen: dict[str, str] = {name.lower(): "built in" for name in META_RULES}
+    groups: dict[str, str] = {}
+    for name, text in texts:
+        document, found = parse_yaml(name, text)
+        problems += found
+        spec = read_spec(document, RuleFile, problems) if document else None
+        if document is None or spec is None:
+            continue
+        compiled, wrong = compile_file(spec)
+        problems += [document.problem(path, text) for path, text in wrong]
+        problems += _duplicates(document, spec, seen, groups)
+        rules += [dataclasses.replace(rule, source=document.place(path)) for path, rule in compiled]
+    return (() if problems else tuple(rules)), problems
+
+
+def _duplicates(document: YamlDocument, spec: RuleFile, seen: dict[str, str], groups: dict[str, str]) -> list[Problem]:
+    """Names that were used before, in this file or another; names that differ in case alone overlap."""
+    problems: list[Problem] = []
+
+    def claim(known: dict[str, str], name: str, path: KeyPath, what: str) -> None:
+        if name.lower() in known:
+            problems.append(document.problem(path, f"{what} {name!r} is taken ({known[name.lower()]})"))
+        known.setdefault(name.lower(), document.place(path))
+
+    for g, group in enumerate(spec.groups):
+        claim(groups, group.name, ("groups", g, "name"), "group name")
+        for r, rule in enumerate(group.rules):
+            claim(seen, rule.alert, ("groups", g, "rules", r, "alert"), "rule name")
+    return problems
+
+
+def read_spec(document: YamlDocument, form: type[Form], problems: list[Problem]) -> Form | None:
+    """Check data against a form; None after adding what is wrong to `problems`."""
+    if not isinstance(document.value, dict):
+        problems.append(document.problem((), "the file must hold a mapping"))
+        return None
+    try:
+        return form.model_validate(document.value)
+    except ValidationError as error:
+        found = [
+            document.problem(path := _real_path(document.value, one["loc"]), _words(form, path, one))
+            for one in error.errors(include_url=False)
+        ]
+        problems += [one for one in found if not _is_misspelled(one, found)]
+        return None
+
+
+def _is_misspelled(problem: Problem, others: Sequence[Problem]) -> bool:
+    """Whether a missing key is there under a name that another problem already corrects."""
+    parent, _, key = problem.key.rpartition(".")
+    hint = f"did you mean `{key}`?"
+    return problem.text == REQUIRED and any(
+        hint in other.text and other.key.rpartition(".")[0] == parent for other in others
+    )
+
+
+def _real_path(value: Any, loc: tuple[Any, ...]) -> KeyPath:
+    """Pydantic's path without the names of union members, which are not in the file."""
+    path: list[str | int] = []
+    for index, part in enumerate(loc):
+        inside = isinstance(value, Mapping) and part in value
+        inside = inside or (isinstance(value, list) and isinstance(part, int) and part < len(value))
+        if inside:
+            path.append(part)
+            value = value[part]
+        elif index == len(loc) - 1 and isinstance(value, Mapping) and str(part).isidentifier():
+            path.append(part)
+    return tuple(path)
+
+
+def _words(form: type[BaseModel], path: KeyPath, found: Mapping[str, Any]) -> str:
+    match found["type"]:
+        case "extra_forbidden":
+            known = list(spec_fields(_form_at(form, path[:-1])))
+            return f"unknown key{nearest(str(path[-1]), known)}"
+        case "missing":
+            return REQUIRED
+        case "value_error":
+            return str(found["ctx"]["error"])
+        case _:
+            return str(found["msg"])
+
+
+def _form_at(form: type[BaseModel], path: KeyPath) -> type[BaseModel]:
+    """The model that describes the mapping at a path."""
+    for part in path:
+        if isinstance(part, int):
+            continue
+        info = next((i for n, i in form.model_fields.items() if part in (n, i.alias)), None)
+        inner = _model_in(info.annotation) if info else None
+        if inner is None:
+            return form
+        form = inner
+    return form
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((model for arg in get_args(annotation) if (model := _model_in(arg))), None)

@@ -1,0 +1,100 @@
+"""`headgate check`: configuration, plugins, store, tokens and sinks, by real calls, each with what to do about it.
+
+Invariant: every reason is a key of REASONS, which docs/check-reasons.md lists; a check never changes anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from pathlib import Path
+
+from headgate.app.compose import Plant
+from headgate.app.settings import Configuration
+from headgate.core.errors import HeadgateError
+from headgate.core.ports import CheckResult
+from headgate.plugins import Registry
+
+__all__ = ["REASONS", "check_all"]
+
+REASONS: dict[str, str] = {
+    "ok": "Nothing is wrong.",
+    "config_invalid": "The configuration cannot be used; the text names file, line and key.",
+    "plugin_broken": "A plugin that is installed cannot be loaded.",
+    "rules_invalid": "A rule file cannot be used.",
+    "store_unusable": "The store's directory cannot be made or written.",
+    "no_source": "No source is configured, so nothing is collected.",
+    "webhooks_off": "A source has no webhook secret, so it takes no webhooks and learns by polling alone.",
+    "unsigned_allowed": "A source takes webhooks without a signature, as configured.",
+    "token_expired": "CircleCI does not know the token: expired, revoked or mistyped.",
+    "wrong_token_type": "A project token; the API needs a personal one.",
+    "no_access": "The token is valid and may not see the organisation or project.",
+    "project_not_found": "CircleCI does not know the organisation or project.",
+    "auth": "A sink refuses the key.",
+    "config": "The far side refuses path, product or options.",
+    "not_ready": "The far side answers and is not ready, or limits us now.",
+    "wrong_product": "The address is not that of the expected product.",
+    "tls": "The certificate is not trusted.",
+    "unreachable": "The address does not answer.",
+    "unwritable": "A file cannot be written.",
+    "timeout": "No answer within 30 seconds.",
+    "failed": "Something nobody foresaw; the text has its words.",
+}
+_SECONDS = 30.0
+
+
+async def check_all(configuration: Configuration, registry: Registry, plant: Plant) -> AsyncIterator[CheckResult]:
+    """Every result as it is known; configuration and store first, then the far sides at the same time."""
+    yield CheckResult("config", ok=True, reason="ok")
+    for broken in registry.broken:
+        yield CheckResult(f"plugin {broken.origin}", ok=False, reason="plugin_broken", fix=broken.problem)
+    yield _store(configuration.settings.store.path)
+    for result in _sources(plant):
+        yield result
+    asked = [
+        _ask(f"{kind} {name}", part.check)
+        for kind, parts in (("source", plant.sources), ("sink", plant.sinks))
+        for name, part in parts.items()
+    ]
+    for done in asyncio.as_completed(asked):
+        for result in await done:
+            yield result
+
+
+def _store(path: Path) -> CheckResult:
+    """Whether the database, or the directory it will be made in, can be written."""
+    here = path if path.exists() else path.parent
+    while not here.exists() and here != here.parent:
+        here = here.parent
+    if os.access(here, os.W_OK):
+        return CheckResult("store", ok=True, reason="ok")
+    fix = f"let this user write to {here}, or point store.url elsewhere"
+    return CheckResult("store", ok=False, reason="store_unusable", fix=fix)
+
+
+def _sources(plant: Plant) -> Sequence[CheckResult]:
+    if not plant.sources:
+        return [
+            CheckResult("sources", ok=False, reason="no_source", fix="add one under sources:, or set CIRCLECI_TOKEN")
+        ]
+    return []
+
+
+async def _ask(name: str, check: Callable[[], Awaitable[Sequence[CheckResult]]]) -> Sequence[CheckResult]:
+    try:
+        async with asyncio.timeout(_SECONDS):
+            return [_known(result) for result in await check()]
+    except TimeoutError:
+        return [CheckResult(name, ok=False, reason="timeout", fix="check address, network and proxy")]
+    except HeadgateError as exc:
+        reason = str(getattr(exc, "reason", "failed"))
+        return [_known(CheckResult(name, ok=False, reason=reason, fix=str(exc)))]
+
+
+def _known(result: CheckResult) -> CheckResult:
+    """A plugin of somebody else may use a word of its own; it is told in the text."""
+    if result.reason in REASONS:
+        return result
+    return dataclasses.replace(result, reason="ok" if result.ok else "failed", fix=f"{result.reason}: {result.fix}")

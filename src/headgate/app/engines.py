@@ -1,0 +1,249 @@
+"""Collection, delivery, alerting and the outbox as one set of parts over one store and one plant of plugins.
+
+Invariant: engines are given ports only; a part that is swapped by a reload continues from what the store holds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from headgate.alerting.engine import AlertEngine
+from headgate.alerting.evaluate import Watermark, Watermarks
+from headgate.alerting.load import load_rules
+from headgate.alerting.routes import Routes, build_routes
+from headgate.alerting.rules import Rule
+from headgate.app.compose import Plant, build_parts, context_of
+from headgate.app.settings import Configuration, PluginSettings
+from headgate.collect import Collector, settings_from
+from headgate.core.clock import Clock
+from headgate.core.metrics import Metrics
+from headgate.core.ports import Source
+from headgate.core.storeport import Store
+from headgate.deliver import DeliveryEngine, EngineOptions, HttpTransport, OutboxWorker
+from headgate.insights.catalogue import Family
+
+__all__ = ["Engines", "Prepared", "prepare_alerts"]
+
+# Requests in flight may end within this when the daemon stops; the whole stop has 5 s.
+_STOP_SECONDS = 1.5
+# Projects that send webhooks and are not polled are found among this many newest runs.
+_RECENT = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Everything a reload will swap in, built and valid. `removed`: sources that nobody needs afterwards."""
+
+    plant: Plant
+    rules: tuple[Rule, ...]
+    routes: Routes
+    sources_changed: bool
+    removed: tuple[Source, ...]
+
+
+def prepare_alerts(configuration: Configuration) -> tuple[tuple[Rule, ...], Routes]:
+    """Rules and routes of a configuration. Raises ConfigError."""
+    alerts = configuration.settings.alerts
+    rules = load_rules(alerts.rules, base=configuration.base)
+    return rules, build_routes(alerts.routes, tuple(configuration.notifiers), alerts.default)
+
+
+class Engines:
+    """Used from one event loop. Raises ConfigError when made with rules that cannot be used.
+
+    `hurry`: for `--until-idle`, where nothing is live.
+    """
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        store: Store,
+        plant: Plant,
+        clock: Clock,
+        metrics: Metrics,
+        *,
+        hurry: bool = False,
+    ) -> None:
+        self.plant = plant
+        self._configuration = configuration
+        self._store, self._clock, self._metrics, self._hurry = store, clock, metrics, hurry
+        self._renew = asyncio.Event()
+        self._transport = HttpTransport()
+        rules, routes = prepare_alerts(configuration)
+        self._collector = self._make_collector()
+        self._delivery = self._make_delivery()
+        self._outbox = OutboxWorker(store, plant.notifiers, transport=self._transport, clock=clock, metrics=metrics)
+        first = next(iter(plant.sources.values()), None)
+        self._alerts = AlertEngine(
+            store,
+            rules,
+            routes,
+            clock=clock,
+            metrics=metrics,
+            watermarks=self._watermarks,
+            tenant=first.host if first else "circleci.com",
+            app_url=next((part.config.app_url for part in configuration.sources.values()), "https://app.circleci.com"),
+        )
+
+    def _make_collector(self) -> Collector:
+        retention_ms = self._configuration.settings.store.retention.facts
+        chosen = self._configuration.sources
+        sources = {
+            name: (source, settings_from(chosen[name].config, retention_ms=retention_ms))
+            for name, source in self.plant.sources.items()
+        }
+        return Collector(self._store, sources, clock=self._clock, metrics=self._metrics, hurry=self._hurry)
+
+    def _make_delivery(self) -> DeliveryEngine:
+        return DeliveryEngine(
+            self._store,
+            self.plant.sinks,
+            clock=self._clock,
+            metrics=self._metrics,
+            starts=self._starts(self._configuration),
+            options=EngineOptions(stop_seconds=_STOP_SECONDS),
+        )
+
+    @staticmethod
+    def _starts(configuration: Configuration) -> dict[str, Literal["now", "retained"] | int]:
+        return {name: part.start for name, part in configuration.sinks.items()}
+
+    # -- running
+
+    def parts(self) -> Sequence[tuple[str, Callable[[], Awaitable[None]]]]:
+        """What must run, by name."""
+        return (
+            ("collector", self._collect),
+            ("delivery", self._deliver),
+            ("alerts", self._alerts.run),
+            ("outbox", self._outbox.run),
+        )
+
+    async def _collect(self) -> None:
+        """Run a collector; a new one when the sources were swapped or the last one failed."""
+        while True:
+            self._renew.clear()
+            self._collector = self._make_collector()
+            running = asyncio.create_task(self._collector.run(), name="collect")
+            renewed = asyncio.create_task(self._renew.wait())
+            try:
+                await asyncio.wait({running, renewed}, return_when=asyncio.FIRST_COMPLETED)
+                if running.done():
+                    running.result()
+            finally:
+                running.cancel()
+                renewed.cancel()
+                await asyncio.gather(running, renewed, return_exceptions=True)
+
+    async def _deliver(self) -> None:
+        """Run the delivery engine; after an unforeseen end the next run has sinks and engine of its own."""
+        try:
+            await self._delivery.run()
+        except Exception:
+            context = context_of(self._clock, self._metrics)
+            self.plant.sinks.update(build_parts(self._configuration.sinks.values(), context))
+            self._delivery = self._make_delivery()
+            raise
+
+    async def stop(self) -> None:
+        """Let requests in flight end and store what they settled; what else runs is cancelled by its owner."""
+        self._outbox.stop()
+        await self._delivery.stop()
+
+    async def aclose(self) -> None:
+        """Free connections, after everything has ended."""
+        await self._transport.aclose()
+        await self.plant.aclose()
+
+    # -- questions and hooks
+
+    def on_webhooks(self) -> None:
+        """The receiver stored deliveries."""
+        self._collector.wake()
+
+    def wake_delivery(self) -> None:
+        """Something was requeued or opened for replay."""
+        self._delivery.wake()
+
+    async def reset_signal(self, key: str, start: Literal["now", "retained"] | int) -> None:
+        """Begin a signal anew; its worker lets go first."""
+        await self._delivery.reset(key, start=start)
+
+    async def problems(self) -> Mapping[str, str]:
+        """Signals that are held, with the reason."""
+        return {
+            f"{sink}.{signal}": status.reason
+            for sink, signals in (await self._delivery.snapshot()).items()
+            for signal, status in signals.items()
+            if status.state == "held"
+        }
+
+    async def lags(self) -> Mapping[str, float]:
+        """Seconds of lag by signal key, as the workers know it."""
+        return {
+            f"{sink}.{signal}": status.lag_seconds
+            for sink, signals in (await self._delivery.snapshot()).items()
+            for signal, status in signals.items()
+        }
+
+    async def waiting(self) -> list[str]:
+        """What is still to be done before everything is collected and delivered; empty when idle."""
+        reasons = await self._collector.waiting_for()
+        if not reasons and not await self._delivery.drained():
+            reasons.append("records wait for a sink")
+        return reasons
+
+    def walk_age_seconds(self) -> Mapping[str, float]:
+        """Source -> age of the oldest last complete walk of any project; without those never walked."""
+        ages = {}
+        for name, source in self.plant.sources.items():
+            mark = self._collector.watermark_ms(name)
+            if mark is not None:
+                ages[name] = max(0.0, (source.now_ms() - mark) / 1000)
+        return ages
+
+    async def _watermarks(self, _family: Family) -> Watermarks:
+        """Up to when each project is known completely. One that only sends webhooks is known up to now."""
+        marks: dict[str, Watermark] = {}
+        for name, status in self._collector.status().items():
+            for slug, complete_ms in status.complete_ms.items():
+                marks[slug] = Watermark(name, complete_ms)
+        unpolled = [name for name, part in self._configuration.sources.items() if not part.config.poll.enabled]
+        if unpolled:
+            now_ms = self._clock.now_ms()
+            for run in await self._store.recent_runs(_RECENT):
+                marks.setdefault(run.project, Watermark(unpolled[0], now_ms))
+        return marks
+
+    # -- reload
+
+    def prepare(self, new: Configuration, sources: Set[str], sinks: Set[str], notifiers: Set[str]) -> Prepared:
+        """Build what changed (names), keep what did not. No I/O but rule files. Raises ConfigError; nothing changed."""
+        rules, routes = prepare_alerts(new)
+        context = context_of(self._clock, self._metrics)
+
+        def merged(old: Mapping[str, Any], chosen: Mapping[str, PluginSettings], changed: Set[str]) -> dict[str, Any]:
+            built = build_parts([part for name, part in chosen.items() if name in changed], context)
+            return {name: built[name] if name in built else old[name] for name in chosen}
+
+        plant = Plant(
+            merged(self.plant.sources, new.sources, sources),
+            merged(self.plant.sinks, new.sinks, sinks),
+            merged(self.plant.notifiers, new.notifiers, notifiers),
+        )
+        removed = tuple(source for name, source in self.plant.sources.items() if plant.sources.get(name) is not source)
+        return Prepared(plant, rules, routes, bool(sources), removed)
+
+    async def swap(self, new: Configuration, prepared: Prepared) -> None:
+        """Go on with what was prepared."""
+        self._configuration, self.plant = new, prepared.plant
+        if prepared.sources_changed:
+            self._renew.set()
+        await self._delivery.apply(prepared.plant.sinks, self._starts(new))
+        self._outbox.apply(prepared.plant.notifiers)
+        self._alerts.replace(prepared.rules, prepared.routes)
+        for source in prepared.removed:
+            await source.aclose()

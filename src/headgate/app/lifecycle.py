@@ -1,0 +1,305 @@
+"""One daemon from start to stop: store, listeners, engines, signals, supervisor, reload.
+
+Start order: store, plugins, sockets, engines, servers, and only then the ready line. Stop order: listeners first, then
+collection and delivery, the store last. Invariant: the ready line is true when it is printed, and a stop ends within
+5 s whatever a far side does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from dataclasses import dataclass
+from typing import TextIO
+
+import orjson
+import structlog
+
+from headgate import __version__
+from headgate.app.compose import Plant, build_plant, make_store
+from headgate.app.engines import Engines
+from headgate.app.gauges import keep_gauges
+from headgate.app.logs import Redactor, secrets_of, set_up_logging
+from headgate.app.notify import Notify
+from headgate.app.operations import Running, StoreOperations
+from headgate.app.reload import Reloader
+from headgate.app.runtimefile import Running as RunningFile
+from headgate.app.runtimefile import forget_running, write_running
+from headgate.app.serving import Serving
+from headgate.app.settings import Configuration
+from headgate.app.supervise import keep_running
+from headgate.app.telemetry import Telemetry
+from headgate.core.clock import Clock, SystemClock
+from headgate.core.errors import StoreFailed
+from headgate.core.storeport import Store
+from headgate.web.operations import Json, Problem
+
+__all__ = ["Daemon", "RunOptions", "run_on_loop"]
+
+_log = structlog.get_logger(__name__)
+# Everything must be over 5 s after TERM; the rest is for the interpreter to end.
+_STOP_SECONDS = 3.4
+_CLOSE_SECONDS = 1.0
+_IDLE_POLL_SECONDS = 0.25
+_TRIM_SECONDS = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """How to run. `until_idle`: stop once everything is delivered; `timeout_seconds` bounds that."""
+
+    until_idle: bool = False
+    timeout_seconds: float | None = None
+
+
+class Daemon:
+    """Everything that `headgate run` runs. `reread`: reads the configuration again for a reload; raises ConfigError."""
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        reread: Callable[[], Configuration],
+        options: RunOptions | None = None,
+        *,
+        clock: Clock | None = None,
+        announce: TextIO | None = None,
+    ) -> None:
+        self._configuration = configuration
+        self._reread = reread
+        self._options = options or RunOptions()
+        self._clock = clock or SystemClock()
+        self._announce = announce or sys.stderr
+        self._redactor = Redactor()
+        self._telemetry = Telemetry()
+        self._notify = Notify(self._clock)
+        self._stop = asyncio.Event()
+        self._code = 0
+        self._reloader: Reloader | None = None
+        self._reloading: asyncio.Task[Json] | None = None
+        self.urls: tuple[str, str] = ("", "")
+
+    async def run(self) -> int:
+        """Run until told to stop; returns the exit code. Raises ConfigError and StoreError before the ready line."""
+        self._learn_secrets(self._configuration)
+        log = self._configuration.settings.log
+        set_up_logging(level=log.level, form=log.format, redactor=self._redactor)
+        plant = build_plant(self._configuration, self._clock, self._telemetry)
+        store = make_store(self._configuration.settings, self._clock, self._telemetry)
+        self._configuration.settings.store.path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            await store.open()
+            with self._signals():
+                await self._live(store, plant)
+        finally:
+            await self._end(store, plant)
+        return self._code
+
+    def _learn_secrets(self, configuration: Configuration) -> None:
+        for parts in (configuration.sources, configuration.sinks, configuration.notifiers):
+            for part in parts.values():
+                self._redactor.learn(secrets_of(part.config))
+        self._redactor.learn(configuration.tokens)
+
+    async def _live(self, store: Store, plant: Plant) -> None:
+        engines = Engines(
+            self._configuration, store, plant, self._clock, self._telemetry, hurry=self._options.until_idle
+        )
+        running = Running(
+            sources=lambda: dict(engines.plant.sources),
+            problems=engines.problems,
+            lags=engines.lags,
+            wake=engines.wake_delivery,
+            reset=engines.reset_signal,
+            reload=self._reload,
+        )
+        operations = StoreOperations(store, self._clock, running)
+        with Serving(
+            self._configuration, operations, store, self._telemetry, self._clock, engines.on_webhooks
+        ) as serving:
+            self._reloader = Reloader(
+                self._configuration, self._reread, engines, serving, self._telemetry, self._learn_secrets
+            )
+            self.urls = (serving.http_url, serving.webhooks_url)
+            serving.take_webhooks(plant.sources)
+            tasks = [
+                asyncio.create_task(self._kept(name, part), name=name)
+                for name, part in (
+                    *serving.parts(),
+                    *engines.parts(),
+                    ("gauges", lambda: keep_gauges(store, engines, self._telemetry)),
+                    ("trim", lambda: self._trim(store)),
+                    ("store watch", lambda: self._watch_store(store)),
+                    ("watchdog", lambda: self._feed_watchdog(store)),
+                )
+            ]
+            try:
+                await serving.until_started()
+                self._say_ready(serving)
+                await self._until_stopped(store, engines)
+            finally:
+                self._notify.stopping()
+                await self._stop_parts(serving, engines, tasks)
+                await engines.aclose()
+
+    async def _kept(self, name: str, part: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await keep_running(name, part, self._clock)
+        except StoreFailed as exc:
+            self._fail(exc)
+
+    # -- the start
+
+    def _say_ready(self, serving: Serving) -> None:
+        settings = self._configuration.settings
+        write_running(settings.store.path, RunningFile(os.getpid(), serving.http_url, serving.webhooks_url))
+        line = {
+            "event": "ready",
+            "http": serving.http_url,
+            "webhooks": serving.webhooks_url,
+            "store": settings.store.url,
+            "version": __version__,
+        }
+        self._announce.write(orjson.dumps(line).decode() + "\n")
+        self._announce.flush()
+        self._notify.ready(f"serving {serving.http_url}, webhooks {serving.webhooks_url}")
+
+    # -- while it runs
+
+    async def _until_stopped(self, store: Store, engines: Engines) -> None:
+        if not self._options.until_idle:
+            await self._stop.wait()
+            return
+        idle = asyncio.create_task(self._idle(store, engines))
+        stop = asyncio.create_task(self._stop.wait())
+        try:
+            done, _ = await asyncio.wait(
+                {idle, stop}, timeout=self._options.timeout_seconds, return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:
+            for task in (idle, stop):
+                task.cancel()
+            await asyncio.gather(idle, stop, return_exceptions=True)
+        if idle in done:
+            idle.result()
+        if not done:
+            _log.error("not idle before the time-out", waiting=await engines.waiting())
+            self._code = 1
+
+    async def _idle(self, store: Store, engines: Engines) -> None:
+        """Return when sources are caught up, the inbox is empty and every signal has all."""
+        while await engines.waiting():
+            await asyncio.sleep(_IDLE_POLL_SECONDS)
+
+    async def _trim(self, store: Store) -> None:
+        while True:
+            await asyncio.sleep(_TRIM_SECONDS)
+            retention = self._configuration.settings.store.retention
+            deleted = await store.trim(dict(retention), now_ms=self._clock.now_ms())
+            if any(deleted.values()):
+                _log.info("trimmed", **deleted)
+
+    async def _watch_store(self, store: Store) -> None:
+        self._fail(await store.failed())
+
+    def _fail(self, reason: BaseException) -> None:
+        _log.critical("the store cannot be trusted any more; stopping", reason=str(reason))
+        self._code = 3
+        self._stop.set()
+
+    async def _feed_watchdog(self, store: Store) -> None:
+        """Tell the supervisor after each round trip through the writer; a stuck writer lets us be restarted."""
+        every = self._notify.watchdog_seconds
+        if every is None:
+            return
+        while True:
+            await store.ping()
+            self._notify.watchdog()
+            await asyncio.sleep(every / 3)
+
+    # -- signals
+
+    def stop(self) -> None:
+        """Stop in order, as the first TERM does."""
+        self._stop.set()
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        handlers: dict[signal.Signals, Callable[[], None]] = {
+            signal.SIGTERM: self._terminate,
+            signal.SIGINT: self._terminate,
+            signal.SIGHUP: self._hang_up,
+        }
+        try:
+            for number, handler in handlers.items():
+                loop.add_signal_handler(number, handler)
+            yield
+        finally:
+            for number in handlers:
+                loop.remove_signal_handler(number)
+
+    def _terminate(self) -> None:
+        """The first signal stops in order; a second one ends at once: the store needs no goodbye."""
+        if self._stop.is_set():
+            os._exit(self._code)
+        _log.info("stopping")
+        self._stop.set()
+
+    def _hang_up(self) -> None:
+        """Reload beside everything else; one at a time, the task is kept so that it is not collected."""
+        if self._reloading is None or self._reloading.done():
+            self._reloading = asyncio.get_running_loop().create_task(self._reload())
+
+    async def _reload(self) -> Json:
+        if self._reloader is None:
+            raise Problem("busy", "still starting; try again")
+        self._notify.reloading()
+        try:
+            outcome = await self._reloader.reload()
+        finally:
+            self._notify.ready("reloaded")
+        self._configuration = self._reloader.configuration
+        return outcome
+
+    # -- the stop
+
+    async def _stop_parts(self, serving: Serving, engines: Engines, tasks: list[asyncio.Task[None]]) -> None:
+        """Listeners, then engines; whatever is not over in time is left to the next start, which loses nothing."""
+        serving.stop()
+        forget_running(self._configuration.settings.store.path)
+        try:
+            async with asyncio.timeout(_STOP_SECONDS):
+                await asyncio.wait([task for task in tasks if task.get_name().startswith("server")])
+                await engines.stop()
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+        except TimeoutError:
+            _log.warning("not everything ended in time; what was in flight is sent again at the next start")
+            for task in tasks:
+                task.cancel()
+
+    async def _end(self, store: Store, plant: Plant) -> None:
+        try:
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                await plant.aclose()
+                await store.close()
+        except TimeoutError:
+            _log.warning("the store did not close in time; the next start reads back what is true")
+        if self._reloading is not None:
+            self._reloading.cancel()
+
+
+def run_on_loop(work: Callable[[], Coroutine[object, object, int]]) -> int:
+    """Run on uvloop where there is one; returns what the work returns."""
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None
+    with contextlib.suppress(ImportError):
+        import uvloop
+
+        loop_factory = uvloop.new_event_loop
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        return runner.run(work())

@@ -1,0 +1,224 @@
+"""The operations behind commands, API and page, answered from the store and, in a daemon, from what runs on it.
+
+Invariant: the same answers in both modes; what only a running daemon knows is null or 0 without one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from headgate.alerting.listing import list_alerts
+from headgate.app import views
+from headgate.core.clock import Clock
+from headgate.core.ports import Lane, Source
+from headgate.core.storeport import CursorView, Store
+from headgate.web.operations import Json, Problem
+
+__all__ = ["Running", "StoreOperations"]
+
+_READ_BYTES = 100_000
+_LANES: tuple[Lane, ...] = ("live", "backfill", "dead", "replay")
+
+
+async def _no_reload() -> Json:
+    raise Problem("refused", "nothing is running here; start `headgate run`")
+
+
+async def _none_held() -> Mapping[str, str]:
+    return {}
+
+
+def _nothing() -> None:
+    """Wakes nobody: without a daemon there is nobody to wake."""
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """What a daemon adds to a store. The defaults are those of a command that opened the store alone.
+
+    `sources`: present ones by name; `problems`: signal -> why it is held; `lags`: signal -> seconds, as its worker knows
+    it; `wake`: deliveries have something to do; `reset`: replaces the store's reset where workers must let go first.
+    """
+
+    sources: Callable[[], Mapping[str, Source | None]] = field(default=dict)
+    problems: Callable[[], Awaitable[Mapping[str, str]]] = _none_held
+    lags: Callable[[], Awaitable[Mapping[str, float]]] | None = None
+    wake: Callable[[], None] = _nothing
+    reset: Callable[[str, Literal["now", "retained"] | int], Awaitable[None]] | None = None
+    reload: Callable[[], Awaitable[Json]] = _no_reload
+
+
+class StoreOperations:
+    """`web.operations.Operations` over an open store."""
+
+    def __init__(self, store: Store, clock: Clock, running: Running | None = None) -> None:
+        self._store = store
+        self._clock = clock
+        self._running = running or Running()
+
+    # -- questions
+
+    async def status(self) -> Json:
+        """The figures of `headgate status --json`."""
+        figures = await self._store.figures()
+        sinks: dict[str, dict[str, Json]] = {}
+        counts = await self._store.outcome_counts()
+        lags = await self._running.lags() if self._running.lags else {}
+        for key, lanes in (await self._lanes()).items():
+            sink, _, signal = key.partition(".")
+            lag = lags[key] if key in lags else await self._lag_seconds(lanes)
+            sinks.setdefault(sink, {})[signal] = views.signal_view(lanes, counts.get(key), lag)
+        sources = {
+            name: views.source_view(source, await self._store.source_cursors(name))
+            for name, source in self._running.sources().items()
+        }
+        return views.status_view(figures, sinks, sources)
+
+    async def _lanes(self) -> dict[str, list[CursorView]]:
+        lanes: dict[str, list[CursorView]] = {}
+        for cursor in await self._store.cursors():
+            lanes.setdefault(cursor.signal, []).append(cursor)
+        return lanes
+
+    async def _lag_seconds(self, lanes: Sequence[CursorView]) -> float:
+        """Age of the oldest record that a signal has not got; 0 when it has all."""
+        oldest: int | None = None
+        for lane in lanes:
+            if lane.waiting:
+                entries = await self._store.read_log(lane.signal, lane.lane, lane.acked, limit=1, max_bytes=_READ_BYTES)
+                since = [views.observed_ms(entry) for entry in entries]
+                oldest = min([*since, oldest] if oldest is not None else since, default=oldest)
+        return 0.0 if oldest is None else max(0.0, (self._clock.now_ms() - oldest) / 1000)
+
+    async def overview(self) -> Json:
+        """What the page shows."""
+        figures = await self._store.figures()
+        status = await self.status()
+        alerts = await self.alerts()
+        return {
+            "status": status,
+            "facts": dict(figures.facts),
+            "ended": {kind: dict(words) for kind, words in figures.statuses.items()},
+            "unreleased": figures.unreleased,
+            "level": figures.level,
+            "runs": await self.runs(25, None),
+            "alerts": alerts,
+            "hints": self._hints(status, figures.facts, await self._running.problems()),
+        }
+
+    def _hints(self, status: Json, facts: Mapping[str, int], held: Mapping[str, str]) -> list[str]:
+        """What is missing or refused, and what to do about it."""
+        hints: list[str] = []
+        sources = self._running.sources()
+        if not sources:
+            hints.append("No source is configured: add one under sources: and reload.")
+        for name, source in sources.items():
+            usage = source.usage() if source else None
+            if usage and usage.refused:
+                hints.append(f"Source {name} is refused ({usage.refused}): run `headgate check`.")
+        hints += [f"Signal {key} is held: {problem}" for key, problem in sorted(held.items())]
+        if sources and not status["sinks"]:
+            hints.append("No sink is configured: records are kept and not forwarded. Add one under sinks: and reload.")
+        if sources and not facts.get("workflow"):
+            hints.append(
+                "Nothing has arrived yet: the first walk of every project takes a minute, webhooks come at once."
+            )
+        return hints
+
+    async def runs(self, limit: int, project: str | None) -> list[Json]:
+        """Ended workflows, newest first."""
+        return [views.run_view(run) for run in await self._store.recent_runs(limit, project=project)]
+
+    async def history(self, since_ms: int, until_ms: int) -> list[Json]:
+        """Ended workflows of a time range."""
+        return [asdict(run) for run in await self._store.runs_between(since_ms, until_ms)]
+
+    async def explain(self, query: str) -> list[Json]:
+        """All that is known about a workflow or job."""
+        found = await self._store.explain(views.provider_id_of(query))
+        if not found:
+            raise Problem("unknown", f"nothing is known about {query}; it is not collected yet, or past retention")
+        return [views.explained_view(one) for one in found]
+
+    async def tail(self, after: Mapping[str, int], limit: int) -> Json:
+        """The newest records beyond `after`, and where the next call goes on."""
+        entries = await self._store.tail(after, limit)
+        reached = dict(after)
+        for entry in entries:
+            reached[entry.lane] = max(reached.get(entry.lane, 0), entry.seq)
+        return {"records": [views.entry_view(entry) for entry in entries], "after": reached}
+
+    async def dead_letters(self, signal: str | None, ids: Sequence[int], limit: int) -> list[Json]:
+        """Dead letters with the sink's words."""
+        letters = await self._store.dead_letters(signal=signal, ids=ids, limit=limit)
+        return [views.dead_letter_view(letter) for letter in letters]
+
+    async def dead_deliveries(self, limit: int) -> list[Json]:
+        """Webhooks that could not be parsed."""
+        return [views.delivery_view(row) for row in await self._store.inbox_dead(limit)]
+
+    async def alerts(self) -> list[Json]:
+        """Alert instances that are not inactive."""
+        return list_alerts(await self._store.alerts())
+
+    # -- actions
+
+    async def replay_dead(self, ids: Sequence[int]) -> int:
+        """Send dead letters again."""
+        count = await self._store.requeue_dead(ids)
+        self._running.wake()
+        return count
+
+    async def purge_dead(self, ids: Sequence[int]) -> int:
+        """Forget dead letters."""
+        return await self._store.purge_dead(ids)
+
+    async def replay(self, sink: str, since_ms: int, until_ms: int) -> list[Json]:
+        """Send a time range to every signal of a sink again."""
+        if since_ms >= until_ms:
+            raise Problem("refused", "the range is empty: --since must be before --until")
+        opened = []
+        for key in await self._signals(sink):
+            try:
+                opened.append(await self._store.open_replay(key, since_ms=since_ms, until_ms=until_ms))
+            except ValueError as exc:
+                raise Problem("busy", f"{key}: {exc}") from exc
+        self._running.wake()
+        return [views.replay_view(one) for one in opened]
+
+    async def reset_sink(self, sink: str, start: Literal["now", "retained"] | int) -> list[str]:
+        """Forget the cursors and destination of a sink."""
+        keys = await self._signals(sink)
+        for key in keys:
+            if self._running.reset is not None:
+                await self._running.reset(key, start)
+            else:
+                await self._store.reset_signal(key, start=start)
+        self._running.wake()
+        return keys
+
+    async def _signals(self, sink: str) -> list[str]:
+        """Keys of a sink's signals, or the one key that was named."""
+        known = sorted({cursor.signal for cursor in await self._store.cursors()})
+        keys = [key for key in known if key == sink or key.partition(".")[0] == sink]
+        if not keys:
+            names = ", ".join(sorted({key.partition(".")[0] for key in known})) or "none"
+            raise Problem("unknown", f"no sink called {sink}; known: {names}")
+        return keys
+
+    async def backup(self, path: str) -> Json:
+        """Copy the store."""
+        target = Path(path)
+        if not target.is_absolute() or target.exists() or not target.parent.is_dir():
+            raise Problem(
+                "refused", f"{path}: give an absolute path of a file that does not exist in a directory that does"
+            )
+        await self._store.backup(path)
+        return {"path": path, "bytes": target.stat().st_size}
+
+    async def reload(self) -> Json:
+        """Read the configuration again."""
+        return await self._running.reload()

@@ -1,0 +1,107 @@
+"""Turns validation errors into one line each: where, which key, what is wrong, what is near. Never repeats a value."""
+
+from __future__ import annotations
+
+import difflib
+import types
+from collections.abc import Iterable
+from typing import Any, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+from headgate.app.configfile import KeyPath, Origins
+
+__all__ = ["nearest", "problems_of"]
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """`; did you mean "x"?` or the list of what is known; empty where nothing is."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    if near:
+        return f'; did you mean "{near[0]}"?'
+    return f"; known keys: {', '.join(names)}" if names else ""
+
+
+def problems_of(
+    error: ValidationError, model: type[BaseModel], prefix: KeyPath, origins: Origins, extra: Iterable[str] = ()
+) -> list[str]:
+    """One line per error. `prefix`: path of the model in the file; `extra`: keys known beside the model's own."""
+    lines: list[str] = []
+    for found in error.errors(include_url=False, include_context=False, include_input=False):
+        inner = _real_path(model, found["loc"])
+        path = (*prefix, *inner)
+        dotted = ".".join(str(part) for part in path) or "the file"
+        text = _text(found["type"], found["msg"], model, inner, extra)
+        line = f"{origins.where(path)}: {dotted}: {text}"
+        if line not in lines:
+            lines.append(line)
+    return lines
+
+
+def _text(kind: str, message: str, model: type[BaseModel], path: KeyPath, extra: Iterable[str]) -> str:
+    if kind == "extra_forbidden":
+        parent = _model_at(model, path[:-1])
+        known = set(_names(parent)) if parent else set()
+        return "unknown key" + nearest(str(path[-1]), known | (set(extra) if len(path) == 1 else set()))
+    if kind == "missing":
+        return "required, and missing"
+    text = message.removeprefix("Value error, ").removeprefix("Input should be ")
+    return text if text != message or kind == "value_error" else message[:1].lower() + message[1:]
+
+
+def _names(model: type[BaseModel]) -> list[str]:
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    """Models that a field's annotation mentions, through Optional, unions and containers."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [found for inner in get_args(annotation) for found in _models_in(inner)]
+
+
+def _field(model: type[BaseModel], name: object) -> Any:
+    for key, field in model.model_fields.items():
+        if name in (key, field.alias):
+            return field.annotation
+    return None
+
+
+def _model_at(model: type[BaseModel], path: KeyPath) -> type[BaseModel] | None:
+    here: type[BaseModel] | None = model
+    for part in path:
+        if here is None:
+            return None
+        annotation = _field(here, part)
+        if annotation is None:
+            continue  # an index, a map's key or a union's tag: still inside the same model
+        models = _models_in(annotation)
+        here = models[0] if models else None
+    return here
+
+
+def _real_path(model: type[BaseModel], loc: tuple[int | str, ...]) -> KeyPath:
+    """`loc` without what pydantic adds for unions (type names) and map keys (`[key]`)."""
+    path: list[str | int] = []
+    annotation: Any = model
+    for part in loc:
+        if part == "[key]":
+            continue
+        if isinstance(part, int):
+            path.append(part)
+            continue
+        if _is_union(annotation) and part not in _keys(annotation):
+            continue
+        path.append(part)
+        models = _models_in(annotation)
+        annotation = next((found for found in (_field(one, part) for one in models) if found is not None), None)
+    return tuple(path)
+
+
+def _is_union(annotation: Any) -> bool:
+    return get_origin(annotation) in (Union, types.UnionType)
+
+
+def _keys(annotation: Any) -> set[str]:
+    return {name for model in _models_in(annotation) for name in _names(model)}

@@ -1,0 +1,123 @@
+"""Operations through a running daemon's API. Translates its answers back into Problem; holds no logic of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import httpx
+
+from headgate.core.errors import StoreError
+from headgate.web.operations import Json, Problem
+
+__all__ = ["RemoteOperations", "Unreachable"]
+
+# A backup of a large store takes longer than any other answer.
+_BACKUP_SECONDS = 3600.0
+_REASONS = {404: "unknown", 409: "refused", 503: "busy"}
+
+
+class Unreachable(Exception):  # noqa: N818  # says what happened
+    """No daemon answers at the address."""
+
+
+class RemoteOperations:
+    """`web.operations.Operations` over HTTP. `token`: one of http.access.tokens, where any is configured."""
+
+    def __init__(self, url: str, token: str | None, transport: httpx.AsyncBaseTransport | None = None) -> None:
+        headers = {"x-headgate-request": "command"}
+        if token:
+            headers["authorization"] = f"Bearer {token}"
+        # The daemon is on this machine: no proxy of the environment may see the token.
+        self._client = httpx.AsyncClient(
+            base_url=url, headers=headers, timeout=30.0, trust_env=False, transport=transport
+        )
+
+    async def aclose(self) -> None:
+        """Free the connection."""
+        await self._client.aclose()
+
+    async def _ask(self, method: str, path: str, **options: Any) -> Any:
+        try:
+            answer = await self._client.request(method, "/api/v1" + path, **options)
+        except httpx.TransportError as exc:
+            raise Unreachable(f"{self._client.base_url}: {type(exc).__name__}") from exc
+        if answer.is_success:
+            return answer.json()
+        try:
+            said = answer.json()
+        except ValueError:
+            said = {}
+        detail = said.get("detail") if isinstance(said, dict) else None
+        text = detail if isinstance(detail, str) else f"the daemon answered {answer.status_code}"
+        if isinstance(said, dict) and said.get("error") == "store":
+            raise StoreError(text)
+        raise Problem(_REASONS.get(answer.status_code, "refused"), text)  # type: ignore[arg-type]  # words of the table
+
+    async def status(self) -> Json:
+        """The figures of `headgate status --json`."""
+        return await self._ask("GET", "/status")  # type: ignore[no-any-return]  # the API's shape
+
+    async def overview(self) -> Json:
+        """What the page shows."""
+        return await self._ask("GET", "/overview")  # type: ignore[no-any-return]  # the API's shape
+
+    async def runs(self, limit: int, project: str | None) -> list[Json]:
+        """Ended workflows."""
+        params: dict[str, str | int] = {"limit": limit}
+        if project:
+            params["project"] = project
+        return await self._ask("GET", "/runs", params=params)  # type: ignore[no-any-return]  # the API's shape
+
+    async def history(self, since_ms: int, until_ms: int) -> list[Json]:
+        """Ended workflows of a time range."""
+        params = {"since_ms": since_ms, "until_ms": until_ms}
+        return await self._ask("GET", "/history", params=params)  # type: ignore[no-any-return]  # the API's shape
+
+    async def explain(self, query: str) -> list[Json]:
+        """All about a workflow or job."""
+        return await self._ask("GET", "/explain", params={"query": query})  # type: ignore[no-any-return]  # as above
+
+    async def tail(self, after: Mapping[str, int], limit: int) -> Json:
+        """The newest records."""
+        return await self._ask("GET", "/tail", params={**after, "limit": limit})  # type: ignore[no-any-return]  # as above
+
+    async def dead_letters(self, signal: str | None, ids: Sequence[int], limit: int) -> list[Json]:
+        """Dead letters."""
+        params: dict[str, Any] = {"limit": limit, "id": list(ids)}
+        if signal:
+            params["signal"] = signal
+        return await self._ask("GET", "/deadletters", params=params)  # type: ignore[no-any-return]  # as above
+
+    async def dead_deliveries(self, limit: int) -> list[Json]:
+        """Unreadable webhooks."""
+        return await self._ask("GET", "/deaddeliveries", params={"limit": limit})  # type: ignore[no-any-return]  # as above
+
+    async def replay_dead(self, ids: Sequence[int]) -> int:
+        """Send dead letters again."""
+        return int((await self._ask("POST", "/deadletters/replay", json={"ids": list(ids)}))["requeued"])
+
+    async def purge_dead(self, ids: Sequence[int]) -> int:
+        """Forget dead letters."""
+        return int((await self._ask("POST", "/deadletters/purge", json={"ids": list(ids)}))["purged"])
+
+    async def replay(self, sink: str, since_ms: int, until_ms: int) -> list[Json]:
+        """Send a time range again."""
+        body = {"sink": sink, "since_ms": since_ms, "until_ms": until_ms}
+        return await self._ask("POST", "/replay", json=body)  # type: ignore[no-any-return]  # the API's shape
+
+    async def reset_sink(self, sink: str, start: Literal["now", "retained"] | int) -> list[str]:
+        """Forget a sink's cursors."""
+        return list((await self._ask("POST", f"/sinks/{sink}/reset", json={"start": start}))["reset"])
+
+    async def alerts(self) -> list[Json]:
+        """Alert instances."""
+        return await self._ask("GET", "/alerts")  # type: ignore[no-any-return]  # the API's shape
+
+    async def backup(self, path: str) -> Json:
+        """Copy the store."""
+        return await self._ask("POST", "/backup", json={"path": path}, timeout=_BACKUP_SECONDS)  # type: ignore[no-any-return]  # as above
+
+    async def reload(self) -> Json:
+        """Read the configuration again."""
+        return await self._ask("POST", "/reload")  # type: ignore[no-any-return]  # the API's shape

@@ -1,0 +1,127 @@
+"""The listeners of one daemon: sockets, webhook receiver, API and page, health.
+
+Invariant: sockets are bound when the object is made; nothing is answered before `parts` run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from types import TracebackType
+from typing import Self
+
+from headgate import __version__
+from headgate.app.servers import Server, bind, dispatch, url_of
+from headgate.app.settings import Configuration, is_loopback, split_address
+from headgate.app.telemetry import Telemetry
+from headgate.core.clock import Clock
+from headgate.core.ports import Source
+from headgate.core.storeport import Store
+from headgate.web.api import build_app
+from headgate.web.guard import Guard
+from headgate.web.operations import Operations
+from headgate.web.receiver import Receiver
+
+__all__ = ["Serving"]
+
+_START_POLL_SECONDS = 0.01
+
+
+class Serving:
+    """Use as a context: the sockets are closed at its end. Raises ConfigError when an address cannot be had."""
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        operations: Operations,
+        store: Store,
+        telemetry: Telemetry,
+        clock: Clock,
+        on_webhooks: Callable[[], None],
+    ) -> None:
+        settings = configuration.settings
+        self._store = store
+        self._telemetry = telemetry
+        self._stopping = False
+        self._sockets: list[socket.socket] = []
+        shared = settings.http.listen == settings.webhooks.listen
+        page_socket = self._bind(settings.http.listen, "http.listen")
+        hook_socket = page_socket if shared else self._bind(settings.webhooks.listen, "webhooks.listen")
+        self.http_url = url_of(page_socket)
+        self.webhooks_url = url_of(hook_socket)
+        self.receiver = Receiver(store, clock, telemetry, on_webhooks)
+        telemetry.before_reading(self.receiver.hand_over_counts)
+        self._guard = Guard(build_app(operations, self, telemetry.page, version=__version__), hosts=(), tokens=())
+        self.guard_with(configuration)
+        if shared:
+            self._servers = [Server(dispatch(self._guard, self.receiver), page_socket, self._malformed)]
+        else:
+            self._servers = [
+                Server(dispatch(self._guard, None), page_socket, self._malformed),
+                Server(dispatch(None, self.receiver), hook_socket, self._malformed),
+            ]
+
+    def _bind(self, address: str, key: str) -> socket.socket:
+        try:
+            sock = bind(address, key)
+        except BaseException:
+            self._close()
+            raise
+        self._sockets.append(sock)
+        return sock
+
+    def _close(self) -> None:
+        for sock in self._sockets:
+            sock.close()
+
+    def _malformed(self) -> None:
+        self._telemetry.count("headgate_webhook_requests_total", source="-", status="400")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._close()
+
+    def guard_with(self, configuration: Configuration) -> None:
+        """Guard page and API with these tokens and host names from now on."""
+        http = configuration.settings.http
+        loopback = is_loopback(split_address(http.listen)[0])
+        self._guard.configure(hosts=http.hosts if loopback else None, tokens=configuration.tokens)
+
+    def take_webhooks(self, sources: Mapping[str, Source]) -> None:
+        """Take webhooks for those of the sources that have a policy, from now on."""
+        self.receiver.configure({name: one.webhook for name, one in sources.items() if one.webhook is not None})
+
+    def parts(self) -> Sequence[tuple[str, Callable[[], Awaitable[None]]]]:
+        """What must run, by name."""
+        return [(f"server {index}", server.serve) for index, server in enumerate(self._servers)] + [
+            ("receiver", self.receiver.run)
+        ]
+
+    async def until_started(self) -> None:
+        """Return once every listener answers."""
+        while not all(server.started for server in self._servers):
+            await asyncio.sleep(_START_POLL_SECONDS)
+
+    def stop(self) -> None:
+        """Take no more connections; requests at work may end."""
+        self._stopping = True
+        for server in self._servers:
+            server.stop()
+
+    # -- health
+
+    async def alive(self) -> str | None:
+        """None while the event loop and the store's writer answer."""
+        await self._store.ping()
+        return None
+
+    def ready(self) -> str | None:
+        """None once every listener answers and until the stop begins."""
+        if self._stopping:
+            return "stopping"
+        return None if all(server.started for server in self._servers) else "a listener is not up yet"

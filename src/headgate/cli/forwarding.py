@@ -1,0 +1,75 @@
+"""`headgate sinks` and `headgate replay`: where records go, and sending them there again."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+from headgate.cli.output import ConfigOption, JsonOption, moment_ms, print_json, print_table
+from headgate.cli.session import answer
+from headgate.core.clock import SystemClock
+
+__all__ = ["group", "replay"]
+
+group = typer.Typer()
+
+
+@group.command("list")
+def list_sinks(config: ConfigOption = None, json: JsonOption = False) -> None:
+    """List every signal with its state, cursor and what waits."""
+    figures = answer(config, lambda ask: ask.status())
+    rows = [
+        {"sink": name, "signal": signal, **one}
+        for name, sink in sorted(figures["sinks"].items())
+        for signal, one in sorted(sink["signals"].items())
+    ]
+    if json:
+        for row in rows:
+            print_json(row)
+        return
+    table = [(r["sink"], r["signal"], r["state"], r["cursor"], r["waiting"], r["accepted"], r["dead"]) for r in rows]
+    columns = ("Sink", "Signal", "State", "Cursor", "Waiting", "Accepted", "Dead")
+    print_table(columns, table, empty="No sink has a cursor yet.")
+
+
+@group.command("reset")
+def reset(
+    sink: Annotated[str, typer.Argument(help="Name of a sink, or sink.signal.")],
+    start: Annotated[str, typer.Option("--start", help="now, retained, or a time.")] = "now",
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Forget where a sink is and what its address was; it starts again."""
+    where: Literal["now", "retained"] | int
+    if start == "now":
+        where = "now"
+    elif start == "retained":
+        where = "retained"
+    else:
+        where = moment_ms(start, SystemClock())
+    keys = answer(config, lambda ask: ask.reset_sink(sink, where))
+    if json:
+        print_json({"reset": keys})
+        return
+    for key in keys:
+        print(f"{key} starts again from {start}")
+
+
+def replay(
+    sink: Annotated[str, typer.Option("--sink", "-s", help="Name of a sink, or sink.signal.")],
+    since: Annotated[str, typer.Option("--since", help="Begin: 2h, 7d, 2026-11-20 or RFC 3339.")],
+    until: Annotated[str, typer.Option("--until", help="End, exclusive.")] = "now",
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Send a time range to a sink again; ids and bytes are those of the first time."""
+    clock = SystemClock()
+    since_ms, until_ms = moment_ms(since, clock), moment_ms(until, clock)
+    opened = answer(config, lambda ask: ask.replay(sink, since_ms, until_ms))
+    if json:
+        for one in opened:
+            print_json(one)
+        return
+    rows = [(one["id"], one["signal"], one["since"], one["until"], one["total"]) for one in opened]
+    print_table(("Id", "Signal", "Since", "Until", "Records"), rows, empty="Nothing to replay.")

@@ -1,0 +1,113 @@
+"""Commands that look: status, tail, explain, alerts."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Any
+
+import typer
+
+from headgate.cli.output import ConfigOption, JsonOption, print_json, print_table
+from headgate.cli.session import answer, load_configuration, operations
+from headgate.web.operations import Json
+
+__all__ = ["alerts_group", "explain", "status", "tail"]
+
+_FOLLOW_SECONDS = 1.0
+
+
+def status(config: ConfigOption = None, json: JsonOption = False) -> None:
+    """Show sinks, inbox, sources and store in figures."""
+    figures = answer(config, lambda ask: ask.status())
+    if json:
+        print_json(figures)
+        return
+    rows = [
+        (f"{name}.{signal}", one["state"], one["accepted"], one["waiting"], f"{one['lag_seconds']:.0f} s", one["dead"])
+        for name, sink in sorted(figures["sinks"].items())
+        for signal, one in sorted(sink["signals"].items())
+    ]
+    print_table(("Signal", "State", "Accepted", "Waiting", "Lag", "Dead"), rows, empty="No sink has a cursor yet.")
+    sources = [
+        (name, one["calls"], one["budget_left"], one["last_complete_walk"] or "-")
+        for name, one in sorted(figures["sources"].items())
+    ]
+    print_table(("Source", "Calls", "Budget left", "Last complete walk"), sources, empty="No source is configured.")
+    inbox, store = figures["inbox"], figures["store"]
+    print(
+        f"inbox: {inbox['waiting']} waiting, {inbox['dead']} unreadable; store: {store['bytes']} bytes, schema {store['schema']}"
+    )
+
+
+def tail(
+    config: ConfigOption = None,
+    json: JsonOption = False,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=1, max=1000, help="Newest records to begin with.")] = 20,
+    follow: Annotated[bool, typer.Option("--follow/--no-follow", "-f", help="Go on with new ones.")] = False,
+) -> None:
+    """Show the newest records, and new ones as they are released with --follow."""
+
+    async def whole() -> None:
+        async with operations(load_configuration(config)) as ask:
+            page = await ask.tail({}, lines)
+            _print_records(page["records"], json)
+            while follow:
+                await asyncio.sleep(_FOLLOW_SECONDS)
+                page = await ask.tail(page["after"], 1000)
+                _print_records(page["records"], json)
+
+    asyncio.run(whole())
+
+
+def _print_records(entries: list[Json], json: bool) -> None:
+    for entry in entries:
+        record = entry["record"]
+        if json:
+            print_json(record)
+            continue
+        attributes = record["attributes"]
+        name = attributes.get("cicd.pipeline.task.name") or attributes.get("cicd.pipeline.name") or ""
+        word = attributes.get("headgate.status", "")
+        print(f"{record['occurred_at']} {record['kind']:<9} {word:<9} {record.get('project', '')} {name}")
+
+
+def explain(
+    query: Annotated[str, typer.Argument(help="Address of a workflow or job page, its id, or a record id.")],
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Show all that is known about a workflow or job, and its way through each sink."""
+    for found in answer(config, lambda ask: ask.explain(query)):
+        if json:
+            print_json(found)
+        else:
+            _print_explained(found)
+
+
+def _print_explained(found: Json) -> None:
+    print(f"{found['kind']} {found['provider_id']} of {found['project']}")
+    if found["released"]:
+        print(f"released as record {found['record_id']}, {found['lane']} {found['seq']}")
+    else:
+        print(f"not released yet; at the latest {found['due_at'] or 'once it has ended'}")
+    rows = [(name, one["value"], one["source"], one["observed_at"]) for name, one in sorted(found["fields"].items())]
+    print_table(("Field", "Value", "From", "Observed"), rows, empty="No field is known.")
+    print_table(("Signal", "Way"), sorted(found["path"].items()), empty="No sink has a cursor.")
+
+
+alerts_group = typer.Typer()
+
+
+@alerts_group.command("list")
+def list_alerts(config: ConfigOption = None, json: JsonOption = False) -> None:
+    """List alerts that are pending, firing or recovering."""
+    found: list[dict[str, Any]] = answer(config, lambda ask: ask.alerts())
+    if json:
+        for one in found:
+            print_json(one)
+        return
+    rows = [
+        (one["state"], one["rule"], " ".join(f"{key}={value}" for key, value in one["labels"].items()), one["since"])
+        for one in found
+    ]
+    print_table(("State", "Rule", "Labels", "Since"), rows, empty="No alert.")

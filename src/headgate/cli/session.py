@@ -1,0 +1,83 @@
+"""Finds who can answer a command: the running daemon first, else the store itself.
+
+Invariant: a store that does not exist is never made by a question.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from headgate.web.operations import Operations
+
+if TYPE_CHECKING:
+    from headgate.app.settings import Configuration
+
+__all__ = ["answer", "load_configuration", "operations"]
+
+T = TypeVar("T")
+
+
+def load_configuration(config: str | None, orgs: list[str] | None = None) -> Configuration:
+    """The configuration that a command works with. Raises ConfigError."""
+    from headgate.app.settings import default_file, load
+    from headgate.plugins import load_plugins
+
+    return load(load_plugins(), file=Path(config) if config else default_file(), orgs=orgs or ())
+
+
+@asynccontextmanager
+async def operations(configuration: Configuration) -> AsyncIterator[Operations]:
+    """Operations for one command. Raises StoreError when neither daemon nor store can answer."""
+    from headgate.app.remote import RemoteOperations, Unreachable
+    from headgate.app.runtimefile import find_running
+
+    running = find_running(configuration.settings.store.path)
+    if running is not None:
+        token = next(iter(configuration.tokens), None)
+        remote = RemoteOperations(running.http, token)
+        try:
+            await remote.status()
+        except Unreachable:
+            pass
+        else:
+            yield remote
+            return
+        finally:
+            await remote.aclose()
+    async with _alone(configuration) as alone:
+        yield alone
+
+
+@asynccontextmanager
+async def _alone(configuration: Configuration) -> AsyncIterator[Operations]:
+    from headgate.app.compose import make_store
+    from headgate.app.operations import Running, StoreOperations
+    from headgate.app.telemetry import Telemetry
+    from headgate.core.clock import SystemClock
+    from headgate.core.errors import StoreError
+
+    path = configuration.settings.store.path
+    if not path.exists():
+        raise StoreError(f"{path}: there is no store yet; start `headgate run`, or name its configuration with -c")
+    clock = SystemClock()
+    store = make_store(configuration.settings, clock, Telemetry())
+    await store.open()
+    try:
+        names = dict.fromkeys(configuration.sources)
+        yield StoreOperations(store, clock, Running(sources=lambda: names))
+    finally:
+        await store.close()
+
+
+def answer(config: str | None, work: Callable[[Operations], Awaitable[T]]) -> T:
+    """Do one piece of work with operations and return what it gives."""
+
+    async def whole() -> T:
+        async with operations(load_configuration(config)) as chosen:
+            return await work(chosen)
+
+    return asyncio.run(whole())

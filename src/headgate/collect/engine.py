@@ -1,0 +1,146 @@
+"""The collect engine: everything between the sources and the store, as one object that runs until it is canceled.
+
+Invariant: it knows sources by core.ports and the store by core.storeport alone; it keeps nothing that a restart would
+miss.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from headgate.collect.due import DueReleaser
+from headgate.collect.enrich import Enricher
+from headgate.collect.inbox import InboxMerger
+from headgate.collect.intake import Intake, Sleep
+from headgate.collect.poll import Poller
+from headgate.collect.revisit import Revisiter
+from headgate.collect.settings import SourceSettings
+from headgate.collect.state import Polled
+from headgate.core.clock import Clock
+from headgate.core.metrics import Metrics
+from headgate.core.ports import Source, SourceUsage
+from headgate.core.storeport import Store
+
+__all__ = ["Collector", "SourceStatus"]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceStatus:
+    """Figures of one source for `status` and the page.
+
+    `refused`: reason while the source refuses us, else empty. `complete_ms`: scope slug -> start of its last complete
+    walk, None before the first. `troubles`: scope slug -> what is wrong with it now.
+    """
+
+    usage: SourceUsage
+    refused: str
+    complete_ms: Mapping[str, int | None]
+    troubles: Mapping[str, str]
+
+
+class Collector:
+    """Merges the inbox, polls, revisits, enriches and releases. Build one, `run` it once, cancel to stop.
+
+    `hurry`: for `run --until-idle`, where nothing is live: enrichment does not wait for company.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        sources: Mapping[str, tuple[Source, SourceSettings]],
+        *,
+        clock: Clock,
+        metrics: Metrics,
+        hurry: bool = False,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        self._store = store
+        self._sources = {name: Polled(source, settings, clock, metrics) for name, (source, settings) in sources.items()}
+        self._intake = Intake(store, clock=clock, metrics=metrics, sleep=sleep)
+        self._inbox = InboxMerger(store, self._intake, self._sources, metrics)
+        self._poller = Poller(store, self._intake, self._sources, clock, metrics)
+        self._due = DueReleaser(store, self._intake, self._sources, clock)
+        polled = [found for found in self._sources.values() if found.settings.poll_enabled]
+        self._revisiters = [Revisiter(store, self._intake, found, sleep=sleep) for found in polled]
+        self._enrichers = [Enricher(store, self._intake, found, hurry=hurry) for found in self._sources.values()]
+
+    async def run(self) -> None:
+        """Collect until canceled. Raises StoreFailed (in no group), after which the process must stop."""
+        for polled in self._sources.values():
+            polled.cursors = dict(await self._store.source_cursors(polled.name))
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._inbox.run(), name="inbox")
+                tasks.create_task(self._poller.run(), name="poller")
+                tasks.create_task(self._due.run(), name="due")
+                for revisiter in self._revisiters:
+                    tasks.create_task(revisiter.run(), name="revisiter")
+                for enricher in self._enrichers:
+                    tasks.create_task(enricher.run(), name="enricher")
+        except BaseExceptionGroup as group:
+            raise _first(group) from group
+
+    def wake(self) -> None:
+        """The receiver stored a delivery. Cheap; call it from the event loop."""
+        self._inbox.wake()
+
+    async def waiting_for(self) -> list[str]:
+        """What is still to be done, in words; empty when everything the sources had at start is collected."""
+        reasons = []
+        for polled in self._sources.values():
+            if not polled.settings.poll_enabled:
+                continue
+            if not polled.discovered:
+                reasons.append(f"{polled.name}: projects are not found yet{_because(polled.refused)}")
+            reasons += [
+                f"{polled.name}: {state.scope.slug} is not walked yet{_because(polled.refused or state.trouble)}"
+                for state in polled.scopes.values()
+                if not state.walked
+            ]
+            if polled.discovered and not polled.revisited:
+                reasons.append(f"{polled.name}: unfinished runs are not asked about yet")
+        figures = await self._store.figures()
+        if figures.inbox_waiting:
+            reasons.append(f"{figures.inbox_waiting} deliveries wait in the inbox")
+        if figures.unreleased:
+            reasons.append(f"{figures.unreleased} ended facts wait to be released")
+        return reasons
+
+    async def caught_up(self) -> bool:
+        """Whether every scope was walked since start, the inbox is empty and nothing that ended is unreleased."""
+        return not await self.waiting_for()
+
+    def watermark_ms(self, source: str, slug: str | None = None) -> int | None:
+        """Up to when runs are known completely, by the source's clock: start of the last complete walk.
+
+        Of one scope, or the lowest of all; None where anything was never walked, or nothing is polled.
+        """
+        polled = self._sources.get(source)
+        marks = polled.complete_ms() if polled else {}
+        wanted = list(marks.values()) if slug is None else [marks.get(slug)]
+        known = [mark for mark in wanted if mark is not None]
+        return min(known) if known and len(known) == len(wanted) else None
+
+    def status(self) -> dict[str, SourceStatus]:
+        """Live figures by source name."""
+        return {
+            name: SourceStatus(
+                usage=polled.source.usage(),
+                refused=polled.refused,
+                complete_ms=polled.complete_ms(),
+                troubles={state.scope.slug: state.trouble for state in polled.scopes.values() if state.trouble},
+            )
+            for name, polled in self._sources.items()
+        }
+
+
+def _because(reason: str) -> str:
+    return f" ({reason})" if reason else ""
+
+
+def _first(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

@@ -1,0 +1,157 @@
+"""Turns kept deliveries into facts, oldest first.
+
+Invariant: every delivery is settled, done or dead with its reason, in the transaction that merges what it said. A
+delivery that breaks our own code is dead too (`internal`); it is never tried for ever and takes no other with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import structlog
+
+from headgate.collect.intake import PIECE, Intake
+from headgate.collect.state import Polled
+from headgate.core.errors import StoreError, StoreFailed, Unparsable
+from headgate.core.merge import Observation
+from headgate.core.metrics import Metrics
+from headgate.core.ports import Source
+from headgate.core.storeport import InboxRow, Store
+
+__all__ = ["InboxMerger"]
+
+_LIMIT = 1000  # deliveries of one read; about 1.5 MB
+_ROW_AT_MOST = 4  # observations that one delivery usually gives at most
+_IDLE_SECONDS = 5.0  # another process may have stored deliveries without waking us
+_FULL_SECONDS = 5.0  # a store without space is asked again this much later
+_log = structlog.get_logger("headgate.collect")
+
+
+@dataclass(slots=True)
+class _Share:
+    """What some deliveries of one source said."""
+
+    observations: list[Observation] = field(default_factory=list)
+    rows: list[tuple[InboxRow, list[Observation]]] = field(default_factory=list)
+    dead: list[tuple[int, str]] = field(default_factory=list)
+
+
+class InboxMerger:
+    """The loop behind the receiver. `wake` when something was stored."""
+
+    def __init__(self, store: Store, intake: Intake, sources: Mapping[str, Polled], metrics: Metrics) -> None:
+        self.idle = False
+        self._store = store
+        self._intake = intake
+        self._sources = sources
+        self._metrics = metrics
+        self._awake = asyncio.Event()
+
+    def wake(self) -> None:
+        """There may be something in the inbox."""
+        self.idle = False
+        self._awake.set()
+
+    async def run(self) -> None:
+        """Merge for ever."""
+        while True:
+            self._awake.clear()
+            try:
+                merged = await self.once()
+            except StoreFailed:
+                raise
+            except StoreError as error:
+                _log.warning("inbox_waits_for_store", error=str(error))
+                await self._doze(_FULL_SECONDS)
+                continue
+            if merged == 0:
+                self.idle = not self._awake.is_set()
+                await self._doze(_IDLE_SECONDS)
+
+    async def once(self) -> int:
+        """Merge one read of the inbox; returns how many deliveries were settled."""
+        await self._intake.stand_back()
+        rows = await self._store.inbox(_LIMIT)
+        known: dict[str, list[InboxRow]] = {}
+        for row in rows:
+            known.setdefault(row.delivery.source, []).append(row)
+        return sum([await self._settle(name, group) for name, group in known.items()])
+
+    async def _doze(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._awake.wait()
+        except TimeoutError:
+            return
+
+    async def _settle(self, name: str, rows: Sequence[InboxRow]) -> int:
+        polled = self._sources.get(name)
+        if polled is None:
+            return await self._orphans(name, rows)
+        for share in await asyncio.to_thread(_normalize, polled.source, rows):
+            await self._merge(polled, share)
+        return len(rows)
+
+    async def _merge(self, polled: Polled, share: _Share) -> None:
+        done = [row.id for row, _ in share.rows]
+        try:
+            await self._intake.merge(polled, share.observations, inbox_done=done, inbox_dead=share.dead)
+        except StoreError:
+            raise
+        except Exception:  # noqa: BLE001  # logged; the delivery at fault is found and set aside
+            _log.exception("merge_failed", source=polled.name, deliveries=len(done))
+            await self._merge_one_by_one(polled, share)
+        else:
+            self._count_dead(polled.name, share.dead)
+
+    async def _merge_one_by_one(self, polled: Polled, share: _Share) -> None:
+        """Find the delivery that broke the merge; all others go in."""
+        await self._intake.merge(polled, (), inbox_dead=share.dead)
+        self._count_dead(polled.name, share.dead)
+        for row, observations in share.rows:
+            try:
+                await self._intake.merge(polled, observations, inbox_done=[row.id])
+            except StoreError:
+                raise
+            except Exception:  # noqa: BLE001  # logged; this delivery alone is set aside
+                _log.exception("delivery_breaks_merge", source=polled.name, inbox_id=row.id)
+                await self._intake.merge(polled, (), inbox_dead=[(row.id, "internal")])
+                self._count_dead(polled.name, [(row.id, "internal")])
+
+    async def _orphans(self, name: str, rows: Sequence[InboxRow]) -> int:
+        """Deliveries of a source that is not configured any more: kept as dead, so that they block nobody."""
+        dead = [(row.id, "unknown_source") for row in rows]
+        _log.warning("deliveries_without_source", source=name, deliveries=len(dead))
+        any_source = next(iter(self._sources.values()), None)
+        if any_source is None:
+            return 0
+        await self._intake.merge(any_source, (), inbox_dead=dead)
+        self._count_dead(name, dead)
+        return len(dead)
+
+    def _count_dead(self, source: str, dead: Sequence[tuple[int, str]]) -> None:
+        for inbox_id, reason in dead:
+            _log.warning("delivery_dead", source=source, inbox_id=inbox_id, reason=reason)
+            self._metrics.count("headgate_inbox_dead_total", source=source, reason=reason)
+
+
+def _normalize(source: Source, rows: Sequence[InboxRow]) -> list[_Share]:
+    """What the rows say, in pieces of about PIECE observations. Runs in a worker thread."""
+    shares = [_Share()]
+    for row in rows:
+        if len(shares[-1].observations) > PIECE - _ROW_AT_MOST:
+            shares.append(_Share())
+        share = shares[-1]
+        try:
+            observations = list(source.normalize(row.delivery))
+        except Unparsable as error:
+            share.dead.append((row.id, error.reason))
+        except Exception:  # noqa: BLE001  # logged; a bug in our reading costs one delivery, not the loop
+            _log.exception("normalize_failed", source=source.name, inbox_id=row.id, fix="report this as a bug")
+            share.dead.append((row.id, "internal"))
+        else:
+            share.rows.append((row, observations))
+            share.observations.extend(observations)
+    return shares

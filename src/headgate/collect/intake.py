@@ -1,0 +1,112 @@
+"""The one way into the store for everything that was observed: merged in pieces, counted, and its consequences told.
+
+Invariant: a cursor is stored with the last piece of its page, after all others; a piece is small enough not to hold up
+a webhook's answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+from headgate.collect.pacing import LIVE_WINDOW_MS
+from headgate.collect.state import Polled
+from headgate.core.clock import Clock
+from headgate.core.merge import Observation
+from headgate.core.metrics import Metrics
+from headgate.core.storeport import MergeResult, MergeWork, SourceCursor, Store
+
+__all__ = ["PIECE", "Intake", "Sleep"]
+
+Sleep = Callable[[float], Awaitable[None]]
+
+PIECE = 200  # observations of one transaction: about 10 ms of the writer
+# An accept that waits longer than this goes before our work; we stand back so often at most, then work all the same.
+_ACCEPT_WAITS_SECONDS = 0.002
+_STAND_BACK_SECONDS = 0.02
+_STAND_BACK_TIMES = 25
+
+
+class Intake:
+    """Merges into the store. `due`: source -> when its next release is due; `changed` is set when that moves.
+
+    `wanted` is set when facts wait for enrichment.
+    """
+
+    def __init__(self, store: Store, *, clock: Clock, metrics: Metrics, sleep: Sleep = asyncio.sleep) -> None:
+        self.due: dict[str, int | None] = {}
+        self.changed = asyncio.Event()
+        self.wanted = asyncio.Event()
+        self._store = store
+        self._clock = clock
+        self._metrics = metrics
+        self._sleep = sleep
+
+    async def merge(
+        self,
+        polled: Polled,
+        observations: Sequence[Observation],
+        *,
+        inbox_done: Sequence[int] = (),
+        inbox_dead: Sequence[tuple[int, str]] = (),
+        cursor: SourceCursor | None = None,
+        gone: Sequence[str] = (),
+    ) -> None:
+        """Merge everything. Raises what the store raises; pieces merged until then stay, which is harmless."""
+        starts = range(0, max(1, len(observations)), PIECE)
+        for start in starts:
+            final = start == starts[-1]
+            await self.stand_back()
+            result = await self._store.merge_and_release(
+                MergeWork(
+                    source=polled.name,
+                    observations=observations[start : start + PIECE],
+                    policy=polled.settings.policy,
+                    now_ms=self._clock.now_ms(),
+                    live_after_ms=live_after_ms(polled),
+                    inbox_done=inbox_done if final else (),
+                    inbox_dead=inbox_dead if final else (),
+                    cursor=cursor if final else None,
+                    gone=gone if final else (),
+                    app_url=polled.settings.app_url,
+                )
+            )
+            self._count(polled.name, observations[start : start + PIECE])
+            self.take(polled.name, result)
+
+    def take(self, source: str, result: MergeResult) -> None:
+        """Count what a unit of work did and wake who must act on it."""
+        for (kind, lane), count in result.released.items():
+            self._metrics.count("headgate_records_released_total", count, kind=kind, lane=lane)
+        if result.unchanged:
+            self._metrics.count("headgate_observations_unchanged_total", result.unchanged, source=source)
+        if result.wants_enrichment:
+            self.wanted.set()
+        if result.next_due_ms is not None:
+            self.release_at(source, result.next_due_ms)
+
+    def release_at(self, source: str, due_ms: int) -> None:
+        """Something of a source has to be released then; an earlier due time stands."""
+        old = self.due.get(source)
+        if old is None or due_ms < old:
+            self.due[source] = due_ms
+            self.changed.set()
+
+    async def stand_back(self) -> None:
+        """Let waiting webhooks be stored first."""
+        for _ in range(_STAND_BACK_TIMES):
+            if self._store.accept_wait_seconds() <= _ACCEPT_WAITS_SECONDS:
+                return
+            await self._sleep(_STAND_BACK_SECONDS)
+
+    def _count(self, source: str, observations: Sequence[Observation]) -> None:
+        counts: dict[str, int] = {}
+        for observation in observations:
+            counts[observation.kind] = counts.get(observation.kind, 0) + 1
+        for kind, count in counts.items():
+            self._metrics.count("headgate_observations_total", count, source=source, kind=kind)
+
+
+def live_after_ms(polled: Polled) -> int:
+    """What ends after this goes to lane live."""
+    return polled.source.now_ms() - LIVE_WINDOW_MS

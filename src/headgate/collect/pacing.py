@@ -1,0 +1,64 @@
+"""When to ask again: pure decisions about revisits, walks and enrichment."""
+
+from __future__ import annotations
+
+from headgate.core.storeport import SourceCursor
+from headgate.core.times import HOUR_MS, MINUTE_MS
+
+__all__ = [
+    "GONE_AFTER_MS",
+    "LIVE_WINDOW_MS",
+    "enrich_pause_seconds",
+    "page_cursor",
+    "revisit_seconds",
+    "walk_since_ms",
+]
+
+# What ended longer ago is backfill: nobody waits for it, and it must not hold up what happens now.
+LIVE_WINDOW_MS = 30 * MINUTE_MS
+# CircleCI may answer 404 for ids that are newer than its own caches; an older run that is not found is gone.
+GONE_AFTER_MS = 10 * MINUTE_MS
+_OVERLAP_MS = 5 * MINUTE_MS
+
+
+def revisit_seconds(age_ms: int, poll_every_ms: int) -> float:
+    """How long until an unfinished run of this age is asked about again: a twentieth of its age, at most an hour."""
+    return max(poll_every_ms, min(age_ms // 20, HOUR_MS)) / 1000
+
+
+def walk_since_ms(cursor: SourceCursor, now_ms: int, *, initial_ms: int, retention_ms: int) -> int:
+    """How far back a walk reaches. With a cursor the position ends it, so only retention bounds it in time."""
+    if cursor.high is not None:
+        return now_ms - retention_ms
+    since = now_ms - min(initial_ms, retention_ms)
+    # A scope that was empty when it was last walked: whatever came since then is wanted, however long ago.
+    if cursor.complete_ms is not None:
+        since = min(since, cursor.complete_ms - _OVERLAP_MS)
+    return max(since, now_ms - retention_ms)
+
+
+def page_cursor(
+    cursor: SourceCursor, high: int | None, *, last: bool, capped: bool, started_ms: int
+) -> SourceCursor | None:
+    """The cursor to store with one page. `high`: highest position of the walk so far. None: the cursor stays.
+
+    `SourceCursor.high` and `complete_ms` move with the last page alone, and never back.
+    """
+    if capped:
+        return None
+    if not last:
+        return SourceCursor(cursor.source, cursor.scope, cursor.high, high, cursor.complete_ms)
+    highest = max((mark for mark in (cursor.high, high) if mark is not None), default=None)
+    complete = max(started_ms, cursor.complete_ms or started_ms)
+    return SourceCursor(cursor.source, cursor.scope, highest, None, complete)
+
+
+def enrich_pause_seconds(wait_ms: int, *, hurry: bool) -> tuple[float, float]:
+    """For profile batch: how long a first job waits for others, and the time between two calls about a scope.
+
+    Both end before the wait of a record does, so that a call comes in time. `hurry`: nobody is waiting but us.
+    """
+    if hurry:
+        return 0.0, 1.0
+    wait = wait_ms / 1000
+    return min(5.0, wait / 4), min(60.0, wait * 0.8)

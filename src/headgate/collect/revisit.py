@@ -1,0 +1,127 @@
+"""Asks again about runs that have not ended, however old, at growing intervals.
+
+Invariant: a run is asked about until it has ended or the far side no longer has it; its age decides how often.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from headgate.collect.intake import Intake, Sleep
+from headgate.collect.pacing import GONE_AFTER_MS, revisit_seconds
+from headgate.collect.state import Polled, forgiving
+from headgate.core.errors import NotFound
+from headgate.core.ports import RunRef
+from headgate.core.storeport import Store
+
+__all__ = ["Revisiter"]
+
+_LIMIT = 5000  # unfinished runs looked at in one round
+_AT_ONCE = 4
+_TICK_SECONDS = 15.0
+_log = structlog.get_logger("headgate.collect")
+
+
+@dataclass(slots=True)
+class _Group:
+    """Unfinished runs that one question answers: all of one pipeline."""
+
+    runs: list[RunRef]
+
+    @property
+    def newest(self) -> RunRef:
+        return max(self.runs, key=lambda run: run.created_ms)
+
+    @property
+    def keys(self) -> list[str]:
+        ids = [run.workflow_id or run.pipeline_id for run in self.runs]
+        return [found for found in ids if found is not None]
+
+
+class Revisiter:
+    """The loop of one source."""
+
+    def __init__(self, store: Store, intake: Intake, polled: Polled, *, sleep: Sleep = asyncio.sleep) -> None:
+        self._store = store
+        self._intake = intake
+        self._polled = polled
+        self._sleep = sleep
+        self._next: dict[str, float] = {}
+
+    async def run(self) -> None:
+        """Revisit for ever."""
+        tick = min(_TICK_SECONDS, self._polled.settings.poll_every_ms / 1000)
+        while True:
+            await self.once()
+            await self._sleep(tick)
+
+    async def once(self) -> int:
+        """Ask about everything that is due; returns how many questions were asked."""
+        paused = self._store.space_level() in ("pause", "refuse")
+        if paused or not self._polled.discovered or self._polled.refused:
+            return 0
+        groups = _grouped(await self._store.unfinished(self._polled.name, limit=_LIMIT))
+        due = self._due(groups)
+        gate = asyncio.Semaphore(_AT_ONCE)
+
+        async def one(key: str) -> None:
+            async with gate:
+                await self._ask(key, groups[key])
+
+        async with asyncio.TaskGroup() as tasks:
+            for key in due:
+                tasks.create_task(one(key))
+        self._polled.revisited = True
+        return len(due)
+
+    def _due(self, groups: dict[str, _Group]) -> list[str]:
+        """Keys to ask about now. What is new here was just walked, except after a start: then all are asked."""
+        now = self._polled.clock.monotonic()
+        first_round = not self._polled.revisited
+        self._next = {key: at for key, at in self._next.items() if key in groups}
+        due = []
+        for key, group in groups.items():
+            at = self._next.get(key)
+            if at is None and not first_round:
+                self._next[key] = now + self._pause(group)
+            elif at is None or at <= now:
+                due.append(key)
+        return due
+
+    def _pause(self, group: _Group) -> float:
+        age = max(0, self._polled.source.now_ms() - group.newest.created_ms)
+        return revisit_seconds(age, self._polled.settings.poll_every_ms)
+
+    async def _ask(self, key: str, group: _Group) -> None:
+        polled = self._polled
+        self._next[key] = polled.clock.monotonic() + self._pause(group)
+        with forgiving(polled, "revisit_failed"):
+            try:
+                observations = await polled.source.revisit(group.newest)
+            except NotFound as error:
+                await self._not_found(group, error)
+            else:
+                await self._intake.merge(polled, observations)
+
+    async def _not_found(self, group: _Group, error: NotFound) -> None:
+        """Runs that the far side no longer has; a young one may only not be found yet."""
+        polled = self._polled
+        if polled.source.now_ms() - group.newest.created_ms < GONE_AFTER_MS:
+            return
+        await self._intake.merge(polled, (), gone=group.keys)
+        count = len(group.keys)
+        polled.metrics.count("headgate_source_missing_detail_total", count, source=polled.name, reason="gone")
+        _log.info("run_gone", source=polled.name, runs=group.keys, error=str(error))
+
+
+def _grouped(runs: Sequence[RunRef]) -> dict[str, _Group]:
+    groups: dict[str, _Group] = {}
+    for run in runs:
+        key = run.pipeline_id or run.workflow_id
+        if key is not None:
+            groups.setdefault(key, _Group([])).runs.append(run)
+    return groups

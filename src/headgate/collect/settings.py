@@ -1,0 +1,41 @@
+"""What the engine knows about how a source is to be collected. Plain data; made from the source's configuration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from headgate.core.release import ReleasePolicy
+from headgate.core.times import DAY_MS
+from headgate.plugins.config import SourceConfig
+
+__all__ = ["SourceSettings", "settings_from"]
+
+# Facts are kept for 400 days unless the store's settings say otherwise; collection never reaches further back.
+DEFAULT_RETENTION_MS = 400 * DAY_MS
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSettings:
+    """How one source is collected. Times in milliseconds.
+
+    `initial_ms`: how far the first walk of a scope reaches; `retention_ms`: how far any walk reaches.
+    """
+
+    policy: ReleasePolicy = ReleasePolicy()  # noqa: RUF009  # frozen itself
+    poll_enabled: bool = True
+    poll_every_ms: int = 60_000
+    initial_ms: int = DAY_MS
+    retention_ms: int = DEFAULT_RETENTION_MS
+    app_url: str = "https://app.circleci.com"
+
+
+def settings_from(config: SourceConfig, *, retention_ms: int = DEFAULT_RETENTION_MS) -> SourceSettings:
+    """The engine's settings of a configured source. `retention_ms`: how long facts are kept."""
+    return SourceSettings(
+        policy=ReleasePolicy(config.profile, config.enrich_wait),
+        poll_enabled=config.poll.enabled,
+        poll_every_ms=config.poll.every,
+        initial_ms=min(config.poll.initial, retention_ms),
+        retention_ms=retention_ms,
+        app_url=config.app_url.rstrip("/"),
+    )

@@ -1,0 +1,134 @@
+"""What the engine remembers about its sources while it runs: refusals, cursors, and what was walked since start.
+
+Invariant: everything here can be lost; what must survive is in the store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import structlog
+
+from headgate.collect.settings import SourceSettings
+from headgate.core.clock import Clock
+from headgate.core.errors import SourceError, SourceRefused, SourceUnavailable, StoreError, StoreFailed
+from headgate.core.metrics import Metrics
+from headgate.core.ports import Scope, Source
+from headgate.core.storeport import SourceCursor
+
+__all__ = ["PROBE_SECONDS", "Polled", "ScopeState", "forgiving"]
+
+# A source or scope that refuses us is asked this often whether it still does.
+PROBE_SECONDS = 60.0
+# Reasons that concern the token, and so every scope of the source.
+_WHOLE_SOURCE = frozenset({"token_expired", "wrong_token_type"})
+_log = structlog.get_logger("headgate.collect")
+
+
+@dataclass(slots=True)
+class ScopeState:
+    """One scope. `walked`: completely, since start. `not_before`: monotonic seconds of the next attempt."""
+
+    scope: Scope
+    walked: bool = False
+    trouble: str = ""
+    not_before: float = 0.0
+
+
+@dataclass(slots=True)
+class Polled:
+    """One source with everything remembered about it."""
+
+    source: Source
+    settings: SourceSettings
+    clock: Clock
+    metrics: Metrics
+    scopes: dict[str, ScopeState] = field(default_factory=dict)
+    cursors: dict[str, SourceCursor] = field(default_factory=dict)
+    discovered: bool = False
+    revisited: bool = False
+    refused: str = ""
+    _probe_at: float = 0.0
+    _said: set[tuple[str, str]] = field(default_factory=set)
+
+    @property
+    def name(self) -> str:
+        """Name of the source."""
+        return self.source.name
+
+    def may_call(self) -> bool:
+        """Whether to ask the far side now. A refusing source lets one caller through per PROBE_SECONDS."""
+        if not self.refused:
+            return True
+        now = self.clock.monotonic()
+        if now < self._probe_at:
+            return False
+        self._probe_at = now + PROBE_SECONDS
+        return True
+
+    def answered(self, scope: str | None = None) -> None:
+        """A call worked: the source takes us again, and so does the scope."""
+        if self.refused:
+            _log.info("source_accepts_again", source=self.name, was=self.refused)
+            self.metrics.set("headgate_source_refused", 0, source=self.name, reason=self.refused)
+            self.refused = ""
+        self._said.clear()
+        state = self.scopes.get(scope or "")
+        if state is not None and state.trouble:
+            _log.info("scope_recovered", source=self.name, project=state.scope.slug, was=state.trouble)
+            state.trouble = ""
+
+    def failed(self, error: SourceError, what: str, scope: str | None = None) -> None:
+        """A call did not work. Said once per kind of trouble; holds the scope, or all of the source."""
+        state = self.scopes.get(scope or "")
+        if isinstance(error, SourceRefused) and error.reason in _WHOLE_SOURCE:
+            self._refuse(error)
+            return
+        reason = error.reason if isinstance(error, SourceRefused) else type(error).__name__
+        if (state.trouble != reason) if state else ((what, reason) not in self._said):
+            self._said.add((what, reason))
+            slug = state.scope.slug if state else None
+            _log.warning(what, source=self.name, project=slug, reason=reason, error=str(error))
+        if state is not None:
+            state.trouble = reason
+            state.not_before = self.clock.monotonic() + _hold_seconds(error)
+
+    def complete_ms(self) -> dict[str, int | None]:
+        """Start of the last complete walk of each scope that is walked now, by slug."""
+        found = {}
+        for key, state in self.scopes.items():
+            cursor = self.cursors.get(key)
+            found[state.scope.slug] = cursor.complete_ms if cursor else None
+        return found
+
+    def _refuse(self, error: SourceRefused) -> None:
+        if self.refused != error.reason:
+            _log.error("source_refused", source=self.name, reason=error.reason, error=str(error), fix=error.fix)
+            if self.refused:
+                self.metrics.set("headgate_source_refused", 0, source=self.name, reason=self.refused)
+        self.refused = error.reason
+        self._probe_at = self.clock.monotonic() + PROBE_SECONDS
+        self.metrics.set("headgate_source_refused", 1, source=self.name, reason=error.reason)
+
+
+@contextmanager
+def forgiving(polled: Polled, what: str, scope: str | None = None) -> Iterator[None]:
+    """Keep trouble of one source from everything else: it is remembered and logged here. StoreFailed goes through."""
+    try:
+        yield
+    except SourceError as error:
+        polled.failed(error, what, scope)
+    except StoreFailed:
+        raise
+    except StoreError as error:
+        _log.warning("waiting_for_store", at=what, source=polled.name, error=str(error))
+    except Exception:  # noqa: BLE001  # a plugin's bug must not end the daemon; it is logged with its trace
+        _log.exception("unforeseen_error", at=what, source=polled.name, fix="report this as a bug")
+
+
+def _hold_seconds(error: SourceError) -> float:
+    if isinstance(error, SourceRefused):
+        return PROBE_SECONDS
+    return (error.retry_after or 0.0) if isinstance(error, SourceUnavailable) else 0.0

@@ -1,0 +1,365 @@
+"""The delivery engine: one supervised worker per sink signal, one writer of outcomes.
+
+Invariant: workers share no lock and no connection limit; what one sink does, or its code, reaches no other. Only a
+store that can no longer be trusted ends `run`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Literal
+
+import structlog
+
+from headgate.core.clock import Clock
+from headgate.core.errors import StoreError, StoreFull
+from headgate.core.metrics import Metrics
+from headgate.core.ports import CallSignal, HttpSignal, Lane, Sink
+from headgate.core.storeport import CursorView, Replay, SignalSpec, SignalState, Store
+from headgate.deliver.outcomes import OutcomeWriter
+from headgate.deliver.settle import DeliveryEvent
+from headgate.deliver.transport import HttpTransport, Transport
+from headgate.deliver.worker import EngineOptions, SignalWorker, Tools
+
+__all__ = ["DeliveryEngine", "SignalStatus", "Start"]
+
+_log = structlog.get_logger(__name__)
+
+Start = Literal["now", "retained"] | int
+
+# A worker that failed by an error of ours starts again after this, doubled each time up to the last. Seconds.
+_RESTART_SECONDS = 1.0
+_RESTART_MOST_SECONDS = 60.0
+# Threads for encoding and compressing: more would only fight for the interpreter's lock.
+_THREADS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class SignalStatus:
+    """One signal, as `headgate status --json` shows it. `cursor`: of lane live. `waiting`: in all lanes.
+
+    `lag_seconds`: age of the oldest live record that is not settled; 0 when there is none.
+    """
+
+    state: SignalState
+    reason: str
+    cursor: int
+    lag_seconds: float
+    waiting: int
+    dead: int
+    skipped: Mapping[str, int]
+    accepted: int
+
+
+@dataclass(slots=True, eq=False)
+class _Running:
+    """A supervised signal."""
+
+    sink: str
+    signal: HttpSignal | CallSignal
+    worker: SignalWorker | None = None
+    task: asyncio.Task[None] | None = None
+    stopping: bool = False
+    wanted: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def key(self) -> str:
+        return f"{self.sink}.{self.signal.name}"
+
+
+def _ignore(_event: DeliveryEvent) -> None:
+    """Take no notice of events."""
+
+
+class DeliveryEngine:
+    """Delivers the log to sinks. Used from one event loop; `run` once.
+
+    `starts`: sink -> where a signal that is new begins (default now). `on_event`: told of opened breakers, holds and
+    resumptions; must not block or raise.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        sinks: Mapping[str, Sink],
+        *,
+        clock: Clock,
+        metrics: Metrics,
+        starts: Mapping[str, Start] | None = None,
+        transport: Transport | None = None,
+        options: EngineOptions | None = None,
+        on_event: Callable[[DeliveryEvent], None] = _ignore,
+        executor: Executor | None = None,
+    ) -> None:
+        self._store, self._clock, self._metrics = store, clock, metrics
+        self._sinks = dict(sinks)
+        self._starts = dict(starts or {})
+        self._options = options or EngineOptions()
+        self._own_executor = ThreadPoolExecutor(_THREADS, "headgate-encode") if executor is None else None
+        self._writer = OutcomeWriter(store, clock, delay_seconds=self._options.outcome_seconds, on_unblocked=self.wake)
+        self._transport = transport or HttpTransport()
+        self._tools = Tools(
+            store=store,
+            writer=self._writer,
+            transport=self._transport,
+            clock=clock,
+            metrics=metrics,
+            options=self._options,
+            executor=executor or self._own_executor,
+            on_event=on_event,
+        )
+        self._running: dict[str, _Running] = {}
+        self._signals: dict[str, tuple[str, HttpSignal | CallSignal]] = {}
+        self._problems: dict[str, str] = {}
+        self._unusable: set[str] = set()
+        self._group: asyncio.TaskGroup | None = None
+        self._stop = asyncio.Event()
+        self._stopped = asyncio.Event()
+        self._changing = asyncio.Lock()
+
+    # -- life
+
+    async def run(self) -> None:
+        """Deliver until `stop`. Raises StoreFailed (in an exception group) when the store can no longer be trusted."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._group = group
+                helpers = [group.create_task(self._writer.run()), group.create_task(self._poll())]
+                async with self._changing:
+                    await self._open()
+                await self._stop.wait()
+                async with self._changing:
+                    await self._end(list(self._running.values()))
+                for helper in helpers:
+                    helper.cancel()
+                await self._writer.flush()
+        finally:
+            self._group = None
+            await self._close()
+            self._stopped.set()
+
+    async def stop(self) -> None:
+        """End within the bound of the options plus one flush: requests in flight may end, outcomes are stored."""
+        self._stop.set()
+        if self._group is not None:
+            await self._stopped.wait()
+
+    async def _close(self) -> None:
+        for sink in self._sinks.values():
+            await _close_sink(sink)
+        await self._transport.aclose()
+        if self._own_executor is not None:
+            self._own_executor.shutdown(wait=False, cancel_futures=True)
+
+    async def apply(self, sinks: Mapping[str, Sink], starts: Mapping[str, Start] | None = None) -> None:
+        """Go on with these sinks.
+
+        One that is the same object as before is not touched; the others start from their cursors; removed and replaced
+        ones end and are closed.
+        """
+        async with self._changing:
+            before, self._sinks = self._sinks, dict(sinks)
+            self._starts = dict(starts or {})
+            gone = [name for name, sink in before.items() if self._sinks.get(name) is not sink]
+            if self._group is None:
+                return
+            await self._end([one for one in self._running.values() if one.sink in gone])
+            for name in gone:
+                await _close_sink(before[name])
+            await self._open()
+
+    async def reset(self, key: str, *, start: Start) -> None:
+        """Forget a signal's cursor and destination and begin anew. Raises KeyError for one the store does not know."""
+        async with self._changing:
+            await self._end([one for one in self._running.values() if one.key == key])
+            try:
+                await self._store.reset_signal(key, start=start)
+            finally:
+                await self._open()
+
+    def wake(self) -> None:
+        """Something was appended to the log, requeued, or opened for replay."""
+        for one in self._running.values():
+            if one.worker is not None:
+                one.worker.wake()
+
+    # -- signals
+
+    async def _open(self) -> None:
+        """Start a worker for every configured signal that has none."""
+        self._signals, self._unusable = {}, set()
+        specs: list[SignalSpec] = []
+        for name, sink in self._sinks.items():
+            for spec, signal in self._expand(name, sink):
+                specs.append(spec)
+                self._signals[spec.key] = (name, signal)
+        self._problems = dict(await self._store.open_signals(specs, now_ms=self._clock.now_ms()))
+        for key, problem in self._problems.items():
+            _log.error("signal refused", signal=key, problem=problem)
+            await self._store.set_signal_state(key, "held", f"config: {problem}")
+        group = self._group
+        for key, (name, signal) in self._signals.items():
+            if key in self._problems or key in self._running or group is None:
+                continue
+            one = _Running(name, signal)
+            self._running[key] = one
+            one.task = group.create_task(self._supervise(one), name=f"supervise {key}")
+
+    def _expand(self, name: str, sink: Sink) -> list[tuple[SignalSpec, HttpSignal | CallSignal]]:
+        """The signals of one sink; none, loudly, when its code fails."""
+        start = self._starts.get(name, "now")
+        try:
+            return [(SignalSpec(name, one.name, one.destination, start), one) for one in sink.signals()]
+        except Exception as exc:  # noqa: BLE001  # a sink's code; the others go on
+            self._unusable.add(name)
+            _log.error("sink cannot be used", sink=name, error=type(exc).__name__)
+            return []
+
+    async def _end(self, many: list[_Running]) -> None:
+        """Stop these together, store what they settled, forget them."""
+        for one in many:
+            one.stopping = True
+            one.wanted.set()
+            if one.worker is not None:
+                one.worker.stop()
+        tasks = [one.task for one in many if one.task is not None]
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=self._options.stop_seconds + 1.0)
+            for task in late:
+                task.cancel()
+            if late:
+                await asyncio.wait(late)
+        if many:
+            await self._writer.flush()
+        for one in many:
+            self._running.pop(one.key, None)
+
+    async def _supervise(self, one: _Running) -> None:
+        """Run a worker; after an error of ours start a new one from the stored cursor."""
+        wait = _RESTART_SECONDS
+        while not one.stopping:
+            began = self._clock.monotonic()
+            try:
+                await self._run_worker(one)
+            except Exception as exc:  # a worker's bug must not end the others
+                failed = _store_error(exc)
+                if failed is not None:
+                    raise failed from exc
+                _log.error("delivery worker failed, starts again", signal=one.key, exc_info=exc)
+            if one.stopping:
+                return
+            if self._clock.monotonic() - began > 10 * _RESTART_MOST_SECONDS:
+                wait = _RESTART_SECONDS
+            await _wait_for(one.wanted, wait)
+            wait = min(2 * wait, _RESTART_MOST_SECONDS)
+
+    async def _run_worker(self, one: _Running) -> None:
+        if not await self._writer.flush():
+            return
+        views = {view.lane: view for view in await self._store.cursors() if view.signal == one.key}
+        worker = SignalWorker(one.sink, one.signal, views, self._tools)
+        await self._tell_replays({one.key: worker})
+        one.worker = worker
+        if not one.stopping:
+            await worker.run()
+
+    # -- figures
+
+    async def _poll(self) -> None:
+        """Keep the gauges, and find replays that another process opened."""
+        while True:
+            await asyncio.sleep(self._options.poll_seconds)
+            workers = {key: one.worker for key, one in self._running.items() if one.worker is not None}
+            await self._tell_replays(workers)
+            for sink, signals in (await self.snapshot()).items():
+                for name, status in signals.items():
+                    labels = {"sink": sink, "signal": name}
+                    self._metrics.set("headgate_sink_waiting", status.waiting, **labels)
+                    self._metrics.set("headgate_sink_lag_seconds", status.lag_seconds, **labels)
+                    self._metrics.set("headgate_sink_dead", status.dead, **labels)
+
+    async def _tell_replays(self, workers: Mapping[str, SignalWorker]) -> None:
+        open_now: dict[str, Replay] = {
+            replay.signal: replay for replay in await self._store.replays() if replay.done < replay.total
+        }
+        for key, worker in workers.items():
+            worker.replaying(open_now.get(key))
+
+    async def drained(self) -> bool:
+        """Whether every configured signal has got everything in every lane. Stores outcomes first."""
+        if self._unusable or not await self._writer.flush():
+            return False
+        wanted = set(self._signals)
+        seen: set[str] = set()
+        for view in await self._store.cursors():
+            if view.signal in wanted:
+                seen.add(view.signal)
+                if view.waiting:
+                    return False
+        replaying = {replay.signal for replay in await self._store.replays() if replay.done < replay.total}
+        return seen == wanted and not replaying & wanted
+
+    async def snapshot(self) -> dict[str, dict[str, SignalStatus]]:
+        """Sink -> signal -> figures, from committed state and the workers' own."""
+        lanes: dict[str, dict[Lane, CursorView]] = {}
+        for view in await self._store.cursors():
+            lanes.setdefault(view.signal, {})[view.lane] = view
+        counts = await self._store.outcome_counts()
+        now_ms = self._clock.now_ms()
+        made: dict[str, dict[str, SignalStatus]] = {}
+        for key, (name, signal) in self._signals.items():
+            views, count = lanes.get(key, {}), counts.get(key)
+            live = views.get("live")
+            state, reason = self._state(key, live)
+            made.setdefault(name, {})[signal.name] = SignalStatus(
+                state=state,
+                reason=reason,
+                cursor=live.acked if live else 0,
+                lag_seconds=self._lag(key, now_ms),
+                waiting=sum(view.waiting for view in views.values()),
+                dead=count.dead if count else 0,
+                skipped=dict(count.skipped) if count else {},
+                accepted=count.accepted if count else 0,
+            )
+        return made
+
+    def _state(self, key: str, live: CursorView | None) -> tuple[SignalState, str]:
+        if key in self._problems:
+            return "held", self._problems[key]
+        one = self._running.get(key)
+        if one is not None and one.worker is not None:
+            return one.worker.state
+        return (live.state, live.reason) if live else ("ok", "")
+
+    def _lag(self, key: str, now_ms: int) -> float:
+        one = self._running.get(key)
+        oldest = one.worker.oldest_ms() if one is not None and one.worker is not None else None
+        return 0.0 if oldest is None else max(0.0, (now_ms - oldest) / 1000)
+
+
+async def _wait_for(event: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return
+
+
+async def _close_sink(sink: Sink) -> None:
+    try:
+        async with asyncio.timeout(1.0):
+            await sink.aclose()
+    except Exception as exc:  # noqa: BLE001  # a sink's code; the process goes on without it
+        _log.warning("sink did not close", sink=sink.name, error=type(exc).__name__)
+
+
+def _store_error(exc: BaseException) -> StoreError | None:
+    """The error that ends the process, wherever it is in a group."""
+    if isinstance(exc, StoreError) and not isinstance(exc, StoreFull):
+        return exc
+    if isinstance(exc, BaseExceptionGroup):
+        return next((found for inner in exc.exceptions if (found := _store_error(inner)) is not None), None)
+    return None

@@ -1,0 +1,215 @@
+"""Delivers notifications from the outbox through notifiers, each by itself.
+
+Invariant: a notification leaves the outbox when its notifier accepted it, when it is no longer wanted, or dead with its
+reason; those of one notifier go in the order in which they were written. A slow or broken notifier delays no other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import msgspec
+import structlog
+
+from headgate.core.backoff import BackOff, wait_seconds
+from headgate.core.clock import Clock
+from headgate.core.errors import BatchRejected, SinkRefused, SinkUnavailable, StoreError
+from headgate.core.metrics import Metrics
+from headgate.core.ports import Notification, Notifier
+from headgate.core.storeport import OutboxRow, Store
+from headgate.deliver.transport import Transport, prepare
+
+__all__ = ["OutboxOptions", "OutboxWorker"]
+
+_log = structlog.get_logger(__name__)
+
+_decoder = msgspec.json.Decoder(Notification)
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxOptions:
+    """When to try again and when to give up.
+
+    `dead_after_seconds`: since the notification was written. `refused_seconds`: between tries of a notifier that
+    refuses us. `page`: rows read at once beyond those at hand.
+    """
+
+    dead_after_seconds: float = 86_400.0
+    refused_seconds: float = 60.0
+    poll_seconds: float = 5.0
+    page: int = 200
+    back_off: BackOff = field(default_factory=BackOff)
+
+
+@dataclass(slots=True, eq=False)
+class _Channel:
+    """Rows of one notifier at hand, oldest first, and until when it waits (monotonic seconds)."""
+
+    rows: deque[OutboxRow] = field(default_factory=deque)
+    ready_at: float = 0.0
+    failures: int = 0
+    told: str = ""
+    task: asyncio.Task[None] | None = None
+
+
+class OutboxWorker:
+    """One task per notifier that has something to send.
+
+    `wanted`: asked before each attempt; False ends a notification without sending (its alert has moved on).
+    `on_dead`: told of each notification that is given up; must not raise.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        notifiers: Mapping[str, Notifier],
+        *,
+        transport: Transport,
+        clock: Clock,
+        metrics: Metrics,
+        options: OutboxOptions | None = None,
+        wanted: Callable[[Notification, int], bool] = lambda _notification, _now_ms: True,
+        on_dead: Callable[[OutboxRow, str], None] = lambda _row, _error: None,
+    ) -> None:
+        self._store, self._notifiers = store, dict(notifiers)
+        self._transport, self._clock, self._metrics = transport, clock, metrics
+        self._options = options or OutboxOptions()
+        self._wanted, self._on_dead = wanted, on_dead
+        self._channels: dict[str, _Channel] = {}
+        self._at_hand: set[int] = set()
+        self._wake = asyncio.Event()
+        self._stopping = False
+
+    def wake(self) -> None:
+        """Something was written to the outbox."""
+        self._wake.set()
+
+    def apply(self, notifiers: Mapping[str, Notifier]) -> None:
+        """Go on with these notifiers; back-off of those that changed is forgotten."""
+        for name, channel in self._channels.items():
+            if notifiers.get(name) is not self._notifiers.get(name):
+                channel.ready_at, channel.failures, channel.told = 0.0, 0, ""
+        self._notifiers = dict(notifiers)
+        self._wake.set()
+
+    def stop(self) -> None:
+        """Begin nothing new; `run` ends when what is in flight has ended, at latest after the requests' time-outs."""
+        self._stopping = True
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Deliver until stopped. Raises StoreFailed (in an exception group)."""
+        async with asyncio.TaskGroup() as group:
+            while not self._stopping:
+                self._wake.clear()
+                await self._fetch()
+                wait = self._start(group)
+                await self._pause(wait)
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+
+    async def _fetch(self) -> None:
+        """Take due rows to hand. Those at hand are still due, so the page grows by their number: none is starved."""
+        limit = self._options.page + len(self._at_hand)
+        for row in await self._store.outbox_due(now_ms=self._clock.now_ms(), limit=limit):
+            if row.id not in self._at_hand:
+                self._at_hand.add(row.id)
+                self._channels.setdefault(row.notifier, _Channel()).rows.append(row)
+
+    def _start(self, group: asyncio.TaskGroup) -> float:
+        """Start a task for each channel that may send; seconds until another may."""
+        now = self._clock.monotonic()
+        wait = self._options.poll_seconds
+        for name, channel in self._channels.items():
+            if not channel.rows or channel.task is not None:
+                continue
+            if channel.ready_at > now:
+                wait = min(wait, channel.ready_at - now)
+                continue
+            channel.task = group.create_task(self._drive(name, channel), name=f"notify {name}")
+        return wait
+
+    async def _drive(self, name: str, channel: _Channel) -> None:
+        """Send the rows of one channel until they are gone or it must wait."""
+        try:
+            while channel.rows and not self._stopping:
+                row = channel.rows[0]
+                wait = await self._deliver(name, channel, row)
+                if wait is not None:
+                    channel.ready_at = self._clock.monotonic() + wait
+                    return
+                channel.rows.popleft()
+                self._at_hand.discard(row.id)
+        finally:
+            channel.task = None
+            self._wake.set()
+
+    async def _deliver(self, name: str, channel: _Channel, row: OutboxRow) -> float | None:
+        """Try one row once. None when it is settled, else seconds to wait with the whole channel."""
+        try:
+            sent = await self._send(name, row)
+        except SinkUnavailable as exc:
+            channel.failures += 1
+            wait = wait_seconds(
+                self._options.back_off, channel.failures, self._clock.jitter(), retry_after=exc.retry_after
+            )
+            return await self._later(name, channel, row, str(exc), wait)
+        except SinkRefused as exc:
+            return await self._later(name, channel, row, str(exc), self._options.refused_seconds)
+        except (BatchRejected, msgspec.DecodeError) as exc:
+            await self._give_up(row, str(exc))
+            return None
+        except StoreError:
+            raise
+        except Exception as exc:  # noqa: BLE001  # a notifier's bug must not harm the others
+            text = f"the notifier's code failed: {type(exc).__name__}"
+            return await self._later(name, channel, row, text, self._options.refused_seconds)
+        if channel.told:
+            _log.info("notifier takes notifications again", notifier=name)
+        channel.failures, channel.told = 0, ""
+        await self._store.outbox_done([row.id])
+        self._count(name, "accepted" if sent else "unwanted")
+        return None
+
+    async def _send(self, name: str, row: OutboxRow) -> bool:
+        """False when it is no longer wanted."""
+        notification = _decoder.decode(row.payload)
+        now_ms = self._clock.now_ms()
+        if not self._wanted(notification, now_ms):
+            return False
+        notifier = self._notifiers.get(name)
+        if notifier is None:
+            raise SinkRefused("no notifier of this name is configured", reason="config", fix=f"add {name} or wait")
+        wire = prepare(notifier.encode(notification, now_ms=now_ms))
+        notifier.interpret(await self._transport.send(wire, notifier.transport))
+        return True
+
+    async def _later(self, name: str, channel: _Channel, row: OutboxRow, error: str, wait: float) -> float | None:
+        """Store the next attempt, or give up what is too old."""
+        if channel.told != error:
+            channel.told = error
+            _log.warning("notification waits", notifier=name, error=error)
+        now_ms = self._clock.now_ms()
+        if now_ms - row.created_ms >= self._options.dead_after_seconds * 1000:
+            await self._give_up(row, error)
+            return None
+        await self._store.outbox_retry(row.id, due_ms=now_ms + round(wait * 1000), error=error)
+        self._count(name, "retried")
+        return wait
+
+    async def _give_up(self, row: OutboxRow, error: str) -> None:
+        await self._store.outbox_dead(row.id, error=error, at_ms=self._clock.now_ms())
+        self._count(row.notifier, "dead")
+        _log.error("notification given up", notifier=row.notifier, key=row.key, error=error)
+        self._on_dead(row, error)
+
+    def _count(self, notifier: str, outcome: str) -> None:
+        self._metrics.count("headgate_notifications_total", notifier=notifier, outcome=outcome)

@@ -1,0 +1,59 @@
+"""Label matchers: `project=gh/acme/web`, `branch!=main`, `team=~"a|b"`, `job!~".*lint"`.
+
+Owns the one reading of `=`, `!=`, `=~` and `!~`, for rule groups and for routes. A label that is missing reads as
+empty, as in Prometheus. Patterns are anchored at both ends.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+__all__ = ["Matcher", "matches", "parse_matcher"]
+
+_FORM = re.compile(r"^\s*([a-z_][a-z0-9_]*)\s*(=~|!~|!=|=)\s*(.*?)\s*$", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Matcher:
+    """One condition on one label. `op`: = != =~ !~."""
+
+    label: str
+    op: str
+    value: str
+
+    def accepts(self, value: str) -> bool:
+        """Whether a label's value meets it."""
+        if self.op in ("=", "!="):
+            return (value == self.value) == (self.op == "=")
+        return (_pattern(self.value).fullmatch(value) is not None) == (self.op == "=~")
+
+
+@lru_cache(maxsize=1024)
+def _pattern(text: str) -> re.Pattern[str]:
+    return re.compile(text)
+
+
+def parse_matcher(text: str) -> Matcher:
+    """Read one matcher. Raises ValueError that says what is wrong with it."""
+    form = _FORM.match(text)
+    if form is None:
+        raise ValueError(
+            f"{text!r} is not a matcher; write label=value, label!=value, label=~pattern or label!~pattern"
+        )
+    label, op, value = form.groups()
+    if len(value) >= 2 and value[0] == value[-1] == '"':
+        value = value[1:-1]
+    if op in ("=~", "!~"):
+        try:
+            _pattern(value)
+        except re.error as error:
+            raise ValueError(f"{value!r} is not a pattern: {error}") from error
+    return Matcher(label, op, value)
+
+
+def matches(matchers: Sequence[Matcher], labels: Mapping[str, str]) -> bool:
+    """Whether labels meet every matcher; an empty sequence takes everything."""
+    return all(matcher.accepts(labels.get(matcher.label, "")) for matcher in matchers)

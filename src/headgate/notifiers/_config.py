@@ -1,0 +1,52 @@
+"""What every notifier over HTTP lets people configure, and the address check they share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field
+
+from headgate.core.ports import TransportOptions
+from headgate.plugins.config import Duration, PluginConfig, duration_field
+
+__all__ = ["HttpNotifierConfig", "HttpUrl", "header_problem", "without_secrets"]
+
+
+def _http_url(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("not an address: write http:// or https:// and a host")
+    return text
+
+
+HttpUrl = Annotated[str, AfterValidator(_http_url)]
+
+
+def header_problem(name: str, value: str) -> str | None:
+    """Why a header cannot be sent, None when it can."""
+    if not name or not name.isascii() or any(c in name for c in "\r\n: \t"):
+        return f"{name!r} is not a header name"
+    return f"the value of {name} holds a line break" if "\r" in value or "\n" in value else None
+
+
+def without_secrets(text: str, secrets: Iterable[str]) -> str:
+    """The far side's words, should it repeat one of our secrets in them."""
+    for secret in secrets:
+        if secret:
+            text = text.replace(secret, "***")
+    return text
+
+
+class HttpNotifierConfig(PluginConfig):
+    """How a notifier's connections are made."""
+
+    timeout: Duration = duration_field("10s", "How long one request may take.")
+    ca_file: str | None = Field(default=None, description="PEM file of a private certificate authority.")
+    proxy: str | None = Field(default=None, description="Address of an HTTP proxy.")
+    verify: bool = Field(default=True, description="Check TLS certificates.")
+
+    def transport(self) -> TransportOptions:
+        """The options as the engine's transport takes them."""
+        return TransportOptions(self.ca_file, self.proxy, self.verify)

@@ -1,0 +1,114 @@
+"""Field types and base models that the configurations of all plugins share.
+
+Invariant: a validated configuration is frozen, holds no unknown key, and never prints a secret, not even in the text
+of a validation error. Durations are written as `60s`, `5m`, `24h`, `30d` and held as integers of milliseconds.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    SecretStr,
+    WithJsonSchema,
+)
+
+__all__ = [
+    "Duration",
+    "PluginConfig",
+    "PollConfig",
+    "Secret",
+    "SourceConfig",
+    "duration_field",
+    "format_duration",
+    "parse_duration",
+    "reveal",
+]
+
+_UNITS: dict[str, int] = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
+_PATTERN = r"^\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)\s*$"
+_DURATION = re.compile(_PATTERN)
+
+
+def parse_duration(value: object) -> int:
+    """Milliseconds of `60s`, `1.5h`, `30d`. An integer is taken as milliseconds already. Raises ValueError."""
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    match = _DURATION.match(value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError("not a duration: write a number and a unit, such as 30s, 5m, 24h or 30d")
+    return round(float(match[1]) * _UNITS[match[2]])
+
+
+def format_duration(ms: int) -> str:
+    """The shortest exact spelling: 60000 -> `1m`."""
+    for unit in ("w", "d", "h", "m", "s"):
+        if ms and ms % _UNITS[unit] == 0:
+            return f"{ms // _UNITS[unit]}{unit}"
+    return f"{ms}ms" if ms else "0s"
+
+
+def _not_blank(secret: SecretStr) -> SecretStr:
+    if not secret.get_secret_value().strip():
+        raise ValueError("is blank; set it, or leave the key out")
+    return secret
+
+
+Duration = Annotated[
+    int,
+    BeforeValidator(parse_duration),
+    PlainSerializer(format_duration, return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "pattern": _PATTERN, "examples": ["30s", "5m", "24h", "30d"]}),
+]
+Secret = Annotated[SecretStr, AfterValidator(_not_blank)]
+
+
+def duration_field(default: str, description: str) -> Any:
+    """A field of type Duration whose default is shown as people write it."""
+    return Field(default=default, validate_default=True, description=description)
+
+
+def reveal(secret: SecretStr | None) -> str:
+    """The text of a secret without blanks around it; empty where there is none. Never log the answer."""
+    return secret.get_secret_value().strip() if secret is not None else ""
+
+
+class PluginConfig(BaseModel):
+    """Base of every plugin's configuration: frozen, unknown keys refused, input hidden from errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class PollConfig(PluginConfig):
+    """How a source is polled."""
+
+    enabled: bool = Field(default=True, description="Ask the API at all; off: webhooks alone.")
+    every: Duration = duration_field("60s", "How often each project is asked for what is new.")
+    initial: Duration = duration_field("24h", "How far back the first walk of a project reaches.")
+    max_pages: int = Field(
+        default=500, ge=1, description="Pages of one walk at most; a walk cut by it is warned about and repeated."
+    )
+
+
+class SourceConfig(PluginConfig):
+    """What the collect engine needs to know of any source; sources add their own keys."""
+
+    poll: PollConfig = Field(default_factory=PollConfig, description="Polling.")
+    enrich: Literal["none", "batch", "each"] = Field(
+        default="batch",
+        description="Detail records wait for: none; batch: one call per active project and minute; each: one per job.",
+    )
+    enrich_wait: Duration = duration_field("60s", "How long a record waits for its detail at most.")
+    app_url: str = Field(default="https://app.circleci.com", description="Web application that links lead to.")
+
+    @property
+    def profile(self) -> Literal["none", "batch", "each"]:
+        """The enrichment that is really possible; a source that cannot call anybody answers `none`."""
+        return self.enrich

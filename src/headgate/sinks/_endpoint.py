@@ -1,0 +1,192 @@
+"""One HTTP endpoint of a sink: its address, credentials and TLS, and what of them must never be shown.
+
+Invariant: no text that leaves this module holds a secret.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+import ssl
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Self
+from urllib.parse import urlsplit
+
+import httpx
+from pydantic import AfterValidator, Field, model_validator
+
+from headgate.core.errors import SinkRefused, SinkUnavailable
+from headgate.core.ports import CheckResult, HttpReply, TransportOptions
+from headgate.core.verdicts import Verdict, classify
+from headgate.plugins.config import Duration, PluginConfig, Secret, duration_field, reveal
+
+try:
+    from isal.igzip import compress as _compress
+except ImportError:  # platforms without a build of ISA-L
+    from gzip import compress as _compress  # type: ignore[assignment]  # equal for the arguments used here
+
+__all__ = [
+    "BaseUrl",
+    "BasicAuth",
+    "EndpointConfig",
+    "Redactor",
+    "failed_check",
+    "fingerprint",
+    "judge_check",
+    "origin",
+    "probe",
+]
+
+# Shorter strings would be found in ordinary words; a real secret is longer.
+_SHORTEST_SECRET = 4
+_CHECK_SECONDS = 10.0
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+
+
+def _base_url(text: str) -> str:
+    """Check an address: http or https, a host, no credentials, query or fragment; cut the final slash."""
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("write an address such as https://host:port/path")
+    if parts.username or parts.password:
+        raise ValueError("credentials do not belong into the address; use basic_auth or bearer_token")
+    if parts.query or parts.fragment:
+        raise ValueError("the address may not have a query or a fragment")
+    return text.rstrip("/")
+
+
+BaseUrl = Annotated[str, AfterValidator(_base_url)]
+
+
+def origin(url: str) -> str:
+    """Scheme, host and port of an address: what may always be shown."""
+    parts = urlsplit(url)
+    port = f":{parts.port}" if parts.port else ""
+    return f"{parts.scheme}://{parts.hostname}{port}"
+
+
+class BasicAuth(PluginConfig):
+    """User and password of HTTP basic authentication."""
+
+    user: str = Field(description="User name; for Grafana Cloud the numeric instance id.")
+    password: Secret = Field(description="Password or access token.")
+
+
+class EndpointConfig(PluginConfig):
+    """Options that every sink on HTTP has."""
+
+    basic_auth: BasicAuth | None = Field(default=None, description="User and password.")
+    bearer_token: Secret | None = Field(default=None, description="Sent as `Authorization: Bearer`.")
+    headers: Mapping[str, Secret] = Field(default_factory=dict, description="Further headers; treated as secret.")
+    ca_file: str | None = Field(default=None, description="PEM file of a private certificate authority.")
+    verify: bool = Field(default=True, description="Verify the server's certificate.")
+    proxy: Secret | None = Field(default=None, description="URL of a proxy, with credentials if it needs them.")
+    timeout: Duration = duration_field("30s", "Longest time for one request.")
+
+    @model_validator(mode="after")
+    def _one_credential(self) -> Self:
+        if self.basic_auth and self.bearer_token:
+            raise ValueError("basic_auth and bearer_token exclude each other")
+        for name, value in self.headers.items():
+            text = reveal(value)
+            if not _HEADER_NAME.fullmatch(name) or not text.isprintable() or not text.isascii():
+                raise ValueError(f"header {name!r} is not a header name with a printable ASCII value")
+        return self
+
+    @property
+    def timeout_seconds(self) -> float:
+        """Longest time for one request."""
+        return self.timeout / 1000
+
+    def transport(self) -> TransportOptions:
+        """How connections are made."""
+        return TransportOptions(ca_file=self.ca_file, proxy=reveal(self.proxy) or None, verify=self.verify)
+
+    def credentials(self) -> tuple[tuple[str, str], ...]:
+        """Headers that authenticate, and the configured ones."""
+        out = [(name.lower(), reveal(value)) for name, value in self.headers.items()]
+        if self.basic_auth:
+            pair = f"{self.basic_auth.user}:{reveal(self.basic_auth.password)}"
+            out.append(("authorization", "Basic " + base64.b64encode(pair.encode()).decode()))
+        if self.bearer_token:
+            out.append(("authorization", f"Bearer {reveal(self.bearer_token)}"))
+        return tuple(out)
+
+    def redactor(self, *more: str) -> Redactor:
+        """A redactor that knows every secret of this endpoint, and `more`."""
+        secrets = [value.rpartition(" ")[2] for _, value in self.credentials()]
+        secrets += [value for _, value in self.credentials()]
+        if self.basic_auth:
+            secrets.append(reveal(self.basic_auth.password))
+        secrets += [reveal(self.proxy), urlsplit(reveal(self.proxy)).password or ""]
+        return Redactor((*secrets, *more))
+
+
+class Redactor:
+    """Takes secrets out of the far side's words before anybody sees them."""
+
+    __slots__ = ("_pattern",)
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        found = sorted({s for s in secrets if len(s) >= _SHORTEST_SECRET}, key=len, reverse=True)
+        self._pattern = re.compile("|".join(map(re.escape, found))) if found else None
+
+    def __call__(self, text: str) -> str:
+        """The text with each secret replaced by `***`."""
+        return self._pattern.sub("***", text) if self._pattern else text
+
+
+def fingerprint(text: str) -> str:
+    """Eight hex digits that tell two secret addresses apart without showing either."""
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def pack(body: bytes) -> bytes:
+    """The body as gzip, fastest level; no time in it, so the same body gives the same bytes."""
+    packed: bytes = _compress(body, 1, mtime=0)
+    return packed
+
+
+async def probe(
+    method: str, url: str, headers: Iterable[tuple[str, str]], options: TransportOptions, clean: Redactor
+) -> HttpReply:
+    """Send one request for `headgate check`; it is never repeated and follows no redirect.
+
+    Raises SinkUnavailable when nothing answered, SinkRefused (config) when the certificate is not trusted.
+    """
+    try:
+        verify: ssl.SSLContext | bool = options.verify
+        if options.verify and options.ca_file:
+            verify = ssl.create_default_context(cafile=options.ca_file)
+        async with httpx.AsyncClient(
+            verify=verify, proxy=options.proxy, timeout=_CHECK_SECONDS, trust_env=False
+        ) as client:
+            reply = await client.request(method, url, headers=list(headers))
+            return HttpReply(reply.status_code, {k.lower(): v for k, v in reply.headers.items()}, reply.content)
+    except (httpx.HTTPError, httpx.InvalidURL, OSError) as exc:
+        text = clean(str(exc)) or type(exc).__name__
+        if "CERTIFICATE_VERIFY_FAILED" in text:
+            raise SinkRefused(f"{origin(url)}: {text}", reason="config", fix="set ca_file") from exc
+        raise SinkUnavailable(f"{origin(url)} cannot be reached: {text}") from exc
+
+
+def failed_check(name: str, error: SinkUnavailable | SinkRefused) -> CheckResult:
+    """The line of `headgate check` for a probe that raised."""
+    if isinstance(error, SinkRefused):
+        return CheckResult(name, ok=False, reason="tls", fix=f"{error}")
+    return CheckResult(name, ok=False, reason="unreachable", fix=f"{error}; check the address, network and proxy")
+
+
+def judge_check(name: str, reply: HttpReply, text: str, product: str) -> CheckResult:
+    """The line of `headgate check` for an answer. `text`: its start without secrets; `product`: what was expected."""
+    answered = f"answered {reply.status}: {text}" if text else f"answered {reply.status}"
+    verdict = classify(reply.status)
+    web_page = reply.headers.get("content-type", "").startswith("text/html")
+    if verdict is Verdict.OK and not web_page:
+        return CheckResult(name, ok=True, reason="ok")
+    if verdict is Verdict.AUTH:
+        return CheckResult(name, ok=False, reason="auth", fix=f"{answered}; check the key, the tenant and their rights")
+    if verdict is Verdict.RETRY:
+        return CheckResult(name, ok=False, reason="not_ready", fix=f"{answered}; try again later")
+    return CheckResult(name, ok=False, reason="wrong_product", fix=f"{answered}; the address is not that of {product}")

@@ -1,0 +1,319 @@
+"""Elasticsearch 8 and 9, Elastic Cloud and OpenSearch: one document per record, created under the record's id.
+
+Invariant: `create` with `_id` makes a resend harmless: 409 means that the document is there. In month indices for
+ever; in data streams until the stream rolls over. Source: elastic.co "Bulk API" and "Data streams", read November 2026.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Literal, Self
+
+import msgspec
+import orjson
+from pydantic import Field, field_validator, model_validator
+
+from headgate.core.errors import SinkRefused, SinkUnavailable
+from headgate.core.ports import BuildContext, CheckResult, HttpReply, Limits, LogEntry, Plugin
+from headgate.core.record import decode_record
+from headgate.core.times import format_ms
+from headgate.core.verdicts import Reject, SendResult, Verdict, classify, raise_for, retry_after_seconds
+from headgate.plugins.config import Secret, reveal
+from headgate.sinks._ecs import data_stream, ecs_document
+from headgate.sinks._endpoint import BaseUrl, EndpointConfig, Redactor, failed_check, judge_check, pack
+
+if TYPE_CHECKING:
+    from headgate.sinks._elasticsearch_client import BulkClient
+
+__all__ = ["PLUGINS", "ElasticsearchConfig", "ElasticsearchSignal", "ElasticsearchSink", "read_bulk"]
+
+# Positions must stay, so items are thinned and never filtered.
+_BULK = "/_bulk?filter_path=took,errors,items.*.status,items.*.error,items.*.failure_store"
+# A write block or a full disk is lifted by a person, not within a second.
+_BLOCKED_SECONDS = 60.0
+_BLOCK = "cluster_block_exception"
+_CREATED = frozenset({200, 201, 409})
+_PART = r"^[a-z0-9_.]{1,100}$"
+
+
+class ElasticsearchConfig(EndpointConfig):
+    """Options of an Elasticsearch or OpenSearch sink."""
+
+    hosts: tuple[BaseUrl, ...] = Field(default=(), description="Addresses of the nodes, such as https://es:9200.")
+    cloud_id: str | None = Field(default=None, description="Elastic Cloud id, instead of hosts.")
+    api_key: Secret | None = Field(default=None, description="API key, the base64 form of `id:key`.")
+    generation: Literal["auto", "8", "9", "opensearch"] = Field(
+        default="auto", description="Media types to send; auto sends the plain ones, which every generation takes."
+    )
+    target: Literal["data_stream", "month"] = Field(
+        default="data_stream",
+        description="`logs-circleci.<kind>-<namespace>`, or an index per kind and month of the record.",
+    )
+    namespace: str = Field(default="default", pattern=_PART, description="Last part of the data streams' names.")
+    index_prefix: str = Field(
+        default="circleci",
+        pattern=r"^[a-z0-9][a-z0-9_.-]{0,99}$",
+        description="First part of the month indices' names.",
+    )
+    tags: tuple[str, ...] = Field(default=(), description="ECS `tags` of every document.")
+    labels: Mapping[str, str] = Field(default_factory=dict, description="ECS `labels` of every document.")
+    gzip: bool = Field(default=True, description="Compress requests.")
+    batch_records: int = Field(default=1_000, ge=1, description="Records of one request at most.")
+    batch_bytes: int = Field(default=2_000_000, ge=1_000, description="Bytes of the records of one request.")
+
+    @field_validator("cloud_id")
+    @classmethod
+    def _readable_cloud_id(cls, value: str | None) -> str | None:
+        if value is not None:
+            cloud_host(value)
+        return value
+
+    @model_validator(mode="after")
+    def _one_address_and_key(self) -> Self:
+        if bool(self.hosts) == bool(self.cloud_id):
+            raise ValueError("set either hosts or cloud_id")
+        if self.api_key and (self.basic_auth or self.bearer_token):
+            raise ValueError("api_key, basic_auth and bearer_token exclude each other")
+        return self
+
+
+def cloud_host(cloud_id: str) -> str:
+    """The host that a cloud id names. Raises ValueError when it names none."""
+    try:
+        decoded = base64.b64decode(cloud_id.rpartition(":")[2], validate=True).decode()
+        host, elasticsearch = decoded.split("$")[:2]
+    except (binascii.Error, UnicodeDecodeError, ValueError) as exc:
+        raise ValueError("cloud_id is not what the Elastic Cloud console shows") from exc
+    name, _, port = host.partition(":")
+    return f"{elasticsearch}.{name}:{port or 443}"
+
+
+class _Error(msgspec.Struct):
+    type: str = ""
+    reason: str = ""
+
+
+class _Item(msgspec.Struct):
+    status: int
+    error: _Error | str | None = None
+    failure_store: str = ""
+
+
+class _Bulk(msgspec.Struct):
+    items: list[dict[str, _Item]]
+
+
+class _Failure(msgspec.Struct):
+    error: _Error | str | None = None
+
+
+_decode_bulk = msgspec.json.Decoder(_Bulk).decode
+_decode_failure = msgspec.json.Decoder(_Failure).decode
+
+
+class ElasticsearchSignal:
+    """The bulk endpoint."""
+
+    name = "bulk"
+    kinds: frozenset[str] | None = None
+
+    def __init__(self, config: ElasticsearchConfig, client: BulkClient, user_agent: str) -> None:
+        self._config = config
+        self._client = client
+        self._clean = redactor(config)
+        self._headers = {"user-agent": user_agent, **media_types(config.generation)}
+        if config.gzip:
+            self._headers["content-encoding"] = "gzip"
+        self._static_labels = dict(config.labels)
+        self.destination = shown_address(config)
+        self.limits = Limits(max_records=config.batch_records, max_bytes=config.batch_bytes)
+
+    def encode(self, batch: Sequence[LogEntry]) -> bytes:
+        """The bulk body: an action and a document per entry. Pure."""
+        parts: list[bytes] = []
+        config = self._config
+        for entry in batch:
+            stream = data_stream(entry.kind, config.namespace) if config.target == "data_stream" else None
+            index = stream.name if stream else f"{config.index_prefix}-{entry.kind}-{_month(entry.occurred_ms)}"
+            record = decode_record(entry.body)
+            document = ecs_document(record, stream=stream, tags=config.tags, labels=self._static_labels)
+            parts.append(orjson.dumps({"create": {"_index": index, "_id": entry.record_id}}))
+            parts.append(orjson.dumps(document))
+        return b"\n".join([*parts, b""])
+
+    async def send(self, batch: Sequence[LogEntry]) -> SendResult:
+        """One bulk request; encoded and compressed in a thread, because a thousand documents are milliseconds."""
+        body = await asyncio.to_thread(self._packed, batch)
+        reply = await self._client.call(
+            "POST", _BULK, self._headers, body, timeout_seconds=self._config.timeout_seconds
+        )
+        return read_bulk(reply, len(batch), self._clean)
+
+    def _packed(self, batch: Sequence[LogEntry]) -> bytes:
+        body = self.encode(batch)
+        return pack(body) if self._config.gzip else body
+
+
+def _month(occurred_ms: int) -> str:
+    """The month of a record, UTC, as `2026.11`."""
+    return format_ms(occurred_ms)[:7].replace("-", ".")
+
+
+def media_types(generation: str) -> dict[str, str]:
+    """Content-Type and Accept. OpenSearch and other generations refuse the versioned names."""
+    if generation in ("8", "9"):
+        name = "application/vnd.elasticsearch+{}; compatible-with=" + generation
+        return {"content-type": name.format("x-ndjson"), "accept": name.format("json")}
+    return {"content-type": "application/x-ndjson", "accept": "application/json"}
+
+
+def shown_address(config: ElasticsearchConfig) -> str:
+    """Where documents go, without secrets."""
+    nodes = ",".join(config.hosts) if config.hosts else f"https://{cloud_host(config.cloud_id or '')}"
+    names = (
+        f"logs-circleci.*-{config.namespace}" if config.target == "data_stream" else f"{config.index_prefix}-*-YYYY.MM"
+    )
+    return f"{nodes} {names}"
+
+
+def redactor(config: ElasticsearchConfig) -> Redactor:
+    """Knows the API key too."""
+    return config.redactor(reveal(config.api_key))
+
+
+def read_bulk(reply: HttpReply, count: int, clean: Redactor) -> SendResult:
+    """The verdict per document. Raises as `HttpSignal.interpret`; an unreadable answer is SinkUnavailable."""
+    if reply.status != 200:
+        _raise_request(reply, clean)
+    try:
+        answer = _decode_bulk(reply.body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+        raise SinkUnavailable(f"answered 200 with what is no bulk answer: {clean(reply.text(200))}") from exc
+    if len(answer.items) != count:
+        raise SinkUnavailable(f"answered {len(answer.items)} items to {count} documents")
+    rejected: dict[int, Reject] = {}
+    retry: set[int] = set()
+    wait: float | None = None
+    for index, named in enumerate(answer.items):
+        item = next(iter(named.values()), None)
+        if item is None:
+            raise SinkUnavailable("answered an item without an action")
+        if item.status in _CREATED and item.failure_store != "used":
+            continue
+        kind, reason = _words(item.error)
+        match _item_verdict(item, kind):
+            case Verdict.RETRY:
+                retry.add(index)
+                wait = _BLOCKED_SECONDS if kind == _BLOCK else wait
+            case Verdict.AUTH:
+                raise SinkRefused(f"{kind}: {clean(reason)}", reason="auth", fix="check the key and its rights")
+            case Verdict.CONFIG:
+                fix = "create the index or allow its automatic creation"
+                raise SinkRefused(f"{kind}: {clean(reason)}", reason="config", fix=fix)
+            case _:
+                word = "failure_store" if item.failure_store == "used" else kind or "refused"
+                rejected[index] = Reject(word, item.status, clean(reason)[:2000])
+    return SendResult(rejected=rejected, retry=frozenset(retry), retry_after=wait)
+
+
+def _item_verdict(item: _Item, kind: str) -> Verdict:
+    if item.status in _CREATED or item.status == 413:
+        return Verdict.DROP
+    if kind == _BLOCK:
+        return Verdict.RETRY
+    return classify(item.status)
+
+
+def _raise_request(reply: HttpReply, clean: Redactor) -> None:
+    """Raise what a whole refused request means."""
+    try:
+        kind, reason = _words(_decode_failure(reply.body).error)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        kind, reason = "", reply.text(500)
+    wait = retry_after_seconds(reply.headers)
+    verdict = classify(reply.status)
+    fix = ""
+    if kind == "media_type_header_exception" or verdict is Verdict.CONFIG:
+        verdict, fix = Verdict.CONFIG, "check the address and `generation`"
+    elif kind == _BLOCK:
+        verdict, wait = Verdict.RETRY, _BLOCKED_SECONDS
+    elif verdict is Verdict.OK:  # a success that no bulk endpoint gives
+        verdict = Verdict.RETRY
+    raise_for(verdict, reply.status, clean(f"{kind}: {reason}" if kind else reason), retry_after=wait, fix=fix)
+
+
+def _words(error: _Error | str | None) -> tuple[str, str]:
+    if isinstance(error, _Error):
+        return error.type, error.reason
+    return "", error or ""
+
+
+class ElasticsearchSink:
+    """One cluster."""
+
+    def __init__(self, name: str, config: ElasticsearchConfig, client: BulkClient, context: BuildContext) -> None:
+        self.name = name
+        self._config = config
+        self._client = client
+        self._headers = {"user-agent": context.user_agent, "accept": media_types(config.generation)["accept"]}
+        self._signal = ElasticsearchSignal(config, client, context.user_agent)
+
+    def signals(self) -> Sequence[ElasticsearchSignal]:
+        return (self._signal,)
+
+    async def check(self) -> Sequence[CheckResult]:
+        """Ask the cluster who it is. OpenSearch is told by its own words, Elasticsearch by its product header."""
+        name = f"sinks.{self.name}"
+        try:
+            reply = await self._client.call("GET", "/", self._headers, timeout_seconds=self._config.timeout_seconds)
+        except (SinkUnavailable, SinkRefused) as error:
+            return (failed_check(name, error),)
+        text = redactor(self._config)(reply.text(200))
+        result = judge_check(name, reply, text, "an Elasticsearch")
+        if result.ok and not _known_product(reply):
+            fix = (
+                f"answered without a product header: {text}; the address is not that of an Elasticsearch or OpenSearch"
+            )
+            result = CheckResult(name, ok=False, reason="wrong_product", fix=fix)
+        return (result,)
+
+    async def aclose(self) -> None:
+        await self._client.close()
+
+
+class _Version(msgspec.Struct):
+    distribution: str = ""
+
+
+class _Info(msgspec.Struct):
+    version: _Version = msgspec.field(default_factory=_Version)
+
+
+def _known_product(reply: HttpReply) -> bool:
+    if reply.headers.get("x-elastic-product") == "Elasticsearch":
+        return True
+    try:
+        return msgspec.json.decode(reply.body, type=_Info).version.distribution == "opensearch"
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
+
+
+def build(name: str, config: ElasticsearchConfig, context: BuildContext) -> ElasticsearchSink:
+    """Make the sink and import the official client; no I/O."""
+    from headgate.sinks._elasticsearch_client import BulkClient
+
+    client = BulkClient(
+        options=config.transport(),
+        clean=redactor(config),
+        hosts=config.hosts or None,
+        cloud_id=config.cloud_id,
+        api_key=reveal(config.api_key) or None,
+        headers=dict(config.credentials()) or None,
+    )
+    return ElasticsearchSink(name, config, client, context)
+
+
+PLUGINS = (Plugin(kind="sink", name="elasticsearch", config=ElasticsearchConfig, build=build, extra="elasticsearch"),)

@@ -1,0 +1,294 @@
+"""Grafana Loki: records as lines of a few bounded streams, ids and branch as structured metadata.
+
+Invariant: the line is the stored record, byte for byte, and stream, time and metadata are functions of the record and
+its lane alone, so a resend is a line that Loki already has and ignores. Source of all limits and texts: grafana/loki
+`limits_config` and `pkg/distributor`, read November 2026.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from operator import itemgetter
+from typing import Literal, Self
+
+import msgspec
+from pydantic import Field, model_validator
+
+from headgate.core.errors import BatchRejected, SinkRefused, SinkUnavailable
+from headgate.core.ports import BuildContext, CheckResult, HttpReply, HttpRequest, Limits, LogEntry, Plugin
+from headgate.core.record import decode_record
+from headgate.core.times import HOUR_MS, MINUTE_MS, format_ms, parse_ms
+from headgate.core.verdicts import SendResult, classify, raise_for, retry_after_seconds
+from headgate.plugins.config import Duration, duration_field
+from headgate.sinks._endpoint import BaseUrl, EndpointConfig, failed_check, judge_check, probe
+from headgate.sinks._loki_refusals import reason_of, refused_lines
+
+__all__ = ["PLUGINS", "LokiConfig", "LokiSignal", "LokiSink"]
+
+PUSH = "/loki/api/v1/push"
+LABELS = "/loki/api/v1/labels"
+MAX_LABELS = 15
+_LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+_OURS = frozenset({"service_name", "record", "project", "outcome", "backfill"})
+# A live stream takes lines up to 1 h behind its newest; half of it is left for clocks, retries and requests in flight.
+_LATE_MS = 30 * MINUTE_MS
+# "ingestion blocked ... with status code '260'": an operator's decision, so asking often is of no use.
+_BLOCKED_STATUS = 260
+_BLOCKED_SECONDS = 60.0
+# The server's limit is 64 KiB of metadata a line; a shorter record cannot reach it.
+_CUT_METADATA_OF_BYTES = 60_000
+_CUT_METADATA_TO = 1_000
+
+
+class LokiConfig(EndpointConfig):
+    """Options of a Loki sink."""
+
+    url: BaseUrl = Field(description="Base address, such as http://loki:3100, without `/loki/api/v1/push`.")
+    tenant: str | None = Field(default=None, min_length=1, description="Sent as `X-Scope-OrgID`.")
+    service_name: str = Field(default="circleci", min_length=1, description="Value of the label `service_name`.")
+    labels: frozenset[Literal["project", "outcome"]] = Field(
+        default=frozenset({"project", "outcome"}),
+        description="Labels taken from the record; leave `project` out when there are more than some hundred projects.",
+    )
+    static_labels: Mapping[str, str] = Field(default_factory=dict, description="Labels that every stream gets.")
+    max_age: Duration = duration_field(
+        "7d", "Older records are skipped as too_old; as the server's `reject_old_samples_max_age`."
+    )
+    max_ahead: Duration = duration_field(
+        "10m", "Records further in the future wait; as the server's `creation_grace_period`."
+    )
+    max_record_bytes: int = Field(default=262_144, ge=1, description="As the server's `max_line_size`.")
+    batch_records: int = Field(default=5_000, ge=1, description="Records of one request at most.")
+    batch_bytes: int = Field(default=1_000_000, ge=1_000, description="Bytes of one request before compression.")
+    gzip: bool = Field(default=True, description="Compress requests.")
+    backfill_shard: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=128,
+        description="Sent as `X-Loki-Backfill-Shard` with what is not live (servers after 3.8); raise max_age with it.",
+    )
+
+    @model_validator(mode="after")
+    def _bounded_labels(self) -> Self:
+        for name in self.static_labels:
+            if not _LABEL_NAME.fullmatch(name) or name in _OURS or name.startswith("__"):
+                raise ValueError(f"static label {name!r} is not a free label name")
+        if len(self.static_labels) + len(_OURS) > MAX_LABELS:
+            raise ValueError(f"at most {MAX_LABELS - len(_OURS)} static labels: the server takes {MAX_LABELS} in all")
+        return self
+
+
+class _Attributes(msgspec.Struct, gc=False):
+    """The few attributes that a line carries beside itself; everything else is passed over undecoded."""
+
+    status: str | None = msgspec.field(default=None, name="headgate.status")
+    workflow: str | None = msgspec.field(default=None, name="cicd.pipeline.name")
+    workflow_id: str | None = msgspec.field(default=None, name="cicd.pipeline.run.id")
+    job: str | None = msgspec.field(default=None, name="cicd.pipeline.task.name")
+    job_id: str | None = msgspec.field(default=None, name="cicd.pipeline.task.run.id")
+    branch: str | None = msgspec.field(default=None, name="vcs.ref.head.name")
+    revision: str | None = msgspec.field(default=None, name="vcs.ref.head.revision")
+    amends: str | None = msgspec.field(default=None, name="headgate.amends")
+
+
+class _Line(msgspec.Struct, gc=False):
+    observed_at: str
+    attributes: _Attributes
+
+
+class _Metadata(msgspec.Struct, gc=False, omit_defaults=True):
+    """Structured metadata of a line: text only, flat."""
+
+    record_id: str
+    status: str | None = None
+    project: str | None = None
+    workflow: str | None = None
+    workflow_id: str | None = None
+    job: str | None = None
+    job_id: str | None = None
+    branch: str | None = None
+    revision: str | None = None
+    amends: str | None = None
+
+
+_Value = tuple[str, str, _Metadata]
+_decode_line = msgspec.json.Decoder(_Line).decode
+_encode = msgspec.json.Encoder().encode
+
+
+def _read(body: bytes) -> _Line:
+    """What a line needs of a record. Attributes of an unforeseen type are left out: Loki takes text only."""
+    try:
+        line = _decode_line(body)
+    except msgspec.ValidationError:
+        record = decode_record(body)
+        texts = {name: value for name, value in record.attributes.items() if isinstance(value, str)}
+        line = _Line(record.observed_at, msgspec.convert(texts, _Attributes))
+    if len(body) > _CUT_METADATA_OF_BYTES:
+        found = line.attributes
+        for name in found.__struct_fields__:
+            value = getattr(found, name)
+            setattr(found, name, value[:_CUT_METADATA_TO] if value else value)
+    return line
+
+
+@lru_cache(maxsize=1024)
+def _minute_ms(minute: str) -> int:
+    """The start of a minute written as `2026-11-20T10:02`."""
+    return parse_ms(f"{minute}:00.000Z") or 0
+
+
+@lru_cache(maxsize=4096)
+def _hour_text(hour: int) -> str:
+    """An hour since the epoch as `2026-11-20T10`."""
+    return format_ms(hour * HOUR_MS)[:13]
+
+
+class LokiSignal:
+    """The push endpoint."""
+
+    name = "push"
+    kinds: frozenset[str] | None = None
+
+    def __init__(self, config: LokiConfig, user_agent: str) -> None:
+        self._config = config
+        self._clean = config.redactor()
+        self._url = config.url + PUSH
+        self._headers = (*request_headers(config, user_agent), ("content-type", "application/json"))
+        self._project_label = "project" in config.labels
+        self._outcome_label = "outcome" in config.labels
+        self.destination = f"{self._url} (tenant {config.tenant})" if config.tenant else self._url
+        self.transport = config.transport()
+        self.limits = Limits(
+            max_records=config.batch_records,
+            max_bytes=config.batch_bytes,
+            max_record_bytes=config.max_record_bytes,
+            max_age_ms=config.max_age,
+            max_ahead_ms=config.max_ahead,
+        )
+
+    def encode(self, batch: Sequence[LogEntry]) -> HttpRequest:
+        """One push. Lines of a stream are ordered by time, streams by their first line in the batch."""
+        streams: dict[tuple[str, str, str, str], list[_Value]] = {}
+        shard = self._config.backfill_shard
+        for entry in batch:
+            body = entry.body
+            line = _read(body)
+            found = line.attributes
+            key = self._stream(entry, line)
+            metadata = _Metadata(
+                entry.record_id,
+                found.status,
+                entry.project if entry.project and not key[1] else None,
+                found.workflow,
+                found.workflow_id,
+                found.job,
+                found.job_id,
+                found.branch,
+                found.revision,
+                found.amends,
+            )
+            value = (f"{entry.occurred_ms}000000", body.decode(), metadata)
+            if key in streams:
+                streams[key].append(value)
+            else:
+                streams[key] = [value]
+        headers = self._headers
+        if shard and all(entry.lane != "live" for entry in batch):
+            headers = (*headers, ("x-loki-backfill-shard", shard))
+        return HttpRequest(
+            "POST",
+            self._url,
+            headers,
+            _encode({"streams": [self._pushed(key, values) for key, values in streams.items()]}),
+            gzip=self._config.gzip,
+            timeout_seconds=self._config.timeout_seconds,
+        )
+
+    def _stream(self, entry: LogEntry, line: _Line) -> tuple[str, str, str, str]:
+        """Kind, project, outcome and backfill hour of the entry's stream.
+
+        What is not live, or was known late, goes to the stream of its own hour: no line of it can be further behind
+        than the server allows, whatever order they come in.
+        """
+        if entry.lane != "live" or _minute_ms(line.observed_at[:16]) - entry.occurred_ms > _LATE_MS:
+            return (entry.kind, "", "", _hour_text(entry.occurred_ms // HOUR_MS))
+        outcome = ""
+        if self._outcome_label and entry.kind in ("workflow", "job"):
+            outcome = line.attributes.status or ""
+        return (entry.kind, entry.project if self._project_label else "", outcome, "")
+
+    def _pushed(self, key: tuple[str, str, str, str], values: list[_Value]) -> dict[str, object]:
+        kind, project, outcome, hour = key
+        labels = {**self._config.static_labels, "service_name": self._config.service_name, "record": kind}
+        labels |= {
+            name: value for name, value in (("project", project), ("outcome", outcome), ("backfill", hour)) if value
+        }
+        values.sort(key=itemgetter(0))
+        return {"stream": labels, "values": values}
+
+    def interpret(self, reply: HttpReply, batch: Sequence[LogEntry]) -> SendResult:
+        """204 and 200 are success, 260 is not. A 400 about single lines is read, or bisected where it is not exact.
+
+        Bisecting sends lines again that were stored the first time; Loki ignores equal lines.
+        """
+        text = self._clean(reply.text())
+        if reply.status == 400:
+            words = self._clean(reply.text(len(reply.body)))
+            rejected = refused_lines(words, batch)
+            if rejected is not None:
+                return SendResult(rejected=rejected)
+            if reason := reason_of(words):
+                raise BatchRejected(f"answered 400: {text[:500]}", status=400, reason=reason)
+        if reply.status == 200 and reply.headers.get("content-type", "").startswith("text/html"):
+            raise SinkRefused("answered 200 with a web page", reason="config", fix="check the address: not a Loki")
+        wait = retry_after_seconds(reply.headers)
+        if reply.status == _BLOCKED_STATUS:
+            wait = _BLOCKED_SECONDS
+        raise_for(classify(reply.status), reply.status, text, retry_after=wait)
+        return SendResult()
+
+
+def request_headers(config: LokiConfig, user_agent: str) -> tuple[tuple[str, str], ...]:
+    """Headers of every request: who asks, for which tenant, with what credentials."""
+    tenant = (("x-scope-orgid", config.tenant),) if config.tenant else ()
+    return (("user-agent", user_agent), *tenant, *config.credentials())
+
+
+class LokiSink:
+    """One Loki."""
+
+    def __init__(self, name: str, config: LokiConfig, context: BuildContext) -> None:
+        self.name = name
+        self._config = config
+        self._headers = request_headers(config, context.user_agent)
+        self._clean = config.redactor()
+        self._signal = LokiSignal(config, context.user_agent)
+
+    def signals(self) -> Sequence[LokiSignal]:
+        return (self._signal,)
+
+    async def check(self) -> Sequence[CheckResult]:
+        """Ask `/ready` (absent behind some gateways), then for the labels with tenant and credentials."""
+        config, name = self._config, f"sinks.{self.name}"
+        try:
+            ready = await probe("GET", f"{config.url}/ready", self._headers, config.transport(), self._clean)
+            reply = await probe("GET", config.url + LABELS, self._headers, config.transport(), self._clean)
+        except (SinkUnavailable, SinkRefused) as error:
+            return (failed_check(name, error),)
+        if ready.status == 503:
+            return (CheckResult(name, ok=False, reason="not_ready", fix=f"wait: {self._clean(ready.text(200))}"),)
+        return (judge_check(name, reply, self._clean(reply.text(200)), "a Loki"),)
+
+    async def aclose(self) -> None:
+        """Nothing is held open."""
+
+
+def build(name: str, config: LokiConfig, context: BuildContext) -> LokiSink:
+    """Make the sink; no I/O."""
+    return LokiSink(name, config, context)
+
+
+PLUGINS = (Plugin(kind="sink", name="loki", config=LokiConfig, build=build),)

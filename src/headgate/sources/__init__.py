@@ -1,0 +1,1 @@
+"""Places that facts come from; each package offers its plugins as PLUGINS."""

@@ -1,0 +1,302 @@
+"""The HTTP client of one CircleCI: authentication, budget, retries, limits, and errors that name their cause.
+
+Invariant: an answer is given whole and decoded, or an error is raised; nothing is given half. No error and no log line
+holds the token or a proxy's password.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import msgspec
+
+from headgate.core.backoff import BackOff, wait_seconds
+from headgate.core.clock import Clock
+from headgate.core.errors import NotFound, SourceError, SourceRefused, SourceUnavailable
+from headgate.core.metrics import Metrics
+from headgate.sources.circleci.budget import Budget, Sleep
+from headgate.sources.circleci.limits import date_ms, rate_hint, retry_after_seconds
+from headgate.sources.circleci.reading import Json, objects, text
+
+__all__ = ["Api", "ApiOptions", "Page", "escape_slug"]
+
+_BAD_TOKEN_FIX = "make a new personal API token at User Settings > Personal API Tokens and set it as token"  # noqa: S105  # advice, not a token
+_RESOLUTION_MS = 1000  # the Date header has whole seconds: a smaller skew cannot be told from none
+_SKEW_JUMP_MS = 5000  # a skew this far off the estimate means that a clock was set: believe it at once
+
+
+@dataclass(frozen=True, slots=True)
+class ApiOptions:
+    """How to reach one CircleCI. `attempts`: of one call, the first included. `timeout_seconds`: of each attempt."""
+
+    base_url: str
+    user_agent: str
+    timeout_seconds: float = 30.0
+    ca_file: str | None = None
+    proxy: str | None = None
+    http2: bool = False
+    attempts: int = 6
+    back_off: BackOff = BackOff(base=0.5, cap=30.0)  # noqa: RUF009  # frozen itself
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a v2 list. `more`: another page follows."""
+
+    items: list[Json]
+    more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Trouble:
+    """Why an attempt failed. `retry_after`: seconds asked for; `held`: the budget already waits for them."""
+
+    why: str
+    retry_after: float | None = None
+    held: bool = False
+
+
+def escape_slug(slug: str) -> str:
+    """A slug as part of a path: slashes stay, everything else unsafe is escaped."""
+    return "/".join(quote(segment, safe="") for segment in slug.split("/"))
+
+
+class Api:
+    """GET requests to one CircleCI with one token. Safe to use from many tasks of one event loop."""
+
+    def __init__(
+        self,
+        name: str,
+        token: str,
+        options: ApiOptions,
+        *,
+        budget: Budget,
+        clock: Clock,
+        metrics: Metrics,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        self.calls = 0
+        self.refused: str | None = None
+        # A project that is known to exist: asked through v1.1 to tell a project token from a dead one.
+        self.probe_slug = ""
+        self._name = name
+        self._token = token
+        self._options = options
+        self._budget = budget
+        self._clock = clock
+        self._metrics = metrics
+        self._sleep = sleep
+        self._skew_ms: float | None = None
+        self._client: httpx.AsyncClient | None = None
+
+    @property
+    def skew_ms(self) -> int:
+        """The far side's clock minus ours; 0 where it is within the resolution of the Date header."""
+        skew = self._skew_ms or 0.0
+        return round(skew) if abs(skew) >= _RESOLUTION_MS else 0
+
+    def budget_left(self) -> float:
+        """Calls that the budget would let through at once."""
+        return self._budget.left()
+
+    async def get(self, route: str, *, params: Mapping[str, str] | None = None, **parts: str) -> Any:
+        """The decoded answer. `route`: a template such as /api/v2/project/{slug}; `parts` fill it, escaped here.
+
+        Raises NotFound, SourceRefused, and SourceUnavailable once all attempts are used up.
+        """
+        path = route.format(**{name: escape_slug(value) for name, value in parts.items()})
+        what = self._hide(path)
+        for attempt in range(1, self._options.attempts + 1):
+            await self._budget.acquire(self._waited)
+            answer = await self._attempt(route, path, params, attempt)
+            if isinstance(answer, httpx.Response):
+                raise await self._refusal(answer, route, what, parts)
+            if not isinstance(answer, _Trouble):
+                self.refused = None
+                return answer
+            if attempt < self._options.attempts and not answer.held:
+                await self._back_off(attempt, answer.retry_after)
+        raise SourceUnavailable(f"GET {what}: {answer.why}, {attempt} attempts", retry_after=answer.retry_after)
+
+    async def _attempt(self, route: str, path: str, params: Mapping[str, str] | None, attempt: int) -> Any:
+        """What was asked for, decoded; a _Trouble worth another attempt; or the answer that refuses."""
+        try:
+            reply = await self._send(route, path, params)
+        except httpx.RequestError as exc:
+            return _Trouble(f"{type(exc).__name__} {self._hide(str(exc))}".rstrip())
+        if reply.status_code == 200:
+            try:
+                return msgspec.json.decode(reply.content)
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                return _Trouble("the answer is cut or no JSON")
+        why = f"{reply.status_code} {self._message(reply)}".rstrip()
+        if reply.status_code == 429:
+            return _Trouble(why, self._limited(reply, attempt), held=True)
+        if reply.status_code >= 500 or reply.status_code == 408:
+            return _Trouble(why, retry_after_seconds(_headers(reply), self._clock.now_ms() + self.skew_ms))
+        return reply
+
+    async def pages(self, route: str, *, params: Mapping[str, str] | None = None, **parts: str) -> AsyncIterator[Page]:
+        """The pages of a v2 list until its end. A page token seen before raises SourceUnavailable: no end was found."""
+        query, seen = dict(params or {}), set[str]()
+        while True:
+            body = await self.get(route, params=query, **parts)
+            items = body.get("items") if isinstance(body, dict) else None
+            if not isinstance(items, list):
+                raise SourceUnavailable(f"GET {route}: the answer has no items")
+            token = text(body.get("next_page_token"))
+            if token is not None and token in seen:
+                raise SourceUnavailable(
+                    f"GET {route}: CircleCI repeated a page token, so the list has no end; asked again next round"
+                )
+            yield Page(objects(items), more=token is not None)
+            if token is None:
+                return
+            seen.add(token)
+            query["page-token"] = token
+
+    async def items(self, route: str, *, params: Mapping[str, str] | None = None, **parts: str) -> list[Json]:
+        """All items of a v2 list."""
+        return [item async for page in self.pages(route, params=params, **parts) for item in page.items]
+
+    async def aclose(self) -> None:
+        """Close connections. Safe twice; a later call opens new ones."""
+        client, self._client = self._client, None
+        if client is not None:
+            await client.aclose()
+
+    # -- sending
+
+    async def _send(self, route: str, path: str, params: Mapping[str, str] | None) -> httpx.Response:
+        client = self._open()
+        started = self._clock.now_ms()
+        self.calls += 1
+        try:
+            reply = await client.get(path, params=dict(params) if params else None)
+        except httpx.RequestError as exc:
+            self._count(route, type(exc).__name__)
+            raise
+        self._count(route, str(reply.status_code))
+        self._see_time(reply, started)
+        self._budget.obey(rate_hint(_headers(reply), self._clock.now_ms() + self.skew_ms))
+        self._metrics.set("headgate_source_budget_left", self._budget.left(), source=self._name)
+        return reply
+
+    def _open(self) -> httpx.AsyncClient:
+        if self._client is None:
+            options = self._options
+            try:
+                verify: ssl.SSLContext | bool = True
+                if options.ca_file:
+                    verify = ssl.create_default_context(cafile=options.ca_file)
+            except OSError as exc:
+                raise SourceUnavailable(f"ca_file {options.ca_file} cannot be read: {exc}") from exc
+            self._client = httpx.AsyncClient(
+                base_url=options.base_url,
+                headers={"Circle-Token": self._token, "Accept": "application/json", "User-Agent": options.user_agent},
+                timeout=options.timeout_seconds,
+                http2=options.http2,
+                verify=verify,
+                proxy=options.proxy,
+            )
+        return self._client
+
+    def _see_time(self, reply: httpx.Response, started_ms: int) -> None:
+        """Estimate the skew. The Date header is cut to seconds; an answer from a cache tells an old time."""
+        far = date_ms(reply.headers.get("date", ""))
+        if far is None or reply.headers.get("age", "0").strip() not in ("", "0"):
+            return
+        sample = far + _RESOLUTION_MS / 2 - (started_ms + self._clock.now_ms()) / 2
+        if self._skew_ms is None or abs(sample - self._skew_ms) > _SKEW_JUMP_MS:
+            self._skew_ms = sample
+        else:
+            self._skew_ms += (sample - self._skew_ms) / 8
+        self._metrics.set("headgate_source_clock_skew_seconds", self.skew_ms / 1000, source=self._name)
+
+    # -- what is not a 200
+
+    def _limited(self, reply: httpx.Response, attempt: int) -> float:
+        """Hold the whole budget as long as a 429 asks, jittered; by back-off where it does not say."""
+        asked = retry_after_seconds(_headers(reply), self._clock.now_ms() + self.skew_ms)
+        seconds = wait_seconds(self._options.back_off, attempt, self._clock.jitter(), retry_after=asked)
+        self._budget.pause(seconds, "rate_limit" if asked is None else "retry_after")
+        return seconds
+
+    async def _back_off(self, attempt: int, retry_after: float | None) -> None:
+        seconds = wait_seconds(self._options.back_off, attempt, self._clock.jitter(), retry_after=retry_after)
+        seconds = min(seconds, self._options.back_off.cap)
+        self._waited("back_off" if retry_after is None else "retry_after", seconds)
+        await self._sleep(seconds)
+
+    async def _refusal(self, reply: httpx.Response, route: str, what: str, parts: Mapping[str, str]) -> SourceError:
+        """The error for an answer that trying again will not change."""
+        status, said = reply.status_code, self._message(reply)
+        line = f"GET {what}: {status} {said}".rstrip()
+        slug = parts.get("slug") or parts.get("project") or ""
+        about_project = "{slug}" in route and route.count("{") == 1
+        if status == 404 and not about_project:
+            return NotFound(line)
+        if status == 404:
+            fix = f"check that {slug} exists and that the token's user may see it"
+            return SourceRefused(line, reason="project_not_found", fix=fix)
+        if status in (401, 403) and "/api/v2/" in route and await self._v1_accepts(slug or self.probe_slug):
+            self.refused = "wrong_token_type"
+            fix = "the token is a project token, which API v2 never takes; set a personal API token"
+            return SourceRefused(line, reason="wrong_token_type", fix=fix)
+        if status == 401:
+            self.refused = "token_expired"
+            return SourceRefused(f"{line}: token expired or revoked", reason="token_expired", fix=_BAD_TOKEN_FIX)
+        if status == 403:
+            fix = f"give the token's user access to {slug or 'this organisation'}"
+            return SourceRefused(line, reason="no_access", fix=fix)
+        return SourceUnavailable(f"{line}; an answer nobody foresaw")
+
+    async def _v1_accepts(self, slug: str) -> bool:
+        """Whether API v1.1 takes the token that v2 does not: then it is a project token."""
+        if slug.count("/") != 2:
+            return False
+        route = "/api/v1.1/project/{slug}"
+        await self._budget.acquire(self._waited)
+        try:
+            reply = await self._send(route, route.format(slug=escape_slug(slug)), {"limit": "1", "shallow": "true"})
+        except httpx.RequestError:
+            return False
+        return reply.status_code == 200
+
+    # -- words and figures
+
+    def _message(self, reply: httpx.Response) -> str:
+        """The far side's words, at most 200 characters; v1.1 wraps GitHub's own JSON as text into its message."""
+        said = reply.text
+        for _ in range(2):
+            try:
+                inner = msgspec.json.decode(said)
+            except (msgspec.DecodeError, RecursionError):
+                break
+            message = inner.get("message") if isinstance(inner, dict) else None
+            if not isinstance(message, str):
+                break
+            said = message
+        return self._hide(" ".join(said.split())[:200])
+
+    def _hide(self, words: str) -> str:
+        for secret in (self._token, self._options.proxy or ""):
+            if secret:
+                words = words.replace(secret, "***").replace(quote(secret, safe=""), "***")
+        return words
+
+    def _count(self, route: str, status: str) -> None:
+        self._metrics.count("headgate_source_calls_total", source=self._name, route=route, status=status)
+
+    def _waited(self, reason: str, seconds: float) -> None:
+        self._metrics.count("headgate_source_wait_seconds_total", seconds, source=self._name, reason=reason)
+
+
+def _headers(reply: httpx.Response) -> Mapping[str, str]:
+    return {name.lower(): value for name, value in reply.headers.items()}

@@ -1,0 +1,65 @@
+"""What `headgate check` asks of a CircleCI source: token, organisations, projects, webhooks."""
+
+from __future__ import annotations
+
+from headgate.core.errors import SourceError, SourceRefused
+from headgate.core.ports import CheckResult
+from headgate.core.slug import short_slug
+from headgate.sources.circleci.api import Api
+from headgate.sources.circleci.config import CircleCIConfig
+from headgate.sources.circleci.reading import objects, text
+
+__all__ = ["run_checks"]
+
+
+async def run_checks(name: str, config: CircleCIConfig, api: Api) -> list[CheckResult]:
+    """One result per thing that can be wrong; a dead token ends the list, since nothing else can be asked."""
+    results = [_webhooks(name, config)]
+    if config.token is None:
+        return results
+    token, _ = await _ask(f"source {name} token", api, "/api/v2/me")
+    results.append(token)
+    if not token.ok:
+        return results
+    member, orgs = await _ask(f"source {name} collaborations", api, "/api/v2/me/collaborations")
+    if not member.ok:
+        return [*results, member]
+    slugs = {short_slug(slug) for org in objects(orgs) if (slug := text(org.get("slug")))}
+    results += [_org(name, org, slugs) for org in config.orgs]
+    for slug in config.explicit_projects:
+        found, _ = await _ask(f"source {name} project {slug}", api, "/api/v2/project/{slug}", slug)
+        results.append(found)
+    return results
+
+
+def _webhooks(name: str, config: CircleCIConfig) -> CheckResult:
+    label = f"source {name} webhooks"
+    if config.webhook.secrets:
+        return CheckResult(label, ok=True, reason="ok")
+    if config.allow_unsigned:
+        return CheckResult(label, ok=True, reason="unsigned_allowed")
+    # No secret is a choice (polling alone), so not a failure; the reason says that webhooks are off.
+    return CheckResult(label, ok=True, reason="webhooks_off")
+
+
+def _org(name: str, org: str, slugs: set[str]) -> CheckResult:
+    label = f"source {name} organisation {org}"
+    if org in slugs:
+        return CheckResult(label, ok=True, reason="ok")
+    return CheckResult(
+        label,
+        ok=False,
+        reason="no_access",
+        fix=f"the token's user is no member of {org}; known organisations: {', '.join(sorted(slugs)) or 'none'}",
+    )
+
+
+async def _ask(label: str, api: Api, route: str, slug: str = "") -> tuple[CheckResult, object]:
+    try:
+        answer = await api.get(route, slug=slug)
+    except SourceRefused as error:
+        return CheckResult(label, ok=False, reason=error.reason, fix=error.fix), None
+    except SourceError as error:
+        fix = f"is base_url right and reachable from here? {error}"
+        return CheckResult(label, ok=False, reason="unreachable", fix=fix), None
+    return CheckResult(label, ok=True, reason="ok"), answer

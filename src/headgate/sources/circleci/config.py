@@ -1,0 +1,139 @@
+"""The configuration of a CircleCI source: what people write under `sources.<name>` with `type: circleci`."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+from headgate.core.slug import short_slug
+from headgate.plugins.config import Duration, PluginConfig, Secret, SourceConfig, duration_field
+
+__all__ = ["BudgetConfig", "CircleCIConfig", "DiscoverConfig", "PersonalConfig", "ProjectsConfig", "WebhookConfig"]
+
+Handling = Literal["keep", "hash", "drop"]
+
+
+class ProjectsConfig(PluginConfig):
+    """Which projects are collected. An entry without `*`, `?`, `[` is asked for by name, seen lately or not."""
+
+    include: tuple[str, ...] = Field(default=("*",), description="Project slugs or globs over them, such as gh/acme/*.")
+    exclude: tuple[str, ...] = Field(default=(), description="Project slugs or globs that are left out.")
+
+    @field_validator("include", "exclude")
+    @classmethod
+    def _short(cls, slugs: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(short_slug(slug.strip()) for slug in slugs)
+
+
+class WebhookConfig(PluginConfig):
+    """Which webhooks are taken."""
+
+    secrets: tuple[Secret, ...] = Field(
+        default=(), description="Signing secrets; several while one is being replaced. None: no webhooks."
+    )
+    max_body_bytes: int = Field(default=1_048_576, ge=1024, description="Longer deliveries are refused with 413.")
+
+
+class BudgetConfig(PluginConfig):
+    """API calls at most; shared by everything that uses the same token on the same host."""
+
+    per_second: float = Field(default=10, gt=0, description="Calls per second in the long run.")
+    burst: int = Field(default=20, ge=1, description="Calls at once after a quiet time.")
+
+
+class DiscoverConfig(PluginConfig):
+    """How projects of the organisations are found."""
+
+    every: Duration = duration_field(
+        "15m", "How often the organisations' pipelines are looked through for new projects."
+    )
+    max_pages: int = Field(
+        default=200, ge=1, description="Pages of one look through an organisation; a cut is warned about."
+    )
+
+
+class PersonalConfig(PluginConfig):
+    """What is kept of personal data: `keep`, `hash` (keyed, cannot be undone) or `drop`."""
+
+    email: Handling = Field(default="drop", description="E-mail addresses of authors.")
+    login: Handling = Field(default="keep", description="Logins of authors.")
+    name: Handling = Field(default="keep", description="Names of authors.")
+    commit_subject: Handling = Field(default="keep", description="First lines of commit messages.")
+    hash_key: Secret | None = Field(default=None, description="Key of the hash; needed where anything is hashed.")
+
+    @model_validator(mode="after")
+    def _key_for_hash(self) -> Self:
+        if "hash" in (self.email, self.login, self.name, self.commit_subject) and self.hash_key is None:
+            raise ValueError("personal.hash_key is needed where anything is hashed; set it to a long random text")
+        return self
+
+
+class CircleCIConfig(SourceConfig):
+    """One CircleCI: the cloud or a Server installation, seen with one token."""
+
+    type: Literal["circleci"] = "circleci"
+    token: Secret | None = Field(
+        default=None, description="Personal API token. May be left out where only webhooks are taken."
+    )
+    base_url: str = Field(
+        default="https://circleci.com", description="Host that serves /api/v2 and /api/v1.1; a Server has its own."
+    )
+    host: str = Field(default="", description="Name that facts are kept under; the host of base_url unless set.")
+    orgs: tuple[str, ...] = Field(default=(), description="Organisation slugs, such as gh/acme or circleci/<id>.")
+    projects: ProjectsConfig = Field(default_factory=ProjectsConfig, description="Which projects.")
+    webhook: WebhookConfig = Field(default_factory=WebhookConfig, description="Webhooks.")
+    allow_unsigned: bool = Field(
+        default=False, description="Take webhooks without a signature; for closed networks and tests alone."
+    )
+    budget: BudgetConfig = Field(default_factory=BudgetConfig, description="API calls.")
+    discover: DiscoverConfig = Field(default_factory=DiscoverConfig, description="Finding projects.")
+    timeout: Duration = duration_field("30s", "How long one API call may take.")
+    http2: bool = Field(default=False, description="Speak HTTP/2 where the server does.")
+    ca_file: str | None = Field(default=None, description="PEM file of a private certificate authority.")
+    proxy: SecretStr | None = Field(default=None, description="Proxy URL; may hold a user and password.")
+    personal: PersonalConfig = Field(default_factory=PersonalConfig, description="Personal data.")
+
+    @field_validator("base_url", "app_url")
+    @classmethod
+    def _is_url(cls, url: str) -> str:
+        parts = urlsplit(url.strip())
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
+            raise ValueError("must be an http or https URL with a host and without credentials")
+        return url.strip().rstrip("/").removesuffix("/api/v2").removesuffix("/api/v1.1")
+
+    @field_validator("orgs")
+    @classmethod
+    def _are_orgs(cls, slugs: tuple[str, ...]) -> tuple[str, ...]:
+        short = tuple(short_slug(slug.strip()) for slug in slugs)
+        for slug in short:
+            if slug.count("/") != 1 or slug.startswith("/") or slug.endswith("/"):
+                raise ValueError(f"{slug} is no organisation slug; write gh/acme, bb/acme or circleci/<id>")
+        return short
+
+    @model_validator(mode="after")
+    def _token_to_poll(self) -> Self:
+        wants = self.orgs or any(not _is_glob(slug) for slug in self.projects.include)
+        if self.token is None and self.poll.enabled and wants:
+            raise ValueError("token is needed to poll; set it, or poll: {enabled: false}")
+        return self
+
+    @property
+    def profile(self) -> Literal["none", "batch", "each"]:
+        """The enrichment that is possible: none without a token."""
+        return self.enrich if self.token is not None else "none"
+
+    @property
+    def tenant(self) -> str:
+        """The name that facts are kept under."""
+        return self.host or urlsplit(self.base_url).hostname or self.base_url
+
+    @property
+    def explicit_projects(self) -> tuple[str, ...]:
+        """Projects named without a glob."""
+        return tuple(slug for slug in self.projects.include if not _is_glob(slug))
+
+
+def _is_glob(slug: str) -> bool:
+    return any(char in slug for char in "*?[")

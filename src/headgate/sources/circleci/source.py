@@ -1,0 +1,280 @@
+"""The CircleCI source: what the collect engine asks, answered through API v2 and v1.1.
+
+Invariant: it keeps no facts. Lists are walked newest first and given page by page; a page is given whole or not at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
+
+import structlog
+
+from headgate.core.errors import NotFound, SourceRefused, SourceUnavailable
+from headgate.core.facts import Value
+from headgate.core.merge import Observation, ProjectRef
+from headgate.core.ports import (
+    BuildContext,
+    CheckResult,
+    Delivery,
+    Enrichment,
+    JobRef,
+    RunRef,
+    Scope,
+    SourceUsage,
+    WalkPage,
+    WebhookPolicy,
+)
+from headgate.core.status import map_status
+from headgate.core.times import parse_ms
+from headgate.plugins.config import reveal
+from headgate.sources.circleci import normalize as shapes
+from headgate.sources.circleci.api import Api, ApiOptions
+from headgate.sources.circleci.budget import shared_budget
+from headgate.sources.circleci.checks import run_checks
+from headgate.sources.circleci.config import CircleCIConfig
+from headgate.sources.circleci.discovery import Discovery
+from headgate.sources.circleci.gather import gather_bounded
+from headgate.sources.circleci.normalize_v1 import build
+from headgate.sources.circleci.reading import Json, integer, uuid_text
+from headgate.sources.circleci.vcs import Privacy
+from headgate.sources.circleci.webhook import CircleCIWebhookPolicy
+
+__all__ = ["CircleCISource"]
+
+_AT_ONCE = 8  # calls of one walk in flight; the budget bounds all walks together
+_RECENT = {"limit": "100", "filter": "completed", "shallow": "true"}
+# CircleCI's one word for an end that it cannot name: known, though ours for it is `unknown`.
+_KNOWN_UNKNOWN = "terminated-unknown"
+_log = structlog.get_logger("headgate.sources.circleci")
+
+
+class CircleCISource:
+    """One configured CircleCI. See core.ports.Source for what each method promises."""
+
+    def __init__(self, name: str, config: CircleCIConfig, context: BuildContext) -> None:
+        self.name = name
+        self.host = config.tenant
+        self.webhook: WebhookPolicy | None = CircleCIWebhookPolicy(
+            [reveal(secret) for secret in config.webhook.secrets],
+            allow_unsigned=config.allow_unsigned,
+            max_body_bytes=config.webhook.max_body_bytes,
+        )
+        self._config = config
+        self._clock = context.clock
+        self._metrics = context.metrics
+        self._privacy = _privacy(config)
+        self._api = _api(name, config, context)
+        self._discovery = Discovery(name, config, self._api, clock=context.clock, metrics=context.metrics)
+
+    # -- webhooks
+
+    def normalize(self, delivery: Delivery) -> Sequence[Observation]:
+        """What a webhook says; nothing for pings and for types nobody knows, which are counted."""
+        payload = shapes.decode(delivery.body)
+        found = shapes.webhook(payload, self._context(delivery.arrived_ms))
+        if payload.get("type") not in shapes.WEBHOOK_TYPES:
+            self._metrics.count("headgate_unknown_words_total", source=self.name, field="event_type")
+        self._count_words(found)
+        return found
+
+    # -- walking
+
+    async def scopes(self) -> Sequence[Scope]:
+        """Every project to walk; none without a token."""
+        if self._config.token is None:
+            return ()
+        return await self._discovery.scopes()
+
+    async def walk(self, scope: Scope, *, after: int | None, since_ms: int) -> AsyncIterator[WalkPage]:
+        """The project's pipelines newest first, with the workflows and jobs of each."""
+        owner = self._discovery.known(scope.slug, scope.key)
+        count = 0
+        async for page in self._api.pages("/api/v2/project/{slug}/pipeline", slug=scope.slug):
+            count += 1
+            fresh = [item for item in page.items if _is_newer(item, after, since_ms)]
+            last = len(fresh) < len(page.items) or not page.more
+            capped = not last and count >= self._config.poll.max_pages
+            observations = await self._page(fresh, owner)
+            numbers = [number for item in fresh if (number := integer(item.get("number"))) is not None]
+            yield WalkPage(observations, max(numbers, default=None), last, capped)
+            if capped:
+                self._walk_capped(scope, count)
+            if last or capped:
+                return
+
+    async def revisit(self, run: RunRef) -> Sequence[Observation]:
+        """All workflows of the run's pipeline with their jobs, so that reruns are found; else the one workflow."""
+        owner = self._discovery.known(run.project_slug, run.project_key)
+        if run.pipeline_id is not None:
+            return self._counted(await self._workflows(run.pipeline_id, owner, {}))
+        if run.workflow_id is None:
+            raise NotFound(f"a run of {run.project_slug} has neither pipeline nor workflow id")
+        given = await self._api.get("/api/v2/workflow/{id}", id=run.workflow_id)
+        found: list[Observation] = []
+        facts: Mapping[str, Value] = {}
+        pipeline_id = uuid_text(given.get("pipeline_id")) if isinstance(given, dict) else None
+        if pipeline_id is not None:
+            parent = await self._pipeline(pipeline_id, owner)
+            facts = parent.fields if parent else {}
+            found = [parent] if parent else []
+        return self._counted([*found, *await self._with_jobs(given, owner, facts)])
+
+    async def _page(self, items: Sequence[Json], owner: ProjectRef) -> list[Observation]:
+        async def one(item: Json) -> list[Observation]:
+            parent = shapes.pipeline(item, owner, self._context())
+            if parent is None:
+                return []
+            try:
+                return [parent, *await self._workflows(parent.key, owner, parent.fields)]
+            except NotFound:
+                # Past retention, or so new that CircleCI does not find it yet: revisited while it is young.
+                return [parent]
+
+        return self._counted([found for each in await gather_bounded(one, items, _AT_ONCE) for found in each])
+
+    async def _workflows(self, pipeline_id: str, owner: ProjectRef, facts: Mapping[str, Value]) -> list[Observation]:
+        found: list[Observation] = []
+        for given in await self._api.items("/api/v2/pipeline/{id}/workflow", id=pipeline_id):
+            found += await self._with_jobs({"pipeline_id": pipeline_id, **given}, owner, facts)
+        return found
+
+    async def _with_jobs(self, given: Any, owner: ProjectRef, facts: Mapping[str, Value]) -> list[Observation]:
+        run = shapes.workflow(given, owner, self._context(), facts) if isinstance(given, dict) else None
+        if run is None:
+            return []
+        try:
+            items = await self._api.items("/api/v2/workflow/{id}/job", id=run.key)
+        except NotFound:
+            self._missing("retention")
+            return [run]
+        context = self._context()
+        return [run, *(job for item in items if (job := shapes.job(item, run, owner, context)) is not None)]
+
+    async def _pipeline(self, pipeline_id: str, owner: ProjectRef) -> Observation | None:
+        try:
+            given = await self._api.get("/api/v2/pipeline/{id}", id=pipeline_id)
+        except NotFound:
+            return None
+        return shapes.pipeline(given, owner, self._context()) if isinstance(given, dict) else None
+
+    # -- enrichment
+
+    async def enrich_recent(self, scope: Scope, jobs: Sequence[JobRef]) -> Enrichment:
+        """The newest page of v1.1 builds: queue times and authors of those asked for and everything newer.
+
+        Jobs older than the page are gone: this profile will never see them. Rows older than every job asked for are
+        left out, because collection may not reach back so far.
+        """
+        owner = self._discovery.known(scope.slug, scope.key)
+        try:
+            rows = await self._api.get("/api/v1.1/project/{slug}", params=_RECENT, slug=scope.slug)
+        except SourceRefused as error:
+            if error.reason != "project_not_found":
+                raise
+            return Enrichment((), tuple(job.job_id for job in jobs), "not_in_v1.1")
+        if not isinstance(rows, list):
+            raise SourceUnavailable(f"GET /api/v1.1/project/{scope.slug}: the answer is no list of builds")
+        numbered = [
+            (number, row) for row in rows if isinstance(row, dict) and (number := integer(row.get("build_num")))
+        ]
+        floor = min((job.number for job in jobs), default=0)
+        context = self._context()
+        found = [one for number, row in numbered if number >= floor for one in build(row, owner, context)]
+        oldest = min((number for number, _ in numbered), default=0)
+        gone = tuple(job.job_id for job in jobs if job.number < oldest)
+        return Enrichment(self._counted(found), gone, "beyond_page" if gone else "")
+
+    async def enrich_job(self, job: JobRef) -> Enrichment:
+        """GET the job's detail: queue time, machine, contexts, messages."""
+        owner = self._discovery.known(job.project_slug, job.project_key)
+        try:
+            given = await self._api.get(
+                "/api/v2/project/{project}/job/{number}", project=job.project_slug, number=str(job.number)
+            )
+        except NotFound:
+            return Enrichment((), (job.job_id,), "retention")
+        if not isinstance(given, dict):
+            raise SourceUnavailable(f"the detail of job {job.number} of {job.project_slug} is no object")
+        return Enrichment(self._counted([shapes.job_detail(given, job.job_id, owner, self._context())]))
+
+    # -- figures
+
+    async def check(self) -> Sequence[CheckResult]:
+        """Token, organisations and projects by real calls."""
+        return await run_checks(self.name, self._config, self._api)
+
+    def now_ms(self) -> int:
+        """CircleCI's clock as far as its Date headers tell."""
+        return self._clock.now_ms() + self._api.skew_ms
+
+    def usage(self) -> SourceUsage:
+        """Figures since start."""
+        left = None if self._config.token is None else self._api.budget_left()
+        return SourceUsage(self._api.calls, left, self._api.refused, self._api.skew_ms / 1000)
+
+    async def aclose(self) -> None:
+        """Close connections."""
+        await self._api.aclose()
+
+    def _context(self, observed_ms: int | None = None) -> shapes.Context:
+        at = self._clock.now_ms() if observed_ms is None else observed_ms
+        return shapes.Context(self.host, at, self._privacy, self._config.profile)
+
+    def _counted(self, found: list[Observation]) -> list[Observation]:
+        self._count_words(found)
+        return found
+
+    def _count_words(self, found: Sequence[Observation]) -> None:
+        for observation in found:
+            status = observation.fields.get("status")
+            if isinstance(status, str) and map_status(status) == "unknown" and status != _KNOWN_UNKNOWN:
+                self._metrics.count("headgate_unknown_words_total", source=self.name, field="status")
+
+    def _missing(self, reason: str) -> None:
+        self._metrics.count("headgate_source_missing_detail_total", source=self.name, reason=reason)
+
+    def _walk_capped(self, scope: Scope, pages: int) -> None:
+        self._metrics.count("headgate_walk_pages_capped_total", source=self.name)
+        _log.warning(
+            "walk_capped",
+            source=self.name,
+            project=scope.slug,
+            pages=pages,
+            fix="raise poll.max_pages or lower poll.initial; the project stays incomplete until a walk ends",
+        )
+
+
+def _is_newer(item: Json, after: int | None, since_ms: int) -> bool:
+    """Whether a pipeline lies inside the walk: beyond the cursor and not too old."""
+    number, created = integer(item.get("number")), parse_ms(item.get("created_at"))
+    if after is not None and number is not None and number <= after:
+        return False
+    return created is None or created >= since_ms
+
+
+def _privacy(config: CircleCIConfig) -> Privacy:
+    personal = config.personal
+    return Privacy(
+        email=personal.email,
+        login=personal.login,
+        name=personal.name,
+        commit_subject=personal.commit_subject,
+        key=reveal(personal.hash_key).encode(),
+    )
+
+
+def _api(name: str, config: CircleCIConfig, context: BuildContext) -> Api:
+    token, budget = reveal(config.token), config.budget
+    options = ApiOptions(
+        base_url=config.base_url,
+        user_agent=context.user_agent,
+        timeout_seconds=config.timeout / 1000,
+        ca_file=config.ca_file,
+        proxy=reveal(config.proxy) or None,
+        http2=config.http2,
+    )
+    shared = shared_budget(token, config.base_url, budget.per_second, budget.burst, clock=context.clock)
+    api = Api(name, token, options, budget=shared, clock=context.clock, metrics=context.metrics)
+    api.probe_slug = next(iter(config.explicit_projects), "")
+    return api

@@ -1,0 +1,128 @@
+"""All that is known about one thing, and its path through every signal; rendering a fact again from its row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import apsw
+
+from headgate.core.facts import FactKind
+from headgate.core.ids import record_id
+from headgate.core.merge import ProjectRef
+from headgate.core.ports import LogEntry
+from headgate.core.record import encode_record
+from headgate.core.render import APP_URL, make_record
+from headgate.core.storeport import Explained
+from headgate.store.delivery import decode_holes
+from headgate.store.facts import Fact, Facts
+from headgate.store.releases import View, end_ms, order_key, render
+from headgate.store.schema import KINDS, LANES, encode_key
+from headgate.store.session import Session
+
+__all__ = ["explain", "rerender", "view_of"]
+
+
+def view_of(facts: Facts, fact: Fact) -> View:
+    """What a stored fact's record is rendered from."""
+    workflow = None
+    if fact.kind == "job" and "workflow_id" in fact.values:
+        workflow = facts.find("workflow", fact.host, fact.values["workflow_id"])
+    above = fact.values.get("pipeline_id", workflow.values.get("pipeline_id") if workflow else None)
+    pipeline = facts.find("pipeline", fact.host, above) if isinstance(above, str) else None
+    return View(fact.known, workflow.known if workflow else None, pipeline.known if pipeline else None)
+
+
+def rerender(session: Session, facts: Facts, kind: FactKind, number: int, position: int) -> LogEntry | None:
+    """A released fact's record as it is known now, marked as rendered again; None where the fact is gone."""
+    try:
+        fact = facts.by_id(kind, number)
+    except KeyError:
+        return None
+    project = session.projects.by_id[fact.project].ref
+    app_url = session.app_urls.get(fact.source, APP_URL)
+    attributes = render(kind, fact.key, view_of(facts, fact), project, app_url) | {"headgate.rerendered": True}
+    record = make_record(
+        kind, fact.key, fact.known, project, dict(sorted(attributes.items())), observed_ms=fact.seen_ms
+    )
+    ended = end_ms(fact.known)
+    workflow = fact.key if kind == "workflow" else str(fact.values.get("workflow_id", fact.key))
+    return LogEntry(
+        position,
+        "replay",
+        record.id,
+        kind,
+        fact.seen_ms if ended is None else ended,
+        project.slug,
+        order_key(workflow),
+        encode_record(record),
+    )
+
+
+def explain(db: apsw.Connection, given: str) -> list[Explained]:
+    """Workflows and jobs (and their pipelines) with this provider id or record id."""
+    session = Session(db).load()
+    facts = Facts(session)
+    return [_explain(db, session, fact) for fact in _matching(db, session, facts, given)]
+
+
+def _matching(db: apsw.Connection, session: Session, facts: Facts, given: str) -> list[Fact]:
+    given = given.lower()
+    encoded = encode_key(given)
+    row = db.execute("SELECT kind, fact FROM released WHERE record_id = ?", (encoded,)).fetchone()
+    if row is not None:
+        return [facts.by_id(KINDS[row[0]], row[1])]
+    found = [fact for fact in facts.with_key(given)]
+    for kind in ("pipeline", "deployment"):
+        rows = db.execute(f"SELECT _host FROM {kind} WHERE _key = ?", (encoded,)).fetchall()
+        found += [fact for row in rows if (fact := facts.find(kind, session.text(row[0]), given))]  # type: ignore[arg-type]  # two literal kinds
+    return found
+
+
+def _explain(db: apsw.Connection, session: Session, fact: Fact) -> Explained:
+    project: ProjectRef = session.projects.by_id[fact.project].ref
+    identity = record_id(fact.kind, fact.host, fact.key)
+    lane, seq = (fact.released % 2, fact.released // 2) if fact.released else (None, None)
+    body = None
+    if lane is not None:
+        body = db.execute(f"SELECT body FROM log_{LANES[lane]} WHERE seq = ?", (seq,)).get
+    amendments = db.execute(
+        "SELECT lane, seq FROM amended WHERE record_id = ? ORDER BY revision", (encode_key(identity),)
+    ).fetchall()
+    bodies = [db.execute(f"SELECT body FROM log_{LANES[where]} WHERE seq = ?", (at,)).get for where, at in amendments]
+    stamps = fact.known.stamps
+    return Explained(
+        kind=fact.kind,
+        provider_id=fact.key,
+        project=project.slug,
+        record_id=identity,
+        released=bool(fact.released),
+        due_ms=fact.due_ms,
+        fields={
+            name: (value, stamps[name].source, stamps[name].observed_ms, stamps[name].terminal)
+            for name, value in sorted(fact.values.items())
+        },
+        record=body,
+        amendments=[text for text in bodies if text is not None],
+        lane=None if lane is None else LANES[lane],
+        seq=seq,
+        path=_path(db, identity, lane, seq) if lane is not None and seq is not None else {},
+    )
+
+
+def _path(db: apsw.Connection, identity: str, lane: int, seq: int) -> dict[str, str]:
+    """Where the record is on its way to each signal. A skip is counted, not noted by record, so it reads accepted."""
+    dead = {row[0] for row in db.execute("SELECT signal FROM dead_letter WHERE record_id = ?", (identity,))}
+    path: dict[str, str] = {}
+    rows: Sequence[tuple[str, int, bytes, int]] = db.execute(
+        "SELECT signal, acked, holes, start FROM cursor WHERE lane = ? ORDER BY signal", (lane,)
+    ).fetchall()
+    for signal, acked, holes, start in rows:
+        if signal in dead:
+            path[signal] = "dead"
+        elif seq <= start:
+            path[signal] = "before_start"
+        elif seq <= acked or seq in decode_holes(holes):
+            path[signal] = "accepted"
+        else:
+            path[signal] = "waiting"
+    return path

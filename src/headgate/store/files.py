@@ -1,0 +1,145 @@
+"""The files around the database: lock, note of damage, ballast; copies of a store.
+
+Invariant: one process at a time holds a store; the operating system gives the lock back when it dies.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+from pathlib import Path
+
+import apsw
+
+from headgate.core.errors import StoreError, StoreLocked
+
+__all__ = ["Files", "restore"]
+
+
+class Files:
+    """Paths of one store and what is done to them without SQL."""
+
+    def __init__(self, path: Path, ballast_bytes: int) -> None:
+        self.path = path
+        self.wal = path.with_name(path.name + "-wal")
+        self.shm = path.with_name(path.name + "-shm")
+        self._suspect = path.with_name(path.name + ".suspect")
+        self._ballast = path.with_name(path.name + ".ballast")
+        self._lock_path = path.with_name(path.name + ".lock")
+        self._ballast_bytes = ballast_bytes
+        self._lock: int | None = None
+
+    def lock(self) -> None:
+        """Take the lock. Raises StoreLocked if another process has it, StoreError if the place cannot be written."""
+        folder = self.path.parent
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if self.path.exists() and not self.path.is_file():
+                raise StoreError(f"{self.path} is not a file: point store.url at a file")
+            lock = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as exc:
+            raise StoreError(f"the store {self.path} cannot be written: {exc.strerror}: check {folder}") from exc
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as exc:
+            os.close(lock)
+            raise StoreLocked(f"another process holds {self.path}: stop it, or point this one elsewhere") from exc
+        self._lock = lock
+
+    def unlock(self) -> None:
+        """Give the lock back. Safe twice."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def suspect(self) -> bool:
+        """Whether the last process found damage."""
+        return self._suspect.exists()
+
+    def mark_suspect(self) -> None:
+        """Leave a note for the next start; on a full or broken disk the next start has to find out by itself."""
+        with contextlib.suppress(OSError):
+            self._suspect.touch()
+
+    def clear_suspect(self) -> None:
+        """The file was checked."""
+        self._suspect.unlink(missing_ok=True)
+
+    def fill_ballast(self) -> None:
+        """Hold some space in reserve, if the disk has plenty."""
+        if self._ballast_bytes <= 0 or self._ballast.exists() or self.disk_free() < 8 * self._ballast_bytes:
+            return
+        with contextlib.suppress(OSError), self._ballast.open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, self._ballast_bytes)
+
+    def drop_ballast(self) -> None:
+        """Give the reserve back."""
+        self._ballast.unlink(missing_ok=True)
+
+    def disk_free(self) -> int:
+        """Bytes that the file system would still give us."""
+        return shutil.disk_usage(self.path.parent).free
+
+    def size(self) -> int:
+        """Bytes of database and WAL."""
+        total = 0
+        for path in (self.path, self.wal):
+            with contextlib.suppress(FileNotFoundError):
+                total += path.stat().st_size
+        return total
+
+
+def restore(source: str | os.PathLike[str], target: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+    """Make a store out of a backup: pages as they are, epoch one higher, a gap row for what came after the backup.
+
+    Nothing is lost or repeated in silence. What the store had learnt after the backup is collected again, because the
+    source cursors are those of the backup; it gets the record ids that it had, so sinks that tell duplicates apart keep
+    one copy, and the others may get a record a second time with the same id. Cursors of sinks are those of the backup:
+    entries that were delivered after it are sent again, byte for byte. Webhooks that only the lost store had are found
+    by polling. Raises StoreError if `target` exists and `overwrite` is not set, or if `source` is no sound store.
+    """
+    origin, goal = Path(source), Path(target)
+    files = Files(goal, 0)
+    files.lock()
+    try:
+        if goal.exists() and not overwrite:
+            raise StoreError(f"{goal} exists: move it away, or say that it may be overwritten")
+        partial = goal.with_name(goal.name + ".partial")
+        _copy(origin, partial)
+        for old in (files.wal, files.shm):
+            old.unlink(missing_ok=True)
+        partial.replace(goal)
+        files.clear_suspect()
+    finally:
+        files.unlock()
+
+
+def _copy(origin: Path, partial: Path) -> None:
+    partial.unlink(missing_ok=True)
+    try:
+        shutil.copyfile(origin, partial)
+        db = apsw.Connection(str(partial))
+        try:
+            if db.pragma("integrity_check") != "ok":
+                raise StoreError(f"{origin} is damaged: take another backup")
+            at_ms = db.execute("SELECT value FROM meta WHERE key = 'backup_ms'").get or 0
+            db.execute("PRAGMA journal_mode=DELETE")
+            db.execute("BEGIN IMMEDIATE")
+            db.execute("UPDATE meta SET value = value + 1 WHERE key = 'epoch'")
+            db.execute(
+                "INSERT INTO gap (at_ms, sink, first, last, count, reason)"
+                " VALUES (?, '', NULL, NULL, 0, 'restored from a backup of this time')",
+                (at_ms,),
+            )
+            db.execute("INSERT INTO counter VALUES ('gaps', 1) ON CONFLICT DO UPDATE SET n = n + 1")
+            db.execute("COMMIT")
+        finally:
+            db.close()
+    except (OSError, apsw.Error) as exc:
+        partial.unlink(missing_ok=True)
+        raise StoreError(f"{origin} is not a backup of a Headgate store: {exc}") from exc
+    except StoreError:
+        partial.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,183 @@
+"""Questions about facts, runs and figures. Every function gets a connection inside a read transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import apsw
+
+from headgate.core.ports import JobRef, LogEntry, RunRef
+from headgate.core.render import APP_URL
+from headgate.core.slug import long_slug
+from headgate.core.status import map_status
+from headgate.core.storeport import GapRow, RunRow, SourceCursor, SpaceLevel, StoreFigures
+from headgate.core.times import HOUR_MS
+from headgate.store.schema import LANES, decode_key
+
+__all__ = ["figures", "gaps", "runs", "source_cursors", "tail", "unfinished", "wanting_enrichment"]
+
+
+def figures(db: apsw.Connection, size: int, level: SpaceLevel) -> StoreFigures:
+    """Numbers from counters; nothing is counted row by row but the few dead deliveries."""
+    counters: dict[str, int] = dict(db.execute("SELECT name, n FROM counter").fetchall())
+    meta = dict(db.execute("SELECT key, value FROM meta WHERE key IN ('store_id', 'epoch')").fetchall())
+    low = counters.get("inbox:low", 0)
+    highest = db.execute("SELECT max(id) FROM inbox").get or low
+    settled = db.execute("SELECT count(*) FROM inbox_settled").get
+    facts = {name.partition(":")[2]: n for name, n in counters.items() if name.startswith("fact:")}
+    statuses: dict[str, dict[str, int]] = {}
+    for name, n in sorted(counters.items()):
+        if name.startswith("status:") and n:
+            _, kind, status = name.split(":", 2)
+            statuses.setdefault(kind, {})[status] = n
+    return StoreFigures(
+        inbox_waiting=max(0, highest - low - settled),
+        inbox_dead=db.execute("SELECT count(*) FROM inbox_dead").get,
+        inbox_oldest_ms=db.execute(
+            "SELECT arrived_ms FROM inbox WHERE id > ? AND id NOT IN (SELECT id FROM inbox_settled) ORDER BY id LIMIT 1",
+            (low,),
+        ).get,
+        facts=facts,
+        statuses=statuses,
+        log_head={lane: counters.get(f"head:{lane}", 0) for lane in LANES},
+        unreleased=counters.get("unreleased", 0),
+        outbox_waiting=counters.get("outbox", 0),
+        bytes=size,
+        level=level,
+        schema=int(db.pragma("user_version")),
+        store_id=str(meta.get("store_id", "")),
+        epoch=int(meta.get("epoch", 0)),
+        gaps=counters.get("gaps", 0),
+    )
+
+
+def source_cursors(db: apsw.Connection, source: str) -> Mapping[str, SourceCursor]:
+    """How far polling got, by scope."""
+    rows = db.execute(
+        "SELECT source, scope, high, walk_high, complete_ms FROM source_cursor WHERE source = ? ORDER BY scope",
+        (source,),
+    )
+    return {row[1]: SourceCursor(*row) for row in rows}
+
+
+def gaps(db: apsw.Connection, limit: int) -> list[GapRow]:
+    """Losses, newest first."""
+    rows = db.execute("SELECT at_ms, sink, first, last, count, reason FROM gap ORDER BY id DESC LIMIT ?", (limit,))
+    return [GapRow(*row) for row in rows]
+
+
+_RUN = """
+SELECT w._key, p.slug, n.text, coalesce(r.text, pr.text), w._class, s.text, w.stopped_at, w.created_at,
+  coalesce(w.revision, pl.revision), coalesce(w.pipeline_number, pl.number), c.text
+FROM workflow w
+JOIN dim_project p ON p.id = w._project
+JOIN dim c ON c.id = w._source
+LEFT JOIN pipeline pl ON pl._key = w.pipeline_id AND pl._host = w._host
+LEFT JOIN dim n ON n.id = w.name
+LEFT JOIN dim r ON r.id = w.ref_name
+LEFT JOIN dim pr ON pr.id = pl.ref_name
+LEFT JOIN dim s ON s.id = w.status
+WHERE w._terminal AND w.stopped_at IS NOT NULL
+"""
+
+
+def runs(db: apsw.Connection, more: str, bound: tuple[Any, ...]) -> list[RunRow]:
+    """Ended workflows; `more` is the rest of the query, written in this package."""
+    urls = dict(db.execute("SELECT key, value FROM meta WHERE key GLOB 'app_url:*'").fetchall())
+    found = []
+    for key, slug, name, ref, branch, status, stopped, created, revision, number, source in db.execute(
+        _RUN + more, bound
+    ):
+        text = decode_key(key)
+        app_url = urls.get(f"app_url:{source}", APP_URL)
+        url = f"{app_url}/pipelines/{long_slug(slug)}/{number}/workflows/{text}" if number is not None else ""
+        found.append(
+            RunRow(
+                workflow_id=text,
+                project=slug,
+                workflow=name or "",
+                ref=ref or "",
+                branch_class=branch,
+                status=map_status(status or ""),
+                stopped_ms=stopped,
+                duration_ms=None if created is None else max(0, stopped - created),
+                revision=revision or "",
+                pipeline_number=number,
+                url=url,
+            )
+        )
+    return found
+
+
+def recent_runs(db: apsw.Connection, limit: int, project: str | None) -> list[RunRow]:
+    """Newest ended workflows first, of one project (slug) or all."""
+    if project is None:
+        return runs(db, "ORDER BY w.stopped_at DESC, w._id DESC LIMIT ?", (limit,))
+    return runs(
+        db,
+        "AND w._project IN (SELECT project FROM dim_project_slug WHERE slug = ?)"
+        " ORDER BY w.stopped_at DESC, w._id DESC LIMIT ?",
+        (project, limit),
+    )
+
+
+def runs_between(db: apsw.Connection, since_ms: int, until_ms: int) -> list[RunRow]:
+    """Ended workflows by end time, oldest first."""
+    return runs(db, "AND w.stopped_at >= ? AND w.stopped_at < ? ORDER BY w.stopped_at, w._id", (since_ms, until_ms))
+
+
+def tail(db: apsw.Connection, after: Mapping[str, int], limit: int) -> list[LogEntry]:
+    """The newest entries beyond the given seqs, in the order they were appended."""
+    found: list[tuple[int, int, LogEntry]] = []
+    for number, lane in enumerate(LANES):
+        rows = db.execute(
+            "SELECT seq, record_id, kind, occurred_ms, project, order_key, body, at_ms"
+            f" FROM log_{lane} WHERE seq > ? ORDER BY seq DESC LIMIT ?",
+            (after.get(lane, 0), limit),
+        )
+        for seq, record_id, kind, occurred, project, order, body, at_ms in rows:
+            entry = LogEntry(seq, "backfill" if number else "live", record_id, kind, occurred, project, order, body)
+            found.append((at_ms, number, entry))
+    found.sort(key=lambda row: (row[0], row[1], row[2].seq))
+    return [entry for _, _, entry in found[-limit:]]
+
+
+def unfinished(db: apsw.Connection, source: str, now_ms: int, limit: int) -> list[RunRef]:
+    """Workflows that have not ended, and pipelines of the last hour without workflows; newest first."""
+    number = db.execute("SELECT id FROM dim WHERE family = 0 AND text = ?", (source,)).get
+    if number is None:
+        return []
+    rows = db.execute(
+        "SELECT p.slug, coalesce(p.provider_id, p.slug), w.pipeline_id, w._key, coalesce(w.created_at, w._seen_ms) AS at"
+        " FROM workflow w JOIN dim_project p ON p.id = w._project"
+        " WHERE w._source = ? AND w._terminal = 0 AND w._gone = 0 ORDER BY at DESC LIMIT ?",
+        (number, limit),
+    ).fetchall()
+    rows += db.execute(
+        "SELECT p.slug, coalesce(p.provider_id, p.slug), l._key, NULL, l.created_at"
+        " FROM pipeline l JOIN dim_project p ON p.id = l._project"
+        " WHERE l.created_at > ? AND l._source = ? AND l._gone = 0"
+        " AND NOT EXISTS (SELECT 1 FROM workflow w WHERE w.pipeline_id = l._key)"
+        " ORDER BY l.created_at DESC LIMIT ?",
+        (now_ms - HOUR_MS, number, limit),
+    ).fetchall()
+    rows.sort(key=lambda row: -row[4])
+    return [
+        RunRef(slug, key, decode_key(pipeline) if pipeline else None, decode_key(run) if run else None, at)
+        for slug, key, pipeline, run, at in rows[:limit]
+    ]
+
+
+def wanting_enrichment(db: apsw.Connection, source: str, limit: int) -> list[JobRef]:
+    """Ended, unreleased jobs that wait for enrichment; oldest due first."""
+    rows = db.execute(
+        "SELECT p.slug, coalesce(p.provider_id, p.slug), j._key, j.number FROM job j"
+        " JOIN dim_project p ON p.id = j._project"
+        " WHERE j._released = 0 AND j._due_ms IS NOT NULL AND j._enriched = 0 AND j._gone = 0"
+        " AND j._source = (SELECT id FROM dim WHERE family = 0 AND text = ?) AND j.number IS NOT NULL"
+        " AND j.type IS NOT (SELECT id FROM dim WHERE family = 0 AND text = 'approval')"
+        " ORDER BY j._due_ms, j._id LIMIT ?",
+        (source, limit),
+    )
+    return [JobRef(slug, key, decode_key(job), number) for slug, key, job, number in rows]

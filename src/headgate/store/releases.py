@@ -1,0 +1,142 @@
+"""Records leave here: appended to the log once, numbered without gaps per lane; later changes are amendments.
+
+Invariant: a row of `released` and its row of the log are written in one transaction.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from dataclasses import dataclass
+
+import msgspec
+
+from headgate.core.facts import FactKind
+from headgate.core.ids import record_id
+from headgate.core.merge import Known, ProjectRef
+from headgate.core.record import Attribute, Record, encode_record
+from headgate.core.render import (
+    changed_attributes,
+    job_attributes,
+    make_amendment,
+    make_record,
+    workflow_attributes,
+)
+from headgate.store.facts import Fact
+from headgate.store.schema import KIND_NUMBER, LANES, encode_key
+from headgate.store.session import Session
+
+__all__ = ["Releases", "View", "end_ms", "order_key", "render"]
+
+_attributes = msgspec.json.Encoder()
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """All that a record is rendered from."""
+
+    known: Known
+    workflow: Known | None
+    pipeline: Known | None
+
+
+def render(kind: FactKind, key: str, view: View, project: ProjectRef, app_url: str) -> dict[str, Attribute]:
+    """The attributes of a workflow or job."""
+    if kind == "workflow":
+        return workflow_attributes(key, view.known, project, view.pipeline, app_url=app_url)
+    return job_attributes(key, view.known, project, view.workflow, view.pipeline, app_url=app_url)
+
+
+def order_key(text: str) -> int:
+    """16 bits of a workflow's id: entries with an equal one are delivered in order."""
+    return zlib.crc32(text.encode()) & 0xFFFF
+
+
+def end_ms(known: Known) -> int | None:
+    """When the thing ended; None where no input said so."""
+    stopped = known.values.get("stopped_at")
+    return stopped if isinstance(stopped, int) else None
+
+
+def _digest(attributes: dict[str, Attribute]) -> bytes:
+    return hashlib.blake2b(_attributes.encode(attributes), digest_size=8).digest()
+
+
+class Releases:
+    """Log rows gathered by one unit."""
+
+    def __init__(self, session: Session, *, now_ms: int, live_after_ms: int, app_url: str) -> None:
+        self._session = session
+        self._now_ms = now_ms
+        self._live_after_ms = live_after_ms
+        self._app_url = app_url
+        self._log: tuple[list[tuple[object, ...]], list[tuple[object, ...]]] = ([], [])
+        self._released: list[tuple[object, ...]] = []
+        self._amended: list[tuple[object, ...]] = []
+        self.released: dict[tuple[str, str], int] = {}
+        self.amended = 0
+
+    def release(self, fact: Fact, view: View, project: ProjectRef) -> None:
+        """Append the fact's record and remember where it went."""
+        attributes = render(fact.kind, fact.key, view, project, self._app_url)
+        record = make_record(fact.kind, fact.key, fact.known, project, attributes, observed_ms=self._now_ms)
+        ended = end_ms(fact.known)
+        lane, seq = self._append(record, fact, self._now_ms if ended is None else ended)
+        fact.released = seq * 2 + lane
+        self._released.append(
+            (encode_key(record.id), KIND_NUMBER[fact.kind], fact.id, lane, seq, 0, _digest(attributes))
+        )
+        count = (record.kind, LANES[lane])
+        self.released[count] = self.released.get(count, 0) + 1
+
+    def amend(self, fact: Fact, before: View, after: View, project: ProjectRef) -> None:
+        """Tell what changed since the record left, if anything that it shows did."""
+        now = render(fact.kind, fact.key, after, project, self._app_url)
+        changed = changed_attributes(render(fact.kind, fact.key, before, project, self._app_url), now)
+        if not changed:
+            return
+        amended = record_id(fact.kind, fact.host, fact.key)
+        encoded = encode_key(amended)
+        revision = self._session.db.execute("SELECT revision FROM released WHERE record_id = ?", (encoded,)).get
+        if revision is None:
+            return
+        sources = sorted({stamp.source for stamp in fact.known.stamps.values()})
+        record = make_amendment(amended, revision + 1, changed, project, sources=sources, observed_ms=self._now_ms)
+        lane, seq = self._append(record, fact, self._now_ms)
+        self._session.db.execute(
+            "UPDATE released SET revision = ?, digest = ? WHERE record_id = ?", (revision + 1, _digest(now), encoded)
+        )
+        self._amended.append((encoded, revision + 1, lane, seq))
+        self.amended += 1
+
+    def append(self, record: Record, occurred_ms: int) -> None:
+        """Append a record that is not about a fact, such as an alert, to the live lane."""
+        self._put(0, record, occurred_ms, order_key(record.id))
+
+    def _append(self, record: Record, fact: Fact, occurred_ms: int) -> tuple[int, int]:
+        ended = end_ms(fact.known)
+        lane = 0 if ended is None or ended >= self._live_after_ms else 1
+        workflow = fact.key if fact.kind == "workflow" else str(fact.values.get("workflow_id", fact.key))
+        return lane, self._put(lane, record, occurred_ms, order_key(workflow))
+
+    def _put(self, lane: int, record: Record, occurred_ms: int, order: int) -> int:
+        self._session.count(f"head:{LANES[lane]}")
+        seq = self._session.counters[f"head:{LANES[lane]}"]
+        project = record.project or ""
+        body = encode_record(record)
+        self._log[lane].append((seq, record.id, record.kind, occurred_ms, project, order, self._now_ms, body))
+        return seq
+
+    def flush(self) -> None:
+        """Write the gathered rows."""
+        db = self._session.db
+        for lane, rows in zip(LANES, self._log, strict=True):
+            if rows:
+                db.executemany(f"INSERT INTO log_{lane} VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+                rows.clear()
+        if self._released:
+            db.executemany("INSERT INTO released VALUES (?, ?, ?, ?, ?, ?, ?)", sorted(self._released))  # type: ignore[type-var]  # tuples that begin with bytes
+            self._released.clear()
+        if self._amended:
+            db.executemany("INSERT INTO amended VALUES (?, ?, ?, ?)", self._amended)
+            self._amended.clear()

@@ -1,0 +1,165 @@
+"""The tables: how a connection is set up, how migrations are applied, how field values become columns and back.
+
+Invariant: a migration that was released is never edited; the next one is added.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from importlib import resources
+from typing import Any
+
+import apsw
+import msgspec
+
+from headgate.core.errors import StoreError
+from headgate.core.facts import FIELDS, FactKind, FieldType, Value
+
+__all__ = [
+    "COLUMNS",
+    "KINDS",
+    "KIND_NUMBER",
+    "LANES",
+    "OWN_COLUMNS",
+    "decode_key",
+    "encode_key",
+    "migrate",
+    "migrations",
+    "quote",
+    "set_up",
+    "type_of",
+]
+
+KINDS: tuple[FactKind, ...] = tuple(FIELDS)
+KIND_NUMBER: dict[FactKind, int] = {kind: number for number, kind in enumerate(KINDS)}
+LANES: tuple[str, str] = ("live", "backfill")
+# What the store keeps about each fact beside its fields, in the order of the table.
+OWN_COLUMNS = (
+    "_id",
+    "_key",
+    "_host",
+    "_project",
+    "_source",
+    "_terminal",
+    "_enriched",
+    "_gone",
+    "_released",
+    "_due_ms",
+    "_class",
+    "_run",
+    "_seen_ms",
+    "_stamps",
+)
+COLUMNS: dict[FactKind, tuple[str, ...]] = {
+    kind: (*OWN_COLUMNS, *(field.name for field in fields)) for kind, fields in FIELDS.items()
+}
+_TYPES: dict[FactKind, dict[str, FieldType]] = {
+    kind: {field.name: field.type for field in fields} for kind, fields in FIELDS.items()
+}
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+
+
+def type_of(kind: FactKind, field: str) -> FieldType:
+    """The declared type of a field."""
+    return _TYPES[kind][field]
+
+
+def quote(name: str) -> str:
+    """A column name as SQL writes it; names come from core.facts only."""
+    return f'"{name}"'
+
+
+def encode_key(text: str) -> bytes | str:
+    """A provider's id: 16 bytes if it is a UUID in canonical form, else the text itself."""
+    return bytes.fromhex(text.replace("-", "")) if _UUID.fullmatch(text) else text
+
+
+def decode_key(value: bytes | str) -> str:
+    """What `encode_key` was given."""
+    if isinstance(value, str):
+        return value
+    text = value.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+_json = msgspec.json.Encoder()
+
+
+def _encode_json(value: Any) -> str:
+    return _json.encode(value).decode()
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+# Dimensions are not here: only the session that knows their numbers can turn them into text.
+ENCODERS: dict[FieldType, Callable[[Any], Any]] = {
+    "text": _same,
+    "uuid": encode_key,
+    "int": _same,
+    "real": float,
+    "ms": _same,
+    "bool": int,
+    "json": _encode_json,
+}
+DECODERS: dict[FieldType, Callable[[Any], Value]] = {
+    "text": _same,
+    "uuid": decode_key,
+    "int": _same,
+    "real": _same,
+    "ms": _same,
+    "bool": bool,
+    "json": msgspec.json.decode,
+}
+
+
+def set_up(db: apsw.Connection, *, writer: bool) -> None:
+    """Settings of every connection. Memory is bounded: 8 MB of cache for the writer, 2 MB for a reader, no mapping."""
+    db.set_busy_timeout(5_000)
+    db.execute("PRAGMA mmap_size=0")
+    db.execute(f"PRAGMA cache_size={-8_000 if writer else -2_000}")
+    db.execute("PRAGMA temp_store=MEMORY")
+    if not writer:
+        db.execute("PRAGMA query_only=1")
+        return
+    db.execute("PRAGMA journal_mode=WAL")
+    db.execute("PRAGMA synchronous=FULL")
+    db.execute("PRAGMA journal_size_limit=67108864")
+    db.execute("PRAGMA foreign_keys=OFF")
+    db.execute("PRAGMA wal_autocheckpoint=0")
+
+
+def migrations() -> list[tuple[int, str]]:
+    """Every migration: its number and its SQL, in order."""
+    folder = resources.files("headgate.store") / "migrations"
+    found = [
+        (int(entry.name[:4]), entry.read_text(encoding="utf-8"))
+        for entry in folder.iterdir()
+        if re.fullmatch(r"\d{4}_\w+\.sql", entry.name)
+    ]
+    return sorted(found)
+
+
+def migrate(db: apsw.Connection) -> int:
+    """Bring the file to the newest schema, one transaction for each step; returns its version.
+
+    Raises StoreError for a file that a newer Headgate wrote.
+    """
+    version = int(db.pragma("user_version"))
+    steps = migrations()
+    newest = steps[-1][0]
+    if version > newest:
+        raise StoreError(f"the store has schema {version}, this Headgate knows {newest}: install the newer version")
+    for number, sql in steps:
+        if number > version:
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                db.execute(sql)
+                db.execute(f"PRAGMA user_version={number}")
+                db.execute("COMMIT")
+            except BaseException:
+                db.execute("ROLLBACK")
+                raise
+    return newest

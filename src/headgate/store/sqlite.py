@@ -1,0 +1,381 @@
+"""The SQLite adapter of the store port: ties the writer, the readers and the units of work together.
+
+Invariant: only the writer's thread touches the writing connection after `open`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import apsw
+
+from headgate.core.clock import Clock
+from headgate.core.errors import StoreError
+from headgate.core.metrics import Metrics
+from headgate.core.ports import Delivery, JobRef, Lane, LogEntry, RunRef
+from headgate.core.release import ReleasePolicy
+from headgate.core.storeport import (
+    AlertChange,
+    AlertRow,
+    CursorView,
+    DeadLetter,
+    Explained,
+    GapRow,
+    InboxRow,
+    MergeResult,
+    MergeWork,
+    OutboxRow,
+    OutcomeCounts,
+    Outcomes,
+    Replay,
+    RunRow,
+    SignalSpec,
+    SignalState,
+    SourceCursor,
+    SpaceLevel,
+    StoreFigures,
+)
+from headgate.store import alerts, delivery, inbox, queries, replays, trim
+from headgate.store.explain import explain
+from headgate.store.facts import Facts
+from headgate.store.files import Files
+from headgate.store.merging import merge_unit, release_due_unit
+from headgate.store.quota import LEVELS, Quota, next_level, share_used
+from headgate.store.readers import Readers
+from headgate.store.salvage import open_sound
+from headgate.store.schema import set_up
+from headgate.store.session import Session
+from headgate.store.writer import Writer
+
+__all__ = ["SqliteStore"]
+
+T = TypeVar("T")
+# How often the writer looks at the space, in seconds.
+_MEASURE_SECONDS = 2.0
+
+
+class _Tables:
+    """What the writer's thread owns: the session, the facts, the space that is left. Implements `writer.Host`."""
+
+    def __init__(self, db: apsw.Connection, files: Files, quota: Quota, clock: Clock, metrics: Metrics) -> None:
+        self.session = Session(db)
+        self.facts = Facts(self.session)
+        self.level: SpaceLevel = "ok"
+        self.size = 0
+        self._files = files
+        self._quota = quota
+        self._clock = clock
+        self._metrics = metrics
+        self._measured = float("-inf")
+
+    def append(self, rows: list[tuple[Any, ...]]) -> None:
+        inbox.append(self.session, rows)
+
+    def forget(self) -> None:
+        self.session.forget()
+        self.facts.forget()
+
+    def make_room(self) -> None:
+        self._files.drop_ballast()
+        self.level = "refuse"
+        self._measured = self._clock.monotonic()
+
+    def damaged(self) -> None:
+        self._files.mark_suspect()
+
+    def maintain(self, *, idle: bool) -> None:
+        now = self._clock.monotonic()
+        if now - self._measured < _MEASURE_SECONDS:
+            return
+        self._measured = now
+        self.measure()
+        if idle and self.level == "ok":
+            self._files.fill_ballast()
+
+    def measure(self) -> None:
+        """Look at the space and move on the ladder."""
+        self.size = self._files.size()
+        free_pages = self.session.db.pragma("freelist_count") * self.session.db.pragma("page_size")
+        used = max(0, self.size - free_pages)
+        self.level = next_level(self.level, share_used(self._quota, used, self._files.disk_free()))
+        self._metrics.set("headgate_store_bytes", self.size)
+        for level, _ in LEVELS:
+            self._metrics.set("headgate_store_level", float(level == self.level), level=level)
+
+
+class SqliteStore:
+    """One file, one writer thread, a few readers. See the port for what each method promises."""
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        clock: Clock,
+        metrics: Metrics,
+        quota: Quota | None = None,
+        vfs: str | None = None,
+    ) -> None:
+        self._path = Path(path)
+        self._clock = clock
+        self._metrics = metrics
+        self._quota = quota or Quota()
+        self._vfs = vfs
+        self._files = Files(self._path, self._quota.ballast_bytes)
+        self._db: apsw.Connection | None = None
+        self._tables: _Tables | None = None
+        self._writer: Writer | None = None
+        self._readers: Readers | None = None
+
+    # -- life
+
+    async def open(self) -> None:
+        """Open, lock, migrate, salvage if damaged. Raises StoreLocked, StoreError."""
+        if self._writer is not None:
+            raise StoreError("the store is open already")
+        await asyncio.to_thread(self._open)
+        if self._db is None or self._tables is None:
+            raise StoreError("the store was closed while it opened")
+        self._writer = Writer(self._db, self._tables, clock=self._clock, metrics=self._metrics)
+        self._writer.start()
+
+    def _open(self) -> None:
+        self._files.lock()
+        try:
+            self._db = open_sound(self._files, self._vfs, self._clock.now_ms())
+            self._tables = _Tables(self._db, self._files, self._quota, self._clock, self._metrics)
+            self._tables.measure()
+            self._readers = Readers(self._reader)
+        except apsw.Error as exc:
+            self._files.unlock()
+            raise StoreError(f"the store {self._path} cannot be used: {exc}: check the disk and its rights") from exc
+        except BaseException:
+            self._files.unlock()
+            raise
+
+    def _reader(self) -> apsw.Connection:
+        db = apsw.Connection(str(self._path), flags=apsw.SQLITE_OPEN_READONLY, vfs=self._vfs)
+        set_up(db, writer=False)
+        return db
+
+    async def close(self) -> None:
+        """Finish what was queued, checkpoint, mark the shutdown clean. Safe twice."""
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            await writer.stop()
+        await asyncio.to_thread(self._close, clean=writer is not None and not writer.failure.done())
+
+    def _close(self, *, clean: bool) -> None:
+        if self._readers is not None:
+            self._readers.close()
+            self._readers = None
+        db, self._db = self._db, None
+        if db is not None:
+            try:
+                if clean:
+                    db.execute("INSERT OR REPLACE INTO meta VALUES ('clean', 1)")
+                    db.execute("PRAGMA optimize")
+                    db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+            except apsw.Error:
+                self._files.mark_suspect()
+            db.close(force=True)
+        self._files.unlock()
+
+    async def failed(self) -> BaseException:
+        """Wait until the store can no longer be trusted; returns why."""
+        return await asyncio.shield(self._live().failure)
+
+    async def ping(self) -> None:
+        """One empty round trip through the writer."""
+        await self._live().run("ping", lambda: None)
+
+    def _live(self) -> Writer:
+        if self._writer is None:
+            raise StoreError("the store is not open")
+        return self._writer
+
+    async def _unit(self, name: str, unit: Callable[[Session, Facts], T]) -> T:
+        tables = self._tables
+        if tables is None:
+            raise StoreError("the store is not open")
+        return await self._live().run(name, lambda: unit(tables.session.load(), tables.facts))
+
+    async def _ask(self, question: Callable[[apsw.Connection], T]) -> T:
+        if self._readers is None:
+            raise StoreError("the store is not open")
+        return await self._readers.ask(question)
+
+    # -- intake
+
+    async def accept(self, deliveries: Sequence[Delivery]) -> None:
+        await self._live().accept([inbox.row_of(delivery) for delivery in deliveries])
+
+    def accept_wait_seconds(self) -> float:
+        return self._writer.accept_wait_seconds() if self._writer else 0.0
+
+    def space_level(self) -> SpaceLevel:
+        return self._tables.level if self._tables else "ok"
+
+    async def inbox(self, limit: int) -> Sequence[InboxRow]:
+        return await self._ask(lambda db: inbox.waiting(db, limit))
+
+    async def merge_and_release(self, work: MergeWork) -> MergeResult:
+        return await self._unit("merge", lambda session, facts: merge_unit(session, facts, work))
+
+    async def release_due(
+        self, policy: ReleasePolicy, source: str, *, now_ms: int, live_after_ms: int, limit: int = 500
+    ) -> MergeResult:
+        return await self._unit(
+            "release",
+            lambda session, facts: release_due_unit(session, facts, policy, source, now_ms, live_after_ms, limit),
+        )
+
+    async def unfinished(self, source: str, *, limit: int) -> Sequence[RunRef]:
+        now_ms = self._clock.now_ms()
+        return await self._ask(lambda db: queries.unfinished(db, source, now_ms, limit))
+
+    async def wanting_enrichment(self, source: str, *, limit: int) -> Sequence[JobRef]:
+        return await self._ask(lambda db: queries.wanting_enrichment(db, source, limit))
+
+    # -- delivery
+
+    async def open_signals(self, specs: Sequence[SignalSpec], *, now_ms: int) -> Mapping[str, str]:
+        return await self._unit("signals", lambda session, _: delivery.open_signals(session, specs, now_ms))
+
+    async def reset_signal(self, key: str, *, start: Literal["now", "retained"] | int) -> None:
+        await self._unit("signals", lambda session, _: delivery.reset_signal(session, key, start))
+
+    async def set_signal_state(self, key: str, state: SignalState, reason: str) -> None:
+        await self._unit("signals", lambda session, _: delivery.set_signal_state(session, key, state, reason))
+
+    async def read_log(self, key: str, lane: Lane, after: int, *, limit: int, max_bytes: int) -> Sequence[LogEntry]:
+        if lane == "dead":
+            return await self._ask(lambda db: delivery.read_dead(db, key, after, limit, max_bytes))
+        if lane == "replay":
+            return await self._ask(lambda db: replays.read_replay(db, key, after, limit, max_bytes))
+        return await self._ask(lambda db: delivery.read_log(db, lane, after, limit, max_bytes))
+
+    async def record_outcomes(self, outcomes: Sequence[Outcomes]) -> None:
+        await self._unit("outcomes", lambda session, _: delivery.record_outcomes(session, outcomes))
+
+    async def requeue_dead(self, ids: Sequence[int]) -> int:
+        return await self._unit("dead", lambda session, _: delivery.requeue_dead(session, ids))
+
+    async def purge_dead(self, ids: Sequence[int]) -> int:
+        now_ms = self._clock.now_ms()
+        return await self._unit("dead", lambda session, _: delivery.purge_dead(session, ids, now_ms=now_ms))
+
+    async def open_replay(self, key: str, *, since_ms: int, until_ms: int) -> Replay:
+        return await self._unit("replay", lambda session, _: replays.open_replay(session, key, since_ms, until_ms))
+
+    # -- alerts
+
+    async def transition(self, change: AlertChange) -> None:
+        now_ms = self._clock.now_ms()
+        await self._unit("transition", lambda session, _: alerts.transition(session, change, now_ms))
+
+    async def outbox_due(self, *, now_ms: int, limit: int) -> Sequence[OutboxRow]:
+        return await self._ask(lambda db: alerts.outbox_due(db, now_ms, limit))
+
+    async def outbox_next_due(self) -> int | None:
+        return await self._ask(lambda db: db.execute("SELECT min(due_ms) FROM outbox WHERE state = 0").get)
+
+    async def outbox_done(self, ids: Sequence[int]) -> None:
+        await self._unit("outbox", lambda session, _: alerts.outbox_done(session, ids))
+
+    async def outbox_retry(self, row_id: int, *, due_ms: int, error: str) -> None:
+        await self._unit("outbox", lambda session, _: alerts.outbox_retry(session, row_id, due_ms, error))
+
+    async def outbox_dead(self, row_id: int, *, error: str, at_ms: int) -> None:
+        await self._unit("outbox", lambda session, _: alerts.outbox_dead(session, row_id, error))
+
+    # -- questions
+
+    async def figures(self) -> StoreFigures:
+        size, level = await asyncio.to_thread(self._files.size), self.space_level()
+        return await self._ask(lambda db: queries.figures(db, size, level))
+
+    async def cursors(self) -> Sequence[CursorView]:
+        return await self._ask(delivery.cursors)
+
+    async def outcome_counts(self) -> Mapping[str, OutcomeCounts]:
+        return await self._ask(delivery.outcome_counts)
+
+    async def source_cursors(self, source: str) -> Mapping[str, SourceCursor]:
+        return await self._ask(lambda db: queries.source_cursors(db, source))
+
+    async def inbox_dead(self, limit: int) -> Sequence[InboxRow]:
+        return await self._ask(lambda db: inbox.dead_rows(db, limit))
+
+    async def dead_letters(
+        self, *, signal: str | None = None, ids: Sequence[int] = (), limit: int = 100
+    ) -> Sequence[DeadLetter]:
+        return await self._ask(lambda db: delivery.dead_letters(db, signal, ids, limit))
+
+    async def gaps(self, limit: int) -> Sequence[GapRow]:
+        return await self._ask(lambda db: queries.gaps(db, limit))
+
+    async def recent_runs(self, limit: int, *, project: str | None = None) -> Sequence[RunRow]:
+        return await self._ask(lambda db: queries.recent_runs(db, limit, project))
+
+    async def runs_between(self, since_ms: int, until_ms: int) -> Sequence[RunRow]:
+        return await self._ask(lambda db: queries.runs_between(db, since_ms, until_ms))
+
+    async def explain(self, provider_or_record_id: str) -> Sequence[Explained]:
+        return await self._ask(lambda db: explain(db, provider_or_record_id))
+
+    async def tail(self, after: Mapping[str, int], limit: int) -> Sequence[LogEntry]:
+        return await self._ask(lambda db: queries.tail(db, after, limit))
+
+    async def alerts(self) -> Sequence[AlertRow]:
+        return await self._ask(alerts.alerts)
+
+    async def alert_history(self, fingerprint: str | None, limit: int) -> Sequence[tuple[str, int, bytes]]:
+        return await self._ask(lambda db: alerts.alert_history(db, fingerprint, limit))
+
+    async def replays(self) -> Sequence[Replay]:
+        return await self._ask(replays.replays)
+
+    # -- housekeeping
+
+    async def trim(self, retention: Mapping[str, int], *, now_ms: int) -> Mapping[str, int]:
+        """Delete what is past retention, each slice a unit. Raises KeyError for an unknown part, deleting nothing."""
+        parts = {name: trim.PARTS[name] for name in retention}
+        deleted: dict[str, int] = {}
+        for name, part in parts.items():
+            before_ms = now_ms - retention[name]
+            deleted[name] = await self._slices(lambda s, part=part, at=before_ms: part(s, at, now_ms))  # type: ignore[misc]  # bound at once
+        await self._slices(lambda session: trim.trim_hourly(session, now_ms))
+        return deleted
+
+    async def _slices(self, part: Callable[[Session], int]) -> int:
+        total = 0
+        while n := await self._unit("trim", lambda session, facts: trim.one_slice(session, facts, part)):
+            total += n
+        return total
+
+    async def backup(self, path: str) -> None:
+        """A consistent copy at `path` while running, page by page. Raises StoreError if it cannot be written."""
+        now_ms = self._clock.now_ms()
+        await asyncio.to_thread(self._backup, Path(path), now_ms)
+
+    def _backup(self, target: Path, now_ms: int) -> None:
+        partial = target.with_name(target.name + ".partial")
+        try:
+            partial.unlink(missing_ok=True)
+            source = self._reader()
+            copy = apsw.Connection(str(partial))
+            try:
+                with copy.backup("main", source, "main") as work:
+                    work.step(-1)
+                copy.execute("PRAGMA journal_mode=DELETE")
+                copy.execute("INSERT OR REPLACE INTO meta VALUES ('backup_ms', ?)", (now_ms,))
+            finally:
+                copy.close()
+                source.close()
+            partial.replace(target)
+        except (OSError, apsw.Error) as exc:
+            raise StoreError(f"the backup {target} cannot be written: {exc}") from exc

@@ -1,0 +1,201 @@
+"""Deleting what is past retention, a slice at a time.
+
+Invariant: an entry of the log goes only when every signal that counts has it; a signal that says drop_oldest loses it
+with a gap row. A removed signal counts for 24 hours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from headgate.core.facts import FactKind
+from headgate.core.ids import record_id
+from headgate.core.status import map_status
+from headgate.core.times import DAY_MS, HOUR_MS
+from headgate.store.delivery import decode_holes, gap, purge_dead
+from headgate.store.facts import Facts
+from headgate.store.schema import LANES, decode_key, encode_key
+from headgate.store.session import Session
+
+__all__ = ["PARTS", "one_slice", "trim_hourly"]
+
+_ROWS = 500
+# Rollups by the hour serve windows of days; older ones are read from the daily ones.
+_HOURLY_MS = 8 * DAY_MS
+_REMOVED_HOLDS_MS = DAY_MS
+# Which column says when a fact ended; facts that never end go by when they were first seen.
+_ENDS: dict[FactKind, str] = {
+    "pipeline": "created_at",
+    "workflow": "stopped_at",
+    "job": "stopped_at",
+    "step": "stopped_at",
+    "test_result": "stopped_at",
+    "usage": "stopped_at",
+    "platform_event": "occurred_at",
+    "deployment": "stopped_at",
+}
+
+
+def _inbox(session: Session, before_ms: int, _now_ms: int) -> int:
+    low = session.counters.get("inbox:low", 0)
+    session.db.execute(
+        "DELETE FROM inbox WHERE id IN (SELECT id FROM inbox WHERE id <= ? AND arrived_ms < ?"
+        " AND id NOT IN (SELECT id FROM inbox_dead) ORDER BY id LIMIT ?)",
+        (low, before_ms, _ROWS),
+    )
+    return session.db.changes()
+
+
+def _inbox_dead(session: Session, before_ms: int, _now_ms: int) -> int:
+    rows = session.db.execute("SELECT id FROM inbox_dead WHERE at_ms < ? LIMIT ?", (before_ms, _ROWS)).fetchall()
+    session.db.executemany("DELETE FROM inbox WHERE id = ?", rows)
+    session.db.executemany("DELETE FROM inbox_dead WHERE id = ?", rows)
+    return len(rows)
+
+
+def _log(session: Session, before_ms: int, now_ms: int) -> int:
+    total = 0
+    for lane, name in enumerate(LANES):
+        cut = _past(session, name, before_ms)
+        cut = min(cut, _held_by_replays(session, lane) - 1, _held_by_signals(session, lane, now_ms))
+        low = session.db.execute(f"SELECT min(seq) FROM log_{name}").get
+        if low is None or cut < low:
+            continue
+        cut = min(cut, low + _ROWS - 1)
+        _drop_oldest(session, lane, cut, now_ms)
+        session.db.execute(f"DELETE FROM log_{name} WHERE seq <= ?", (cut,))
+        total += session.db.changes()
+        session.db.execute("DELETE FROM amended WHERE lane = ? AND seq <= ?", (lane, cut))
+    return total
+
+
+def _past(session: Session, lane: str, before_ms: int) -> int:
+    """Highest seq of the next slice that is old enough; 0 where none is."""
+    rows = session.db.execute(f"SELECT seq, at_ms FROM log_{lane} ORDER BY seq LIMIT ?", (_ROWS,)).fetchall()
+    cut = 0
+    for seq, at_ms in rows:
+        if at_ms >= before_ms:
+            break
+        cut = seq
+    return cut
+
+
+def _held_by_replays(session: Session, lane: int) -> int:
+    low = session.db.execute("SELECT min(seq) FROM replay_item WHERE lane = ? AND kind < 0", (lane,)).get
+    return int(low) if low is not None else 1 << 62
+
+
+def _held_by_signals(session: Session, lane: int, now_ms: int) -> int:
+    """Highest seq that every signal that counts has."""
+    low = session.db.execute(
+        "SELECT min(c.acked) FROM cursor c JOIN signal s ON s.key = c.signal WHERE c.lane = ? AND s.overflow = 'keep'"
+        " AND (s.removed_ms IS NULL OR s.removed_ms > ?)",
+        (lane, now_ms - _REMOVED_HOLDS_MS),
+    ).get
+    return int(low) if low is not None else 1 << 62
+
+
+def _drop_oldest(session: Session, lane: int, cut: int, now_ms: int) -> None:
+    rows = session.db.execute(
+        "SELECT c.signal, s.sink, c.acked, c.holes FROM cursor c JOIN signal s ON s.key = c.signal"
+        " WHERE c.lane = ? AND c.acked < ? AND s.removed_ms IS NULL AND s.overflow = 'drop_oldest'",
+        (lane, cut),
+    ).fetchall()
+    for signal, sink, acked, packed in rows:
+        holes = decode_holes(packed)
+        lost = cut - acked - sum(1 for seq in holes if seq <= cut)
+        if lost:
+            gap(session, now_ms, sink, acked + 1, cut, lost, "overflow: drop_oldest")
+        session.db.execute("UPDATE cursor SET acked = ? WHERE signal = ? AND lane = ?", (cut, signal, lane))
+
+
+def _dead_letters(session: Session, before_ms: int, now_ms: int) -> int:
+    rows = session.db.execute(
+        "SELECT id FROM dead_letter WHERE last_ms < ? AND NOT requeued LIMIT ?", (before_ms, _ROWS)
+    ).fetchall()
+    return purge_dead(session, [row[0] for row in rows], now_ms=now_ms, reason="past retention") if rows else 0
+
+
+def _facts(session: Session, kinds: tuple[FactKind, ...], before_ms: int) -> int:
+    total = 0
+    for kind in kinds:
+        end = _ENDS[kind]
+        rows = session.db.execute(
+            f"SELECT _id, _host, _key, _terminal, _released, _due_ms{_status_column(kind)} FROM {kind}"
+            f" WHERE {end} < ? OR ({end} IS NULL AND _seen_ms < ?) LIMIT ?",
+            (before_ms, before_ms, _ROWS),
+        ).fetchall()
+        for number, host, key, terminal, released, due_ms, *status in rows:
+            if released:
+                identity = encode_key(record_id(kind, session.text(host), decode_key(key)))
+                session.db.execute("DELETE FROM released WHERE record_id = ?", (identity,))
+            elif due_ms is not None:
+                session.count("unreleased", -1)
+            if kind == "job":
+                session.db.execute("DELETE FROM job_alias WHERE fact = ?", (number,))
+            if terminal and status:
+                word = map_status(session.text(status[0]) if status[0] is not None else "")
+                session.count(f"status:{kind}:{word}", -1)
+        if rows:
+            session.db.executemany(f"DELETE FROM {kind} WHERE _id = ?", [(row[0],) for row in rows])
+            session.count(f"fact:{kind}", -len(rows))
+            total += len(rows)
+    return total
+
+
+def _status_column(kind: FactKind) -> str:
+    return ", status" if kind in ("workflow", "job") else ""
+
+
+def _all_facts(session: Session, before_ms: int, _now_ms: int) -> int:
+    return _facts(session, tuple(kind for kind in _ENDS if kind != "test_result"), before_ms)
+
+
+def _test_results(session: Session, before_ms: int, _now_ms: int) -> int:
+    return _facts(session, ("test_result",), before_ms)
+
+
+def _alerts(session: Session, before_ms: int, _now_ms: int) -> int:
+    session.db.execute(
+        "DELETE FROM alert_history WHERE id IN (SELECT id FROM alert_history WHERE at_ms < ? LIMIT ?)",
+        (before_ms, _ROWS),
+    )
+    deleted = session.db.changes()
+    session.db.execute(
+        "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE state != 0 AND created_ms < ? LIMIT ?)",
+        (before_ms, _ROWS),
+    )
+    return deleted + session.db.changes()
+
+
+def trim_hourly(session: Session, now_ms: int) -> int:
+    """Hourly rollups older than 8 days; the daily ones stay for ever."""
+    total = 0
+    for table in ("rollup_hour", "sketch_hour"):
+        oldest = session.db.execute(f"SELECT min(bucket) FROM {table}").get
+        limit = (now_ms - _HOURLY_MS) // HOUR_MS
+        if oldest is not None and oldest < limit:
+            session.db.execute(f"DELETE FROM {table} WHERE bucket <= ?", (min(oldest + 24, limit - 1),))
+            total += session.db.changes()
+    return total
+
+
+# Part of the store -> deletes one slice of what is older than a time; returns how many rows it was.
+PARTS: Mapping[str, Callable[[Session, int, int], int]] = {
+    "inbox": _inbox,
+    "inbox_dead": _inbox_dead,
+    "log": _log,
+    "dead_letters": _dead_letters,
+    "test_results": _test_results,
+    "facts": _all_facts,
+    "alerts": _alerts,
+}
+
+
+def one_slice(session: Session, facts: Facts, part: Callable[[Session], int]) -> int:
+    """Run one slice; facts that were remembered may be gone after it."""
+    deleted = part(session)
+    if deleted:
+        facts.forget()
+    session.flush()
+    return deleted

@@ -1,0 +1,226 @@
+"""The rules that every notifier keeps, as tests: docs/spec/notifiers.md. Public, for authors of notifiers.
+
+Subclass `NotifierSuite` in a test module and say how the notifier is built:
+
+    class TestPager(NotifierSuite):
+        subject = NotifierSubject(
+            build=build, config=PagerConfig, secrets=("s3cret",), accepts=(HttpReply(202, {}, b""),)
+        )
+
+Each test cites its rule. Nothing here opens a socket.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from headgate.core.errors import BatchRejected, SinkError, SinkRefused, SinkUnavailable
+from headgate.core.ports import HttpReply, HttpRequest, Notification, Notifier, TransportOptions
+from headgate.testing.sinks.harness import front_door
+from headgate.testing.sinks.wire import Request
+
+__all__ = ["NotifierSubject", "NotifierSuite", "notification"]
+
+NOW_MS = 1_795_000_000_000
+# What a bare status means where the channel documents nothing else: core.verdicts.
+STATUSES: Mapping[int, tuple[type[SinkError], str]] = {
+    301: (SinkRefused, "config"),
+    302: (SinkRefused, "config"),
+    307: (SinkRefused, "config"),
+    400: (BatchRejected, "refused"),
+    401: (SinkRefused, "auth"),
+    403: (SinkRefused, "auth"),
+    404: (SinkRefused, "config"),
+    405: (SinkRefused, "config"),
+    408: (SinkUnavailable, ""),
+    413: (BatchRejected, "too_large"),
+    415: (SinkRefused, "config"),
+    418: (SinkUnavailable, ""),
+    422: (BatchRejected, "refused"),
+    425: (SinkUnavailable, ""),
+    429: (SinkUnavailable, ""),
+    500: (SinkUnavailable, ""),
+    502: (SinkUnavailable, ""),
+    503: (SinkUnavailable, ""),
+    504: (SinkUnavailable, ""),
+    599: (SinkUnavailable, ""),
+}
+_HOSTILE = '<!channel> & <@U1> "quoted" \\ \u2028 \U0001f525 e\u0301 {{ x }} \x07 ' + "ä" * 40
+
+
+def notification(**values: Any) -> Notification:
+    """A firing notification; every field can be given."""
+    base = Notification(
+        key="f" * 64 + ":1795000000000:2",
+        fingerprint="f" * 64,
+        rule="DefaultBranchFailing",
+        state="firing",
+        reason="breach",
+        labels={"project": "gh/acme/web", "severity": "warning", "workflow": "build"},
+        annotations={"summary": "gh/acme/web build: 60% of 30 runs", "link": "https://app.circleci.com/x?a=1&b=2"},
+        starts_ms=NOW_MS - 60_000,
+        ends_ms=None,
+        at_ms=NOW_MS - 1_000,
+        numbers={"value": 0.6, "n": 30.0},
+    )
+    return dataclasses.replace(base, **values)
+
+
+NOTIFICATIONS: Mapping[str, Notification] = {
+    "firing": notification(),
+    "resolved": notification(state="resolved", ends_ms=NOW_MS - 2_000, reason="clear"),
+    "bare": notification(labels={}, annotations={}, numbers={}),
+    "hostile": notification(
+        labels={"workflow": _HOSTILE, "branch": "`rm -rf`|x>"},
+        annotations={"summary": _HOSTILE, "link": "javascript:alert(1)|>"},
+    ),
+    "huge": notification(
+        labels={f"label_{index}": "v" * 300 for index in range(60)},
+        annotations={"summary": "&<>" * 5_000, "link": "https://e.example/" + "x" * 5_000},
+        rule="R" * 400,
+    ),
+}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class NotifierSubject:
+    """What is tested. `build`: makes the notifier; `config`: its model; `secrets`: texts nobody may ever see.
+
+    `accepts`: answers that mean accepted. `fake`, `fake_options`: a fake vendor of `headgate.testing.sinks` that judges
+    its requests. `statuses`: where the channel documents another reading than the shared table.
+    """
+
+    build: Callable[[], Notifier]
+    config: type[Any]
+    secrets: tuple[str, ...]
+    accepts: tuple[HttpReply, ...]
+    fake: str | None = None
+    fake_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    statuses: Mapping[int, tuple[type[SinkError], str]] = dataclasses.field(default_factory=dict)
+
+
+class NotifierSuite:
+    """The rules. A subclass sets `subject`; pytest collects the rest."""
+
+    subject: NotifierSubject
+
+    def _notifier(self) -> Notifier:
+        return type(self).subject.build()
+
+    def test_notif_01_is_a_notifier(self) -> None:
+        """NOTIF-01: it keeps the port, with a name and transport options."""
+        made = self._notifier()
+        assert isinstance(made, Notifier)
+        assert made.name
+        assert isinstance(made.transport, TransportOptions)
+
+    def test_notif_02_encode_is_pure(self) -> None:
+        """NOTIF-02: the same notification at the same time gives the same request, from any instance."""
+        for one in NOTIFICATIONS.values():
+            requests = {self._notifier().encode(one, now_ms=NOW_MS) for _ in range(2)}
+            assert len(requests) == 1
+
+    def test_notif_03_retries_repeat_the_body(self) -> None:
+        """NOTIF-03: a later attempt sends the same body; only headers may carry the time of the attempt."""
+        made = self._notifier()
+        for one in NOTIFICATIONS.values():
+            assert made.encode(one, now_ms=NOW_MS).body == made.encode(one, now_ms=NOW_MS + 60_000).body
+
+    def test_notif_04_the_key_travels(self) -> None:
+        """NOTIF-04: the idempotency key is somewhere in the request."""
+        for one in NOTIFICATIONS.values():
+            request = self._notifier().encode(one, now_ms=NOW_MS)
+            assert one.key in [value for _, value in request.headers] or one.key.encode() in request.body
+
+    def test_notif_05_requests_can_be_sent(self) -> None:
+        """NOTIF-05: address, headers and time-out are such that any HTTP client can send them."""
+        for one in NOTIFICATIONS.values():
+            request = self._notifier().encode(one, now_ms=NOW_MS)
+            assert request.url.startswith(("http://", "https://"))
+            assert 0 < request.timeout_seconds <= 60
+            names = [name.lower() for name, _ in request.headers]
+            assert len(names) == len(set(names))
+            for name, value in request.headers:
+                assert re.fullmatch(r"[A-Za-z0-9-]+", name)
+                assert "\r" not in value
+                assert "\n" not in value
+
+    def test_notif_06_the_vendor_takes_every_notification(self) -> None:
+        """NOTIF-06: whatever is in labels and texts, the strict fake takes it and the answer reads as accepted."""
+        subject = type(self).subject
+        if subject.fake is None:
+            return
+        made = self._notifier()
+        for name, one in NOTIFICATIONS.items():
+            door = front_door(subject.fake, clock_ms=lambda: NOW_MS, **subject.fake_options)
+            reply = door(_as_wire(made.encode(one, now_ms=NOW_MS)))
+            made.interpret(HttpReply(reply.status, dict(reply.headers), reply.body))
+            assert len(list(door.ledger.rows())) == 1, name
+
+    def test_notif_07_acceptance(self) -> None:
+        """NOTIF-07: the channel's own words for accepted raise nothing."""
+        for reply in type(self).subject.accepts:
+            self._notifier().interpret(reply)
+
+    def test_notif_08_statuses(self) -> None:
+        """NOTIF-08: statuses read by the shared table or as documented; what nobody foresaw is tried again."""
+        subject = type(self).subject
+        for status, (kind, reason) in {**STATUSES, **subject.statuses}.items():
+            error = self._error(HttpReply(status, {}, b"<html>no</html>"))
+            assert type(error) is kind, status
+            assert getattr(error, "reason", "") == reason, status
+
+    def test_notif_09_retry_after(self) -> None:
+        """NOTIF-09: Retry-After is obeyed in both forms and bounded."""
+        date = "Sat, 21 Nov 2026 06:00:00 GMT"
+        for headers, seconds in (
+            ({"retry-after": "7"}, 7.0),
+            ({"retry-after": "Sat, 21 Nov 2026 06:00:30 GMT", "date": date}, 30.0),
+            ({"retry-after": "999999"}, 3600.0),
+            ({"retry-after": "soon"}, None),
+            ({}, None),
+        ):
+            error = self._error(HttpReply(429, headers, b""))
+            assert isinstance(error, SinkUnavailable)
+            assert error.retry_after == seconds
+
+    def test_notif_10_no_secret_is_told(self) -> None:
+        """NOTIF-10: neither errors nor representations hold a secret, even when the far side repeats it."""
+        made = self._notifier()
+        texts = [repr(made), str(made.transport), *(f"{value!r}" for value in vars(made).values())]
+        texts += [str(self._error(HttpReply(status, {}, b"no"))) for status in STATUSES]
+        for secret in type(self).subject.secrets:
+            echo = f'{{"ok": false, "error": "{secret} is wrong"}}'.encode()
+            texts += [str(self._error(HttpReply(status, {}, echo))) for status in STATUSES]
+        for secret in type(self).subject.secrets:
+            assert not [text for text in texts if secret in text]
+
+    def test_notif_11_config(self) -> None:
+        """NOTIF-11: the configuration is frozen, refuses unknown keys and describes each of its own."""
+        config = type(self).subject.config
+        assert config.model_config.get("frozen")
+        assert config.model_config.get("extra") == "forbid"
+        assert not [name for name, info in config.model_fields.items() if not info.description]
+
+    def test_notif_12_long_answers_are_cut(self) -> None:
+        """NOTIF-12: an answer of any length and encoding gives a short text, never another exception."""
+        for body in (b"\xff" * 100_000, b"x" * 5_000_000, b"", b"{", b'{"ok": false}', b"[]", b"null"):
+            error = self._error(HttpReply(503, {}, body))
+            assert len(str(error)) < 1_000
+
+    def _error(self, reply: HttpReply) -> SinkError:
+        try:
+            self._notifier().interpret(reply)
+        except SinkError as error:
+            return error
+        raise AssertionError(f"{reply.status} was read as accepted")
+
+
+def _as_wire(request: HttpRequest) -> Request:
+    parts = urlsplit(request.url)
+    headers = {name.lower(): value for name, value in request.headers}
+    return Request(request.method, parts.path, {}, headers, request.body)

@@ -1,0 +1,196 @@
+"""The JSON API, health, metrics and the page as one FastAPI application. Thin: every answer comes from `Operations`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from fastapi import FastAPI, Query, Request, Response
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
+from fastapi.staticfiles import StaticFiles
+from pydantic import BaseModel, ConfigDict, Field
+
+from headgate.core.errors import StoreError
+from headgate.web.operations import Health, Json, Operations, Problem
+from headgate.web.page import Page
+
+__all__ = ["build_app"]
+
+_STATUS = {"unknown": 404, "refused": 409, "busy": 503}
+_Limit = Annotated[int, Query(ge=1, le=1000)]
+_Query = Annotated[str, Query(min_length=1, max_length=500)]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Ids(_Body):
+    """Numbers of dead letters."""
+
+    ids: list[int] = Field(min_length=1, max_length=10_000)
+
+
+class ReplayRange(_Body):
+    """A sink (or `sink.signal`) and a time range, milliseconds since the epoch, `since` <= t < `until`."""
+
+    sink: str
+    since_ms: int = Field(ge=0)
+    until_ms: int = Field(ge=0)
+
+
+class ResetStart(_Body):
+    """Where a sink starts again: now, retained (all the log still has), or milliseconds since the epoch."""
+
+    start: Literal["now", "retained"] | int = "now"
+
+
+class BackupTarget(_Body):
+    """A path on the daemon's machine that does not exist yet."""
+
+    path: str
+
+
+def build_app(operations: Operations, health: Health, metrics_text: Callable[[], bytes], *, version: str) -> FastAPI:
+    """The application behind `http.listen`. `metrics_text`: the Prometheus page."""
+    app = FastAPI(title="Headgate", version=version, openapi_url="/api/v1/openapi.json", docs_url=None, redoc_url=None)
+    _add_errors(app)
+    _add_health(app, health, metrics_text)
+    _add_questions(app, operations)
+    _add_actions(app, operations)
+    _add_page(app, operations, version)
+    return app
+
+
+def _add_errors(app: FastAPI) -> None:
+    @app.exception_handler(Problem)
+    async def problem(_: Request, exc: Problem) -> JSONResponse:
+        return JSONResponse({"error": exc.reason, "detail": str(exc)}, _STATUS[exc.reason])
+
+    @app.exception_handler(StoreError)
+    async def store(_: Request, exc: StoreError) -> JSONResponse:
+        return JSONResponse({"error": "store", "detail": str(exc)}, 503)
+
+
+def _add_health(app: FastAPI, health: Health, metrics_text: Callable[[], bytes]) -> None:
+    @app.get("/livez", response_class=PlainTextResponse)
+    async def livez() -> PlainTextResponse:
+        """200 while the event loop and the store's writer answer."""
+        try:
+            async with asyncio.timeout(5):
+                wrong = await health.alive()
+        except TimeoutError:
+            wrong = "the store's writer does not answer"
+        return PlainTextResponse(wrong or "ok", 503 if wrong else 200)
+
+    @app.get("/readyz", response_class=PlainTextResponse)
+    async def readyz() -> PlainTextResponse:
+        """200 once the store is open and the listeners are bound; a sink that is down does not matter."""
+        wrong = health.ready()
+        return PlainTextResponse(wrong or "ok", 503 if wrong else 200)
+
+    @app.get("/metrics")
+    async def metrics() -> Response:
+        """Headgate's own metrics for Prometheus."""
+        return Response(metrics_text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _add_questions(app: FastAPI, operations: Operations) -> None:
+    @app.get("/api/v1/status")
+    async def status() -> Json:
+        """Sinks, inbox, sources and store in figures."""
+        return await operations.status()
+
+    @app.get("/api/v1/overview")
+    async def overview() -> Json:
+        """Everything the page shows in one answer."""
+        return await operations.overview()
+
+    @app.get("/api/v1/runs")
+    async def runs(limit: _Limit = 50, project: str | None = None) -> list[Json]:
+        """Ended workflows, newest first."""
+        return await operations.runs(limit, project)
+
+    @app.get("/api/v1/history")
+    async def history(since_ms: int, until_ms: int) -> list[Json]:
+        """Ended workflows of a time range, milliseconds since the epoch, oldest first."""
+        return await operations.history(since_ms, until_ms)
+
+    @app.get("/api/v1/explain")
+    async def explain_url(query: _Query) -> list[Json]:
+        """What is known about a workflow or job, given its page's address or an id."""
+        return await operations.explain(query)
+
+    @app.get("/api/v1/explain/{provider_id}")
+    async def explain(provider_id: str) -> list[Json]:
+        """What is known about a workflow or job, and its way through each sink."""
+        return await operations.explain(provider_id)
+
+    @app.get("/api/v1/tail")
+    async def tail(limit: _Limit = 50, live: int = 0, backfill: int = 0) -> Json:
+        """Records beyond the given numbers of each lane."""
+        return await operations.tail({"live": live, "backfill": backfill}, limit)
+
+    @app.get("/api/v1/deadletters")
+    async def dead_letters(
+        signal: str | None = None, limit: _Limit = 100, id: Annotated[list[int] | None, Query()] = None
+    ) -> list[Json]:
+        """Records that a sink will never take as they are."""
+        return await operations.dead_letters(signal, id or (), limit)
+
+    @app.get("/api/v1/deaddeliveries")
+    async def dead_deliveries(limit: _Limit = 100) -> list[Json]:
+        """Webhooks that could not be parsed."""
+        return await operations.dead_deliveries(limit)
+
+    @app.get("/api/v1/alerts")
+    async def alerts() -> list[Json]:
+        """Alert instances."""
+        return await operations.alerts()
+
+
+def _add_actions(app: FastAPI, operations: Operations) -> None:
+    @app.post("/api/v1/deadletters/replay")
+    async def replay_dead(body: Ids) -> dict[str, int]:
+        """Send dead letters again."""
+        return {"requeued": await operations.replay_dead(body.ids)}
+
+    @app.post("/api/v1/deadletters/purge")
+    async def purge_dead(body: Ids) -> dict[str, int]:
+        """Forget dead letters."""
+        return {"purged": await operations.purge_dead(body.ids)}
+
+    @app.post("/api/v1/replay")
+    async def replay(body: ReplayRange) -> list[Json]:
+        """Send a time range again."""
+        return await operations.replay(body.sink, body.since_ms, body.until_ms)
+
+    @app.post("/api/v1/sinks/{name}/reset")
+    async def reset(name: str, body: ResetStart) -> dict[str, list[str]]:
+        """Forget where a sink is and what its address was."""
+        return {"reset": await operations.reset_sink(name, body.start)}
+
+    @app.post("/api/v1/reload")
+    async def reload() -> Json:
+        """Read the configuration again; a bad file changes nothing."""
+        return await operations.reload()
+
+    @app.post("/api/v1/backup")
+    async def backup(body: BackupTarget) -> Json:
+        """Copy the store while it runs."""
+        return await operations.backup(body.path)
+
+
+def _add_page(app: FastAPI, operations: Operations, version: str) -> None:
+    page = Page(operations, version)
+    app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
+
+    @app.get("/", response_class=HTMLResponse, include_in_schema=False)
+    async def index() -> Any:
+        return HTMLResponse(await page.whole())
+
+    @app.get("/live", response_class=HTMLResponse, include_in_schema=False)
+    async def live() -> Any:
+        return HTMLResponse(await page.live())

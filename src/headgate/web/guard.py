@@ -1,0 +1,108 @@
+"""Stands before the API and the page: host check, access tokens, forged requests, security headers.
+
+Invariant: a request that is refused here reaches no handler. Health pages stay open, they tell nothing.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+from collections.abc import Mapping, MutableMapping, Sequence
+from typing import Any
+
+from headgate.web.asgi import App, Receive, Scope, Send, answer_json
+
+__all__ = ["Guard"]
+
+_OPEN = frozenset({"/livez", "/readyz"})
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1", "[::1]"})
+_HEADERS = (
+    (
+        b"content-security-policy",
+        b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+        b"base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    ),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"cache-control", b"no-store"),
+)
+
+
+def _digest(text: bytes) -> bytes:
+    return hashlib.sha256(text).digest()
+
+
+def _host_name(host: bytes) -> str:
+    """The name in a Host header, without its port."""
+    text = host.decode("latin-1").strip().lower()
+    if text.startswith("["):
+        return text.partition("]")[0] + "]"
+    return text.rpartition(":")[0] if ":" in text else text
+
+
+class Guard:
+    """ASGI middleware.
+
+    `hosts`: names under which the page may be asked for; loopback names always are. None: any (bound beyond loopback,
+    where tokens protect). `tokens`: any of them opens; empty: no token asked. Both may be swapped with `configure`.
+    """
+
+    def __init__(self, app: App, *, hosts: Sequence[str] | None, tokens: Sequence[str]) -> None:
+        self._app = app
+        self._hosts: frozenset[str] | None = None
+        self._tokens: tuple[bytes, ...] = ()
+        self.configure(hosts=hosts, tokens=tokens)
+
+    def configure(self, *, hosts: Sequence[str] | None, tokens: Sequence[str]) -> None:
+        """Guard with these from now on."""
+        self._hosts = None if hosts is None else _LOOPBACK | {host.lower() for host in hosts}
+        self._tokens = tuple(_digest(token.encode()) for token in tokens)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse, or pass on with security headers on the answer."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def sealed(message: MutableMapping[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), *_HEADERS]
+            await send(message)
+
+        refusal = self._refuse(scope, dict(scope["headers"]))
+        if refusal is None:
+            await self._app(scope, receive, sealed)
+            return
+        status, reason, detail = refusal
+        extra = ((b"www-authenticate", b'Basic realm="Headgate"'),) if status == 401 else ()
+        await answer_json(sealed, status, {"error": reason, "detail": detail}, extra)
+
+    def _refuse(self, scope: Scope, headers: Mapping[bytes, bytes]) -> tuple[int, str, str] | None:
+        if self._hosts is not None and _host_name(headers.get(b"host", b"")) not in self._hosts:
+            return 421, "host", "this name is not served here; add it to http.hosts"
+        if scope["path"] in _OPEN:
+            return None
+        if self._tokens and not self._knows(headers.get(b"authorization", b"")):
+            return 401, "token", "send a token of http.access: Authorization: Bearer TOKEN"
+        if scope["method"] not in _SAFE and b"x-headgate-request" not in headers:
+            return 403, "forged", "requests that change something carry the header X-Headgate-Request"
+        return None
+
+    def _knows(self, authorization: bytes) -> bool:
+        """Bearer TOKEN, or Basic with the token as password, which browsers can ask for. Constant time per token."""
+        scheme, _, rest = authorization.partition(b" ")
+        offered = rest.strip()
+        if scheme.lower() == b"basic":
+            try:
+                offered = base64.b64decode(offered, validate=True).partition(b":")[2]
+            except binascii.Error:
+                return False
+        elif scheme.lower() != b"bearer":
+            return False
+        digest = _digest(offered)
+        return any([hmac.compare_digest(digest, token) for token in self._tokens])

@@ -1,0 +1,102 @@
+"""What people and scripts can ask of Headgate, whoever answers: the running daemon, or the store alone.
+
+`app` implements it over the store and over HTTP; the API, the page and the commands only see this. All answers are plain
+JSON data with times as RFC 3339 text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Protocol
+
+__all__ = ["Health", "Json", "Operations", "Problem"]
+
+Json = dict[str, Any]
+
+
+class Problem(Exception):  # noqa: N818  # it is an answer, not a fault
+    """An operation that cannot be done: `reason` is a fixed word, the text is for people."""
+
+    def __init__(self, reason: Literal["unknown", "refused", "busy"], detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
+class Operations(Protocol):
+    """Everything the API and the commands offer. Raises Problem; store errors pass through."""
+
+    async def status(self) -> Json:
+        """The figures of `headgate status --json`."""
+        ...
+
+    async def overview(self) -> Json:
+        """What the page shows.
+
+        `{"status", "facts": {kind: n}, "ended": {kind: {our status: n}}, "unreleased", "level", "runs", "alerts",
+        "hints": [text]}`; `hints` says what is missing and what to do.
+        """
+        ...
+
+    async def runs(self, limit: int, project: str | None) -> list[Json]:
+        """Ended workflows, newest first."""
+        ...
+
+    async def history(self, since_ms: int, until_ms: int) -> list[Json]:
+        """Ended workflows by end time, `since_ms` <= end < `until_ms`, oldest first, as the fields of a RunRow."""
+        ...
+
+    async def explain(self, query: str) -> list[Json]:
+        """All that is known about a workflow or job: a URL, a provider id or a record id."""
+        ...
+
+    async def tail(self, after: Mapping[str, int], limit: int) -> Json:
+        """`{"records": [...], "after": {lane: seq}}`: the newest records beyond `after`."""
+        ...
+
+    async def dead_letters(self, signal: str | None, ids: Sequence[int], limit: int) -> list[Json]:
+        """Dead letters, newest last, with the sink's words and the record."""
+        ...
+
+    async def dead_deliveries(self, limit: int) -> list[Json]:
+        """Webhooks that could not be parsed, with the reason."""
+        ...
+
+    async def replay_dead(self, ids: Sequence[int]) -> int:
+        """Send dead letters again; returns how many are queued."""
+        ...
+
+    async def purge_dead(self, ids: Sequence[int]) -> int:
+        """Forget dead letters for good; returns how many."""
+        ...
+
+    async def replay(self, sink: str, since_ms: int, until_ms: int) -> list[Json]:
+        """Send a time range to a sink (or one signal, `sink.signal`) again."""
+        ...
+
+    async def reset_sink(self, sink: str, start: Literal["now", "retained"] | int) -> list[str]:
+        """Forget the cursors of a sink; returns the signals that start again."""
+        ...
+
+    async def alerts(self) -> list[Json]:
+        """Alert instances that are not inactive."""
+        ...
+
+    async def backup(self, path: str) -> Json:
+        """Copy the store to `path` while it runs."""
+        ...
+
+    async def reload(self) -> Json:
+        """Read the configuration again: `{"ok", "changed": [...], "problems": [...]}`."""
+        ...
+
+
+class Health(Protocol):
+    """What `/livez` and `/readyz` ask."""
+
+    async def alive(self) -> str | None:
+        """None while the event loop and the store's writer answer; else what does not."""
+        ...
+
+    def ready(self) -> str | None:
+        """None once the store is open and every listener is bound; else what is missing. Sinks do not matter."""
+        ...

@@ -1,0 +1,155 @@
+"""Every sink of ours through the public contract suite; docs/spec/component.md has the rules."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import orjson
+
+from headgate import sinks
+from headgate.sinks import elasticsearch, http, jsonl, loki
+from headgate.testing.sink_suite import CANARY, Far, SinkContract, Subject, VendorSinkContract, VendorSubject
+
+BASIC = {"basic_auth": {"user": "headgate", "password": CANARY}}
+WRONG_BASIC = {"basic_auth": {"user": "headgate", "password": "wrong"}}
+SIGNED = {"secret": "a-long-secret"}
+
+
+class TestLoki(VendorSinkContract):
+    """Loki's push endpoint."""
+
+    subject = VendorSubject(
+        plugin=loki.PLUGINS[0],
+        vendor="loki",
+        cases_of="loki",
+        secret_settings={**BASIC, "headers": {"x-scope-secret": CANARY}},
+        locked_options={"basic": f"headgate:{CANARY}", "tenant": "acme"},
+        key_settings={**BASIC, "tenant": "acme"},
+        wrong_key_settings={**WRONG_BASIC, "tenant": "acme"},
+    )
+
+
+class TestElasticsearchDataStream(VendorSinkContract):
+    """Elasticsearch 9 with data streams."""
+
+    subject = VendorSubject(
+        plugin=elasticsearch.PLUGINS[0],
+        vendor="elasticsearch",
+        settings=lambda url: {"hosts": [url]},
+        cases_of="elasticsearch",
+        reads_body=True,
+        secret_settings={"api_key": CANARY},
+        locked_options={"api_key": CANARY},
+        key_settings={"api_key": CANARY},
+        wrong_key_settings={"api_key": "wrong"},
+    )
+
+
+class TestElasticsearchMonth(VendorSinkContract):
+    """Elasticsearch 8 with month indices and the versioned media types."""
+
+    subject = VendorSubject(
+        plugin=elasticsearch.PLUGINS[0],
+        vendor="elasticsearch",
+        vendor_options={"generation": "8"},
+        settings=lambda url: {"hosts": [url], "target": "month", "generation": "8"},
+        cases_of="elasticsearch",
+        reads_body=True,
+        secret_settings=BASIC,
+        locked_options={"basic": f"headgate:{CANARY}"},
+        key_settings=BASIC,
+        wrong_key_settings=WRONG_BASIC,
+    )
+
+
+class TestOpenSearch(VendorSinkContract):
+    """OpenSearch, which has no product header and refuses versioned media types."""
+
+    subject = VendorSubject(
+        plugin=elasticsearch.PLUGINS[0],
+        vendor="elasticsearch",
+        vendor_options={"generation": "opensearch"},
+        settings=lambda url: {"hosts": [url], "target": "month"},
+        cases_of="elasticsearch",
+        reads_body=True,
+        secret_settings={"bearer_token": CANARY},
+        locked_options={"bearer": CANARY},
+        key_settings={"bearer_token": CANARY},
+        wrong_key_settings={"bearer_token": "wrong"},
+    )
+
+
+class TestHttpLines(VendorSinkContract):
+    """The generic sink with JSON Lines and a signature."""
+
+    subject = VendorSubject(
+        plugin=http.PLUGINS[0],
+        vendor="http",
+        settings=lambda url: {"url": f"{url}/records"},
+        secret_settings={**BASIC, "hmac": {"secret": CANARY}},
+        locked_options={"hmac_secret": "a-long-secret"},
+        key_settings={"hmac": {"secret": "a-long-secret"}},
+        wrong_key_settings={"hmac": {"secret": "another-secret"}},
+    )
+
+
+class TestHttpArray(VendorSinkContract):
+    """The generic sink with arrays, compressed and signed."""
+
+    subject = VendorSubject(
+        plugin=http.PLUGINS[0],
+        vendor="http",
+        settings=lambda url: {"url": f"{url}/{CANARY}", "format": "array", "gzip": True, "hmac": SIGNED},
+        secret_settings={"bearer_token": CANARY, "proxy": None},
+        locked_options={"hmac_secret": "a-long-secret", "bearer": "a-long-token"},
+        key_settings={"bearer_token": "a-long-token"},
+        wrong_key_settings={"bearer_token": "another-token"},
+    )
+
+
+class TestHttpSingle(VendorSinkContract):
+    """The generic sink with one record a request."""
+
+    subject = VendorSubject(
+        plugin=http.PLUGINS[0],
+        vendor="http",
+        settings=lambda url: {"url": url, "format": "single", "template_headers": {"x-id": "{record_id}"}},
+        secret_settings={"headers": {"x-key": CANARY}},
+        locked_options={"basic": f"headgate:{CANARY}"},
+        key_settings=BASIC,
+        wrong_key_settings=WRONG_BASIC,
+    )
+
+
+class TestJsonlFile(SinkContract):
+    """A file of lines."""
+
+    subject = Subject(plugin=jsonl.PLUGINS[0])
+
+    @contextmanager
+    def far(self, directory: Path) -> Iterator[Far]:
+        """A file that does not exist yet."""
+        path = directory / "logs" / "records.jsonl"
+
+        def ids() -> list[str | None]:
+            return [orjson.loads(line)["id"] for line in path.read_bytes().splitlines()] if path.exists() else []
+
+        yield Far({"path": str(path)}, ids)
+
+
+def test_every_sink_is_under_contract() -> None:
+    """SINK-00: a sink module without a contract class in this file is a failure."""
+    names = {info.name for info in pkgutil.iter_modules(sinks.__path__) if not info.name.startswith("_")}
+    found = {name for name in names if hasattr(importlib.import_module(f"headgate.sinks.{name}"), "PLUGINS")}
+    tested = {case.subject.plugin.name for case in _contracts(SinkContract) if "subject" in vars(case)}
+    assert found == tested
+
+
+def _contracts(root: type[SinkContract]) -> Iterator[type[SinkContract]]:
+    for case in root.__subclasses__():
+        yield case
+        yield from _contracts(case)

@@ -1,0 +1,116 @@
+"""Logic of `rules test`, `rules replay` and `alerts list`."""
+
+from pathlib import Path
+
+import pytest
+from tests.unit.alerting.world import HOUR, MINUTE, START, World, rules, run
+
+from headgate.alerting import ruletest
+from headgate.alerting.listing import list_alerts
+from headgate.alerting.replay import replay_rules
+from headgate.core.errors import ConfigError
+from headgate.core.times import format_ms
+
+DEFAULT_TESTS = Path(__file__).parent / "default_rules_test.yaml"
+DEFAULT_RESULTS = ruletest.test_rules([DEFAULT_TESTS])
+
+
+@pytest.mark.parametrize("result", DEFAULT_RESULTS, ids=[result.name for result in DEFAULT_RESULTS])
+def test_shipped_rules(result):
+    """The shipped rules pass their own unit tests."""
+    assert result.failures == ()
+
+
+def test_rule_tests_print_rows_in_the_promised_form():
+    """Rows have the keys of docs/interface.md, in the order of time."""
+    rows = [row for result in DEFAULT_RESULTS for row in result.rows]
+    assert [set(row) for row in rows] == [{"rule", "labels", "state", "at", "value", "baseline", "n", "first_bad"}] * 2
+    assert [row["state"] for row in rows] == ["firing", "resolved"]
+
+
+def _test_file(tmp_path, expect: str, more: str = "") -> Path:
+    file = tmp_path / "t.yaml"
+    file.write_text(
+        "version: 1\ntests:\n  - name: t\n    runs:\n"
+        "      - {project: gh/acme/web, every: 10m, until: 48h, status: success}\n"
+        f"    expect:\n      - {expect}\n{more}"
+    )
+    return file
+
+
+def test_a_missed_alert_fails(tmp_path):
+    """A rule that does not fire where it should is a failure that says what it is instead."""
+    file = _test_file(tmp_path, "{at: 24h, rule: DefaultBranchFailing, state: firing}")
+    (result,) = ruletest.test_rules([file])
+    assert result.failures == ("at 1440 min DefaultBranchFailing {} is inactive, not firing",)
+
+
+def test_a_wrong_count_of_messages_fails(tmp_path):
+    """Messages are counted over the whole test."""
+    file = _test_file(tmp_path, "{at: 24h, rule: DefaultBranchFailing, state: inactive}", "    messages: {firing: 2}\n")
+    (result,) = ruletest.test_rules([file])
+    assert result.failures == ("0 firing messages, not 2",)
+
+
+def test_an_unknown_rule_fails_with_the_nearest_name(tmp_path):
+    """An expectation about a rule that does not exist cannot pass as inactive."""
+    file = _test_file(tmp_path, "{at: 24h, rule: DefaultBranchFaling, state: inactive}")
+    (result,) = ruletest.test_rules([file])
+    assert "did you mean `DefaultBranchFailing`?" in result.failures[0]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("status: success", "status: sucess", "did you mean `success`?"),
+        ("every:", "evry:", "did you mean `every`?"),
+        ("state: firing", "state: burning", "t.yaml:7"),
+    ],
+    ids=["status", "key", "state"],
+)
+def test_a_wrong_test_file_is_refused(tmp_path, old, new, words):
+    """Mistakes in test files are reported like those in rule files."""
+    file = _test_file(tmp_path, "{at: 24h, rule: DefaultBranchFailing, state: firing}")
+    file.write_text(file.read_text().replace(old, new))
+    with pytest.raises(ConfigError, match=words.replace("?", r"\?")):
+        ruletest.test_rules([file])
+
+
+async def test_replay_says_what_the_engine_said():
+    """Replaying stored history gives the engine's messages, with the first bad run."""
+    world = World()
+    await world.pass_time(120, "success")
+    broke_ms = world.clock.now_ms()
+    await world.pass_time(60, "failure")
+    await world.pass_time(180, "success")
+    rows = [row async for row in replay_rules(world.store, rules(), START + 5 * MINUTE, world.clock.now_ms())]
+    assert [row["state"] for row in rows] == [state for _, state, _ in world.told()]
+    assert [row["at"] for row in rows] == [format_ms(message["at_ms"]) for message in world.messages()]
+    assert rows[0]["first_bad"] == f"w{broke_ms}"
+    assert rows[0]["labels"] == {"team": "web", "project": "gh/acme/web", "workflow": "build", "severity": "warning"}
+
+
+async def test_replay_of_one_rule_or_of_none():
+    """`only` picks a rule by name; an unknown one gives nothing."""
+    world = World()
+    world.store.runs = [run(START + index * MINUTE, "failure") for index in range(120)]
+    found = [row["rule"] async for row in replay_rules(world.store, rules(), START, START + 2 * HOUR, only="Failing")]
+    assert set(found) == {"Failing"}
+    assert [row async for row in replay_rules(world.store, rules(), START, START + HOUR, only="Other")] == []
+
+
+async def test_alerts_are_listed_firing_first_without_inactive_ones():
+    """The list has what scripts need, and hides what is over unless asked."""
+    world = World()
+    await world.pass_time(60, "success")
+    await world.pass_time(60, "failure")
+    rows = await world.store.alerts()
+    (line,) = list_alerts(rows)
+    assert (line["rule"], line["state"], line["told"], line["labels"]["severity"]) == (
+        "Failing",
+        "firing",
+        True,
+        "warning",
+    )
+    assert line["n"] > 0
+    assert list_alerts(rows, states=frozenset({"resolved"})) == []

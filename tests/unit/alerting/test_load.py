@@ -1,0 +1,170 @@
+"""Rule files: what is refused, where it says so, and what good files become."""
+
+import jsonschema
+import pytest
+import yaml
+
+from headgate.alerting.load import check_rules, default_rules_text, load_rules, parse_rules
+from headgate.alerting.rules import rules_schema
+from headgate.core.errors import ConfigError
+
+GOOD = """\
+version: 1
+defaults:
+  every: 5m
+groups:
+  - name: main
+    match: {branch: "@default"}
+    rules:
+      - alert: Dropped
+        metric: success_rate
+        by: [project, workflow]
+        window: 24h
+        threshold: {warning: "< 80%", critical: "< 50%", recover: "> 90%"}
+        for_runs: 3
+        labels: {team: web}
+        annotations: {summary: "{{ value | pct }}"}
+"""
+SLOW = GOOD.replace("success_rate", "duration_p95").replace(
+    '{warning: "< 80%", critical: "< 50%", recover: "> 90%"}', '"> 10m"'
+)
+
+REFUSED = {
+    # id: (old text, new text, line, key, part of the message)
+    "unknown-metric": ("success_rate", "sucess_rate", 9, "groups[0].rules[0].metric", "did you mean `success_rate`?"),
+    "unknown-key-in-rule": ("window:", "windw:", 11, "groups[0].rules[0].windw", "did you mean `window`?"),
+    "unknown-key-on-top": ("defaults:", "defalts:", 2, "defalts", "did you mean `defaults`?"),
+    "unknown-key-in-defaults": ("every: 5m", "evry: 5m", 3, "defaults.evry", "did you mean `every`?"),
+    "unknown-key-in-group": ("    match:", "    mach:", 6, "groups[0].mach", "did you mean `match`?"),
+    "unknown-key-in-threshold": ("recover:", "recovr:", 12, "groups[0].rules[0].threshold.recovr", "`recover`?"),
+    "missing-key": ("        window: 24h\n", "", 8, "groups[0].rules[0].window", "is required"),
+    "by-that-the-metric-lacks": ("workflow]", "job]", 10, "groups[0].rules[0].by[1]", "has no 'job'"),
+    "by-given-twice": ("workflow]", "project]", 10, "groups[0].rules[0].by[1]", "given twice"),
+    "match-on-nothing": ("{branch:", "{brnch:", 6, "groups[0].match.brnch", "did you mean `branch`?"),
+    "match-is-no-matcher": ('{branch: "@default"}', "[branch]", 6, "groups[0].match[0]", "is not a matcher"),
+    "match-bad-pattern": ('{branch: "@default"}', '["branch=~("]', 6, "groups[0].match[0]", "is not a pattern"),
+    "templated-label": ("team: web", 'team: "{{ x }}"', 14, "groups[0].rules[0].labels.team", "labels are fixed"),
+    "label-is-a-dimension": ("team: web", "project: x", 14, "groups[0].rules[0].labels.project", "under `by`"),
+    "label-name": ("team: web", "Team: web", 14, "groups[0].rules[0].labels.Team", "is not a label name"),
+    "label-reserved": ("team: web", "alertname: x", 14, "groups[0].rules[0].labels.alertname", "not alertname"),
+    "label-empty": ("team: web", 'team: ""', 14, "groups[0].rules[0].labels.team", "is empty"),
+    "template": ("| pct }}", "| pct", 15, "groups[0].rules[0].annotations.summary", "not a template"),
+    "template-filter": ("| pct", "| pc", 15, "groups[0].rules[0].annotations.summary", "not a template"),
+    "duration-without-unit": ("24h", "24", 11, "groups[0].rules[0].window", "is not a duration"),
+    "duration-as-percent": ("24h", "24%", 11, "groups[0].rules[0].window", "is not a duration"),
+    "points-for-percent": ("< 80%", "< 80pp", 12, "groups[0].rules[0].threshold.warning", "pp are differences"),
+    "duration-for-percent": ("< 80%", "< 80s", 12, "groups[0].rules[0].threshold.warning", "a percentage is compared"),
+    "ratio-above-one": ("< 80%", "< 80", 12, "groups[0].rules[0].threshold.warning", "ratio from 0 to 1"),
+    "no-operator": ("< 80%", "80%", 12, "groups[0].rules[0].threshold.warning", "is not a condition"),
+    "critical-before-warning": ("< 50%", "< 85%", 12, "groups[0].rules[0].threshold.critical", "swap the two"),
+    "critical-other-way": ("< 50%", "> 50%", 12, "groups[0].rules[0].threshold.critical", "the other way"),
+    "recover-overlaps": ("> 90%", "> 70%", 12, "groups[0].rules[0].threshold.recover", "still fires"),
+    "recover-same-way": ("> 90%", "< 90%", 12, "groups[0].rules[0].threshold.recover", "the same way"),
+    "recover-twice": ("for_runs: 3", "recover: {above: 90%}", 12, "groups[0].rules[0].threshold.recover", "twice"),
+    "threshold-without-level": (
+        '{warning: "< 80%", critical: "< 50%", recover: "> 90%"}',
+        '{recover: "> 90%"}',
+        12,
+        "groups[0].rules[0].threshold",
+        "needs warning or critical",
+    ),
+    "window-shorter-than-every": ("24h", "1m", 11, "groups[0].rules[0].window", "shorter than the time between"),
+    "every-too-short": ("every: 5m", "every: 5ms", 8, "groups[0].rules[0].every", "at least 1s"),
+    "for-runs-zero": ("for_runs: 3", "for_runs: 0", 13, "groups[0].rules[0].for_runs", "greater than or equal to 1"),
+    "alert-name": ("Dropped", '"a b"', 8, "groups[0].rules[0].alert", "pattern"),
+    "reserved-name": ("Dropped", "collectorstale", 8, "groups[0].rules[0].alert", "is taken (built in)"),
+    "version": ("version: 1", "version: 2", 1, "version", "1"),
+    "key-twice": ("for_runs: 3", "window: 2h", 13, "groups[0].rules[0].window", "given twice; first on line 11"),
+    "not-yaml": ("by: [", "by: [[", 11, "", "not YAML"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_wrong_file_is_refused_with_line_key_and_fix(case):
+    """Each mistake names its line, its key path and what to do."""
+    old, new, line, key, words = REFUSED[case]
+    assert old in GOOD
+    rules, problems = parse_rules([("rules.yaml", GOOD.replace(old, new, 1))])
+    assert rules == ()
+    assert [(problem.line, problem.key) for problem in problems] == [(line, key)], problems
+    assert words in problems[0].text
+    assert str(problems[0]).startswith(f"rules.yaml:{line}: ")
+
+
+def test_a_good_file_becomes_rules_in_the_metrics_units():
+    """Percentages are ratios, durations milliseconds, levels severest first; defaults fill the rest."""
+    (rule,), problems = parse_rules([("rules.yaml", GOOD)])
+    assert problems == []
+    assert [(level, limit.value) for level, limit in rule.levels] == [(2, 0.5), (1, 0.8)]
+    assert (rule.recover.value, rule.window_ms, rule.every_ms, rule.min_runs) == (0.9, 86_400_000, 300_000, 20)
+    assert (rule.timing.for_runs, rule.timing.keep_firing_ms, rule.timing.gone_after_ms) == (3, 900_000, 172_800_000)
+    assert rule.source == "rules.yaml:8"
+
+
+def test_durations_are_compared_with_durations():
+    """A duration metric takes a duration limit and holds it in seconds."""
+    (rule,), problems = parse_rules([("rules.yaml", SLOW)])
+    assert problems == []
+    assert rule.levels[0][1].value == 600
+
+
+def test_a_bare_number_is_no_duration_limit():
+    """A duration metric refuses a number without a unit."""
+    _, problems = parse_rules([("rules.yaml", SLOW.replace("> 10m", "> 600"))])
+    assert "compared with a duration" in problems[0].text
+
+
+def test_names_are_unique_over_files_whatever_their_case():
+    """The second use of a rule or group name is refused and says where the first is."""
+    _, problems = parse_rules([("a.yaml", GOOD), ("b.yaml", GOOD.replace("Dropped", "DROPPED"))])
+    assert [(problem.file, problem.key) for problem in problems] == [
+        ("b.yaml", "groups[0].name"),
+        ("b.yaml", "groups[0].rules[0].alert"),
+    ]
+    assert "taken (a.yaml:8)" in problems[1].text
+
+
+def test_all_mistakes_are_found_at_once():
+    """Several wrong keys and rules give several problems."""
+    text = GOOD.replace("workflow]", "job]").replace("team: web", 'team: "{{ x }}"').replace("24h", "1m")
+    assert len(parse_rules([("rules.yaml", text)])[1]) == 3
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "a: &a [*a]", "\tx", "version: 1\ngroups: []\n", "version: !!python/name:x y"]
+)
+def test_nonsense_is_a_problem_not_a_crash(text):
+    """Empty, wrong, self-referring and tagged YAML is refused."""
+    rules, problems = parse_rules([("rules.yaml", text)])
+    assert rules == ()
+    assert problems
+
+
+def test_globs_are_read_in_order_and_must_find_something(tmp_path):
+    """A glob takes every file once; one that finds nothing is a problem."""
+    (tmp_path / "b.yaml").write_text(GOOD.replace("Dropped", "B").replace("main", "b"))
+    (tmp_path / "a.yaml").write_text(GOOD)
+    assert [rule.name for rule in load_rules(["*.yaml", "a.yaml"], base=tmp_path)] == ["Dropped", "B"]
+    assert [problem.text for problem in check_rules(["none/*.yaml"], base=tmp_path)] == ["no such rule file"]
+    with pytest.raises(ConfigError, match="no such rule file"):
+        load_rules(["none/*.yaml"], base=tmp_path)
+
+
+def test_a_problem_is_json_for_scripts(tmp_path):
+    """`rules check --json` prints file, line, key and problem."""
+    (tmp_path / "a.yaml").write_text(GOOD.replace("24h", "1m"))
+    (problem,) = check_rules(["a.yaml"], base=tmp_path)
+    assert set(problem.as_json()) == {"file", "line", "key", "problem"}
+
+
+def test_the_shipped_rules_are_used_without_configuration():
+    """No pattern means the shipped file, which is good."""
+    assert [rule.name for rule in load_rules([])] == ["DefaultBranchFailing"]
+
+
+def test_the_schema_takes_good_files_and_refuses_unknown_keys():
+    """The published JSON Schema agrees with the loader about these files."""
+    validator = jsonschema.Draft202012Validator(rules_schema())
+    for text in (GOOD, SLOW, default_rules_text()):
+        assert list(validator.iter_errors(yaml.safe_load(text))) == []
+    assert list(validator.iter_errors(yaml.safe_load(GOOD.replace("window:", "windw:"))))

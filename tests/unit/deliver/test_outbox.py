@@ -1,0 +1,248 @@
+"""Notifications on their way to people."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+import pytest
+from tests.unit.deliver.fakes import BASE_MS, FakeStore, FakeTransport, Figures, LoopClock, run_virtual
+
+from headgate.core.errors import StoreFailed
+from headgate.core.ports import HttpReply, HttpRequest, Notification, TransportOptions
+from headgate.core.storeport import OutboxRow
+from headgate.core.verdicts import classify, raise_for, retry_after_seconds
+from headgate.deliver import OutboxOptions, OutboxWorker
+
+
+class TestChannel:
+    """A notifier that sends the key of the notification."""
+
+    __test__ = False
+    transport = TransportOptions()
+
+    def __init__(self, name):
+        self.name = name
+
+    def encode(self, notification, *, now_ms):
+        if notification.rule == "bug":
+            raise RuntimeError("hunter2")
+        return HttpRequest("POST", f"http://{self.name}/", (), notification.key.encode())
+
+    def interpret(self, reply):
+        raise_for(classify(reply.status), reply.status, reply.text(), retry_after=retry_after_seconds(reply.headers))
+
+
+def row(number, notifier="ops", *, created_ms=BASE_MS, rule="slow"):
+    """A stored notification."""
+    notification = Notification(
+        key=f"k{number}",
+        fingerprint="f",
+        rule=rule,
+        state="firing",
+        reason="slow",
+        labels={"severity": "critical"},
+        annotations={},
+        starts_ms=BASE_MS,
+        ends_ms=None,
+        at_ms=BASE_MS,
+        numbers={"value": 1.5},
+    )
+    return OutboxRow(number, notifier, notification.key, msgspec.json.encode(notification), created_ms, BASE_MS)
+
+
+def play(store, script, *, seconds, notifiers=("ops",), **more):
+    """Run the worker for so long; returns (time, notifier, key) of each request, and the metrics."""
+    sent, figures = [], Figures()
+
+    def answer(wire, call):
+        name, key = wire.url[7:-1], wire.body.decode()
+        sent.append((asyncio.get_running_loop().time(), name, key))
+        reply = script(name, key, len(sent))
+        return HttpReply(reply, {}, b"words") if isinstance(reply, int) else reply
+
+    async def scenario():
+        worker = OutboxWorker(
+            store,
+            {name: TestChannel(name) for name in notifiers},
+            transport=more.pop("transport", None) or FakeTransport(answer),
+            clock=LoopClock(),
+            metrics=figures,
+            **more,
+        )
+        task = asyncio.create_task(worker.run())
+        worker.wake()
+        await asyncio.sleep(seconds)
+        worker.stop()
+        await task
+
+    run_virtual(scenario())
+    return sent, figures
+
+
+def test_accepted_notifications_leave_the_outbox_in_order():
+    """Each is sent once, oldest first."""
+    store = FakeStore()
+    store.outbox = [row(number) for number in range(1, 6)]
+    sent, figures = play(store, lambda *_: 200, seconds=1)
+    assert [key for _, _, key in sent] == ["k1", "k2", "k3", "k4", "k5"]
+    assert store.outbox == []
+    assert figures.get("headgate_notifications_total", notifier="ops", outcome="accepted") == 5
+
+
+def test_a_failure_is_retried_before_later_ones_go():
+    """Resolved never overtakes firing; the attempt is stored with its reason."""
+    store = FakeStore()
+    store.outbox = [row(1), row(2)]
+    sent, _ = play(store, lambda name, key, call: 503 if call < 3 else 200, seconds=60)
+    assert [key for _, _, key in sent] == ["k1", "k1", "k1", "k2"]
+    assert store.outbox_log == [
+        ("retry", 1, "answered 503: words"),
+        ("retry", 1, "answered 503: words"),
+        ("done", 1, ""),
+        ("done", 2, ""),
+    ]
+
+
+def test_retry_after_is_obeyed():
+    """Nothing goes to that notifier before."""
+    store = FakeStore()
+    store.outbox = [row(1), row(2)]
+    slow = HttpReply(429, {"retry-after": "40"}, b"")
+    sent, _ = play(store, lambda name, key, call: slow if call == 1 else 200, seconds=90)
+    assert 40 <= sent[1][0] < 45
+
+
+def test_a_refusing_notifier_is_tried_once_a_minute():
+    """A wrong token is no reason to lose an alert or to hammer."""
+    store = FakeStore()
+    store.outbox = [row(1)]
+    sent, _ = play(store, lambda name, key, call: 401 if call < 4 else 200, seconds=400)
+    assert [round(at) for at, _, _ in sent] == [0, 60, 120, 180]
+    assert store.outbox == []
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+def test_what_will_never_be_taken_is_dead_at_once(status):
+    """The rest goes on, and whoever raises alerts about it is told."""
+    store, dead = FakeStore(), []
+    store.outbox = [row(1), row(2)]
+    script = lambda name, key, call: status if key == "k1" else 200  # noqa: E731  # one line says it
+    _, figures = play(store, script, seconds=5, on_dead=lambda one, error: dead.append((one.id, error)))
+    assert dead == [(1, f"answered {status}: words")]
+    assert ("done", 2, "") in store.outbox_log
+    assert figures.get("headgate_notifications_total", notifier="ops", outcome="dead") == 1
+
+
+def test_a_day_without_success_is_the_end():
+    """After 24 h a notification is dead with the last error."""
+    store, dead = FakeStore(), []
+    store.outbox = [row(1)]
+    sent, _ = play(store, lambda *_: 503, seconds=90_000, on_dead=lambda one, error: dead.append(one.id))
+    assert dead == [1]
+    assert 86_400 <= sent[-1][0] < 86_400 + 301
+    assert store.outbox == []
+
+
+def test_a_broken_notifier_does_not_starve_another():
+    """Hundreds that wait for a broken one leave room on the page."""
+    store = FakeStore()
+    store.outbox = [*(row(number, "broken") for number in range(1, 501)), row(501, "ops")]
+    script = lambda name, key, call: 503 if name == "broken" else 200  # noqa: E731  # one line says it
+    sent, _ = play(
+        store, script, seconds=20, notifiers=("broken", "ops"), options=OutboxOptions(page=50, poll_seconds=1.0)
+    )
+    assert [key for _, name, key in sent if name == "ops"] == ["k501"]
+
+
+def test_a_slow_notifier_does_not_delay_another():
+    """Each has its own task."""
+
+    class Slow(FakeTransport):
+        async def send(self, wire, options):
+            if "slow" in wire.url:
+                await asyncio.sleep(100)
+            return await super().send(wire, options)
+
+    store, times = FakeStore(), []
+
+    def script(wire, call):
+        times.append((asyncio.get_running_loop().time(), wire.url))
+        return HttpReply(200, {}, b"")
+
+    store.outbox = [row(1, "slow"), row(2, "ops"), row(3, "ops")]
+    play(store, None, seconds=1, notifiers=("slow", "ops"), transport=Slow(script))
+    assert [(round(at), url) for at, url in times] == [
+        (0, "http://ops/"),
+        (0, "http://ops/"),
+        (100, "http://slow/"),
+    ]
+
+
+def test_what_is_no_longer_wanted_is_not_sent():
+    """An alert that moved on ends its late notification."""
+    store = FakeStore()
+    store.outbox = [row(1), row(2)]
+    sent, figures = play(store, lambda *_: 200, seconds=1, wanted=lambda one, now_ms: one.key != "k1")
+    assert [key for _, _, key in sent] == ["k2"]
+    assert figures.get("headgate_notifications_total", notifier="ops", outcome="unwanted") == 1
+    assert store.outbox == []
+
+
+def test_bugs_missing_notifiers_and_unreadable_rows():
+    """A bug waits and tells its type alone; an unknown notifier waits; an unreadable row is dead."""
+    store = FakeStore()
+    store.outbox = [
+        row(1, "buggy", rule="bug"),
+        row(2, "gone"),
+        OutboxRow(3, "ops", "k3", b"{not json", BASE_MS, BASE_MS),
+    ]
+    play(store, lambda *_: 200, seconds=30, notifiers=("ops", "buggy"))
+    log = {number: (what, error) for what, number, error in store.outbox_log}
+    assert log[1] == ("retry", "the notifier's code failed: RuntimeError")
+    assert log[2][0] == "retry"
+    assert "add gone" in log[2][1]
+    assert log[3][0] == "dead"
+
+
+def test_a_reload_tries_a_changed_notifier_at_once():
+    """Its back-off is forgotten; rows at hand go to the new one."""
+    store = FakeStore()
+    store.outbox = [row(1)]
+    urls = []
+
+    async def scenario():
+        def answer(wire, call):
+            urls.append(wire.url)
+            return HttpReply(401 if "old" in wire.url else 200, {}, b"")
+
+        worker = OutboxWorker(
+            store,
+            {"ops": TestChannel("old")},
+            transport=FakeTransport(answer),
+            clock=LoopClock(),
+            metrics=Figures(),
+        )
+        task = asyncio.create_task(worker.run())
+        await asyncio.sleep(5)
+        worker.apply({"ops": TestChannel("new")})
+        await asyncio.sleep(1)
+        worker.stop()
+        await task
+
+    run_virtual(scenario())
+    assert urls == ["http://old/", "http://new/"]
+
+
+def test_a_failed_store_ends_the_worker():
+    """It is not taken for a notifier's bug."""
+
+    class Failing(FakeStore):
+        async def outbox_done(self, ids):
+            raise StoreFailed("flush failed")
+
+    store = Failing()
+    store.outbox = [row(1)]
+    with pytest.raises(BaseExceptionGroup) as caught:
+        play(store, lambda *_: 200, seconds=1)
+    assert caught.group_contains(StoreFailed)

@@ -1,0 +1,68 @@
+"""The public notifier suite over our own notifiers, against the strict fakes."""
+
+from headgate.core.clock import ManualClock
+from headgate.core.errors import BatchRejected, SinkRefused
+from headgate.core.metrics import NullMetrics
+from headgate.core.ports import BuildContext, HttpReply
+from headgate.notifiers.slack import SlackConfig, SlackNotifier
+from headgate.notifiers.webhook import WebhookConfig, WebhookNotifier
+from headgate.testing.notifier_suite import NotifierSubject, NotifierSuite
+
+CONTEXT = BuildContext(ManualClock(), NullMetrics(), "headgate/0")
+SLACK_OK = HttpReply(200, {}, b'{"ok":true,"channel":"C1","ts":"1.2"}')
+
+
+class TestWebhook(NotifierSuite):
+    """Signed, with a bearer token and a header of its own."""
+
+    subject = NotifierSubject(
+        build=lambda: WebhookNotifier(
+            "ops",
+            WebhookConfig(
+                url="https://hooks.example/alerts",
+                secret="s3cret-key",
+                bearer_token="s3cret-token",
+                headers={"X-Team": "s3cret-team"},
+            ),
+            CONTEXT,
+        ),
+        config=WebhookConfig,
+        secrets=("s3cret-key", "s3cret-token", "s3cret-team"),
+        accepts=(
+            HttpReply(200, {}, b"anything"),
+            HttpReply(201, {}, b""),
+            HttpReply(202, {}, b""),
+            HttpReply(204, {}, b""),
+        ),
+        fake="webhook",
+        fake_options={"hmac_secret": "s3cret-key"},
+    )
+
+
+class TestSlackBot(NotifierSuite):
+    """With a bot token."""
+
+    subject = NotifierSubject(
+        build=lambda: SlackNotifier("ops", SlackConfig(token="xoxb-fake", channel="C1"), CONTEXT),
+        config=SlackConfig,
+        secrets=("xoxb-fake",),
+        accepts=(SLACK_OK,),
+        fake="slack",
+        fake_options={"token": "xoxb-fake", "channels": "C1"},
+    )
+
+
+class TestSlackWebhook(NotifierSuite):
+    """With an incoming webhook."""
+
+    subject = NotifierSubject(
+        build=lambda: SlackNotifier(
+            "ops", SlackConfig(webhook_url="https://hooks.slack.com/services/T0/B0/secret"), CONTEXT
+        ),
+        config=SlackConfig,
+        secrets=("services/T0/B0/secret",),
+        accepts=(HttpReply(200, {}, b"ok"),),
+        fake="slack",
+        fake_options={"webhook_path": "/services/T0/B0/secret"},
+        statuses={400: (BatchRejected, "refused"), 404: (SinkRefused, "config")},
+    )

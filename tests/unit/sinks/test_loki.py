@@ -1,0 +1,317 @@
+"""The Loki sink: streams, labels, metadata, and what its answers mean."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import orjson
+import pytest
+from pydantic import ValidationError
+
+from headgate.core.errors import BatchRejected, SinkRefused, SinkUnavailable
+from headgate.core.ports import HttpReply, LogEntry
+from headgate.core.times import DAY_MS, HOUR_MS, MINUTE_MS
+from headgate.core.verdicts import SendResult
+from headgate.sinks.loki import PLUGINS, LokiConfig, LokiSignal
+from headgate.testing.sink_harness import CONTEXT, NOW_MS, deliver, ids_of, make_batch, make_entry, send
+from headgate.testing.sinks import FakeVendor
+
+
+def signal(**settings: object) -> LokiSignal:
+    """A signal that sends nowhere unless told."""
+    return LokiSignal(LokiConfig.model_validate({"url": "http://127.0.0.1:1", **settings}), "headgate-test")
+
+
+def streams(sender: LokiSignal, *batch: LogEntry) -> list[dict]:
+    """What a push of these entries holds."""
+    return orjson.loads(sender.encode(batch).body)["streams"]
+
+
+def reply(status: int, text: str = "", **headers: str) -> HttpReply:
+    """An answer of the server."""
+    return HttpReply(status, headers, text.encode())
+
+
+def observed_later(entry: LogEntry, seconds: int) -> LogEntry:
+    """The same entry, known to Headgate only so long after it happened."""
+    text = entry.body.decode()
+    stamp = text.split('"observed_at":"')[1][:24]
+    late = make_entry(0, occurred_ms=entry.occurred_ms + seconds * 1000).body.decode()
+    return LogEntry(
+        entry.seq,
+        entry.lane,
+        entry.record_id,
+        entry.kind,
+        entry.occurred_ms,
+        entry.project,
+        entry.order_key,
+        text.replace(stamp, late.split('"observed_at":"')[1][:24]).encode(),
+    )
+
+
+def test_the_line_is_the_stored_record() -> None:
+    """Bytes are not changed on the way: quotes, backslashes and other alphabets come back as they were."""
+    entry = make_entry(1, vcs__ref__head__name='Ünïcode "q" \\ \n 🚀')
+    (stream,) = streams(signal(), entry)
+    assert stream["values"][0][1].encode() == entry.body
+    assert stream["values"][0][0] == f"{NOW_MS}000000"
+
+
+def test_live_labels_are_few_and_metadata_carries_the_rest() -> None:
+    """Labels come from the allow-list; ids, branch and job are structured metadata, text only."""
+    (stream,) = streams(signal(), make_entry(1, vcs__ref__head__revision="abc"))
+    assert stream["stream"] == {
+        "service_name": "circleci",
+        "record": "job",
+        "project": "gh/acme/web",
+        "outcome": "failure",
+    }
+    assert stream["values"][0][2] == {
+        "record_id": make_entry(1).record_id,
+        "status": "failure",
+        "workflow": "build",
+        "workflow_id": "00000000-0000-4000-8000-000000000000",
+        "job": "unit",
+        "job_id": "00000000-0000-4000-9000-000000000001",
+        "branch": "main",
+        "revision": "abc",
+    }
+
+
+def test_labels_can_be_left_out_and_added() -> None:
+    """Without the project label the project is metadata; static labels are on every stream."""
+    sender = signal(labels=[], static_labels={"cluster": "eu"}, service_name="ci")
+    (stream,) = streams(sender, make_entry(1))
+    assert stream["stream"] == {"cluster": "eu", "service_name": "ci", "record": "job"}
+    assert stream["values"][0][2]["project"] == "gh/acme/web"
+
+
+@pytest.mark.parametrize("kind", ["pipeline", "test_result", "usage", "alert"])
+def test_only_runs_have_an_outcome(kind: str) -> None:
+    """Kinds other than workflow and job get no outcome label, whatever their attributes say."""
+    (stream,) = streams(signal(), make_entry(1, kind=kind))
+    assert "outcome" not in stream["stream"]
+
+
+@pytest.mark.parametrize("lane", ["backfill", "replay", "dead"])
+def test_other_lanes_have_streams_of_their_own_hour(lane: str) -> None:
+    """What is not live has a minimal label set and the hour of the record."""
+    (stream,) = streams(signal(), make_entry(1, lane=lane))
+    assert stream["stream"] == {"service_name": "circleci", "record": "job", "backfill": "2026-11-20T10"}
+    assert stream["values"][0][2]["project"] == "gh/acme/web"
+
+
+@pytest.mark.parametrize(("seconds", "own"), [(0, False), (1740, False), (1861, True), (90_000, True)])
+def test_a_live_record_known_late_goes_to_its_hour(seconds: int, own: bool) -> None:
+    """A live stream takes nothing older than an hour, so a late record does not go there; half an hour is the line."""
+    (stream,) = streams(signal(), observed_later(make_entry(1), seconds))
+    assert ("backfill" in stream["stream"]) is own
+
+
+def test_lines_of_a_stream_are_in_order_of_time() -> None:
+    """Entries of one stream are sorted within a request, streams are in the order of the batch."""
+    late, early = make_entry(2, occurred_ms=NOW_MS), make_entry(1, occurred_ms=NOW_MS - 5)
+    other = make_entry(3, project="gh/acme/api")
+    found = streams(signal(), late, other, early)
+    assert [stream["stream"]["project"] for stream in found] == ["gh/acme/web", "gh/acme/api"]
+    assert [value[0] for value in found[0]["values"]] == [f"{NOW_MS - 5}000000", f"{NOW_MS}000000"]
+
+
+def test_attributes_of_an_unforeseen_type_are_left_out_of_metadata() -> None:
+    """Loki takes text only; a number where text belongs costs the metadata entry, not the record."""
+    (stream,) = streams(signal(), make_entry(1, vcs__ref__head__name=7, headgate__status=True))
+    assert "branch" not in stream["values"][0][2]
+    assert "outcome" not in stream["stream"]
+    assert stream["values"][0][2]["job"] == "unit"
+
+
+def test_metadata_of_a_huge_record_is_cut() -> None:
+    """A branch of 70 kB would break the server's 64 KiB of metadata; the line keeps it whole."""
+    entry = make_entry(1, vcs__ref__head__name="b" * 70_000)
+    (stream,) = streams(signal(), entry)
+    assert len(stream["values"][0][2]["branch"]) == 1_000
+    assert stream["values"][0][1].encode() == entry.body
+
+
+def test_the_tenant_and_the_shard_are_headers() -> None:
+    """The shard is sent only when nothing in the batch is live."""
+    sender = signal(tenant="acme", backfill_shard="one")
+    live = dict(sender.encode(make_batch(1)).headers)
+    old = dict(sender.encode(make_batch(1, lane="backfill")).headers)
+    assert (live["x-scope-orgid"], live["content-type"]) == ("acme", "application/json")
+    assert "x-loki-backfill-shard" not in live
+    assert old["x-loki-backfill-shard"] == "one"
+    assert sender.destination == "http://127.0.0.1:1/loki/api/v1/push (tenant acme)"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"url": "http://user:pw@loki:3100"},
+        {"url": "loki:3100"},
+        {"url": "http://loki:3100?x=1"},
+        {"static_labels": {"record": "x"}},
+        {"static_labels": {"a.b": "x"}},
+        {"static_labels": {f"l{n}": "x" for n in range(11)}},
+        {"labels": ["branch"]},
+        {"backfill_shard": "x" * 129},
+        {"bearer_token": "a", "basic_auth": {"user": "u", "password": "p"}},
+        {"headers": {"x-a": "two\nlines"}},
+    ],
+    ids=str,
+)
+def test_a_configuration_that_cannot_work_is_refused(settings: dict[str, object]) -> None:
+    """Unbounded labels, secrets in the address and broken headers stop the start."""
+    with pytest.raises(ValidationError):
+        LokiConfig.model_validate({"url": "http://127.0.0.1:1", **settings})
+
+
+@pytest.mark.parametrize("status", [200, 204])
+def test_success_is_200_and_204(status: int) -> None:
+    """Both statuses mean that every line is stored."""
+    assert signal().interpret(reply(status), make_batch(2)) == SendResult()
+
+
+def test_260_is_a_slow_retry() -> None:
+    """An operator has blocked ingestion: a 2xx that is not success."""
+    with pytest.raises(SinkUnavailable) as caught:
+        signal().interpret(reply(260, "ingestion blocked for user 'fake'"), make_batch(2))
+    assert caught.value.retry_after == 60.0
+
+
+def test_a_web_page_is_not_success() -> None:
+    """A login page in front of Loki answers 200; believing it would lose records."""
+    with pytest.raises(SinkRefused) as caught:
+        signal().interpret(reply(200, "<html>", **{"content-type": "text/html"}), make_batch(1))
+    assert caught.value.reason == "config"
+
+
+OLD = (
+    "entry for stream '{record=\"job\"}' has timestamp too old: 2026-11-13T00:00:00Z, oldest acceptable timestamp is: "
+)
+NEW = "entry for stream '{record=\"job\"}' has timestamp too new: "
+LONG = "max entry size '{}' bytes exceeded for stream '{{record=\"job\"}}' while adding an entry with length '9' bytes"
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        (OLD + "2026-11-20T10:00:00Z", {0: "too_old"}),
+        (f"1 errors like: {OLD}2026-11-20T10:00:00Z\n", {0: "too_old"}),
+        (NEW + "2026-11-20T10:02:10Z", {2: "too_new"}),
+        (f"{OLD}2026-11-20T10:00:00Z; {NEW}2026-11-20T10:02:10Z", {0: "too_old", 2: "too_new"}),
+        (f"{NEW}2026-11-20T10:02:10Z; {OLD}2026-11-20T10:00:00Z", {0: "too_old", 2: "too_new"}),
+        (LONG.format(1_000), {1: "too_long"}),
+        (f"{LONG.format(1_000)}; {OLD}2026-11-20T10:00:00Z", {0: "too_old", 1: "too_long"}),
+    ],
+)
+def test_refused_lines_are_found_where_the_text_is_exact(text: str, wanted: dict[int, str]) -> None:
+    """A bound of time or length that explains every refusal names the lines; the others were stored."""
+    batch = [
+        make_entry(1, occurred_ms=NOW_MS - 10 * MINUTE_MS),
+        make_entry(2, occurred_ms=NOW_MS - 1, vcs__ref__head__name="b" * 1_000),
+        make_entry(3, occurred_ms=NOW_MS),
+    ]
+    result = signal().interpret(reply(400, text), batch)
+    assert {index: reject.reason for index, reject in result.rejected.items()} == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (f"2 errors like: {OLD}2026-11-20T10:00:00Z", "too_old"),
+        (f"{OLD}2026-11-20T10:00:00Z; something new", "too_old"),
+        (f"{OLD}yesterday", "too_old"),
+        (f"{NEW}2027-01-01T00:00:00Z", "too_new"),
+        ("entry with timestamp 2026 ignored, reason: 'entry too far behind, ...'", "too_far_behind"),
+        ("user 'fake', total ignored: 1 out of 3 for stream: {}", "ignored"),
+        ("couldn't parse push request", "refused"),
+        ("error at least one label pair is required per stream", "refused"),
+        ("", "refused"),
+    ],
+)
+def test_what_the_text_does_not_name_exactly_is_bisected(text: str, reason: str) -> None:
+    """A count that does not fit, an unknown clause or an unreadable time: halving finds the lines instead."""
+    batch = [make_entry(n, occurred_ms=NOW_MS - 10 * MINUTE_MS * (n == 1)) for n in (1, 2, 3)]
+    with pytest.raises(BatchRejected) as caught:
+        signal().interpret(reply(400, text), batch)
+    assert caught.value.reason == reason
+
+
+async def test_bad_lines_among_good_ones_are_found_and_nothing_is_lost() -> None:
+    """Against the strict fake: too old, too new and too long lines are rejected, all others stored once."""
+    batch = make_batch(40)
+    bad = {
+        5: make_entry(105, occurred_ms=NOW_MS - 8 * DAY_MS, lane="backfill"),
+        11: make_entry(111, occurred_ms=NOW_MS + HOUR_MS),
+        17: make_entry(117, vcs__ref__head__name="b" * 262_200),
+        29: make_entry(129, occurred_ms=NOW_MS + 2 * HOUR_MS),
+    }
+    for index, entry in bad.items():
+        batch[index] = entry
+    good = sorted(entry.record_id for index, entry in enumerate(batch) if index not in bad)
+    with FakeVendor("loki", clock_ms=lambda: NOW_MS) as vendor:
+        done = await deliver(signal(url=vendor.url), batch)
+        assert sorted(map(str, vendor.record_ids())) == good
+    assert sorted(done.accepted) == good
+    assert {reject.reason for reject in done.rejected.values()} == {"too_old", "too_new", "too_long"}
+    assert sorted(done.rejected) == sorted(entry.record_id for entry in bad.values())
+
+
+async def test_a_line_too_far_behind_is_found_by_halving() -> None:
+    """An ingester names the last stream alone, so its refusals are never trusted for single lines."""
+    with FakeVendor("loki", clock_ms=lambda: NOW_MS) as vendor:
+        sender = signal(url=vendor.url)
+        assert await send(sender, make_batch(1)) == SendResult()
+        batch = [*make_batch(6, first=10), make_entry(50, occurred_ms=NOW_MS - 2 * HOUR_MS)]
+        done = await deliver(sender, batch)
+        assert sorted(done.accepted) == sorted(ids_of(batch[:-1]))
+        assert [reject.reason for reject in done.rejected.values()] == ["too_far_behind"]
+
+
+async def test_a_backfill_in_any_order_is_taken() -> None:
+    """Six days of records, newest day first and shuffled inside the day, beside live ones: none is refused."""
+    live = make_batch(5)
+    old = [
+        make_entry(100 + n, lane="backfill", occurred_ms=NOW_MS - (n * 7919 % (6 * DAY_MS // 60_000)) * 60_000)
+        for n in range(300)
+    ]
+    with FakeVendor("loki", clock_ms=lambda: NOW_MS) as vendor:
+        sender = signal(url=vendor.url)
+        for batch in (live, old[:150], make_batch(5, first=20), old[150:]):
+            assert await send(sender, batch) == SendResult()
+        assert len(vendor.record_ids()) == 310
+
+
+async def test_a_replayed_backfill_is_folded() -> None:
+    """The stream of a record that is not live is a function of the record: sent twice it is stored once."""
+    with FakeVendor("loki", clock_ms=lambda: NOW_MS) as vendor:
+        sender = signal(url=vendor.url)
+        assert await send(sender, make_batch(5, lane="backfill")) == SendResult()
+        assert await send(sender, make_batch(5, lane="replay")) == SendResult()
+        assert len(vendor.record_ids()) == 5
+
+
+def test_streams_stay_bounded() -> None:
+    """A month of backfill has at most one stream per hour and kind, however many projects there are."""
+    by_labels: dict[str, int] = defaultdict(int)
+    batch = [
+        make_entry(n, lane="backfill", project=f"gh/acme/p{n}", occurred_ms=NOW_MS - n * HOUR_MS // 2)
+        for n in range(1440)
+    ]
+    for stream in streams(signal(), *batch):
+        by_labels[str(stream["stream"])] += 1
+    assert len(by_labels) <= 721
+
+
+async def test_check_knows_what_is_no_loki() -> None:
+    """Another product at the address is named, and a Loki that is still starting is not ready."""
+    with FakeVendor("http") as other:
+        sink = PLUGINS[0].build("x", LokiConfig(url=other.url), CONTEXT)
+        (result,) = await sink.check()
+        assert (result.ok, result.reason) == (False, "wrong_product")
+    with FakeVendor("loki") as vendor:
+        sink = PLUGINS[0].build("x", LokiConfig(url=vendor.url), CONTEXT)
+        vendor.answer(status=503, body="Ingester not ready: waiting for 15s", path="/ready")
+        (result,) = await sink.check()
+        assert (result.ok, result.reason) == (False, "not_ready")
