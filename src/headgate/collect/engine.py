@@ -43,8 +43,8 @@ class SourceStatus:
 class Collector:
     """Merges the inbox, polls, revisits, enriches and releases. Build one, `run` it once, cancel to stop.
 
-    `hurry`: for `run --until-idle`, where nothing is live: enrichment does not wait for company. `on_released` is called
-    after records came into the log, so that delivery need not look for them.
+    `hurry`: for `run --until-idle`, where nothing is live: enrichment does not wait for company.
+    `on_released` is called after records came into the log, so that delivery need not look for them.
     """
 
     def __init__(
