@@ -32,8 +32,8 @@ __all__ = ["EngineOptions", "SignalWorker", "Tools"]
 
 _log = structlog.get_logger(__name__)
 
-# A read fetches at most this many entries: one turn of the event loop handles them all.
-_READ_ENTRIES = 5000
+# A read fetches at most this many entries: one turn of the event loop handles them all, in about a millisecond.
+_READ_ENTRIES = 2000
 # No timer is shorter: what is due within it may as well be a little late.
 _TICK_SECONDS = 0.001
 # Between two writes of the same signal's state, unless it became worse. Seconds.
