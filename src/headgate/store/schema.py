@@ -160,6 +160,7 @@ def migrate(db: Database) -> int:
             try:
                 db.execute(sql)
                 db.execute(f"PRAGMA user_version={number}")
+                db.execute("INSERT OR REPLACE INTO meta VALUES ('schema', ?)", (number,))
                 db.execute("COMMIT")
             except BaseException:
                 db.execute("ROLLBACK")

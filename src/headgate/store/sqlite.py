@@ -150,7 +150,7 @@ class SqliteStore:
             self._tables = _Tables(self._db, self._files, self._quota, self._clock, self._metrics)
             self._tables.measure()
             self._readers = Readers(self._reader)
-        except apsw.Error as exc:
+        except (apsw.Error, OSError) as exc:
             self._files.unlock()
             raise StoreError(f"the store {self._path} cannot be used: {exc}: check the disk and its rights") from exc
         except BaseException:
