@@ -16,7 +16,7 @@ from headgate.collect.inbox import InboxMerger
 from headgate.collect.intake import Intake, Sleep
 from headgate.collect.poll import Poller
 from headgate.collect.revisit import Revisiter
-from headgate.collect.settings import SourceSettings
+from headgate.collect.settings import SourceSettings, hurried
 from headgate.collect.state import Polled
 from headgate.core.clock import Clock
 from headgate.core.metrics import Metrics
@@ -43,7 +43,8 @@ class SourceStatus:
 class Collector:
     """Merges the inbox, polls, revisits, enriches and releases. Build one, `run` it once, cancel to stop.
 
-    `hurry`: for `run --until-idle`, where nothing is live: enrichment does not wait for company.
+    `hurry`: for `run --until-idle`, where nothing is live: enrichment does not wait for company, and what it cannot
+    tell about is not waited for as long.
     """
 
     def __init__(
