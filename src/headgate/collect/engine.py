@@ -58,7 +58,10 @@ class Collector:
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._store = store
-        self._sources = {name: Polled(source, settings, clock, metrics) for name, (source, settings) in sources.items()}
+        self._sources = {
+            name: Polled(source, hurried(settings) if hurry else settings, clock, metrics)
+            for name, (source, settings) in sources.items()
+        }
         self._intake = Intake(store, clock=clock, metrics=metrics, sleep=sleep)
         self._inbox = InboxMerger(store, self._intake, self._sources, metrics)
         self._poller = Poller(store, self._intake, self._sources, clock, metrics)

@@ -29,7 +29,10 @@ _log = structlog.get_logger("headgate.collect")
 
 @dataclass(slots=True)
 class ScopeState:
-    """One scope. `walked`: completely, since start. `busy`: a walk is under way. `not_before`: monotonic seconds of the next attempt."""
+    """One scope. `walked`: completely, since start. `busy`: a walk is under way.
+
+    `not_before`: monotonic seconds of the next attempt.
+    """
 
     scope: Scope
     walked: bool = False
