@@ -31,7 +31,15 @@ class Answers:
 
     async def status(self) -> Json:
         self._note("status")
-        signal = {"state": "ok", "cursor": 3, "lag_seconds": 61.0, "waiting": 2, "dead": 1, "skipped": {}, "accepted": 9}
+        signal = {
+            "state": "ok",
+            "cursor": 3,
+            "lag_seconds": 61.0,
+            "waiting": 2,
+            "dead": 1,
+            "skipped": {},
+            "accepted": 9,
+        }
         return {
             "sinks": {"loki": {"signals": {"logs": signal}}} if self.full else {},
             "inbox": {"waiting": 0, "dead": 1},
@@ -119,6 +127,8 @@ class Answers:
 
 
 class Health:
+    """Health that is what it is told to be."""
+
     def __init__(self) -> None:
         self.alive_now: str | None = None
         self.ready_now: str | None = None
@@ -131,6 +141,8 @@ class Health:
 
 
 class Bench:
+    """The application over answers from memory."""
+
     def __init__(self) -> None:
         self.answers, self.health, self.telemetry = Answers(), Health(), Telemetry()
         app = build_app(self.answers, self.health, self.telemetry.page, version="0.0")
