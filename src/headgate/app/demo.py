@@ -270,8 +270,7 @@ class _Demo:
                 await asyncio.sleep(1.0)
 
     async def _report(self, daemon: Daemon, twin_port: int) -> None:
-        while not daemon.urls[0]:
-            await asyncio.sleep(0.05)
+        await daemon.ready.wait()
         self._show.ready(daemon.urls, f"http://{_HOST}:{twin_port}", self._file)
         ask = RemoteOperations(daemon.urls[0], None)
         try:

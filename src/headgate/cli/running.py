@@ -48,6 +48,7 @@ def run(
 
 
 def demo(
+    *,
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port of the page; 0 takes a free one.")] = 8080,
     seed: Annotated[int, typer.Option("--seed", help="The same seed makes the same organisation.")] = 1,
     days: Annotated[int, typer.Option("--days", min=1, max=400, help="Days of history.")] = 3,

@@ -25,14 +25,21 @@ def _text(value: object) -> str | None:
 
 
 def unfinished(facts: MemoryFacts, source: str, now_ms: int, limit: int) -> list[RunRef]:
-    """Workflows that have not ended, and pipelines of the last hour without workflows; newest first."""
+    """Workflows that have not ended, newly ended ones with jobs that have not, young pipelines without any."""
     found: list[RunRef] = []
+    with_open_jobs = {
+        fact.known.values.get("workflow_id")
+        for fact in facts.all()
+        if fact.kind == "job" and not fact.known.terminal and not fact.gone
+    }
     with_runs = {fact.known.values.get("pipeline_id") for fact in facts.all() if fact.kind == "workflow"}
     for fact in facts.all():
         project, created = facts.projects.by_id[fact.project], fact.known.values.get("created_at")
         if fact.source != source or fact.gone:
             continue
-        if fact.kind == "workflow" and not fact.known.terminal:
+        stopped = fact.known.values.get("stopped_at")
+        young = isinstance(stopped, int) and stopped > now_ms - 6 * HOUR_MS
+        if fact.kind == "workflow" and (not fact.known.terminal or (young and fact.key in with_open_jobs)):
             at = created if isinstance(created, int) else fact.seen_ms
             above = _text(fact.known.values.get("pipeline_id"))
             found.append(RunRef(project.slug, project.key, above, fact.key, at))

@@ -144,7 +144,11 @@ def tail(db: Database, after: Mapping[str, int], limit: int) -> list[LogEntry]:
 
 
 def unfinished(db: Database, source: str, now_ms: int, limit: int) -> list[RunRef]:
-    """Workflows that have not ended, and pipelines of the last hour without workflows; newest first."""
+    """Workflows that have not ended, newly ended ones with jobs that have not, young pipelines without any.
+
+    Newest first. A webhook tells of a workflow's end, but none tells what became of its approvals and of the jobs that
+    never ran: the workflow is asked for once more.
+    """
     number = db.execute("SELECT id FROM dim WHERE family = 0 AND text = ?", (source,)).get
     if number is None:
         return []
@@ -154,6 +158,15 @@ def unfinished(db: Database, source: str, now_ms: int, limit: int) -> list[RunRe
         " FROM workflow w JOIN dim_project p ON p.id = w._project"
         " WHERE w._source = ? AND w._terminal = 0 AND w._gone = 0 ORDER BY at DESC LIMIT ?",
         (number, limit),
+    ).fetchall()
+    rows += db.execute(
+        "SELECT p.slug, coalesce(p.provider_id, p.slug), w.pipeline_id, w._key,"
+        " coalesce(w.created_at, w._seen_ms) AS at"
+        " FROM workflow w JOIN dim_project p ON p.id = w._project"
+        " WHERE w._terminal AND w.stopped_at > ? AND w._source = ? AND w._gone = 0 AND EXISTS"
+        " (SELECT 1 FROM job j WHERE j.workflow_id = w._key AND j._terminal = 0 AND j._gone = 0)"
+        " ORDER BY at DESC LIMIT ?",
+        (now_ms - 6 * HOUR_MS, number, limit),
     ).fetchall()
     rows += db.execute(
         "SELECT p.slug, coalesce(p.provider_id, p.slug), l._key, NULL, l.created_at"
