@@ -239,11 +239,8 @@ class Daemon(Child):
         """Whether nothing waits: in the inbox, in an enrichment, for a sink."""
         found = self.overview()
         signals = [one for sink in found["status"]["sinks"].values() for one in sink["signals"].values()]
-        return (
-            not found["status"]["inbox"]["waiting"]
-            and not found["unreleased"]
-            and not any(one["waiting"] for one in signals)
-        )
+        waiting = [one for one in signals if one["waiting"] and one["state"] != "removed"]
+        return not (found["status"]["inbox"]["waiting"] or found["unreleased"] or waiting)
 
     def wait_settled(self, seconds: float = 30.0) -> None:
         """Wait until nothing waits."""
@@ -310,6 +307,7 @@ def source(twin_url: str | None = None, orgs: Sequence[str] = (), **more: Any) -
         "host": HOST,
         "webhook": {"secrets": [SECRET]},
         "enrich": "none",
+        "enrich_wait": "2s",
     }
     if twin_url is not None:
         found |= {

@@ -61,7 +61,7 @@ def tell_everything(folder: Path, seed: int, loki: FakeVendor, *, runs_per_day: 
         config = write_config(
             folder,
             {"file": {"type": "jsonl", "path": str(folder / "out.jsonl")}, "loki": loki_sink(loki.url)},
-            {"circleci": polled | {"enrich_wait": "5s"}},
+            {"circleci": polled},
             webhooks={"listen": f"127.0.0.1:{port}"},
         )
         twin.faults(**FAULTS)
