@@ -7,13 +7,13 @@ miss.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from headgate.collect.due import DueReleaser
 from headgate.collect.enrich import Enricher
 from headgate.collect.inbox import InboxMerger
-from headgate.collect.intake import Intake, Sleep
+from headgate.collect.intake import Intake, Sleep, nobody
 from headgate.collect.poll import Poller
 from headgate.collect.revisit import Revisiter
 from headgate.collect.settings import SourceSettings, hurried
@@ -45,6 +45,7 @@ class Collector:
 
     `hurry`: for `run --until-idle`, where nothing is live: enrichment does not wait for company, and what it cannot
     tell about is not waited for as long.
+    `on_released` is called after records came into the log, so that delivery need not look for them.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Collector:
         clock: Clock,
         metrics: Metrics,
         hurry: bool = False,
+        on_released: Callable[[], None] = nobody,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._store = store
@@ -62,7 +64,7 @@ class Collector:
             name: Polled(source, hurried(settings) if hurry else settings, clock, metrics)
             for name, (source, settings) in sources.items()
         }
-        self._intake = Intake(store, clock=clock, metrics=metrics, sleep=sleep)
+        self._intake = Intake(store, clock=clock, metrics=metrics, on_released=on_released, sleep=sleep)
         self._inbox = InboxMerger(store, self._intake, self._sources, metrics)
         self._poller = Poller(store, self._intake, self._sources, clock, metrics)
         self._due = DueReleaser(store, self._intake, self._sources, clock)

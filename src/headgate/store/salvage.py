@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import uuid
 
-import apsw
-
 from headgate.store.files import Files
 from headgate.store.schema import migrate, set_up
+from headgate.store.sql import Database
 
 __all__ = ["open_sound"]
 
 
-def connect(path: str, vfs: str | None) -> apsw.Connection:
+def connect(path: str, vfs: str | None) -> Database:
     """The writing connection."""
-    db = apsw.Connection(path, vfs=vfs, statementcachesize=512)
+    db = Database(path, vfs=vfs, statementcachesize=512)
     set_up(db, writer=True)
     return db
 
 
-def open_sound(files: Files, vfs: str | None, now_ms: int) -> apsw.Connection:
+def open_sound(files: Files, vfs: str | None, now_ms: int) -> Database:
     """A connection to a store that can be used."""
     db = connect(str(files.path), vfs)
     migrate(db)

@@ -144,9 +144,10 @@ CREATE TABLE sketch_day (
   PRIMARY KEY (bucket, kind, project, run, job, class, measure, bin)
 ) WITHOUT ROWID;
 
+-- digest: CRC-32 of the bytes that were appended last, record or amendment.
 CREATE TABLE released (
   record_id BLOB PRIMARY KEY, kind INTEGER NOT NULL, fact INTEGER NOT NULL, lane INTEGER NOT NULL, seq INTEGER NOT NULL,
-  revision INTEGER NOT NULL, digest BLOB NOT NULL
+  revision INTEGER NOT NULL, digest INTEGER NOT NULL
 ) WITHOUT ROWID;
 -- Positions of amendments, so that `explain` finds them.
 CREATE TABLE amended (
