@@ -65,8 +65,9 @@ class CircleCISource:
         self._metrics = context.metrics
         self._privacy = _privacy(config)
         self._api = _api(name, config, context)
-        # Scope key -> lowest build number of the newest page of v1.1 last seen.
+        # Scope key -> lowest and highest build number of the newest page of v1.1 last seen.
         self._oldest_recent: dict[str, int] = {}
+        self._newest_recent: dict[str, int] = {}
         self._discovery = Discovery(name, config, self._api, clock=context.clock, metrics=context.metrics)
 
     # -- webhooks
@@ -166,7 +167,8 @@ class CircleCISource:
         """The newest page of v1.1 builds: queue times and authors of those asked for and everything newer.
 
         Jobs older than the page are gone: this profile will never see them. Rows older than every job asked for are
-        left out, because collection may not reach back so far.
+        left out, because collection may not reach back so far; not so what is new since the last page: a rerun of an
+        old pipeline of which no webhook came is found here.
         """
         owner = self._discovery.known(scope.slug, scope.key)
         oldest = self._oldest_recent.get(scope.key, 0)
@@ -184,7 +186,9 @@ class CircleCISource:
         numbered = [
             (number, row) for row in rows if isinstance(row, dict) and (number := integer(row.get("build_num")))
         ]
-        floor = min((job.number for job in jobs), default=0)
+        newest = max((number for number, _ in numbered), default=0)
+        floor = min([job.number for job in jobs] + [self._newest_recent.get(scope.key, newest) + 1])
+        self._newest_recent[scope.key] = newest
         context = self._context()
         found = [one for number, row in numbered if number >= floor for one in build(row, owner, context)]
         oldest = self._oldest_recent[scope.key] = min((number for number, _ in numbered), default=oldest)

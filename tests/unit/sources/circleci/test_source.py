@@ -234,6 +234,27 @@ async def test_recent_builds_older_than_asked_for_are_left_out(make):
     }
 
 
+async def test_builds_that_are_new_since_the_last_page_are_told_unasked(make):
+    """A rerun whose webhooks were all lost is older than the next job asked about, and is found all the same."""
+    source = make(token="t", orgs=[], base_url="http://ci.test", projects={"include": ["gh/a/b"]})
+    scope = Scope("p", "gh/a/b")
+
+    def rows(*numbers):
+        ids = {"workflow_id": "410c427b-40a8-4bb4-9d42-5561f5bce5ba"}
+        return [
+            {"build_num": number, "workflows": ids | {"job_id": f"410c427b-40a8-4bb4-9d42-{number:012d}"}}
+            for number in numbers
+        ]
+
+    with respx.mock(base_url="http://ci.test/api/v1.1") as web:
+        route = web.get("/project/gh/a/b")
+        route.side_effect = [httpx.Response(200, json=rows(7, 6, 5)), httpx.Response(200, json=rows(10, 9, 8, 7, 6))]
+        first = await source.enrich_recent(scope, [JobRef("gh/a/b", "p", "j7", 7)])
+        second = await source.enrich_recent(scope, [JobRef("gh/a/b", "p", "j10", 10)])
+    told = [[one.fields["number"] for one in page.observations if one.kind == "job"] for page in (first, second)]
+    assert told == [[7], [10, 9, 8]]
+
+
 async def test_detail_of_a_job(make, twin):
     """Profile `each` learns machine and queue time; a job that is gone says so."""
     source = make(enrich="each")
