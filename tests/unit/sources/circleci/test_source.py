@@ -64,6 +64,16 @@ async def _collect(source):
     return known, projects
 
 
+_HISTORY = {}
+
+
+async def _history(make):
+    """What a whole walk knows, walked once for all tests that only read it; the dicts are the caller's own."""
+    if not _HISTORY:
+        _HISTORY["known"], _HISTORY["projects"] = await _collect(make())
+    return dict(_HISTORY["known"]), dict(_HISTORY["projects"])
+
+
 def _attributes(line, known, projects):
     at = line["kind"], line["provider_id"]
     fact, project = known[at], projects[at]
@@ -96,7 +106,7 @@ def _differences(line, found, names):
 
 async def test_walk_finds_everything_that_happened(make, twin):
     """Every finished workflow and job, and every value that v2 can know, equals the truth."""
-    known, projects = await _collect(make())
+    known, projects = await _history(make)
     truth = list(twin.truth())
     ended = {at for at, fact in known.items() if fact.terminal and at[0] != "pipeline"}
     assert {(line["kind"], line["provider_id"]) for line in truth} == ended
@@ -108,7 +118,7 @@ async def test_walk_finds_everything_that_happened(make, twin):
 
 async def test_walk_survives_every_fault(make, twin):
     """429, 5xx, cut bodies, all at once: the same facts, nothing half merged."""
-    clean, _ = await _collect(make())
+    clean, _ = await _history(make)
     twin.put_faults({"server_error": {"rate": 0.02}, "cut_body": {"rate": 0.02}})
     source = make()
     source._api._sleep = lambda _: asyncio.sleep(0)
@@ -168,7 +178,7 @@ async def test_repeated_page_token_ends_the_walk_with_an_error(make, twin):
 async def test_revisit_finds_all_runs_of_a_pipeline(make, twin):
     """By pipeline all its workflows with their jobs, by workflow alone the same workflow with its pipeline's facts."""
     source = make()
-    known, projects = await _collect(source)
+    known, projects = await _history(make)
     rerun = next(line for line in twin.truth() if line["kind"] == "workflow" and line["rerun_of"])
     at = ("workflow", rerun["provider_id"])
     fact, project = known[at], projects[at]
@@ -201,7 +211,7 @@ def _jobs(known, projects):
 async def test_recent_builds_bring_queue_times(make, twin):
     """One call tells the queue times of the newest jobs; older ones are gone, and asking for them costs nothing."""
     source = make()
-    known, projects = await _collect(source)
+    known, projects = await _history(make)
     scope = (await source.scopes())[0]
     jobs = [one for one in _jobs(known, projects) if one.project_key == scope.key]
     before = source.usage().calls
@@ -225,7 +235,7 @@ async def test_recent_builds_bring_queue_times(make, twin):
 async def test_recent_builds_older_than_asked_for_are_left_out(make):
     """Collection does not reach back by the way."""
     source = make()
-    known, projects = await _collect(source)
+    known, projects = await _history(make)
     scope = (await source.scopes())[0]
     jobs = [one for one in _jobs(known, projects) if one.project_key == scope.key][:3]
     enrichment = await source.enrich_recent(scope, jobs)
@@ -258,7 +268,7 @@ async def test_builds_that_are_new_since_the_last_page_are_told_unasked(make):
 async def test_detail_of_a_job(make, twin):
     """Profile `each` learns machine and queue time; a job that is gone says so."""
     source = make(enrich="each")
-    known, projects = await _collect(source)
+    known, projects = await _history(make)
     one = _jobs(known, projects)[0]
     enrichment = await source.enrich_job(one)
     _merge_into(known, enrichment.observations)
