@@ -232,9 +232,9 @@ async def test_recent_builds_bring_queue_times(make, twin):
     assert (len(again.gone), again.reason, source.usage().calls - before) == (len(jobs) - 150, "beyond_page", 1)
 
 
-async def test_recent_builds_older_than_asked_for_are_left_out(make):
+async def test_recent_builds_older_than_asked_for_are_left_out(make, twin):
     """Collection does not reach back by the way."""
-    source = make()
+    source = make(orgs=[], projects={"include": [twin.about()["projects"][0]]}, poll={"initial": "1s"})
     known, projects = await _history(make)
     scope = (await source.scopes())[0]
     jobs = [one for one in _jobs(known, projects) if one.project_key == scope.key][:3]
@@ -242,6 +242,16 @@ async def test_recent_builds_older_than_asked_for_are_left_out(make):
     assert {one.number for one in jobs} == {
         one.fields["number"] for one in enrichment.observations if one.kind == "job"
     }
+
+
+async def test_recent_builds_within_a_first_walks_reach_are_told_unasked(make):
+    """A page tells of all builds that a first walk might have found, also after a restart."""
+    source = make()
+    known, projects = await _history(make)
+    scope = (await source.scopes())[0]
+    jobs = [one for one in _jobs(known, projects) if one.project_key == scope.key][:3]
+    enrichment = await source.enrich_recent(scope, jobs)
+    assert len({one.key for one in enrichment.observations if one.kind == "job"}) == 100
 
 
 async def test_builds_that_are_new_since_the_last_page_are_told_unasked(make):
