@@ -45,11 +45,11 @@ def open_sound(files: Files, vfs: str | None, now_ms: int) -> Database:
         return _begin(_connect(files.path, vfs), now_ms)
     if not os.access(files.path, os.R_OK | os.W_OK):
         raise StoreError(f"the store {files.path} cannot be read and written: check its owner and rights")
-    db = _try(files, vfs)
+    db = _try(files, vfs, now_ms)
     if db is None:
-        db = _salvage(files, vfs, now_ms)
+        db = _begin(_salvage(files, vfs, now_ms), now_ms)
     files.clear_suspect()
-    return _begin(db, now_ms)
+    return db
 
 
 def _clear_way(files: Files) -> None:
@@ -81,15 +81,15 @@ def _begin(db: Database, now_ms: int) -> Database:
     return db
 
 
-def _try(files: Files, vfs: str | None) -> Database | None:
-    """The store as it is, or None if it is damaged."""
+def _try(files: Files, vfs: str | None, now_ms: int) -> Database | None:
+    """The store as it is, or None if it is damaged: what cannot be written to is, too."""
     thorough = files.suspect() or files.size() <= _READ_THROUGH_BYTES
     db: Database | None = None
     try:
         db = _connect(files.path, vfs)
         migrate(db)
         if _sound(db, thorough=thorough):
-            return db
+            return _begin(db, now_ms)
     except StoreError:
         if db is not None:
             db.close(force=True)

@@ -1,7 +1,7 @@
 """Start always works: a damaged file is set aside, what can be read is kept, what is missing is counted."""
 
-import shutil
 import os
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
