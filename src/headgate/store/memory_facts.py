@@ -77,11 +77,7 @@ class MemoryFacts:
             for fact in self.all():
                 if fact.key == key and fact.kind in ("job", "workflow"):
                     fact.gone = fact.enriched = True
-        changed = {
-            (fact.kind, fact.host, fact.key)
-            for fact in self.all()
-            if before.get(fact) != _shape(fact)
-        }
+        changed = {(fact.kind, fact.host, fact.key) for fact in self.all() if before.get(fact) != _shape(fact)}
         due = [fact for fact in self._releasable() if self._concerned(fact, changed)]
         return self._settle(
             due,

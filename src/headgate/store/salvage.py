@@ -20,7 +20,7 @@ from headgate.core.storeport import GapRow
 from headgate.store.delivery import gap
 from headgate.store.files import Files
 from headgate.store.reconcile import reconcile
-from headgate.store.recovery import copy_rows, tables_of
+from headgate.store.recovery import check_of, copy_rows, tables_of
 from headgate.store.schema import LANES, migrate, set_up
 from headgate.store.session import Session
 from headgate.store.sql import Database
@@ -127,8 +127,9 @@ def _sound(db: Database, *, thorough: bool) -> bool:
         return False
     if thorough:
         for table in sorted(expected):
-            for _ in db.execute(f"SELECT * FROM {table}"):
-                pass
+            understood = check_of(table)
+            for row in db.execute(f"SELECT * FROM {table}"):
+                understood(row)
     session = Session(db).load()
     if min(session.counters.get(f"head:{lane}", 0) for lane in LANES) < 0:
         return False

@@ -180,9 +180,12 @@ class SqliteStore:
                     db.execute("INSERT OR REPLACE INTO meta VALUES ('clean', 1)")
                     db.execute("PRAGMA optimize")
                     db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+                else:
+                    # What was not flushed must not be copied into the database: the next start reads what is true.
+                    db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+                db.close(force=True)
             except apsw.Error:
                 self._files.mark_suspect()
-            db.close(force=True)
         self._files.unlock()
 
     async def failed(self) -> BaseException:
