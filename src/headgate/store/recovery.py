@@ -43,8 +43,9 @@ def copy_rows(old: Database, new: Database) -> dict[str, int]:
         if table not in known:
             lost[table] = 0
             continue
-        info = new.execute(f"SELECT name, pk FROM pragma_table_info('{table}')").fetchall()
-        columns = [name for name, _ in info]
+        there = {row[0] for row in old.execute(f"SELECT name FROM pragma_table_info('{table}')")}
+        wanted = new.execute(f"SELECT name FROM pragma_table_info('{table}')").fetchall()
+        columns = [row[0] for row in wanted if row[0] in there]
         copied, missed = _copy_table(old, new, table, columns)
         if missed is not None:
             lost[table] = max(missed, 0)

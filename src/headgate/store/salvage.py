@@ -21,7 +21,7 @@ from headgate.store.delivery import gap
 from headgate.store.files import Files
 from headgate.store.reconcile import reconcile
 from headgate.store.recovery import check_of, copy_rows, tables_of
-from headgate.store.schema import LANES, migrate, set_up
+from headgate.store.schema import LANES, migrate, migrations, set_up
 from headgate.store.session import Session
 from headgate.store.sql import Database
 
@@ -122,11 +122,10 @@ def _is_newer(files: Files, vfs: str | None) -> bool:
 def _sound(db: Database, *, thorough: bool) -> bool:
     if thorough and db.pragma("integrity_check") != "ok":
         return False
-    expected = _template_tables()
-    if not expected <= set(tables_of(db)):
+    if not _has_schema(db):
         return False
     if thorough:
-        for table in sorted(expected):
+        for table in tables_of(db):
             understood = check_of(table)
             for row in db.execute(f"SELECT * FROM {table}"):
                 understood(row)
@@ -141,18 +140,20 @@ def _sound(db: Database, *, thorough: bool) -> bool:
     return True
 
 
-def _template() -> Database:
+def _template(version: int | None = None) -> Database:
     db = Database(":memory:")
-    migrate(db)
+    migrate(db, version)
     return db
 
 
-def _template_tables() -> set[str]:
-    db = _template()
-    try:
-        return set(tables_of(db))
-    finally:
-        db.close()
+def _has_schema(db: Database) -> bool:
+    """Whether tables and indexes are, to the letter, those that the migrations made."""
+    version = db.pragma("user_version")
+    if not 0 < version <= len(migrations()):
+        return False
+    query = "SELECT type, name, tbl_name, sql FROM sqlite_schema WHERE name NOT GLOB 'sqlite_stat*' ORDER BY type, name"
+    with contextlib.closing(_template(version)) as template:
+        return bool(template.execute(query).fetchall() == db.execute(query).fetchall())
 
 
 # -- salvage
@@ -215,7 +216,7 @@ def _copy(aside: Path, wal: Path, db: Database) -> dict[str, int]:
                 _splice_schema(work)
             try:
                 with contextlib.closing(_open_damaged(work)) as old:
-                    if tables_of(old):
+                    if _has_schema(old):
                         return copy_rows(old, db)
             except _UNSOUND:
                 best = {"every table": 0}

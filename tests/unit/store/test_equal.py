@@ -19,7 +19,7 @@ from headgate.core.release import ReleasePolicy
 from headgate.core.storeport import MergeWork, Store
 from headgate.core.times import DAY_MS
 from headgate.store import MemoryStore, Quota, SqliteStore
-from headgate.testing.store_suite import NOW, net_records, read
+from headgate.testing.store_data import NOW, net_records, read
 
 PROJECTS = [
     ProjectRef("circleci.com", "gh/a/one", "gh/a", "00000000-0000-4000-8000-0000000000a1"),

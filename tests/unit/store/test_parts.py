@@ -20,7 +20,7 @@ from headgate.store.projects import Projects
 from headgate.store.quota import next_level, share_used
 from headgate.store.schema import COLUMNS, decode_key, encode_key, migrate, migrations
 from headgate.store.sql import Database
-from headgate.testing.store_suite import LOGS, NOW, PROJECT, job, merge, pipeline, read, workflow
+from headgate.testing.store_data import LOGS, NOW, PROJECT, job, merge, pipeline, read, workflow
 
 Make = Callable[..., SqliteStore]
 

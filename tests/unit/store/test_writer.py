@@ -12,7 +12,7 @@ from headgate.core.errors import StoreError, StoreFailed, StoreFull, StoreLocked
 from headgate.core.ports import Delivery
 from headgate.core.storeport import MergeWork
 from headgate.store import SqliteStore
-from headgate.testing.store_suite import AT_ONCE, LOGS, NOW, job, merge, pipeline, read, workflow
+from headgate.testing.store_data import AT_ONCE, LOGS, NOW, job, merge, pipeline, read, workflow
 
 Make = Callable[..., SqliteStore]
 ONE = Delivery("ci", NOW, "job-completed", "application/json", b"{}")
