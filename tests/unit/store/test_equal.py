@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,12 @@ async def _feed(store: Store, groups: list[list[Observation]], policy: ReleasePo
     return results
 
 
+def _agree(expected: list[Any], got: list[Any]) -> None:
+    """Equal, but that the oracle looks at more facts again and so may name a project that waits still."""
+    assert [replace(one, wants_enrichment=()) for one in expected] == [replace(one, wants_enrichment=()) for one in got]
+    assert all(one.wants_enrichment <= two.wants_enrichment for one, two in zip(got, expected, strict=True))
+
+
 async def _facts(store: Store) -> dict[str, Any]:
     found = {}
     for kind, ids in ((1, range(2)), (2, range(4)), (3, range(4))):
@@ -128,7 +135,7 @@ async def _compare(groups: list[list[Observation]], policy: ReleasePolicy) -> No
     await disk.open()
     await memory.open()
     try:
-        assert await _feed(memory, groups, policy) == await _feed(disk, groups, policy)
+        _agree(await _feed(memory, groups, policy), await _feed(disk, groups, policy))
         assert await _facts(memory) == await _facts(disk)
         for lane in ("live", "backfill"):
             expected = sorted((e.record_id, e.body) for e in await read(memory, lane))
