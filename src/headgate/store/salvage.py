@@ -187,7 +187,7 @@ def _salvage(files: Files, vfs: str | None, now_ms: int) -> Database:
     kept = sum(db.execute(f"SELECT count(*) FROM {table}").get for table in ("inbox", "log_live", "log_backfill"))
     gap(
         session,
-        GapRow(now_ms, "", None, None, 0, f"the store was damaged: set aside as {aside.name}, {kept} rows kept"),
+        GapRow(now_ms, "", None, None, 0, f"damaged: set aside as {aside.name}, {kept} entries and deliveries kept"),
     )
     db.execute("UPDATE meta SET value = value + 1 WHERE key = 'epoch'")
     session.flush()

@@ -131,6 +131,7 @@ def set_up(db: Database, *, writer: bool) -> None:
     db.execute("PRAGMA journal_size_limit=67108864")
     db.execute("PRAGMA foreign_keys=OFF")
     db.execute("PRAGMA wal_autocheckpoint=0")
+    db.execute("PRAGMA analysis_limit=400")
 
 
 def migrations() -> list[tuple[int, str]]:

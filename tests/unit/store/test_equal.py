@@ -64,6 +64,8 @@ def _observations(draw: st.DrawFn) -> Observation:
     kind: Any = draw(st.sampled_from(["pipeline", "workflow", "job", "job"]))
     number = draw(st.integers(0, 3))
     project = PROJECTS[number % 2]
+    if draw(st.booleans()):  # not every input knows the default branch
+        project = replace(project, default_branch=None)
     names = draw(st.sets(st.sampled_from(sorted(_FIELDS[kind]))))
     fields = {name: draw(_FIELDS[kind][name]) for name in sorted(names)}
     # Relations never change: a job is of one workflow, that of one pipeline.
