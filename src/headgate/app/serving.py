@@ -60,7 +60,7 @@ class Serving:
         else:
             self._servers = [
                 Server(dispatch(self._guard, None), page_socket, self._malformed),
-                Server(dispatch(None, self.receiver), hook_socket, self._malformed),
+                Server(self.receiver, hook_socket, self._malformed),
             ]
 
     def _bind(self, address: str, key: str) -> socket.socket:

@@ -116,7 +116,7 @@ def test_the_log_is_json_and_hides_secrets_wherever_they_are(log: io.StringIO) -
     ours = structlog.get_logger("headgate.x")
     ours.info(f"with {CANARY}", nested={"deep": [CANARY]}, abc="abc")
     try:
-        raise ValueError(CANARY)
+        int(CANARY)
     except ValueError:
         ours.exception("failed")
     logging.getLogger("library").warning("said %s", CANARY)
@@ -124,7 +124,7 @@ def test_the_log_is_json_and_hides_secrets_wherever_they_are(log: io.StringIO) -
     assert CANARY not in log.getvalue()
     assert lines[0]["event"] == "with [redacted]"
     assert {"level": "info", "logger": "headgate.x", "abc": "abc"}.items() <= lines[0].items()
-    assert "ValueError: [redacted]" in lines[1]["exception"]
+    assert "[redacted]" in lines[1]["exception"]
     assert lines[2]["event"] == "said [redacted]"
 
 
