@@ -21,14 +21,7 @@ def test_the_demo_counts_what_happened_and_ends_by_itself(tmp_path: Path) -> Non
     """A small organisation: ready line, records, a comparison with the twin's truth, exit 0."""
     keep = tmp_path / "kept"
     done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "headgate",
-            "demo",
-            *"--port 0 --days 1 --projects 1 --exit-after 8 --keep".split(),
-            str(keep),
-        ],
+        [sys.executable, "-m", "headgate", "demo", *OPTIONS, "--keep", str(keep)],
         env={**os.environ},
         capture_output=True,
         text=True,
