@@ -39,7 +39,7 @@ __all__ = ["DemoClock", "DemoOptions", "compare_with_truth", "run_demo"]
 _HOST = "127.0.0.1"
 # Time of the demo runs this fast, so that there is something to see: seconds for each real one.
 _SPEED = 30
-_RUNS_PER_DAY = 100
+_RUNS_PER_DAY = 150
 # A weekday, early afternoon in UTC, after another weekday: then the made-up people work, and did so yesterday.
 _DAYS_AT_WORK = frozenset({1, 2, 3, 4})
 _HOUR_AT_WORK = 13
@@ -56,7 +56,7 @@ class DemoOptions:
 
     port: int = 8080
     seed: int = 1
-    days: int = 3
+    days: int = 2
     projects: int = 4
     exit_after: float | None = None
     keep: Path | None = None
@@ -236,7 +236,7 @@ class _Demo:
             "base_url": f"http://{_HOST}:{twin_port}",
             "orgs": orgs,
             "webhook": {"secrets": [self._secret]},
-            "poll": {"every": "10s", "initial": f"{self._options.days + 1}d"},
+            "poll": {"every": "5s", "initial": f"{self._options.days + 1}d"},
             "enrich_wait": "15s",
             "budget": {"per_second": 1000, "burst": 1000},
         }
