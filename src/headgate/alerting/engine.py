@@ -24,7 +24,9 @@ from headgate.core.alerts import RESOLVED_SHOWN_MS, close
 from headgate.core.clock import Clock
 from headgate.core.errors import StoreFull
 from headgate.core.metrics import Metrics
+from headgate.core.ports import Notification
 from headgate.core.storeport import AlertChange, AlertRow, RunRow, Store
+from headgate.core.times import HOUR_MS
 from headgate.insights.catalogue import Family
 from headgate.insights.query import Labels, group_runs
 
@@ -82,6 +84,18 @@ class AlertEngine:
         self._app_url = app_url
         self._due_ms: dict[str, int] = {}
         self._frozen: dict[str, frozenset[str]] = {}
+        self._states: dict[str, str] | None = None
+
+    def wanted(self, notification: Notification, now_ms: int) -> bool:
+        """Whether a message that waits in the outbox should still be sent.
+
+        One that says firing, has waited for more than an hour and is about an alert that is over is not: nobody is
+        paged for what is no longer true. Before the first pass every message is wanted.
+        """
+        old = now_ms - notification.at_ms > HOUR_MS
+        if notification.state == "resolved" or not old or self._states is None:
+            return True
+        return self._states.get(notification.fingerprint) in (AlertState.FIRING, AlertState.RECOVERING)
 
     def replace(self, rules: Sequence[Rule], routes: Routes) -> None:
         """Take new rules and routes from the next pass on (reload). Every rule is then due."""
@@ -168,6 +182,7 @@ class AlertEngine:
         states |= {row.fingerprint: row.state for row in change.rows}
         for name in change.removed:
             states.pop(name, None)
+        self._states = states
         counts = Counter(states.values())
         for state in AlertState:
             self._metrics.set("headgate_alerts", counts[str(state)], state=str(state))

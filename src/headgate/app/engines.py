@@ -96,7 +96,14 @@ class Engines:
             name: (source, settings_from(chosen[name].config, retention_ms=retention_ms))
             for name, source in self.plant.sources.items()
         }
-        return Collector(self._store, sources, clock=self._clock, metrics=self._metrics, hurry=self._hurry)
+        return Collector(
+            self._store,
+            sources,
+            clock=self._clock,
+            metrics=self._metrics,
+            hurry=self._hurry,
+            on_released=self.wake_delivery,
+        )
 
     def _make_delivery(self) -> DeliveryEngine:
         return DeliveryEngine(
@@ -166,7 +173,7 @@ class Engines:
         self._collector.wake()
 
     def wake_delivery(self) -> None:
-        """Something was requeued or opened for replay."""
+        """Records came into the log, or something was requeued or opened for replay."""
         self._delivery.wake()
 
     async def reset_signal(self, key: str, start: Literal["now", "retained"] | int) -> None:

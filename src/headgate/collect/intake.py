@@ -16,7 +16,7 @@ from headgate.core.merge import Observation
 from headgate.core.metrics import Metrics
 from headgate.core.storeport import MergeResult, MergeWork, SourceCursor, Store
 
-__all__ = ["PIECE", "Intake", "Sleep"]
+__all__ = ["PIECE", "Intake", "Sleep", "nobody"]
 
 Sleep = Callable[[float], Awaitable[None]]
 
@@ -27,19 +27,33 @@ _STAND_BACK_SECONDS = 0.02
 _STAND_BACK_TIMES = 25
 
 
+def nobody() -> None:
+    """Nobody waits for records."""
+
+
 class Intake:
     """Merges into the store. `due`: source -> when its next release is due; `changed` is set when that moves.
 
-    `wanted` is set when facts wait for enrichment.
+    `wanted` is set when facts wait for enrichment. `on_released` is called after records came into the log; it must be
+    cheap.
     """
 
-    def __init__(self, store: Store, *, clock: Clock, metrics: Metrics, sleep: Sleep = asyncio.sleep) -> None:
+    def __init__(
+        self,
+        store: Store,
+        *,
+        clock: Clock,
+        metrics: Metrics,
+        on_released: Callable[[], None] = nobody,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
         self.due: dict[str, int | None] = {}
         self.changed = asyncio.Event()
         self.wanted = asyncio.Event()
         self._store = store
         self._clock = clock
         self._metrics = metrics
+        self._on_released = on_released
         self._sleep = sleep
 
     async def merge(
@@ -78,6 +92,8 @@ class Intake:
         """Count what a unit of work did and wake who must act on it."""
         for (kind, lane), count in result.released.items():
             self._metrics.count("headgate_records_released_total", count, kind=kind, lane=lane)
+        if result.released or result.amended:
+            self._on_released()
         if result.unchanged:
             self._metrics.count("headgate_observations_unchanged_total", result.unchanged, source=source)
         if result.wants_enrichment:

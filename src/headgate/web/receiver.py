@@ -8,6 +8,7 @@ bounded: the bodies held at any time are counted, and a request beyond the bound
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -26,6 +27,8 @@ _RETRY_SOON = ((b"retry-after", b"5"),)
 # One request of this many has its time measured: a histogram entry costs as much as a signature check.
 _SAMPLE = 16
 _DISCARD_BYTES = 256 * 1024
+# One that has stopped writing is answered after this.
+_DISCARD_SECONDS = 1.0
 
 
 class Intake(Protocol):
@@ -232,9 +235,11 @@ class Receiver:
     async def _discard(self, receive: Receive, message: Mapping[str, Any]) -> None:
         """Read on without keeping, a bounded amount: a sender that still writes would not see our answer."""
         left = _DISCARD_BYTES
-        while message.get("more_body", False) and left > 0:
-            message = await receive()
-            left -= len(message.get("body", b""))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_DISCARD_SECONDS):
+                while message.get("more_body", False) and left > 0:
+                    message = await receive()
+                    left -= len(message.get("body", b""))
 
     async def _keep(self, delivery: Delivery) -> None:
         """Hand a delivery to the store with all others of this turn of the event loop; returns after the flush."""

@@ -437,6 +437,22 @@ async def _naps(world: World, count: int) -> list[float]:
     return naps
 
 
+async def test_a_message_that_waited_long_is_sent_only_while_it_is_true():
+    """An old firing message of an alert that is over is not wanted; a fresh one and a resolved one always are."""
+    world = World()
+    await world.pass_time(60, "success")
+    await world.pass_time(60, "failure")
+    firing = msgspec.json.decode(next(iter(world.store.outbox.values())), type=Notification)
+    late_ms = firing.at_ms + HOUR + 1
+    assert world.engine.wanted(firing, late_ms)
+    await world.pass_time(180, "success")
+    resolved = msgspec.json.decode(list(world.store.outbox.values())[-1], type=Notification)
+    assert not world.engine.wanted(firing, late_ms)
+    assert world.engine.wanted(firing, firing.at_ms + HOUR)
+    assert world.engine.wanted(resolved, resolved.at_ms + 9 * HOUR)
+    assert world.started().wanted(firing, late_ms)
+
+
 async def test_run_looks_at_least_every_minute_and_is_ended_by_cancelling():
     """The loop never sleeps longer than a minute, so that a changed clock is noticed."""
     assert await _naps(World(), 3) == [60.0, 60.0, 60.0]

@@ -178,6 +178,17 @@ async def test_discovery_follows_the_source():
     assert {"p2"} == set(rig.polled.scopes)
 
 
+async def test_a_scope_is_never_walked_twice_at_once():
+    """A turn that comes while the last one still runs does nothing."""
+    rig = Rig()
+    poller = _poller(rig)
+    state = rig.state()
+    await asyncio.gather(*(poller.walk(rig.polled, state) for _ in range(5)))
+    assert len(rig.asked("walk")) == 1
+    await poller.walk(rig.polled, state)
+    assert len(rig.asked("walk")) == 2
+
+
 async def test_discovery_that_fails_keeps_what_is_known():
     """An organisation that cannot be asked now does not end the walks of its projects."""
     rig = Rig()

@@ -2,11 +2,13 @@
 
 import asyncio
 
+import msgspec
 import pytest
-from tests.unit.collect.fakes import Rig, until
+from tests.unit.collect.fakes import NOW, Rig, job, until, workflow
 
 from headgate.collect.inbox import InboxMerger
 from headgate.core.errors import StoreFailed, StoreFull
+from headgate.core.merge import EMPTY, merge
 
 
 def _merger(rig):
@@ -75,6 +77,29 @@ async def test_many_deliveries_are_merged_in_small_pieces():
     assert await _merger(rig).once() == 1000
     assert max(len(work.observations) for work in rig.store.works) <= 200
     assert sorted(row for work in rig.store.works for row in work.inbox_done) == list(range(1, 1001))
+
+
+async def test_what_is_said_again_is_merged_once():
+    """Of equal sayings about one thing the last seen is merged; different ones all are; every delivery is done."""
+    rig = Rig()
+    words = {
+        b"1": workflow("w"),
+        b"2": workflow("w"),
+        b"3": workflow("w", terminal=True),
+        b"4": workflow("w", created_ms=1),
+    }
+    seen = {body: msgspec.structs.replace(one, observed_ms=NOW + int(body)) for body, one in words.items()}
+    rig.source.normalize = lambda delivery: [seen[delivery.body], job(int(delivery.body))]
+    for body in (b"2", b"1", b"3", b"4"):
+        rig.store.deliver(body)
+    await _merger(rig).once()
+    (work,) = rig.store.works
+    assert [NOW + 2, NOW + 3, NOW + 4] == [one.observed_ms for one in work.observations if one.kind == "workflow"]
+    assert ([1, 2, 3, 4], 7) == (sorted(work.inbox_done), len(work.observations))
+    expected = EMPTY
+    for one in seen.values():
+        expected = merge(expected, one)
+    assert rig.store.facts["workflow", "w"] == expected
 
 
 async def test_it_wakes_and_falls_idle():

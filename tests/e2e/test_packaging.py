@@ -1,0 +1,226 @@
+"""The unit file, the container file, the example configurations: checked by the tools that will read them."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import yaml
+from tests.e2e.harness import ROOT, Daemon, wait_until, write_config
+
+from headgate.app.settings import load
+from headgate.plugins import load_plugins
+
+UNIT = ROOT / "systemd" / "headgate.service"
+CONFIGS = sorted(ROOT.glob("config/**/*.yaml"))
+DUMMY = {
+    "CIRCLECI_TOKEN": "dummy-token",
+    "CIRCLECI_WEBHOOK_SECRET": "dummy-secret",
+    "ES_API_KEY": "ZHVtbXk6ZHVtbXk=",
+    "SLACK_TOKEN": "xoxb-dummy",
+}
+SECRET_WORDS = re.compile(r"token|secret|passw|api_?key|credential", re.IGNORECASE)
+
+
+# --- systemd --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def unit(tmp_path):
+    """The unit file with a program that exists here, for the tools look for it."""
+    copy = tmp_path / UNIT.name
+    text, found = re.subn(r"(?m)^ExecStart=\S+", f"ExecStart={shutil.which('true')}", UNIT.read_text())
+    assert found == 1
+    copy.write_text(text)
+    return copy
+
+
+def test_systemd_finds_nothing_wrong_with_the_unit(unit):
+    """`systemd-analyze verify` is silent and content."""
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", str(unit)], check=False, capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+def test_the_unit_is_well_locked_in(unit):
+    """`systemd-analyze security` gives 2.0 or better."""
+    done = subprocess.run(
+        ["systemd-analyze", "security", "--offline=yes", "--no-pager", "--threshold=20", str(unit)],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    level = re.search(r"Overall exposure level for \S+: ([\d.]+)", done.stdout)
+    assert level is not None, done.stdout[-300:] + done.stderr
+    assert (done.returncode, float(level[1]) <= 2.0) == (0, True), level[0]
+
+
+@contextmanager
+def supervisor(folder: Path) -> Iterator[tuple[str, list[str]]]:
+    """A socket such as systemd's; gives its address and a list that `collect` fills."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ear:
+        ear.bind(str(folder / "notify"))
+        ear.setblocking(False)
+        heard: list[str] = []
+
+        class Heard(list[str]):
+            def collect(self) -> list[str]:
+                while True:
+                    try:
+                        heard.append(ear.recv(4096).decode())
+                    except BlockingIOError:
+                        return heard
+
+        yield str(folder / "notify"), Heard()
+
+
+def words(heard: list[str]) -> list[str]:
+    """The first line of each message, which is what systemd acts on."""
+    return [message.splitlines()[0] for message in heard]
+
+
+def test_systemd_is_told_ready_watchdog_reload_and_stopping(tmp_path):
+    """READY once serving, WATCHDOG while the writer answers, RELOADING around a HUP, STOPPING at the end."""
+    config = write_config(tmp_path, {"file": {"type": "jsonl", "path": str(tmp_path / "out.jsonl")}})
+    with supervisor(tmp_path) as (address, ear):
+        daemon = Daemon(config, env={"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "300000"})
+        with daemon:
+            wait_until(lambda: words(ear.collect()).count("WATCHDOG=1") >= 3, "three signs of life", 10)
+            assert "READY=1" in words(ear.collect())
+            before = len(ear.collect())
+            daemon.send(signal.SIGHUP)
+            wait_until(lambda: "READY=1" in words(ear.collect()[before:]), "ready after the reload", 10)
+            reload = [word for word in words(ear.collect()[before:]) if word != "WATCHDOG=1"]
+            assert reload == ["RELOADING=1", "READY=1"]
+            message = next(one for one in ear.collect() if one.startswith("RELOADING=1"))
+            assert re.search(r"^MONOTONIC_USEC=\d+$", message, re.MULTILINE)
+            assert daemon.stop() == 0
+        assert "STOPPING=1" in words(ear.collect())
+        assert words(ear.collect()).index("READY=1") < words(ear.collect()).index("STOPPING=1")
+
+
+# --- configurations -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in CONFIGS if "version: 1" in path.read_text()],
+    ids=lambda path: str(path.relative_to(ROOT)),
+)
+def test_each_example_configuration_is_valid(path):
+    """What we hand out can be used with nothing but the environment variables it names."""
+    configuration = load(load_plugins(), file=path, environ=DUMMY)
+    assert configuration.sources or configuration.sinks
+
+
+def test_the_sidecar_example_runs_without_rights():
+    """The compose file restricts the container and holds no secret."""
+    compose = yaml.safe_load((ROOT / "config" / "sidecar" / "compose.yaml").read_text())
+    service = compose["services"]["headgate"]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert "no-new-privileges:true" in service["security_opt"]
+    assert service["user"].split(":")[0] not in ("0", "root")
+    assert all(str(value).startswith("${") for value in service["environment"].values())
+
+
+# --- the container file ---------------------------------------------------------------------------------------------
+
+
+def instructions() -> list[tuple[str, str]]:
+    """The Dockerfile as (instruction, rest), continued lines joined, comments left out."""
+    text = re.sub(r"\\\n", " ", "\n".join(line for line in _dockerfile().splitlines() if not line.startswith("#")))
+    pairs = [line.split(None, 1) for line in text.splitlines() if line.strip()]
+    return [(pair[0].upper(), pair[1].strip()) for pair in pairs]
+
+
+def _dockerfile() -> str:
+    return (ROOT / "Dockerfile").read_text()
+
+
+def final_stage() -> list[tuple[str, str]]:
+    found = instructions()
+    last = max(at for at, (name, _) in enumerate(found) if name == "FROM")
+    return found[last:]
+
+
+@pytest.mark.parametrize("name", ["ENTRYPOINT", "CMD"])
+def test_the_container_starts_in_exec_form(name):
+    """Signals reach the daemon, not a shell."""
+    [rest] = [rest for kind, rest in final_stage() if kind == name]
+    assert all(isinstance(word, str) for word in json.loads(rest))
+
+
+def test_the_container_checks_its_own_health():
+    """A health check in exec form asks /readyz."""
+    [rest] = [rest for kind, rest in final_stage() if kind == "HEALTHCHECK"]
+    command = json.loads(rest.partition("CMD ")[2])
+    assert "/readyz" in " ".join(command)
+
+
+def test_the_container_does_not_run_as_root():
+    """The last USER is a number that is not 0, and nothing is run after it."""
+    kinds = [kind for kind, _ in final_stage()]
+    [user] = [rest for kind, rest in final_stage() if kind == "USER"]
+    assert int(user.split(":")[0]) > 0
+    assert "RUN" not in kinds[kinds.index("USER") :]
+
+
+def test_stages_are_pinned_and_replaceable():
+    """Each stage starts from BASE, whose default names a version, or from another stage."""
+    found = instructions()
+    [base] = [rest for kind, rest in found if kind == "ARG"]
+    name, _, default = base.partition("=")
+    assert (name, bool(re.search(r":\d+\.\d+[\w.-]*$", default))) == ("BASE", True), default
+    assert {rest.split()[0] for kind, rest in found if kind == "FROM"} == {"${BASE}"}
+    assert sum(kind == "FROM" for kind, _ in found) == 2
+
+
+def test_no_secret_is_built_in():
+    """Neither ARG nor ENV nor COPY names one; nothing is fetched by ADD; no pip cache stays."""
+    found = instructions()
+    named = [rest for kind, rest in found if kind in ("ARG", "ENV", "COPY", "ADD") and SECRET_WORDS.search(rest)]
+    assert named == []
+    assert not [rest for kind, rest in found if kind == "ADD"]
+    assert all("--no-cache-dir" in rest for kind, rest in found if kind == "RUN" and "pip install" in rest)
+
+
+def test_what_the_container_file_copies_is_there():
+    """Every copied path exists and is not kept out by .dockerignore."""
+    ignored = {line.strip().rstrip("/") for line in (ROOT / ".dockerignore").read_text().splitlines() if line.strip()}
+    for kind, rest in instructions():
+        if kind == "COPY" and not rest.startswith("--from"):
+            for path in rest.split()[:-1]:
+                assert (ROOT / path).exists(), path
+                assert path.split("/")[0] not in ignored, path
+    assert ".git" in ignored
+
+
+def test_the_entry_point_is_the_installed_command():
+    """`headgate` of the ENTRYPOINT is declared by the package and answers."""
+    project = (ROOT / "pyproject.toml").read_text()
+    assert re.search(r'(?m)^headgate = "headgate\.cli:main"$', project)
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import sys; sys.argv = ['headgate', '--version']; from headgate.cli import main; main()",
+        ],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={"PYTHONPATH": str(ROOT / "src"), "PATH": "/usr/bin:/bin"},
+    )
+    assert (done.returncode, done.stdout.split()[:1]) == (0, ["headgate"])
