@@ -202,7 +202,10 @@ class Facts:
             value = row[position]
             if value is not None:
                 values[name] = text(value) if name in dims else DECODERS[type_of(kind, name)](value)
-        fact.known = fact.stored = Known(values, decode_stamps(kind, row[13]))
+        stamps = decode_stamps(kind, row[13])
+        if len(stamps) != len(values):  # a salvaged row whose words are lost
+            stamps = {name: stamp for name, stamp in stamps.items() if name in values}
+        fact.known = fact.stored = Known(values, stamps)
         fact.own = fact.flags()
         return fact
 

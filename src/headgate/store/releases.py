@@ -70,6 +70,8 @@ class Releases:
 
     def release(self, fact: Fact, view: View, project: ProjectRef) -> None:
         """Append the fact's record and remember where it went."""
+        if self._session.counters.get("orphans") and self._came_back(fact):
+            return
         attributes = render(fact.kind, fact.key, view, project, self._app_url)
         record = make_record(fact.kind, fact.key, fact.known, project, attributes, observed_ms=self._now_ms)
         ended = end_ms(fact.known)
@@ -78,6 +80,19 @@ class Releases:
         self._released.append((encode_key(record.id), KIND_NUMBER[fact.kind], fact.id, lane, seq, 0, digest))
         count = (record.kind, LANES[lane])
         self.released[count] = self.released.get(count, 0) + 1
+
+    def _came_back(self, fact: Fact) -> bool:
+        """Whether the record left before the fact was lost with a damaged page; it does not leave twice."""
+        identity = encode_key(record_id(fact.kind, fact.host, fact.key))
+        row = self._session.db.execute(
+            "SELECT lane, seq FROM released WHERE record_id = ? AND fact = 0", (identity,)
+        ).fetchone()
+        if row is None:
+            return False
+        fact.released = row[1] * 2 + row[0]
+        self._session.db.execute("UPDATE released SET fact = ? WHERE record_id = ?", (fact.id, identity))
+        self._session.count("orphans", -1)
+        return True
 
     def amend(self, fact: Fact, before: View, after: View, project: ProjectRef) -> None:
         """Tell what changed since the record left, if anything that it shows did."""

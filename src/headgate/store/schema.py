@@ -144,8 +144,8 @@ def migrations() -> list[tuple[int, str]]:
     return sorted(found)
 
 
-def migrate(db: Database) -> int:
-    """Bring the file to the newest schema, one transaction for each step; returns its version.
+def migrate(db: Database, upto: int | None = None) -> int:
+    """Bring the file to the newest schema (or to `upto`), one transaction for each step; returns its version.
 
     Raises StoreError for a file that a newer Headgate wrote.
     """
@@ -155,11 +155,12 @@ def migrate(db: Database) -> int:
     if version > newest:
         raise StoreError(f"the store has schema {version}, this Headgate knows {newest}: install the newer version")
     for number, sql in steps:
-        if number > version:
+        if version < number <= (upto or newest):
             db.execute("BEGIN IMMEDIATE")
             try:
                 db.execute(sql)
                 db.execute(f"PRAGMA user_version={number}")
+                db.execute("INSERT OR REPLACE INTO meta VALUES ('schema', ?)", (number,))
                 db.execute("COMMIT")
             except BaseException:
                 db.execute("ROLLBACK")

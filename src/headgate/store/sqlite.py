@@ -150,7 +150,7 @@ class SqliteStore:
             self._tables = _Tables(self._db, self._files, self._quota, self._clock, self._metrics)
             self._tables.measure()
             self._readers = Readers(self._reader)
-        except apsw.Error as exc:
+        except (apsw.Error, OSError) as exc:
             self._files.unlock()
             raise StoreError(f"the store {self._path} cannot be used: {exc}: check the disk and its rights") from exc
         except BaseException:
@@ -180,9 +180,12 @@ class SqliteStore:
                     db.execute("INSERT OR REPLACE INTO meta VALUES ('clean', 1)")
                     db.execute("PRAGMA optimize")
                     db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+                else:
+                    # What was not flushed must not be copied into the database: the next start reads what is true.
+                    db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+                db.close(force=True)
             except apsw.Error:
                 self._files.mark_suspect()
-            db.close(force=True)
         self._files.unlock()
 
     async def failed(self) -> BaseException:
