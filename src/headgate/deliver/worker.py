@@ -32,8 +32,8 @@ __all__ = ["EngineOptions", "SignalWorker", "Tools"]
 
 _log = structlog.get_logger(__name__)
 
-# A read fetches at most this many entries: one turn of the event loop handles them all.
-_READ_ENTRIES = 5000
+# A read fetches at most this many entries: one turn of the event loop handles them all, in about a millisecond.
+_READ_ENTRIES = 2000
 # No timer is shorter: what is due within it may as well be a little late.
 _TICK_SECONDS = 0.001
 # Between two writes of the same signal's state, unless it became worse. Seconds.
@@ -45,9 +45,9 @@ class EngineOptions:
     """Knobs of the engine. `lane_bytes`: stored bytes read ahead per lane and signal.
 
     `linger_seconds`: a batch that is not full waits this long after the one before it. `look_seconds`: look for new
-    live records without being woken; `poll_seconds`: into every lane, and keep the gauges. `probe_seconds`,
-    `probe_records`: of a held signal. `outcome_seconds`: outcomes wait at most this long. `stop_seconds`: what
-    requests in flight get to end.
+    records without being woken; `poll_seconds`: also for requeued and replayed ones, and keep the gauges.
+    `probe_seconds`, `probe_records`: of a held signal. `outcome_seconds`: outcomes wait at most this long.
+    `stop_seconds`: what requests in flight get to end.
     """
 
     lane_bytes: int = 6_000_000
@@ -208,7 +208,7 @@ class SignalWorker:
     def _look(self) -> None:
         """Nobody woke us: there may be something new all the same (another process writes the log, too)."""
         now = self._tools.clock.monotonic()
-        self._lanes["live"].stale = True
+        self._lanes["live"].stale = self._lanes["backfill"].stale = True
         if now - self._looked_at >= self._tools.options.poll_seconds:
             self._looked_at = now
             self.wake()
