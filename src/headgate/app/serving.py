@@ -12,8 +12,9 @@ from types import TracebackType
 from typing import Self
 
 from headgate import __version__
+from headgate.app.sections import is_loopback, split_address
 from headgate.app.servers import Server, bind, dispatch, url_of
-from headgate.app.settings import Configuration, is_loopback, split_address
+from headgate.app.settings import Configuration
 from headgate.app.telemetry import Telemetry
 from headgate.core.clock import Clock
 from headgate.core.ports import Source
