@@ -86,12 +86,12 @@ def survive(folder: Path, kills: int, seed: int) -> None:
             assert daemon.stop() == 0
         loki.answer()
         run_until_idle(config)
-        truth = twin.truth()
+        truth, delivered = twin.truth(), twin.delivered()
         with Daemon(config) as daemon:
             ended = daemon.overview()["ended"]
         lines = read_jsonl(out)
-        of_file = compare(truth, lines)
-        of_loki = compare(truth, [row["native"]["line"].encode() for row in loki.stored()])
+        of_file = compare(truth, lines, delivered)
+        of_loki = compare(truth, [row["native"]["line"].encode() for row in loki.stored()], delivered)
         assert of_file.agrees, of_file
         assert of_loki.clean, of_loki
         assert ended == statuses(truth)
