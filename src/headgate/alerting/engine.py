@@ -18,12 +18,15 @@ from headgate.alerting.evaluate import RuleResult, Watermarks, evaluate_rule, lo
 from headgate.alerting.meta import COLLECTOR_STALE, stale_subjects
 from headgate.alerting.routes import Routes
 from headgate.alerting.rules import Rule
+from headgate.alerting.templates import value_text
 from headgate.core.alertdata import Alert, AlertState, Event, Step, decode_alert, fingerprint
 from headgate.core.alerts import RESOLVED_SHOWN_MS, close
 from headgate.core.clock import Clock
 from headgate.core.errors import StoreFull
 from headgate.core.metrics import Metrics
+from headgate.core.ports import Notification
 from headgate.core.storeport import AlertChange, AlertRow, RunRow, Store
+from headgate.core.times import HOUR_MS
 from headgate.insights.catalogue import Family
 from headgate.insights.query import Labels, group_runs
 
@@ -34,6 +37,8 @@ __all__ = ["AlertEngine", "EvaluationReport", "WatermarkProvider", "is_empty"]
 WatermarkProvider = Callable[[Family], Awaitable[Watermarks]]
 _Known = Mapping[str, tuple[AlertRow, Alert]]
 _PAUSE_SECONDS = 30.0  # after a full store: it is freed by others
+# What people read where a rule has no summary of its own.
+DEFAULT_SUMMARY = "{{ metric }} is {{ shown }} over {{ n }} runs"
 _LONGEST_SLEEP_SECONDS = 60.0  # so that a changed wall clock is noticed
 
 log = structlog.get_logger(__name__)
@@ -79,6 +84,18 @@ class AlertEngine:
         self._app_url = app_url
         self._due_ms: dict[str, int] = {}
         self._frozen: dict[str, frozenset[str]] = {}
+        self._states: dict[str, str] | None = None
+
+    def wanted(self, notification: Notification, now_ms: int) -> bool:
+        """Whether a message that waits in the outbox should still be sent.
+
+        One that says firing, has waited for more than an hour and is about an alert that is over is not: nobody is
+        paged for what is no longer true. Before the first pass every message is wanted.
+        """
+        old = now_ms - notification.at_ms > HOUR_MS
+        if notification.state == "resolved" or not old or self._states is None:
+            return True
+        return self._states.get(notification.fingerprint) in (AlertState.FIRING, AlertState.RECOVERING)
 
     def replace(self, rules: Sequence[Rule], routes: Routes) -> None:
         """Take new rules and routes from the next pass on (reload). Every rule is then due."""
@@ -105,18 +122,19 @@ class AlertEngine:
 
     async def evaluate_once(self) -> EvaluationReport:
         """One pass over the rules that are due now. Raises what the store raises; nothing is then counted as done."""
-        now_ms = self._clock.now_ms()
-        due = [rule for rule in self._rules.values() if self._is_due(rule, now_ms)]
+        now_ms, rules = self._clock.now_ms(), self._rules  # a reload meanwhile counts from the next pass on
+        due = [rule for rule in rules.values() if self._is_due(rule, now_ms)]
         known = {row.fingerprint: (row, decode_alert(row.state_json)) for row in await self._store.alerts()}
         subjects, failed = await self._judge(due, known, now_ms)
-        subjects += self._deleted(known, now_ms)
-        frozen = self._by_source()
+        subjects += _deleted(rules, known, now_ms)
+        frozen = self._by_source(rules)
         metas = {name: pair for name, pair in known.items() if pair[0].rule == COLLECTOR_STALE}
         subjects += stale_subjects(frozen, metas, now_ms)
         change = build_change(subjects, Telling(self._routes, now_ms, self._tenant, self._app_url))
         if not is_empty(change):
             await self._store.transition(change)
-        self._due_ms |= {rule.name: now_ms + rule.every_ms for rule in due}
+        if rules is self._rules:
+            self._due_ms |= {rule.name: now_ms + rule.every_ms for rule in due}
         self._report_states(known, change)
         return EvaluationReport(tuple(rule.name for rule in due), failed, frozen, change)
 
@@ -134,56 +152,51 @@ class AlertEngine:
         failed: list[str] = []
         for rule in due:
             try:
-                result = self._evaluate(rule, runs, known, marks[rule.metric.family], now_ms)
+                # In a thread: a window of 100,000 runs takes half a second, in which webhooks must be answered.
+                result = await asyncio.to_thread(_evaluate, rule, runs, known, marks[rule.metric.family], now_ms)
             except Exception:
                 # One rule that cannot be computed must not keep the others from being judged.
                 log.exception("alerts.rule_failed", rule=rule.name, source=rule.source)
                 self._metrics.count("headgate_alert_evaluations_total", result="failed")
                 failed.append(rule.name)
                 continue
+            self._note(result)
             subjects += rule_subjects(result, known)
         return subjects, tuple(failed)
 
-    def _evaluate(
-        self, rule: Rule, runs: Sequence[RunRow], known: _Known, marks: Watermarks, now_ms: int
-    ) -> RuleResult:
-        alerts: dict[Labels, Alert] = {}
-        for row, alert in known.values():
-            if row.rule == rule.name and (labels := group_of(row, rule)) is not None:
-                alerts[labels] = alert
-        since_ms = now_ms - lookback_ms(rule)
-        recent = [run for run in runs if run.stopped_ms >= since_ms]
-        result = evaluate_rule(rule, group_runs(rule.metric, recent, rule.by, rule.where), alerts, marks, now_ms)
+    def _note(self, result: RuleResult) -> None:
+        rule = result.rule
         self._frozen[rule.name] = result.frozen
         self._metrics.count("headgate_alert_evaluations_total", result="stale" if result.frozen else "done")
         if result.over_cap:
             log.warning("alerts.too_many_groups", rule=rule.name, groups=result.over_cap, cap=rule.max_alerts)
-        return result
 
-    def _deleted(self, known: _Known, now_ms: int) -> list[Subject]:
-        """Alerts that no rule stands for any more: deleted, or by other dimensions than before."""
-        found: list[Subject] = []
-        for row, alert in known.values():
-            rule = self._rules.get(row.rule)
-            if row.rule == COLLECTOR_STALE or (rule is not None and group_of(row, rule) is not None):
-                continue
-            old = alert.state is AlertState.RESOLVED and now_ms - alert.since_ms >= RESOLVED_SHOWN_MS
-            ended = close(alert, Event.FORGOTTEN if old else Event.EDITED, now_ms)
-            found.append(_stored_subject(row, alert, ended))
-        return found
-
-    def _by_source(self) -> dict[str, frozenset[str]]:
-        sources = {source for frozen in self._frozen.values() for source in frozen}
-        return {source: frozenset(n for n, frozen in self._frozen.items() if source in frozen) for source in sources}
+    def _by_source(self, rules: Mapping[str, Rule]) -> dict[str, frozenset[str]]:
+        """Source -> rules it freezes, as of each rule's last evaluation."""
+        frozen = {name: sources for name, sources in self._frozen.items() if name in rules}
+        found = {source for sources in frozen.values() for source in sources}
+        return {source: frozenset(name for name, sources in frozen.items() if source in sources) for source in found}
 
     def _report_states(self, known: _Known, change: AlertChange) -> None:
         states = {name: row.state for name, (row, _) in known.items()}
         states |= {row.fingerprint: row.state for row in change.rows}
         for name in change.removed:
             states.pop(name, None)
+        self._states = states
         counts = Counter(states.values())
         for state in AlertState:
             self._metrics.set("headgate_alerts", counts[str(state)], state=str(state))
+
+
+def _evaluate(rule: Rule, runs: Sequence[RunRow], known: _Known, marks: Watermarks, now_ms: int) -> RuleResult:
+    """One rule over what the store gave. Pure; called in a thread."""
+    alerts: dict[Labels, Alert] = {}
+    for row, alert in known.values():
+        if row.rule == rule.name and (labels := group_of(row, rule)) is not None:
+            alerts[labels] = alert
+    since_ms = now_ms - lookback_ms(rule)
+    recent = [run for run in runs if run.stopped_ms >= since_ms]
+    return evaluate_rule(rule, group_runs(rule.metric, recent, rule.by, rule.where), alerts, marks, now_ms)
 
 
 def rule_subjects(result: RuleResult, known: _Known) -> Iterable[Subject]:
@@ -198,12 +211,30 @@ def rule_subjects(result: RuleResult, known: _Known) -> Iterable[Subject]:
             labels=group.labels,
             fixed=rule.labels,
             severity=rule.severity(alert.told or alert.level or group.before.level),
-            annotations=rule.annotations,
+            annotations={"summary": DEFAULT_SUMMARY, **rule.annotations},
+            texts={"metric": rule.metric.id, "shown": _shown(rule, alert)},
             before=group.before,
             step=group.step,
             stored=group.fingerprint in known,
             first_bad_url=group.first_bad.url if group.first_bad else "",
         )
+
+
+def _shown(rule: Rule, alert: Alert) -> str:
+    return "nothing" if alert.value is None else value_text(alert.value, rule.metric.format)
+
+
+def _deleted(rules: Mapping[str, Rule], known: _Known, now_ms: int) -> list[Subject]:
+    """Alerts that no rule stands for any more: deleted, or by other dimensions than before."""
+    found: list[Subject] = []
+    for row, alert in known.values():
+        rule = rules.get(row.rule)
+        if row.rule == COLLECTOR_STALE or (rule is not None and group_of(row, rule) is not None):
+            continue
+        old = alert.state is AlertState.RESOLVED and now_ms - alert.since_ms >= RESOLVED_SHOWN_MS
+        ended = close(alert, Event.FORGOTTEN if old else Event.EDITED, now_ms)
+        found.append(_stored_subject(row, alert, ended))
+    return found
 
 
 def group_of(row: AlertRow, rule: Rule) -> Labels | None:

@@ -14,14 +14,16 @@ from headgate.core.alertdata import Alert, AlertState, Level, Outcome, Reading, 
 from headgate.core.alerts import freeze, step
 from headgate.core.slug import org_slug
 from headgate.core.storeport import RunRow
-from headgate.core.times import HOUR_MS
+from headgate.core.times import HOUR_MS, MINUTE_MS
 from headgate.insights.catalogue import FAILED
 from headgate.insights.query import GroupedRuns, Labels, first_bad_run, sample
 
-__all__ = ["STALE_INTERVALS", "GroupResult", "RuleResult", "Watermark", "Watermarks", "evaluate_rule", "lookback_ms"]
+__all__ = ["GroupResult", "RuleResult", "Watermark", "Watermarks", "evaluate_rule", "lookback_ms"]
 
-# Data this many intervals behind is "could not collect" rather than "a little late".
+# Data this many intervals behind, and at least so long, is "could not collect" rather than "a little late". The floor
+# keeps rules that are evaluated more often than projects are polled from being frozen between two polls.
 STALE_INTERVALS = 3
+STALE_FLOOR_MS = 15 * MINUTE_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,12 @@ class RuleResult:
 def lookback_ms(rule: Rule) -> int:
     """How far before now the runs of an evaluation may lie."""
     windows = 2 if rule.timing.no_data == "alert" else 1  # a group that fell silent shows in the window before
-    return windows * rule.window_ms + rule.delay_ms + STALE_INTERVALS * rule.every_ms
+    return windows * rule.window_ms + stale_after_ms(rule)
+
+
+def stale_after_ms(rule: Rule) -> int:
+    """How far behind now collection may be before the rule's alerts are frozen."""
+    return rule.delay_ms + max(STALE_INTERVALS * rule.every_ms, STALE_FLOOR_MS)
 
 
 def evaluate_rule(
@@ -96,7 +103,7 @@ def _reach(rule: Rule, group: GroupedRuns, marks: Watermarks, now_ms: int) -> tu
     if not marks:
         return None, {"unknown"}
     known = [marks[project] for project in _projects(group, marks) if project in marks]
-    oldest = now_ms - rule.delay_ms - STALE_INTERVALS * rule.every_ms
+    oldest = now_ms - stale_after_ms(rule)
     late = {mark.source for mark in known if mark.at_ms is None or mark.at_ms < oldest}
     if late:
         return None, late

@@ -1,7 +1,7 @@
 """Reads the configuration as plain data that still knows where each value was written.
 
-Owns YAML, `${...}` interpolation and environment overrides; knows no key by name. Interpolation happens after parsing and
-into strings only, so a secret can never change the structure of the file.
+Owns YAML, `${...}` interpolation and environment overrides; knows no key by name. Interpolation happens after parsing
+and into strings only, so a secret can never change the structure of the file.
 """
 
 from __future__ import annotations

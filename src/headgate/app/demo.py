@@ -16,7 +16,6 @@ import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -29,19 +28,25 @@ from headgate.app.demo_show import Show
 from headgate.app.lifecycle import Daemon, run_on_loop
 from headgate.app.remote import RemoteOperations, Unreachable
 from headgate.app.settings import Configuration, load
-from headgate.core.clock import SystemClock
+from headgate.core.clock import Clock, SystemClock
 from headgate.core.errors import ConfigError, HeadgateError
+from headgate.core.times import format_ms
 from headgate.plugins import load_plugins
 from headgate.web.operations import Json
 
-__all__ = ["DemoOptions", "compare_with_truth", "run_demo"]
+__all__ = ["DemoClock", "DemoOptions", "compare_with_truth", "run_demo"]
 
 _HOST = "127.0.0.1"
-# The twin starts this long ago and catches up, a minute of its time each second, so that there is something to see.
-_BEHIND_SECONDS = 7200
-_LEAP_SECONDS = 60
-_RUNS_PER_DAY = 40
+# Time of the demo runs this fast, so that there is something to see: seconds for each real one.
+_SPEED = 30
+_RUNS_PER_DAY = 100
+# A weekday, early afternoon in UTC, after another weekday: then the made-up people work, and did so yesterday.
+_DAYS_AT_WORK = frozenset({1, 2, 3, 4})
+_HOUR_AT_WORK = 13
+_DAY_MS = 86_400_000
 _REPORT_SECONDS = 5.0
+# Webhooks and the poll after them are merged within this once time stands still.
+_SETTLE_SECONDS = 15.0
 _TOKEN = "twin-token"  # noqa: S105  # the twin's, which everybody may know
 
 
@@ -51,7 +56,7 @@ class DemoOptions:
 
     port: int = 8080
     seed: int = 1
-    days: int = 7
+    days: int = 3
     projects: int = 4
     exit_after: float | None = None
     keep: Path | None = None
@@ -89,6 +94,40 @@ def compare_with_truth(truth: list[Json], ended: Json) -> list[str]:
     ]
 
 
+class DemoClock:
+    """The time of the made-up organisation: real time with leaps, wall clock and timers alike."""
+
+    def __init__(self, real: Clock) -> None:
+        self._real = real
+        self._leapt = 0.0
+        self._began = real.monotonic()
+        self._start_ms = _last_working_day_ms(real.now_ms())
+
+    def now_ms(self) -> int:
+        """What time it is there, milliseconds since the epoch."""
+        return self._start_ms + round((self.monotonic() - self._began) * 1000)
+
+    def monotonic(self) -> float:
+        """Real seconds and those that were leapt over."""
+        return self._real.monotonic() + self._leapt
+
+    def jitter(self) -> float:
+        """Draw a number from [0, 1)."""
+        return self._real.jitter()
+
+    def leap(self, seconds: float) -> None:
+        """Let time pass."""
+        self._leapt += seconds
+
+
+def _last_working_day_ms(now_ms: int) -> int:
+    """The latest working afternoon before `now_ms`. Day 0 of the epoch was a Thursday, which is 3."""
+    day = now_ms // _DAY_MS - 1
+    while (day + 3) % 7 not in _DAYS_AT_WORK:
+        day -= 1
+    return day * _DAY_MS + _HOUR_AT_WORK * 3_600_000
+
+
 class _Demo:
     """One run of the demo."""
 
@@ -98,7 +137,9 @@ class _Demo:
         self._show = show
         self._hook_port = _free_port()
         self._secret = secrets.token_hex(16)
-        self._clock = SystemClock()
+        self._clock = DemoClock(SystemClock())
+        self._started_ms = self._clock.now_ms()
+        self._driving = True
         self._file = directory / "headgate.yaml"
 
     def _configuration(self) -> Configuration:
@@ -108,8 +149,8 @@ class _Demo:
         """Twin, pager, daemon and report until one of them ends or it is told to stop."""
         self._show.begin(self._directory, self._options.days, self._options.projects)
         async with self._pager() as pager_port, self._twin() as twin_port:
-            self._write_configuration(twin_port, pager_port)
-            daemon = Daemon(self._configuration(), self._configuration)
+            self._write_configuration(twin_port, pager_port, await self._organisations(twin_port))
+            daemon = Daemon(self._configuration(), self._configuration, clock=self._clock)
             running = asyncio.create_task(daemon.run())
             helpers = [
                 asyncio.create_task(self._drive(twin_port)),
@@ -130,7 +171,6 @@ class _Demo:
     @contextlib.asynccontextmanager
     async def _twin(self) -> AsyncIterator[int]:
         """A process of its own, so that neither slows the other's event loop."""
-        start = datetime.fromtimestamp(self._clock.now_ms() / 1000 - _BEHIND_SECONDS, tz=UTC)
         options = {
             "--port": 0,
             "--seed": self._options.seed,
@@ -138,7 +178,7 @@ class _Demo:
             "--projects": self._options.projects,
             "--runs-per-day": _RUNS_PER_DAY,
             "--token": _TOKEN,
-            "--now": start.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "--now": format_ms(self._started_ms),
             "--webhook-url": f"http://{_HOST}:{self._hook_port}/webhooks/circleci",
             "--webhook-secret": self._secret,
         }
@@ -179,17 +219,22 @@ class _Demo:
         finally:
             writer.close()
 
-    def _write_configuration(self, twin_port: int, pager_port: int) -> None:
+    async def _organisations(self, twin_port: int) -> list[str]:
+        async with httpx.AsyncClient(trust_env=False, timeout=60) as twin:
+            about = await twin.get(f"http://{_HOST}:{twin_port}/_twin")
+        return list(about.json()["orgs"])
+
+    def _write_configuration(self, twin_port: int, pager_port: int, orgs: list[str]) -> None:
         rules = self._directory / "rules.yaml"
         rules.write_text((resources.files("headgate.app") / "demo_rules.yaml").read_text("utf-8"))
-        self._file.write_text(yaml.safe_dump(self._settings(twin_port, pager_port), sort_keys=False))
+        self._file.write_text(yaml.safe_dump(self._settings(twin_port, pager_port, orgs), sort_keys=False))
 
-    def _settings(self, twin_port: int, pager_port: int) -> dict[str, Any]:
+    def _settings(self, twin_port: int, pager_port: int, orgs: list[str]) -> dict[str, Any]:
         source = {
             "type": "circleci",
             "token": _TOKEN,
             "base_url": f"http://{_HOST}:{twin_port}",
-            "orgs": ["gh/acme"],
+            "orgs": orgs,
             "webhook": {"secrets": [self._secret]},
             "poll": {"every": "10s", "initial": f"{self._options.days + 1}d"},
             "enrich_wait": "15s",
@@ -214,19 +259,18 @@ class _Demo:
     # -- what happens
 
     async def _drive(self, twin_port: int) -> None:
-        """Let the twin's time pass: fast until it has caught up, then a second each second."""
-        behind = float(_BEHIND_SECONDS)
+        """Let time pass, for the daemon first: nothing may come to it from its future."""
+        twin_ms = self._started_ms
         async with httpx.AsyncClient(base_url=f"http://{_HOST}:{twin_port}", trust_env=False, timeout=60) as twin:
-            while True:
-                began = self._clock.monotonic()
-                leap = min(_LEAP_SECONDS, max(1.0, behind))
-                await twin.post("/_twin/advance", json={"seconds": leap})
-                await asyncio.sleep(max(0.0, 1.0 - (self._clock.monotonic() - began)))
-                behind -= leap - (self._clock.monotonic() - began)
+            while self._driving:
+                self._clock.leap(_SPEED - 1)
+                passed_ms = self._clock.now_ms() - twin_ms
+                twin_ms += passed_ms
+                await twin.post("/_twin/advance", json={"seconds": passed_ms / 1000})
+                await asyncio.sleep(1.0)
 
     async def _report(self, daemon: Daemon, twin_port: int) -> None:
-        while not daemon.urls[0]:
-            await asyncio.sleep(0.05)
+        await daemon.ready.wait()
         self._show.ready(daemon.urls, f"http://{_HOST}:{twin_port}", self._file)
         ask = RemoteOperations(daemon.urls[0], None)
         try:
@@ -238,16 +282,30 @@ class _Demo:
             await ask.aclose()
 
     async def _end_after(self, seconds: float, daemon: Daemon, twin_port: int) -> None:
+        """Stop time, let what is on its way arrive, compare with the truth, stop the daemon."""
         await asyncio.sleep(seconds)
+        self._driving = False
+        differences: list[str] = []
+        try:
+            async with asyncio.timeout(_SETTLE_SECONDS):
+                differences = await self._differences(daemon, twin_port)
+                while differences:
+                    await asyncio.sleep(0.5)
+                    differences = await self._differences(daemon, twin_port)
+        except TimeoutError:
+            self._show.line("not everything had arrived yet", "yellow")
+        self._show.truth(differences)
+        daemon.stop()
+
+    async def _differences(self, daemon: Daemon, twin_port: int) -> list[str]:
         ask = RemoteOperations(daemon.urls[0], None)
         try:
             async with httpx.AsyncClient(trust_env=False, timeout=60) as twin:
                 truth = await twin.get(f"http://{_HOST}:{twin_port}/_twin/truth")
             lines = [orjson.loads(line) for line in truth.content.splitlines()]
-            self._show.truth(compare_with_truth(lines, (await ask.overview())["ended"]))
+            return compare_with_truth(lines, (await ask.overview())["ended"])
         finally:
             await ask.aclose()
-            daemon.stop()
 
 
 async def _twin_port(process: asyncio.subprocess.Process) -> int:

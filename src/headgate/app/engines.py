@@ -6,7 +6,8 @@ Invariant: engines are given ports only; a part that is swapped by a reload cont
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -227,12 +228,16 @@ class Engines:
 
     # -- reload
 
-    def prepare(self, new: Configuration, sources: Set[str], sinks: Set[str], notifiers: Set[str]) -> Prepared:
+    def prepare(
+        self, new: Configuration, sources: AbstractSet[str], sinks: AbstractSet[str], notifiers: AbstractSet[str]
+    ) -> Prepared:
         """Build what changed (names), keep what did not. No I/O but rule files. Raises ConfigError; nothing changed."""
         rules, routes = prepare_alerts(new)
         context = context_of(self._clock, self._metrics)
 
-        def merged(old: Mapping[str, Any], chosen: Mapping[str, PluginSettings], changed: Set[str]) -> dict[str, Any]:
+        def merged(
+            old: Mapping[str, Any], chosen: Mapping[str, PluginSettings], changed: AbstractSet[str]
+        ) -> dict[str, Any]:
             built = build_parts([part for name, part in chosen.items() if name in changed], context)
             return {name: built[name] if name in built else old[name] for name in chosen}
 

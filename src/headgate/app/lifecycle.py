@@ -80,6 +80,7 @@ class Daemon:
         self._code = 0
         self._reloader: Reloader | None = None
         self._reloading: asyncio.Task[Json] | None = None
+        self.ready = asyncio.Event()
         self.urls: tuple[str, str] = ("", "")
 
     async def run(self) -> int:
@@ -118,10 +119,10 @@ class Daemon:
         )
         operations = StoreOperations(store, self._clock, running)
         with Serving(
-            self._configuration, operations, store, self._telemetry, self._clock, engines.on_webhooks
+            self._configuration, operations, store, self._telemetry, clock=self._clock, on_webhooks=engines.on_webhooks
         ) as serving:
             self._reloader = Reloader(
-                self._configuration, self._reread, engines, serving, self._telemetry, self._learn_secrets
+                self._configuration, self._reread, engines, serving, metrics=self._telemetry, on_new=self._learn_secrets
             )
             self.urls = (serving.http_url, serving.webhooks_url)
             serving.take_webhooks(plant.sources)
@@ -139,7 +140,7 @@ class Daemon:
             try:
                 await serving.until_started()
                 self._say_ready(serving)
-                await self._until_stopped(store, engines)
+                await self._until_stopped(engines)
             finally:
                 self._notify.stopping()
                 await self._stop_parts(serving, engines, tasks)
@@ -165,15 +166,16 @@ class Daemon:
         }
         self._announce.write(orjson.dumps(line).decode() + "\n")
         self._announce.flush()
+        self.ready.set()
         self._notify.ready(f"serving {serving.http_url}, webhooks {serving.webhooks_url}")
 
     # -- while it runs
 
-    async def _until_stopped(self, store: Store, engines: Engines) -> None:
+    async def _until_stopped(self, engines: Engines) -> None:
         if not self._options.until_idle:
             await self._stop.wait()
             return
-        idle = asyncio.create_task(self._idle(store, engines))
+        idle = asyncio.create_task(self._idle(engines))
         stop = asyncio.create_task(self._stop.wait())
         try:
             done, _ = await asyncio.wait(
@@ -189,9 +191,9 @@ class Daemon:
             _log.error("not idle before the time-out", waiting=await engines.waiting())
             self._code = 1
 
-    async def _idle(self, store: Store, engines: Engines) -> None:
+    async def _idle(self, engines: Engines) -> None:
         """Return when sources are caught up, the inbox is empty and every signal has all."""
-        while await engines.waiting():
+        while await engines.waiting():  # noqa: ASYNC110  # what is waited for has no event of its own
             await asyncio.sleep(_IDLE_POLL_SECONDS)
 
     async def _trim(self, store: Store) -> None:

@@ -136,5 +136,8 @@ def set_level(level: str) -> None:
     """Least level of our own loggers; libraries are one step quieter."""
     chosen = logging.getLevelNamesMapping()[level.upper()]
     logging.getLogger().setLevel(chosen)
-    for noisy in ("httpx", "httpcore", "apscheduler", "uvicorn", "hpack", "elastic_transport"):
+    for noisy in ("httpx", "httpcore", "hpack", "elastic_transport"):
         logging.getLogger(noisy).setLevel(max(chosen, logging.WARNING))
+    # uvicorn warns of every malformed request and the scheduler of every skipped tick: both are counted by us.
+    for counted in ("uvicorn", "apscheduler"):
+        logging.getLogger(counted).setLevel(max(chosen, logging.ERROR))

@@ -5,6 +5,7 @@ Invariant: the same answers in both modes; what only a running daemon knows is n
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -39,8 +40,9 @@ def _nothing() -> None:
 class Running:
     """What a daemon adds to a store. The defaults are those of a command that opened the store alone.
 
-    `sources`: present ones by name; `problems`: signal -> why it is held; `lags`: signal -> seconds, as its worker knows
-    it; `wake`: deliveries have something to do; `reset`: replaces the store's reset where workers must let go first.
+    `sources`: present ones by name; `problems`: signal -> why it is held; `lags`: signal -> seconds, as its worker
+    knows it; `wake`: deliveries have something to do; `reset`: replaces the store's reset where workers must let go
+    first.
     """
 
     sources: Callable[[], Mapping[str, Source | None]] = field(default=dict)
@@ -211,14 +213,18 @@ class StoreOperations:
 
     async def backup(self, path: str) -> Json:
         """Copy the store."""
-        target = Path(path)
-        if not target.is_absolute() or target.exists() or not target.parent.is_dir():
+        if not await asyncio.to_thread(_may_write, Path(path)):
             raise Problem(
                 "refused", f"{path}: give an absolute path of a file that does not exist in a directory that does"
             )
         await self._store.backup(path)
-        return {"path": path, "bytes": target.stat().st_size}
+        return {"path": path, "bytes": (await asyncio.to_thread(Path(path).stat)).st_size}
 
     async def reload(self) -> Json:
         """Read the configuration again."""
         return await self._running.reload()
+
+
+def _may_write(target: Path) -> bool:
+    """Whether a new file can be made there."""
+    return target.is_absolute() and not target.exists() and target.parent.is_dir()

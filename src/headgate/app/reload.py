@@ -83,6 +83,7 @@ class Reloader:
         reread: Callable[[], Configuration],
         engines: Engines,
         serving: Serving,
+        *,
         metrics: Metrics,
         on_new: Callable[[Configuration], None],
     ) -> None:

@@ -17,7 +17,7 @@ _BACKUP_SECONDS = 3600.0
 _REASONS = {404: "unknown", 409: "refused", 503: "busy"}
 
 
-class Unreachable(Exception):  # noqa: N818  # says what happened
+class Unreachable(Exception):
     """No daemon answers at the address."""
 
 

@@ -37,6 +37,7 @@ class Serving:
         operations: Operations,
         store: Store,
         telemetry: Telemetry,
+        *,
         clock: Clock,
         on_webhooks: Callable[[], None],
     ) -> None:
@@ -104,7 +105,7 @@ class Serving:
 
     async def until_started(self) -> None:
         """Return once every listener answers."""
-        while not all(server.started for server in self._servers):
+        while not all(server.started for server in self._servers):  # noqa: ASYNC110  # uvicorn has no event for it
             await asyncio.sleep(_START_POLL_SECONDS)
 
     def stop(self) -> None:

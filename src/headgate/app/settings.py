@@ -64,6 +64,7 @@ def _check_address(text: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach the address."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -319,9 +320,9 @@ def _validated(
         problems += problems_of(exc, Settings, (), origins)
     alerts = data.get("alerts")
     channels = alerts.get("notifiers") if isinstance(alerts, dict) else None
-    sources = _plugins("source", ("sources",), data.get("sources"), origins, registry, problems)
-    sinks = _plugins("sink", ("sinks",), data.get("sinks"), origins, registry, problems)
-    notifiers = _plugins("notifier", ("alerts", "notifiers"), channels, origins, registry, problems)
+    sources = _plugins("source", ("sources",), data.get("sources"), origins, registry=registry, problems=problems)
+    sinks = _plugins("sink", ("sinks",), data.get("sinks"), origins, registry=registry, problems=problems)
+    notifiers = _plugins("notifier", ("alerts", "notifiers"), channels, origins, registry=registry, problems=problems)
     if settings is not None:
         problems += _across(settings, origins)
     if problems or settings is None:
@@ -359,20 +360,20 @@ def _unknown_notifiers(wanted: Sequence[str], names: set[str], path: KeyPath, or
 
 
 def _plugins(
-    kind: PluginKind, path: KeyPath, section: Any, origins: Origins, registry: Registry, problems: list[str]
+    kind: PluginKind, path: KeyPath, section: Any, origins: Origins, *, registry: Registry, problems: list[str]
 ) -> dict[str, PluginSettings]:
     chosen: dict[str, PluginSettings] = {}
     for name, value in section.items() if isinstance(section, dict) else ():
         here = (*path, name)
         try:
-            chosen[name] = _plugin(kind, name, value, here, origins, registry)
+            chosen[name] = _plugin(kind, name, value, here, origins, registry=registry)
         except ConfigError as exc:
             problems += exc.problems
     return chosen
 
 
 def _plugin(
-    kind: PluginKind, name: str, value: Any, path: KeyPath, origins: Origins, registry: Registry
+    kind: PluginKind, name: str, value: Any, path: KeyPath, origins: Origins, *, registry: Registry
 ) -> PluginSettings:
     dotted = ".".join(str(part) for part in path)
     if not _NAME.fullmatch(name):

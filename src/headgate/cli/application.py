@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable
 from typing import Annotated, Any
 
-import click
 import typer
 
 from headgate import __version__
@@ -72,16 +71,20 @@ def _top(
 application = _tree()
 
 
+# Typer shows usage errors by classes of click, its own copy or the package, by version; it exports only their children.
+_UsageError: Any = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
+
+
 def run_command(arguments: list[str]) -> int:
     """Run one command line; returns the exit code and prints errors without tracebacks."""
     command = typer.main.get_command(application)
     try:
         result = command.main(arguments, prog_name="headgate", standalone_mode=False)
-    except click.exceptions.Abort:
+    except typer.Abort:
         return 130
-    except click.ClickException as exc:
+    except _UsageError as exc:
         exc.show()
-        return exc.exit_code
+        return int(exc.exit_code)
     except BrokenPipeError:
         # The reader of our output has left, as `head` does.
         sys.stderr.close()

@@ -33,6 +33,7 @@ async def _find(ask: Operations, ids: Sequence[int], signal: str | None, reason:
 
 @group.command("list")
 def list_letters(
+    *,
     config: ConfigOption = None,
     signal: Signal = None,
     reason: Reason = None,
@@ -101,6 +102,7 @@ async def _chosen(
 
 @group.command("replay")
 def replay(
+    *,
     ids: Ids = None,
     config: ConfigOption = None,
     signal: Signal = None,
@@ -120,6 +122,7 @@ def replay(
 
 @group.command("purge")
 def purge(
+    *,
     ids: Ids = None,
     config: ConfigOption = None,
     signal: Signal = None,

@@ -34,9 +34,8 @@ def status(config: ConfigOption = None, json: JsonOption = False) -> None:
     ]
     print_table(("Source", "Calls", "Budget left", "Last complete walk"), sources, empty="No source is configured.")
     inbox, store = figures["inbox"], figures["store"]
-    print(
-        f"inbox: {inbox['waiting']} waiting, {inbox['dead']} unreadable; store: {store['bytes']} bytes, schema {store['schema']}"
-    )
+    print(f"inbox: {inbox['waiting']} waiting, {inbox['dead']} unreadable")
+    print(f"store: {store['bytes']} bytes, schema {store['schema']}")
 
 
 def tail(

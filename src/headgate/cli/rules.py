@@ -51,7 +51,7 @@ def check(files: Files = None, config: ConfigOption = None, json: JsonOption = F
 
 
 @group.command("test")
-def test(
+def run_tests(
     files: Annotated[list[Path], typer.Argument(help="Test files: given runs, expected alerts.")],
     json: JsonOption = False,
 ) -> int:

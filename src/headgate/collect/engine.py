@@ -16,7 +16,7 @@ from headgate.collect.inbox import InboxMerger
 from headgate.collect.intake import Intake, Sleep, nobody
 from headgate.collect.poll import Poller
 from headgate.collect.revisit import Revisiter
-from headgate.collect.settings import SourceSettings
+from headgate.collect.settings import SourceSettings, hurried
 from headgate.collect.state import Polled
 from headgate.core.clock import Clock
 from headgate.core.metrics import Metrics
@@ -43,7 +43,8 @@ class SourceStatus:
 class Collector:
     """Merges the inbox, polls, revisits, enriches and releases. Build one, `run` it once, cancel to stop.
 
-    `hurry`: for `run --until-idle`, where nothing is live: enrichment does not wait for company.
+    `hurry`: for `run --until-idle`, where nothing is live: enrichment does not wait for company, and what it cannot
+    tell about is not waited for as long.
     `on_released` is called after records came into the log, so that delivery need not look for them.
     """
 
@@ -59,7 +60,10 @@ class Collector:
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._store = store
-        self._sources = {name: Polled(source, settings, clock, metrics) for name, (source, settings) in sources.items()}
+        self._sources = {
+            name: Polled(source, hurried(settings) if hurry else settings, clock, metrics)
+            for name, (source, settings) in sources.items()
+        }
         self._intake = Intake(store, clock=clock, metrics=metrics, on_released=on_released, sleep=sleep)
         self._inbox = InboxMerger(store, self._intake, self._sources, metrics)
         self._poller = Poller(store, self._intake, self._sources, clock, metrics)

@@ -31,11 +31,31 @@ _log = structlog.get_logger("headgate.collect")
 
 @dataclass(slots=True)
 class _Share:
-    """What some deliveries of one source said."""
+    """What some deliveries of one source said. `latest`: by what it is about, each said once."""
 
-    observations: list[Observation] = field(default_factory=list)
+    latest: dict[tuple[object, ...], Observation] = field(default_factory=dict)
     rows: list[tuple[InboxRow, list[Observation]]] = field(default_factory=list)
     dead: list[tuple[int, str]] = field(default_factory=list)
+
+    @property
+    def observations(self) -> list[Observation]:
+        """What is to be merged."""
+        return list(self.latest.values())
+
+    def add(self, row: InboxRow, observations: list[Observation]) -> None:
+        """Take one delivery. Each job's delivery repeats what it knows of its workflow and pipeline.
+
+        Of equal sayings the merge keeps the last seen, so that one alone need be merged.
+        """
+        self.rows.append((row, observations))
+        for new in observations:
+            at = (new.kind, new.key, new.source, new.terminal, new.enriches)
+            old = self.latest.get(at)
+            if old is None or (old.fields == new.fields and old.project == new.project):
+                if old is None or new.observed_ms >= old.observed_ms:
+                    self.latest[at] = new
+            else:
+                self.latest[*at, row.id] = new
 
 
 class InboxMerger:
@@ -141,7 +161,7 @@ def _normalize(source: Source, rows: Sequence[InboxRow]) -> list[_Share]:
     """What the rows say, in pieces of about PIECE observations. Runs in a worker thread."""
     shares = [_Share()]
     for row in rows:
-        if len(shares[-1].observations) > PIECE - _ROW_AT_MOST:
+        if len(shares[-1].latest) > PIECE - _ROW_AT_MOST:
             shares.append(_Share())
         share = shares[-1]
         try:
@@ -152,6 +172,5 @@ def _normalize(source: Source, rows: Sequence[InboxRow]) -> list[_Share]:
             _log.exception("normalize_failed", source=source.name, inbox_id=row.id, fix="report this as a bug")
             share.dead.append((row.id, "internal"))
         else:
-            share.rows.append((row, observations))
-            share.observations.extend(observations)
+            share.add(row, observations)
     return shares

@@ -49,8 +49,12 @@ class Poller:
         self._running: set[asyncio.Task[None]] = set()
         self._fatal: asyncio.Future[None] | None = None
         self._paused = False
+        self._stopping = False
         self._scheduler = AsyncIOScheduler(
-            timezone=UTC, job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
+            # A turn that comes while the last one still runs ends at once by itself (`busy`); with one instance
+            # APScheduler would warn about each.
+            timezone=UTC,
+            job_defaults={"coalesce": True, "max_instances": 2, "misfire_grace_time": None},
         )
 
     async def run(self) -> None:
@@ -63,10 +67,12 @@ class Poller:
         try:
             await self._watch(self._fatal)
         finally:
-            self._scheduler.shutdown(wait=False)
-            for task in self._running:
+            self._stopping = True
+            running = list(self._running)
+            for task in running:
                 task.cancel()
-            await asyncio.gather(*self._running, return_exceptions=True)
+            await asyncio.gather(*running, return_exceptions=True)
+            self._scheduler.shutdown(wait=False)
 
     async def _watch(self, fatal: asyncio.Future[None]) -> None:
         """Wait for what may not be survived; meanwhile see to it that a jump of the wall clock stops no job."""
@@ -91,10 +97,14 @@ class Poller:
 
     async def discover(self, polled: Polled) -> None:
         """Ask the source what there is to walk, and keep one job per scope. A failure keeps the scopes known so far."""
-        if self.is_paused() or (polled.refused and polled.scopes) or not polled.may_call():
+        if polled.discovering or self.is_paused() or (polled.refused and polled.scopes) or not polled.may_call():
             return
-        with forgiving(polled, "discovery_failed"):
-            self._take(polled, await polled.source.scopes())
+        polled.discovering = True
+        try:
+            with forgiving(polled, "discovery_failed"):
+                self._take(polled, await polled.source.scopes())
+        finally:
+            polled.discovering = False
 
     def _take(self, polled: Polled, scopes: Sequence[Scope]) -> None:
         found = {scope.key: scope for scope in scopes}
@@ -113,10 +123,14 @@ class Poller:
 
     async def walk(self, polled: Polled, state: ScopeState) -> None:
         """One turn of one scope."""
-        if self.is_paused():
+        if state.busy or self.is_paused():
             return
-        async with self._gates[polled.name]:
-            await try_walk(polled, state, self._intake)
+        state.busy = True
+        try:
+            async with self._gates[polled.name]:
+                await try_walk(polled, state, self._intake)
+        finally:
+            state.busy = False
         self._tell_age(polled)
 
     def is_paused(self) -> bool:
@@ -145,6 +159,10 @@ class Poller:
             self._running.add(task)
         try:
             await job()
+        except asyncio.CancelledError:
+            # Ours: the task ends here either way, and APScheduler would log it as an error.
+            if not self._stopping:
+                raise
         except Exception as error:  # noqa: BLE001  # handed to `run`, which raises it
             if self._fatal is not None and not self._fatal.done():
                 self._fatal.set_exception(error)

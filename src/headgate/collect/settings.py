@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from headgate.core.release import ReleasePolicy
 from headgate.core.times import DAY_MS
 from headgate.plugins.config import SourceConfig
 
-__all__ = ["SourceSettings", "settings_from"]
+__all__ = ["SourceSettings", "hurried", "settings_from"]
 
 # Facts are kept for 400 days unless the store's settings say otherwise; collection never reaches further back.
 DEFAULT_RETENTION_MS = 400 * DAY_MS
+# Enough for a call to come round even while a first walk uses the whole budget; later detail comes as an amendment.
+_HURRIED_WAIT_MS = 15_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,3 +41,9 @@ def settings_from(config: SourceConfig, *, retention_ms: int = DEFAULT_RETENTION
         retention_ms=retention_ms,
         app_url=config.app_url.rstrip("/"),
     )
+
+
+def hurried(settings: SourceSettings) -> SourceSettings:
+    """The same for a run that ends when everything is collected: history is not waited for as live records are."""
+    policy = settings.policy
+    return replace(settings, policy=ReleasePolicy(policy.profile, min(policy.wait_ms, _HURRIED_WAIT_MS)))

@@ -29,10 +29,14 @@ _log = structlog.get_logger("headgate.collect")
 
 @dataclass(slots=True)
 class ScopeState:
-    """One scope. `walked`: completely, since start. `not_before`: monotonic seconds of the next attempt."""
+    """One scope. `walked`: completely, since start. `busy`: a walk is under way.
+
+    `not_before`: monotonic seconds of the next attempt.
+    """
 
     scope: Scope
     walked: bool = False
+    busy: bool = False
     trouble: str = ""
     not_before: float = 0.0
 
@@ -47,6 +51,7 @@ class Polled:
     metrics: Metrics
     scopes: dict[str, ScopeState] = field(default_factory=dict)
     cursors: dict[str, SourceCursor] = field(default_factory=dict)
+    discovering: bool = False
     discovered: bool = False
     revisited: bool = False
     refused: str = ""

@@ -5,17 +5,28 @@ No time, no slug, no source name goes in (design: section 3).
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 
 __all__ = ["NAMESPACE", "amendment_id", "number_key", "record_id"]
 
 # Fixed for ever: changing it would give every fact a second identity.
 NAMESPACE = uuid.UUID("6f1d9b0e-6f0a-5c39-9a2f-3f4a7a1f7d51")
+_NAMESPACE = NAMESPACE.bytes
+
+
+def _uuid5(name: str) -> str:
+    """`str(uuid.uuid5(NAMESPACE, name))` (RFC 9562, section 5.5) at a third of the cost: every record pays it."""
+    raw = bytearray(hashlib.sha1(_NAMESPACE + name.encode(), usedforsecurity=False).digest()[:16])
+    raw[6] = raw[6] & 0x0F | 0x50
+    raw[8] = raw[8] & 0x3F | 0x80
+    text = raw.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def record_id(kind: str, host: str, provider_id: str) -> str:
     """The id of the record about one fact; `provider_id` is its UUID, or `number_key` where it has none."""
-    return str(uuid.uuid5(NAMESPACE, f"{kind}\n{host}\n{provider_id}"))
+    return _uuid5(f"{kind}\n{host}\n{provider_id}")
 
 
 def number_key(project_id: str, number: int) -> str:
@@ -25,4 +36,4 @@ def number_key(project_id: str, number: int) -> str:
 
 def amendment_id(amended: str, revision: int) -> str:
     """The id of the `revision`-th amendment (1, 2, ...) of a record."""
-    return str(uuid.uuid5(NAMESPACE, f"amendment\n{amended}\n{revision}"))
+    return _uuid5(f"amendment\n{amended}\n{revision}")

@@ -24,11 +24,12 @@ from headgate.deliver.settle import DeliveryEvent
 from headgate.deliver.transport import HttpTransport, Transport
 from headgate.deliver.worker import EngineOptions, SignalWorker, Tools
 
-__all__ = ["DeliveryEngine", "SignalStatus", "Start"]
+__all__ = ["DeliveryEngine", "Overflow", "SignalStatus", "Start"]
 
 _log = structlog.get_logger(__name__)
 
 Start = Literal["now", "retained"] | int
+Overflow = Literal["keep", "drop_oldest"]
 
 # A worker that failed by an error of ours starts again after this, doubled each time up to the last. Seconds.
 _RESTART_SECONDS = 1.0
@@ -77,7 +78,8 @@ def _ignore(_event: DeliveryEvent) -> None:
 class DeliveryEngine:
     """Delivers the log to sinks. Used from one event loop; `run` once.
 
-    `starts`: sink -> where a signal that is new begins (default now). `on_event`: told of opened breakers, holds and
+    `starts`: sink -> where a signal that is new begins (default now). `overflows`: sink -> what the store may do with
+    records past retention that it has not got (default keep). `on_event`: told of opened breakers, holds and
     resumptions; must not block or raise.
     """
 
@@ -89,6 +91,7 @@ class DeliveryEngine:
         clock: Clock,
         metrics: Metrics,
         starts: Mapping[str, Start] | None = None,
+        overflows: Mapping[str, Overflow] | None = None,
         transport: Transport | None = None,
         options: EngineOptions | None = None,
         on_event: Callable[[DeliveryEvent], None] = _ignore,
@@ -97,6 +100,7 @@ class DeliveryEngine:
         self._store, self._clock, self._metrics = store, clock, metrics
         self._sinks = dict(sinks)
         self._starts = dict(starts or {})
+        self._overflows = dict(overflows or {})
         self._options = options or EngineOptions()
         self._own_executor = ThreadPoolExecutor(_THREADS, "headgate-encode") if executor is None else None
         self._writer = OutcomeWriter(store, clock, delay_seconds=self._options.outcome_seconds, on_unblocked=self.wake)
@@ -127,14 +131,14 @@ class DeliveryEngine:
         try:
             async with asyncio.TaskGroup() as group:
                 self._group = group
-                helpers = [group.create_task(self._writer.run()), group.create_task(self._poll())]
+                writing, polling = group.create_task(self._writer.run()), group.create_task(self._poll())
                 async with self._changing:
                     await self._open()
                 await self._stop.wait()
                 async with self._changing:
                     await self._end(list(self._running.values()))
-                for helper in helpers:
-                    helper.cancel()
+                polling.cancel()
+                await self._writer.halt(writing)
                 await self._writer.flush()
         finally:
             self._group = None
@@ -154,7 +158,12 @@ class DeliveryEngine:
         if self._own_executor is not None:
             self._own_executor.shutdown(wait=False, cancel_futures=True)
 
-    async def apply(self, sinks: Mapping[str, Sink], starts: Mapping[str, Start] | None = None) -> None:
+    async def apply(
+        self,
+        sinks: Mapping[str, Sink],
+        starts: Mapping[str, Start] | None = None,
+        overflows: Mapping[str, Overflow] | None = None,
+    ) -> None:
         """Go on with these sinks.
 
         One that is the same object as before is not touched; the others start from their cursors; removed and replaced
@@ -163,6 +172,7 @@ class DeliveryEngine:
         async with self._changing:
             before, self._sinks = self._sinks, dict(sinks)
             self._starts = dict(starts or {})
+            self._overflows = dict(overflows or {})
             gone = [name for name, sink in before.items() if self._sinks.get(name) is not sink]
             if self._group is None:
                 return
@@ -210,9 +220,9 @@ class DeliveryEngine:
 
     def _expand(self, name: str, sink: Sink) -> list[tuple[SignalSpec, HttpSignal | CallSignal]]:
         """The signals of one sink; none, loudly, when its code fails."""
-        start = self._starts.get(name, "now")
+        start, overflow = self._starts.get(name, "now"), self._overflows.get(name, "keep")
         try:
-            return [(SignalSpec(name, one.name, one.destination, start), one) for one in sink.signals()]
+            return [(SignalSpec(name, one.name, one.destination, start, overflow), one) for one in sink.signals()]
         except Exception as exc:  # noqa: BLE001  # a sink's code; the others go on
             self._unusable.add(name)
             _log.error("sink cannot be used", sink=name, error=type(exc).__name__)
@@ -291,6 +301,8 @@ class DeliveryEngine:
     async def drained(self) -> bool:
         """Whether every configured signal has got everything in every lane. Stores outcomes first."""
         if self._unusable or not await self._writer.flush():
+            return False
+        if any(one.worker is not None and one.worker.busy for one in self._running.values()):
             return False
         wanted = set(self._signals)
         seen: set[str] = set()

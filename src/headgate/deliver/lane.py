@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
 from headgate.core.ports import Lane, Limits, LogEntry
-from headgate.core.storeport import Outcomes
+from headgate.core.storeport import Outcomes, Replay
 from headgate.core.verdicts import Reject
 from headgate.deliver.bisect import bounded
 from headgate.deliver.limits import Admitted, Cut, SizeRatio, admit, cut, total_bytes
@@ -52,7 +52,7 @@ class LaneQueue:
     )
 
     def __init__(
-        self, signal: str, lane: Lane, acked: int, holes: Iterable[int] = (), *, replay: int | None = None
+        self, signal: str, lane: Lane, acked: int, holes: Iterable[int] = (), *, replay: Replay | None = None
     ) -> None:
         self._signal = signal
         self.lane = lane
@@ -77,6 +77,11 @@ class LaneQueue:
         self._settled_dead: list[int] = []
 
     @property
+    def replay_id(self) -> int | None:
+        """Number of the replay that this lane reads."""
+        return None if self.replay is None else self.replay.id
+
+    @property
     def dirty(self) -> bool:
         """Something was settled that the store does not know."""
         return self._dirty
@@ -93,6 +98,8 @@ class LaneQueue:
 
     def wants(self, budget_bytes: int) -> bool:
         """Whether a read is worth while."""
+        if self.replay is not None and self.window.read_to >= self.replay.total:
+            return False
         return self.stale and 2 * self.bytes < budget_bytes and self.room > 0
 
     def read(self, entries: Sequence[LogEntry], limits: Limits, kinds: frozenset[str] | None) -> Mapping[str, int]:
@@ -187,6 +194,17 @@ class LaneQueue:
         self._skipped[reason] = self._skipped.get(reason, 0) + len(entries)
         self._dirty = True
 
+    def ended(self) -> bool:
+        """Lane `replay` only: a read found nothing more, so positions up to its end that are gone count as settled.
+
+        True when that has something to store.
+        """
+        if self.replay is None or self.window.read_to >= self.replay.total:
+            return False
+        self.window.admit((), self.replay.total)
+        self._dirty = self._dirty or not self.busy
+        return self._dirty
+
     def rewind(self) -> None:
         """Lane `dead` only: look at the dead letters from the first again, when all that were read are settled."""
         if self.lane == "dead" and not (self.busy or self._dirty or self._unconfirmed):
@@ -211,7 +229,7 @@ class LaneQueue:
             skipped=dict(self._skipped),
             settled_dead=tuple(self._settled_dead),
             at_ms=at_ms,
-            replay=self.replay,
+            replay=self.replay_id,
         )
         self._dirty = False
         self._unconfirmed = True

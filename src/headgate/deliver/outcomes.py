@@ -71,6 +71,11 @@ class OutcomeWriter:
             await asyncio.sleep(_FULL_SECONDS if self.blocked else self._delay)
             await self.flush()
 
+    async def halt(self, running: asyncio.Task[None]) -> None:
+        """Cancel the task of `run`, but never while it stores: nobody would know whether the store has it."""
+        async with self._lock:
+            running.cancel()
+
     async def flush(self) -> bool:
         """Store everything that waits now. False when the store is full and kept nothing. Raises StoreFailed."""
         async with self._lock:

@@ -32,8 +32,8 @@ __all__ = ["EngineOptions", "SignalWorker", "Tools"]
 
 _log = structlog.get_logger(__name__)
 
-# A read fetches at most this many entries: one turn of the event loop handles them all.
-_READ_ENTRIES = 5000
+# A read fetches at most this many entries: one turn of the event loop handles them all, in about a millisecond.
+_READ_ENTRIES = 2000
 # No timer is shorter: what is due within it may as well be a little late.
 _TICK_SECONDS = 0.001
 # Between two writes of the same signal's state, unless it became worse. Seconds.
@@ -44,13 +44,15 @@ _STATE_SECONDS = 1.0
 class EngineOptions:
     """Knobs of the engine. `lane_bytes`: stored bytes read ahead per lane and signal.
 
-    `linger_seconds`: a batch that is not full waits this long after the one before it. `poll_seconds`: look into the
-    store without being woken. `probe_seconds`, `probe_records`: of a held signal. `outcome_seconds`: outcomes wait at
-    most this long. `stop_seconds`: what requests in flight get to end.
+    `linger_seconds`: a batch that is not full waits this long after the one before it. `look_seconds`: look for new
+    records without being woken; `poll_seconds`: also for requeued and replayed ones, and keep the gauges.
+    `probe_seconds`, `probe_records`: of a held signal. `outcome_seconds`: outcomes wait at most this long.
+    `stop_seconds`: what requests in flight get to end.
     """
 
     lane_bytes: int = 6_000_000
     linger_seconds: float = 0.05
+    look_seconds: float = 0.5
     poll_seconds: float = 5.0
     probe_seconds: float = 60.0
     probe_records: int = 10
@@ -103,6 +105,7 @@ class SignalWorker:
         self._error: Exception | None = None
         self._last_sent = -NEVER
         self._probe_turn = 0
+        self._looked_at = tools.clock.monotonic()
         self._published: tuple[str, str] | None = None
         self._published_at = -NEVER
 
@@ -127,11 +130,11 @@ class SignalWorker:
     def replaying(self, replay: Replay | None, holes: Sequence[int] = ()) -> None:
         """Tell which replay is open. A new one starts after what it has done; the end of one is found out here."""
         lane = self._lanes.get("replay")
-        if lane is not None and (replay is None or lane.replay != replay.id) and not lane.busy and not lane.dirty:
+        if lane is not None and (replay is None or lane.replay_id != replay.id) and not lane.busy and not lane.dirty:
             del self._lanes["replay"]
             lane = None
         if replay is not None and lane is None and replay.done < replay.total:
-            self._lanes["replay"] = LaneQueue(self.key, "replay", replay.done, holes, replay=replay.id)
+            self._lanes["replay"] = LaneQueue(self.key, "replay", replay.done, holes, replay=replay)
             self._wake.set()
 
     def stop(self) -> None:
@@ -152,6 +155,11 @@ class SignalWorker:
         """End `run` with this error: the cursor must be read again."""
         self._error = error
         self._wake.set()
+
+    @property
+    def busy(self) -> bool:
+        """Something was read, in whatever lane, and is not settled or not stored."""
+        return any(lane.busy or lane.dirty for lane in self._lanes.values())
 
     def oldest_ms(self) -> int | None:
         """When the oldest live record not yet settled occurred, as far as read; None when there is none."""
@@ -195,12 +203,19 @@ class SignalWorker:
             async with asyncio.timeout(max(seconds, _TICK_SECONDS)):
                 await self._wake.wait()
         except TimeoutError:
-            if seconds >= self._tools.options.poll_seconds:
-                self.wake()
+            self._look()
+
+    def _look(self) -> None:
+        """Nobody woke us: there may be something new all the same (another process writes the log, too)."""
+        now = self._tools.clock.monotonic()
+        self._lanes["live"].stale = self._lanes["backfill"].stale = True
+        if now - self._looked_at >= self._tools.options.poll_seconds:
+            self._looked_at = now
+            self.wake()
 
     async def _turn(self, group: asyncio.TaskGroup, tasks: set[asyncio.Task[None]]) -> float:
         """Send what may be sent now; seconds until there may be more to do."""
-        wait = self._tools.options.poll_seconds
+        wait = self._tools.options.look_seconds
         for lane in self._in_order():
             await self._fill(lane)
             if self._tools.writer.blocked:
@@ -231,6 +246,8 @@ class SignalWorker:
                 max_bytes=max(1, budget - lane.bytes),
             )
             if not entries:
+                if lane.ended():
+                    self._tools.writer.mark(self)
                 return
             lane.stale = True
             self._count_read(lane.read(entries, limits, self.signal.kinds))

@@ -55,8 +55,9 @@ def group_runs(
 ) -> Mapping[Labels, GroupedRuns]:
     """Sort the metric's qualifying runs that `where` takes into groups; each group has at least one."""
     found: dict[Labels, list[RunRow]] = {}
+    wanted = [(DIMENSIONS[matcher.label], matcher) for matcher in map(_by_class, where)]
     for run in runs:
-        if metric.counts(run) and all(_accepts(matcher, run) for matcher in where):
+        if metric.counts(run) and all(matcher.accepts(value_of(run)) for value_of, matcher in wanted):
             labels = tuple(sorted((name, DIMENSIONS[name](run)) for name in by))
             found.setdefault(labels, []).append(run)
     return {labels: _grouped(labels, members) for labels, members in found.items()}
@@ -67,10 +68,11 @@ def _grouped(labels: Labels, runs: list[RunRow]) -> GroupedRuns:
     return GroupedRuns(labels, ordered, [run.stopped_ms for run in ordered], frozenset(run.project for run in ordered))
 
 
-def _accepts(matcher: Matcher, run: RunRow) -> bool:
+def _by_class(matcher: Matcher) -> Matcher:
+    """The default branch is known by its class, whatever its name."""
     if matcher.label == "branch" and matcher.value == DEFAULT_BRANCH:
-        matcher = Matcher("branch_class", matcher.op, matcher.value)
-    return matcher.accepts(DIMENSIONS[matcher.label](run))
+        return Matcher("branch_class", matcher.op, matcher.value)
+    return matcher
 
 
 def sample(metric: MetricDef, group: GroupedRuns, since_ms: int, until_ms: int, previous_ms: int) -> Sample:

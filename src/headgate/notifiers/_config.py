@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field
 
 from headgate.core.ports import TransportOptions
-from headgate.plugins.config import Duration, PluginConfig, duration_field
+from headgate.plugins.config import Duration, PluginConfig, Secret, duration_field, reveal
 
 __all__ = ["HttpNotifierConfig", "HttpUrl", "header_problem", "without_secrets"]
 
@@ -44,9 +44,9 @@ class HttpNotifierConfig(PluginConfig):
 
     timeout: Duration = duration_field("10s", "How long one request may take.")
     ca_file: str | None = Field(default=None, description="PEM file of a private certificate authority.")
-    proxy: str | None = Field(default=None, description="Address of an HTTP proxy.")
+    proxy: Secret | None = Field(default=None, description="Address of an HTTP proxy; it may hold a password.")
     verify: bool = Field(default=True, description="Check TLS certificates.")
 
     def transport(self) -> TransportOptions:
         """The options as the engine's transport takes them."""
-        return TransportOptions(self.ca_file, self.proxy, self.verify)
+        return TransportOptions(self.ca_file, reveal(self.proxy) or None, self.verify)

@@ -69,7 +69,7 @@ def origin(url: str) -> str:
 class BasicAuth(PluginConfig):
     """User and password of HTTP basic authentication."""
 
-    user: str = Field(description="User name; for Grafana Cloud the numeric instance id.")
+    user: str = Field(pattern=r"^[^:]+$", description="User name; for Grafana Cloud the numeric instance id.")
     password: Secret = Field(description="Password or access token.")
 
 
@@ -88,10 +88,12 @@ class EndpointConfig(PluginConfig):
     def _one_credential(self) -> Self:
         if self.basic_auth and self.bearer_token:
             raise ValueError("basic_auth and bearer_token exclude each other")
-        for name, value in self.headers.items():
-            text = reveal(value)
-            if not _HEADER_NAME.fullmatch(name) or not text.isprintable() or not text.isascii():
-                raise ValueError(f"header {name!r} is not a header name with a printable ASCII value")
+        for name in self.headers:
+            if not _HEADER_NAME.fullmatch(name):
+                raise ValueError(f"{name!r} is not a header name")
+        for name, text in self.credentials():
+            if not (text.isascii() and text.isprintable()):
+                raise ValueError(f"the value of header {name} is not printable ASCII")
         return self
 
     @property

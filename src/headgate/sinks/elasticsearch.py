@@ -12,30 +12,26 @@ import binascii
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, Self
 
-import msgspec
 import orjson
 from pydantic import Field, field_validator, model_validator
 
 from headgate.core.errors import SinkRefused, SinkUnavailable
-from headgate.core.ports import BuildContext, CheckResult, HttpReply, Limits, LogEntry, Plugin
+from headgate.core.ports import BuildContext, CheckResult, Limits, LogEntry, Plugin
 from headgate.core.record import decode_record
 from headgate.core.times import format_ms
-from headgate.core.verdicts import Reject, SendResult, Verdict, classify, raise_for, retry_after_seconds
+from headgate.core.verdicts import SendResult
 from headgate.plugins.config import Secret, reveal
 from headgate.sinks._ecs import data_stream, ecs_document
+from headgate.sinks._elasticsearch_answers import is_known_product, read_bulk
 from headgate.sinks._endpoint import BaseUrl, EndpointConfig, Redactor, failed_check, judge_check, pack
 
 if TYPE_CHECKING:
     from headgate.sinks._elasticsearch_client import BulkClient
 
-__all__ = ["PLUGINS", "ElasticsearchConfig", "ElasticsearchSignal", "ElasticsearchSink", "read_bulk"]
+__all__ = ["PLUGINS", "ElasticsearchConfig", "ElasticsearchSignal", "ElasticsearchSink"]
 
 # Positions must stay, so items are thinned and never filtered.
 _BULK = "/_bulk?filter_path=took,errors,items.*.status,items.*.error,items.*.failure_store"
-# A write block or a full disk is lifted by a person, not within a second.
-_BLOCKED_SECONDS = 60.0
-_BLOCK = "cluster_block_exception"
-_CREATED = frozenset({200, 201, 409})
 _PART = r"^[a-z0-9_.]{1,100}$"
 
 
@@ -75,6 +71,8 @@ class ElasticsearchConfig(EndpointConfig):
     def _one_address_and_key(self) -> Self:
         if bool(self.hosts) == bool(self.cloud_id):
             raise ValueError("set either hosts or cloud_id")
+        if not (reveal(self.api_key).isascii() and reveal(self.api_key).isprintable()):
+            raise ValueError("api_key is not printable ASCII")
         if self.api_key and (self.basic_auth or self.bearer_token):
             raise ValueError("api_key, basic_auth and bearer_token exclude each other")
         return self
@@ -89,29 +87,6 @@ def cloud_host(cloud_id: str) -> str:
         raise ValueError("cloud_id is not what the Elastic Cloud console shows") from exc
     name, _, port = host.partition(":")
     return f"{elasticsearch}.{name}:{port or 443}"
-
-
-class _Error(msgspec.Struct):
-    type: str = ""
-    reason: str = ""
-
-
-class _Item(msgspec.Struct):
-    status: int
-    error: _Error | str | None = None
-    failure_store: str = ""
-
-
-class _Bulk(msgspec.Struct):
-    items: list[dict[str, _Item]]
-
-
-class _Failure(msgspec.Struct):
-    error: _Error | str | None = None
-
-
-_decode_bulk = msgspec.json.Decoder(_Bulk).decode
-_decode_failure = msgspec.json.Decoder(_Failure).decode
 
 
 class ElasticsearchSignal:
@@ -184,73 +159,6 @@ def redactor(config: ElasticsearchConfig) -> Redactor:
     return config.redactor(reveal(config.api_key))
 
 
-def read_bulk(reply: HttpReply, count: int, clean: Redactor) -> SendResult:
-    """The verdict per document. Raises as `HttpSignal.interpret`; an unreadable answer is SinkUnavailable."""
-    if reply.status != 200:
-        _raise_request(reply, clean)
-    try:
-        answer = _decode_bulk(reply.body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
-        raise SinkUnavailable(f"answered 200 with what is no bulk answer: {clean(reply.text(200))}") from exc
-    if len(answer.items) != count:
-        raise SinkUnavailable(f"answered {len(answer.items)} items to {count} documents")
-    rejected: dict[int, Reject] = {}
-    retry: set[int] = set()
-    wait: float | None = None
-    for index, named in enumerate(answer.items):
-        item = next(iter(named.values()), None)
-        if item is None:
-            raise SinkUnavailable("answered an item without an action")
-        if item.status in _CREATED and item.failure_store != "used":
-            continue
-        kind, reason = _words(item.error)
-        match _item_verdict(item, kind):
-            case Verdict.RETRY:
-                retry.add(index)
-                wait = _BLOCKED_SECONDS if kind == _BLOCK else wait
-            case Verdict.AUTH:
-                raise SinkRefused(f"{kind}: {clean(reason)}", reason="auth", fix="check the key and its rights")
-            case Verdict.CONFIG:
-                fix = "create the index or allow its automatic creation"
-                raise SinkRefused(f"{kind}: {clean(reason)}", reason="config", fix=fix)
-            case _:
-                word = "failure_store" if item.failure_store == "used" else kind or "refused"
-                rejected[index] = Reject(word, item.status, clean(reason)[:2000])
-    return SendResult(rejected=rejected, retry=frozenset(retry), retry_after=wait)
-
-
-def _item_verdict(item: _Item, kind: str) -> Verdict:
-    if item.status in _CREATED or item.status == 413:
-        return Verdict.DROP
-    if kind == _BLOCK:
-        return Verdict.RETRY
-    return classify(item.status)
-
-
-def _raise_request(reply: HttpReply, clean: Redactor) -> None:
-    """Raise what a whole refused request means."""
-    try:
-        kind, reason = _words(_decode_failure(reply.body).error)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        kind, reason = "", reply.text(500)
-    wait = retry_after_seconds(reply.headers)
-    verdict = classify(reply.status)
-    fix = ""
-    if kind == "media_type_header_exception" or verdict is Verdict.CONFIG:
-        verdict, fix = Verdict.CONFIG, "check the address and `generation`"
-    elif kind == _BLOCK:
-        verdict, wait = Verdict.RETRY, _BLOCKED_SECONDS
-    elif verdict is Verdict.OK:  # a success that no bulk endpoint gives
-        verdict = Verdict.RETRY
-    raise_for(verdict, reply.status, clean(f"{kind}: {reason}" if kind else reason), retry_after=wait, fix=fix)
-
-
-def _words(error: _Error | str | None) -> tuple[str, str]:
-    if isinstance(error, _Error):
-        return error.type, error.reason
-    return "", error or ""
-
-
 class ElasticsearchSink:
     """One cluster."""
 
@@ -273,7 +181,7 @@ class ElasticsearchSink:
             return (failed_check(name, error),)
         text = redactor(self._config)(reply.text(200))
         result = judge_check(name, reply, text, "an Elasticsearch")
-        if result.ok and not _known_product(reply):
+        if result.ok and not is_known_product(reply):
             fix = (
                 f"answered without a product header: {text}; the address is not that of an Elasticsearch or OpenSearch"
             )
@@ -282,23 +190,6 @@ class ElasticsearchSink:
 
     async def aclose(self) -> None:
         await self._client.close()
-
-
-class _Version(msgspec.Struct):
-    distribution: str = ""
-
-
-class _Info(msgspec.Struct):
-    version: _Version = msgspec.field(default_factory=_Version)
-
-
-def _known_product(reply: HttpReply) -> bool:
-    if reply.headers.get("x-elastic-product") == "Elasticsearch":
-        return True
-    try:
-        return msgspec.json.decode(reply.body, type=_Info).version.distribution == "opensearch"
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return False
 
 
 def build(name: str, config: ElasticsearchConfig, context: BuildContext) -> ElasticsearchSink:

@@ -107,7 +107,11 @@ class _File:
         if self._fd is None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
-            self._size = _cut_torn_line(self._fd)
+            try:
+                self._size = _cut_torn_line(self._fd)
+            except (OSError, SinkRefused):
+                self.close()
+                raise
         return self._fd
 
     def _moved(self, fd: int) -> bool:
@@ -165,11 +169,11 @@ def _cut_torn_line(fd: int) -> int:
     tail = os.pread(fd, size - start, start)
     if not tail or tail.endswith(b"\n"):
         return size
-    end = start + tail.rfind(b"\n") + 1
-    if end == start and start > 0:
-        raise SinkRefused("the file does not hold lines", reason="config", fix="point path at another file")
-    os.ftruncate(fd, end)
-    return end
+    cut = tail.rfind(b"\n") + 1
+    if not tail.startswith(b"{", cut) or (cut == 0 and start > 0):
+        raise SinkRefused("the file does not hold lines of ours", reason="config", fix="point path at another file")
+    os.ftruncate(fd, start + cut)
+    return start + cut
 
 
 class JsonlSignal:

@@ -46,7 +46,9 @@ class LokiConfig(EndpointConfig):
     """Options of a Loki sink."""
 
     url: BaseUrl = Field(description="Base address, such as http://loki:3100, without `/loki/api/v1/push`.")
-    tenant: str | None = Field(default=None, min_length=1, description="Sent as `X-Scope-OrgID`.")
+    tenant: str | None = Field(
+        default=None, pattern=r"^[A-Za-z0-9!_.*'()|-]{1,150}$", description="Sent as `X-Scope-OrgID`."
+    )
     service_name: str = Field(default="circleci", min_length=1, description="Value of the label `service_name`.")
     labels: frozenset[Literal["project", "outcome"]] = Field(
         default=frozenset({"project", "outcome"}),
@@ -65,8 +67,7 @@ class LokiConfig(EndpointConfig):
     gzip: bool = Field(default=True, description="Compress requests.")
     backfill_shard: str | None = Field(
         default=None,
-        min_length=1,
-        max_length=128,
+        pattern=r"^[!-~]{1,128}$",
         description="Sent as `X-Loki-Backfill-Shard` with what is not live (servers after 3.8); raise max_age with it.",
     )
 

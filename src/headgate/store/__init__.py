@@ -4,7 +4,8 @@ Invariant: nothing outside this package knows tables; everything is asked throug
 """
 
 from headgate.store.files import restore
+from headgate.store.memory import MemoryStore
 from headgate.store.quota import Quota
 from headgate.store.sqlite import SqliteStore
 
-__all__ = ["Quota", "SqliteStore", "restore"]
+__all__ = ["MemoryStore", "Quota", "SqliteStore", "restore"]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import apsw
 import msgspec
 
 from headgate.core.render import APP_URL
@@ -16,6 +15,7 @@ from headgate.core.storeport import AlertChange, AlertRow, OutboxRow
 from headgate.core.times import parse_ms
 from headgate.store.releases import Releases
 from headgate.store.session import Session
+from headgate.store.sql import Database
 
 __all__ = ["alert_history", "alerts", "outbox_dead", "outbox_done", "outbox_due", "outbox_retry", "transition"]
 
@@ -52,7 +52,7 @@ def _labels(row: AlertRow) -> str:
     return msgspec.json.encode(dict(row.labels), order="deterministic").decode()
 
 
-def alerts(db: apsw.Connection) -> list[AlertRow]:
+def alerts(db: Database) -> list[AlertRow]:
     """All alert instances, by fingerprint."""
     rows = db.execute("SELECT fingerprint, rule, labels, state, state_json, updated_ms FROM alert ORDER BY fingerprint")
     return [
@@ -61,15 +61,14 @@ def alerts(db: apsw.Connection) -> list[AlertRow]:
     ]
 
 
-def alert_history(db: apsw.Connection, fingerprint: str | None, limit: int) -> list[tuple[str, int, bytes]]:
+def alert_history(db: Database, fingerprint: str | None, limit: int) -> list[tuple[str, int, bytes]]:
     """Transitions, newest first."""
     where, bound = ("WHERE fingerprint = ?", (fingerprint, limit)) if fingerprint else ("", (limit,))
-    return db.execute(
-        f"SELECT fingerprint, at_ms, body FROM alert_history {where} ORDER BY id DESC LIMIT ?", bound
-    ).fetchall()
+    rows = db.execute(f"SELECT fingerprint, at_ms, body FROM alert_history {where} ORDER BY id DESC LIMIT ?", bound)
+    return list(rows)
 
 
-def outbox_due(db: apsw.Connection, now_ms: int, limit: int) -> list[OutboxRow]:
+def outbox_due(db: Database, now_ms: int, limit: int) -> list[OutboxRow]:
     """Notifications whose next attempt is due, oldest due first."""
     rows = db.execute(
         "SELECT id, notifier, key, payload, created_ms, due_ms, attempts, last_error FROM outbox"
@@ -104,6 +103,7 @@ def outbox_retry(session: Session, row_id: int, due_ms: int, error: str) -> None
     )
 
 
-def outbox_dead(session: Session, row_id: int, error: str) -> None:
-    """The notifier will never take it."""
+def outbox_dead(session: Session, row_id: int, error: str, at_ms: int) -> None:
+    """The notifier will never take it; `due_ms` of the row is from now on when that was found."""
+    session.db.execute("UPDATE outbox SET due_ms = ? WHERE id = ? AND state = 0", (at_ms, row_id))
     _leave(session, [row_id], DEAD, error)

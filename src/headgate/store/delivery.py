@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-import apsw
 import msgspec
 
 from headgate.core.ports import Lane, LogEntry
-from headgate.core.storeport import CursorView, DeadLetter, OutcomeCounts, Outcomes, SignalSpec, SignalState
+from headgate.core.storeport import CursorView, DeadLetter, GapRow, OutcomeCounts, Outcomes, SignalSpec, SignalState
 from headgate.store.schema import LANES
 from headgate.store.session import Session
+from headgate.store.sql import Database
 
 __all__ = [
     "cursors",
@@ -58,11 +58,11 @@ def decode_holes(packed: bytes) -> tuple[int, ...]:
     return tuple(seq for first, n in zip(runs[::2], runs[1::2], strict=True) for seq in range(first, first + n))
 
 
-def gap(session: Session, at_ms: int, sink: str, first: int | None, last: int | None, count: int, reason: str) -> None:
+def gap(session: Session, row: GapRow) -> None:
     """Write down a loss that was chosen or found."""
     session.db.execute(
         "INSERT INTO gap (at_ms, sink, first, last, count, reason) VALUES (?, ?, ?, ?, ?, ?)",
-        (at_ms, sink, first, last, count, reason),
+        (row.at_ms, row.sink, row.first, row.last, row.count, row.reason),
     )
     session.count("gaps")
 
@@ -113,7 +113,8 @@ def _resume(session: Session, spec: SignalSpec, state: str, now_ms: int) -> None
             holes = [seq for seq in decode_holes(packed) if seq >= first]
             lost = first - 1 - acked - (len(decode_holes(packed)) - len(holes))
             if lost:
-                gap(session, now_ms, spec.sink, acked + 1, first - 1, lost, "trimmed while the signal was removed")
+                reason = "trimmed while the signal was removed"
+                gap(session, GapRow(now_ms, spec.sink, acked + 1, first - 1, lost, reason))
             _set_cursor(session, spec.key, lane, first - 1, holes)
 
 
@@ -271,7 +272,7 @@ def purge_dead(session: Session, ids: Sequence[int], *, now_ms: int, reason: str
         deleted = _delete_letters(session, letters)
         session.db.execute("UPDATE signal SET dead = max(0, dead - ?) WHERE key = ?", (deleted, signal))
         sink = session.db.execute("SELECT sink FROM signal WHERE key = ?", (signal,)).get or signal
-        gap(session, now_ms, sink, None, None, deleted, f"dead letters {reason}")
+        gap(session, GapRow(now_ms, sink, None, None, deleted, f"dead letters {reason}"))
         total += deleted
     session.flush()
     return total
@@ -280,7 +281,7 @@ def purge_dead(session: Session, ids: Sequence[int], *, now_ms: int, reason: str
 # -- reading
 
 
-def read_log(db: apsw.Connection, lane: Lane, after: int, limit: int, max_bytes: int) -> list[LogEntry]:
+def read_log(db: Database, lane: Lane, after: int, limit: int, max_bytes: int) -> list[LogEntry]:
     """Entries of lane live or backfill after a seq; at least one if any exists."""
     rows = db.execute(
         "SELECT seq, record_id, kind, occurred_ms, project, order_key, body"
@@ -297,7 +298,7 @@ def read_log(db: apsw.Connection, lane: Lane, after: int, limit: int, max_bytes:
     return found
 
 
-def read_dead(db: apsw.Connection, key: str, after: int, limit: int, max_bytes: int) -> list[LogEntry]:
+def read_dead(db: Database, key: str, after: int, limit: int, max_bytes: int) -> list[LogEntry]:
     """Requeued dead letters of a signal by their numbers."""
     rows = db.execute(
         "SELECT id, record_id, kind, occurred_ms, project, order_key, body FROM dead_letter"
@@ -313,7 +314,7 @@ def read_dead(db: apsw.Connection, key: str, after: int, limit: int, max_bytes: 
     return found
 
 
-def cursors(db: apsw.Connection) -> list[CursorView]:
+def cursors(db: Database) -> list[CursorView]:
     """Every signal in lanes live and backfill."""
     counters = dict(db.execute("SELECT name, n FROM counter WHERE name GLOB 'head:*'").fetchall())
     epoch = db.execute("SELECT value FROM meta WHERE key = 'epoch'").get
@@ -336,7 +337,7 @@ def cursors(db: apsw.Connection) -> list[CursorView]:
     ]
 
 
-def outcome_counts(db: apsw.Connection) -> Mapping[str, OutcomeCounts]:
+def outcome_counts(db: Database) -> Mapping[str, OutcomeCounts]:
     """Totals by signal."""
     skipped: dict[str, dict[str, int]] = {}
     for signal, reason, n in db.execute("SELECT signal, reason, n FROM skipped ORDER BY signal, reason"):
@@ -345,7 +346,7 @@ def outcome_counts(db: apsw.Connection) -> Mapping[str, OutcomeCounts]:
     return {key: OutcomeCounts(accepted, dead, skipped.get(key, {})) for key, accepted, dead in rows}
 
 
-def dead_letters(db: apsw.Connection, signal: str | None, ids: Sequence[int], limit: int) -> list[DeadLetter]:
+def dead_letters(db: Database, signal: str | None, ids: Sequence[int], limit: int) -> list[DeadLetter]:
     """Dead letters, newest first; `ids` narrows to these."""
     where, bound = ["1"], []  # type: tuple[list[str], list[Any]]
     if signal is not None:
@@ -357,4 +358,10 @@ def dead_letters(db: apsw.Connection, signal: str | None, ids: Sequence[int], li
     rows = db.execute(
         f"SELECT {_LETTER} FROM dead_letter WHERE {' AND '.join(where)} ORDER BY id DESC LIMIT ?", (*bound, limit)
     )
-    return [DeadLetter(*row[:13], bool(row[13]), row[14]) for row in rows]
+    return [_letter(*row) for row in rows]
+
+
+def _letter(*row: Any) -> DeadLetter:
+    *columns, requeued, body = row
+    names = _LETTER.split(", ")
+    return DeadLetter(**dict(zip(names, (*columns, bool(requeued), body), strict=True)))

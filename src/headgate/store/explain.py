@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import apsw
-
 from headgate.core.facts import FactKind
 from headgate.core.ids import record_id
 from headgate.core.merge import ProjectRef
@@ -18,6 +16,7 @@ from headgate.store.facts import Fact, Facts
 from headgate.store.releases import View, end_ms, order_key, render
 from headgate.store.schema import KINDS, LANES, encode_key
 from headgate.store.session import Session
+from headgate.store.sql import Database
 
 __all__ = ["explain", "rerender", "view_of"]
 
@@ -58,27 +57,28 @@ def rerender(session: Session, facts: Facts, kind: FactKind, number: int, positi
     )
 
 
-def explain(db: apsw.Connection, given: str) -> list[Explained]:
+def explain(db: Database, given: str) -> list[Explained]:
     """Workflows and jobs (and their pipelines) with this provider id or record id."""
     session = Session(db).load()
     facts = Facts(session)
     return [_explain(db, session, fact) for fact in _matching(db, session, facts, given)]
 
 
-def _matching(db: apsw.Connection, session: Session, facts: Facts, given: str) -> list[Fact]:
+def _matching(db: Database, session: Session, facts: Facts, given: str) -> list[Fact]:
     given = given.lower()
     encoded = encode_key(given)
     row = db.execute("SELECT kind, fact FROM released WHERE record_id = ?", (encoded,)).fetchone()
     if row is not None:
         return [facts.by_id(KINDS[row[0]], row[1])]
-    found = [fact for fact in facts.with_key(given)]
-    for kind in ("pipeline", "deployment"):
+    found = facts.with_key(given)
+    kinds: tuple[FactKind, ...] = ("pipeline", "deployment")
+    for kind in kinds:
         rows = db.execute(f"SELECT _host FROM {kind} WHERE _key = ?", (encoded,)).fetchall()
-        found += [fact for row in rows if (fact := facts.find(kind, session.text(row[0]), given))]  # type: ignore[arg-type]  # two literal kinds
+        found += [fact for row in rows if (fact := facts.find(kind, session.text(row[0]), given))]
     return found
 
 
-def _explain(db: apsw.Connection, session: Session, fact: Fact) -> Explained:
+def _explain(db: Database, session: Session, fact: Fact) -> Explained:
     project: ProjectRef = session.projects.by_id[fact.project].ref
     identity = record_id(fact.kind, fact.host, fact.key)
     lane, seq = (fact.released % 2, fact.released // 2) if fact.released else (None, None)
@@ -109,7 +109,7 @@ def _explain(db: apsw.Connection, session: Session, fact: Fact) -> Explained:
     )
 
 
-def _path(db: apsw.Connection, identity: str, lane: int, seq: int) -> dict[str, str]:
+def _path(db: Database, identity: str, lane: int, seq: int) -> dict[str, str]:
     """Where the record is on its way to each signal. A skip is counted, not noted by record, so it reads accepted."""
     dead = {row[0] for row in db.execute("SELECT signal FROM dead_letter WHERE record_id = ?", (identity,))}
     path: dict[str, str] = {}

@@ -13,6 +13,7 @@ from headgate.core.facts import FIELD_INDEX, FIELDS, FactKind, Value
 from headgate.core.merge import EMPTY, Known, decode_stamps, encode_stamps
 from headgate.store.schema import COLUMNS, DECODERS, ENCODERS, OWN_COLUMNS, decode_key, encode_key, quote, type_of
 from headgate.store.session import Session, dim_family
+from headgate.store.sql import insert
 
 __all__ = ["Fact", "Facts"]
 
@@ -22,9 +23,7 @@ _DIMS = {kind: {f.name: dim_family(f.name) for f in fields if f.type == "dim"} f
 _COLUMN_LIST = {kind: ", ".join(quote(name) for name in names) for kind, names in COLUMNS.items()}
 _BY_KEY = {kind: f"SELECT {_COLUMN_LIST[kind]} FROM {kind} WHERE _key = ? AND _host = ?" for kind in FIELDS}
 _BY_ID = {kind: f"SELECT {_COLUMN_LIST[kind]} FROM {kind} WHERE _id = ?" for kind in FIELDS}
-_INSERT = {
-    kind: f"INSERT INTO {kind} ({_COLUMN_LIST[kind]}) VALUES ({', '.join('?' * len(COLUMNS[kind]))})" for kind in FIELDS
-}
+_INSERT = {kind: f"INSERT INTO {kind} ({_COLUMN_LIST[kind]})" for kind in FIELDS}
 _ENCODERS = {
     kind: tuple((f.name, None if f.type == "dim" else ENCODERS[f.type], dim_family(f.name)) for f in fields)
     for kind, fields in FIELDS.items()
@@ -69,7 +68,7 @@ class Fact:
         "terminal",
     )
 
-    def __init__(self, kind: FactKind, host: str, key: str, project: int, source: str, seen_ms: int) -> None:
+    def __init__(self, kind: FactKind, host: str, key: str, *, project: int, source: str, seen_ms: int) -> None:
         self.kind = kind
         self.host = host
         self.key = key
@@ -193,7 +192,7 @@ class Facts:
 
     def _decode(self, kind: FactKind, row: tuple[Any, ...]) -> Fact:
         text = self._session.text
-        fact = Fact(kind, text(row[2]), decode_key(row[1]), row[3], text(row[4]), row[12])
+        fact = Fact(kind, text(row[2]), decode_key(row[1]), project=row[3], source=text(row[4]), seen_ms=row[12])
         fact.id = row[0]
         fact.terminal, fact.enriched, fact.gone = bool(row[5]), bool(row[6]), bool(row[7])
         fact.released, fact.due_ms, fact.branch_class, fact.run = row[8], row[9], row[10], row[11]
@@ -203,7 +202,10 @@ class Facts:
             value = row[position]
             if value is not None:
                 values[name] = text(value) if name in dims else DECODERS[type_of(kind, name)](value)
-        fact.known = fact.stored = Known(values, decode_stamps(kind, row[13]))
+        stamps = decode_stamps(kind, row[13])
+        if len(stamps) != len(values):  # a salvaged row whose words are lost
+            stamps = {name: stamp for name, stamp in stamps.items() if name in values}
+        fact.known = fact.stored = Known(values, stamps)
         fact.own = fact.flags()
         return fact
 
@@ -226,7 +228,7 @@ class Facts:
                 self._update(fact, flags)
             fact.stored, fact.own = fact.known, flags
         for kind, rows in new.items():
-            self._db.executemany(_INSERT[kind], rows)
+            insert(self._db, _INSERT[kind], rows)
         self._unwritten.clear()
 
     def _row(self, fact: Fact) -> tuple[Any, ...]:

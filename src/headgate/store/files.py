@@ -14,6 +14,7 @@ from pathlib import Path
 import apsw
 
 from headgate.core.errors import StoreError, StoreLocked
+from headgate.store.sql import Database
 
 __all__ = ["Files", "restore"]
 
@@ -120,7 +121,7 @@ def _copy(origin: Path, partial: Path) -> None:
     partial.unlink(missing_ok=True)
     try:
         shutil.copyfile(origin, partial)
-        db = apsw.Connection(str(partial))
+        db = Database(str(partial))
         try:
             if db.pragma("integrity_check") != "ok":
                 raise StoreError(f"{origin} is damaged: take another backup")

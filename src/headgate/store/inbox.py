@@ -9,15 +9,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import apsw
-
 from headgate.core.ports import Delivery
 from headgate.core.storeport import InboxRow
 from headgate.store.session import Session
+from headgate.store.sql import Database, insert
 
 __all__ = ["append", "dead_rows", "row_of", "settle", "waiting"]
 
 _COLUMNS = "id, source, arrived_ms, event_type, content_type, body"
+
+
+_INSERT = f"INSERT INTO inbox ({_COLUMNS})"
 
 
 def row_of(delivery: Delivery) -> tuple[Any, ...]:
@@ -29,10 +31,7 @@ def append(session: Session, rows: list[tuple[Any, ...]]) -> None:
     """Insert deliveries in order of arrival."""
     session.load()
     first = session.inbox_next
-    session.db.executemany(
-        f"INSERT INTO inbox ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)",
-        [(first + position, *row) for position, row in enumerate(rows)],
-    )
+    insert(session.db, _INSERT, [(first + position, *row) for position, row in enumerate(rows)])
     session.inbox_next = first + len(rows)
 
 
@@ -62,7 +61,7 @@ def settle(session: Session, done: Sequence[int], dead: Sequence[tuple[int, str]
         session.db.executemany("INSERT INTO inbox_settled VALUES (?)", beyond)
 
 
-def waiting(db: apsw.Connection, limit: int) -> list[InboxRow]:
+def waiting(db: Database, limit: int) -> list[InboxRow]:
     """Oldest waiting deliveries."""
     rows = db.execute(
         f"SELECT {_COLUMNS} FROM inbox WHERE id > coalesce((SELECT n FROM counter WHERE name = 'inbox:low'), 0)"
@@ -72,7 +71,7 @@ def waiting(db: apsw.Connection, limit: int) -> list[InboxRow]:
     return [InboxRow(row[0], Delivery(*row[1:])) for row in rows]
 
 
-def dead_rows(db: apsw.Connection, limit: int) -> list[InboxRow]:
+def dead_rows(db: Database, limit: int) -> list[InboxRow]:
     """Deliveries that could not be parsed, newest first."""
     rows = db.execute(
         "SELECT i.id, source, arrived_ms, event_type, content_type, body, reason"

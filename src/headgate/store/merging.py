@@ -98,7 +98,7 @@ class Merge:
         if seen.kind == "job":
             fact = self._one_job(seen, project, fact)
         if fact is None:
-            fact = Fact(seen.kind, host, seen.key, project.id, self.source, self.now_ms)
+            fact = Fact(seen.kind, host, seen.key, project=project.id, source=self.source, seen_ms=self.now_ms)
             fact = self.facts.add(fact)
         return fact
 
@@ -109,20 +109,24 @@ class Merge:
             return fact
         numbered = number_key(project.provider_id, number)
         if seen.key == numbered:
-            if fact is None:
-                fact = self.facts.by_number(project.id, seen.project.host, number)
-                if fact is not None:
-                    self.facts.alias(fact, numbered)
-            if fact is None:
-                self.session.count("numbered")
-            return fact
-        if "#" in seen.key or not self.session.counters.get("numbered"):
-            return fact
-        if fact is not None and fact.values.get("number") == number:
+            return fact or self._by_number(seen, project, number)
+        learnt = fact is None or fact.values.get("number") != number
+        if not learnt or "#" in seen.key or not self.session.counters.get("numbered"):
             return fact
         other = self.facts.find("job", seen.project.host, numbered)
         if other is None or other is fact:
             return fact
+        return self._same_job(seen, fact, other)
+
+    def _by_number(self, seen: Observation, project: Project, number: int) -> Fact | None:
+        fact = self.facts.by_number(project.id, seen.project.host, number)
+        if fact is None:
+            self.session.count("numbered")
+        else:
+            self.facts.alias(fact, seen.key)
+        return fact
+
+    def _same_job(self, seen: Observation, fact: Fact | None, other: Fact) -> Fact:
         if fact is not None:
             return self._unite(fact, other)
         if other.released:
@@ -350,7 +354,14 @@ def merge_unit(session: Session, facts: Facts, work: MergeWork) -> MergeResult:
 
 
 def release_due_unit(
-    session: Session, facts: Facts, policy: ReleasePolicy, source: str, now_ms: int, live_after_ms: int, limit: int
+    session: Session,
+    facts: Facts,
+    policy: ReleasePolicy,
+    source: str,
+    *,
+    now_ms: int,
+    live_after_ms: int,
+    limit: int,
 ) -> MergeResult:
     """Release what has waited long enough."""
     unit = Merge(

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import apsw
-
 from headgate.core.ports import JobRef, LogEntry, RunRef
 from headgate.core.render import APP_URL
 from headgate.core.slug import long_slug
@@ -14,11 +12,12 @@ from headgate.core.status import map_status
 from headgate.core.storeport import GapRow, RunRow, SourceCursor, SpaceLevel, StoreFigures
 from headgate.core.times import HOUR_MS
 from headgate.store.schema import LANES, decode_key
+from headgate.store.sql import Database
 
 __all__ = ["figures", "gaps", "runs", "source_cursors", "tail", "unfinished", "wanting_enrichment"]
 
 
-def figures(db: apsw.Connection, size: int, level: SpaceLevel) -> StoreFigures:
+def figures(db: Database, size: int, level: SpaceLevel) -> StoreFigures:
     """Numbers from counters; nothing is counted row by row but the few dead deliveries."""
     counters: dict[str, int] = dict(db.execute("SELECT name, n FROM counter").fetchall())
     meta = dict(db.execute("SELECT key, value FROM meta WHERE key IN ('store_id', 'epoch')").fetchall())
@@ -35,7 +34,8 @@ def figures(db: apsw.Connection, size: int, level: SpaceLevel) -> StoreFigures:
         inbox_waiting=max(0, highest - low - settled),
         inbox_dead=db.execute("SELECT count(*) FROM inbox_dead").get,
         inbox_oldest_ms=db.execute(
-            "SELECT arrived_ms FROM inbox WHERE id > ? AND id NOT IN (SELECT id FROM inbox_settled) ORDER BY id LIMIT 1",
+            "SELECT arrived_ms FROM inbox WHERE id > ? AND id NOT IN (SELECT id FROM inbox_settled)"
+            " ORDER BY id LIMIT 1",
             (low,),
         ).get,
         facts=facts,
@@ -52,7 +52,7 @@ def figures(db: apsw.Connection, size: int, level: SpaceLevel) -> StoreFigures:
     )
 
 
-def source_cursors(db: apsw.Connection, source: str) -> Mapping[str, SourceCursor]:
+def source_cursors(db: Database, source: str) -> Mapping[str, SourceCursor]:
     """How far polling got, by scope."""
     rows = db.execute(
         "SELECT source, scope, high, walk_high, complete_ms FROM source_cursor WHERE source = ? ORDER BY scope",
@@ -61,7 +61,7 @@ def source_cursors(db: apsw.Connection, source: str) -> Mapping[str, SourceCurso
     return {row[1]: SourceCursor(*row) for row in rows}
 
 
-def gaps(db: apsw.Connection, limit: int) -> list[GapRow]:
+def gaps(db: Database, limit: int) -> list[GapRow]:
     """Losses, newest first."""
     rows = db.execute("SELECT at_ms, sink, first, last, count, reason FROM gap ORDER BY id DESC LIMIT ?", (limit,))
     return [GapRow(*row) for row in rows]
@@ -82,7 +82,7 @@ WHERE w._terminal AND w.stopped_at IS NOT NULL
 """
 
 
-def runs(db: apsw.Connection, more: str, bound: tuple[Any, ...]) -> list[RunRow]:
+def runs(db: Database, more: str, bound: tuple[Any, ...]) -> list[RunRow]:
     """Ended workflows; `more` is the rest of the query, written in this package."""
     urls = dict(db.execute("SELECT key, value FROM meta WHERE key GLOB 'app_url:*'").fetchall())
     found = []
@@ -110,7 +110,7 @@ def runs(db: apsw.Connection, more: str, bound: tuple[Any, ...]) -> list[RunRow]
     return found
 
 
-def recent_runs(db: apsw.Connection, limit: int, project: str | None) -> list[RunRow]:
+def recent_runs(db: Database, limit: int, project: str | None) -> list[RunRow]:
     """Newest ended workflows first, of one project (slug) or all."""
     if project is None:
         return runs(db, "ORDER BY w.stopped_at DESC, w._id DESC LIMIT ?", (limit,))
@@ -122,12 +122,12 @@ def recent_runs(db: apsw.Connection, limit: int, project: str | None) -> list[Ru
     )
 
 
-def runs_between(db: apsw.Connection, since_ms: int, until_ms: int) -> list[RunRow]:
+def runs_between(db: Database, since_ms: int, until_ms: int) -> list[RunRow]:
     """Ended workflows by end time, oldest first."""
     return runs(db, "AND w.stopped_at >= ? AND w.stopped_at < ? ORDER BY w.stopped_at, w._id", (since_ms, until_ms))
 
 
-def tail(db: apsw.Connection, after: Mapping[str, int], limit: int) -> list[LogEntry]:
+def tail(db: Database, after: Mapping[str, int], limit: int) -> list[LogEntry]:
     """The newest entries beyond the given seqs, in the order they were appended."""
     found: list[tuple[int, int, LogEntry]] = []
     for number, lane in enumerate(LANES):
@@ -143,16 +143,30 @@ def tail(db: apsw.Connection, after: Mapping[str, int], limit: int) -> list[LogE
     return [entry for _, _, entry in found[-limit:]]
 
 
-def unfinished(db: apsw.Connection, source: str, now_ms: int, limit: int) -> list[RunRef]:
-    """Workflows that have not ended, and pipelines of the last hour without workflows; newest first."""
+def unfinished(db: Database, source: str, now_ms: int, limit: int) -> list[RunRef]:
+    """Workflows that have not ended, newly ended ones with jobs that have not, young pipelines without any.
+
+    Newest first. A webhook tells of a workflow's end, but none tells what became of its approvals and of the jobs that
+    never ran: the workflow is asked for once more.
+    """
     number = db.execute("SELECT id FROM dim WHERE family = 0 AND text = ?", (source,)).get
     if number is None:
         return []
     rows = db.execute(
-        "SELECT p.slug, coalesce(p.provider_id, p.slug), w.pipeline_id, w._key, coalesce(w.created_at, w._seen_ms) AS at"
+        "SELECT p.slug, coalesce(p.provider_id, p.slug), w.pipeline_id, w._key,"
+        " coalesce(w.created_at, w._seen_ms) AS at"
         " FROM workflow w JOIN dim_project p ON p.id = w._project"
         " WHERE w._source = ? AND w._terminal = 0 AND w._gone = 0 ORDER BY at DESC LIMIT ?",
         (number, limit),
+    ).fetchall()
+    rows += db.execute(
+        "SELECT p.slug, coalesce(p.provider_id, p.slug), w.pipeline_id, w._key,"
+        " coalesce(w.created_at, w._seen_ms) AS at"
+        " FROM workflow w JOIN dim_project p ON p.id = w._project"
+        " WHERE w._terminal AND w.stopped_at > ? AND w._source = ? AND w._gone = 0 AND EXISTS"
+        " (SELECT 1 FROM job j WHERE j.workflow_id = w._key AND j._terminal = 0 AND j._gone = 0)"
+        " ORDER BY at DESC LIMIT ?",
+        (now_ms - 6 * HOUR_MS, number, limit),
     ).fetchall()
     rows += db.execute(
         "SELECT p.slug, coalesce(p.provider_id, p.slug), l._key, NULL, l.created_at"
@@ -169,14 +183,14 @@ def unfinished(db: apsw.Connection, source: str, now_ms: int, limit: int) -> lis
     ]
 
 
-def wanting_enrichment(db: apsw.Connection, source: str, limit: int) -> list[JobRef]:
+def wanting_enrichment(db: Database, source: str, limit: int) -> list[JobRef]:
     """Ended, unreleased jobs that wait for enrichment; oldest due first."""
     rows = db.execute(
         "SELECT p.slug, coalesce(p.provider_id, p.slug), j._key, j.number FROM job j"
         " JOIN dim_project p ON p.id = j._project"
         " WHERE j._released = 0 AND j._due_ms IS NOT NULL AND j._enriched = 0 AND j._gone = 0"
         " AND j._source = (SELECT id FROM dim WHERE family = 0 AND text = ?) AND j.number IS NOT NULL"
-        " AND j.type IS NOT (SELECT id FROM dim WHERE family = 0 AND text = 'approval')"
+        " AND j.type IS NOT coalesce((SELECT id FROM dim WHERE family = 0 AND text = 'approval'), 0)"
         " ORDER BY j._due_ms, j._id LIMIT ?",
         (source, limit),
     )

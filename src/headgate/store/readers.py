@@ -8,9 +8,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-import apsw
-
 from headgate.core.errors import StoreError
+from headgate.store.sql import Database
 
 __all__ = ["Readers"]
 
@@ -20,21 +19,21 @@ T = TypeVar("T")
 class Readers:
     """Runs questions on threads, each in one short transaction. Closed ones raise StoreError."""
 
-    def __init__(self, connect: Callable[[], apsw.Connection], size: int = 3) -> None:
-        self._free: queue.SimpleQueue[apsw.Connection] = queue.SimpleQueue()
+    def __init__(self, connect: Callable[[], Database], size: int = 3) -> None:
+        self._free: queue.SimpleQueue[Database] = queue.SimpleQueue()
         self._all = [connect() for _ in range(size)]
         for db in self._all:
             self._free.put(db)
         self._threads = ThreadPoolExecutor(size, thread_name_prefix="headgate-read")
         self._closed = False
 
-    async def ask(self, question: Callable[[apsw.Connection], T]) -> T:
+    async def ask(self, question: Callable[[Database], T]) -> T:
         """The answer of `question`, which gets a connection inside a read transaction."""
         if self._closed:
             raise StoreError("the store is closed")
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._run, question)
 
-    def _run(self, question: Callable[[apsw.Connection], T]) -> T:
+    def _run(self, question: Callable[[Database], T]) -> T:
         db = self._free.get()
         try:
             db.execute("BEGIN")

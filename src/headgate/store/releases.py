@@ -5,11 +5,8 @@ Invariant: a row of `released` and its row of the log are written in one transac
 
 from __future__ import annotations
 
-import hashlib
 import zlib
 from dataclasses import dataclass
-
-import msgspec
 
 from headgate.core.facts import FactKind
 from headgate.core.ids import record_id
@@ -25,10 +22,9 @@ from headgate.core.render import (
 from headgate.store.facts import Fact
 from headgate.store.schema import KIND_NUMBER, LANES, encode_key
 from headgate.store.session import Session
+from headgate.store.sql import insert
 
 __all__ = ["Releases", "View", "end_ms", "order_key", "render"]
-
-_attributes = msgspec.json.Encoder()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +54,6 @@ def end_ms(known: Known) -> int | None:
     return stopped if isinstance(stopped, int) else None
 
 
-def _digest(attributes: dict[str, Attribute]) -> bytes:
-    return hashlib.blake2b(_attributes.encode(attributes), digest_size=8).digest()
-
-
 class Releases:
     """Log rows gathered by one unit."""
 
@@ -78,16 +70,29 @@ class Releases:
 
     def release(self, fact: Fact, view: View, project: ProjectRef) -> None:
         """Append the fact's record and remember where it went."""
+        if self._session.counters.get("orphans") and self._came_back(fact):
+            return
         attributes = render(fact.kind, fact.key, view, project, self._app_url)
         record = make_record(fact.kind, fact.key, fact.known, project, attributes, observed_ms=self._now_ms)
         ended = end_ms(fact.known)
-        lane, seq = self._append(record, fact, self._now_ms if ended is None else ended)
+        lane, seq, digest = self._append(record, fact, self._now_ms if ended is None else ended)
         fact.released = seq * 2 + lane
-        self._released.append(
-            (encode_key(record.id), KIND_NUMBER[fact.kind], fact.id, lane, seq, 0, _digest(attributes))
-        )
+        self._released.append((encode_key(record.id), KIND_NUMBER[fact.kind], fact.id, lane, seq, 0, digest))
         count = (record.kind, LANES[lane])
         self.released[count] = self.released.get(count, 0) + 1
+
+    def _came_back(self, fact: Fact) -> bool:
+        """Whether the record left before the fact was lost with a damaged page; it does not leave twice."""
+        identity = encode_key(record_id(fact.kind, fact.host, fact.key))
+        row = self._session.db.execute(
+            "SELECT lane, seq FROM released WHERE record_id = ? AND fact = 0", (identity,)
+        ).fetchone()
+        if row is None:
+            return False
+        fact.released = row[1] * 2 + row[0]
+        self._session.db.execute("UPDATE released SET fact = ? WHERE record_id = ?", (fact.id, identity))
+        self._session.count("orphans", -1)
+        return True
 
     def amend(self, fact: Fact, before: View, after: View, project: ProjectRef) -> None:
         """Tell what changed since the record left, if anything that it shows did."""
@@ -102,9 +107,9 @@ class Releases:
             return
         sources = sorted({stamp.source for stamp in fact.known.stamps.values()})
         record = make_amendment(amended, revision + 1, changed, project, sources=sources, observed_ms=self._now_ms)
-        lane, seq = self._append(record, fact, self._now_ms)
+        lane, seq, digest = self._append(record, fact, self._now_ms)
         self._session.db.execute(
-            "UPDATE released SET revision = ?, digest = ? WHERE record_id = ?", (revision + 1, _digest(now), encoded)
+            "UPDATE released SET revision = ?, digest = ? WHERE record_id = ?", (revision + 1, digest, encoded)
         )
         self._amended.append((encoded, revision + 1, lane, seq))
         self.amended += 1
@@ -113,30 +118,30 @@ class Releases:
         """Append a record that is not about a fact, such as an alert, to the live lane."""
         self._put(0, record, occurred_ms, order_key(record.id))
 
-    def _append(self, record: Record, fact: Fact, occurred_ms: int) -> tuple[int, int]:
+    def _append(self, record: Record, fact: Fact, occurred_ms: int) -> tuple[int, int, int]:
         ended = end_ms(fact.known)
         lane = 0 if ended is None or ended >= self._live_after_ms else 1
         workflow = fact.key if fact.kind == "workflow" else str(fact.values.get("workflow_id", fact.key))
-        return lane, self._put(lane, record, occurred_ms, order_key(workflow))
+        return lane, *self._put(lane, record, occurred_ms, order_key(workflow))
 
-    def _put(self, lane: int, record: Record, occurred_ms: int, order: int) -> int:
+    def _put(self, lane: int, record: Record, occurred_ms: int, order: int) -> tuple[int, int]:
         self._session.count(f"head:{LANES[lane]}")
         seq = self._session.counters[f"head:{LANES[lane]}"]
         project = record.project or ""
         body = encode_record(record)
         self._log[lane].append((seq, record.id, record.kind, occurred_ms, project, order, self._now_ms, body))
-        return seq
+        return seq, zlib.crc32(body)
 
     def flush(self) -> None:
         """Write the gathered rows."""
         db = self._session.db
         for lane, rows in zip(LANES, self._log, strict=True):
             if rows:
-                db.executemany(f"INSERT INTO log_{lane} VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+                insert(db, f"INSERT INTO log_{lane}", rows)
                 rows.clear()
         if self._released:
-            db.executemany("INSERT INTO released VALUES (?, ?, ?, ?, ?, ?, ?)", sorted(self._released))  # type: ignore[type-var]  # tuples that begin with bytes
+            insert(db, "INSERT INTO released", self._released)
             self._released.clear()
         if self._amended:
-            db.executemany("INSERT INTO amended VALUES (?, ?, ?, ?)", self._amended)
+            insert(db, "INSERT INTO amended", self._amended)
             self._amended.clear()

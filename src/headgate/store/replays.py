@@ -6,14 +6,13 @@ entries in order of time. Invariant: while a replay is open, the log keeps what 
 
 from __future__ import annotations
 
-import apsw
-
 from headgate.core.ports import LogEntry
 from headgate.core.storeport import Replay
 from headgate.store.explain import rerender
 from headgate.store.facts import Facts
 from headgate.store.schema import KIND_NUMBER, KINDS, LANES
 from headgate.store.session import Session
+from headgate.store.sql import Database
 
 __all__ = ["open_replay", "read_replay", "replays"]
 
@@ -45,7 +44,8 @@ def open_replay(session: Session, key: str, since_ms: int, until_ms: int) -> Rep
                 f" AND _released > 0 AND _released % 2 = {lane} AND _released / 2 < {first}"
             )
     db.execute(
-        "INSERT INTO replay_item SELECT :replay, row_number() OVER (ORDER BY part, at, lane, seq), lane, seq, kind, fact"
+        "INSERT INTO replay_item"
+        " SELECT :replay, row_number() OVER (ORDER BY part, at, lane, seq), lane, seq, kind, fact"
         f" FROM ({' UNION ALL '.join(found)})",
         {"since": since_ms, "until": until_ms, "replay": number},
     )
@@ -57,7 +57,7 @@ def open_replay(session: Session, key: str, since_ms: int, until_ms: int) -> Rep
     return Replay(number, key, since_ms, until_ms, total, 0)
 
 
-def read_replay(db: apsw.Connection, key: str, after: int, limit: int, max_bytes: int) -> list[LogEntry]:
+def read_replay(db: Database, key: str, after: int, limit: int, max_bytes: int) -> list[LogEntry]:
     """Entries of a signal's open replay after a position."""
     rows = db.execute(
         "SELECT i.position, i.lane, i.seq, i.kind, i.fact FROM replay_item i JOIN replay r ON r.id = i.replay"
@@ -82,14 +82,14 @@ def read_replay(db: apsw.Connection, key: str, after: int, limit: int, max_bytes
     return found
 
 
-def _from_log(db: apsw.Connection, position: int, lane: str, seq: int) -> LogEntry | None:
+def _from_log(db: Database, position: int, lane: str, seq: int) -> LogEntry | None:
     row = db.execute(
         f"SELECT record_id, kind, occurred_ms, project, order_key, body FROM log_{lane} WHERE seq = ?", (seq,)
     ).fetchone()
     return LogEntry(position, "replay", *row) if row else None
 
 
-def replays(db: apsw.Connection) -> list[Replay]:
+def replays(db: Database) -> list[Replay]:
     """Replays under way."""
     return [
         Replay(*row) for row in db.execute("SELECT id, signal, since_ms, until_ms, total, done FROM replay ORDER BY id")

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-import apsw
-
 from headgate.core.rollup import Contribution, Measure
 from headgate.core.times import DAY_MS, HOUR_MS
+from headgate.store.sql import Database, insert
 
 __all__ = ["DEFAULT_BRANCHES", "MEASURES", "Rollups", "branch_class"]
 
@@ -49,7 +48,7 @@ class Rollups:
         for measure, index in part.bins:
             self._bins[hour, place, _MEASURE_NUMBER[measure], index] += sign
 
-    def flush(self, db: apsw.Connection) -> None:
+    def flush(self, db: Database) -> None:
         """Write what was gathered, for hours and for UTC days."""
         hours_per_day = DAY_MS // HOUR_MS
         for table, hours in (("hour", 1), ("day", hours_per_day)):
@@ -60,24 +59,17 @@ class Rollups:
                     total[position] += value
             rows = [(bucket, *place, *values) for (bucket, place), values in sums.items() if any(values)]
             if rows:
-                db.executemany(
-                    f"INSERT INTO rollup_{table} (bucket, kind, project, run, job, class, {_COLUMNS})"
-                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-                    f" ON CONFLICT DO UPDATE SET {_ADDED}",
-                    rows,
-                )
+                head = f"INSERT INTO rollup_{table} (bucket, kind, project, run, job, class, {_COLUMNS})"
+                insert(db, head, rows, f"ON CONFLICT DO UPDATE SET {_ADDED}")
             self._flush_bins(db, table, hours)
         self._sums.clear()
         self._bins.clear()
 
-    def _flush_bins(self, db: apsw.Connection, table: str, hours: int) -> None:
+    def _flush_bins(self, db: Database, table: str, hours: int) -> None:
         bins: defaultdict[tuple[int, Place, int, int], int] = defaultdict(int)
         for (hour, place, measure, index), n in self._bins.items():
             bins[hour // hours, place, measure, index] += n
         rows = [(bucket, *place, measure, index, n) for (bucket, place, measure, index), n in bins.items() if n]
         if rows:
-            db.executemany(
-                f"INSERT INTO sketch_{table} (bucket, kind, project, run, job, class, measure, bin, n)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n",
-                rows,
-            )
+            head = f"INSERT INTO sketch_{table} (bucket, kind, project, run, job, class, measure, bin, n)"
+            insert(db, head, rows, "ON CONFLICT DO UPDATE SET n = n + excluded.n")

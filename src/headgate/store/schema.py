@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from importlib import resources
 from typing import Any
 
-import apsw
 import msgspec
 
 from headgate.core.errors import StoreError
 from headgate.core.facts import FIELDS, FactKind, FieldType, Value
+from headgate.store.sql import Database
 
 __all__ = [
     "COLUMNS",
@@ -70,6 +71,7 @@ def quote(name: str) -> str:
     return f'"{name}"'
 
 
+@lru_cache(maxsize=16_384)
 def encode_key(text: str) -> bytes | str:
     """A provider's id: 16 bytes if it is a UUID in canonical form, else the text itself."""
     return bytes.fromhex(text.replace("-", "")) if _UUID.fullmatch(text) else text
@@ -115,7 +117,7 @@ DECODERS: dict[FieldType, Callable[[Any], Value]] = {
 }
 
 
-def set_up(db: apsw.Connection, *, writer: bool) -> None:
+def set_up(db: Database, *, writer: bool) -> None:
     """Settings of every connection. Memory is bounded: 8 MB of cache for the writer, 2 MB for a reader, no mapping."""
     db.set_busy_timeout(5_000)
     db.execute("PRAGMA mmap_size=0")
@@ -142,7 +144,7 @@ def migrations() -> list[tuple[int, str]]:
     return sorted(found)
 
 
-def migrate(db: apsw.Connection) -> int:
+def migrate(db: Database) -> int:
     """Bring the file to the newest schema, one transaction for each step; returns its version.
 
     Raises StoreError for a file that a newer Headgate wrote.
@@ -158,6 +160,7 @@ def migrate(db: apsw.Connection) -> int:
             try:
                 db.execute(sql)
                 db.execute(f"PRAGMA user_version={number}")
+                db.execute("INSERT OR REPLACE INTO meta VALUES ('schema', ?)", (number,))
                 db.execute("COMMIT")
             except BaseException:
                 db.execute("ROLLBACK")

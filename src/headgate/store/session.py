@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-import apsw
-
 from headgate.store.projects import Project, Projects
+from headgate.store.sql import Database
 
 __all__ = ["PERSON_FIELDS", "Session", "dim_family"]
 
@@ -25,7 +24,7 @@ def dim_family(field: str) -> int:
 class Session:
     """Owned by the writer's thread. `flush` writes what a unit changed; `forget` drops everything."""
 
-    def __init__(self, db: apsw.Connection) -> None:
+    def __init__(self, db: Database) -> None:
         self.db = db
         self._loaded = False
         self.projects = Projects()

@@ -49,6 +49,7 @@ from headgate.store.readers import Readers
 from headgate.store.salvage import open_sound
 from headgate.store.schema import set_up
 from headgate.store.session import Session
+from headgate.store.sql import Database
 from headgate.store.writer import Writer
 
 __all__ = ["SqliteStore"]
@@ -61,7 +62,7 @@ _MEASURE_SECONDS = 2.0
 class _Tables:
     """What the writer's thread owns: the session, the facts, the space that is left. Implements `writer.Host`."""
 
-    def __init__(self, db: apsw.Connection, files: Files, quota: Quota, clock: Clock, metrics: Metrics) -> None:
+    def __init__(self, db: Database, files: Files, quota: Quota, clock: Clock, metrics: Metrics) -> None:
         self.session = Session(db)
         self.facts = Facts(self.session)
         self.level: SpaceLevel = "ok"
@@ -125,7 +126,7 @@ class SqliteStore:
         self._quota = quota or Quota()
         self._vfs = vfs
         self._files = Files(self._path, self._quota.ballast_bytes)
-        self._db: apsw.Connection | None = None
+        self._db: Database | None = None
         self._tables: _Tables | None = None
         self._writer: Writer | None = None
         self._readers: Readers | None = None
@@ -149,15 +150,15 @@ class SqliteStore:
             self._tables = _Tables(self._db, self._files, self._quota, self._clock, self._metrics)
             self._tables.measure()
             self._readers = Readers(self._reader)
-        except apsw.Error as exc:
+        except (apsw.Error, OSError) as exc:
             self._files.unlock()
             raise StoreError(f"the store {self._path} cannot be used: {exc}: check the disk and its rights") from exc
         except BaseException:
             self._files.unlock()
             raise
 
-    def _reader(self) -> apsw.Connection:
-        db = apsw.Connection(str(self._path), flags=apsw.SQLITE_OPEN_READONLY, vfs=self._vfs)
+    def _reader(self) -> Database:
+        db = Database(str(self._path), flags=apsw.SQLITE_OPEN_READONLY, vfs=self._vfs)
         set_up(db, writer=False)
         return db
 
@@ -203,7 +204,7 @@ class SqliteStore:
             raise StoreError("the store is not open")
         return await self._live().run(name, lambda: unit(tables.session.load(), tables.facts))
 
-    async def _ask(self, question: Callable[[apsw.Connection], T]) -> T:
+    async def _ask(self, question: Callable[[Database], T]) -> T:
         if self._readers is None:
             raise StoreError("the store is not open")
         return await self._readers.ask(question)
@@ -230,7 +231,9 @@ class SqliteStore:
     ) -> MergeResult:
         return await self._unit(
             "release",
-            lambda session, facts: release_due_unit(session, facts, policy, source, now_ms, live_after_ms, limit),
+            lambda session, facts: release_due_unit(
+                session, facts, policy, source, now_ms=now_ms, live_after_ms=live_after_ms, limit=limit
+            ),
         )
 
     async def unfinished(self, source: str, *, limit: int) -> Sequence[RunRef]:
@@ -290,7 +293,7 @@ class SqliteStore:
         await self._unit("outbox", lambda session, _: alerts.outbox_retry(session, row_id, due_ms, error))
 
     async def outbox_dead(self, row_id: int, *, error: str, at_ms: int) -> None:
-        await self._unit("outbox", lambda session, _: alerts.outbox_dead(session, row_id, error))
+        await self._unit("outbox", lambda session, _: alerts.outbox_dead(session, row_id, error, at_ms))
 
     # -- questions
 
@@ -367,7 +370,7 @@ class SqliteStore:
         try:
             partial.unlink(missing_ok=True)
             source = self._reader()
-            copy = apsw.Connection(str(partial))
+            copy = Database(str(partial))
             try:
                 with copy.backup("main", source, "main") as work:
                     work.step(-1)

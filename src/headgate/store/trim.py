@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from headgate.core.facts import FactKind
 from headgate.core.ids import record_id
 from headgate.core.status import map_status
+from headgate.core.storeport import GapRow
 from headgate.core.times import DAY_MS, HOUR_MS
 from headgate.store.delivery import decode_holes, gap, purge_dead
 from headgate.store.facts import Facts
@@ -105,7 +106,7 @@ def _drop_oldest(session: Session, lane: int, cut: int, now_ms: int) -> None:
         holes = decode_holes(packed)
         lost = cut - acked - sum(1 for seq in holes if seq <= cut)
         if lost:
-            gap(session, now_ms, sink, acked + 1, cut, lost, "overflow: drop_oldest")
+            gap(session, GapRow(now_ms, sink, acked + 1, cut, lost, "overflow: drop_oldest"))
         session.db.execute("UPDATE cursor SET acked = ? WHERE signal = ? AND lane = ?", (cut, signal, lane))
 
 

@@ -19,6 +19,7 @@ import apsw
 from headgate.core.clock import Clock
 from headgate.core.errors import StoreError, StoreFailed, StoreFull
 from headgate.core.metrics import Metrics
+from headgate.store.sql import Database
 
 __all__ = ["Host", "Writer"]
 
@@ -87,7 +88,7 @@ class Writer:
     `run` and `accept` are called on the event loop; everything else happens on the thread.
     """
 
-    def __init__(self, db: apsw.Connection, host: Host, *, clock: Clock, metrics: Metrics) -> None:
+    def __init__(self, db: Database, host: Host, *, clock: Clock, metrics: Metrics) -> None:
         self._db = db
         self._host = host
         self._clock = clock

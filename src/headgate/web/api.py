@@ -59,6 +59,7 @@ def build_app(operations: Operations, health: Health, metrics_text: Callable[[],
     _add_errors(app)
     _add_health(app, health, metrics_text)
     _add_questions(app, operations)
+    _add_searches(app, operations)
     _add_actions(app, operations)
     _add_page(app, operations, version)
     return app
@@ -118,6 +119,13 @@ def _add_questions(app: FastAPI, operations: Operations) -> None:
         """Ended workflows of a time range, milliseconds since the epoch, oldest first."""
         return await operations.history(since_ms, until_ms)
 
+    @app.get("/api/v1/alerts")
+    async def alerts() -> list[Json]:
+        """Alert instances."""
+        return await operations.alerts()
+
+
+def _add_searches(app: FastAPI, operations: Operations) -> None:
     @app.get("/api/v1/explain")
     async def explain_url(query: _Query) -> list[Json]:
         """What is known about a workflow or job, given its page's address or an id."""
@@ -135,20 +143,15 @@ def _add_questions(app: FastAPI, operations: Operations) -> None:
 
     @app.get("/api/v1/deadletters")
     async def dead_letters(
-        signal: str | None = None, limit: _Limit = 100, id: Annotated[list[int] | None, Query()] = None
+        signal: str | None = None, limit: _Limit = 100, ids: Annotated[list[int] | None, Query(alias="id")] = None
     ) -> list[Json]:
         """Records that a sink will never take as they are."""
-        return await operations.dead_letters(signal, id or (), limit)
+        return await operations.dead_letters(signal, ids or (), limit)
 
     @app.get("/api/v1/deaddeliveries")
     async def dead_deliveries(limit: _Limit = 100) -> list[Json]:
         """Webhooks that could not be parsed."""
         return await operations.dead_deliveries(limit)
-
-    @app.get("/api/v1/alerts")
-    async def alerts() -> list[Json]:
-        """Alert instances."""
-        return await operations.alerts()
 
 
 def _add_actions(app: FastAPI, operations: Operations) -> None:

@@ -22,8 +22,10 @@ _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1", "[::1]"})
 _HEADERS = (
     (
         b"content-security-policy",
-        b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
-        b"base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+        (
+            b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+            b"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        ),
     ),
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
@@ -105,4 +107,5 @@ class Guard:
         elif scheme.lower() != b"bearer":
             return False
         digest = _digest(offered)
-        return any([hmac.compare_digest(digest, token) for token in self._tokens])
+        matching = [hmac.compare_digest(digest, token) for token in self._tokens]  # all of them, whichever matches
+        return True in matching

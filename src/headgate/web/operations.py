@@ -1,7 +1,7 @@
 """What people and scripts can ask of Headgate, whoever answers: the running daemon, or the store alone.
 
-`app` implements it over the store and over HTTP; the API, the page and the commands only see this. All answers are plain
-JSON data with times as RFC 3339 text.
+`app` implements it over the store and over HTTP; the API, the page and the commands only see this. All answers are
+plain JSON data with times as RFC 3339 text.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ __all__ = ["Health", "Json", "Operations", "Problem"]
 Json = dict[str, Any]
 
 
-class Problem(Exception):  # noqa: N818  # it is an answer, not a fault
+class Problem(Exception):
     """An operation that cannot be done: `reason` is a fixed word, the text is for people."""
 
     def __init__(self, reason: Literal["unknown", "refused", "busy"], detail: str) -> None:

@@ -18,13 +18,13 @@ _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
 def _number(value: float | None) -> str:
     """1234567 as 1,234,567; nothing as a dash."""
-    return "–" if value is None else f"{value:,.0f}"
+    return "-" if value is None else f"{value:,.0f}"
 
 
 def _span(seconds: float | None) -> str:
     """Seconds in the largest fitting unit."""
     if seconds is None:
-        return "–"
+        return "-"
     for size, unit in _UNITS:
         if seconds >= size:
             return f"{seconds / size:.0f} {unit}"
@@ -49,7 +49,7 @@ def _link(url: str | None) -> str:
 
 def _clock(text: str | None) -> str:
     """`2026-11-20T10:02:10.000Z` as `11-20 10:02:10`."""
-    return "–" if not text else text[5:19].replace("T", " ")
+    return "-" if not text else text[5:19].replace("T", " ")
 
 
 class Page:

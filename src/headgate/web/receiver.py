@@ -13,13 +13,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import orjson
-
 from headgate.core.clock import Clock
 from headgate.core.errors import StoreError, StoreFull
 from headgate.core.metrics import Metrics
 from headgate.core.ports import Delivery, Refusal, WebhookPolicy
-from headgate.web.asgi import Receive, Scope, Send, answer_json, start_message
+from headgate.web.asgi import Receive, Scope, Send, answer_json
 
 __all__ = ["Intake", "Receiver", "ReceiverLimits"]
 
@@ -50,7 +48,8 @@ class ReceiverLimits:
     """Bounds against slow and numerous senders.
 
     `body_seconds`: time for a whole body to arrive. `held_bytes`: bodies in memory at once, over all requests.
-    `requests`: requests at work at once. `queue_seconds`: a longer wait for the flush is answered 503; CircleCI gives 10 s.
+    `requests`: requests at work at once. `queue_seconds`: a longer wait for the flush is answered 503; CircleCI gives
+    10 s.
     """
 
     body_seconds: float = 10.0
@@ -70,6 +69,12 @@ class _Refused(Exception):
 
 def _refused(status: int, reason: str, detail: str, *, retry: bool = False, close: bool = False) -> _Refused:
     return _Refused(Refusal(status, reason, detail), retry=retry, close=close)
+
+
+def _check(policy: WebhookPolicy, headers: Mapping[bytes, bytes], body: bytes) -> None:
+    refusal = policy.refuse(headers, body)
+    if refusal is not None:
+        raise _Refused(refusal)
 
 
 class _Gone(Exception):
@@ -132,9 +137,7 @@ class Receiver:
             headers = dict(scope["headers"])
             self._admit(headers, policy)
             body, held = await self._body(receive, policy.max_body_bytes)
-            refusal = policy.refuse(headers, body)
-            if refusal is not None:
-                raise _Refused(refusal)
+            _check(policy, headers, body)
             delivery = Delivery(
                 source,
                 self._clock.now_ms(),

@@ -203,6 +203,17 @@ async def test_a_short_delay_of_the_collector_is_not_told():
     assert world.told() == []
 
 
+async def test_a_rule_faster_than_polling_is_not_frozen_between_polls():
+    """A rule evaluated every second waits for the next poll as for any other; no message about the collector."""
+    world = World(RULES.replace("labels:", "every: 1s\n        evaluation_delay: 1s\n        labels:"))
+    world.store.runs = [run(START - HOUR + index * MINUTE, "failure") for index in range(50)]
+    world.marks = {"gh/acme/web": Watermark("circleci", START)}
+    world.clock.advance(600)
+    report = await world.engine.evaluate_once()
+    assert report.frozen == {}
+    assert world.states() == ["pending"]
+
+
 async def test_nothing_collected_yet_is_not_no_data():
     """Before any walk is known, a firing alert stays as it is, although its window is empty."""
     world = World()
@@ -337,6 +348,25 @@ async def test_transition_message_and_record_are_one_change():
     assert b'"headgate.alert.transition":2' in encode_record(record)
 
 
+async def test_a_reload_during_a_pass_counts_from_the_next_one():
+    """Rules that are replaced while a pass waits neither close an alert twice nor lose their turn."""
+    world = World()
+    await world.pass_time(60, "success")
+    await world.pass_time(60, "failure")
+    world.clock.advance(300)
+
+    async def watermarks(family):
+        world.engine.replace(rules(RULES.replace("alert: Failing", "alert: Other")), world.routes)
+        return await world.watermarks(family)
+
+    world.engine._watermarks = watermarks
+    first = await world.engine.evaluate_once()
+    assert len({row.fingerprint for row in first.change.rows}) == len(first.change.rows) == 1
+    second = await world.engine.evaluate_once()
+    assert second.evaluated == ("Other",)
+    assert world.told()[-1] == ("ops", "resolved", "rule_changed")
+
+
 async def test_one_broken_rule_does_not_stop_the_others():
     """A rule whose metric raises is counted as failed; the rest is evaluated."""
     world = World(RULES + RULES.split("groups:\n")[1].replace("name: main", "name: b").replace("Failing", "Other"))
@@ -358,6 +388,14 @@ async def test_a_template_that_fails_does_not_stop_the_alert():
     annotations = world.messages()[0]["annotations"]
     assert "{{ nothing.there }}" in annotations["summary"]
     assert "nothing" in annotations["template_error"]
+
+
+async def test_a_rule_without_texts_still_says_something():
+    """A rule without annotations has a summary with metric, value and sample size."""
+    world = World(RULES[: RULES.index("        annotations:")])
+    await world.pass_time(60, "success")
+    await world.pass_time(60, "failure")
+    assert world.messages()[0]["annotations"] == {"summary": "success_rate is 65% over 93 runs"}
 
 
 async def test_routes_decide_who_is_told():
@@ -397,6 +435,22 @@ async def _naps(world: World, count: int) -> list[float]:
     with pytest.raises(asyncio.CancelledError):
         await world.engine.run(sleep=sleep)
     return naps
+
+
+async def test_a_message_that_waited_long_is_sent_only_while_it_is_true():
+    """An old firing message of an alert that is over is not wanted; a fresh one and a resolved one always are."""
+    world = World()
+    await world.pass_time(60, "success")
+    await world.pass_time(60, "failure")
+    firing = msgspec.json.decode(next(iter(world.store.outbox.values())), type=Notification)
+    late_ms = firing.at_ms + HOUR + 1
+    assert world.engine.wanted(firing, late_ms)
+    await world.pass_time(180, "success")
+    resolved = msgspec.json.decode(list(world.store.outbox.values())[-1], type=Notification)
+    assert not world.engine.wanted(firing, late_ms)
+    assert world.engine.wanted(firing, firing.at_ms + HOUR)
+    assert world.engine.wanted(resolved, resolved.at_ms + 9 * HOUR)
+    assert world.started().wanted(firing, late_ms)
 
 
 async def test_run_looks_at_least_every_minute_and_is_ended_by_cancelling():

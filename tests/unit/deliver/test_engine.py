@@ -525,6 +525,17 @@ def test_a_replay_that_opens_later_is_found():
     run_virtual(scenario())
 
 
+def test_a_replay_ends_although_its_last_records_are_gone():
+    """Erased records leave positions empty; the replay is done nevertheless."""
+    store = FakeStore()
+    store.replay_rows = [entry(seq, lane="replay") for seq in (2, 3)]
+    store.replay = Replay(1, "a.main", 0, 1, 6, 0)
+    signal = ScriptedSignal()
+    deliver(store, signal)
+    assert signal.ids == names(2, 3, lane="replay")
+    assert store.replay.done == 6
+
+
 # --- neighbours, store, life ----------------------------------------------------------------------------------------
 
 

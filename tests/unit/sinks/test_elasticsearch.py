@@ -16,8 +16,9 @@ from headgate.core.errors import BatchRejected, SinkRefused, SinkUnavailable
 from headgate.core.ports import HttpReply
 from headgate.core.record import KINDS
 from headgate.core.verdicts import SendResult
+from headgate.sinks._elasticsearch_answers import read_bulk
 from headgate.sinks._endpoint import Redactor
-from headgate.sinks.elasticsearch import PLUGINS, ElasticsearchConfig, cloud_host, read_bulk
+from headgate.sinks.elasticsearch import PLUGINS, ElasticsearchConfig, cloud_host
 from headgate.testing.sink_harness import (
     CONTEXT,
     NOW_MS,
@@ -77,6 +78,16 @@ def test_the_failure_store_is_not_success() -> None:
     """A document that ended in the failure store is not where people search for it."""
     result = read_bulk(items({"status": 201, "failure_store": "used"}, {"status": 201}), 2, CLEAN)
     assert {index: reject.reason for index, reject in result.rejected.items()} == {0: "failure_store"}
+
+
+def test_an_error_without_words_is_still_a_verdict() -> None:
+    """Nulls where texts belong do not make the answer unreadable, which would be asked for ever."""
+    item = {"status": 400, "error": {"type": None, "reason": None}, "failure_store": None}
+    result = read_bulk(items({"status": 201, "error": None}, item, {"status": 400, "error": "words"}), 3, CLEAN)
+    assert [(index, reject.reason, reject.answer) for index, reject in result.rejected.items()] == [
+        (1, "refused", ""),
+        (2, "refused", "words"),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -92,13 +92,16 @@ async def test_what_a_killed_process_left_is_taken_back(tmp_path: Path, torn: by
     assert path.read_bytes() == kept + make_batch(1)[0].body + b"\n"
 
 
-async def test_a_file_without_lines_is_refused(tmp_path: Path) -> None:
-    """Two megabytes without a line end are somebody else's file: it is left alone."""
-    path = tmp_path / "binary"
-    path.write_bytes(b"x" * (2 << 20))
-    outcome = await try_send(signal(path), make_batch(1))
-    assert isinstance(outcome, SinkRefused)
-    assert path.stat().st_size == 2 << 20
+@pytest.mark.parametrize("held", [b"x" * (2 << 20), b"password: 1", b"two\nlines"], ids=["large", "small", "text"])
+async def test_a_file_without_lines_of_ours_is_refused(tmp_path: Path, held: bytes) -> None:
+    """What ends neither in a line end nor in the beginning of a record is somebody else's file: it is left alone."""
+    path = tmp_path / "other"
+    path.write_bytes(held)
+    sender = signal(path)
+    for _ in range(2):
+        assert isinstance(await try_send(sender, make_batch(1)), SinkRefused)
+    await sender.aclose()
+    assert path.read_bytes() == held
 
 
 async def test_a_full_disk_keeps_the_file_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

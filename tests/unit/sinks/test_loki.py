@@ -157,6 +157,12 @@ def test_the_tenant_and_the_shard_are_headers() -> None:
         {"backfill_shard": "x" * 129},
         {"bearer_token": "a", "basic_auth": {"user": "u", "password": "p"}},
         {"headers": {"x-a": "two\nlines"}},
+        {"headers": {"x a": "one"}},
+        {"bearer_token": "schlüssel"},
+        {"basic_auth": {"user": "a:b", "password": "p"}},
+        {"tenant": "two\nlines"},
+        {"tenant": ""},
+        {"backfill_shard": "two words"},
     ],
     ids=str,
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import httpx
@@ -18,6 +18,13 @@ from headgate.core.ports import Delivery, Refusal
 from headgate.web.receiver import Receiver, ReceiverLimits
 
 JSON = {"content-type": "application/json"}
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Let the event loop turn until something holds."""
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110  # what is waited for has no event
+            await asyncio.sleep(0.001)
 
 
 class Policy:
@@ -81,8 +88,7 @@ class Bench:
         self.port = sock.getsockname()[1]
         server = Server(dispatch(None, self.receiver), sock, self._malformed)
         task = asyncio.create_task(server.serve())
-        while not server.started:
-            await asyncio.sleep(0.001)
+        await until(lambda: server.started)
         async with httpx.AsyncClient(base_url=url_of(sock), trust_env=False) as client:
             yield client
         server.stop(force=True)
@@ -94,6 +100,7 @@ class Bench:
         return self.telemetry.value("headgate_webhook_requests_total", source=source, status=str(status))
 
 
+HALF = b"POST /webhooks/circleci HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 10\r\n\r\n{"
 GOOD = {**JSON, "circleci-signature": "good", "circleci-event-type": "job-completed"}
 
 
@@ -137,7 +144,7 @@ async def test_a_signed_webhook_is_kept_as_it_came_and_answered_with_an_id() -> 
     ids=["unknown", "method", "type", "encoding", "large", "empty", "unsigned", "elsewhere"],
 )
 async def test_a_webhook_that_is_not_taken_is_told_why_and_counted(
-    method: str, path: str, headers: dict[str, str], body: bytes, status: int, error: str, source: str | None
+    *, method: str, path: str, headers: dict[str, str], body: bytes, status: int, error: str, source: str | None
 ) -> None:
     """Each refusal has its status and a JSON reason, and keeps nothing."""
     bench = Bench()
@@ -189,10 +196,8 @@ async def test_a_slow_body_is_ended_with_408() -> None:
     """A body that does not arrive in time costs its connection, not memory."""
     bench = Bench()
     async with bench.serving():
-        head = b"POST /webhooks/circleci HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 10\r\n\r\n{"
-        reader, writer = await _raw(bench.port, head)
-        while not bench.receiver._reading:
-            await asyncio.sleep(0.001)
+        reader, writer = await _raw(bench.port, HALF)
+        await until(lambda: bench.receiver._reading)
         bench.clock.advance(9.0)
         bench.receiver.end_slow_bodies(bench.clock.monotonic())
         assert bench.receiver._late == set()
@@ -222,13 +227,10 @@ async def test_a_sender_that_hangs_up_is_counted_and_keeps_nothing() -> None:
     """Half a body and then nothing."""
     bench = Bench()
     async with bench.serving():
-        head = b"POST /webhooks/circleci HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 10\r\n\r\n{"
-        _, writer = await _raw(bench.port, head)
-        while not bench.receiver._reading:
-            await asyncio.sleep(0.001)
+        _, writer = await _raw(bench.port, HALF)
+        await until(lambda: bench.receiver._reading)
         writer.close()
-        while bench.receiver._reading:
-            await asyncio.sleep(0.001)
+        await until(lambda: not bench.receiver._reading)
     assert bench.intake.kept == []
     assert bench.counted(499) == 1
 
@@ -263,8 +265,7 @@ async def test_a_flood_is_told_to_come_back() -> None:
     bench.intake.gate = asyncio.Event()
     async with bench.serving() as client:
         first = asyncio.create_task(client.post("/webhooks/circleci", content=b"x" * 10, headers=GOOD))
-        while bench.receiver._held < 10:
-            await asyncio.sleep(0.001)
+        await until(lambda: not bench.receiver._held < 10)
         second = await client.post("/webhooks/circleci", content=b"{}", headers=GOOD)
         bench.intake.gate.set()
         assert (await first).status_code == 200

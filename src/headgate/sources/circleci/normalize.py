@@ -103,7 +103,7 @@ def webhook(payload: Json, ctx: Context) -> list[Observation]:
         # The workflow inside a job's webhook goes on after the job: neither its end nor its status is known yet.
         fields = known(name=text(run.get("name")), created_at=parse_ms(run.get("created_at"))) | parents
         found.append(observe(ctx, "workflow", workflow_id, owner, fields, source="webhook"))
-    return [*found, *_webhook_job(sub(payload, "job"), workflow_id, pipeline_id, owner, ctx)]
+    return [*found, _webhook_job(sub(payload, "job"), workflow_id, pipeline_id, owner, ctx)]
 
 
 def _webhook_project(payload: Json, ctx: Context) -> ProjectRef:
@@ -138,7 +138,7 @@ def _webhook_workflow(run: Json, parents: dict[str, Value], owner: ProjectRef, c
 
 def _webhook_job(
     given: Json, workflow_id: str | None, pipeline_id: str | None, owner: ProjectRef, ctx: Context
-) -> list[Observation]:
+) -> Observation:
     key = uuid_text(given.get("id"))
     if key is None:
         raise Unparsable("no_job", "job-completed without job.id")
@@ -153,15 +153,7 @@ def _webhook_job(
         pipeline_id=pipeline_id,
     )
     terminal = status is None or is_terminal(status, stopped=True)
-    if status != "failed":
-        return [observe(ctx, "job", key, owner, fields, source="webhook", terminal=terminal)]
-    # A webhook calls jobs failed that the API knows to have timed out or lost their machine. The word is therefore
-    # said without the weight of a final one, so that a list's word for an ended job replaces it, in any order.
-    word = {"status": fields.pop("status")}
-    return [
-        observe(ctx, "job", key, owner, fields, source="webhook", terminal=True),
-        observe(ctx, "job", key, owner, word, source="webhook"),
-    ]
+    return observe(ctx, "job", key, owner, fields, source="webhook", terminal=terminal)
 
 
 # --- API v2 -------------------------------------------------------------------------------------------------------

@@ -65,6 +65,8 @@ class CircleCISource:
         self._metrics = context.metrics
         self._privacy = _privacy(config)
         self._api = _api(name, config, context)
+        # Scope key -> lowest build number of the newest page of v1.1 last seen.
+        self._oldest_recent: dict[str, int] = {}
         self._discovery = Discovery(name, config, self._api, clock=context.clock, metrics=context.metrics)
 
     # -- webhooks
@@ -167,6 +169,10 @@ class CircleCISource:
         left out, because collection may not reach back so far.
         """
         owner = self._discovery.known(scope.slug, scope.key)
+        oldest = self._oldest_recent.get(scope.key, 0)
+        if jobs and all(job.number < oldest for job in jobs):
+            # The newest page only moves up, so what was beyond it once is beyond it for good.
+            return Enrichment((), tuple(job.job_id for job in jobs), "beyond_page")
         try:
             rows = await self._api.get("/api/v1.1/project/{slug}", params=_RECENT, slug=scope.slug)
         except SourceRefused as error:
@@ -181,7 +187,7 @@ class CircleCISource:
         floor = min((job.number for job in jobs), default=0)
         context = self._context()
         found = [one for number, row in numbered if number >= floor for one in build(row, owner, context)]
-        oldest = min((number for number, _ in numbered), default=0)
+        oldest = self._oldest_recent[scope.key] = min((number for number, _ in numbered), default=oldest)
         gone = tuple(job.job_id for job in jobs if job.number < oldest)
         return Enrichment(self._counted(found), gone, "beyond_page" if gone else "")
 

@@ -93,6 +93,8 @@ def ref_fields(branch: str | None, tag: str | None) -> dict[str, Value]:
 def _parts(pipeline: Json) -> tuple[Json, Json, Json]:
     """`vcs`, the provider-neutral trigger parameters, and the provider's own."""
     parameters = sub(pipeline, "trigger_parameters")
+    if not parameters:  # most pipelines
+        return sub(pipeline, "vcs"), parameters, parameters
     provider = next((found for name in _PROVIDERS if (found := sub(parameters, name))), sub(None))
     return sub(pipeline, "vcs"), sub(parameters, "git"), provider
 

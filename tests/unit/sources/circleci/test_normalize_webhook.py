@@ -481,14 +481,6 @@ def test_failing_is_not_an_end():
     assert not run.terminal
 
 
-def test_failed_job_leaves_room_for_a_better_word():
-    """A webhook's `failed` may be a time-out: everything but that word is said with the weight of an end."""
-    firm, word = _only("job", _changed(JOB, job__status="failed"))
-    assert ("stopped_at" in firm.fields, "status" in firm.fields) == (True, False)
-    assert (firm.terminal, word.terminal) == (True, False)
-    assert word.fields == {"status": "failed"}
-
-
 @pytest.mark.parametrize("number", [None, "x", True])
 def test_job_without_number(number):
     """A job's number may be null."""

@@ -1,0 +1,269 @@
+"""The store port in memory: the oracle of the property tests, and a store for tests of whatever uses one.
+
+Nothing is flushed and nothing survives; every unit runs at once on the event loop, so it is atomic by nature.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Literal
+
+from headgate.core.clock import Clock
+from headgate.core.errors import StoreError
+from headgate.core.ports import Delivery, JobRef, Lane, LogEntry, RunRef
+from headgate.core.release import ReleasePolicy
+from headgate.core.storeport import (
+    AlertChange,
+    AlertRow,
+    CursorView,
+    DeadLetter,
+    Explained,
+    GapRow,
+    InboxRow,
+    MergeResult,
+    MergeWork,
+    OutboxRow,
+    OutcomeCounts,
+    Outcomes,
+    Replay,
+    RunRow,
+    SignalSpec,
+    SignalState,
+    SourceCursor,
+    SpaceLevel,
+    StoreFigures,
+)
+from headgate.core.times import parse_ms
+from headgate.store import memory_queries as queries
+from headgate.store.memory_alerts import MemoryAlerts
+from headgate.store.memory_delivery import MemoryDelivery
+from headgate.store.memory_facts import MemoryFacts
+from headgate.store.memory_trim import PARTS
+from headgate.store.releases import order_key
+
+__all__ = ["MemoryStore"]
+
+
+class MemoryStore:
+    """See the port for what each method promises. `level` may be set by tests that want a full store."""
+
+    def __init__(self, *, clock: Clock) -> None:
+        self.clock = clock
+        self.level: SpaceLevel = "ok"
+        self.facts = MemoryFacts()
+        self.deliveries: dict[int, InboxRow] = {}
+        self.dead_ms: dict[int, int] = {}
+        self.delivery = MemoryDelivery(self.facts)
+        self.alerting = MemoryAlerts()
+        self.sources: dict[tuple[str, str], SourceCursor] = {}
+        self._received = 0
+        self._open = False
+
+    # -- life
+
+    async def open(self) -> None:
+        """Open; a second time raises StoreError."""
+        if self._open:
+            raise StoreError("the store is open already")
+        self._open = True
+
+    async def close(self) -> None:
+        """Close. Safe twice; what is known stays."""
+        self._open = False
+
+    async def failed(self) -> BaseException:
+        """Never: memory cannot fail to flush."""
+        never: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
+        return await never
+
+    async def ping(self) -> None:
+        self._unit()
+
+    def _unit(self) -> None:
+        if not self._open:
+            raise StoreError("the store is not open")
+
+    # -- intake
+
+    async def accept(self, deliveries: Sequence[Delivery]) -> None:
+        self._unit()
+        for delivery in deliveries:
+            self._received += 1
+            self.deliveries[self._received] = InboxRow(self._received, delivery)
+
+    def accept_wait_seconds(self) -> float:
+        return 0.0
+
+    def space_level(self) -> SpaceLevel:
+        return self.level
+
+    async def inbox(self, limit: int) -> Sequence[InboxRow]:
+        return [row for row in self.deliveries.values() if row.state == "waiting"][:limit]
+
+    async def merge_and_release(self, work: MergeWork) -> MergeResult:
+        self._unit()
+        result = self.facts.merge(work)
+        for number in work.inbox_done:
+            self._settle(number, "done", "")
+        for number, reason in work.inbox_dead:
+            self._settle(number, "dead", reason)
+            self.dead_ms[number] = work.now_ms
+        if work.cursor is not None:
+            self.sources[work.cursor.source, work.cursor.scope] = work.cursor
+        return result
+
+    def _settle(self, number: int, state: Literal["done", "dead"], reason: str) -> None:
+        row = self.deliveries.get(number)
+        if row is not None and row.state == "waiting":
+            self.deliveries[number] = replace(row, state=state, reason=reason)
+
+    async def release_due(
+        self, policy: ReleasePolicy, source: str, *, now_ms: int, live_after_ms: int, limit: int = 500
+    ) -> MergeResult:
+        self._unit()
+        return self.facts.release_due(policy, source, now_ms=now_ms, live_after_ms=live_after_ms, limit=limit)
+
+    async def unfinished(self, source: str, *, limit: int) -> Sequence[RunRef]:
+        return queries.unfinished(self.facts, source, self.clock.now_ms(), limit)
+
+    async def wanting_enrichment(self, source: str, *, limit: int) -> Sequence[JobRef]:
+        return queries.wanting_enrichment(self.facts, source, limit)
+
+    # -- delivery
+
+    async def open_signals(self, specs: Sequence[SignalSpec], *, now_ms: int) -> Mapping[str, str]:
+        self._unit()
+        return self.delivery.open(specs, now_ms)
+
+    async def reset_signal(self, key: str, *, start: Literal["now", "retained"] | int) -> None:
+        self._unit()
+        stand = self.delivery.signals[key]
+        stand.destination, stand.state, stand.reason = "", "ok", ""
+        self.delivery.place(stand, start)
+
+    async def set_signal_state(self, key: str, state: SignalState, reason: str) -> None:
+        self._unit()
+        stand = self.delivery.signals[key]
+        stand.state, stand.reason = state, reason
+
+    async def read_log(self, key: str, lane: Lane, after: int, *, limit: int, max_bytes: int) -> Sequence[LogEntry]:
+        return self.delivery.read(key, lane, after, limit, max_bytes)
+
+    async def record_outcomes(self, outcomes: Sequence[Outcomes]) -> None:
+        self._unit()
+        self.delivery.record(outcomes)
+
+    async def requeue_dead(self, ids: Sequence[int]) -> int:
+        self._unit()
+        letters = self.delivery.letters
+        known = [number for number in ids if number in letters]
+        for number in known:
+            letters[number] = replace(letters[number], requeued=True)
+        return len(known)
+
+    async def purge_dead(self, ids: Sequence[int]) -> int:
+        self._unit()
+        return self.delivery.purge(ids, self.clock.now_ms())
+
+    async def open_replay(self, key: str, *, since_ms: int, until_ms: int) -> Replay:
+        self._unit()
+        return queries.open_replay(self.facts, self.delivery, key, since_ms, until_ms)
+
+    # -- alerts
+
+    async def transition(self, change: AlertChange) -> None:
+        self._unit()
+        now_ms = self.clock.now_ms()
+        self.alerting.transition(change, now_ms)
+        for record in change.records:
+            occurred = parse_ms(record.occurred_at)
+            self.facts.append(0, record, now_ms if occurred is None else occurred, order_key(record.id), now_ms)
+
+    async def outbox_due(self, *, now_ms: int, limit: int) -> Sequence[OutboxRow]:
+        return self.alerting.due(now_ms, limit)
+
+    async def outbox_next_due(self) -> int | None:
+        return min((row.due_ms for row in self.alerting.outbox.values()), default=None)
+
+    async def outbox_done(self, ids: Sequence[int]) -> None:
+        self._unit()
+        self.alerting.leave(ids)
+
+    async def outbox_retry(self, row_id: int, *, due_ms: int, error: str) -> None:
+        self._unit()
+        self.alerting.retry(row_id, due_ms, error)
+
+    async def outbox_dead(self, row_id: int, *, error: str, at_ms: int) -> None:  # noqa: ARG002  # the port's
+        self._unit()
+        self.alerting.leave([row_id], error)
+
+    # -- questions
+
+    async def figures(self) -> StoreFigures:
+        return queries.figures(
+            self.facts, self.deliveries, len(self.alerting.outbox), len(self.delivery.gaps), self.level
+        )
+
+    async def cursors(self) -> Sequence[CursorView]:
+        return self.delivery.cursors()
+
+    async def outcome_counts(self) -> Mapping[str, OutcomeCounts]:
+        return self.delivery.counts()
+
+    async def source_cursors(self, source: str) -> Mapping[str, SourceCursor]:
+        return {scope: cursor for (name, scope), cursor in sorted(self.sources.items()) if name == source}
+
+    async def inbox_dead(self, limit: int) -> Sequence[InboxRow]:
+        return [row for row in reversed(self.deliveries.values()) if row.state == "dead"][:limit]
+
+    async def dead_letters(
+        self, *, signal: str | None = None, ids: Sequence[int] = (), limit: int = 100
+    ) -> Sequence[DeadLetter]:
+        letters = [
+            letter
+            for number, letter in sorted(self.delivery.letters.items(), reverse=True)
+            if signal in (None, letter.signal) and (not ids or number in ids)
+        ]
+        return letters[:limit]
+
+    async def gaps(self, limit: int) -> Sequence[GapRow]:
+        return self.delivery.gaps[::-1][:limit]
+
+    async def recent_runs(self, limit: int, *, project: str | None = None) -> Sequence[RunRow]:
+        found = queries.runs(self.facts)
+        if project is not None:
+            ids = {number for (_, slug), (number, _) in self.facts.projects.by_slug.items() if slug == project}
+            slugs = {self.facts.projects.by_id[number].slug for number in ids}
+            found = [run for run in found if run.project in slugs]
+        return found[::-1][:limit]
+
+    async def runs_between(self, since_ms: int, until_ms: int) -> Sequence[RunRow]:
+        return [run for run in queries.runs(self.facts) if since_ms <= run.stopped_ms < until_ms]
+
+    async def explain(self, provider_or_record_id: str) -> Sequence[Explained]:
+        return queries.explain(self.facts, self.delivery, provider_or_record_id.lower())
+
+    async def tail(self, after: Mapping[str, int], limit: int) -> Sequence[LogEntry]:
+        return queries.tail(self.facts, after, limit)
+
+    async def alerts(self) -> Sequence[AlertRow]:
+        return [row for _, row in sorted(self.alerting.rows.items())]
+
+    async def alert_history(self, fingerprint: str | None, limit: int) -> Sequence[tuple[str, int, bytes]]:
+        return [row for row in reversed(self.alerting.history) if fingerprint in (None, row[0])][:limit]
+
+    async def replays(self) -> Sequence[Replay]:
+        return [replay for replay, _ in self.delivery.open_replays.values()]
+
+    # -- housekeeping
+
+    async def trim(self, retention: Mapping[str, int], *, now_ms: int) -> Mapping[str, int]:
+        self._unit()
+        parts = {name: PARTS[name] for name in retention}
+        return {name: part(self, now_ms - retention[name], now_ms) for name, part in parts.items()}
+
+    async def backup(self, path: str) -> None:
+        """There is no file to copy. Raises StoreError always."""
+        raise StoreError(f"a store in memory cannot be copied to {path}: use the sqlite store")

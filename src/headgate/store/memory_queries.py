@@ -1,0 +1,244 @@
+"""Questions to the store in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from headgate.core.ids import record_id
+from headgate.core.ports import JobRef, LogEntry, RunRef
+from headgate.core.record import encode_record
+from headgate.core.render import APP_URL, duration_ms, make_record
+from headgate.core.slug import long_slug
+from headgate.core.status import map_status
+from headgate.core.storeport import Explained, InboxRow, Replay, RunRow, SpaceLevel, StoreFigures
+from headgate.core.times import HOUR_MS
+from headgate.store.memory_delivery import MemoryDelivery
+from headgate.store.memory_facts import MemoryFact, MemoryFacts
+from headgate.store.releases import end_ms, render
+from headgate.store.schema import LANES
+
+__all__ = ["explain", "figures", "open_replay", "runs", "tail", "unfinished", "wanting_enrichment"]
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def unfinished(facts: MemoryFacts, source: str, now_ms: int, limit: int) -> list[RunRef]:
+    """Workflows that have not ended, newly ended ones with jobs that have not, young pipelines without any."""
+    found: list[RunRef] = []
+    with_open_jobs = {
+        fact.known.values.get("workflow_id")
+        for fact in facts.all()
+        if fact.kind == "job" and not fact.known.terminal and not fact.gone
+    }
+    with_runs = {fact.known.values.get("pipeline_id") for fact in facts.all() if fact.kind == "workflow"}
+    for fact in facts.all():
+        project, created = facts.projects.by_id[fact.project], fact.known.values.get("created_at")
+        if fact.source != source or fact.gone:
+            continue
+        stopped = fact.known.values.get("stopped_at")
+        young = isinstance(stopped, int) and stopped > now_ms - 6 * HOUR_MS
+        if fact.kind == "workflow" and (not fact.known.terminal or (young and fact.key in with_open_jobs)):
+            at = created if isinstance(created, int) else fact.seen_ms
+            above = _text(fact.known.values.get("pipeline_id"))
+            found.append(RunRef(project.slug, project.key, above, fact.key, at))
+        elif (
+            fact.kind == "pipeline"
+            and isinstance(created, int)
+            and created > now_ms - HOUR_MS
+            and fact.key not in with_runs
+        ):
+            found.append(RunRef(project.slug, project.key, fact.key, None, created))
+    return sorted(found, key=lambda run: -run.created_ms)[:limit]
+
+
+def wanting_enrichment(facts: MemoryFacts, source: str, limit: int) -> list[JobRef]:
+    """Ended, unreleased jobs that wait for enrichment; oldest due first."""
+    found: list[tuple[int, JobRef]] = []
+    for fact in facts.all():
+        number = fact.known.values.get("number")
+        if fact.kind != "job" or fact.source != source or fact.lane is not None or fact.enriched or fact.gone:
+            continue
+        if fact.due_ms is None or not isinstance(number, int) or fact.known.values.get("type") == "approval":
+            continue
+        project = facts.projects.by_id[fact.project]
+        found.append((fact.due_ms, JobRef(project.slug, project.key, fact.key, number)))
+    return [job for _, job in sorted(found, key=lambda row: row[0])][:limit]
+
+
+def runs(facts: MemoryFacts) -> list[RunRow]:
+    """Ended workflows, oldest first."""
+    found: list[RunRow] = []
+    for fact in facts.all():
+        stopped = end_ms(fact.known)
+        if fact.kind != "workflow" or not fact.known.terminal or stopped is None:
+            continue
+        pipeline = facts.view(fact).pipeline
+        above = dict(pipeline.values) if pipeline else {}
+        if "number" in above:
+            above["pipeline_number"] = above["number"]
+        values = {**above, **fact.known.values}
+        number, project = values.get("pipeline_number"), facts.projects.by_id[fact.project]
+        base = facts.app_urls.get(fact.source, APP_URL)
+        url = f"{base}/pipelines/{long_slug(project.slug)}/{number}/workflows/{fact.key}"
+        found.append(
+            RunRow(
+                workflow_id=fact.key,
+                project=project.slug,
+                workflow=str(values.get("name", "")),
+                ref=str(values.get("ref_name", "")),
+                branch_class=facts.branch_class(fact),
+                status=map_status(str(fact.known.values.get("status", ""))),
+                stopped_ms=stopped,
+                duration_ms=duration_ms("workflow", fact.known.values),
+                revision=str(values.get("revision", "")),
+                pipeline_number=number if isinstance(number, int) else None,
+                url=url if isinstance(number, int) else "",
+            )
+        )
+    return sorted(found, key=lambda run: run.stopped_ms)
+
+
+def explain(facts: MemoryFacts, delivery: MemoryDelivery, given: str) -> list[Explained]:
+    """Facts with this provider id or record id."""
+    found: list[MemoryFact] = []
+    for name, fact in facts.by_key.items():
+        if fact.kind in ("pipeline", "workflow", "job", "deployment") and fact not in found:
+            by_record = fact.lane is not None and record_id(fact.kind, fact.host, fact.key) == given
+            if by_record or name[2] == given:
+                found.append(fact)
+    return [_explain(facts, delivery, fact) for fact in found]
+
+
+def _explain(facts: MemoryFacts, delivery: MemoryDelivery, fact: MemoryFact) -> Explained:
+    identity = record_id(fact.kind, fact.host, fact.key)
+    bodies = {} if fact.lane is None else {entry.seq: entry.body for entry in facts.log[fact.lane]}
+    kept = {entry.body for lane in facts.log for entry in lane}
+    return Explained(
+        kind=fact.kind,
+        provider_id=fact.key,
+        project=facts.projects.by_id[fact.project].slug,
+        record_id=identity,
+        released=fact.lane is not None,
+        due_ms=fact.due_ms,
+        fields={
+            name: (value, stamp.source, stamp.observed_ms, stamp.terminal)
+            for name, value in sorted(fact.known.values.items())
+            for stamp in (fact.known.stamps[name],)
+        },
+        record=bodies.get(fact.seq),
+        amendments=[body for body in fact.amendments if body in kept],
+        lane=None if fact.lane is None else LANES[fact.lane],
+        seq=None if fact.lane is None else fact.seq,
+        path={} if fact.lane is None else _path(delivery, identity, fact.lane, fact.seq),
+    )
+
+
+def _path(delivery: MemoryDelivery, identity: str, lane: int, seq: int) -> dict[str, str]:
+    dead = {letter.signal for letter in delivery.letters.values() if letter.record_id == identity}
+    path: dict[str, str] = {}
+    for key, stand in sorted(delivery.signals.items()):
+        if key in dead:
+            path[key] = "dead"
+        elif seq <= stand.start[lane]:
+            path[key] = "before_start"
+        else:
+            path[key] = "accepted" if seq <= stand.acked[lane] or seq in stand.holes[lane] else "waiting"
+    return path
+
+
+def tail(facts: MemoryFacts, after: Mapping[str, int], limit: int) -> list[LogEntry]:
+    """The newest entries beyond the given seqs, in the order they were appended."""
+    found = [
+        (at_ms, lane, entry)
+        for lane, name in enumerate(LANES)
+        for entry, at_ms in zip(facts.log[lane], facts.appended_ms[lane], strict=True)
+        if entry.seq > after.get(name, 0)
+    ]
+    found.sort(key=lambda row: (row[0], row[1], row[2].seq))
+    return [entry for _, _, entry in found][-limit:]
+
+
+def open_replay(facts: MemoryFacts, delivery: MemoryDelivery, key: str, since_ms: int, until_ms: int) -> Replay:
+    """Fix what is sent again: released facts that the log no longer has, then log entries."""
+    if key not in delivery.signals:
+        raise KeyError(key)
+    if key in delivery.open_replays:
+        raise ValueError(f"{key} has a replay under way: wait until it has ended")
+    again: list[tuple[int, int, int, LogEntry]] = []
+    for fact in facts.all():
+        ended = end_ms(fact.known)
+        if fact.lane is None or ended is None or not since_ms <= ended < until_ms:
+            continue
+        if fact.seq < delivery.first(fact.lane):
+            again.append((ended, fact.lane, fact.seq, _rerender(facts, fact, ended)))
+    logged = [
+        (entry.occurred_ms, lane, entry.seq, entry)
+        for lane in (0, 1)
+        for entry in facts.log[lane]
+        if since_ms <= entry.occurred_ms < until_ms
+    ]
+    parts = [*sorted(again, key=lambda row: row[:3]), *sorted(logged, key=lambda row: row[:3])]
+    entries = [_at(entry, position) for position, (_, _, _, entry) in enumerate(parts, 1)]
+    delivery.numbers["replay"] += 1
+    replay = Replay(delivery.numbers["replay"], key, since_ms, until_ms, len(entries), 0)
+    if entries:
+        delivery.open_replays[key] = (replay, entries)
+    return replay
+
+
+def _at(entry: LogEntry, position: int) -> LogEntry:
+    return LogEntry(
+        position,
+        "replay",
+        entry.record_id,
+        entry.kind,
+        entry.occurred_ms,
+        entry.project,
+        entry.order_key,
+        entry.body,
+    )
+
+
+def _rerender(facts: MemoryFacts, fact: MemoryFact, ended: int) -> LogEntry:
+    project = facts.projects.by_id[fact.project].ref
+    url = facts.app_urls.get(fact.source, APP_URL)
+    attributes = render(fact.kind, fact.key, facts.view(fact), project, url) | {"headgate.rerendered": True}
+    record = make_record(
+        fact.kind, fact.key, fact.known, project, dict(sorted(attributes.items())), observed_ms=fact.seen_ms
+    )
+    body = encode_record(record)
+    return LogEntry(0, "replay", record.id, fact.kind, ended, project.slug, facts.order(fact), body)
+
+
+def figures(
+    facts: MemoryFacts, deliveries: Mapping[int, InboxRow], outbox: int, gaps: int, level: SpaceLevel
+) -> StoreFigures:
+    """Numbers, counted one by one."""
+    waiting = [row for row in deliveries.values() if row.state == "waiting"]
+    kinds: dict[str, int] = {}
+    statuses: dict[str, dict[str, int]] = {}
+    unreleased = 0
+    for fact in facts.all():
+        kinds[fact.kind] = kinds.get(fact.kind, 0) + 1
+        unreleased += fact.lane is None and fact.due_ms is not None
+        if fact.kind in ("workflow", "job") and fact.known.terminal:
+            word = map_status(str(fact.known.values.get("status", "")))
+            statuses.setdefault(fact.kind, {})[word] = statuses.get(fact.kind, {}).get(word, 0) + 1
+    return StoreFigures(
+        inbox_waiting=len(waiting),
+        inbox_dead=sum(row.state == "dead" for row in deliveries.values()),
+        inbox_oldest_ms=waiting[0].delivery.arrived_ms if waiting else None,
+        facts=kinds,
+        statuses=statuses,
+        log_head=dict(zip(LANES, facts.heads, strict=True)),
+        unreleased=unreleased,
+        outbox_waiting=outbox,
+        bytes=sum(len(entry.body) for lane in facts.log for entry in lane),
+        level=level,
+        schema=1,
+        store_id="memory",
+        epoch=1,
+        gaps=gaps,
+    )

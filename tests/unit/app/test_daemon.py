@@ -1,0 +1,295 @@
+"""The daemon as a process: ready line, health, signals, reload, supervisor, exit codes, the demo."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+CANARY = "canary-9d2c1-secret"
+SOURCE = {
+    "type": "circleci",
+    "webhook": {"secrets": [CANARY]},
+    "poll": {"enabled": False},
+}
+
+
+def configuration(directory: Path, **changes: Any) -> Path:
+    data: dict[str, Any] = {
+        "version": 1,
+        "store": {"url": f"sqlite://{directory / 'headgate.db'}"},
+        "http": {"listen": "127.0.0.1:0"},
+        "webhooks": {"listen": "localhost:0"},
+        "sources": {"circleci": SOURCE},
+        "sinks": {"file": {"type": "jsonl", "path": str(directory / "records.jsonl")}},
+        **changes,
+    }
+    file = directory / "headgate.yaml"
+    file.write_text(json.dumps(data))
+    return file
+
+
+@dataclass
+class Process:
+    """A daemon under test and what it said."""
+
+    popen: subprocess.Popen[str]
+    ready: dict[str, Any]
+    said: list[str]
+
+    def get(self, path: str, **options: Any) -> httpx.Response:
+        return httpx.get(self.ready["http"] + path, trust_env=False, **options)
+
+    def until_said(self, pattern: str) -> str:
+        assert self.popen.stderr is not None
+        for line in self.popen.stderr:
+            self.said.append(line)
+            if re.search(pattern, line):
+                return line
+        raise AssertionError(f"never said {pattern}: {self.said}")
+
+    def stop(self, number: int = signal.SIGTERM) -> float:
+        began = time.monotonic()
+        self.popen.send_signal(number)
+        _, rest = self.popen.communicate(timeout=10)
+        self.said.append(rest)
+        return time.monotonic() - began
+
+
+def command(*words: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "headgate", *words],
+        env={**os.environ, **environ},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@contextmanager
+def daemon(file: Path, *words: str, **environ: str) -> Iterator[Process]:
+    popen = subprocess.Popen(
+        [sys.executable, "-m", "headgate", "run", "-c", str(file), *words],
+        env={**os.environ, **environ},
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    process = Process(popen, {}, [])
+    try:
+        process.ready = json.loads(process.until_said('"event":"ready"'))
+        yield process
+    finally:
+        if popen.poll() is None:
+            popen.kill()
+            popen.communicate()
+        for stream in (popen.stdout, popen.stderr):
+            if stream is not None:
+                stream.close()
+
+
+def test_a_daemon_from_ready_to_term(tmp_path: Path) -> None:
+    """Ready line, both listeners, health, page, status, and a stop within 5 s with exit 0."""
+    file = configuration(tmp_path)
+    with daemon(file) as process:
+        ready = process.ready
+        assert {"event", "http", "webhooks", "store", "version"} == set(ready)
+        assert ready["http"] != ready["webhooks"]
+        assert [200] * 4 == [process.get(path).status_code for path in ("/livez", "/readyz", "/metrics", "/")]
+        hook = httpx.post(ready["webhooks"] + "/webhooks/circleci", content=b"{}", trust_env=False)
+        assert hook.status_code == 415
+        assert process.get("/webhooks/circleci").status_code == 404
+        status = json.loads(command("status", "--json", "-c", str(file)).stdout)
+        assert {"sinks", "inbox", "sources", "audit", "store"} == set(status)
+        assert {"expected", "present", "repaired", "unrepairable"} == set(status["audit"])
+        assert {"calls", "budget_left", "last_complete_walk"} == set(status["sources"]["circleci"])
+        signal_keys = {"state", "cursor", "lag_seconds", "waiting", "dead", "skipped", "accepted"}
+        assert signal_keys == set(status["sinks"]["file"]["signals"]["lines"])
+        assert {"bytes", "schema"} == set(status["store"])
+        assert 'headgate_webhook_requests_total{source="circleci",status="415"} 1.0' in process.get("/metrics").text
+        assert process.stop() < 5
+    assert process.popen.returncode == 0
+    assert CANARY not in "".join(process.said)
+    assert list(tmp_path.glob("*.daemon.json")) == []
+
+
+def test_a_second_process_on_the_store_is_refused(tmp_path: Path) -> None:
+    """Exit 3, one line that says what to do; the first one goes on."""
+    file = configuration(tmp_path)
+    with daemon(file) as process:
+        second = command("run", "-c", str(file))
+        assert second.returncode == 3
+        assert "another process holds" in second.stderr
+        assert "Traceback" not in second.stderr
+        assert process.get("/readyz").status_code == 200
+        assert process.stop(signal.SIGINT) < 5
+    assert process.popen.returncode == 0
+
+
+def test_a_hang_up_swaps_what_changed_and_refuses_what_is_wrong(tmp_path: Path) -> None:
+    """A bad file changes nothing and is told; a good one adds a sink."""
+    file = configuration(tmp_path)
+    with daemon(file) as process:
+        file.write_text(file.read_text().replace('"jsonl"', '"jsnl"'))
+        process.popen.send_signal(signal.SIGHUP)
+        assert "no sink of type jsnl" in process.until_said("reload refused")
+        assert process.get("/readyz").status_code == 200
+        more = {"type": "jsonl", "path": str(tmp_path / "more.jsonl")}
+        configuration(tmp_path, sinks={"more": more}, log={"level": "debug"})
+        process.popen.send_signal(signal.SIGHUP)
+        process.until_said('"reloaded"|reloaded')
+        assert "more" in process.get("/api/v1/status").json()["sinks"]
+        metrics = process.get("/metrics").text
+        assert 'headgate_reloads_total{result="refused"} 1.0' in metrics
+        assert 'headgate_reloads_total{result="done"} 1.0' in metrics
+        answer = httpx.post(
+            process.ready["http"] + "/api/v1/reload", headers={"x-headgate-request": "1"}, trust_env=False
+        )
+        assert (True, []) == (answer.json()["ok"], answer.json()["changed"])
+        assert process.stop() < 5
+    assert process.popen.returncode == 0
+
+
+def test_the_supervisor_is_told_of_each_state(tmp_path: Path) -> None:
+    """READY, WATCHDOG, RELOADING, READY, STOPPING on a real datagram socket."""
+    address = str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(address)
+        listener.settimeout(20)
+        heard: list[str] = []
+
+        def until(word: str) -> None:
+            while not any(message.startswith(word) for message in heard):
+                heard.append(listener.recv(4096).decode())
+
+        with daemon(configuration(tmp_path), NOTIFY_SOCKET=address, WATCHDOG_USEC="600000") as process:
+            until("READY=1")
+            until("WATCHDOG=1")
+            process.popen.send_signal(signal.SIGHUP)
+            until("RELOADING=1\nMONOTONIC_USEC=")
+            heard.clear()
+            until("READY=1")
+            process.popen.send_signal(signal.SIGTERM)
+            until("STOPPING=1")
+            process.popen.communicate(timeout=10)
+
+
+def test_tokens_guard_the_page_and_commands_still_work(tmp_path: Path) -> None:
+    """With http.access the page asks; the command takes the token from the configuration."""
+    file = configuration(tmp_path, http={"listen": "127.0.0.1:0", "access": {"tokens": ["${UI_TOKEN}"]}})
+    with daemon(file, UI_TOKEN=CANARY) as process:
+        assert [401, 401, 200] == [process.get(path).status_code for path in ("/", "/api/v1/status", "/readyz")]
+        assert process.get("/", headers={"authorization": f"Bearer {CANARY}"}).status_code == 200
+        assert command("status", "--json", "-c", str(file), UI_TOKEN=CANARY).returncode == 0
+        assert process.stop() < 5
+    assert CANARY not in "".join(process.said)
+
+
+def test_one_address_may_serve_both(tmp_path: Path) -> None:
+    """Equal addresses share a socket."""
+    file = configuration(tmp_path, webhooks={"listen": "127.0.0.1:0"})
+    with daemon(file) as process:
+        assert process.ready["http"] == process.ready["webhooks"]
+        assert process.get("/readyz").status_code == 200
+        assert process.get("/webhooks/circleci").status_code == 405
+        process.stop()
+
+
+def test_until_idle_ends_by_itself(tmp_path: Path) -> None:
+    """Nothing to do: exit 0."""
+    done = command("run", "-c", str(configuration(tmp_path)), "--until-idle", "--timeout", "30")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (["run", "-c", "{dir}/nowhere.yaml"], 2, "nowhere.yaml: cannot be read"),
+        (["run", "-c", "{dir}/bad.yaml"], 2, 'bad.yaml:2: sinkss: unknown key; did you mean "sinks"?'),
+        (["run", "--no-such-flag"], 2, "No such option"),
+        (["status", "-c", "{dir}/headgate.yaml"], 3, "there is no store yet"),
+        (["check", "-c", "{dir}/bad.yaml"], 2, "config_invalid"),
+        (["explain", "x", "-c", "{dir}/headgate.yaml"], 3, "there is no store yet"),
+        (["rules", "check", "{dir}/bad.yaml"], 1, "bad.yaml"),
+        (["sinks", "reset", "x", "--start", "soon", "-c", "{dir}/headgate.yaml"], 2, "soon"),
+    ],
+    ids=["no-file", "typing", "flag", "no-store", "check", "explain", "rules", "moment"],
+)
+def test_exit_codes(tmp_path: Path, words: list[str], code: int, says: str) -> None:
+    """1 a problem, 2 usage or configuration, 3 the store; never a traceback."""
+    configuration(tmp_path)
+    (tmp_path / "bad.yaml").write_text("version: 1\nsinkss: {}\n")
+    done = command(*[word.format(dir=tmp_path) for word in words])
+    assert code == done.returncode, done.stderr
+    assert says in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_check_prints_json_lines_and_keeps_secrets(tmp_path: Path) -> None:
+    """One object a line with the four keys; reasons of the closed set."""
+    done = command("check", "--json", "-c", str(configuration(tmp_path)))
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert {"name", "ok", "reason", "fix"} == set(lines[0])
+    assert {"config", "store"} <= {line["name"] for line in lines}
+    assert CANARY not in done.stdout + done.stderr
+    assert done.returncode == 0, done.stdout
+
+
+def test_doctor_measures_and_its_bundle_has_no_secret(tmp_path: Path) -> None:
+    """Findings as JSON Lines; configuration, status, versions in the bundle."""
+    import tarfile
+
+    target = tmp_path / "bundle.tar.gz"
+    done = command("doctor", "--json", "--bundle", str(target), "-c", str(configuration(tmp_path)))
+    names = {json.loads(line)["name"] for line in done.stdout.splitlines()}
+    assert {"flush_median", "flush_p99", "expected_webhooks", "sqlite", "disk_free"} <= names
+    with tarfile.open(target) as bundle:
+        held = {entry.name: bundle.extractfile(entry).read() for entry in bundle}  # type: ignore[union-attr]  # all files
+    assert {"configuration.json", "status.json", "versions.json", "findings.json"} == {
+        name.removeprefix("headgate-doctor/") for name in held
+    }
+    assert CANARY.encode() not in b"".join(held.values())
+
+
+def test_backup_and_restore(tmp_path: Path) -> None:
+    """A copy made while the daemon runs becomes the store of an empty host."""
+    file = configuration(tmp_path)
+    copy = tmp_path / "copy.db"
+    with daemon(file) as process:
+        assert command("backup", str(copy), "-c", str(file)).returncode == 0
+        again = command("backup", str(copy), "-c", str(file))
+        assert (1, True) == (again.returncode, "does not exist" in again.stderr)
+        process.stop()
+    other = tmp_path / "other"
+    other.mkdir()
+    restored = command("restore", str(copy), "-c", str(configuration(other)))
+    assert restored.returncode == 0, restored.stderr
+    assert command("status", "--json", "-c", str(other / "headgate.yaml")).returncode == 0
+    assert command("restore", str(copy), "-c", str(other / "headgate.yaml")).returncode == 3
+
+
+def test_help_and_version_are_quick_and_complete() -> None:
+    """Every command is listed; nothing heavy is imported for it."""
+    listed = command("--help").stdout
+    for word in ("run", "demo", "check", "status", "tail", "explain", "deadletters", "replay", "sinks", "schema"):
+        assert word in listed
+    for word in ("rules", "alerts", "backup", "restore", "doctor"):
+        assert word in listed
+    assert command("--version").stdout.startswith("headgate ")
+    code = "import sys, headgate.cli.application as a; print([m for m in ('fastapi','apsw','uvicorn') if m in sys.modules])"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert loaded.stdout.strip() == "[]"

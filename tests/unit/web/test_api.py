@@ -1,0 +1,262 @@
+"""The API and the page over operations that answer from memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import httpx
+import pytest
+
+from headgate.app.telemetry import Telemetry
+from headgate.core.errors import StoreFull
+from headgate.web.api import build_app
+from headgate.web.operations import Json, Problem
+
+EVIL = "<script>alert(1)</script>"
+
+
+class Answers:
+    """Operations that say what they were asked. Every method of the port is here."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[Any, ...]] = []
+        self.error: Exception | None = None
+        self.full = True
+
+    def _note(self, *what: Any) -> None:
+        self.asked.append(what)
+        if self.error is not None:
+            raise self.error
+
+    async def status(self) -> Json:
+        self._note("status")
+        signal = {
+            "state": "ok",
+            "cursor": 3,
+            "lag_seconds": 61.0,
+            "waiting": 2,
+            "dead": 1,
+            "skipped": {},
+            "accepted": 9,
+        }
+        return {
+            "sinks": {"loki": {"signals": {"logs": signal}}} if self.full else {},
+            "inbox": {"waiting": 0, "dead": 1},
+            "sources": {"circleci": {"calls": 7, "budget_left": None, "last_complete_walk": None}} if self.full else {},
+            "audit": {},
+            "store": {"bytes": 12345678, "schema": 1},
+        }
+
+    async def overview(self) -> Json:
+        run = {
+            "workflow_id": "w",
+            "project": "gh/acme/web",
+            "workflow": EVIL,
+            "ref": EVIL,
+            "status": "success",
+            "stopped_at": "2026-11-20T10:02:10.000Z",
+            "duration_ms": 61_000,
+            "revision": "",
+            "pipeline_number": 1,
+            "url": "javascript:alert(1)",
+        }
+        alert = {"state": "firing", "rule": EVIL, "labels": {"project": EVIL}, "since": "2026-11-20T10:02:10.000Z"}
+        return {
+            "status": await self.status(),
+            "facts": {"workflow": 1234, "job": 9} if self.full else {},
+            "ended": {"workflow": {"success": 1200, "failure": 34}} if self.full else {},
+            "unreleased": 5,
+            "level": "ok",
+            "runs": [run, {**run, "url": "https://app.circleci.com/x", "duration_ms": None}] if self.full else [],
+            "alerts": [alert] if self.full else [],
+            "hints": [] if self.full else ["No source is configured: add one"],
+        }
+
+    async def runs(self, limit: int, project: str | None) -> list[Json]:
+        self._note("runs", limit, project)
+        return []
+
+    async def history(self, since_ms: int, until_ms: int) -> list[Json]:
+        self._note("history", since_ms, until_ms)
+        return []
+
+    async def explain(self, query: str) -> list[Json]:
+        self._note("explain", query)
+        return []
+
+    async def tail(self, after: Mapping[str, int], limit: int) -> Json:
+        self._note("tail", dict(after), limit)
+        return {"records": [], "after": dict(after)}
+
+    async def dead_letters(self, signal: str | None, ids: Sequence[int], limit: int) -> list[Json]:
+        self._note("dead_letters", signal, list(ids), limit)
+        return []
+
+    async def dead_deliveries(self, limit: int) -> list[Json]:
+        self._note("dead_deliveries", limit)
+        return []
+
+    async def replay_dead(self, ids: Sequence[int]) -> int:
+        self._note("replay_dead", list(ids))
+        return len(ids)
+
+    async def purge_dead(self, ids: Sequence[int]) -> int:
+        self._note("purge_dead", list(ids))
+        return len(ids)
+
+    async def replay(self, sink: str, since_ms: int, until_ms: int) -> list[Json]:
+        self._note("replay", sink, since_ms, until_ms)
+        return []
+
+    async def reset_sink(self, sink: str, start: Literal["now", "retained"] | int) -> list[str]:
+        self._note("reset_sink", sink, start)
+        return [f"{sink}.logs"]
+
+    async def alerts(self) -> list[Json]:
+        self._note("alerts")
+        return []
+
+    async def backup(self, path: str) -> Json:
+        self._note("backup", path)
+        return {"path": path, "bytes": 1}
+
+    async def reload(self) -> Json:
+        self._note("reload")
+        return {"ok": True}
+
+
+class Health:
+    """Health that is what it is told to be."""
+
+    def __init__(self) -> None:
+        self.alive_now: str | None = None
+        self.ready_now: str | None = None
+
+    async def alive(self) -> str | None:
+        return self.alive_now
+
+    def ready(self) -> str | None:
+        return self.ready_now
+
+
+class Bench:
+    """The application over answers from memory."""
+
+    def __init__(self) -> None:
+        self.answers, self.health, self.telemetry = Answers(), Health(), Telemetry()
+        app = build_app(self.answers, self.health, self.telemetry.page, version="0.0")
+        self.http = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://x")
+
+
+@pytest.fixture
+async def bench() -> Any:
+    made = Bench()
+    async with made.http:
+        yield made
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "asked"),
+    [
+        ("GET", "/status", None, ("status",)),
+        ("GET", "/runs?limit=5&project=gh/a/b", None, ("runs", 5, "gh/a/b")),
+        ("GET", "/history?since_ms=1&until_ms=2", None, ("history", 1, 2)),
+        ("GET", "/explain/abc", None, ("explain", "abc")),
+        ("GET", "/explain?query=https://app.circleci.com/x", None, ("explain", "https://app.circleci.com/x")),
+        ("GET", "/tail?live=4&limit=2", None, ("tail", {"live": 4, "backfill": 0}, 2)),
+        ("GET", "/deadletters?signal=loki.logs&id=1&id=2", None, ("dead_letters", "loki.logs", [1, 2], 100)),
+        ("GET", "/deaddeliveries", None, ("dead_deliveries", 100)),
+        ("GET", "/alerts", None, ("alerts",)),
+        ("POST", "/deadletters/replay", {"ids": [1]}, ("replay_dead", [1])),
+        ("POST", "/deadletters/purge", {"ids": [1, 2]}, ("purge_dead", [1, 2])),
+        ("POST", "/replay", {"sink": "loki", "since_ms": 1, "until_ms": 2}, ("replay", "loki", 1, 2)),
+        ("POST", "/sinks/loki/reset", {"start": "retained"}, ("reset_sink", "loki", "retained")),
+        ("POST", "/sinks/loki/reset", {"start": 5}, ("reset_sink", "loki", 5)),
+        ("POST", "/backup", {"path": "/x"}, ("backup", "/x")),
+        ("POST", "/reload", None, ("reload",)),
+    ],
+)
+async def test_each_route_asks_its_operation(
+    bench: Bench, method: str, path: str, body: Json | None, asked: tuple[Any, ...]
+) -> None:
+    """Parameters arrive as they were meant."""
+    answer = await bench.http.request(method, "/api/v1" + path, json=body)
+    assert answer.status_code == 200
+    assert asked == bench.answers.asked[-1]
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "word"),
+    [
+        (Problem("unknown", "no such sink"), 404, "unknown"),
+        (Problem("refused", "not so"), 409, "refused"),
+        (Problem("busy", "later"), 503, "busy"),
+        (StoreFull("full"), 503, "store"),
+    ],
+)
+async def test_problems_have_a_status_and_words(bench: Bench, error: Exception, status: int, word: str) -> None:
+    """No answer is a bare 500."""
+    bench.answers.error = error
+    answer = await bench.http.get("/api/v1/status")
+    assert (status, word, str(error)) == (answer.status_code, answer.json()["error"], answer.json()["detail"])
+
+
+@pytest.mark.parametrize("body", [{}, {"ids": []}, {"ids": ["x"]}, {"ids": [1], "more": 1}])
+async def test_a_wrong_body_is_422_and_changes_nothing(bench: Bench, body: Json) -> None:
+    """Unknown keys too."""
+    assert (await bench.http.post("/api/v1/deadletters/purge", json=body)).status_code == 422
+    assert bench.answers.asked == []
+
+
+async def test_health_pages(bench: Bench) -> None:
+    """200 with ok, else 503 with what is wrong."""
+    assert [(await bench.http.get(page)).text for page in ("/livez", "/readyz")] == ["ok", "ok"]
+    bench.health.alive_now, bench.health.ready_now = "writer", "listener"
+    answers = [await bench.http.get(page) for page in ("/livez", "/readyz")]
+    assert [(503, "writer"), (503, "listener")] == [(answer.status_code, answer.text) for answer in answers]
+
+
+async def test_metrics_are_prometheus_text(bench: Bench) -> None:
+    """Our own names only."""
+    bench.telemetry.count("headgate_reloads_total", result="done")
+    answer = await bench.http.get("/metrics")
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    assert 'headgate_reloads_total{result="done"} 1.0' in answer.text
+
+
+async def test_the_page_escapes_everything_and_links_only_http(bench: Bench) -> None:
+    """What came from outside stays text; there is no inline script or style."""
+    answer = await bench.http.get("/")
+    assert EVIL not in answer.text
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in answer.text
+    assert "javascript:" not in answer.text
+    assert 'href="https://app.circleci.com/x"' in answer.text
+    assert answer.text.count("<script") == 1
+    assert "style=" not in answer.text
+    assert ">1,234<" in answer.text
+
+
+async def test_the_empty_page_says_what_to_do(bench: Bench) -> None:
+    """Nobody looks at a blank table without a word."""
+    bench.answers.full = False
+    answer = await bench.http.get("/")
+    assert answer.status_code == 200
+    for text in ("No source is configured: add one", "No run has ended", "none yet", "No sink is configured"):
+        assert text in answer.text
+
+
+async def test_the_live_part_is_the_page_without_its_frame(bench: Bench) -> None:
+    """What the script fetches."""
+    answer = await bench.http.get("/live")
+    assert "<html" not in answer.text
+    assert 'data-counter="workflows"' in answer.text
+
+
+async def test_own_assets_are_served_and_the_api_describes_itself(bench: Bench) -> None:
+    """No asset of anybody else."""
+    for path in ("/static/page.js", "/static/page.css", "/static/icon.svg"):
+        assert (await bench.http.get(path)).status_code == 200
+    paths = (await bench.http.get("/api/v1/openapi.json")).json()["paths"]
+    assert {"/api/v1/status", "/api/v1/sinks/{name}/reset"} <= set(paths)
+    assert "/" not in paths
