@@ -266,6 +266,10 @@ class TwinProcess(Child):
         """What has finished so far."""
         return [json.loads(line) for line in self.ask("GET", "/truth").text.splitlines()]
 
+    def delivered(self) -> set[str]:
+        """Provider ids of what was told by a webhook that was answered 2xx."""
+        return {one["provider_id"] for one in self.ask("GET", "/deliveries").json() if one["delivered"]}
+
     def about(self) -> dict[str, Any]:
         """Clock, organisations, projects."""
         answer: dict[str, Any] = self.ask("GET", "").json()

@@ -47,13 +47,14 @@ RULES = {
 }
 
 
-def good_run(number: int, project: dict[str, Any], workflow: str) -> bytes:
-    """A workflow of this project that succeeded just now on the default branch."""
+def run_of(number: int, project: dict[str, Any], workflow: str, status: str) -> bytes:
+    """A workflow of this project that ended just now on the default branch."""
     told = json.loads((SAMPLES / "real-github-oauth-workflow-completed.json").read_text())
     now = utc_text(datetime.now(UTC))
     told["id"] = uuid_of(number + 10**9)
     told["project"] = {"id": project["id"], "name": project["name"], "slug": project["slug"]}
-    told["workflow"] |= {"id": uuid_of(number), "name": workflow, "created_at": now, "stopped_at": now}
+    told["workflow"] |= {"id": uuid_of(number), "name": workflow, "status": status}
+    told["workflow"] |= {"created_at": now, "stopped_at": now}
     told["pipeline"] |= {"id": uuid_of(number + 10**6), "number": 10**6 + number, "created_at": now}
     told["pipeline"]["vcs"]["branch"] = project["vcs_info"]["default_branch"]
     return json.dumps(told).encode()
@@ -62,6 +63,11 @@ def good_run(number: int, project: dict[str, Any], workflow: str) -> bytes:
 def sent(fake: FakeVendor, status: str) -> list[dict[str, Any]]:
     """Notifications of one status at the webhook receiver."""
     return [row for row in fake.stored() if row["native"]["body"]["status"] == status]
+
+
+def states(daemon: Daemon) -> list[str]:
+    """States of all alerts."""
+    return [row["state"] for row in daemon.get("/api/v1/alerts").json()]
 
 
 def evaluated(daemon: Daemon, times: int) -> None:
@@ -103,24 +109,27 @@ def test_a_planted_regression_is_told_once_and_when_it_is_over(tmp_path):
             },
         )
         with Daemon(config) as daemon:
-            wait_until(lambda: sent(receiver, "firing") and slack.stored(), "the alert", 60)
+            wait_until(lambda: states(daemon) == ["pending"], "the regression noticed", 40)
+            assert receiver.stored() == [], "told before a new run confirmed it"
+            assert daemon.deliver(run_of(1000, project, story["workflow"], "failed")).status_code == 200
+            wait_until(lambda: sent(receiver, "firing") and slack.stored(), "the alert", 40)
             evaluated(daemon, 3)
             [told] = sent(receiver, "firing")
             labels = told["native"]["body"]["commonLabels"]
             assert labels["alertname"] == "DefaultBranchFailing"
             assert (labels["project"], labels["workflow"]) == (story["project"], story["workflow"])
-            assert [row["state"] for row in daemon.get("/api/v1/alerts").json()] == ["firing"]
+            assert states(daemon) == ["firing"]
             assert story["workflow"] in json.dumps(slack.stored()[0]["native"])
             assert daemon.stop() == 0
             daemon.start()
             evaluated(daemon, 4)
             assert (len(sent(receiver, "firing")), len(receiver.stored()), len(slack.stored())) == (1, 1, 1)
             for number in range(150):
-                assert daemon.deliver(good_run(number, project, story["workflow"])).status_code == 200
+                assert daemon.deliver(run_of(number, project, story["workflow"], "success")).status_code == 200
             wait_until(lambda: sent(receiver, "resolved"), "the recovery", 40)
             evaluated(daemon, 8)
             assert (len(sent(receiver, "firing")), len(sent(receiver, "resolved"))) == (1, 1)
-            assert "firing" not in [row["state"] for row in daemon.get("/api/v1/alerts").json()]
+            assert "firing" not in states(daemon)
             wait_until(lambda: "resolved" in json.dumps([row["native"] for row in slack.stored()]).lower(), "Slack", 20)
             assert daemon.stop() == 0
         kinds = [json.loads(line) for line in (tmp_path / "out.jsonl").read_bytes().splitlines()]

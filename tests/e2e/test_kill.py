@@ -52,11 +52,11 @@ def kill_again_and_again(daemon: Daemon, kills: int, draw: random.Random, alive:
 def survive(folder: Path, kills: int, seed: int) -> None:
     """Kill so often, then hold truth, store and sinks against each other."""
     draw = random.Random(seed)
-    began = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(days=20)
+    began = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=5)
     port = free_port()
     twin = TwinProcess(
         folder,
-        *("--seed", str(seed), "--days", "1", "--projects", "4", "--runs-per-day", "6"),
+        *("--seed", str(seed), "--days", "1", "--projects", "4", "--runs-per-day", "60"),
         *("--now", began.isoformat().replace("+00:00", "Z")),
         *("--webhook-url", f"http://127.0.0.1:{port}/webhooks/circleci", "--webhook-secret", SECRET),
     )
@@ -75,7 +75,7 @@ def survive(folder: Path, kills: int, seed: int) -> None:
 
         def live() -> None:
             while not stop:
-                twin.advance(1800)
+                twin.advance(30)
 
         thread, raised = in_thread(live)
         died = kill_again_and_again(Daemon(config), kills, draw, lambda: not raised)
@@ -86,14 +86,14 @@ def survive(folder: Path, kills: int, seed: int) -> None:
             assert daemon.stop() == 0
         loki.answer()
         run_until_idle(config)
-        truth = twin.truth()
+        truth, delivered = twin.truth(), twin.delivered()
         with Daemon(config) as daemon:
             ended = daemon.overview()["ended"]
         lines = read_jsonl(out)
-        of_file = compare(truth, lines)
-        of_loki = compare(truth, [row["native"]["line"].encode() for row in loki.stored()])
-        assert of_file.agrees, of_file
-        assert of_loki.clean, of_loki
+        of_file = compare(truth, lines, delivered)
+        of_loki = compare(truth, [row["native"]["line"].encode() for row in loki.stored()], delivered)
+        assert of_file.agrees, str(of_file)
+        assert of_loki.clean, str(of_loki)
         assert ended == statuses(truth)
         assert fold(lines).records == fold([row["native"]["line"].encode() for row in loki.stored()]).records
         bound = PROMISED_SECONDS + GRANTED_SECONDS
