@@ -50,6 +50,7 @@ from headgate.store.salvage import open_sound
 from headgate.store.schema import set_up
 from headgate.store.session import Session
 from headgate.store.sql import Database
+from headgate.store.trim import Slice
 from headgate.store.writer import Writer
 
 __all__ = ["SqliteStore"]
@@ -365,9 +366,10 @@ class SqliteStore:
         await self._unit("optimize", lambda session, _: session.db.execute("PRAGMA optimize").fetchall())
         return deleted
 
-    async def _slices(self, part: Callable[[Session], int]) -> int:
-        total = 0
-        while n := await self._unit("trim", lambda session, facts: trim.one_slice(session, facts, part)):
+    async def _slices(self, part: Callable[[Session], Slice]) -> int:
+        total, more = 0, True
+        while more:
+            n, more = await self._unit("trim", lambda session, facts: trim.one_slice(session, facts, part))
             total += n
         return total
 

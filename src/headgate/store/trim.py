@@ -7,6 +7,7 @@ with a gap row. A removed signal counts for 24 hours.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from headgate.core.facts import FactKind
 from headgate.core.ids import record_id
@@ -20,7 +21,12 @@ from headgate.store.session import Session
 
 __all__ = ["PARTS", "one_slice", "trim_hourly"]
 
+# How many rows one slice deletes, and through how many row numbers of facts it looks: a few milliseconds each.
 _ROWS = 500
+_WINDOW = 20_000
+# What a slice deleted, and whether there may be more.
+Slice = tuple[int, bool]
+Part = Callable[[Session, int, int], Slice]
 # Rollups by the hour serve windows of days; older ones are read from the daily ones.
 _HOURLY_MS = 8 * DAY_MS
 _REMOVED_HOLDS_MS = DAY_MS
@@ -117,42 +123,50 @@ def _dead_letters(session: Session, before_ms: int, now_ms: int) -> int:
     return purge_dead(session, [row[0] for row in rows], now_ms=now_ms, reason="past retention") if rows else 0
 
 
-def _facts(session: Session, kinds: tuple[FactKind, ...], before_ms: int) -> int:
-    total = 0
+def _facts(session: Session, kinds: tuple[FactKind, ...], before_ms: int) -> Slice:
+    """Sweep through the tables a window at a time: facts come in any order of their ends."""
     for kind in kinds:
-        end = _ENDS[kind]
+        start, end = session.counters.get(f"sweep:{kind}", 0), _ENDS[kind]
+        if start >= (session.db.execute(f"SELECT max(_id) FROM {kind}").get or 0):
+            continue
         rows = session.db.execute(
             f"SELECT _id, _host, _key, _terminal, _released, _due_ms{_status_column(kind)} FROM {kind}"
-            f" WHERE {end} < ? OR ({end} IS NULL AND _seen_ms < ?) LIMIT ?",
-            (before_ms, before_ms, _ROWS),
+            f" WHERE _id > ? AND _id <= ? AND ({end} < ? OR ({end} IS NULL AND _seen_ms < ?)) ORDER BY _id LIMIT ?",
+            (start, start + _WINDOW, before_ms, before_ms, _ROWS),
         ).fetchall()
-        for number, host, key, terminal, released, due_ms, *status in rows:
-            if released:
-                identity = encode_key(record_id(kind, session.text(host), decode_key(key)))
-                session.db.execute("DELETE FROM released WHERE record_id = ?", (identity,))
-            elif due_ms is not None:
-                session.count("unreleased", -1)
-            if kind == "job":
-                session.db.execute("DELETE FROM job_alias WHERE fact = ?", (number,))
-            if terminal and status:
-                word = map_status(session.text(status[0]) if status[0] is not None else "")
-                session.count(f"status:{kind}:{word}", -1)
-        if rows:
-            session.db.executemany(f"DELETE FROM {kind} WHERE _id = ?", [(row[0],) for row in rows])
-            session.count(f"fact:{kind}", -len(rows))
-            total += len(rows)
-    return total
+        session.put(f"sweep:{kind}", rows[-1][0] if len(rows) == _ROWS else start + _WINDOW)
+        _drop_facts(session, kind, rows)
+        return len(rows), True
+    for kind in kinds:
+        session.put(f"sweep:{kind}", 0)
+    return 0, False
+
+
+def _drop_facts(session: Session, kind: FactKind, rows: list[tuple[Any, ...]]) -> None:
+    for number, host, key, terminal, released, due_ms, *status in rows:
+        if released:
+            identity = encode_key(record_id(kind, session.text(host), decode_key(key)))
+            session.db.execute("DELETE FROM released WHERE record_id = ?", (identity,))
+        elif due_ms is not None:
+            session.count("unreleased", -1)
+        if kind == "job":
+            session.db.execute("DELETE FROM job_alias WHERE fact = ?", (number,))
+        if terminal and status:
+            word = map_status(session.text(status[0]) if status[0] is not None else "")
+            session.count(f"status:{kind}:{word}", -1)
+    session.db.executemany(f"DELETE FROM {kind} WHERE _id = ?", [(row[0],) for row in rows])
+    session.count(f"fact:{kind}", -len(rows))
 
 
 def _status_column(kind: FactKind) -> str:
     return ", status" if kind in ("workflow", "job") else ""
 
 
-def _all_facts(session: Session, before_ms: int, _now_ms: int) -> int:
+def _all_facts(session: Session, before_ms: int, _now_ms: int) -> Slice:
     return _facts(session, tuple(kind for kind in _ENDS if kind != "test_result"), before_ms)
 
 
-def _test_results(session: Session, before_ms: int, _now_ms: int) -> int:
+def _test_results(session: Session, before_ms: int, _now_ms: int) -> Slice:
     return _facts(session, ("test_result",), before_ms)
 
 
@@ -169,7 +183,7 @@ def _alerts(session: Session, before_ms: int, _now_ms: int) -> int:
     return deleted + session.db.changes()
 
 
-def trim_hourly(session: Session, now_ms: int) -> int:
+def trim_hourly(session: Session, now_ms: int) -> Slice:
     """Hourly rollups older than 8 days; the daily ones stay for ever."""
     total = 0
     for table in ("rollup_hour", "sketch_hour"):
@@ -178,25 +192,33 @@ def trim_hourly(session: Session, now_ms: int) -> int:
         if oldest is not None and oldest < limit:
             session.db.execute(f"DELETE FROM {table} WHERE bucket <= ?", (min(oldest + 24, limit - 1),))
             total += session.db.changes()
-    return total
+    return total, total > 0
 
 
-# Part of the store -> deletes one slice of what is older than a time; returns how many rows it was.
-PARTS: Mapping[str, Callable[[Session, int, int], int]] = {
-    "inbox": _inbox,
-    "inbox_dead": _inbox_dead,
-    "log": _log,
-    "dead_letters": _dead_letters,
+def _until_none(part: Callable[[Session, int, int], int]) -> Part:
+    def run(session: Session, before_ms: int, now_ms: int) -> Slice:
+        deleted = part(session, before_ms, now_ms)
+        return deleted, deleted > 0
+
+    return run
+
+
+# Part of the store -> deletes one slice of what is older than a time.
+PARTS: Mapping[str, Part] = {
+    "inbox": _until_none(_inbox),
+    "inbox_dead": _until_none(_inbox_dead),
+    "log": _until_none(_log),
+    "dead_letters": _until_none(_dead_letters),
     "test_results": _test_results,
     "facts": _all_facts,
-    "alerts": _alerts,
+    "alerts": _until_none(_alerts),
 }
 
 
-def one_slice(session: Session, facts: Facts, part: Callable[[Session], int]) -> int:
+def one_slice(session: Session, facts: Facts, part: Callable[[Session], Slice]) -> Slice:
     """Run one slice; facts that were remembered may be gone after it."""
-    deleted = part(session)
+    deleted, more = part(session)
     if deleted:
         facts.forget()
     session.flush()
-    return deleted
+    return deleted, more

@@ -208,3 +208,24 @@ async def test_a_canceled_wait_harms_nobody(store: SqliteStore) -> None:
     with pytest.raises(asyncio.CancelledError):
         await unit
     await store.ping()
+
+
+async def test_damage_found_by_a_reader_is_final(make: Make, tmp_path: Path) -> None:
+    """A question that runs into damage fails the store, and the next start reads the file through."""
+
+    def stumble(_db: object) -> None:
+        raise apsw.CorruptError("a bad page")
+
+    store = make(tmp_path / "headgate.db")
+    await store.open()
+    with pytest.raises(StoreFailed):
+        await store._ask(stumble)
+    assert isinstance(await asyncio.wait_for(store.failed(), 5), StoreFailed)
+    with pytest.raises(StoreFailed):
+        await store.accept([ONE])
+    assert store._files.suspect()
+    await store.close()
+    again = make(tmp_path / "headgate.db")
+    await again.open()
+    assert not again._files.suspect()
+    await again.close()
