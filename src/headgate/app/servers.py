@@ -14,7 +14,7 @@ import orjson
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from headgate.app.settings import split_address
+from headgate.app.sections import split_address
 from headgate.core.errors import ConfigError
 from headgate.web.asgi import App, Receive, Scope, Send, answer_json
 

@@ -12,8 +12,9 @@ from types import TracebackType
 from typing import Self
 
 from headgate import __version__
+from headgate.app.sections import is_loopback, split_address
 from headgate.app.servers import Server, bind, dispatch, url_of
-from headgate.app.settings import Configuration, is_loopback, split_address
+from headgate.app.settings import Configuration
 from headgate.app.telemetry import Telemetry
 from headgate.core.clock import Clock
 from headgate.core.ports import Source
@@ -60,7 +61,7 @@ class Serving:
         else:
             self._servers = [
                 Server(dispatch(self._guard, None), page_socket, self._malformed),
-                Server(dispatch(None, self.receiver), hook_socket, self._malformed),
+                Server(self.receiver, hook_socket, self._malformed),
             ]
 
     def _bind(self, address: str, key: str) -> socket.socket:

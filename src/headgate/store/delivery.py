@@ -65,6 +65,7 @@ def gap(session: Session, row: GapRow) -> None:
         (row.at_ms, row.sink, row.first, row.last, row.count, row.reason),
     )
     session.count("gaps")
+    session.lost.append((row.sink, row.reason.partition(":")[0]))
 
 
 # -- signals
@@ -113,7 +114,7 @@ def _resume(session: Session, spec: SignalSpec, state: str, now_ms: int) -> None
             holes = [seq for seq in decode_holes(packed) if seq >= first]
             lost = first - 1 - acked - (len(decode_holes(packed)) - len(holes))
             if lost:
-                reason = "trimmed while the signal was removed"
+                reason = "removed: trimmed before the signal came back"
                 gap(session, GapRow(now_ms, spec.sink, acked + 1, first - 1, lost, reason))
             _set_cursor(session, spec.key, lane, first - 1, holes)
 
@@ -272,7 +273,7 @@ def purge_dead(session: Session, ids: Sequence[int], *, now_ms: int, reason: str
         deleted = _delete_letters(session, letters)
         session.db.execute("UPDATE signal SET dead = max(0, dead - ?) WHERE key = ?", (deleted, signal))
         sink = session.db.execute("SELECT sink FROM signal WHERE key = ?", (signal,)).get or signal
-        gap(session, GapRow(now_ms, sink, None, None, deleted, f"dead letters {reason}"))
+        gap(session, GapRow(now_ms, sink, None, None, deleted, f"dead_letters: {reason}"))
         total += deleted
     session.flush()
     return total

@@ -31,6 +31,7 @@ _ENCODERS = {
 
 
 _RELEASED_KINDS: tuple[FactKind, FactKind] = ("workflow", "job")
+_WITH_BRANCH: tuple[FactKind, FactKind] = ("pipeline", "workflow")
 _PLACE = "bucket, kind, run, job, class"
 _SUMS = "n, ok, failed, canceled, credits, duration_ms, queue_ms"
 _ROLLUPS = (
@@ -337,6 +338,18 @@ class Facts:
             for kind in _RELEASED_KINDS
         ]
         return min((due for due in found if due is not None), default=None)
+
+    def on_branches(self, project: int, branches: Iterable[str]) -> list[Fact]:
+        """Written pipelines and workflows of a project that say one of these branches."""
+        numbers = [self._session.dim(0, branch) for branch in branches]
+        places = ", ".join("?" * len(numbers))
+        found: list[Fact] = []
+        for kind in _WITH_BRANCH:
+            rows = self._db.execute(
+                f"SELECT _id FROM {kind} WHERE _project = ? AND ref_name IN ({places})", (project, *numbers)
+            ).fetchall()
+            found += [self.by_id(kind, row[0]) for row in rows]
+        return found
 
     def drop(self, fact: Fact, keep: Fact) -> None:
         """Two rows were one job: delete this one; its other keys lead to `keep`."""

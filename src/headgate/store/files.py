@@ -131,7 +131,7 @@ def _copy(origin: Path, partial: Path) -> None:
             db.execute("UPDATE meta SET value = value + 1 WHERE key = 'epoch'")
             db.execute(
                 "INSERT INTO gap (at_ms, sink, first, last, count, reason)"
-                " VALUES (?, '', NULL, NULL, 0, 'restored from a backup of this time')",
+                " VALUES (?, '', NULL, NULL, 0, 'restored: from a backup of this time')",
                 (at_ms,),
             )
             db.execute("INSERT INTO counter VALUES ('gaps', 1) ON CONFLICT DO UPDATE SET n = n + 1")

@@ -89,7 +89,7 @@ class MemoryDelivery:
             if acked + 1 < first:
                 lost = first - 1 - acked - sum(1 for seq in stand.holes[lane] if seq < first)
                 if lost:
-                    reason = "trimmed while the signal was removed"
+                    reason = "removed: trimmed before the signal came back"
                     self.gaps.append(GapRow(now_ms, stand.sink, acked + 1, first - 1, lost, reason))
                 self.move(stand, lane, first - 1, stand.holes[lane])
 
@@ -189,7 +189,7 @@ class MemoryDelivery:
                 by_signal[letter.signal] += 1
         for signal, n in by_signal.items():
             sink = self.signals[signal].sink
-            self.gaps.append(GapRow(now_ms, sink, None, None, n, f"dead letters {reason}"))
+            self.gaps.append(GapRow(now_ms, sink, None, None, n, f"dead_letters: {reason}"))
         return by_signal.total()
 
     def read(self, key: str, lane: Lane, after: int, limit: int, max_bytes: int) -> list[LogEntry]:

@@ -71,17 +71,13 @@ class MemoryFacts:
         for seen in work.observations:
             encode_stamps(seen.kind, merge(EMPTY, seen).stamps)  # a bad one fails before anything changed
         self.app_urls[work.source] = work.app_url
-        before = {fact: (fact.known.values, fact.enriched, fact.gone) for fact in self.all()}
+        before = {fact: _shape(fact) for fact in self.all()}
         unchanged = sum(not self._observe(seen, work) for seen in work.observations)
         for key in work.gone:
             for fact in self.all():
                 if fact.key == key and fact.kind in ("job", "workflow"):
                     fact.gone = fact.enriched = True
-        changed = {
-            (fact.kind, fact.host, fact.key)
-            for fact in self.all()
-            if before.get(fact) != (fact.known.values, fact.enriched, fact.gone)
-        }
+        changed = {(fact.kind, fact.host, fact.key) for fact in self.all() if before.get(fact) != _shape(fact)}
         due = [fact for fact in self._releasable() if self._concerned(fact, changed)]
         return self._settle(
             due,
@@ -291,6 +287,11 @@ class MemoryFacts:
 
 
 _REF = ("ref_type", "ref_name")
+
+
+def _shape(fact: MemoryFact) -> tuple[Any, ...]:
+    """What a release or a rollup may hang on."""
+    return (fact.known.values, fact.known.terminal, fact.enriched, fact.gone)
 
 
 def _is_job(fact: MemoryFact, host: str, project: int, number: int) -> bool:

@@ -182,12 +182,23 @@ class Merge:
     def settle(self) -> None:
         """Bring rollups, releases and amendments in line with every fact that moved, and write it all."""
         affected = {fact: None for fact in self.moved if fact.kind in ("workflow", "job")}
+        self._reclass(affected)
         for fact in list(self.moved):
             if self._hands_down(fact):
                 self._add_children(fact, affected)
         for fact in sorted(affected, key=lambda fact: fact.kind != "workflow"):
             self._settle(fact)
         self.write()
+
+    def _reclass(self, affected: dict[Fact, None]) -> None:
+        """A project told its default branch: runs of the branches concerned change their class."""
+        for project, branches in self.session.projects.reclassed.items():
+            for fact in self.facts.on_branches(project, branches):
+                if fact.kind == "workflow":
+                    affected[fact] = None
+                self.before.setdefault(fact, (fact.known, fact.terminal))
+                self._add_children(fact, affected)
+        self.session.projects.reclassed.clear()
 
     def write(self) -> None:
         """Write facts, log, rollups and counters."""

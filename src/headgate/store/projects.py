@@ -10,7 +10,15 @@ from dataclasses import dataclass
 
 from headgate.core.merge import ProjectRef
 
-__all__ = ["Project", "Projects"]
+__all__ = ["Project", "Projects", "default_branches"]
+
+# What counts as the default branch of a project that has not told its own.
+_USUAL = frozenset({"main", "master", "trunk"})
+
+
+def default_branches(known: str | None) -> frozenset[str]:
+    """The branches that count as the default one."""
+    return frozenset({known}) if known else _USUAL
 
 
 @dataclass(slots=True)
@@ -41,7 +49,8 @@ class Projects:
     """All projects of a store.
 
     `changed`: ids whose row is new or changed; `aliases`: slugs that point at another project than before; `joined`:
-    (from, to) where two turned out to be one. The adapter empties them after writing.
+    (from, to) where two turned out to be one; `reclassed`: project -> branches that became the default one or no longer
+    are. The adapter empties them after writing.
     """
 
     def __init__(self) -> None:
@@ -50,6 +59,7 @@ class Projects:
         self.changed: set[int] = set()
         self.aliases: set[tuple[str, str]] = set()
         self.joined: list[tuple[int, int]] = []
+        self.reclassed: dict[int, frozenset[str]] = {}
         self._by_provider: dict[tuple[str, str], int] = {}
         self._seen: dict[ProjectRef, int] = {}
         self._next = 1
@@ -118,7 +128,9 @@ class Projects:
             project.org_id = ref.org_id
             self.changed.add(project.id)
         if ref.default_branch is not None and project.default_branch != ref.default_branch:
+            old = default_branches(project.default_branch)
             project.default_branch = ref.default_branch
+            self.reclassed[project.id] = old ^ default_branches(ref.default_branch)
             self.changed.add(project.id)
         if (at_ms, ref.slug) > (project.slug_ms, project.slug) and ref.slug != project.slug:
             project.slug, project.slug_ms, project.org = ref.slug, at_ms, ref.org

@@ -17,7 +17,7 @@ from headgate.store.delivery import decode_holes
 from headgate.store.schema import DECODERS, KINDS, OWN_COLUMNS
 from headgate.store.sql import Database, insert
 
-__all__ = ["copy_rows", "tables_of"]
+__all__ = ["check_of", "copy_rows", "tables_of"]
 
 _UNREADABLE = (apsw.Error, UnicodeError, ValueError, TypeError, LookupError, OverflowError, MemoryError)
 Row = tuple[Any, ...]
@@ -43,8 +43,9 @@ def copy_rows(old: Database, new: Database) -> dict[str, int]:
         if table not in known:
             lost[table] = 0
             continue
-        info = new.execute(f"SELECT name, pk FROM pragma_table_info('{table}')").fetchall()
-        columns = [name for name, _ in info]
+        there = {row[0] for row in old.execute(f"SELECT name FROM pragma_table_info('{table}')")}
+        wanted = new.execute(f"SELECT name FROM pragma_table_info('{table}')").fetchall()
+        columns = [row[0] for row in wanted if row[0] in there]
         copied, missed = _copy_table(old, new, table, columns)
         if missed is not None:
             lost[table] = max(missed, 0)
@@ -56,7 +57,7 @@ def copy_rows(old: Database, new: Database) -> dict[str, int]:
 def _copy_table(old: Database, new: Database, table: str, columns: list[str]) -> tuple[int, int | None]:
     """Rows copied, and rows known to be missing (None where all were read)."""
     names = ", ".join(f'"{name}"' for name in columns)
-    understood = _check_of(table)
+    understood = check_of(table)
     head = f"INSERT OR IGNORE INTO {table} ({names})"
     with_rowid = "WITHOUT ROWID" not in str(new.execute("SELECT sql FROM sqlite_schema WHERE name = ?", (table,)).get)
     damage: list[int] = []
@@ -133,12 +134,14 @@ def _nothing(_row: Row) -> None:
     """Any row of the right types will do."""
 
 
-def _check_of(table: str) -> Callable[[Row], None]:
+def check_of(table: str) -> Callable[[Row], None]:
     """What a row must survive so that nobody stumbles over it later."""
     if table == "cursor":
         return lambda row: _holes(row[3])
     if table == "counter":
         return _counter
+    if table == "alert":
+        return lambda row: _labels(row[2])
     if table not in KINDS:
         return _nothing
     kind = next(one for one in KINDS if one == table)
@@ -163,6 +166,10 @@ def _holes(packed: bytes) -> None:
     if sum(runs[1::2]) > 1_000_000:
         raise ValueError("more holes than a signal can have")
     decode_holes(packed)
+
+
+def _labels(text: str) -> None:
+    msgspec.json.decode(text, type=dict[str, str])
 
 
 def _counter(row: Row) -> None:

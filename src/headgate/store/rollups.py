@@ -9,12 +9,12 @@ from collections import defaultdict
 
 from headgate.core.rollup import Contribution, Measure
 from headgate.core.times import DAY_MS, HOUR_MS
+from headgate.store.projects import default_branches
 from headgate.store.sql import Database, insert
 
-__all__ = ["DEFAULT_BRANCHES", "MEASURES", "Rollups", "branch_class"]
+__all__ = ["MEASURES", "Rollups", "branch_class"]
 
 MEASURES: tuple[Measure, ...] = ("duration_ok", "duration_failed", "queue")
-DEFAULT_BRANCHES = ("main", "master", "trunk")
 _MEASURE_NUMBER = {measure: number for number, measure in enumerate(MEASURES)}
 _COLUMNS = "n, ok, failed, canceled, credits, duration_ms, queue_ms"
 _ADDED = ", ".join(f"{name} = {name} + excluded.{name}" for name in _COLUMNS.split(", "))
@@ -27,7 +27,7 @@ def branch_class(ref_type: object, ref_name: object, default_branch: str | None)
     """1 for the project's default branch (main, master or trunk while it is unknown), else 0; a tag is never one."""
     if ref_type == "tag" or not isinstance(ref_name, str):
         return 0
-    return int(ref_name == default_branch if default_branch else ref_name in DEFAULT_BRANCHES)
+    return int(ref_name in default_branches(default_branch))
 
 
 class Rollups:

@@ -20,8 +20,8 @@ from headgate.core.storeport import GapRow
 from headgate.store.delivery import gap
 from headgate.store.files import Files
 from headgate.store.reconcile import reconcile
-from headgate.store.recovery import copy_rows, tables_of
-from headgate.store.schema import LANES, migrate, set_up
+from headgate.store.recovery import check_of, copy_rows, tables_of
+from headgate.store.schema import LANES, migrate, migrations, set_up
 from headgate.store.session import Session
 from headgate.store.sql import Database
 
@@ -45,11 +45,11 @@ def open_sound(files: Files, vfs: str | None, now_ms: int) -> Database:
         return _begin(_connect(files.path, vfs), now_ms)
     if not os.access(files.path, os.R_OK | os.W_OK):
         raise StoreError(f"the store {files.path} cannot be read and written: check its owner and rights")
-    db = _try(files, vfs)
+    db = _try(files, vfs, now_ms)
     if db is None:
-        db = _salvage(files, vfs, now_ms)
+        db = _begin(_salvage(files, vfs, now_ms), now_ms)
     files.clear_suspect()
-    return _begin(db, now_ms)
+    return db
 
 
 def _clear_way(files: Files) -> None:
@@ -81,15 +81,15 @@ def _begin(db: Database, now_ms: int) -> Database:
     return db
 
 
-def _try(files: Files, vfs: str | None) -> Database | None:
-    """The store as it is, or None if it is damaged."""
+def _try(files: Files, vfs: str | None, now_ms: int) -> Database | None:
+    """The store as it is, or None if it is damaged: what cannot be written to is, too."""
     thorough = files.suspect() or files.size() <= _READ_THROUGH_BYTES
     db: Database | None = None
     try:
         db = _connect(files.path, vfs)
         migrate(db)
         if _sound(db, thorough=thorough):
-            return db
+            return _begin(db, now_ms)
     except StoreError:
         if db is not None:
             db.close(force=True)
@@ -122,13 +122,13 @@ def _is_newer(files: Files, vfs: str | None) -> bool:
 def _sound(db: Database, *, thorough: bool) -> bool:
     if thorough and db.pragma("integrity_check") != "ok":
         return False
-    expected = _template_tables()
-    if not expected <= set(tables_of(db)):
+    if not _has_schema(db):
         return False
     if thorough:
-        for table in sorted(expected):
-            for _ in db.execute(f"SELECT * FROM {table}"):
-                pass
+        for table in tables_of(db):
+            understood = check_of(table)
+            for row in db.execute(f"SELECT * FROM {table}"):
+                understood(row)
     session = Session(db).load()
     if min(session.counters.get(f"head:{lane}", 0) for lane in LANES) < 0:
         return False
@@ -140,18 +140,20 @@ def _sound(db: Database, *, thorough: bool) -> bool:
     return True
 
 
-def _template() -> Database:
+def _template(version: int | None = None) -> Database:
     db = Database(":memory:")
-    migrate(db)
+    migrate(db, version)
     return db
 
 
-def _template_tables() -> set[str]:
-    db = _template()
-    try:
-        return set(tables_of(db))
-    finally:
-        db.close()
+def _has_schema(db: Database) -> bool:
+    """Whether tables and indexes are, to the letter, those that the migrations made."""
+    version = db.pragma("user_version")
+    if not 0 < version <= len(migrations()):
+        return False
+    query = "SELECT type, name, tbl_name, sql FROM sqlite_schema WHERE name NOT GLOB 'sqlite_stat*' ORDER BY type, name"
+    with contextlib.closing(_template(version)) as template:
+        return bool(template.execute(query).fetchall() == db.execute(query).fetchall())
 
 
 # -- salvage
@@ -185,7 +187,7 @@ def _salvage(files: Files, vfs: str | None, now_ms: int) -> Database:
     kept = sum(db.execute(f"SELECT count(*) FROM {table}").get for table in ("inbox", "log_live", "log_backfill"))
     gap(
         session,
-        GapRow(now_ms, "", None, None, 0, f"the store was damaged: set aside as {aside.name}, {kept} rows kept"),
+        GapRow(now_ms, "", None, None, 0, f"damaged: set aside as {aside.name}, {kept} entries and deliveries kept"),
     )
     db.execute("UPDATE meta SET value = value + 1 WHERE key = 'epoch'")
     session.flush()
@@ -214,7 +216,7 @@ def _copy(aside: Path, wal: Path, db: Database) -> dict[str, int]:
                 _splice_schema(work)
             try:
                 with contextlib.closing(_open_damaged(work)) as old:
-                    if tables_of(old):
+                    if _has_schema(old):
                         return copy_rows(old, db)
             except _UNSOUND:
                 best = {"every table": 0}

@@ -131,6 +131,7 @@ def set_up(db: Database, *, writer: bool) -> None:
     db.execute("PRAGMA journal_size_limit=67108864")
     db.execute("PRAGMA foreign_keys=OFF")
     db.execute("PRAGMA wal_autocheckpoint=0")
+    db.execute("PRAGMA analysis_limit=400")
 
 
 def migrations() -> list[tuple[int, str]]:
@@ -144,8 +145,8 @@ def migrations() -> list[tuple[int, str]]:
     return sorted(found)
 
 
-def migrate(db: Database) -> int:
-    """Bring the file to the newest schema, one transaction for each step; returns its version.
+def migrate(db: Database, upto: int | None = None) -> int:
+    """Bring the file to the newest schema (or to `upto`), one transaction for each step; returns its version.
 
     Raises StoreError for a file that a newer Headgate wrote.
     """
@@ -155,7 +156,7 @@ def migrate(db: Database) -> int:
     if version > newest:
         raise StoreError(f"the store has schema {version}, this Headgate knows {newest}: install the newer version")
     for number, sql in steps:
-        if number > version:
+        if version < number <= (upto or newest):
             db.execute("BEGIN IMMEDIATE")
             try:
                 db.execute(sql)

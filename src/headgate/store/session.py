@@ -33,6 +33,8 @@ class Session:
         self._dims: OrderedDict[tuple[int, str], int] = OrderedDict()
         self._texts: OrderedDict[int, str] = OrderedDict()
         self.app_urls: dict[str, str] = {}
+        # Gaps written since somebody last counted them: sink and the first word of the reason.
+        self.lost: list[tuple[str, str]] = []
         self.inbox_next = 1
         self.inbox_settled: set[int] = set()
 

@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeVar
 import apsw
 
 from headgate.core.clock import Clock
-from headgate.core.errors import StoreError
+from headgate.core.errors import StoreError, StoreFailed
 from headgate.core.metrics import Metrics
 from headgate.core.ports import Delivery, JobRef, Lane, LogEntry, RunRef
 from headgate.core.release import ReleasePolicy
@@ -104,6 +104,9 @@ class _Tables:
         used = max(0, self.size - free_pages)
         self.level = next_level(self.level, share_used(self._quota, used, self._files.disk_free()))
         self._metrics.set("headgate_store_bytes", self.size)
+        for sink, reason in self.session.lost:
+            self._metrics.count("headgate_store_gaps_total", 1, sink=sink, reason=reason)
+        self.session.lost.clear()
         for level, _ in LEVELS:
             self._metrics.set("headgate_store_level", float(level == self.level), level=level)
 
@@ -180,9 +183,12 @@ class SqliteStore:
                     db.execute("INSERT OR REPLACE INTO meta VALUES ('clean', 1)")
                     db.execute("PRAGMA optimize")
                     db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+                else:
+                    # What was not flushed must not be copied into the database: the next start reads what is true.
+                    db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+                db.close(force=True)
             except apsw.Error:
                 self._files.mark_suspect()
-            db.close(force=True)
         self._files.unlock()
 
     async def failed(self) -> BaseException:
@@ -207,7 +213,11 @@ class SqliteStore:
     async def _ask(self, question: Callable[[Database], T]) -> T:
         if self._readers is None:
             raise StoreError("the store is not open")
-        return await self._readers.ask(question)
+        try:
+            return await self._readers.ask(question)
+        except (apsw.CorruptError, apsw.NotADBError, apsw.IOError) as exc:
+            self._live().distrust(exc)
+            raise StoreFailed(f"the store can no longer be trusted: {exc!r}") from exc
 
     # -- intake
 
@@ -352,6 +362,7 @@ class SqliteStore:
             before_ms = now_ms - retention[name]
             deleted[name] = await self._slices(lambda s, part=part, at=before_ms: part(s, at, now_ms))  # type: ignore[misc]  # bound at once
         await self._slices(lambda session: trim.trim_hourly(session, now_ms))
+        await self._unit("optimize", lambda session, _: session.db.execute("PRAGMA optimize").fetchall())
         return deleted
 
     async def _slices(self, part: Callable[[Session], int]) -> int:

@@ -276,7 +276,7 @@ class Writer:
 
     def _answer(self, queue: deque[_Job], done: list[_Job], kind: str, started: float) -> None:
         with self._lock:
-            for _ in done:
+            for _ in done if self._dead is None else ():
                 queue.popleft()
         seconds = self._clock.monotonic() - started
         self._metrics.observe("headgate_store_commit_seconds", seconds, unit=kind)
@@ -304,6 +304,10 @@ class Writer:
             job.error = StoreFailed(str(failure))
         self._wake(_resolve, waiting)
         self._wake(self._report, failure)
+
+    def distrust(self, exc: BaseException) -> None:
+        """Somebody read damage: fail as if the writer had. Safe from any thread."""
+        self._fail(exc)
 
     def _report(self, failure: BaseException) -> None:
         if not self.failure.done():

@@ -290,6 +290,8 @@ def test_help_and_version_are_quick_and_complete() -> None:
     for word in ("rules", "alerts", "backup", "restore", "doctor"):
         assert word in listed
     assert command("--version").stdout.startswith("headgate ")
-    code = "import sys, headgate.cli.application as a; print([m for m in ('fastapi','apsw','uvicorn') if m in sys.modules])"
+    code = (
+        "import sys, headgate.cli.application; print([m for m in ('fastapi', 'apsw', 'uvicorn') if m in sys.modules])"
+    )
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert loaded.stdout.strip() == "[]"

@@ -11,7 +11,8 @@ import yaml
 from pydantic import Field
 
 from headgate.app.schema import config_schema
-from headgate.app.settings import Configuration, load, split_address
+from headgate.app.sections import split_address
+from headgate.app.settings import Configuration, load
 from headgate.core.errors import ConfigError
 from headgate.core.ports import Plugin
 from headgate.plugins import (

@@ -8,7 +8,7 @@ import pytest
 from headgate.core.clock import ManualClock
 from headgate.core.metrics import NullMetrics
 from headgate.store import Quota, SqliteStore
-from headgate.testing.store_suite import NOW
+from headgate.testing.store_data import NOW
 
 Make = Callable[..., SqliteStore]
 

@@ -1,7 +1,7 @@
 """Start always works: a damaged file is set aside, what can be read is kept, what is missing is counted."""
 
-import shutil
 import os
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from headgate.core.ports import Delivery
 from headgate.core.storeport import Outcomes, SignalSpec
 from headgate.core.verdicts import Reject
 from headgate.store import SqliteStore
-from headgate.testing.store_suite import LOGS, NOW, job, merge, pipeline, read, workflow
+from headgate.testing.store_data import LOGS, NOW, job, merge, pipeline, read, workflow
 
 Make = Callable[..., SqliteStore]
 RUNS = 12
@@ -63,21 +63,34 @@ async def _opens(make: Make, path: Path) -> bool:
     return figures.epoch > 1
 
 
+def _bytes(path: Path) -> bytes:
+    return path.read_bytes()
+
+
+def _beside(path: Path, pattern: str) -> list[Path]:
+    return list(path.parent.glob(path.name + pattern))
+
+
 def _copy(origin: Path, folder: Path) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     return Path(shutil.copyfile(origin, folder / "headgate.db"))
 
 
+def _flipped(origin: Path, folder: Path, position: int) -> Path:
+    path = _copy(origin, folder)
+    with path.open("r+b") as file:
+        file.seek(position)
+        byte = file.read(1)[0]
+        file.seek(position)
+        file.write(bytes([byte ^ 0xFF]))
+    return path
+
+
 async def _flip(make: Make, origin: Path, folder: Path, positions: Sequence[int]) -> int:
-    data = origin.read_bytes()
     salvaged = 0
     for position in positions:
-        path = _copy(origin, folder)
-        with path.open("r+b") as file:
-            file.seek(position)
-            file.write(bytes([data[position] ^ 0xFF]))
-        salvaged += await _opens(make, path)
+        salvaged += await _opens(make, _flipped(origin, folder, position))
     return salvaged
 
 
@@ -130,8 +143,7 @@ async def test_a_cut_wal_never_stops_the_start(make: Make, tmp_path: Path) -> No
     store = make(live)
     await store.open()
     await _fill(store)
-    wal = Path(f"{live}-wal").read_bytes()
-    base = live.read_bytes()
+    wal, base = _bytes(Path(f"{live}-wal")), _bytes(live)
     await store.close()
     for length in range(0, len(wal), len(wal) // 25):
         for content in (wal[:length], wal[:length] + b"\xff" * 100):
@@ -213,9 +225,9 @@ async def test_damage_seen_while_running_is_salvaged_at_the_next_start(make: Mak
     """A note beside the file makes the next start read it through, however large it is."""
     path = tmp_path / "headgate.db"
     await _build(make, path)
-    Path(f"{path}.suspect").touch()
+    shutil.copyfile(path, f"{path}.suspect")
     assert not await _opens(make, path)
-    assert not Path(f"{path}.suspect").exists()
+    assert not _beside(path, ".suspect")
 
 
 async def test_a_place_that_cannot_be_used_is_named(make: Make, tmp_path: Path) -> None:
@@ -238,4 +250,4 @@ async def test_a_newer_store_is_left_alone(make: Make, tmp_path: Path) -> None:
     db.close()
     with pytest.raises(StoreError, match="schema 999"):
         await make(path).open()
-    assert not list(tmp_path.glob("*.damaged*"))
+    assert not _beside(path, ".damaged*")

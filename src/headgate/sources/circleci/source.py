@@ -65,8 +65,9 @@ class CircleCISource:
         self._metrics = context.metrics
         self._privacy = _privacy(config)
         self._api = _api(name, config, context)
-        # Scope key -> lowest build number of the newest page of v1.1 last seen.
+        # Scope key -> lowest and highest build number of the newest page of v1.1 last seen.
         self._oldest_recent: dict[str, int] = {}
+        self._newest_recent: dict[str, int] = {}
         self._discovery = Discovery(name, config, self._api, clock=context.clock, metrics=context.metrics)
 
     # -- webhooks
@@ -165,8 +166,9 @@ class CircleCISource:
     async def enrich_recent(self, scope: Scope, jobs: Sequence[JobRef]) -> Enrichment:
         """The newest page of v1.1 builds: queue times and authors of those asked for and everything newer.
 
-        Jobs older than the page are gone: this profile will never see them. Rows older than every job asked for are
-        left out, because collection may not reach back so far.
+        Jobs older than the page are gone: this profile will never see them. Rows older than every job asked for and
+        than a first walk's reach are left out. What is new since the last page is told unasked: so a rerun of an old
+        pipeline is found of which no webhook came.
         """
         owner = self._discovery.known(scope.slug, scope.key)
         oldest = self._oldest_recent.get(scope.key, 0)
@@ -184,9 +186,18 @@ class CircleCISource:
         numbered = [
             (number, row) for row in rows if isinstance(row, dict) and (number := integer(row.get("build_num")))
         ]
-        floor = min((job.number for job in jobs), default=0)
+        newest = max((number for number, _ in numbered), default=0)
+        floor = min([job.number for job in jobs] + [self._newest_recent.get(scope.key, newest) + 1])
+        self._newest_recent[scope.key] = newest
         context = self._context()
-        found = [one for number, row in numbered if number >= floor for one in build(row, owner, context)]
+        # What a first walk may reach may be told as well: builds of reruns older than the walk's own cursor.
+        since = self.now_ms() - self._config.poll.initial
+        found = [
+            one
+            for number, row in numbered
+            if number >= floor or (parse_ms(row.get("usage_queued_at")) or 0) >= since
+            for one in build(row, owner, context)
+        ]
         oldest = self._oldest_recent[scope.key] = min((number for number, _ in numbered), default=oldest)
         gone = tuple(job.job_id for job in jobs if job.number < oldest)
         return Enrichment(self._counted(found), gone, "beyond_page" if gone else "")

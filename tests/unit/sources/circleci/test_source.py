@@ -64,6 +64,16 @@ async def _collect(source):
     return known, projects
 
 
+_HISTORY = {}
+
+
+async def _history(make):
+    """What a whole walk knows, walked once for all tests that only read it; the dicts are the caller's own."""
+    if not _HISTORY:
+        _HISTORY["known"], _HISTORY["projects"] = await _collect(make())
+    return dict(_HISTORY["known"]), dict(_HISTORY["projects"])
+
+
 def _attributes(line, known, projects):
     at = line["kind"], line["provider_id"]
     fact, project = known[at], projects[at]
@@ -96,7 +106,7 @@ def _differences(line, found, names):
 
 async def test_walk_finds_everything_that_happened(make, twin):
     """Every finished workflow and job, and every value that v2 can know, equals the truth."""
-    known, projects = await _collect(make())
+    known, projects = await _history(make)
     truth = list(twin.truth())
     ended = {at for at, fact in known.items() if fact.terminal and at[0] != "pipeline"}
     assert {(line["kind"], line["provider_id"]) for line in truth} == ended
@@ -108,7 +118,7 @@ async def test_walk_finds_everything_that_happened(make, twin):
 
 async def test_walk_survives_every_fault(make, twin):
     """429, 5xx, cut bodies, all at once: the same facts, nothing half merged."""
-    clean, _ = await _collect(make())
+    clean, _ = await _history(make)
     twin.put_faults({"server_error": {"rate": 0.02}, "cut_body": {"rate": 0.02}})
     source = make()
     source._api._sleep = lambda _: asyncio.sleep(0)
@@ -168,7 +178,7 @@ async def test_repeated_page_token_ends_the_walk_with_an_error(make, twin):
 async def test_revisit_finds_all_runs_of_a_pipeline(make, twin):
     """By pipeline all its workflows with their jobs, by workflow alone the same workflow with its pipeline's facts."""
     source = make()
-    known, projects = await _collect(source)
+    known, projects = await _history(make)
     rerun = next(line for line in twin.truth() if line["kind"] == "workflow" and line["rerun_of"])
     at = ("workflow", rerun["provider_id"])
     fact, project = known[at], projects[at]
@@ -201,7 +211,7 @@ def _jobs(known, projects):
 async def test_recent_builds_bring_queue_times(make, twin):
     """One call tells the queue times of the newest jobs; older ones are gone, and asking for them costs nothing."""
     source = make()
-    known, projects = await _collect(source)
+    known, projects = await _history(make)
     scope = (await source.scopes())[0]
     jobs = [one for one in _jobs(known, projects) if one.project_key == scope.key]
     before = source.usage().calls
@@ -222,10 +232,10 @@ async def test_recent_builds_bring_queue_times(make, twin):
     assert (len(again.gone), again.reason, source.usage().calls - before) == (len(jobs) - 150, "beyond_page", 1)
 
 
-async def test_recent_builds_older_than_asked_for_are_left_out(make):
+async def test_recent_builds_older_than_asked_for_are_left_out(make, twin):
     """Collection does not reach back by the way."""
-    source = make()
-    known, projects = await _collect(source)
+    source = make(orgs=[], projects={"include": [twin.about()["projects"][0]]}, poll={"initial": "1s"})
+    known, projects = await _history(make)
     scope = (await source.scopes())[0]
     jobs = [one for one in _jobs(known, projects) if one.project_key == scope.key][:3]
     enrichment = await source.enrich_recent(scope, jobs)
@@ -234,10 +244,41 @@ async def test_recent_builds_older_than_asked_for_are_left_out(make):
     }
 
 
+async def test_recent_builds_within_a_first_walks_reach_are_told_unasked(make):
+    """A page tells of all builds that a first walk might have found, also after a restart."""
+    source = make()
+    known, projects = await _history(make)
+    scope = (await source.scopes())[0]
+    jobs = [one for one in _jobs(known, projects) if one.project_key == scope.key][:3]
+    enrichment = await source.enrich_recent(scope, jobs)
+    assert len({one.key for one in enrichment.observations if one.kind == "job"}) == 100
+
+
+async def test_builds_that_are_new_since_the_last_page_are_told_unasked(make):
+    """A rerun whose webhooks were all lost is older than the next job asked about, and is found all the same."""
+    source = make(token="t", orgs=[], base_url="http://ci.test", projects={"include": ["gh/a/b"]})
+    scope = Scope("p", "gh/a/b")
+
+    def rows(*numbers):
+        ids = {"workflow_id": "410c427b-40a8-4bb4-9d42-5561f5bce5ba"}
+        return [
+            {"build_num": number, "workflows": ids | {"job_id": f"410c427b-40a8-4bb4-9d42-{number:012d}"}}
+            for number in numbers
+        ]
+
+    with respx.mock(base_url="http://ci.test/api/v1.1") as web:
+        route = web.get("/project/gh/a/b")
+        route.side_effect = [httpx.Response(200, json=rows(7, 6, 5)), httpx.Response(200, json=rows(10, 9, 8, 7, 6))]
+        first = await source.enrich_recent(scope, [JobRef("gh/a/b", "p", "j7", 7)])
+        second = await source.enrich_recent(scope, [JobRef("gh/a/b", "p", "j10", 10)])
+    told = [[one.fields["number"] for one in page.observations if one.kind == "job"] for page in (first, second)]
+    assert told == [[7], [10, 9, 8]]
+
+
 async def test_detail_of_a_job(make, twin):
     """Profile `each` learns machine and queue time; a job that is gone says so."""
     source = make(enrich="each")
-    known, projects = await _collect(source)
+    known, projects = await _history(make)
     one = _jobs(known, projects)[0]
     enrichment = await source.enrich_job(one)
     _merge_into(known, enrichment.observations)

@@ -1,0 +1,120 @@
+"""Operations over the store in memory, and the same through the API: both say the same."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+
+from headgate.app.operations import Running, StoreOperations
+from headgate.app.remote import RemoteOperations, Unreachable
+from headgate.app.telemetry import Telemetry
+from headgate.core.clock import ManualClock
+from headgate.core.ports import Delivery
+from headgate.core.release import ReleasePolicy
+from headgate.core.storeport import MergeWork, SignalSpec
+from headgate.store import SqliteStore
+from headgate.web.api import build_app
+from headgate.web.operations import Problem
+from headgate.web.page import Page
+
+
+class Health:
+    """Always well."""
+
+    async def alive(self) -> str | None:
+        return None
+
+    def ready(self) -> str | None:
+        return None
+
+
+@pytest.fixture
+async def store(tmp_path: Any) -> AsyncIterator[SqliteStore]:
+    made = SqliteStore(tmp_path / "x.db", clock=ManualClock(), metrics=Telemetry())
+    await made.open()
+    await made.accept([Delivery("circleci", 1, "job-completed", "application/json", b"not json")])
+    [row] = await made.inbox(10)
+    work = MergeWork("circleci", (), ReleasePolicy(), now_ms=1, live_after_ms=0, inbox_dead=[(row.id, "not_json")])
+    await made.merge_and_release(work)
+    await made.open_signals([SignalSpec("loki", "logs", "http://loki")], now_ms=1)
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def both(store: SqliteStore) -> AsyncIterator[tuple[StoreOperations, RemoteOperations]]:
+    direct = StoreOperations(store, ManualClock(), Running(sources=lambda: {"circleci": None}))
+    app = build_app(direct, Health(), lambda: b"", version="0")
+    remote = RemoteOperations("http://127.0.0.1", "token", httpx.ASGITransport(app))
+    yield direct, remote
+    await remote.aclose()
+
+
+async def test_both_ways_give_the_same_answers(both: tuple[StoreOperations, RemoteOperations]) -> None:
+    """Every question."""
+    direct, remote = both
+    assert await direct.status() == await remote.status()
+    assert await direct.overview() == await remote.overview()
+    assert await direct.runs(5, None) == await remote.runs(5, "gh/acme/web") == []
+    assert await direct.history(0, 10) == await remote.history(0, 10) == []
+    assert await direct.tail({"live": 0}, 5) == {"records": [], "after": {"live": 0}}
+    assert (await remote.tail({"live": 0}, 5))["records"] == []
+    assert await direct.dead_letters(None, (), 5) == await remote.dead_letters("loki.logs", (1,), 5) == []
+    assert await direct.dead_deliveries(5) == await remote.dead_deliveries(5)
+    assert await direct.alerts() == await remote.alerts() == []
+
+
+async def test_an_unreadable_webhook_is_shown_with_its_reason(both: tuple[StoreOperations, RemoteOperations]) -> None:
+    """In the list, and as a number in status."""
+    direct, _ = both
+    [found] = await direct.dead_deliveries(5)
+    assert ("not_json", "not json") == (found["reason"], found["body"])
+    assert (await direct.status())["inbox"] == {"waiting": 0, "dead": 1}
+
+
+async def test_actions_through_both(both: tuple[StoreOperations, RemoteOperations], tmp_path: Any) -> None:
+    """Reset, purge, requeue, backup."""
+    for index, ask in enumerate(both):
+        assert await ask.reset_sink("loki", "now") == ["loki.logs"]
+        assert await ask.replay_dead([5]) == 0
+        assert await ask.purge_dead([5]) == 0
+        done = await ask.backup(str(tmp_path / f"copy-{index}.db"))
+        assert done["bytes"] > 0
+
+
+@pytest.mark.parametrize("way", [0, 1], ids=["direct", "remote"])
+async def test_problems_are_told_the_same_way(both: tuple[StoreOperations, RemoteOperations], way: int) -> None:
+    """Unknown sink, empty range, relative backup, unknown workflow, no daemon to reload."""
+    ask = both[way]
+    with pytest.raises(Problem, match=r"no sink called lokki; known: loki"):
+        await ask.reset_sink("lokki", "now")
+    with pytest.raises(Problem, match="range is empty"):
+        await ask.replay("loki", 5, 5)
+    with pytest.raises(Problem, match="absolute path"):
+        await ask.backup("relative.db")
+    with pytest.raises(Problem, match="nothing is known about x"):
+        await ask.explain("x")
+    with pytest.raises(Problem, match="nothing is running here"):
+        await ask.reload()
+
+
+async def test_nobody_at_the_address_is_told() -> None:
+    """The command then asks the store itself."""
+
+    def refuse(_request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("refused")
+
+    ask = RemoteOperations("http://127.0.0.1:1", None, httpx.MockTransport(refuse))
+    with pytest.raises(Unreachable, match="ConnectError"):
+        await ask.status()
+    await ask.aclose()
+
+
+async def test_the_page_of_a_real_store_renders(both: tuple[StoreOperations, RemoteOperations]) -> None:
+    """Every key that the template asks for is there."""
+    text = await Page(both[0], "0").whole()
+    assert "loki.logs" in text
+    assert "Nothing has arrived yet" in text

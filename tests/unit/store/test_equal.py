@@ -1,0 +1,214 @@
+"""Both adapters end in the same facts, rollups and net records, whatever the order and grouping of what comes in."""
+
+import asyncio
+import shutil
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import apsw
+import msgspec
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from headgate.core.clock import ManualClock
+from headgate.core.ids import number_key
+from headgate.core.merge import Observation, ProjectRef
+from headgate.core.metrics import NullMetrics
+from headgate.core.release import ReleasePolicy
+from headgate.core.storeport import MergeWork, Store
+from headgate.core.times import DAY_MS
+from headgate.store import MemoryStore, Quota, SqliteStore
+from headgate.testing.store_data import NOW, net_records, read
+
+PROJECTS = [
+    ProjectRef("circleci.com", "gh/a/one", "gh/a", "00000000-0000-4000-8000-0000000000a1"),
+    ProjectRef("circleci.com", "gh/a/two", "gh/a", "00000000-0000-4000-8000-0000000000a2", None, "develop"),
+]
+SOURCES = ("webhook", "v2", "detail", "v1.1", "insights", "export")
+
+
+def _id(kind: int, number: int) -> str:
+    return f"00000000-0000-4000-8000-{kind:06d}{number:06d}"
+
+
+_time = st.integers(NOW - 3 * DAY_MS, NOW)
+_status = st.sampled_from(["success", "failed", "running", "canceled", "not_run", "odd"])
+_ref = st.sampled_from(["main", "develop", "fix"])
+_FIELDS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
+    "pipeline": {"number": st.integers(1, 9), "ref_name": _ref, "revision": st.text("ab", min_size=1, max_size=3)},
+    "workflow": {
+        "name": st.sampled_from(["build", "ship"]),
+        "status": _status,
+        "created_at": _time,
+        "stopped_at": _time,
+        "ref_name": _ref,
+        "author_login": st.sampled_from(["kim", "main"]),
+        "credits": st.integers(0, 99),
+    },
+    "job": {
+        "name": st.sampled_from(["test", "lint"]),
+        "status": _status,
+        "queued_at": _time,
+        "started_at": _time,
+        "stopped_at": _time,
+        "credits": st.integers(0, 99),
+        "requires": st.lists(st.sampled_from(["x", "y"]), max_size=2),
+    },
+}
+
+
+@st.composite
+def _observations(draw: st.DrawFn) -> Observation:
+    kind: Any = draw(st.sampled_from(["pipeline", "workflow", "job", "job"]))
+    number = draw(st.integers(0, 3))
+    project = PROJECTS[number % 2]
+    if draw(st.booleans()):  # not every input knows the default branch
+        project = replace(project, default_branch=None)
+    names = draw(st.sets(st.sampled_from(sorted(_FIELDS[kind]))))
+    fields = {name: draw(_FIELDS[kind][name]) for name in sorted(names)}
+    # Relations never change: a job is of one workflow, that of one pipeline.
+    key = _id({"pipeline": 1, "workflow": 2, "job": 3}[kind], number)
+    if kind == "workflow" and draw(st.booleans()):
+        fields["pipeline_id"] = _id(1, number % 2)
+    if kind == "job":
+        fields["number"] = 100 + number
+        if draw(st.booleans()):
+            fields["workflow_id"] = _id(2, number % 3)
+        if draw(st.integers(0, 3)) == 0:
+            fields["pipeline_id"] = _id(1, number % 2)
+    source = draw(st.sampled_from(SOURCES))
+    observed = NOW + draw(st.integers(0, 3))
+    terminal = draw(st.booleans())
+    return Observation(kind, key, project, source, observed, terminal, fields, draw(st.booleans()))
+
+
+@st.composite
+def _groups(draw: st.DrawFn) -> list[list[Observation]]:
+    return draw(st.lists(st.lists(_observations(), max_size=6), max_size=6))
+
+
+async def _feed(store: Store, groups: list[list[Observation]], policy: ReleasePolicy) -> list[Any]:
+    results: list[Any] = []
+    for seen in groups:
+        work = MergeWork("ci", seen, policy, NOW, NOW - DAY_MS, gone=[_id(3, 2)] if len(seen) == 3 else ())
+        results.append(await store.merge_and_release(work))
+    later = NOW + policy.wait_ms
+    results.append(await store.release_due(policy, "ci", now_ms=later, live_after_ms=NOW - DAY_MS))
+    return results
+
+
+def _agree(expected: list[Any], got: list[Any]) -> None:
+    """Equal, but that the oracle looks at more facts again and so may name a project that waits still."""
+    assert [replace(one, wants_enrichment=()) for one in expected] == [replace(one, wants_enrichment=()) for one in got]
+    assert all(one.wants_enrichment <= two.wants_enrichment for one, two in zip(got, expected, strict=True))
+
+
+async def _facts(store: Store) -> dict[str, Any]:
+    found = {}
+    for kind, ids in ((1, range(2)), (2, range(4)), (3, range(4))):
+        for number in ids:
+            for one in await store.explain(_id(kind, number)):
+                found[one.provider_id] = (dict(one.fields), one.released, one.due_ms, one.record_id)
+    return found
+
+
+async def _net(store: Store) -> dict[str, dict[str, Any]]:
+    return net_records([*await read(store, "live"), *await read(store, "backfill")])
+
+
+def _rollup_days(path: Path) -> dict[Any, Any]:
+    db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+    rows = db.execute(
+        "SELECT bucket, CASE kind WHEN 1 THEN 'workflow' ELSE 'job' END, p.provider_id, coalesce(r.text, ''),"
+        " coalesce(j.text, ''), class, n, ok, failed, canceled, credits, duration_ms, queue_ms FROM rollup_day"
+        " JOIN dim_project p ON p.id = project LEFT JOIN dim r ON r.id = run LEFT JOIN dim j ON j.id = job"
+    ).fetchall()
+    db.close()
+    return {row[:6]: row[6:] for row in rows if any(row[6:])}
+
+
+async def _compare(groups: list[list[Observation]], policy: ReleasePolicy) -> None:
+    folder = Path(tempfile.mkdtemp())
+    path = folder / "headgate.db"
+    disk = SqliteStore(path, clock=ManualClock(NOW), metrics=NullMetrics(), quota=Quota(ballast_bytes=0))
+    memory = MemoryStore(clock=ManualClock(NOW))
+    await disk.open()
+    await memory.open()
+    try:
+        _agree(await _feed(memory, groups, policy), await _feed(disk, groups, policy))
+        assert await _facts(memory) == await _facts(disk)
+        for lane in ("live", "backfill"):
+            expected = sorted((e.record_id, e.body) for e in await read(memory, lane))
+            assert expected == sorted((e.record_id, e.body) for e in await read(disk, lane))
+        assert memory.facts.rollup_days() == _rollup_days(path)
+        assert (await memory.figures()).statuses == (await disk.figures()).statuses
+        assert list(await memory.runs_between(0, NOW + 1)) == list(await disk.runs_between(0, NOW + 1))
+    finally:
+        await disk.close()
+        shutil.rmtree(folder)
+
+
+_quiet = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+_policies = st.sampled_from([ReleasePolicy("none"), ReleasePolicy("batch", 60_000), ReleasePolicy("each", 1_000)])
+
+
+@_quiet
+@given(_groups(), _policies)
+def test_the_adapters_agree(groups: list[list[Observation]], policy: ReleasePolicy) -> None:
+    """Step by step: results, facts with provenance, records byte for byte, rollups, figures."""
+    asyncio.run(_compare(groups, policy))
+
+
+@_quiet
+@given(st.lists(_observations(), max_size=16), st.randoms(use_true_random=False), _policies)
+def test_order_and_grouping_do_not_matter(seen: list[Observation], rng: Any, policy: ReleasePolicy) -> None:
+    """One by one, all at once, shuffled, or with some told twice: the same facts, rollups and net records."""
+    shuffled = seen + [one for one in seen if rng.random() < 0.3]
+    rng.shuffle(shuffled)
+    ways = ([[one] for one in seen], [seen], [[one] for one in shuffled], [shuffled[::2], shuffled[1::2]])
+    asyncio.run(_same_end([list(way) for way in ways], policy))
+
+
+async def _same_end(ways: list[list[list[Observation]]], policy: ReleasePolicy) -> None:
+    ends = []
+    for groups in ways:
+        store = MemoryStore(clock=ManualClock(NOW))
+        await store.open()
+        for seen in groups:
+            await store.merge_and_release(MergeWork("ci", seen, policy, NOW, 0))
+        await store.release_due(policy, "ci", now_ms=NOW + policy.wait_ms, live_after_ms=0)
+        fields = {key: (one[0], one[1]) for key, one in (await _facts(store)).items()}
+        net = await _net(store)
+        # An attribute that the last state no longer shows cannot be taken back; all that it shows must be there.
+        shown = {
+            one.key: msgspec.json.encode(
+                {name: net[_record(one)].get(name) for name in sorted(one.sent or {})}, order="deterministic"
+            )
+            for one in store.facts.all()
+            if one.lane is not None
+        }
+        ends.append((fields, store.facts.rollup_days(), shown))
+    assert all(end == ends[0] for end in ends)
+
+
+def _record(fact: Any) -> str:
+    from headgate.core.ids import record_id
+
+    return record_id(fact.kind, fact.host, fact.key)
+
+
+@_quiet
+@given(st.permutations(range(4)), st.booleans())
+def test_names_of_a_job_meet_in_any_order(order: list[int], released: bool) -> None:
+    """A build known by number and by UUID is one fact, whichever name came first; both adapters agree."""
+    numbered = number_key(str(PROJECTS[0].project_id), 100)
+    one = {"number": 100, "status": "success", "started_at": NOW - 5, "stopped_at": NOW}
+    made = [
+        Observation("job", numbered, PROJECTS[0], "v1.1", NOW, released, one),
+        Observation("job", _id(3, 0), PROJECTS[0], "webhook", NOW, released, one | {"name": "test"}),
+        Observation("job", _id(3, 0), PROJECTS[0], "v2", NOW + 1, False, {"resource_class": "large"}),
+        Observation("job", numbered, PROJECTS[0], "detail", NOW + 2, False, {"executor": "docker", "number": 100}),
+    ]
+    asyncio.run(_compare([[made[position]] for position in order], ReleasePolicy("none", 1_000)))
