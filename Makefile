@@ -52,10 +52,10 @@ others: $(VENV)/.dev
 
 # What the end-to-end tests use from Debian: a browser, systemd's checker, openssl. Installed where we may.
 debian:
-	@missing=""; for tool in chromium systemd-analyze openssl; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
+	@missing=""; for tool in chromium systemd-analyze openssl strace; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
 	if [ -n "$$missing" ]; then \
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	    apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends chromium systemd openssl >/dev/null; \
+	    apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends chromium systemd openssl strace >/dev/null; \
 	  else echo "please install from Debian:$$missing"; exit 1; fi; fi
 
 $(VENV)/.venv:

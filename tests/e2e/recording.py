@@ -35,8 +35,8 @@ class Arrival(NamedTuple):
 class RecordingLoki(FakeVendor):
     """A strict Loki of any age that keeps every arrival, repeats too, and which requests got no answer."""
 
-    def __init__(self) -> None:
-        super().__init__("loki", **ancient_loki())
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__("loki", seed=seed, **ancient_loki())
         self.arrivals: list[Arrival] = []
         self.unanswered: set[int] = set()
         ledger = self._door.ledger
