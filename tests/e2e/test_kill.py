@@ -110,9 +110,10 @@ def survive(folder: Path, kills: int, seed: int) -> None:
         assert unexcused_lines(out, grown, died, bound) == []
         assert loki.unexcused(died, bound) == []
         assert loki.unanswered, "the sink never cut a connection"
+        again, stats = sum(of_file.duplicate.values()) - len(of_file.duplicate), loki.stats()
         print(  # noqa: T201  # shown with -rP, and when the test fails
-            f"{len(died)} kills, {len(truth)} facts, {sum(of_file.duplicate.values()) - len(of_file.duplicate)} lines"
-            f" written again, {len(loki.unanswered)} answers cut, {loki.stats()['duplicates']} lines folded by Loki, {loki.stats()['requests']} requests"
+            f"{len(died)} kills, {len(truth)} facts, {again} lines written again, {len(loki.unanswered)} of"
+            f" {stats['requests']} answers cut, {stats['duplicates']} lines folded by Loki"
         )
 
 

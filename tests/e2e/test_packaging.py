@@ -124,6 +124,12 @@ def test_each_example_configuration_is_valid(path):
     assert configuration.sources or configuration.sinks
 
 
+def test_the_container_needs_a_token_only():
+    """The configuration in the image is valid without a webhook secret; no webhook is then taken."""
+    configuration = load(load_plugins(), file=ROOT / "config" / "container.yaml", environ={"CIRCLECI_TOKEN": "dummy"})
+    assert configuration.sources["circleci"].config.webhook.secrets == ()
+
+
 def test_the_sidecar_example_runs_without_rights():
     """The compose file restricts the container and holds no secret."""
     compose = yaml.safe_load((ROOT / "config" / "sidecar" / "compose.yaml").read_text())

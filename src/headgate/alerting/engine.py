@@ -1,7 +1,7 @@
 """The alert engine: evaluates due rules against the store and writes what changed, one transaction per pass.
 
 Invariant: the engine keeps nothing that must survive. State, timers and messages are rows; after a restart every rule
-is evaluated once for now, never for the time in between.
+is evaluated once for the present, never for the time in between.
 """
 
 from __future__ import annotations

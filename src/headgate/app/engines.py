@@ -76,7 +76,6 @@ class Engines:
         rules, routes = prepare_alerts(configuration)
         self._collector = self._make_collector()
         self._delivery = self._make_delivery()
-        self._outbox = OutboxWorker(store, plant.notifiers, transport=self._transport, clock=clock, metrics=metrics)
         first = next(iter(plant.sources.values()), None)
         self._alerts = AlertEngine(
             store,
@@ -87,6 +86,14 @@ class Engines:
             watermarks=self._watermarks,
             tenant=first.host if first else "circleci.com",
             app_url=next((part.config.app_url for part in configuration.sources.values()), "https://app.circleci.com"),
+        )
+        self._outbox = OutboxWorker(
+            store,
+            plant.notifiers,
+            transport=self._transport,
+            clock=clock,
+            metrics=metrics,
+            wanted=self._alerts.wanted,
         )
 
     def _make_collector(self) -> Collector:
@@ -112,12 +119,17 @@ class Engines:
             clock=self._clock,
             metrics=self._metrics,
             starts=self._starts(self._configuration),
+            overflows=self._overflows(self._configuration),
             options=EngineOptions(stop_seconds=_STOP_SECONDS),
         )
 
     @staticmethod
     def _starts(configuration: Configuration) -> dict[str, Literal["now", "retained"] | int]:
         return {name: part.start for name, part in configuration.sinks.items()}
+
+    @staticmethod
+    def _overflows(configuration: Configuration) -> dict[str, Literal["keep", "drop_oldest"]]:
+        return {name: part.overflow for name, part in configuration.sinks.items()}
 
     # -- running
 
@@ -254,7 +266,7 @@ class Engines:
         self._configuration, self.plant = new, prepared.plant
         if prepared.sources_changed:
             self._renew.set()
-        await self._delivery.apply(prepared.plant.sinks, self._starts(new))
+        await self._delivery.apply(prepared.plant.sinks, self._starts(new), self._overflows(new))
         self._outbox.apply(prepared.plant.notifiers)
         self._alerts.replace(prepared.rules, prepared.routes)
         for source in prepared.removed:

@@ -15,6 +15,11 @@ _START = {
     "anyOf": [{"enum": ["now", "retained"]}, {"type": "string", "format": "date-time"}, {"type": "integer"}],
     "default": "now",
 }
+_OVERFLOW = {
+    "description": "When the store is full: keep what this sink has not got, or drop its oldest and record a gap.",
+    "enum": ["keep", "drop_oldest"],
+    "default": "keep",
+}
 
 
 def config_schema(registry: Registry) -> dict[str, Any]:
@@ -39,6 +44,7 @@ def _choices(registry: Registry, kind: PluginKind, definitions: dict[str, Any]) 
         own["properties"] = {"type": {"const": name}, **own.get("properties", {})}
         if kind == "sink":
             own["properties"]["start"] = _START
+            own["properties"]["overflow"] = _OVERFLOW
         own["required"] = ["type", *own.get("required", [])]
         definitions[key] = own
         choices.append({"$ref": f"#/$defs/{key}"})

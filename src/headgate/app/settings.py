@@ -82,12 +82,16 @@ class Settings(BaseSettings):
 
 @dataclass(frozen=True, slots=True)
 class PluginSettings:
-    """One configured plugin. `config`: its validated model; `start`: where a new sink begins."""
+    """One configured plugin. `config`: its validated model.
+
+    Of sinks only, `start`: where a new one begins; `overflow`: what may become of its records when the store is full.
+    """
 
     name: str
     plugin: Plugin
     config: Any
     start: Literal["now", "retained"] | int = "now"
+    overflow: Literal["keep", "drop_oldest"] = "keep"
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,20 +273,29 @@ def _plugin(
         raise ConfigError(f"{origins.where((*path, 'type'))}: {dotted}.type: {exc}") from exc
     own = {key: item for key, item in value.items() if key not in _KEYS[kind]}
     start = _start(value.get("start", "now"), origins.where((*path, "start")), dotted) if kind == "sink" else "now"
+    overflow = _overflow(value.get("overflow", "keep"), origins.where((*path, "overflow")), dotted)
     try:
         config = plugin.config.model_validate(own)
     except ValidationError as exc:
         raise ConfigError(*problems_of(exc, plugin.config, path, origins, _KEYS[kind])) from exc
-    return PluginSettings(name, plugin, config, start)
+    return PluginSettings(name, plugin, config, start, overflow)
 
 
 # Keys of a plugin's section that are ours, not the plugin's.
 _KEYS: dict[PluginKind, frozenset[str]] = {
     "source": frozenset({"type"}),
-    "sink": frozenset({"type", "start"}),
+    "sink": frozenset({"type", "start", "overflow"}),
     "notifier": frozenset({"type"}),
     "detector": frozenset({"type"}),
 }
+
+
+def _overflow(value: object, where: str, dotted: str) -> Literal["keep", "drop_oldest"]:
+    if value == "keep":
+        return "keep"
+    if value == "drop_oldest":
+        return "drop_oldest"
+    raise ConfigError(f"{where}: {dotted}.overflow: write keep or drop_oldest")
 
 
 def _start(value: object, where: str, dotted: str) -> Literal["now", "retained"] | int:

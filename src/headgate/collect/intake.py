@@ -21,10 +21,11 @@ __all__ = ["PIECE", "Intake", "Sleep", "nobody"]
 Sleep = Callable[[float], Awaitable[None]]
 
 PIECE = 200  # observations of one transaction: about 10 ms of the writer
-# An accept that waits longer than this goes before our work; we stand back so often at most, then work all the same.
-_ACCEPT_WAITS_SECONDS = 0.002
-_STAND_BACK_SECONDS = 0.02
-_STAND_BACK_TIMES = 25
+# While webhooks arrive in a burst our work stands back, for it would take the interpreter from their answers; after
+# standing back so long it goes on for a while all the same, so that a flood does not stop it for ever.
+_LOOK_SECONDS = 0.02
+_STAND_BACK_SECONDS = 5.0
+_GO_ON_SECONDS = 1.0
 
 
 def nobody() -> None:
@@ -55,6 +56,7 @@ class Intake:
         self._metrics = metrics
         self._on_released = on_released
         self._sleep = sleep
+        self._go_on_until = 0.0
 
     async def merge(
         self,
@@ -109,11 +111,15 @@ class Intake:
             self.changed.set()
 
     async def stand_back(self) -> None:
-        """Let waiting webhooks be stored first."""
-        for _ in range(_STAND_BACK_TIMES):
-            if self._store.accept_wait_seconds() <= _ACCEPT_WAITS_SECONDS:
+        """Let a burst of webhooks be stored first."""
+        if not self._store.in_burst() or self._clock.monotonic() < self._go_on_until:
+            return
+        until = self._clock.monotonic() + _STAND_BACK_SECONDS
+        while self._store.in_burst():
+            if self._clock.monotonic() >= until:
+                self._go_on_until = self._clock.monotonic() + _GO_ON_SECONDS
                 return
-            await self._sleep(_STAND_BACK_SECONDS)
+            await self._sleep(_LOOK_SECONDS)
 
     def _count(self, source: str, observations: Sequence[Observation]) -> None:
         counts: dict[str, int] = {}

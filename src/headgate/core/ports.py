@@ -16,6 +16,7 @@ from headgate.core.clock import Clock
 from headgate.core.merge import Observation
 from headgate.core.metrics import Metrics
 from headgate.core.verdicts import SendResult
+from headgate.core.webhooks import Delivery, Refusal, WebhookPolicy
 
 __all__ = [
     "BuildContext",
@@ -83,42 +84,6 @@ class CheckResult:
     ok: bool
     reason: str
     fix: str = ""
-
-
-# --- Webhooks -----------------------------------------------------------------------------------------------------
-
-
-class Delivery(msgspec.Struct, frozen=True, gc=False):
-    """One inbound webhook as it came. `body`: the raw bytes. Headers are kept by allow-list, never the signature."""
-
-    source: str
-    arrived_ms: int
-    event_type: str
-    content_type: str
-    body: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why a webhook is not taken. `status`: HTTP status; `reason`: fixed word for counting; `detail` for people."""
-
-    status: int
-    reason: str
-    detail: str
-
-
-class WebhookPolicy(Protocol):
-    """Decides whether a delivery may enter the inbox. Pure, fast, called on the event loop for each request."""
-
-    max_body_bytes: int
-
-    def refuse(self, headers: Mapping[bytes, bytes], body: bytes) -> Refusal | None:
-        """Why not, or None. `headers`: lower-case names. Signatures are compared in constant time."""
-        ...
-
-    def event_type(self, headers: Mapping[bytes, bytes]) -> str:
-        """What the sender says the delivery is; empty where it does not say."""
-        ...
 
 
 # --- Sources ------------------------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ __all__ = [
     "SHARED_FIELDS",
     "changed_attributes",
     "duration_ms",
+    "ended_ms",
     "job_attributes",
     "make_amendment",
     "make_record",
@@ -182,6 +183,15 @@ def _approval_wait(values: Mapping[str, Value]) -> int | None:
     return _span(values.get("started_at"), values.get("stopped_at"))
 
 
+def ended_ms(known: Known, workflow: Known | None = None) -> int | None:
+    """When a thing ended; for a job that never ran and has no end of its own, when its `workflow` did."""
+    for one in (known, workflow):
+        stopped = one.values.get("stopped_at") if one is not None else None
+        if isinstance(stopped, int):
+            return stopped
+    return None
+
+
 def make_record(
     kind: FactKind,
     key: str,
@@ -190,14 +200,15 @@ def make_record(
     attributes: dict[str, Attribute],
     *,
     observed_ms: int,
+    workflow: Known | None = None,
 ) -> Record:
-    """The record of a workflow or job. `occurred_at` is its end, else when it was observed."""
-    stopped = known.values.get("stopped_at")
+    """The record of a workflow or job. `occurred_at` is its end (`ended_ms`), else when it was observed."""
+    ended = ended_ms(known, workflow)
     return Record(
         id=record_id(kind, project.host, key),
         schema=SCHEMA_VERSION,
         kind=kind,
-        occurred_at=format_ms(stopped if isinstance(stopped, int) else observed_ms),
+        occurred_at=format_ms(observed_ms if ended is None else ended),
         observed_at=format_ms(observed_ms),
         sources=sorted({stamp.source for stamp in known.stamps.values()}),
         tenant=project.host,

@@ -385,6 +385,10 @@ class Store(ReadStore, Protocol):
         """How long the oldest waiting `accept` has waited; beyond 2 s the receiver answers 503."""
         ...
 
+    def in_burst(self) -> bool:
+        """Whether many webhooks arrive at once just now, so that other work had better wait. Does not block."""
+        ...
+
     def space_level(self) -> SpaceLevel:
         """Rung of the quota ladder, as last measured. Does not block."""
         ...

@@ -9,11 +9,11 @@ from headgate.core.ids import record_id
 from headgate.core.merge import ProjectRef
 from headgate.core.ports import LogEntry
 from headgate.core.record import encode_record
-from headgate.core.render import APP_URL, make_record
+from headgate.core.render import APP_URL, ended_ms, make_record
 from headgate.core.storeport import Explained
 from headgate.store.delivery import decode_holes
 from headgate.store.facts import Fact, Facts
-from headgate.store.releases import View, end_ms, order_key, render
+from headgate.store.releases import View, order_key, render
 from headgate.store.schema import KINDS, LANES, encode_key
 from headgate.store.session import Session
 from headgate.store.sql import Database
@@ -39,11 +39,18 @@ def rerender(session: Session, facts: Facts, kind: FactKind, number: int, positi
         return None
     project = session.projects.by_id[fact.project].ref
     app_url = session.app_urls.get(fact.source, APP_URL)
-    attributes = render(kind, fact.key, view_of(facts, fact), project, app_url) | {"headgate.rerendered": True}
+    view = view_of(facts, fact)
+    attributes = render(kind, fact.key, view, project, app_url) | {"headgate.rerendered": True}
     record = make_record(
-        kind, fact.key, fact.known, project, dict(sorted(attributes.items())), observed_ms=fact.seen_ms
+        kind,
+        fact.key,
+        fact.known,
+        project,
+        dict(sorted(attributes.items())),
+        observed_ms=fact.seen_ms,
+        workflow=view.workflow,
     )
-    ended = end_ms(fact.known)
+    ended = ended_ms(fact.known, view.workflow)
     workflow = fact.key if kind == "workflow" else str(fact.values.get("workflow_id", fact.key))
     return LogEntry(
         position,

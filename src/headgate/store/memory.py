@@ -96,6 +96,9 @@ class MemoryStore:
     def accept_wait_seconds(self) -> float:
         return 0.0
 
+    def in_burst(self) -> bool:
+        return False
+
     def space_level(self) -> SpaceLevel:
         return self.level
 

@@ -16,12 +16,12 @@ from headgate.core.merge import EMPTY, Known, Observation, encode_stamps, merge
 from headgate.core.ports import LogEntry
 from headgate.core.record import Attribute, Record, encode_record
 from headgate.core.release import Release, ReleasePolicy, decide, needs_enrichment
-from headgate.core.render import APP_URL, changed_attributes, make_amendment, make_record
+from headgate.core.render import APP_URL, changed_attributes, ended_ms, make_amendment, make_record
 from headgate.core.rollup import contribution
 from headgate.core.storeport import MergeResult, MergeWork
 from headgate.core.times import DAY_MS
 from headgate.store.projects import Projects
-from headgate.store.releases import View, end_ms, order_key, render
+from headgate.store.releases import View, order_key, render
 from headgate.store.rollups import branch_class
 from headgate.store.schema import LANES
 
@@ -213,8 +213,11 @@ class MemoryFacts:
 
     def _release(self, fact: MemoryFact, attributes: dict[str, Attribute], now_ms: int, live_after_ms: int) -> str:
         project = self.projects.by_id[fact.project].ref
-        record = make_record(fact.kind, fact.key, fact.known, project, attributes, observed_ms=now_ms)
-        ended = end_ms(fact.known)
+        workflow = self.view(fact).workflow
+        record = make_record(
+            fact.kind, fact.key, fact.known, project, attributes, observed_ms=now_ms, workflow=workflow
+        )
+        ended = ended_ms(fact.known, workflow)
         fact.lane = int(ended is not None and ended < live_after_ms)
         fact.sent = attributes
         occurred = now_ms if ended is None else ended
@@ -235,7 +238,7 @@ class MemoryFacts:
             sources=sorted({stamp.source for stamp in fact.known.stamps.values()}),
             observed_ms=now_ms,
         )
-        ended = end_ms(fact.known)
+        ended = ended_ms(fact.known, self.view(fact).workflow)
         lane = int(ended is not None and ended < live_after_ms)
         self.append(lane, record, now_ms, self.order(fact), now_ms)
         fact.amendments.append(encode_record(record))

@@ -204,9 +204,16 @@ def _at(entry: LogEntry, position: int) -> LogEntry:
 def _rerender(facts: MemoryFacts, fact: MemoryFact, ended: int) -> LogEntry:
     project = facts.projects.by_id[fact.project].ref
     url = facts.app_urls.get(fact.source, APP_URL)
-    attributes = render(fact.kind, fact.key, facts.view(fact), project, url) | {"headgate.rerendered": True}
+    view = facts.view(fact)
+    attributes = render(fact.kind, fact.key, view, project, url) | {"headgate.rerendered": True}
     record = make_record(
-        fact.kind, fact.key, fact.known, project, dict(sorted(attributes.items())), observed_ms=fact.seen_ms
+        fact.kind,
+        fact.key,
+        fact.known,
+        project,
+        dict(sorted(attributes.items())),
+        observed_ms=fact.seen_ms,
+        workflow=view.workflow,
     )
     body = encode_record(record)
     return LogEntry(0, "replay", record.id, fact.kind, ended, project.slug, facts.order(fact), body)

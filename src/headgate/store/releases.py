@@ -14,6 +14,7 @@ from headgate.core.merge import Known, ProjectRef
 from headgate.core.record import Attribute, Record, encode_record
 from headgate.core.render import (
     changed_attributes,
+    ended_ms,
     job_attributes,
     make_amendment,
     make_record,
@@ -73,9 +74,11 @@ class Releases:
         if self._session.counters.get("orphans") and self._came_back(fact):
             return
         attributes = render(fact.kind, fact.key, view, project, self._app_url)
-        record = make_record(fact.kind, fact.key, fact.known, project, attributes, observed_ms=self._now_ms)
-        ended = end_ms(fact.known)
-        lane, seq, digest = self._append(record, fact, self._now_ms if ended is None else ended)
+        record = make_record(
+            fact.kind, fact.key, fact.known, project, attributes, observed_ms=self._now_ms, workflow=view.workflow
+        )
+        ended = ended_ms(fact.known, view.workflow)
+        lane, seq, digest = self._append(record, fact, ended, self._now_ms if ended is None else ended)
         fact.released = seq * 2 + lane
         self._released.append((encode_key(record.id), KIND_NUMBER[fact.kind], fact.id, lane, seq, 0, digest))
         count = (record.kind, LANES[lane])
@@ -107,7 +110,7 @@ class Releases:
             return
         sources = sorted({stamp.source for stamp in fact.known.stamps.values()})
         record = make_amendment(amended, revision + 1, changed, project, sources=sources, observed_ms=self._now_ms)
-        lane, seq, digest = self._append(record, fact, self._now_ms)
+        lane, seq, digest = self._append(record, fact, ended_ms(fact.known, after.workflow), self._now_ms)
         self._session.db.execute(
             "UPDATE released SET revision = ?, digest = ? WHERE record_id = ?", (revision + 1, digest, encoded)
         )
@@ -118,8 +121,7 @@ class Releases:
         """Append a record that is not about a fact, such as an alert, to the live lane."""
         self._put(0, record, occurred_ms, order_key(record.id))
 
-    def _append(self, record: Record, fact: Fact, occurred_ms: int) -> tuple[int, int, int]:
-        ended = end_ms(fact.known)
+    def _append(self, record: Record, fact: Fact, ended: int | None, occurred_ms: int) -> tuple[int, int, int]:
         lane = 0 if ended is None or ended >= self._live_after_ms else 1
         workflow = fact.key if fact.kind == "workflow" else str(fact.values.get("workflow_id", fact.key))
         return lane, *self._put(lane, record, occurred_ms, order_key(workflow))

@@ -180,6 +180,9 @@ def _salvage(files: Files, vfs: str | None, now_ms: int) -> Database:
     _begin(db, now_ms)
     db.execute("BEGIN IMMEDIATE")
     lost = _copy(aside, wal, db)
+    # Facts may be missing anywhere below the cursors: without these, collection walks its first window again, which
+    # brings back what the source still has and, because merging is a join, changes nothing else.
+    db.execute("DELETE FROM source_cursor")
     session = Session(db).load()
     reconcile(session, now_ms)
     for table, count in sorted(lost.items()):

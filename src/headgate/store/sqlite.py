@@ -228,6 +228,9 @@ class SqliteStore:
     def accept_wait_seconds(self) -> float:
         return self._writer.accept_wait_seconds() if self._writer else 0.0
 
+    def in_burst(self) -> bool:
+        return self._writer.in_burst() if self._writer else False
+
     def space_level(self) -> SpaceLevel:
         return self._tables.level if self._tables else "ok"
 

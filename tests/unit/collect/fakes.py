@@ -64,7 +64,7 @@ class FakeStore:
         self.rows, self.settled = [], {}
         self.facts, self.enriched, self.gone, self.due, self.released = {}, set(), set(), {}, set()
         self.cursors, self.works, self.failing = {}, [], []
-        self.level, self.accept_waits = "ok", []
+        self.level, self.bursts = "ok", []
 
     def deliver(self, body, source="ci"):
         """Put a delivery into the inbox."""
@@ -142,7 +142,10 @@ class FakeStore:
         return SimpleNamespace(inbox_waiting=waiting, unreleased=len(set(ended) - self.released))
 
     def accept_wait_seconds(self):
-        return self.accept_waits.pop(0) if self.accept_waits else 0.0
+        return 0.0
+
+    def in_burst(self):
+        return self.bursts.pop(0) if self.bursts else False
 
     def space_level(self):
         return self.level

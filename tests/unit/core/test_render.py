@@ -94,6 +94,15 @@ def test_queue_and_approval_are_numbers_of_their_own():
     assert "circleci.duration_ms" not in held
 
 
+def test_a_job_that_never_ran_ends_with_its_workflow():
+    """Skipped jobs have no times; a record of last month's must not be dated today."""
+    skipped = known(name="deploy", status="not_run", workflow_id=WORKFLOW)
+    ended = known(status="failed", stopped_at=7_000)
+    record = make_record("job", JOB, skipped, PROJECT, {}, observed_ms=90_000, workflow=ended)
+    assert record.occurred_at == "1970-01-01T00:00:07.000Z"
+    assert make_record("job", JOB, skipped, PROJECT, {}, observed_ms=90_000).occurred_at == "1970-01-01T00:01:30.000Z"
+
+
 def test_records_and_amendments_match_the_published_schema():
     """What `headgate schema record` prints describes what is sent."""
     released = workflow_attributes(WORKFLOW, BUILD, PROJECT)

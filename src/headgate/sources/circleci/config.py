@@ -31,9 +31,18 @@ class WebhookConfig(PluginConfig):
     """Which webhooks are taken."""
 
     secrets: tuple[Secret, ...] = Field(
-        default=(), description="Signing secrets; several while one is being replaced. None: no webhooks."
+        default=(),
+        description="Signing secrets; several while one is being replaced. Blank ones are left out. None: no webhooks.",
     )
     max_body_bytes: int = Field(default=1_048_576, ge=1024, description="Longer deliveries are refused with 413.")
+
+    @field_validator("secrets", mode="before")
+    @classmethod
+    def _without_blanks(cls, secrets: object) -> object:
+        """So that a file for everybody can say ${CIRCLECI_WEBHOOK_SECRET:-}."""
+        if not isinstance(secrets, list | tuple):
+            return secrets
+        return [secret for secret in secrets if not isinstance(secret, str) or secret.strip()]
 
 
 class BudgetConfig(PluginConfig):
