@@ -76,14 +76,14 @@ def records_page() -> str:
 def cli_page() -> str:
     """Every command with its arguments and options, from the tree of commands, so no terminal's width matters."""
     codes = next(part for part in (headgate.cli.__doc__ or "").split("\n\n") if part.startswith("Exit codes:"))
-    parts = [
+    head = (
         f"# Command line\n\n{_MARK}`headgate COMMAND --help` shows the same. {' '.join(codes.split())} 130:"
-        " interrupted, or a question was answered with no.\n\nCommands that ask or change something talk to the running daemon of the same"
-        " configuration; where none runs they open the store themselves. With `--json` data is printed as one JSON"
-        " object a line; without it tables are for people, and on a pipe their cells are separated by tabs.\n"
-    ]
-    parts.extend(_commands(typer.main.get_command(application), "headgate"))
-    return "".join(parts)
+        " interrupted, or a question was answered with no.\n\nCommands that ask or change something talk to the"
+        " running daemon of the same configuration; where none runs they open the store themselves. With `--json`"
+        " data is printed as one JSON object a line; without it tables are for people, and on a pipe their cells are"
+        " separated by tabs.\n"
+    )
+    return head + "".join(_commands(typer.main.get_command(application), "headgate"))
 
 
 def _commands(command: Any, path: str) -> Iterator[str]:
