@@ -254,6 +254,9 @@ class SqliteStore:
         now_ms = self._clock.now_ms()
         return await self._ask(lambda db: queries.unfinished(db, source, now_ms, limit))
 
+    async def unknown_workflows(self, keys: Sequence[str]) -> Sequence[str]:
+        return await self._ask(lambda db: queries.unknown_workflows(db, keys))
+
     async def wanting_enrichment(self, source: str, *, limit: int) -> Sequence[JobRef]:
         return await self._ask(lambda db: queries.wanting_enrichment(db, source, limit))
 
