@@ -12,8 +12,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 
 from headgate.app.compose import Plant
+from headgate.app.engines import prepare_alerts
 from headgate.app.settings import Configuration
-from headgate.core.errors import HeadgateError
+from headgate.core.errors import ConfigError, HeadgateError
 from headgate.core.ports import CheckResult
 from headgate.plugins import Registry
 
@@ -50,6 +51,8 @@ async def check_all(configuration: Configuration, registry: Registry, plant: Pla
     yield CheckResult("config", ok=True, reason="ok")
     for broken in registry.broken:
         yield CheckResult(f"plugin {broken.origin}", ok=False, reason="plugin_broken", fix=broken.problem)
+    for result in _rules(configuration):
+        yield result
     yield _store(configuration.settings.store.path)
     for result in _sources(plant):
         yield result
@@ -61,6 +64,15 @@ async def check_all(configuration: Configuration, registry: Registry, plant: Pla
     for done in asyncio.as_completed(asked):
         for result in await done:
             yield result
+
+
+def _rules(configuration: Configuration) -> Sequence[CheckResult]:
+    """One result per problem of the rule files and routes, with which `headgate run` would not start."""
+    try:
+        prepare_alerts(configuration)
+    except ConfigError as exc:
+        return [CheckResult("alerts", ok=False, reason="rules_invalid", fix=problem) for problem in exc.problems]
+    return [CheckResult("alerts", ok=True, reason="ok")]
 
 
 def _store(path: Path) -> CheckResult:

@@ -14,6 +14,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TextIO
 
 import orjson
@@ -34,7 +35,7 @@ from headgate.app.settings import Configuration
 from headgate.app.supervise import keep_running
 from headgate.app.telemetry import Telemetry
 from headgate.core.clock import Clock, SystemClock
-from headgate.core.errors import StoreFailed
+from headgate.core.errors import StoreError, StoreFailed
 from headgate.core.storeport import Store
 from headgate.web.operations import Json, Problem
 
@@ -90,7 +91,7 @@ class Daemon:
         set_up_logging(level=log.level, form=log.format, redactor=self._redactor)
         plant = build_plant(self._configuration, self._clock, self._telemetry)
         store = make_store(self._configuration.settings, self._clock, self._telemetry)
-        self._configuration.settings.store.path.parent.mkdir(parents=True, exist_ok=True)
+        _make_directory(self._configuration.settings.store.path)
         try:
             await store.open()
             with self._signals():
@@ -294,6 +295,14 @@ class Daemon:
             _log.warning("the store did not close in time; the next start reads back what is true")
         if self._reloading is not None:
             self._reloading.cancel()
+
+
+def _make_directory(path: Path) -> None:
+    """The directory that the store will be in. Raises StoreError."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise StoreError(f"{path.parent}: cannot be made: {exc.strerror or exc}; let this user write there") from exc
 
 
 def run_on_loop(work: Callable[[], Coroutine[object, object, int]]) -> int:

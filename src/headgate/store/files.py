@@ -106,7 +106,7 @@ def restore(source: str | os.PathLike[str], target: str | os.PathLike[str], *, o
     files.lock()
     try:
         if goal.exists() and not overwrite:
-            raise StoreError(f"{goal} exists: move it away, or say that it may be overwritten")
+            raise StoreError(f"{goal} exists: move it away first")
         partial = goal.with_name(goal.name + ".partial")
         _copy(origin, partial)
         for old in (files.wal, files.shm):

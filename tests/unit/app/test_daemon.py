@@ -239,6 +239,21 @@ def test_exit_codes(tmp_path: Path, words: list[str], code: int, says: str) -> N
     assert "Traceback" not in done.stderr
 
 
+def test_store_that_cannot_be_made_is_exit_code_3(tmp_path: Path) -> None:
+    """A directory that cannot be made, because a file stands in its way, is said without a traceback."""
+    (tmp_path / "file").touch()
+    done = command("run", "-c", str(configuration(tmp_path, store={"url": f"sqlite://{tmp_path}/file/sub/x.db"})))
+    assert (done.returncode, "Traceback" in done.stderr) == (3, False), done.stderr
+    assert "cannot be made" in done.stderr
+
+
+def test_check_finds_rules_with_which_run_would_not_start(tmp_path: Path) -> None:
+    """A rule file that is missing, with a reason of its own and exit code 1."""
+    done = command("check", "--json", "-c", str(configuration(tmp_path, alerts={"rules": ["rules/*.yaml"]})))
+    found = {line["name"]: line["reason"] for line in map(json.loads, done.stdout.splitlines())}
+    assert (found["alerts"], done.returncode) == ("rules_invalid", 1)
+
+
 def test_check_prints_json_lines_and_keeps_secrets(tmp_path: Path) -> None:
     """One object a line with the four keys; reasons of the closed set."""
     done = command("check", "--json", "-c", str(configuration(tmp_path)))

@@ -27,6 +27,7 @@ from headgate.sources.circleci.reading import Json, objects, text
 __all__ = ["Api", "ApiOptions", "Page", "escape_slug"]
 
 _BAD_TOKEN_FIX = "make a new personal API token at User Settings > Personal API Tokens and set it as token"  # noqa: S105  # advice, not a token
+_OWN_USER = "/api/v2/me"  # every personal token may read it
 _RESOLUTION_MS = 1000  # the Date header has whole seconds: a smaller skew cannot be told from none
 _SKEW_JUMP_MS = 5000  # a skew this far off the estimate means that a clock was set: believe it at once
 
@@ -245,7 +246,7 @@ class Api:
         if status == 404:
             fix = f"check that {slug} exists and that the token's user may see it"
             return SourceRefused(line, reason="project_not_found", fix=fix)
-        if status in (401, 403) and "/api/v2/" in route and await self._v1_accepts(slug or self.probe_slug):
+        if status in (401, 403) and "/api/v2/" in route and await self._project_token(status, route, slug):
             self.refused = "wrong_token_type"
             fix = "the token is a project token, which API v2 never takes; set a personal API token"
             return SourceRefused(line, reason="wrong_token_type", fix=fix)
@@ -257,17 +258,23 @@ class Api:
             return SourceRefused(line, reason="no_access", fix=fix)
         return SourceUnavailable(f"{line}; an answer nobody foresaw")
 
-    async def _v1_accepts(self, slug: str) -> bool:
-        """Whether API v1.1 takes the token that v2 does not: then it is a project token."""
-        if slug.count("/") != 2:
-            return False
-        route = "/api/v1.1/project/{slug}"
+    async def _project_token(self, status: int, route: str, slug: str) -> bool:
+        """Whether the token is a project token: API v1.1 takes it, or API v2 forbids it even its own user."""
+        probe = slug or self.probe_slug
+        if probe.count("/") == 2:
+            return await self._status("/api/v1.1/project/{slug}", {"limit": "1", "shallow": "true"}, probe) == 200
+        if status == 403 and route != _OWN_USER:
+            return await self._status(_OWN_USER) == 403
+        return status == 403
+
+    async def _status(self, route: str, params: Mapping[str, str] | None = None, slug: str = "") -> int | None:
+        """What a single attempt is answered; None where nothing came."""
         await self._budget.acquire(self._waited)
         try:
-            reply = await self._send(route, route.format(slug=escape_slug(slug)), {"limit": "1", "shallow": "true"})
+            reply = await self._send(route, route.format(slug=escape_slug(slug)), params)
         except httpx.RequestError:
-            return False
-        return reply.status_code == 200
+            return None
+        return reply.status_code
 
     # -- words and figures
 

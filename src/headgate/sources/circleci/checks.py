@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from headgate.core.errors import SourceError, SourceRefused
+from collections.abc import Mapping
+
+from headgate.core.errors import NotFound, SourceError, SourceRefused
 from headgate.core.ports import CheckResult
 from headgate.core.slug import short_slug
 from headgate.sources.circleci.api import Api
@@ -25,7 +27,7 @@ async def run_checks(name: str, config: CircleCIConfig, api: Api) -> list[CheckR
     if not member.ok:
         return [*results, member]
     slugs = {short_slug(slug) for org in objects(orgs) if (slug := text(org.get("slug")))}
-    results += [_org(name, org, slugs) for org in config.orgs]
+    results += [await _org(name, org, slugs, api) for org in config.orgs]
     for slug in config.explicit_projects:
         found, _ = await _ask(f"source {name} project {slug}", api, "/api/v2/project/{slug}", slug)
         results.append(found)
@@ -42,10 +44,12 @@ def _webhooks(name: str, config: CircleCIConfig) -> CheckResult:
     return CheckResult(label, ok=True, reason="webhooks_off")
 
 
-def _org(name: str, org: str, slugs: set[str]) -> CheckResult:
+async def _org(name: str, org: str, slugs: set[str], api: Api) -> CheckResult:
+    """Membership and rights: a member whom single sign-on or a role keeps out is refused only by the pipelines."""
     label = f"source {name} organisation {org}"
     if org in slugs:
-        return CheckResult(label, ok=True, reason="ok")
+        found, _ = await _ask(label, api, "/api/v2/pipeline", params={"org-slug": org})
+        return found
     return CheckResult(
         label,
         ok=False,
@@ -54,11 +58,16 @@ def _org(name: str, org: str, slugs: set[str]) -> CheckResult:
     )
 
 
-async def _ask(label: str, api: Api, route: str, slug: str = "") -> tuple[CheckResult, object]:
+async def _ask(
+    label: str, api: Api, route: str, slug: str = "", params: Mapping[str, str] | None = None
+) -> tuple[CheckResult, object]:
     try:
-        answer = await api.get(route, slug=slug)
+        answer = await api.get(route, params=params, slug=slug)
     except SourceRefused as error:
         return CheckResult(label, ok=False, reason=error.reason, fix=error.fix), None
+    except NotFound as error:
+        fix = f"check that it exists and that the token's user may see it: {error}"
+        return CheckResult(label, ok=False, reason="no_access", fix=fix), None
     except SourceError as error:
         fix = f"is base_url right and reachable from here? {error}"
         return CheckResult(label, ok=False, reason="unreachable", fix=fix), None

@@ -331,6 +331,22 @@ async def test_check_names_what_is_wrong(make):
     assert [line.reason for line in await unsigned.check()] == ["unsigned_allowed"]
 
 
+async def test_check_tells_bad_tokens_apart(make):
+    """A project token and a user without rights are told apart where only organisations are configured."""
+    project = await make(token="project-1").check()
+    assert [(line.reason, line.ok) for line in project] == [("webhooks_off", True), ("wrong_token_type", False)]
+    stranger = await make(token="noaccess-1").check()
+    assert [(line.reason, line.ok) for line in stranger][:2] == [("webhooks_off", True), ("ok", True)]
+    assert {(line.reason, line.ok) for line in stranger[2:]} == {("no_access", False)}
+
+
+async def test_walk_names_a_project_token(make):
+    """The log of a running daemon says so too, without any project in the configuration."""
+    with pytest.raises(SourceRefused) as error:
+        await make(token="project-1").scopes()
+    assert error.value.reason == "wrong_token_type"
+
+
 async def test_dead_token_refuses_everything(make):
     """The walk says token_expired and so does the source's figure."""
     source = make(token="wrong")
