@@ -34,8 +34,8 @@ def parse_ms(text: object) -> int | None:
 
     Takes RFC 3339 with or without fraction and zone, the `YYYY-MM-DD HH:MM:SS` of the usage export (UTC), and Go's
     default text (`2024-12-18 17:23:29.361740256 +0000 UTC`), which GitHub App pipelines carry. Fractions are cut, not
-    rounded, to milliseconds. Blank text, None and unreadable text give None, and so do times before the epoch (Go's zero
-    time stands for none) and beyond the year 9999.
+    rounded, to milliseconds. Blank text, None and unreadable text give None, and so do times before the epoch (Go's
+    zero time stands for none) and beyond the year 9999.
     """
     if not isinstance(text, str):
         return None

@@ -60,6 +60,6 @@ def test_written_times_read_back(ms):
     ],
 )
 def test_any_number_can_be_written(ms, text):
-    """What cannot be written as it is does not stop whoever writes: the store holds whole numbers, whoever gave them."""
+    """What cannot be written as it is does not stop whoever writes: the store holds any number."""
     assert format_ms(ms).startswith(text)
     assert len(format_ms(ms)) == len("2026-11-20T10:02:10.000Z")
