@@ -42,7 +42,7 @@ from headgate.core.storeport import (
 from headgate.store import alerts, delivery, inbox, queries, replays, trim
 from headgate.store.explain import explain
 from headgate.store.facts import Facts
-from headgate.store.files import Files
+from headgate.store.files import Files, make_private
 from headgate.store.merging import merge_unit, release_due_unit
 from headgate.store.quota import LEVELS, Quota, next_level, share_used
 from headgate.store.readers import Readers
@@ -384,7 +384,7 @@ class SqliteStore:
     def _backup(self, target: Path, now_ms: int) -> None:
         partial = target.with_name(target.name + ".partial")
         try:
-            partial.unlink(missing_ok=True)
+            make_private(partial, anew=True)
             source = self._reader()
             copy = Database(str(partial))
             try:
