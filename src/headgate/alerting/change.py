@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 
@@ -161,7 +162,7 @@ def _context(subject: Subject, labels: Mapping[str, str], state: str, telling: T
         links["project"] = f"{telling.app_url}/pipelines/{long_slug(project)}"
         links["workflow"] = links["project"]
     if project and workflow:
-        links["workflow"] = f"{telling.app_url}/insights/{long_slug(project)}/workflows/{workflow}"
+        links["workflow"] = f"{telling.app_url}/insights/{long_slug(project)}/workflows/{quote(workflow, safe='')}"
     return {
         **labels,
         **subject.texts,

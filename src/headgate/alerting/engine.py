@@ -22,7 +22,7 @@ from headgate.alerting.templates import value_text
 from headgate.core.alertdata import Alert, AlertState, Event, Step, decode_alert, fingerprint
 from headgate.core.alerts import RESOLVED_SHOWN_MS, close
 from headgate.core.clock import Clock
-from headgate.core.errors import StoreFull
+from headgate.core.errors import StoreBusy, StoreFull
 from headgate.core.metrics import Metrics
 from headgate.core.ports import Notification
 from headgate.core.storeport import AlertChange, AlertRow, RunRow, Store
@@ -105,12 +105,12 @@ class AlertEngine:
         self._frozen = {name: frozen for name, frozen in self._frozen.items() if name in self._rules}
 
     async def run(self, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
-        """Evaluate for ever. StoreFull is waited out; StoreFailed and anything unforeseen end it."""
+        """Evaluate for ever. StoreFull and StoreBusy are waited out; StoreFailed and anything unforeseen end it."""
         while True:
             try:
                 await self.evaluate_once()
-            except StoreFull:
-                log.warning("alerts.store_full", fix="free space; rules are evaluated again shortly")
+            except (StoreFull, StoreBusy) as error:
+                log.warning("alerts.store_waits", error=str(error), fix="rules are evaluated again shortly")
                 await sleep(_PAUSE_SECONDS)
                 continue
             await sleep(self._pause_seconds())

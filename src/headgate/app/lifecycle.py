@@ -47,6 +47,8 @@ _STOP_SECONDS = 3.4
 _CLOSE_SECONDS = 1.0
 _IDLE_POLL_SECONDS = 0.25
 _TRIM_SECONDS = 600.0
+# So often it is looked whether space is short, when trimming does not wait for its turn.
+_SPACE_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,12 +200,18 @@ class Daemon:
             await asyncio.sleep(_IDLE_POLL_SECONDS)
 
     async def _trim(self, store: Store) -> None:
+        waited = 0.0
         while True:
-            await asyncio.sleep(_TRIM_SECONDS)
-            retention = self._configuration.settings.store.retention
-            deleted = await store.trim(dict(retention), now_ms=self._clock.now_ms())
+            await asyncio.sleep(_SPACE_SECONDS)
+            waited += _SPACE_SECONDS
+            tight = store.space_level() not in ("ok", "warn")
+            if not tight and waited < _TRIM_SECONDS:
+                continue
+            waited = 0.0
+            retention = self._configuration.settings.store.retention.by_part(tight=tight)
+            deleted = await store.trim(retention, now_ms=self._clock.now_ms())
             if any(deleted.values()):
-                _log.info("trimmed", **deleted)
+                _log.info("trimmed", level=store.space_level(), **deleted)
 
     async def _watch_store(self, store: Store) -> None:
         self._fail(await store.failed())

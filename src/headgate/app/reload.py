@@ -5,6 +5,7 @@ Invariant: a configuration that cannot be used changes nothing; a part that is c
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -93,9 +94,14 @@ class Reloader:
         self._serving = serving
         self._metrics = metrics
         self._on_new = on_new
+        self._one = asyncio.Lock()
 
     async def reload(self) -> Json:
-        """`{"ok", "changed": [key], "restart": [key], "problems": [text]}`."""
+        """`{"ok", "changed": [key], "restart": [key], "problems": [text]}`. Waits for one that is under way."""
+        async with self._one:
+            return await self._reload()
+
+    async def _reload(self) -> Json:
         try:
             new = self._reread()
             changes = compare(self.configuration, new)

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from headgate.alerting.routes import RouteConfig
 from headgate.core.errors import ConfigError
+from headgate.core.times import HOUR_MS
 from headgate.plugins import Duration, Secret, duration_field
 
 __all__ = [
@@ -75,6 +76,13 @@ class RetentionSettings(_Section):
     test_results: Duration = duration_field("30d", "Results of single tests.")
     alerts: Duration = duration_field("90d", "History of alerts.")
     facts: Duration = duration_field("400d", "Workflows, jobs and what belongs to them.")
+
+    def by_part(self, *, tight: bool) -> dict[str, int]:
+        """Part of the store -> milliseconds. `tight`: space is short, so what is done with goes after an hour."""
+        kept: dict[str, int] = dict(self)
+        if tight:
+            kept |= {name: min(kept[name], HOUR_MS) for name in ("inbox", "log")}
+        return kept
 
 
 class StoreSettings(_Section):

@@ -5,6 +5,7 @@
     ├── StoreError             the store cannot be used (exit 3)
     │   ├── StoreLocked        another process holds it
     │   ├── StoreFull          no space left; nothing of the unit was kept
+    │   ├── StoreBusy          somebody else holds the file; nothing of the unit was kept, try again
     │   └── StoreFailed        a flush failed or the file is damaged: stop, start again, trust what is read back
     ├── Unparsable             one delivery or answer says nothing that can be used; `reason` names why
     ├── SourceError
@@ -32,6 +33,7 @@ __all__ = [
     "SourceError",
     "SourceRefused",
     "SourceUnavailable",
+    "StoreBusy",
     "StoreError",
     "StoreFailed",
     "StoreFull",
@@ -62,6 +64,10 @@ class StoreLocked(StoreError):
 
 class StoreFull(StoreError):
     """No space left on the device or in the quota; nothing of the refused unit was kept."""
+
+
+class StoreBusy(StoreError):
+    """The store cannot be written for the moment; nothing of the refused unit was kept, and trying again is right."""
 
 
 class StoreFailed(StoreError):

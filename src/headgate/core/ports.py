@@ -249,7 +249,7 @@ class Limits:
 
     `max_bytes`: of the encoded body before compression. `max_record_bytes`: a longer record is rejected as too_large.
     `max_age_ms`: an older record is skipped as too_old. `max_ahead_ms`: a record further in the future waits until it
-    is not. `concurrency`: requests in flight at most.
+    is not; one that is a day further is sent, and the far side decides. `concurrency`: requests in flight at most.
     """
 
     max_records: int = 1000

@@ -394,7 +394,7 @@ class Store(ReadStore, Protocol):
         ...
 
     async def inbox(self, limit: int) -> Sequence[InboxRow]:
-        """Oldest waiting deliveries."""
+        """Oldest waiting deliveries; at least one if any waits, fewer than `limit` where bodies are large."""
         ...
 
     async def merge_and_release(self, work: MergeWork) -> MergeResult:

@@ -6,7 +6,7 @@ Whatever a provider writes is read here once; what Headgate writes is RFC 3339, 
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 
 __all__ = ["DAY_MS", "HOUR_MS", "MINUTE_MS", "format_ms", "parse_ms"]
@@ -17,6 +17,10 @@ DAY_MS = 86_400_000
 
 _GO_TEXT = re.compile(r"^(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d)(\.\d+)? ([+-]\d{2})(\d{2})(?: [A-Z]{2,5})?(?: m=.*)?$")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# What can be written: from the year 1 to the end of the year 9999.
+_FIRST_DAY = (date.min - _EPOCH.date()).days
+_LAST_DAY = (date.max - _EPOCH.date()).days
+_END_MS = (_LAST_DAY + 1) * DAY_MS
 
 
 @lru_cache(maxsize=4096)
@@ -30,22 +34,21 @@ def parse_ms(text: object) -> int | None:
 
     Takes RFC 3339 with or without fraction and zone, the `YYYY-MM-DD HH:MM:SS` of the usage export (UTC), and Go's
     default text (`2024-12-18 17:23:29.361740256 +0000 UTC`), which GitHub App pipelines carry. Fractions are cut, not
-    rounded, to milliseconds. Blank text, None and unreadable text give None.
+    rounded, to milliseconds. Blank text, None and unreadable text give None, and so do times before the epoch (Go's
+    zero time stands for none) and beyond the year 9999.
     """
     if not isinstance(text, str):
         return None
     # The form of nearly every CircleCI time, 2022-08-27T20:26:31.289Z, without the cost of a full parser.
     if len(text) == 24 and text[23] == "Z" and text[19] == "." and text[10] == "T":
         try:
-            return (
-                _day_ms(text[:10])
-                + int(text[11:13]) * HOUR_MS
-                + int(text[14:16]) * MINUTE_MS
-                + int(text[17:19]) * 1000
-                + int(text[20:23])
-            )
+            day = _day_ms(text[:10])
+            hours, minutes, seconds, millis = int(text[11:13]), int(text[14:16]), int(text[17:19]), int(text[20:23])
         except ValueError:
             return None
+        if day >= 0 and 0 <= hours < 24 and 0 <= minutes < 60 and 0 <= seconds < 60 and millis >= 0:
+            return day + hours * HOUR_MS + minutes * MINUTE_MS + seconds * 1000 + millis
+        return None
     return _parse_any(text.strip())
 
 
@@ -63,16 +66,21 @@ def _parse_any(text: str) -> int | None:
     if parsed.tzinfo is None:
         parsed = parsed.replace(tzinfo=UTC)
     delta = parsed - _EPOCH
-    return (delta.days * 86_400 + delta.seconds) * 1000 + delta.microseconds // 1000
+    ms = (delta.days * 86_400 + delta.seconds) * 1000 + delta.microseconds // 1000
+    return ms if 0 <= ms < _END_MS else None
 
 
 @lru_cache(maxsize=4096)
 def _day_text(day: int) -> str:
-    return datetime.fromtimestamp(day * 86_400, tz=UTC).strftime("%Y-%m-%dT")
+    known = min(max(day, _FIRST_DAY), _LAST_DAY)
+    return f"{(_EPOCH + timedelta(days=known)).date().isoformat()}T"
 
 
 def format_ms(ms: int) -> str:
-    """Write milliseconds since the epoch as RFC 3339: `2026-11-20T10:02:10.000Z`."""
+    """Write milliseconds since the epoch as RFC 3339: `2026-11-20T10:02:10.000Z`.
+
+    Never fails: a day beyond the years 1 to 9999, which RFC 3339 cannot write, is written as the nearest that it can.
+    """
     day, rest = divmod(ms, DAY_MS)
     hours, rest = divmod(rest, HOUR_MS)
     minutes, rest = divmod(rest, MINUTE_MS)

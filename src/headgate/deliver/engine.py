@@ -15,7 +15,7 @@ from typing import Literal
 import structlog
 
 from headgate.core.clock import Clock
-from headgate.core.errors import StoreError, StoreFull
+from headgate.core.errors import StoreBusy, StoreError, StoreFull
 from headgate.core.metrics import Metrics
 from headgate.core.ports import CallSignal, HttpSignal, Lane, Sink
 from headgate.core.storeport import CursorView, Replay, SignalSpec, SignalState, Store
@@ -370,7 +370,7 @@ async def _close_sink(sink: Sink) -> None:
 
 def _store_error(exc: BaseException) -> StoreError | None:
     """The error that ends the process, wherever it is in a group."""
-    if isinstance(exc, StoreError) and not isinstance(exc, StoreFull):
+    if isinstance(exc, StoreError) and not isinstance(exc, StoreFull | StoreBusy):
         return exc
     if isinstance(exc, BaseExceptionGroup):
         return next((found for inner in exc.exceptions if (found := _store_error(inner)) is not None), None)

@@ -14,11 +14,15 @@ from itertools import accumulate
 from operator import attrgetter
 
 from headgate.core.ports import Limits, LogEntry
+from headgate.core.times import DAY_MS
 
 __all__ = ["Admitted", "Cut", "SizeRatio", "admit", "cut", "total_bytes"]
 
 # How many batches' worth of entries one cut looks at when most of them are busy: bounds the work of one turn.
 _SCAN_BATCHES = 4
+# Nobody waits longer for a record from the future: its time is wrong, or our clock is, and the cursor would stand
+# still. The far side says what becomes of it.
+_LONGEST_AHEAD_MS = DAY_MS
 
 _body = attrgetter("body")
 _order_key = attrgetter("order_key")
@@ -116,7 +120,7 @@ class _Cutter:
             if old:
                 self.too_old += old
                 chunk = [entry for entry in chunk if entry.occurred_ms >= cutoff]
-        if self.future_ms is not None and any(entry.occurred_ms > self.future_ms for entry in chunk):
+        if self.future_ms is not None and any(self._waits(entry, self.future_ms) for entry in chunk):
             self._add_slowly(chunk, self.future_ms)
             return
         busy = self.busy
@@ -126,11 +130,15 @@ class _Cutter:
         self.deferred += [entry for entry in chunk if entry.order_key in busy]
         self.take += [entry for entry in chunk if entry.order_key not in busy]
 
+    @staticmethod
+    def _waits(entry: LogEntry, until_ms: int) -> bool:
+        return until_ms < entry.occurred_ms <= until_ms + _LONGEST_AHEAD_MS
+
     def _add_slowly(self, chunk: Sequence[LogEntry], until_ms: int) -> None:
         """Entry by entry: a future record makes its key busy for the rest of this cut."""
         busy = set(self.busy)
         for entry in chunk:
-            if entry.occurred_ms > until_ms:
+            if self._waits(entry, until_ms):
                 busy.add(entry.order_key)
                 if self.next_ms is None or entry.occurred_ms < self.next_ms:
                     self.next_ms = entry.occurred_ms

@@ -16,7 +16,7 @@ import structlog
 
 from headgate.core.backoff import BackOff
 from headgate.core.clock import Clock
-from headgate.core.errors import StoreFull
+from headgate.core.errors import StoreBusy, StoreFull
 from headgate.core.metrics import Metrics
 from headgate.core.ports import CallSignal, HttpSignal, Lane
 from headgate.core.storeport import CursorView, Outcomes, Replay, SignalState, Store
@@ -344,7 +344,7 @@ class SignalWorker:
         self._published_at = now
         try:
             await self._tools.store.set_signal_state(self.key, state, reason)
-        except StoreFull:
+        except (StoreFull, StoreBusy):
             _log.warning("the state of a signal could not be stored", signal=self.key, state=state)
             return
         self._published = (state, reason)

@@ -76,7 +76,10 @@ def _matching(db: Database, session: Session, facts: Facts, given: str) -> list[
     encoded = encode_key(given)
     row = db.execute("SELECT kind, fact FROM released WHERE record_id = ?", (encoded,)).fetchone()
     if row is not None:
-        return [facts.by_id(KINDS[row[0]], row[1])]
+        try:
+            return [facts.by_id(KINDS[row[0]], row[1])]
+        except KeyError:  # the record left, and its fact was lost with a damaged page
+            return []
     found = facts.with_key(given)
     kinds: tuple[FactKind, ...] = ("pipeline", "deployment")
     for kind in kinds:

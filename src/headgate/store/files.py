@@ -16,7 +16,18 @@ import apsw
 from headgate.core.errors import StoreError, StoreLocked
 from headgate.store.sql import Database
 
-__all__ = ["Files", "restore"]
+__all__ = ["Files", "make_private", "restore"]
+
+
+def make_private(path: Path, *, anew: bool = False) -> None:
+    """Make a file that only its owner reads, unless there is one: webhooks hold names. SQLite's WAL follows it.
+
+    `anew`: an old one is deleted first.
+    """
+    if anew:
+        path.unlink(missing_ok=True)
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
 
 class Files:
@@ -118,8 +129,8 @@ def restore(source: str | os.PathLike[str], target: str | os.PathLike[str], *, o
 
 
 def _copy(origin: Path, partial: Path) -> None:
-    partial.unlink(missing_ok=True)
     try:
+        make_private(partial, anew=True)
         shutil.copyfile(origin, partial)
         db = Database(str(partial))
         try:

@@ -17,8 +17,8 @@ from headgate.store.sql import Database, insert
 __all__ = ["append", "dead_rows", "row_of", "settle", "waiting"]
 
 _COLUMNS = "id, source, arrived_ms, event_type, content_type, body"
-
-
+# One read ends with the delivery that reaches this: bodies may be large, and all of a read are held at once.
+_READ_BYTES = 8 * 1024 * 1024
 _INSERT = f"INSERT INTO inbox ({_COLUMNS})"
 
 
@@ -62,13 +62,20 @@ def settle(session: Session, done: Sequence[int], dead: Sequence[tuple[int, str]
 
 
 def waiting(db: Database, limit: int) -> list[InboxRow]:
-    """Oldest waiting deliveries."""
+    """Oldest waiting deliveries: `limit` of them, or fewer where their bodies are large."""
     rows = db.execute(
         f"SELECT {_COLUMNS} FROM inbox WHERE id > coalesce((SELECT n FROM counter WHERE name = 'inbox:low'), 0)"
         " AND id NOT IN (SELECT id FROM inbox_settled) ORDER BY id LIMIT ?",
         (limit,),
     )
-    return [InboxRow(row[0], Delivery(*row[1:])) for row in rows]
+    found: list[InboxRow] = []
+    left = _READ_BYTES
+    for row in rows:
+        found.append(InboxRow(row[0], Delivery(*row[1:])))
+        left -= len(row[-1])
+        if left <= 0:
+            break
+    return found
 
 
 def dead_rows(db: Database, limit: int) -> list[InboxRow]:

@@ -18,7 +18,7 @@ import apsw
 from headgate.core.errors import StoreError
 from headgate.core.storeport import GapRow
 from headgate.store.delivery import gap
-from headgate.store.files import Files
+from headgate.store.files import Files, make_private
 from headgate.store.reconcile import reconcile
 from headgate.store.recovery import check_of, copy_rows, tables_of
 from headgate.store.schema import LANES, migrate, migrations, set_up
@@ -60,6 +60,7 @@ def _clear_way(files: Files) -> None:
 
 
 def _connect(path: Path, vfs: str | None) -> Database:
+    make_private(path)
     db = Database(str(path), vfs=vfs, statementcachesize=512)
     try:
         set_up(db, writer=True)

@@ -9,7 +9,7 @@ import asyncio
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 import apsw
 
@@ -42,74 +42,21 @@ from headgate.core.storeport import (
 from headgate.store import alerts, delivery, inbox, queries, replays, trim
 from headgate.store.explain import explain
 from headgate.store.facts import Facts
-from headgate.store.files import Files
+from headgate.store.files import Files, make_private
 from headgate.store.merging import merge_unit, release_due_unit
-from headgate.store.quota import LEVELS, Quota, next_level, share_used
+from headgate.store.quota import Quota
 from headgate.store.readers import Readers
 from headgate.store.salvage import open_sound
 from headgate.store.schema import set_up
 from headgate.store.session import Session
 from headgate.store.sql import Database
+from headgate.store.tables import Tables
 from headgate.store.trim import Slice
 from headgate.store.writer import Writer
 
 __all__ = ["SqliteStore"]
 
 T = TypeVar("T")
-# How often the writer looks at the space, in seconds.
-_MEASURE_SECONDS = 2.0
-
-
-class _Tables:
-    """What the writer's thread owns: the session, the facts, the space that is left. Implements `writer.Host`."""
-
-    def __init__(self, db: Database, files: Files, quota: Quota, clock: Clock, metrics: Metrics) -> None:
-        self.session = Session(db)
-        self.facts = Facts(self.session)
-        self.level: SpaceLevel = "ok"
-        self.size = 0
-        self._files = files
-        self._quota = quota
-        self._clock = clock
-        self._metrics = metrics
-        self._measured = float("-inf")
-
-    def append(self, rows: list[tuple[Any, ...]]) -> None:
-        inbox.append(self.session, rows)
-
-    def forget(self) -> None:
-        self.session.forget()
-        self.facts.forget()
-
-    def make_room(self) -> None:
-        self._files.drop_ballast()
-        self.level = "refuse"
-        self._measured = self._clock.monotonic()
-
-    def damaged(self) -> None:
-        self._files.mark_suspect()
-
-    def maintain(self, *, idle: bool) -> None:
-        now = self._clock.monotonic()
-        if now - self._measured < _MEASURE_SECONDS:
-            return
-        self._measured = now
-        self.measure()
-        if idle and self.level == "ok":
-            self._files.fill_ballast()
-
-    def measure(self) -> None:
-        """Look at the space and move on the ladder."""
-        self.size = self._files.size()
-        free_pages = self.session.db.pragma("freelist_count") * self.session.db.pragma("page_size")
-        used = max(0, self.size - free_pages)
-        self.level = next_level(self.level, share_used(self._quota, used, self._files.disk_free()))
-        self._metrics.set("headgate_store_bytes", self.size)
-        for sink, reason in self.session.lost:
-            self._metrics.count("headgate_store_gaps_total", 1, sink=sink, reason=reason)
-        self.session.lost.clear()
-        for level, _ in LEVELS:
-            self._metrics.set("headgate_store_level", float(level == self.level), level=level)
 
 
 class SqliteStore:
@@ -131,7 +78,7 @@ class SqliteStore:
         self._vfs = vfs
         self._files = Files(self._path, self._quota.ballast_bytes)
         self._db: Database | None = None
-        self._tables: _Tables | None = None
+        self._tables: Tables | None = None
         self._writer: Writer | None = None
         self._readers: Readers | None = None
 
@@ -151,7 +98,7 @@ class SqliteStore:
         self._files.lock()
         try:
             self._db = open_sound(self._files, self._vfs, self._clock.now_ms())
-            self._tables = _Tables(self._db, self._files, self._quota, self._clock, self._metrics)
+            self._tables = Tables(self._db, self._files, self._quota, self._clock, self._metrics)
             self._tables.measure()
             self._readers = Readers(self._reader)
         except (apsw.Error, OSError) as exc:
@@ -387,7 +334,7 @@ class SqliteStore:
     def _backup(self, target: Path, now_ms: int) -> None:
         partial = target.with_name(target.name + ".partial")
         try:
-            partial.unlink(missing_ok=True)
+            make_private(partial, anew=True)
             source = self._reader()
             copy = Database(str(partial))
             try:

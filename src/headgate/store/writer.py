@@ -17,7 +17,7 @@ from typing import Any, Protocol, TypeVar
 import apsw
 
 from headgate.core.clock import Clock
-from headgate.core.errors import StoreError, StoreFailed, StoreFull
+from headgate.core.errors import StoreBusy, StoreError, StoreFailed, StoreFull
 from headgate.core.metrics import Metrics
 from headgate.store.sql import Database
 
@@ -41,6 +41,8 @@ _CHECKPOINT_PAGES = 4_000
 # While idle so few are left alone.
 _IDLE_PAGES = 64
 _FATAL = (apsw.IOError, apsw.CorruptError, apsw.NotADBError, apsw.CantOpenError, apsw.ReadOnlyError, apsw.ProtocolError)
+# Passes by itself: somebody else holds the file (an administrator's shell), or memory is short for a moment.
+_LATER = (apsw.BusyError, apsw.LockedError, apsw.NoMemError)
 
 
 class Host(Protocol):
@@ -86,6 +88,12 @@ def _resolve(jobs: list[_Job]) -> None:
             job.future.set_exception(job.error)
         else:
             job.future.set_result(job.result)
+
+
+def _put_off(jobs: list[_Job], exc: apsw.Error) -> None:
+    """None of them is tried one by one: each could wait for the lock as long as this one did."""
+    for job in jobs:
+        job.error = StoreBusy(f"the store cannot be written just now: {exc}")
 
 
 class Writer:
@@ -211,6 +219,8 @@ class Writer:
         except _FATAL as exc:
             self._fail(exc)
             return
+        except _LATER as exc:
+            _put_off(group, exc)
         except Exception:  # noqa: BLE001  # one of them is bad or the device is full: each for itself
             for job in group:
                 self._alone(job, lambda job=job: self._host.append(job.run()))  # type: ignore[misc]  # bound at once
@@ -226,6 +236,9 @@ class Writer:
         except _FATAL as exc:
             self._fail(exc)
             return
+        except _LATER as exc:
+            done = done or [self._units[0]]
+            _put_off(done, exc)
         except Exception:  # noqa: BLE001  # full at the commit, or the first unit failed: each for itself
             done = done or [self._units[0]]
             for job in done:
@@ -250,7 +263,7 @@ class Writer:
         self._db.execute("SAVEPOINT unit")
         try:
             job.result = job.run()
-        except (*_FATAL, apsw.FullError):
+        except (*_FATAL, *_LATER, apsw.FullError):
             raise
         except Exception as exc:  # noqa: BLE001  # handed to whoever waits for this unit
             job.error = exc
@@ -283,6 +296,8 @@ class Writer:
                     self._host.make_room()
                     continue
                 job.error = StoreFull("no space left for the store; nothing of this unit was kept")
+            except _LATER as exc:
+                _put_off([job], exc)
             except Exception as exc:  # noqa: BLE001  # handed to whoever waits for this unit
                 job.error = exc
             return

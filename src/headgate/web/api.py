@@ -20,6 +20,9 @@ __all__ = ["build_app"]
 
 _STATUS = {"unknown": 404, "refused": 409, "busy": 503}
 _Limit = Annotated[int, Query(ge=1, le=1000)]
+# What the store can count and date; anything larger could only be a mistake.
+_MOST = (1 << 63) - 1
+_Number = Annotated[int, Field(ge=0, le=_MOST)]
 _Query = Annotated[str, Query(min_length=1, max_length=500)]
 
 
@@ -30,21 +33,21 @@ class _Body(BaseModel):
 class Ids(_Body):
     """Numbers of dead letters."""
 
-    ids: list[int] = Field(min_length=1, max_length=10_000)
+    ids: list[_Number] = Field(min_length=1, max_length=10_000)
 
 
 class ReplayRange(_Body):
     """A sink (or `sink.signal`) and a time range, milliseconds since the epoch, `since` <= t < `until`."""
 
     sink: str
-    since_ms: int = Field(ge=0)
-    until_ms: int = Field(ge=0)
+    since_ms: _Number
+    until_ms: _Number
 
 
 class ResetStart(_Body):
     """Where a sink starts again: now, retained (all the log still has), or milliseconds since the epoch."""
 
-    start: Literal["now", "retained"] | int = "now"
+    start: Literal["now", "retained"] | _Number = "now"
 
 
 class BackupTarget(_Body):
@@ -115,7 +118,7 @@ def _add_questions(app: FastAPI, operations: Operations) -> None:
         return await operations.runs(limit, project)
 
     @app.get("/api/v1/history")
-    async def history(since_ms: int, until_ms: int) -> list[Json]:
+    async def history(since_ms: _Number, until_ms: _Number) -> list[Json]:
         """Ended workflows of a time range, milliseconds since the epoch, oldest first."""
         return await operations.history(since_ms, until_ms)
 
@@ -137,13 +140,13 @@ def _add_searches(app: FastAPI, operations: Operations) -> None:
         return await operations.explain(provider_id)
 
     @app.get("/api/v1/tail")
-    async def tail(limit: _Limit = 50, live: int = 0, backfill: int = 0) -> Json:
+    async def tail(limit: _Limit = 50, live: _Number = 0, backfill: _Number = 0) -> Json:
         """Records beyond the given numbers of each lane."""
         return await operations.tail({"live": live, "backfill": backfill}, limit)
 
     @app.get("/api/v1/deadletters")
     async def dead_letters(
-        signal: str | None = None, limit: _Limit = 100, ids: Annotated[list[int] | None, Query(alias="id")] = None
+        signal: str | None = None, limit: _Limit = 100, ids: Annotated[list[_Number] | None, Query(alias="id")] = None
     ) -> list[Json]:
         """Records that a sink will never take as they are."""
         return await operations.dead_letters(signal, ids or (), limit)

@@ -17,6 +17,7 @@ from headgate.core.clock import Clock
 from headgate.core.errors import StoreError, StoreFull
 from headgate.core.metrics import Metrics
 from headgate.core.ports import Delivery, Refusal, WebhookPolicy
+from headgate.core.storeport import SpaceLevel
 from headgate.web.asgi import Receive, Scope, Send, answer_json
 
 __all__ = ["Intake", "Receiver", "ReceiverLimits"]
@@ -40,6 +41,10 @@ class Intake(Protocol):
 
     def accept_wait_seconds(self) -> float:
         """How long a delivery handed over now would wait."""
+        ...
+
+    def space_level(self) -> SpaceLevel:
+        """Rung of the quota ladder; on the last one nothing more is taken."""
         ...
 
 
@@ -179,6 +184,8 @@ class Receiver:
                 raise _refused(413, "too_large", "the body is larger than a webhook may be", close=True)
         if self._active > self._limits.requests or self._held > self._limits.held_bytes:
             raise _refused(429, "busy", "too many webhooks at once", retry=True)
+        if self._intake.space_level() == "refuse":
+            raise _refused(503, "store_full", "no space is left to keep webhooks", retry=True)
         if self._intake.accept_wait_seconds() > self._limits.queue_seconds:
             raise _refused(503, "store_slow", "the store is behind", retry=True)
 

@@ -11,7 +11,7 @@ import yaml
 from pydantic import Field
 
 from headgate.app.schema import config_schema
-from headgate.app.sections import split_address
+from headgate.app.sections import RetentionSettings, split_address
 from headgate.app.settings import Configuration, load
 from headgate.core.errors import ConfigError
 from headgate.core.ports import Plugin
@@ -277,3 +277,11 @@ def test_the_schema_of_the_real_plugins_is_valid() -> None:
     schema = config_schema(load_plugins())
     jsonschema.Draft202012Validator.check_schema(schema)
     assert {"source_circleci", "sink_loki", "sink_jsonl"} <= set(schema["$defs"])
+
+
+def test_short_of_space_what_is_done_with_goes_after_an_hour() -> None:
+    """Merged webhooks and the log alone: what nobody else has keeps its time, and a shorter time is not made longer."""
+    retention = RetentionSettings.model_validate({"log": "7d", "inbox": "10m"})
+    roomy, tight = retention.by_part(tight=False), retention.by_part(tight=True)
+    assert {"log": 7 * 86_400_000, "inbox": 600_000} == {name: roomy[name] for name in ("log", "inbox")}
+    assert tight == {**roomy, "log": 3_600_000}

@@ -25,6 +25,13 @@ CASES = [
     pytest.param("2022-13-45T20:26:31.289Z", None, id="no-such-day"),
     pytest.param("\\N", None, id="usage-export-missing"),
     pytest.param(12, None, id="number"),
+    pytest.param("0001-01-01T00:00:00Z", None, id="go-zero-time"),
+    pytest.param("0001-01-01T00:00:00.000Z", None, id="go-zero-time-with-milliseconds"),
+    pytest.param("0001-01-01T00:00:00+23:59", None, id="before-the-first-year"),
+    pytest.param("9999-12-31T23:59:59-23:59", None, id="beyond-the-last-year"),
+    pytest.param("9999-12-31T99:99:99.999Z", None, id="no-such-hour"),
+    pytest.param("2022-08-27T-1:00:00.000Z", None, id="negative-hour"),
+    pytest.param("9999-12-31T23:59:59.999Z", 253402300799999, id="the-last-one"),
 ]
 
 
@@ -41,3 +48,18 @@ def test_written_times_read_back(ms):
     assert datetime.fromisoformat(format_ms(ms)) == datetime.fromtimestamp(ms // 1000, tz=UTC).replace(
         microsecond=ms % 1000 * 1000
     )
+
+
+@pytest.mark.parametrize(
+    ("ms", "text"),
+    [
+        (-(1 << 62), "0001-01-01T"),
+        (-62_135_596_800_000, "0001-01-01T00:00:00.000Z"),
+        (253_402_300_799_999, "9999-12-31T23:59:59.999Z"),
+        (1 << 62, "9999-12-31T"),
+    ],
+)
+def test_any_number_can_be_written(ms, text):
+    """What cannot be written as it is does not stop whoever writes: the store holds any number."""
+    assert format_ms(ms).startswith(text)
+    assert len(format_ms(ms)) == len("2026-11-20T10:02:10.000Z")

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from tests.unit.deliver.fakes import BASE_MS, entry
 
 from headgate.core.ports import Limits
+from headgate.core.times import DAY_MS
 from headgate.deliver.limits import SizeRatio, admit, cut
 
 
@@ -53,6 +54,14 @@ def test_future_records_wait_and_hold_back_their_key():
     queue = [entry(1, key=7, occurred_ms=BASE_MS + 5000), entry(2, key=7), entry(3, key=8)]
     made = cut(queue, Limits(max_ahead_ms=1000), now_ms=BASE_MS)
     assert (seqs(made.batch), seqs(made.rest), made.next_ms) == ([3], [1, 2], BASE_MS + 4000)
+
+
+def test_a_record_of_another_year_is_not_waited_for():
+    """Waiting would hold the cursor, and soon the whole lane, for ever: it is sent and the far side decides."""
+    far = BASE_MS + 1000 + DAY_MS
+    queue = [entry(1, key=7, occurred_ms=far + 1), entry(2, key=7), entry(3, key=8, occurred_ms=far)]
+    made = cut(queue, Limits(max_ahead_ms=1000), now_ms=BASE_MS)
+    assert (seqs(made.batch), seqs(made.rest), made.next_ms) == ([1, 2], [3], far - 1000)
 
 
 def test_admit_sorts_out_what_time_does_not_change():

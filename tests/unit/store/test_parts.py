@@ -216,3 +216,21 @@ async def test_all_kinds_of_facts_are_kept(store: SqliteStore, make: Make, tmp_p
     assert len(FIELDS) == sum((await again.figures()).facts.values())
     assert len(FIELDS) == (await merge(again, *seen)).unchanged
     await again.close()
+
+
+def _modes(folder: Path) -> dict[str, int]:
+    return {file.name: file.stat().st_mode & 0o777 for file in folder.iterdir()}
+
+
+async def test_only_the_owner_reads_a_store_and_its_copies(make: Make, tmp_path: Path) -> None:
+    """Whatever the umask: webhooks hold names and addresses of people."""
+    path, copy, back = tmp_path / "headgate.db", tmp_path / "copy.db", tmp_path / "back.db"
+    store = make(path)
+    await store.open()
+    await store.accept([Delivery("ci", NOW, "", "application/json", b"{}")])
+    await store.backup(str(copy))
+    modes = _modes(tmp_path)
+    await store.close()
+    restore(copy, back)
+    assert {"headgate.db", "headgate.db-wal", "headgate.db-shm", "copy.db"} <= modes.keys()
+    assert {0o600} == {*modes.values(), _modes(tmp_path)["back.db"]}

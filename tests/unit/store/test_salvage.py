@@ -251,3 +251,16 @@ async def test_a_newer_store_is_left_alone(make: Make, tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="schema 999"):
         await make(path).open()
     assert not _beside(path, ".damaged*")
+
+
+async def test_a_record_without_its_fact_is_unknown(make: Make, tmp_path: Path) -> None:
+    """After damage a record may be known to have left while its fact is gone: nothing is known about it, no error."""
+    path = tmp_path / "headgate.db"
+    await _build(make, path)
+    db = apsw.Connection(str(path))
+    db.execute("UPDATE released SET fact = 0")
+    db.close()
+    store = make(path)
+    await store.open()
+    assert await store.explain(record_id("workflow", "circleci.com", _id(3))) == []
+    await store.close()

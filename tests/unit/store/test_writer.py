@@ -8,7 +8,7 @@ from typing import Any
 import apsw
 import pytest
 
-from headgate.core.errors import StoreError, StoreFailed, StoreFull, StoreLocked
+from headgate.core.errors import StoreBusy, StoreError, StoreFailed, StoreFull, StoreLocked
 from headgate.core.ports import Delivery
 from headgate.core.storeport import MergeWork
 from headgate.store import SqliteStore
@@ -125,6 +125,32 @@ async def test_a_full_disk_refuses_the_unit_alone(make: Make, tmp_path: Path, sh
     await store.accept([ONE])
     assert (await store.figures()).inbox_waiting == 2
     await store.close()
+
+
+async def test_a_file_that_somebody_holds_is_no_fault_of_the_unit(make: Make, tmp_path: Path, shim: Shim) -> None:
+    """Who waits is told to try again, so that no delivery is set aside for it; the store is not given up."""
+    store = make(tmp_path / "headgate.db", vfs=shim.name)
+    await store.open()
+    await store.accept([ONE])
+    shim.fail_write = apsw.BusyError("held")
+    results = await asyncio.gather(
+        *(store.accept([ONE]) for _ in range(3)), merge(store, pipeline()), return_exceptions=True
+    )
+    assert [StoreBusy] * 4 == [type(result) for result in results]
+    shim.fail_write = None
+    await merge(store, pipeline(), workflow(), inbox_done=[1])
+    assert (await store.figures()).inbox_waiting == 0
+    await store.close()
+
+
+async def test_large_deliveries_are_read_a_few_at_a_time(store: SqliteStore) -> None:
+    """One read of the inbox is bounded by bytes, not by rows alone, and always gets on."""
+    large = Delivery("ci", NOW, "", "application/json", b"x" * 3 * 1024 * 1024)
+    await store.accept([large] * 7)
+    rows = await store.inbox(1000)
+    assert [1, 2, 3] == [row.id for row in rows]
+    await merge(store, inbox_done=[1, 2, 3])
+    assert [4, 5, 6] == [row.id for row in await store.inbox(1000)]
 
 
 async def test_one_bad_unit_fails_alone_in_its_group(store: SqliteStore) -> None:

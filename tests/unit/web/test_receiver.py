@@ -15,6 +15,7 @@ from headgate.app.telemetry import Telemetry
 from headgate.core.clock import ManualClock, SystemClock
 from headgate.core.errors import StoreFailed, StoreFull
 from headgate.core.ports import Delivery, Refusal
+from headgate.core.storeport import SpaceLevel
 from headgate.web.receiver import Receiver, ReceiverLimits
 
 JSON = {"content-type": "application/json"}
@@ -49,6 +50,7 @@ class Intake:
         self.groups: list[int] = []
         self.error: Exception | None = None
         self.wait = 0.0
+        self.level: SpaceLevel = "ok"
         self.gate: asyncio.Event | None = None
 
     async def accept(self, deliveries: Sequence[Delivery]) -> None:
@@ -61,6 +63,9 @@ class Intake:
 
     def accept_wait_seconds(self) -> float:
         return self.wait
+
+    def space_level(self) -> SpaceLevel:
+        return self.level
 
 
 class Bench:
@@ -257,6 +262,19 @@ async def test_a_store_that_is_behind_is_503_before_the_body_is_read() -> None:
     async with bench.serving() as client:
         answer = await client.post("/webhooks/circleci", content=b"{}", headers=GOOD)
     assert (503, "store_slow") == (answer.status_code, answer.json()["error"])
+
+
+async def test_at_the_end_of_the_quota_webhooks_are_503() -> None:
+    """CircleCI retries; what is here already needs the rest of the space."""
+    bench = Bench()
+    bench.intake.level = "refuse"
+    async with bench.serving() as client:
+        answer = await client.post("/webhooks/circleci", content=b"{}", headers=GOOD)
+        bench.intake.level = "pause"
+        again = await client.post("/webhooks/circleci", content=b"{}", headers=GOOD)
+    assert (503, "store_full", 200) == (answer.status_code, answer.json()["error"], again.status_code)
+    assert int(answer.headers["retry-after"]) > 0
+    assert len(bench.intake.kept) == 1
 
 
 async def test_a_flood_is_told_to_come_back() -> None:

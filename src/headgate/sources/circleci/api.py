@@ -179,7 +179,12 @@ class Api:
         started = self._clock.now_ms()
         self.calls += 1
         try:
-            reply = await client.get(path, params=dict(params) if params else None)
+            # httpx bounds each read; an answer that drips would never end.
+            async with asyncio.timeout(self._options.timeout_seconds):
+                reply = await client.get(path, params=dict(params) if params else None)
+        except TimeoutError as exc:
+            self._count(route, "ReadTimeout")
+            raise httpx.ReadTimeout(f"no whole answer within {self._options.timeout_seconds:g} s") from exc
         except httpx.RequestError as exc:
             self._count(route, type(exc).__name__)
             raise

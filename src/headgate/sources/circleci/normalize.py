@@ -216,7 +216,7 @@ def workflow(
         pipeline_number=integer(given.get("pipeline_number")),
         started_by=uuid_text(given.get("started_by")),
         tag=text(given.get("tag")),
-        attempt=None if reruns is None else reruns + 1,
+        attempt=None if reruns is None else integer(reruns + 1),
     )
     inherited = _inherited(parent or {}, uuid_text(given.get("pipeline_id")))
     return observe(ctx, "workflow", key, owner, inherited | fields, source="v2", terminal=terminal)

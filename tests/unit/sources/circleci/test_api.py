@@ -118,6 +118,19 @@ async def test_passing_trouble_is_tried_again(rig, web, trouble):
     assert (route.call_count, rig.metrics.waited("back_off")) == (2, 1)
 
 
+async def test_an_answer_that_drips_ends_with_its_time(web):
+    """The time-out is one of the whole answer, not of each read."""
+    rig = Rig(attempts=2, timeout_seconds=0.01)
+
+    async def drip(_request):
+        await asyncio.Event().wait()
+
+    web.get(ME).mock(side_effect=drip)
+    with pytest.raises(SourceUnavailable, match=r"ReadTimeout no whole answer within 0.01 s, 2 attempts"):
+        await rig.api.get(ME)
+    await rig.api.aclose()
+
+
 async def test_lasting_trouble_ends_in_unavailable(rig, web):
     """After all attempts the error says what was asked, the last answer and how often; waits double up to the cap."""
     route = web.get(ME).mock(return_value=httpx.Response(503, json={"message": "Service\n unavailable"}))
