@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import typer
+
+import headgate.cli
+from headgate.app.settings import Settings
+from headgate.cli.application import application
 from headgate.core.facts import FIELDS
 from headgate.core.metrics import METRICS
 from headgate.core.record import KINDS
 from headgate.core.status import _TABLE
+from headgate.plugins.docs import with_table
+from headgate.sources.circleci.config import CircleCIConfig
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 _MARK = "<!-- Written by `make docs`; change the code, not this page. -->\n\n"
@@ -65,4 +73,57 @@ def records_page() -> str:
     return "".join(parts)
 
 
-PAGES: dict[str, Callable[[], str]] = {"metrics.md": metrics_page, "records.md": records_page}
+def cli_page() -> str:
+    """Every command with its arguments and options, from the tree of commands, so no terminal's width matters."""
+    codes = next(part for part in (headgate.cli.__doc__ or "").split("\n\n") if part.startswith("Exit codes:"))
+    head = (
+        f"# Command line\n\n{_MARK}`headgate COMMAND --help` shows the same. {' '.join(codes.split())} 130:"
+        " interrupted, or a question was answered with no.\n\nCommands that ask or change something talk to the"
+        " running daemon of the same configuration; where none runs they open the store themselves. With `--json`"
+        " data is printed as one JSON object a line; without it tables are for people, and on a pipe their cells are"
+        " separated by tabs.\n"
+    )
+    return head + "".join(_commands(typer.main.get_command(application), "headgate"))
+
+
+def _commands(command: Any, path: str) -> Iterator[str]:
+    inner = getattr(command, "commands", {})
+    words = [part for param in command.params if param.param_type_name == "argument" for part in [_argument(param)]]
+    usage = " ".join([path, "[OPTIONS]", *(["COMMAND"] if inner else words)])
+    yield f"\n## {path}\n\n{command.help}\n\n```\n{usage}\n```\n"
+    rows = [_row(param) for param in command.params]
+    if rows:
+        yield "\n| argument or option | meaning | default |\n|---|---|---|\n" + "".join(rows)
+    for name, one in inner.items():
+        yield from _commands(one, f"{path} {name}")
+
+
+def _argument(param: Any) -> str:
+    word = param.name.upper() + ("..." if param.nargs == -1 else "")
+    return word if param.required else f"[{word}]"
+
+
+def _row(param: Any) -> str:
+    if param.param_type_name == "argument":
+        shown = f"`{_argument(param)}`"
+    else:
+        takes = "" if param.is_flag else f" {param.metavar or param.name.upper()}"
+        shown = ", ".join(f"`{one}{takes}`" for one in (*param.opts, *param.secondary_opts))
+    default = param.default
+    known = isinstance(default, str | int | float) and not isinstance(default, bool)
+    cell = "required" if param.required else f"`{default}`" if known else ""
+    return f"| {shown} | {param.help} | {cell} |\n"
+
+
+def _with_options(name: str, model: type[Any]) -> Callable[[], str]:
+    """A page written by hand whose option table is that of a model."""
+    return lambda: with_table((DOCS / name).read_text(encoding="utf-8"), model)
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "metrics.md": metrics_page,
+    "records.md": records_page,
+    "cli.md": cli_page,
+    "configuration.md": _with_options("configuration.md", Settings),
+    "sources/circleci.md": _with_options("sources/circleci.md", CircleCIConfig),
+}

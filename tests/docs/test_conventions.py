@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 TEST_FILES = sorted(ROOT.glob("tests/**/test_*.py"))
 SOURCE_FILES = sorted(ROOT.glob("src/headgate/**/*.py"))
-MARKDOWN = [*sorted(ROOT.glob("docs/**/*.md")), ROOT / "README.md", ROOT / "ARCHITECTURE.md"]
+MARKDOWN = [*sorted(ROOT.glob("docs/**/*.md")), *sorted(ROOT.glob("*.md")), ROOT / "changelog.d" / "README.md"]
 MAX_LINES = 400
 
 
@@ -61,3 +61,15 @@ def test_links_between_pages_lead_somewhere():
             if not re.match(r"[a-z]+:", target) and not (page.parent / target).exists()
         )
     assert broken == []
+
+
+def test_changelog_fragments_are_named_alike():
+    """`<area>.<kind>.md`, and each holds a list."""
+    kinds = "added|changed|deprecated|removed|fixed|security"
+    wrong = [
+        name(path)
+        for path in sorted((ROOT / "changelog.d").iterdir())
+        if path.name != "README.md"
+        and not (re.fullmatch(rf"[a-z-]+\.({kinds})\.md", path.name) and path.read_text().startswith("- "))
+    ]
+    assert wrong == []

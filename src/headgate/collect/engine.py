@@ -15,6 +15,7 @@ from headgate.collect.enrich import Enricher
 from headgate.collect.inbox import InboxMerger
 from headgate.collect.intake import Intake, Sleep, nobody
 from headgate.collect.poll import Poller
+from headgate.collect.reruns import RerunFinder
 from headgate.collect.revisit import Revisiter
 from headgate.collect.settings import SourceSettings, hurried
 from headgate.collect.state import Polled
@@ -70,6 +71,7 @@ class Collector:
         self._due = DueReleaser(store, self._intake, self._sources, clock)
         polled = [found for found in self._sources.values() if found.settings.poll_enabled]
         self._revisiters = [Revisiter(store, self._intake, found, sleep=sleep) for found in polled]
+        self._rerun_finders = [RerunFinder(store, self._intake, found, sleep=sleep) for found in polled]
         self._enrichers = [Enricher(store, self._intake, found, hurry=hurry) for found in self._sources.values()]
 
     async def run(self) -> None:
@@ -83,6 +85,8 @@ class Collector:
                 tasks.create_task(self._due.run(), name="due")
                 for revisiter in self._revisiters:
                     tasks.create_task(revisiter.run(), name="revisiter")
+                for finder in self._rerun_finders:
+                    tasks.create_task(finder.run(), name="reruns")
                 for enricher in self._enrichers:
                     tasks.create_task(enricher.run(), name="enricher")
         except BaseExceptionGroup as group:
@@ -104,6 +108,11 @@ class Collector:
                 f"{polled.name}: {state.scope.slug} is not walked yet{_because(polled.refused or state.trouble)}"
                 for state in polled.scopes.values()
                 if not state.walked
+            ]
+            reasons += [
+                f"{polled.name}: {state.scope.slug} is not looked through for reruns yet{_because(polled.refused)}"
+                for state in polled.scopes.values()
+                if state.walked and not state.swept
             ]
             if polled.discovered and not polled.revisited:
                 reasons.append(f"{polled.name}: unfinished runs are not asked about yet")

@@ -29,13 +29,17 @@ _log = structlog.get_logger("headgate.collect")
 
 @dataclass(slots=True)
 class ScopeState:
-    """One scope. `walked`: completely, since start. `busy`: a walk is under way.
+    """One scope. `walked`: completely, since start; `swept`: looked through for reruns, since start.
 
+    `busy`: a walk is under way. `sweep_at`: monotonic seconds of the next sweep; `newest`: where the last one began.
     `not_before`: monotonic seconds of the next attempt.
     """
 
     scope: Scope
     walked: bool = False
+    swept: bool = False
+    sweep_at: float = 0.0
+    newest: int | None = None
     busy: bool = False
     trouble: str = ""
     not_before: float = 0.0

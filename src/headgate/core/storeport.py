@@ -411,6 +411,10 @@ class Store(ReadStore, Protocol):
         """Workflows that have not ended, and pipelines of the last hour without workflows; newest first."""
         ...
 
+    async def unknown_workflows(self, keys: Sequence[str]) -> Sequence[str]:
+        """Those of the given workflow ids of which no fact is kept, in the given order."""
+        ...
+
     async def wanting_enrichment(self, source: str, *, limit: int) -> Sequence[JobRef]:
         """Ended, unreleased jobs that wait for enrichment; oldest due first."""
         ...

@@ -40,7 +40,7 @@ def with_table(page: str, model: type[BaseModel]) -> str:
 
 
 def _rows(name: str, field: FieldInfo, prefix: str) -> str:
-    shown = f"{prefix}{name}"
+    shown = f"{prefix}{field.alias or name}"
     nested = _model(field.annotation)
     cells = (f"`{shown}`", _type(field), _default(field), field.description or "")
     row = "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
@@ -85,7 +85,7 @@ def _generic_name(origin: Any, inner: tuple[Any, ...]) -> str:
     if origin in (Union, types.UnionType):
         return " or ".join(_type_name(one) for one in inner if one is not type(None))
     if issubclass(origin, Mapping):
-        return f"map of {_type_name(inner[1])}"
+        return "section" if inner[1] is Any else f"map of {_type_name(inner[1])}"
     return f"list of {_type_name(inner[0])}"
 
 
@@ -93,7 +93,7 @@ def _default(field: FieldInfo) -> str:
     value = field.get_default(call_default_factory=True, validated_data={})
     if value is PydanticUndefined:
         return "required"
-    if value is None or value in ({}, (), frozenset()):
+    if value is None or value in ("", {}, (), frozenset()) or isinstance(value, BaseModel):
         return ""
     if _is_duration(field):
         return f"`{value if isinstance(value, str) else format_duration(value)}`"

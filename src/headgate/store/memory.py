@@ -131,6 +131,10 @@ class MemoryStore:
     async def unfinished(self, source: str, *, limit: int) -> Sequence[RunRef]:
         return queries.unfinished(self.facts, source, self.clock.now_ms(), limit)
 
+    async def unknown_workflows(self, keys: Sequence[str]) -> Sequence[str]:
+        known = {fact.key for fact in self.facts.all() if fact.kind == "workflow"}
+        return [key for key in keys if key not in known]
+
     async def wanting_enrichment(self, source: str, *, limit: int) -> Sequence[JobRef]:
         return queries.wanting_enrichment(self.facts, source, limit)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from headgate.core.ports import JobRef, LogEntry, RunRef
@@ -11,10 +11,10 @@ from headgate.core.slug import long_slug
 from headgate.core.status import map_status
 from headgate.core.storeport import GapRow, RunRow, SourceCursor, SpaceLevel, StoreFigures
 from headgate.core.times import HOUR_MS
-from headgate.store.schema import LANES, decode_key
+from headgate.store.schema import LANES, decode_key, encode_key
 from headgate.store.sql import Database
 
-__all__ = ["figures", "gaps", "runs", "source_cursors", "tail", "unfinished", "wanting_enrichment"]
+__all__ = ["figures", "gaps", "runs", "source_cursors", "tail", "unfinished", "unknown_workflows", "wanting_enrichment"]
 
 
 def figures(db: Database, size: int, level: SpaceLevel) -> StoreFigures:
@@ -141,6 +141,11 @@ def tail(db: Database, after: Mapping[str, int], limit: int) -> list[LogEntry]:
             found.append((at_ms, number, entry))
     found.sort(key=lambda row: (row[0], row[1], row[2].seq))
     return [entry for _, _, entry in found[-limit:]]
+
+
+def unknown_workflows(db: Database, keys: Sequence[str]) -> list[str]:
+    """Workflow ids that no fact is about."""
+    return [key for key in keys if db.execute("SELECT 1 FROM workflow WHERE _key = ?", (encode_key(key),)).get is None]
 
 
 def unfinished(db: Database, source: str, now_ms: int, limit: int) -> list[RunRef]:

@@ -39,6 +39,13 @@ __all__ = ["LOGS", "NOW", "PROJECT", "StoreSuite", "job", "merge", "net_records"
 class RestSuite:
     """Alerts, trimming, life."""
 
+    async def test_unknown_workflows_are_told_from_known_ones(self, store: Store) -> None:
+        """In the order asked."""
+        known = workflow()
+        await merge(store, known)
+        other = "00000000-0000-4000-8000-000000000001"
+        assert list(await store.unknown_workflows([other, known.key])) == [other]
+
     async def test_a_transition_is_one_piece(self, store: Store) -> None:
         """State, history, outbox and record; an equal notification is stored once, even after it was sent."""
         row = AlertRow("f1", "rule", {"project": "web"}, "firing", b"{}", NOW)

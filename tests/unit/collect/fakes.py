@@ -11,7 +11,7 @@ from headgate.core.clock import ManualClock
 from headgate.core.errors import NotFound, Unparsable
 from headgate.core.merge import EMPTY, Observation, ProjectRef, merge
 from headgate.core.metrics import NullMetrics
-from headgate.core.ports import Delivery, Enrichment, JobRef, RunRef, Scope, SourceUsage, WalkPage
+from headgate.core.ports import Delivery, Enrichment, JobRef, RecentRuns, RunRef, Scope, SourceUsage, WalkPage
 from headgate.core.release import Release, ReleasePolicy, decide, needs_enrichment
 from headgate.core.storeport import InboxRow, MergeResult
 
@@ -64,7 +64,7 @@ class FakeStore:
         self.rows, self.settled = [], {}
         self.facts, self.enriched, self.gone, self.due, self.released = {}, set(), set(), {}, set()
         self.cursors, self.works, self.failing = {}, [], []
-        self.level, self.bursts = "ok", []
+        self.level, self.bursts, self.known_workflows = "ok", [], set()
 
     def deliver(self, body, source="ci"):
         """Put a delivery into the inbox."""
@@ -144,6 +144,9 @@ class FakeStore:
     def accept_wait_seconds(self):
         return 0.0
 
+    async def unknown_workflows(self, keys):
+        return [key for key in keys if key not in self.known_workflows]
+
     def in_burst(self):
         return self.bursts.pop(0) if self.bursts else False
 
@@ -162,6 +165,7 @@ class FakeSource:
     pages: dict = field(default_factory=dict)
     revisits: dict = field(default_factory=dict)
     recent: list = field(default_factory=list)
+    runs: list = field(default_factory=list)
     details: dict = field(default_factory=dict)
     asked: list = field(default_factory=list)
     skew_ms: int = 0
@@ -195,6 +199,13 @@ class FakeSource:
     async def revisit(self, run):
         self.asked.append(("revisit", run.workflow_id))
         answer = self.revisits.get(run.workflow_id, NotFound("gone"))
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def recent_runs(self, scope, *, after, since_ms):
+        self.asked.append(("runs", scope.key, after))
+        answer = self.runs.pop(0) if self.runs else RecentRuns((), None)
         if isinstance(answer, Exception):
             raise answer
         return answer

@@ -82,7 +82,7 @@ class PersonalConfig(PluginConfig):
 class CircleCIConfig(SourceConfig):
     """One CircleCI: the cloud or a Server installation, seen with one token."""
 
-    type: Literal["circleci"] = "circleci"
+    type: Literal["circleci"] = Field(default="circleci", description="Kind of the source.")
     token: Secret | None = Field(
         default=None, description="Personal API token. May be left out where only webhooks are taken."
     )

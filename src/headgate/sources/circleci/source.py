@@ -19,6 +19,7 @@ from headgate.core.ports import (
     Delivery,
     Enrichment,
     JobRef,
+    RecentRuns,
     RunRef,
     Scope,
     SourceUsage,
@@ -43,7 +44,8 @@ from headgate.sources.circleci.webhook import CircleCIWebhookPolicy
 __all__ = ["CircleCISource"]
 
 _AT_ONCE = 8  # calls of one walk in flight; the budget bounds all walks together
-_RECENT = {"limit": "100", "filter": "completed", "shallow": "true"}
+_BUILDS = 100  # as many as v1.1 gives a page
+_RECENT = {"limit": str(_BUILDS), "filter": "completed", "shallow": "true"}
 # CircleCI's one word for an end that it cannot name: known, though ours for it is `unknown`.
 _KNOWN_UNKNOWN = "terminated-unknown"
 _log = structlog.get_logger("headgate.sources.circleci")
@@ -162,6 +164,39 @@ class CircleCISource:
         return shapes.pipeline(given, owner, self._context()) if isinstance(given, dict) else None
 
     # -- enrichment
+
+    async def recent_runs(self, scope: Scope, *, after: int | None, since_ms: int) -> RecentRuns:
+        """Workflows of v1.1 builds, newest first, 100 a call: a rerun has new builds whatever its pipeline's age."""
+        found: dict[str, None] = {}
+        newest: int | None = None
+        for page in range(self._config.poll.max_pages):
+            rows = await self._builds(scope, offset=page * _BUILDS)
+            for row in rows:
+                number = integer(row.get("build_num"))
+                if number is None:
+                    continue
+                newest = number if newest is None else max(newest, number)
+                if (after is not None and number <= after) or (parse_ms(row.get("usage_queued_at")) or 0) < since_ms:
+                    return RecentRuns(tuple(found), newest)
+                workflow = (row.get("workflows") or {}).get("workflow_id")
+                if isinstance(workflow, str):
+                    found[workflow] = None
+            if len(rows) < _BUILDS:
+                return RecentRuns(tuple(found), newest)
+        return RecentRuns(tuple(found), newest, complete=False)
+
+    async def _builds(self, scope: Scope, *, offset: int) -> list[dict[str, Any]]:
+        """One page of v1.1 builds; empty where v1.1 does not know the project."""
+        params = {**_RECENT, "offset": str(offset)}
+        try:
+            rows = await self._api.get("/api/v1.1/project/{slug}", params=params, slug=scope.slug)
+        except SourceRefused as error:
+            if error.reason != "project_not_found":
+                raise
+            return []
+        if not isinstance(rows, list):
+            raise SourceUnavailable(f"GET /api/v1.1/project/{scope.slug}: the answer is no list of builds")
+        return [row for row in rows if isinstance(row, dict)]
 
     async def enrich_recent(self, scope: Scope, jobs: Sequence[JobRef]) -> Enrichment:
         """The newest page of v1.1 builds: queue times and authors of those asked for and everything newer.
