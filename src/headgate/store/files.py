@@ -16,7 +16,7 @@ import apsw
 from headgate.core.errors import StoreError, StoreLocked
 from headgate.store.sql import Database
 
-__all__ = ["Files", "make_private", "restore"]
+__all__ = ["Files", "copy_out", "make_private", "restore"]
 
 
 def make_private(path: Path, *, anew: bool = False) -> None:
@@ -28,6 +28,21 @@ def make_private(path: Path, *, anew: bool = False) -> None:
         path.unlink(missing_ok=True)
     with contextlib.suppress(FileExistsError):
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+
+
+def copy_out(source: Database, target: Path, now_ms: int) -> None:
+    """Copy what a connection sees to `target`, whole or not at all. Raises OSError and what apsw raises."""
+    partial = target.with_name(target.name + ".partial")
+    make_private(partial, anew=True)
+    copy = Database(str(partial))
+    try:
+        with copy.backup("main", source, "main") as work:
+            work.step(-1)
+        copy.execute("PRAGMA journal_mode=DELETE")
+        copy.execute("INSERT OR REPLACE INTO meta VALUES ('backup_ms', ?)", (now_ms,))
+    finally:
+        copy.close()
+    partial.replace(target)
 
 
 class Files:

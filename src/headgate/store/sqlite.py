@@ -42,7 +42,7 @@ from headgate.core.storeport import (
 from headgate.store import alerts, delivery, inbox, queries, replays, trim
 from headgate.store.explain import explain
 from headgate.store.facts import Facts
-from headgate.store.files import Files, make_private
+from headgate.store.files import Files, copy_out
 from headgate.store.merging import merge_unit, release_due_unit
 from headgate.store.quota import Quota
 from headgate.store.readers import Readers
@@ -327,24 +327,16 @@ class SqliteStore:
         return total
 
     async def backup(self, path: str) -> None:
-        """A consistent copy at `path` while running, page by page. Raises StoreError if it cannot be written."""
+        """A consistent copy at `path` while running. Raises StoreError if it cannot be written."""
         now_ms = self._clock.now_ms()
         await asyncio.to_thread(self._backup, Path(path), now_ms)
 
     def _backup(self, target: Path, now_ms: int) -> None:
-        partial = target.with_name(target.name + ".partial")
         try:
-            make_private(partial, anew=True)
             source = self._reader()
-            copy = Database(str(partial))
             try:
-                with copy.backup("main", source, "main") as work:
-                    work.step(-1)
-                copy.execute("PRAGMA journal_mode=DELETE")
-                copy.execute("INSERT OR REPLACE INTO meta VALUES ('backup_ms', ?)", (now_ms,))
+                copy_out(source, target, now_ms)
             finally:
-                copy.close()
                 source.close()
-            partial.replace(target)
         except (OSError, apsw.Error) as exc:
             raise StoreError(f"the backup {target} cannot be written: {exc}") from exc
