@@ -44,6 +44,7 @@ __all__ = ["Daemon", "RunOptions", "run_on_loop"]
 _log = structlog.get_logger(__name__)
 # Everything must be over 5 s after TERM; the rest is for the interpreter to end.
 _STOP_SECONDS = 3.4
+_GAPS = 100
 _CLOSE_SECONDS = 1.0
 _IDLE_POLL_SECONDS = 0.25
 _TRIM_SECONDS = 600.0
@@ -95,7 +96,9 @@ class Daemon:
         store = make_store(self._configuration.settings, self._clock, self._telemetry)
         _make_directory(self._configuration.settings.store.path)
         try:
+            opened_ms = self._clock.now_ms()
             await store.open()
+            await _tell_damage(store, opened_ms)
             with self._signals():
                 await self._live(store, plant)
         finally:
@@ -303,6 +306,13 @@ class Daemon:
             _log.warning("the store did not close in time; the next start reads back what is true")
         if self._reloading is not None:
             self._reloading.cancel()
+
+
+async def _tell_damage(store: Store, since_ms: int) -> None:
+    """Say what a store that was damaged has lost; it is open and used all the same."""
+    for gap in await store.gaps(_GAPS):
+        if gap.at_ms >= since_ms and gap.reason.startswith("damaged"):
+            _log.error("store was damaged", what=gap.reason, sink=gap.sink, lost=gap.count)
 
 
 def _make_directory(path: Path) -> None:

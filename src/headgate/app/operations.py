@@ -21,6 +21,7 @@ from headgate.web.operations import Json, Problem
 __all__ = ["Running", "StoreOperations"]
 
 _READ_BYTES = 100_000
+_GAPS = 100
 _LANES: tuple[Lane, ...] = ("live", "backfill", "dead", "replay")
 
 
@@ -108,7 +109,10 @@ class StoreOperations:
             "level": figures.level,
             "runs": await self.runs(25, None),
             "alerts": alerts,
-            "hints": self._hints(status, figures.facts, await self._running.problems()),
+            "hints": [
+                *self._hints(status, figures.facts, await self._running.problems()),
+                *views.gap_hints(await self._store.gaps(_GAPS), self._clock.now_ms()),
+            ],
         }
 
     def _hints(self, status: Json, facts: Mapping[str, int], held: Mapping[str, str]) -> list[str]:

@@ -14,6 +14,7 @@ from headgate.core.storeport import (
     CursorView,
     DeadLetter,
     Explained,
+    GapRow,
     InboxRow,
     OutcomeCounts,
     Replay,
@@ -21,7 +22,7 @@ from headgate.core.storeport import (
     SourceCursor,
     StoreFigures,
 )
-from headgate.core.times import format_ms, parse_ms
+from headgate.core.times import DAY_MS, format_ms, parse_ms
 from headgate.web.operations import Json
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "delivery_view",
     "entry_view",
     "explained_view",
+    "gap_hints",
     "observed_ms",
     "provider_id_of",
     "replay_view",
@@ -38,6 +40,8 @@ __all__ = [
     "status_view",
 ]
 
+_FOUND_LOSSES = ("damaged", "overflow", "removed")
+_GAP_HINTS = 5
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
@@ -99,6 +103,17 @@ def source_view(source: Source | None, cursors: Mapping[str, SourceCursor]) -> J
         "budget_left": usage.budget_left if usage else None,
         "last_complete_walk": _time(min(known)) if complete else None,
     }
+
+
+def gap_hints(gaps: Sequence[GapRow], now_ms: int) -> list[str]:
+    """What was lost to damage or a full disk in the last week, newest first; chosen purges are left out."""
+    found = [gap for gap in gaps if gap.reason.startswith(_FOUND_LOSSES) and now_ms - gap.at_ms < 7 * DAY_MS]
+    return [
+        f"{format_ms(gap.at_ms)}: {gap.reason}"
+        + (f", {gap.count} of them" if gap.count else "")
+        + (f", of sink {gap.sink}" if gap.sink else "")
+        for gap in found[:_GAP_HINTS]
+    ]
 
 
 def status_view(figures: StoreFigures, sinks: Mapping[str, Mapping[str, Json]], sources: Mapping[str, Json]) -> Json:

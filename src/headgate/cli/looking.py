@@ -18,10 +18,11 @@ _FOLLOW_SECONDS = 1.0
 
 def status(config: ConfigOption = None, json: JsonOption = False) -> None:
     """Show sinks, inbox, sources and store in figures."""
-    figures = answer(config, lambda ask: ask.status())
     if json:
-        print_json(figures)
+        print_json(answer(config, lambda ask: ask.status()))
         return
+    overview = answer(config, lambda ask: ask.overview())
+    figures = overview["status"]
     rows = [
         (f"{name}.{signal}", one["state"], one["accepted"], one["waiting"], f"{one['lag_seconds']:.0f} s", one["dead"])
         for name, sink in sorted(figures["sinks"].items())
@@ -36,6 +37,8 @@ def status(config: ConfigOption = None, json: JsonOption = False) -> None:
     inbox, store = figures["inbox"], figures["store"]
     print(f"inbox: {inbox['waiting']} waiting, {inbox['dead']} unreadable")
     print(f"store: {store['bytes']} bytes, schema {store['schema']}")
+    for hint in overview["hints"]:
+        print(f"! {hint}")
 
 
 def tail(

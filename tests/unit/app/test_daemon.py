@@ -247,6 +247,17 @@ def test_store_that_cannot_be_made_is_exit_code_3(tmp_path: Path) -> None:
     assert "cannot be made" in done.stderr
 
 
+def test_a_damaged_store_is_told_of(tmp_path: Path) -> None:
+    """In the log of the start that set it aside, and in `status` afterwards."""
+    file = configuration(tmp_path)
+    (tmp_path / "headgate.db").write_bytes(b"no database" * 1000)
+    with daemon(file) as process:
+        process.stop()
+    assert "store was damaged" in "".join(process.said)
+    said = command("status", "-c", str(file)).stdout
+    assert "damaged: set aside as headgate.db.damaged-1" in said
+
+
 def test_check_finds_rules_with_which_run_would_not_start(tmp_path: Path) -> None:
     """A rule file that is missing, with a reason of its own and exit code 1."""
     done = command("check", "--json", "-c", str(configuration(tmp_path, alerts={"rules": ["rules/*.yaml"]})))
