@@ -428,7 +428,10 @@ class Store(ReadStore, Protocol):
         ...
 
     async def reset_signal(self, key: str, *, start: Literal["now", "retained"] | int) -> None:
-        """Forget a signal's cursor, state and destination; it starts again. Raises KeyError for an unknown one."""
+        """Forget a signal's cursor, state and destination; it starts again. Raises KeyError for an unknown one.
+
+        Records that waited and are passed over become a gap row.
+        """
         ...
 
     async def set_signal_state(self, key: str, state: SignalState, reason: str) -> None: ...

@@ -162,11 +162,24 @@ def _known(session: Session, key: str) -> None:
         raise KeyError(key)
 
 
-def reset_signal(session: Session, key: str, start: Literal["now", "retained"] | int) -> None:
-    """Forget cursor, state and destination. Raises KeyError."""
+def reset_signal(session: Session, key: str, start: Literal["now", "retained"] | int, now_ms: int) -> None:
+    """Forget cursor, state and destination; what waited and is passed over is a gap. Raises KeyError."""
     _known(session, key)
+    before = _stands(session, key)
     session.db.execute("UPDATE signal SET destination = '', state = 'ok', reason = '' WHERE key = ?", (key,))
     _place(session, key, start)
+    sink = session.db.execute("SELECT sink FROM signal WHERE key = ?", (key,)).get
+    for lane, (acked, _) in _stands(session, key).items():
+        old, holes = before[lane]
+        lost = acked - old - sum(1 for seq in holes if seq <= acked)
+        if lost > 0:
+            gap(session, GapRow(now_ms, sink, old + 1, acked, lost, f"reset: {key}, {LANES[lane]} lane"))
+
+
+def _stands(session: Session, key: str) -> dict[int, tuple[int, tuple[int, ...]]]:
+    """Lane -> acked and holes of a signal."""
+    rows = session.db.execute("SELECT lane, acked, holes FROM cursor WHERE signal = ?", (key,)).fetchall()
+    return {lane: (acked, tuple(decode_holes(holes))) for lane, acked, holes in rows}
 
 
 def set_signal_state(session: Session, key: str, state: SignalState, reason: str) -> None:

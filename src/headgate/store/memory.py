@@ -148,7 +148,7 @@ class MemoryStore:
         self._unit()
         stand = self.delivery.signals[key]
         stand.destination, stand.state, stand.reason = "", "ok", ""
-        self.delivery.place(stand, start)
+        self.delivery.replace(key, stand, start, self.clock.now_ms())
 
     async def set_signal_state(self, key: str, state: SignalState, reason: str) -> None:
         self._unit()

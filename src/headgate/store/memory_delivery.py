@@ -102,6 +102,17 @@ class MemoryDelivery:
             stand.acked[lane] = stand.start[lane] = acked
             stand.holes[lane] = set()
 
+    def replace(self, key: str, stand: Stand, start: Literal["now", "retained"] | int, now_ms: int) -> None:
+        """Put a cursor at another start; what waited and is passed over is a gap."""
+        before, holes = tuple(stand.acked), tuple(stand.holes)
+        self.place(stand, start)
+        for lane, name in enumerate(LANES):
+            acked = stand.acked[lane]
+            lost = acked - before[lane] - sum(1 for seq in holes[lane] if seq <= acked)
+            if lost > 0:
+                reason = f"reset: {key}, {name} lane"
+                self.gaps.append(GapRow(now_ms, stand.sink, before[lane] + 1, acked, lost, reason))
+
     def move(self, stand: Stand, lane: int, acked: int, holes: Sequence[int] | set[int]) -> None:
         """Set a cursor."""
         stand.acked[lane] = acked

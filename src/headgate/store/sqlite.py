@@ -213,7 +213,8 @@ class SqliteStore:
         return await self._unit("signals", lambda session, _: delivery.open_signals(session, specs, now_ms))
 
     async def reset_signal(self, key: str, *, start: Literal["now", "retained"] | int) -> None:
-        await self._unit("signals", lambda session, _: delivery.reset_signal(session, key, start))
+        now_ms = self._clock.now_ms()
+        await self._unit("signals", lambda session, _: delivery.reset_signal(session, key, start, now_ms))
 
     async def set_signal_state(self, key: str, state: SignalState, reason: str) -> None:
         await self._unit("signals", lambda session, _: delivery.set_signal_state(session, key, state, reason))

@@ -139,6 +139,17 @@ class DeliverySuite:
         with pytest.raises(KeyError):
             await store.reset_signal("no.such", start="now")
 
+    async def test_a_reset_that_passes_records_over_says_so(self, store: Store) -> None:
+        """What waited and will not be sent is a gap; a reset to what is retained loses nothing."""
+        await store.open_signals([LOGS], now_ms=NOW)
+        await self._fill(store, 4)
+        await store.record_outcomes([Outcomes(LOGS.key, "live", 1, (3,))])
+        await store.reset_signal(LOGS.key, start="now")
+        (gap,) = await store.gaps(10)
+        assert (gap.sink, gap.first, gap.last, gap.count) == ("loki", 2, 4, 2)
+        await store.reset_signal(LOGS.key, start="retained")
+        assert len(await store.gaps(10)) == 1
+
     async def test_the_state_of_a_signal_is_kept(self, store: Store) -> None:
         """With its reason; a removed signal says so, and is ok again when it comes back."""
         await store.open_signals([LOGS], now_ms=NOW)
