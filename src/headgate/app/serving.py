@@ -54,7 +54,8 @@ class Serving:
         self.webhooks_url = url_of(hook_socket)
         self.receiver = Receiver(store, clock, telemetry, on_webhooks)
         telemetry.before_reading(self.receiver.hand_over_counts)
-        self._guard = Guard(build_app(operations, self, telemetry.page, version=__version__), hosts=(), tokens=())
+        inner = build_app(operations, self, telemetry.page, version=__version__)
+        self._guard = Guard(inner, hosts=(), tokens=(), prefix=f"{clock.now_ms():x}")
         self.guard_with(configuration)
         if shared:
             self._servers = [Server(dispatch(self._guard, self.receiver), page_socket, self._malformed)]

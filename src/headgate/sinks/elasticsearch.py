@@ -39,6 +39,7 @@ class ElasticsearchConfig(EndpointConfig):
     """Options of an Elasticsearch or OpenSearch sink."""
 
     hosts: tuple[BaseUrl, ...] = Field(default=(), description="Addresses of the nodes, such as https://es:9200.")
+    url: BaseUrl | None = Field(default=None, description="One address, instead of hosts.")
     cloud_id: str | None = Field(default=None, description="Elastic Cloud id, instead of hosts.")
     api_key: Secret | None = Field(default=None, description="API key, the base64 form of `id:key`.")
     generation: Literal["auto", "8", "9", "opensearch"] = Field(
@@ -69,13 +70,18 @@ class ElasticsearchConfig(EndpointConfig):
 
     @model_validator(mode="after")
     def _one_address_and_key(self) -> Self:
-        if bool(self.hosts) == bool(self.cloud_id):
-            raise ValueError("set either hosts or cloud_id")
+        if sum(map(bool, (self.hosts, self.url, self.cloud_id))) != 1:
+            raise ValueError("set one of hosts, url and cloud_id")
         if not (reveal(self.api_key).isascii() and reveal(self.api_key).isprintable()):
             raise ValueError("api_key is not printable ASCII")
         if self.api_key and (self.basic_auth or self.bearer_token):
             raise ValueError("api_key, basic_auth and bearer_token exclude each other")
         return self
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """Addresses of the nodes; empty with a cloud id."""
+        return (self.url,) if self.url else self.hosts
 
 
 def cloud_host(cloud_id: str) -> str:
@@ -147,7 +153,7 @@ def media_types(generation: str) -> dict[str, str]:
 
 def shown_address(config: ElasticsearchConfig) -> str:
     """Where documents go, without secrets."""
-    nodes = ",".join(config.hosts) if config.hosts else f"https://{cloud_host(config.cloud_id or '')}"
+    nodes = ",".join(config.nodes) if config.nodes else f"https://{cloud_host(config.cloud_id or '')}"
     names = (
         f"logs-circleci.*-{config.namespace}" if config.target == "data_stream" else f"{config.index_prefix}-*-YYYY.MM"
     )
@@ -199,7 +205,7 @@ def build(name: str, config: ElasticsearchConfig, context: BuildContext) -> Elas
     client = BulkClient(
         options=config.transport(),
         clean=redactor(config),
-        hosts=config.hosts or None,
+        hosts=config.nodes or None,
         cloud_id=config.cloud_id,
         api_key=reveal(config.api_key) or None,
         headers=dict(config.credentials()) or None,

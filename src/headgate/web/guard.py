@@ -1,6 +1,7 @@
-"""Stands before the API and the page: host check, access tokens, forged requests, security headers.
+"""Stands before the API and the page: host check, access tokens, forged requests, security headers, request ids.
 
-Invariant: a request that is refused here reaches no handler. Health pages stay open, they tell nothing.
+Invariant: a request that is refused here reaches no handler. Health pages stay open, they tell nothing. Every answer
+has an id in `X-Request-Id`, and every log line that the request causes carries it.
 """
 
 from __future__ import annotations
@@ -9,14 +10,21 @@ import base64
 import binascii
 import hashlib
 import hmac
+import itertools
+import re
 from collections.abc import Mapping, MutableMapping, Sequence
 from typing import Any
+
+import structlog
 
 from headgate.web.asgi import App, Receive, Scope, Send, answer_json
 
 __all__ = ["Guard"]
 
 _OPEN = frozenset({"/livez", "/readyz"})
+# A caller's own id is kept when it is harmless in a header and in a log line.
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_log = structlog.get_logger("headgate.web")
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1", "[::1]"})
 _HEADERS = (
@@ -52,10 +60,13 @@ class Guard:
 
     `hosts`: names under which the page may be asked for; loopback names always are. None: any (bound beyond loopback,
     where tokens protect). `tokens`: any of them opens; empty: no token asked. Both may be swapped with `configure`.
+    `prefix`: first part of the request ids made here, different for each process.
     """
 
-    def __init__(self, app: App, *, hosts: Sequence[str] | None, tokens: Sequence[str]) -> None:
+    def __init__(self, app: App, *, hosts: Sequence[str] | None, tokens: Sequence[str], prefix: str = "r") -> None:
         self._app = app
+        self._prefix = prefix
+        self._serial = itertools.count(1)
         self._hosts: frozenset[str] | None = None
         self._tokens: tuple[bytes, ...] = ()
         self.configure(hosts=hosts, tokens=tokens)
@@ -71,12 +82,29 @@ class Guard:
             await self._app(scope, receive, send)
             return
 
+        headers = dict(scope["headers"])
+        request_id = self._request_id(headers)
+        answered = 0
+
         async def sealed(message: MutableMapping[str, Any]) -> None:
+            nonlocal answered
             if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), *_HEADERS]
+                answered = message["status"]
+                own = (b"x-request-id", request_id.encode())
+                message["headers"] = [*message.get("headers", ()), *_HEADERS, own]
             await send(message)
 
-        refusal = self._refuse(scope, dict(scope["headers"]))
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
+            await self._answer(scope, receive, sealed, headers)
+            if scope["method"] not in _SAFE:
+                _log.info("operation", method=scope["method"], path=scope["path"], status=answered)
+
+    def _request_id(self, headers: Mapping[bytes, bytes]) -> str:
+        given = headers.get(b"x-request-id", b"")
+        return given.decode() if _REQUEST_ID.fullmatch(given) else f"{self._prefix}-{next(self._serial):x}"
+
+    async def _answer(self, scope: Scope, receive: Receive, sealed: Send, headers: Mapping[bytes, bytes]) -> None:
+        refusal = self._refuse(scope, headers)
         if refusal is None:
             await self._app(scope, receive, sealed)
             return

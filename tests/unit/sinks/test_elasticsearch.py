@@ -169,7 +169,7 @@ async def test_partial_acceptance_sends_only_the_refused_documents_again() -> No
     """After the mixed answer only what was busy is sent again; what is broken is named; nothing is doubled."""
     batch = make_batch(8)
     with FakeVendor("elasticsearch", clock_ms=lambda: NOW_MS) as vendor:
-        async with open_sink(PLUGINS[0], {"hosts": [vendor.url]}) as (_, signal):
+        async with open_sink(PLUGINS[0], {"url": vendor.url}) as (_, signal):
             vendor.answer(case="mixed", count=1)
             done = await deliver(signal, batch)
         assert sorted(done.accepted) == sorted(map(str, vendor.record_ids()))
@@ -220,6 +220,7 @@ def test_a_cloud_id_names_its_host() -> None:
     [
         {},
         {"hosts": ["http://a:1"], "cloud_id": CLOUD},
+        {"hosts": ["http://a:1"], "url": "http://b:1"},
         {"cloud_id": "nonsense"},
         {"hosts": ["http://a:1"], "api_key": "k", "bearer_token": "t"},
         {"hosts": ["http://a:1"], "namespace": "Not-Legal"},

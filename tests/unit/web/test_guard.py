@@ -6,6 +6,7 @@ import base64
 
 import httpx
 import pytest
+import structlog
 
 from headgate.web.asgi import Receive, Scope, Send, answer_json
 from headgate.web.guard import Guard
@@ -90,3 +91,14 @@ async def test_every_answer_has_the_security_headers() -> None:
             assert "script-src 'self'" in policy
             assert "unsafe" not in policy
             assert ("nosniff", "DENY") == (answer.headers["x-content-type-options"], answer.headers["x-frame-options"])
+
+
+async def test_every_answer_has_a_request_id_that_its_log_lines_carry() -> None:
+    """The caller's own if it is harmless, else one of ours; a refusal has one too."""
+    with structlog.testing.capture_logs([structlog.contextvars.merge_contextvars]) as lines:
+        async with client(Guard(inner, hosts=(), tokens=(), prefix="p")) as http:
+            ours = await http.get("/")
+            theirs = await http.post("/", headers={"x-request-id": "abc-1", "x-headgate-request": "1"})
+            refused = await http.post("/", headers={"x-request-id": "bad id"})
+    assert [answer.headers["x-request-id"] for answer in (ours, theirs, refused)] == ["p-1", "abc-1", "p-2"]
+    assert [(line["request_id"], line["status"]) for line in lines] == [("abc-1", 200), ("p-2", 403)]
