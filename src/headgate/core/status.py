@@ -5,7 +5,7 @@ Source: CircleCI API v2 reference and the notes in docs/names.md; values seen in
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 __all__ = ["OUR_STATUSES", "Status", "is_terminal", "map_status"]
 
@@ -22,19 +22,7 @@ Status = Literal[
     "on_hold",
     "unknown",
 ]
-OUR_STATUSES: tuple[Status, ...] = (
-    "success",
-    "failure",
-    "error",
-    "timeout",
-    "canceled",
-    "skipped",
-    "blocked",
-    "running",
-    "queued",
-    "on_hold",
-    "unknown",
-)
+OUR_STATUSES: tuple[Status, ...] = get_args(Status)
 
 # Their word -> (ours, may it still change?). `retried` is an attempt that failed and was repeated by CircleCI itself.
 _TABLE: dict[str, tuple[Status, bool]] = {
