@@ -126,4 +126,4 @@ class Enricher:
                 source=self._polled.name,
                 reason=enrichment.reason or "gone",
             )
-        await self._intake.merge(self._polled, enrichment.observations, gone=enrichment.gone)
+        await self._intake.merge_answer(self._polled, enrichment.observations, gone=enrichment.gone)

@@ -9,9 +9,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
+import structlog
+
 from headgate.collect.pacing import LIVE_WINDOW_MS
 from headgate.collect.state import Polled
 from headgate.core.clock import Clock
+from headgate.core.errors import StoreError
 from headgate.core.merge import Observation
 from headgate.core.metrics import Metrics
 from headgate.core.storeport import MergeResult, MergeWork, SourceCursor, Store
@@ -26,6 +29,7 @@ PIECE = 200  # observations of one transaction: about 10 ms of the writer
 _LOOK_SECONDS = 0.02
 _STAND_BACK_SECONDS = 5.0
 _GO_ON_SECONDS = 1.0
+_log = structlog.get_logger("headgate.collect")
 
 
 def nobody() -> None:
@@ -89,6 +93,37 @@ class Intake:
             )
             self._count(polled.name, observations[start : start + PIECE])
             self.take(polled.name, result)
+
+    async def merge_answer(
+        self,
+        polled: Polled,
+        observations: Sequence[Observation],
+        *,
+        cursor: SourceCursor | None = None,
+        gone: Sequence[str] = (),
+    ) -> None:
+        """Merge what the far side answered; an observation that breaks our own code is left out, said and counted.
+
+        Without that, one such value would stop its scope for ever: the same page would be asked for again and again.
+        """
+        try:
+            await self.merge(polled, observations, cursor=cursor, gone=gone)
+        except StoreError:
+            raise
+        except Exception:  # noqa: BLE001  # logged; the observation at fault is found and left out
+            _log.exception("merge_failed", source=polled.name, observations=len(observations))
+            for one in observations:
+                await self._merge_alone(polled, one)
+            await self.merge(polled, (), cursor=cursor, gone=gone)
+
+    async def _merge_alone(self, polled: Polled, observation: Observation) -> None:
+        try:
+            await self.merge(polled, (observation,))
+        except StoreError:
+            raise
+        except Exception:  # noqa: BLE001  # logged and counted; this observation alone is left out
+            _log.exception("observation_breaks_merge", source=polled.name, kind=observation.kind, key=observation.key)
+            self._metrics.count("headgate_source_missing_detail_total", 1, source=polled.name, reason="internal")
 
     def take(self, source: str, result: MergeResult) -> None:
         """Count what a unit of work did and wake who must act on it."""

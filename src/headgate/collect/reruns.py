@@ -79,7 +79,7 @@ class RerunFinder:
                 observations = await polled.source.revisit(run)
             except NotFound:
                 continue
-            await self._intake.merge(polled, observations)
+            await self._intake.merge_answer(polled, observations)
         if unknown:
             _log.info("reruns_found", source=polled.name, project=scope.slug, workflows=len(unknown))
         if not recent.complete:

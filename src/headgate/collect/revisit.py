@@ -105,14 +105,14 @@ class Revisiter:
             except NotFound as error:
                 await self._not_found(group, error)
             else:
-                await self._intake.merge(polled, observations)
+                await self._intake.merge_answer(polled, observations)
 
     async def _not_found(self, group: _Group, error: NotFound) -> None:
         """Runs that the far side no longer has; a young one may only not be found yet."""
         polled = self._polled
         if polled.source.now_ms() - group.newest.created_ms < GONE_AFTER_MS:
             return
-        await self._intake.merge(polled, (), gone=group.keys)
+        await self._intake.merge_answer(polled, (), gone=group.keys)
         count = len(group.keys)
         polled.metrics.count("headgate_source_missing_detail_total", count, source=polled.name, reason="gone")
         _log.info("run_gone", source=polled.name, runs=group.keys, error=str(error))

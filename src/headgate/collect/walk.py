@@ -38,7 +38,7 @@ async def walk_scope(polled: Polled, state: ScopeState, intake: Intake) -> bool:
             observations += len(page.observations)
             high = max((mark for mark in (high, page.high) if mark is not None), default=None)
             moved = page_cursor(cursor, high, last=page.last, capped=page.capped, started_ms=started)
-            await intake.merge(polled, page.observations, cursor=moved)
+            await intake.merge_answer(polled, page.observations, cursor=moved)
             polled.answered(key)
             if page.last and moved is not None:
                 polled.cursors[key] = moved

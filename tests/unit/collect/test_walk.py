@@ -190,3 +190,13 @@ async def test_merging_stands_back_for_webhooks_but_not_for_ever():
     rig.store.bursts = [True] * 100_000
     await walk_scope(rig.polled, rig.state(), rig.intake)
     assert 5.0 <= sum(rig.slept[2:]) < 5.1
+
+
+async def test_a_value_that_breaks_our_code_is_left_out_of_its_page():
+    """The rest of the page is kept and the cursor moves; the page is not asked for again for ever."""
+    rig = Rig()
+    rig.store.failing = [ZeroDivisionError(), None, ZeroDivisionError(), None, None]
+    rig.source.pages = {"p1": [[WalkPage((job(1), job(2), job(3)), 7, True)]]}
+    await walk_scope(rig.polled, rig.state(), rig.intake)
+    assert [[one.key for one in work.observations] for work in rig.store.works] == [["j1"], ["j3"], []]
+    assert rig.store.works[-1].cursor.high == 7
