@@ -145,7 +145,9 @@ def test_every_sink_is_under_contract() -> None:
     """SINK-00: a sink module without a contract class in this file is a failure."""
     names = {info.name for info in pkgutil.iter_modules(sinks.__path__) if not info.name.startswith("_")}
     found = {name for name in names if hasattr(importlib.import_module(f"headgate.sinks.{name}"), "PLUGINS")}
-    tested = {case.subject.plugin.name for case in _contracts(SinkContract) if "subject" in vars(case)}
+    # Other test files make contract classes of their own; the question is which ones are here.
+    here = [case for case in _contracts(SinkContract) if case.__module__ == __name__]
+    tested = {case.subject.plugin.name for case in here if "subject" in vars(case)}
     assert found == tested
 
 
