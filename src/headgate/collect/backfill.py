@@ -18,7 +18,7 @@ import msgspec
 import structlog
 
 from headgate.collect.backfill_requests import KEPT, Request, Spot, load_requests, load_spots, request_key, spot_key
-from headgate.collect.intake import Intake, Sleep
+from headgate.collect.intake import Intake, Sleep, live_after_ms
 from headgate.collect.state import Polled, first_error, forgiving
 from headgate.core.errors import NotFound, SourceRefused, SourceUnavailable
 from headgate.core.feeds import Feed, FeedPage, FeedSource, Span
@@ -33,6 +33,7 @@ __all__ = ["POLICY", "Backfiller"]
 POLICY = ReleasePolicy("batch", 600_000)
 _WINDOW_MS = 31 * DAY_MS
 _AT_ONCE = 4
+_RELEASED_AT_ONCE = 500
 _AGAIN_SECONDS = 30.0
 _PAUSED_SECONDS = 5.0
 _TELL_SECONDS = 10.0
@@ -215,8 +216,24 @@ class Backfiller:
         marks = {reader.key: spot.encode(), request_key(work.request.id): work.request.encode()}
         await self._intake.merge_answer(self._polled, (), marks=marks)
 
+    async def _release(self) -> None:
+        """Every feed has told what it knows: what still waits for one waits in vain."""
+        now_ms = self._polled.clock.now_ms()
+        while True:
+            result = await self._store.release_due(
+                POLICY,
+                self._polled.name,
+                now_ms=now_ms + POLICY.wait_ms,
+                live_after_ms=live_after_ms(self._polled),
+                limit=_RELEASED_AT_ONCE,
+            )
+            self._intake.take(self._polled.name, result)
+            if not result.released:
+                return
+
     async def _finish(self, work: _Work) -> None:
         """The request stays, for those who ask; where each feed was read to is no longer needed."""
+        await self._release()
         done = msgspec.structs.replace(work.request, state="done", share=1.0, ended_ms=self._polled.clock.now_ms())
         marks: dict[str, bytes | None] = dict.fromkeys(work.spots)
         old = [one for one in await load_requests(self._store, self._polled.name) if one.state == "done"]

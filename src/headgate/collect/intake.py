@@ -20,7 +20,7 @@ from headgate.core.metrics import Metrics
 from headgate.core.release import ReleasePolicy
 from headgate.core.storeport import MergeResult, MergeWork, SourceCursor, Store
 
-__all__ = ["PIECE", "Intake", "Sleep", "nobody"]
+__all__ = ["PIECE", "Intake", "Sleep", "live_after_ms", "nobody"]
 
 Sleep = Callable[[float], Awaitable[None]]
 

@@ -422,8 +422,8 @@ class Store(ReadStore, Protocol):
         """Those of the given keys of which no fact is kept (`ended`: none that has ended), in the given order."""
         ...
 
-    async def wanting_enrichment(self, source: str, *, limit: int) -> Sequence[JobRef]:
-        """Ended, unreleased jobs that wait for enrichment; oldest due first."""
+    async def wanting_enrichment(self, source: str, *, due_by_ms: int, limit: int) -> Sequence[JobRef]:
+        """Ended, unreleased jobs that wait for enrichment until then at most; oldest due first."""
         ...
 
     # -- delivery

@@ -205,8 +205,8 @@ class SqliteStore:
     async def unknown(self, kind: FactKind, keys: Sequence[str], *, ended: bool = False) -> Sequence[str]:
         return await self._ask(lambda db: queries.unknown(db, kind, keys, ended=ended))
 
-    async def wanting_enrichment(self, source: str, *, limit: int) -> Sequence[JobRef]:
-        return await self._ask(lambda db: queries.wanting_enrichment(db, source, limit))
+    async def wanting_enrichment(self, source: str, *, due_by_ms: int, limit: int) -> Sequence[JobRef]:
+        return await self._ask(lambda db: queries.wanting_enrichment(db, source, due_by_ms, limit))
 
     # -- delivery
 

@@ -48,10 +48,12 @@ class ApiOptions:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of a v2 list. `more`: another page follows."""
+    """One page of a v2 list. `more`: another page follows. `token`, `next`: of this page and of that one."""
 
     items: list[Json]
     more: bool
+    token: str | None = None
+    next: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,11 @@ class _Trouble:
 def escape_slug(slug: str) -> str:
     """A slug as part of a path: slashes stay, everything else unsafe is escaped."""
     return "/".join(quote(segment, safe="") for segment in slug.split("/"))
+
+
+def _escape(name: str, value: str) -> str:
+    """A part of a route; only slugs have slashes of their own."""
+    return escape_slug(value) if name in ("slug", "project") else quote(value, safe="")
 
 
 class Api:
@@ -106,15 +113,19 @@ class Api:
         """Calls that the budget would let through at once."""
         return self._budget.left()
 
-    async def get(self, route: str, *, params: Mapping[str, str] | None = None, **parts: str) -> Any:
+    async def get(
+        self, route: str, *, params: Mapping[str, str] | None = None, patient: bool = False, **parts: str
+    ) -> Any:
         """The decoded answer. `route`: a template such as /api/v2/project/{slug}; `parts` fill it, escaped here.
+
+        `patient`: everything live goes first.
 
         Raises NotFound, SourceRefused, and SourceUnavailable once all attempts are used up.
         """
-        path = route.format(**{name: escape_slug(value) for name, value in parts.items()})
+        path = route.format(**{name: _escape(name, value) for name, value in parts.items()})
         what = self._hide(path)
         for attempt in range(1, self._options.attempts + 1):
-            await self._budget.acquire(self._waited)
+            await self._budget.acquire(self._waited, patient=patient)
             answer = await self._attempt(route, path, params, attempt)
             if isinstance(answer, httpx.Response):
                 raise await self._refusal(answer, route, what, parts)
@@ -143,11 +154,16 @@ class Api:
             return _Trouble(why, retry_after_seconds(_headers(reply), self._clock.now_ms() + self.skew_ms))
         return reply
 
-    async def pages(self, route: str, *, params: Mapping[str, str] | None = None, **parts: str) -> AsyncIterator[Page]:
-        """The pages of a v2 list until its end. A page token seen before raises SourceUnavailable: no end was found."""
+    async def pages(
+        self, route: str, *, params: Mapping[str, str] | None = None, patient: bool = False, **parts: str
+    ) -> AsyncIterator[Page]:
+        """The pages of a v2 list until its end; `params` may hold the `page-token` to begin with.
+
+        A page token seen before raises SourceUnavailable: no end was found.
+        """
         query, seen = dict(params or {}), set[str]()
         while True:
-            body = await self.get(route, params=query, **parts)
+            body = await self.get(route, params=query, patient=patient, **parts)
             items = body.get("items") if isinstance(body, dict) else None
             if not isinstance(items, list):
                 raise SourceUnavailable(f"GET {route}: the answer has no items")
@@ -156,15 +172,18 @@ class Api:
                 raise SourceUnavailable(
                     f"GET {route}: CircleCI repeated a page token, so the list has no end; asked again next round"
                 )
-            yield Page(objects(items), more=token is not None)
+            yield Page(objects(items), more=token is not None, token=query.get("page-token"), next=token)
             if token is None:
                 return
             seen.add(token)
             query["page-token"] = token
 
-    async def items(self, route: str, *, params: Mapping[str, str] | None = None, **parts: str) -> list[Json]:
+    async def items(
+        self, route: str, *, params: Mapping[str, str] | None = None, patient: bool = False, **parts: str
+    ) -> list[Json]:
         """All items of a v2 list."""
-        return [item async for page in self.pages(route, params=params, **parts) for item in page.items]
+        pages = self.pages(route, params=params, patient=patient, **parts)
+        return [item async for page in pages for item in page.items]
 
     async def aclose(self) -> None:
         """Close connections. Safe twice; a later call opens new ones."""
