@@ -51,7 +51,10 @@ class Knobs:
     outage_fail_rate: float = 0.75
     steps: bool = True  # commands in the steps of v1.1's single build; without, only the two of the platform
     tests: bool = True
+    odd_tests: float = 0.0  # tests with parameters in their name, a blank file, or a run_time that is text
     artifacts: bool = True
+    insights_delay: float = 86_400.0  # seconds after which Insights knows; a Server: 0, or else once a day
+    insights_page: int = 250  # runs, workflows, jobs or intervals per page of Insights
 
 
 @dataclass(frozen=True, slots=True)
