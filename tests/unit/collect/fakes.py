@@ -144,7 +144,8 @@ class FakeStore:
     def accept_wait_seconds(self):
         return 0.0
 
-    async def unknown_workflows(self, keys):
+    async def unknown(self, kind, keys, *, ended=False):
+        assert (kind, ended) == ("workflow", False)
         return [key for key in keys if key not in self.known_workflows]
 
     def in_burst(self):
