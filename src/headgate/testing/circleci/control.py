@@ -72,14 +72,28 @@ class Control:
             start = parse(since) if since else 0
         except ValueError as exc:
             return refuse(400, f"since: {exc}")
-        return Answer(200, content_type="application/x-ndjson", stream=_chunks(truth.lines(self._world, start)))
+        return Answer(200, content_type="application/x-ndjson", stream=self._chunks(truth.lines(self._world, start)))
+
+    async def _chunks(self, lines: Iterator[bytes]) -> AsyncIterator[bytes]:
+        """Give lines in pieces, letting other requests pass in between."""
+        chunk: list[bytes] = []
+        size = 0
+        for line in lines:
+            chunk.append(line)
+            size += len(line)
+            if size >= _CHUNK_BYTES:
+                yield b"".join(chunk)
+                chunk, size = [], 0
+                await asyncio.sleep(0)
+        yield b"".join(chunk)
 
     def _tests(self, request: Request, _parts: Parts) -> Answer:
-        history = self._world.history(*_segments(request.one("project") or ""))
+        slug = (request.one("project") or "").split("/")
+        history = self._world.history(*slug) if len(slug) == 3 else None
         if history is None:
             return refuse(404, "project must be the slug of one of the projects")
         lines = truth_tests.lines(self._world, history)
-        return Answer(200, content_type="application/x-ndjson", stream=_chunks(lines))
+        return Answer(200, content_type="application/x-ndjson", stream=self._chunks(lines))
 
     def _flaky(self, _request: Request, _parts: Parts) -> Answer:
         return reply(truth_tests.flaky_tests(self._world))
@@ -133,27 +147,6 @@ class Control:
             return reply(await self._dispatcher.emit(request.body, kind, signed=signed))
         except ValueError as exc:
             return refuse(409, str(exc))
-
-
-async def _chunks(lines: Iterator[bytes]) -> AsyncIterator[bytes]:
-    """Give lines in pieces, letting other requests pass in between."""
-    chunk: list[bytes] = []
-    size = 0
-    for line in lines:
-        chunk.append(line)
-        size += len(line)
-        if size >= _CHUNK_BYTES:
-            yield b"".join(chunk)
-            chunk, size = [], 0
-            await asyncio.sleep(0)
-    yield b"".join(chunk)
-
-
-def _segments(slug: str) -> tuple[str, str, str]:
-    """Split a slug into its three segments; blank ones name no project."""
-    vcs, _, rest = slug.partition("/")
-    org, _, repo = rest.partition("/")
-    return vcs, org, repo
 
 
 def _object(body: bytes) -> dict[str, Any] | None:
