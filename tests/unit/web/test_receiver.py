@@ -175,6 +175,15 @@ async def test_a_webhook_that_is_not_taken_is_told_why_and_counted(
         assert bench.counted(status, source or ("-" if status in (404, 405) else "circleci")) == 1
 
 
+async def test_the_content_type_is_no_matter_of_case() -> None:
+    """Media types are compared without case (RFC 9110, section 8.3.1)."""
+    bench = Bench()
+    async with bench.serving() as client:
+        headers = {**GOOD, "content-type": "Application/JSON; charset=utf-8"}
+        answer = await client.post("/webhooks/circleci", content=b"{}", headers=headers)
+    assert answer.status_code == 200
+
+
 async def test_a_body_without_length_is_bounded_too() -> None:
     """A chunked body beyond the limit is 413, and nothing stays counted as held."""
     bench = Bench()
