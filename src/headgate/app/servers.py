@@ -118,6 +118,15 @@ class _Protocol(HttpToolsProtocol):
             if self._head_bytes > _MOST_HEAD_BYTES and not self.transport.is_closing():
                 self._end(_LARGE, "large_head")
 
+    def on_response_complete(self) -> None:
+        """As uvicorn's, without its timer for each request: the sweep ends what waits too long for the next one."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002  # ours says it in JSON
         self.listener.on_malformed()
         self.transport.write(_MALFORMED)
@@ -204,7 +213,6 @@ class Server:
                 log_config=None,
                 server_header=False,
                 proxy_headers=False,
-                timeout_keep_alive=int(_PATIENCE["idle"]),
                 timeout_graceful_shutdown=1,
             ),
             listener.most,

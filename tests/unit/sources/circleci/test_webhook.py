@@ -85,7 +85,7 @@ def _compared(monkeypatch, answer):
 
 
 def test_the_constant_time_comparison_alone_decides(monkeypatch):
-    """Nothing looks at a signature before `compare_digest` does, nor instead of it: no earlier way out tells a prefix."""
+    """Nothing looks at a signature before or instead of `compare_digest`: no earlier way out tells a prefix."""
     policy = CircleCIWebhookPolicy(["new", "secret"])
     right = signature("secret", b"hello world")[3:].encode()
     other = signature("new", b"hello world")[3:].encode()
