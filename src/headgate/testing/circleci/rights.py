@@ -53,7 +53,12 @@ class Tokens:
     def __init__(self, world: World) -> None:
         """Begin with the grants of the options. Raises ValueError with the reason for what is not known."""
         self._world = world
-        self._grants = self._read_all(world.options.rights)
+        self._grants: dict[str, Grant] = {}
+        self.put(world.options.rights)
+
+    def put(self, wanted: Mapping[str, Any]) -> None:
+        """Replace all grants. Raises TypeError or ValueError with the reason, and then changes nothing."""
+        self._grants = {token: self._read(token, given) for token, given in wanted.items()}
 
     def routes(self) -> list[Route]:
         """Give the routes with which a test changes rights."""
@@ -111,9 +116,6 @@ class Tokens:
                 return self._world.histories[place.project].project.org.id
         return None
 
-    def _read_all(self, wanted: Mapping[str, Any]) -> dict[str, Grant]:
-        return {token: self._read(token, given) for token, given in wanted.items()}
-
     def _read(self, token: str, given: object) -> Grant:
         if not isinstance(given, Mapping) or given.keys() - _KEYS:
             raise ValueError(f"rights of {token!r} must be an object of {', '.join(sorted(_KEYS))}")
@@ -149,13 +151,13 @@ class Tokens:
         if wanted is None:
             return refuse(400, "the body must be an object of objects: {token: {lacks, orgs, ...}}")
         try:
-            self._grants = self._read_all(wanted)
+            self.put(wanted)
         except (TypeError, ValueError) as exc:
             return refuse(400, str(exc))
         return self._get(request, parts)
 
     def _reset(self, _request: Request, _parts: Parts) -> Answer:
-        self._grants = self._read_all(self._world.options.rights)
+        self.put(self._world.options.rights)
         return Answer(204)
 
     def _revoke(self, _request: Request, parts: Parts) -> Answer:

@@ -3,11 +3,14 @@
 One line per workflow and job that has finished, in the order project, workflow, job. `final` has the
 attributes of the record with the most precise value any source gives: times with milliseconds. v2 lists give
 times floored to whole seconds (and a duration that follows from those), so a comparison with what came from
-v2 alone floors first; they are listed under `v2` all the same. `credits` is what it cost.
+v2 alone floors first; they are listed under `v2` all the same, and so are those of the export. `credits` is what
+it cost, which is the total of the row in the export.
 
 `knowable` has, besides `webhook`, `v2` (lists), `v1.1` (lists) and `export`, the names that only a call per
 job brings: `v2.detail` and `v1.1.detail`. A webhook can tell nothing of what finished before the twin
-started, of approvals, and of jobs that never ran. Invariant: every name in `knowable` is in `final`.
+started, of approvals, and of jobs that never ran; the export tells of the latter two as little, and of a run once
+the UTC day it started on is over. What is past retention is listed as before. Invariant: every name in `knowable` is
+in `final`.
 """
 
 from collections.abc import Iterator
@@ -66,7 +69,7 @@ _V2_JOB = {*_WEBHOOK_JOB, "circleci.job.type", _APPROVAL}
 _V11_JOB = {*_RUN, *_TASK, *_STATUS, *_VCS, *_SPAN, *_QUEUE, "circleci.job.number", "circleci.parallelism"}
 _EXPORT_RUN = {*_RUN, *_PIPELINE, *_REF, _REPOSITORY, "circleci.stopped_at"}
 _EXPORT_JOB = {*_RUN, *_TASK, *_STATUS, *_PIPELINE, *_REF, _REPOSITORY, *_SPAN, *_QUEUE, *_MACHINE,
-               "circleci.job.number"}  # fmt: skip
+               "circleci.job.number", "circleci.credits"}  # fmt: skip
 
 
 def lines(world: World, since: int = 0) -> Iterator[bytes]:
@@ -120,6 +123,7 @@ def _job(world: World, history: History, job: Job) -> dict[str, Any]:
     if job.ran:
         final["circleci.resource_class"] = job.spec.resource_class
         final["circleci.executor"] = job.spec.executor
+        final["circleci.credits"] = job.credits
     if job.number:
         final["circleci.parallelism"] = job.spec.parallelism
     return _line(world, job, final, _knowable_job(world, history, job))
