@@ -76,7 +76,7 @@ class ApiExport:
         ]
 
     def _credits(self, request: Request, _parts: Parts) -> Answer:
-        """Add up what an export asked for now would have; both ends are included, either may be left out."""
+        """Add up what an export asked for at this moment would have; both ends are included, either may be left out."""
         options, now = self._world.options, self._world.now()
         try:
             start, end = (parse(text) if text else None for text in (request.one("since"), request.one("until")))

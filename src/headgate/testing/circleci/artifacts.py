@@ -51,9 +51,12 @@ def junit(world: World, build: Job, node: int) -> str:
 
 def _case(found: Mapping[str, Any]) -> str:
     keys = (("classname", "classname"), ("name", "name"), ("file", "file"), ("time", "run_time"))
-    opening = " ".join(["<testcase", *(f'{key}="{escape(str(found[own]))}"' for key, own in keys if found[own])])
+    opening = " ".join(
+        ["<testcase", *(f'{key}="{escape(str(found[own]))}"' for key, own in keys if found[own] not in {None, ""})]
+    )
+    message = escape(found["message"] or "")
     inner = {
-        "failure": f'<failure message="{escape(found["message"])}">{escape(found["message"])}</failure>',
+        "failure": f'<failure message="{message}">{message}</failure>',
         "skipped": "<skipped/>",
     }.get(found["result"], "")
     return f"{opening}>{inner}</testcase>"

@@ -83,17 +83,22 @@ def covered(histories: Iterable[History], start: int, end: int, as_of: int) -> l
 
 def cost(world: World, build: Job) -> dict[str, int]:
     """Give what a job cost by column; the total is `Job.credits`, and the other kinds add up to it."""
-    number = world.ids.number("credits", world.id_of(build))
-    given = {"COMPUTE_CREDITS": build.credits}
+    project, total = build.workflow.pipeline.project, build.credits
+    number = world.ids.number("credits", project.id, build.number)
+    given = {"COMPUTE_CREDITS": total}
     for name in _EXTRAS:
         number, share = divmod(number, 3 * _EXTRA_PERCENT_MAX)
-        given[name] = build.credits * max(0, share - 2 * _EXTRA_PERCENT_MAX) // 100
+        given[name] = total * max(0, share - 2 * _EXTRA_PERCENT_MAX) // 100
         given["COMPUTE_CREDITS"] -= given[name]
-    return given | {"TOTAL_CREDITS": build.credits}
+    given["TOTAL_CREDITS"] = total
+    return given
 
 
 def totals(world: World, start: int, end: int) -> dict[str, Any]:
-    """Give what the rows of every export asked for now add up to, by project slug and for all, and their number."""
+    """Give the sums over the rows that exports of all organizations have at this moment.
+
+    `{"rows": n, "total": {column: credits}, "projects": {slug: {column: credits}}}`; both ends are included.
+    """
     projects: dict[str, Counter[str]] = {}
     jobs = covered(world.histories, start, end, world.now())
     for build in jobs:
@@ -115,14 +120,15 @@ def file(world: World, jobs: Sequence[Job], as_of: int, shape: Shape | None) -> 
 
 
 def _rows(world: World, jobs: Sequence[Job], as_of: int) -> Iterator[list[str]]:
-    latest = {
-        index: max(build.stopped for build in world.histories[index].builds if build.stopped <= as_of)
+    heads = {
+        index: _project(world, world.histories[index], as_of)
         for index in {job.workflow.pipeline.project.index for job in jobs}
     }
     for job in jobs:
         run = job.workflow
         yield [
-            *_project(world, job, latest[run.pipeline.project.index]),
+            *heads[run.pipeline.project.index],
+            run.pipeline.branch or MISSING,
             *_pipeline(world, run),
             *_workflow(world, run, as_of),
             *_job(world, job),
@@ -131,9 +137,9 @@ def _rows(world: World, jobs: Sequence[Job], as_of: int) -> Iterator[list[str]]:
         ]
 
 
-def _project(world: World, job: Job, latest: int) -> list[str]:
-    pipeline = job.workflow.pipeline
-    project = pipeline.project
+def _project(world: World, history: History, as_of: int) -> list[str]:
+    """Describe organization and project, which all rows of a project share."""
+    project = history.project
     return [
         project.org.id,
         project.org.name,
@@ -141,10 +147,9 @@ def _project(world: World, job: Job, latest: int) -> list[str]:
         project.id,
         project.name,
         _made(world, project.id),
-        csv_time(latest),
+        csv_time(max(build.stopped for build in history.builds if build.stopped <= as_of)),
         "github" if project.family is Family.APP else str(project.family),
         project.vcs_url,
-        pipeline.branch or MISSING,
     ]
 
 
@@ -204,7 +209,8 @@ def _figures(world: World, job: Job) -> list[str]:
     """Give median and maximum of processor and memory, in percent with two decimals."""
     if job.stopped - job.started < _UNMEASURED_MS:
         return [MISSING] * 4
-    number, given = world.ids.number("figures", world.id_of(job)), list[str]()
+    project, given = job.workflow.pipeline.project, list[str]()
+    number = world.ids.number("figures", project.id, job.number)
     for _ in range(2):
         number, median = divmod(number, 8_000)
         number, more = divmod(number, 10_000 - 8_000)
