@@ -13,6 +13,13 @@ BASE = "/api/v2/project/gh/acme/web"
 CLIENT = httpx.Client(trust_env=False)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _client():
+    """Close the connections after the last test."""
+    with CLIENT:
+        yield
+
+
 @pytest.fixture(scope="module")
 def running():
     """Run a twin of one project."""

@@ -23,6 +23,13 @@ OPTIONS = Options(now_ms=NOW, seed=7, days=6, projects=4, runs_per_day=12.0, kno
 CLIENT = httpx.Client(trust_env=False)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _client():
+    """Close the connections after the last test."""
+    with CLIENT:
+        yield
+
+
 @pytest.fixture
 def twin():
     """Run a fresh twin, whose hourly calls are all left."""

@@ -18,6 +18,13 @@ BASE = "/api/v2/project/gh/acme/web"
 BUILDS = "/api/v1.1/project/gh/acme/web"
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _client():
+    """Close the connections after the last test."""
+    with CLIENT:
+        yield
+
+
 @pytest.fixture(scope="module")
 def whole():
     """Run a twin that keeps everything."""

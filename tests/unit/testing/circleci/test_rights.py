@@ -16,6 +16,13 @@ SPAN = {"start": "2026-11-19T00:00:00Z", "end": "2026-11-20T00:00:00Z"}
 CLIENT = httpx.Client(trust_env=False)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _client():
+    """Close the connections after the last test."""
+    with CLIENT:
+        yield
+
+
 @pytest.fixture(scope="module")
 def running():
     """Run a twin of four organizations."""
