@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from headgate.testing.circleci import flaky, insight_tests, views_insights
+from headgate.testing.circleci.faults import Faults
 from headgate.testing.circleci.history import History
 from headgate.testing.circleci.http import Answer, Request, Route, reply
 from headgate.testing.circleci.insight_query import Refused, branch, dates, window
@@ -44,8 +45,9 @@ _Item = TypeVar("_Item")
 class ApiInsights:
     """Answers Insights requests out of a world."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, faults: Faults) -> None:
         self._world = world
+        self._faults = faults
 
     def routes(self) -> list[Route]:
         """Give the routes; no path fits two of them."""
@@ -158,6 +160,7 @@ class ApiInsights:
         since, before = dates(request, self._world.now(), KEPT_MS)
         scope = Scope(name, branch(request, history), since, before)
         ended = [run for run in select(covered, history, scope) if covered.lists(run)]
+        ended = [run for run in ended if not self._faults.hides("insights", self._world.id_of(run))]
         shown, token = self._page(request, ended, lambda run: (-run.created, -run.index))
         items = [views_insights.run(self._world, run) for run in shown]
         return reply({"next_page_token": token, "items": items})

@@ -10,7 +10,9 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import replace
 from typing import Any
 
-from headgate.testing.circleci.access import Limiter, refusal, token_of
+from headgate.testing.circleci.access import Limiter, token_of
+from headgate.testing.circleci.api_artifacts import ApiArtifacts
+from headgate.testing.circleci.api_export import ApiExport
 from headgate.testing.circleci.api_insights import ApiInsights
 from headgate.testing.circleci.api_v2 import ApiV2
 from headgate.testing.circleci.api_v11 import ApiV11
@@ -19,6 +21,7 @@ from headgate.testing.circleci.deliver import Dispatcher
 from headgate.testing.circleci.faults import Faults, early_answer, rate_limited, spoil
 from headgate.testing.circleci.http import Answer, Request, Route, Router, read_query, refuse
 from headgate.testing.circleci.knobs import Options
+from headgate.testing.circleci.rights import Tokens
 from headgate.testing.circleci.times import http_date
 from headgate.testing.circleci.world import World
 
@@ -38,10 +41,14 @@ class TwinApp:
         self.faults = Faults(options.seed, self.world.ids)
         self.dispatcher = Dispatcher(self.world, self.faults)
         self.calls: Counter[str] = Counter()
-        self._limiter = Limiter(options.rate_limit) if options.rate_limit else None
+        self._tokens = Tokens(self.world)
+        self._limiter = Limiter(options.rate_burst)
         control = Control(self.world, self.faults, self.dispatcher, self.calls)
         v2, v11 = ApiV2(self.world, self.faults), ApiV11(self.world, self.faults)
-        self._router = Router([*v2.routes(), *ApiInsights(self.world).routes(), *v11.routes(), *control.routes()])
+        export, artifacts = ApiExport(self.world, self.faults), ApiArtifacts(self.world, self.faults)
+        insights = ApiInsights(self.world, self.faults)
+        parts = (v2, insights, v11, export, artifacts, self._tokens, control)
+        self._router = Router([route for part in parts for route in part.routes()])
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Serve one connection scope, as ASGI has it; websockets are ignored."""
@@ -76,16 +83,19 @@ class TwinApp:
 
     async def _allowed(self, route: Route, request: Request, parts: Mapping[str, str]) -> Answer:
         """Answer an API request that no fault took."""
+        if route.group == "download":
+            return spoil(self.faults, route.template, await _handled(route, request, parts), None)
         token = token_of(request)
-        refused = refusal(token, self.world.options.token, route.group, request.path)
+        refused = self._tokens.refusal(token, route.group, request, parts)
         if refused:
             return refused
         limits: dict[str, str] = {}
-        if self._limiter:
-            passed, limits = self._limiter.take(token or "")
+        per_second = self._tokens.limit(token or "")
+        if per_second:
+            passed, limits = self._limiter.take(token or "", per_second)
             if not passed:
                 return replace(rate_limited("none", 0), headers=limits)
-        answer = await _handled(route, request, parts)
+        answer = await _handled(route, replace(request, orgs=self._tokens.orgs(token)), parts)
         answer = spoil(self.faults, route.template, answer, request.one("page-token"))
         return replace(answer, headers={**answer.headers, **limits}) if limits else answer
 

@@ -69,6 +69,20 @@ class TwinClient:
         """Behave well again."""
         self._ask("DELETE", "/_twin/faults")
 
+    def credits(self, since: str | None = None, until: str | None = None) -> dict[str, Any]:
+        """Give what the rows of the usage export add up to, by kind of credits."""
+        query = {name: text for name, text in (("since", since), ("until", until)) if text}
+        told: dict[str, Any] = self._ask("GET", "/_twin/credits", params=query).json()
+        return told
+
+    def put_rights(self, rights: dict[str, dict[str, Any]]) -> None:
+        """Replace the tokens that have rights of their own."""
+        self._ask("PUT", "/_twin/rights", json=rights)
+
+    def revoke(self, token: str) -> None:
+        """Make a token worthless from now on."""
+        self._ask("DELETE", f"/_twin/rights/{token}")
+
     def calls(self) -> dict[str, int]:
         """Give how often each route was asked."""
         counted: dict[str, int] = self._ask("GET", "/_twin/calls").json()

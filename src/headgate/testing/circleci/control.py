@@ -6,14 +6,11 @@ Invariant: they need no token, count no call and meet no fault.
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping
-from typing import Any
-
-import orjson
 
 from headgate.testing.circleci import truth, truth_tests
 from headgate.testing.circleci.deliver import Dispatcher
 from headgate.testing.circleci.faults import Faults
-from headgate.testing.circleci.http import Answer, Request, Route, refuse, reply
+from headgate.testing.circleci.http import Answer, Request, Route, read_object, refuse, reply
 from headgate.testing.circleci.stories import tell
 from headgate.testing.circleci.times import parse, rfc3339_ms
 from headgate.testing.circleci.world import World
@@ -112,7 +109,7 @@ class Control:
         return reply(self._faults.told())
 
     def _put_faults(self, request: Request, _parts: Parts) -> Answer:
-        wanted = _object(request.body)
+        wanted = read_object(request.body)
         if wanted is None or not all(isinstance(options, dict) for options in wanted.values()):
             return refuse(400, "the body must be an object of objects: {fault: {rate or count, options}}")
         try:
@@ -126,7 +123,7 @@ class Control:
         return Answer(204)
 
     async def _advance(self, request: Request, _parts: Parts) -> Answer:
-        wanted = _object(request.body) or {}
+        wanted = read_object(request.body) or {}
         seconds, wait = wanted.get("seconds"), wanted.get("timeout_seconds", _WAIT_SECONDS)
         if not isinstance(seconds, int | float) or seconds < 0 or not isinstance(wait, int | float):
             return refuse(400, 'the body must be {"seconds": n}, n not negative')
@@ -140,19 +137,10 @@ class Control:
         return Answer(204)
 
     async def _emit(self, request: Request, _parts: Parts) -> Answer:
-        body = _object(request.body) or {}
+        body = read_object(request.body) or {}
         kind = request.one("type") or str(body.get("type", "ping"))
         try:
             signed = request.one("forged") != "true"
             return reply(await self._dispatcher.emit(request.body, kind, signed=signed))
         except ValueError as exc:
             return refuse(409, str(exc))
-
-
-def _object(body: bytes) -> dict[str, Any] | None:
-    """Read a JSON object, or None."""
-    try:
-        value = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return None
-    return value if isinstance(value, dict) else None

@@ -1,4 +1,4 @@
-"""What a build leaves behind: steps, test results, artifacts.
+"""What a build leaves behind: steps and test results.
 
 Invariant: made when asked for, from the seed and the build, so it costs no memory and never changes.
 """
@@ -80,15 +80,4 @@ def tests(world: World, build: Job) -> list[dict[str, Any]]:
             "classname": found.classname,
         }
         for found in results.results(world, build)
-    ]
-
-
-def artifacts(world: World, build: Job) -> list[dict[str, Any]]:
-    """Give the artifacts of a build that reports tests: one JUnit file per parallel run."""
-    if not world.options.knobs.artifacts or not build.spec.tests or not build.ran:
-        return []
-    base = f"https://output.circle-artifacts.com/output/job/{world.id_of(build)}/artifacts"
-    return [
-        {"path": "test-results/junit.xml", "node_index": node, "url": f"{base}/{node}/test-results/junit.xml"}
-        for node in range(build.spec.parallelism)
     ]

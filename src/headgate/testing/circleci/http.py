@@ -11,18 +11,28 @@ from urllib.parse import parse_qs
 
 import orjson
 
-Group = Literal["v2", "v1.1", "control"]
+Group = Literal["v2", "v1.1", "control", "download"]
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request: header names in lower case, `path` decoded."""
+    """One request: header names in lower case, `path` decoded; `orgs` are ids its token sees, None: all."""
 
     method: str
     path: str
     query: Mapping[str, list[str]]
     headers: Mapping[str, str]
     body: bytes = b""
+    orgs: frozenset[str] | None = None
+
+    def sees(self, org_id: str) -> bool:
+        """Say whether the token of the request belongs to an organization."""
+        return self.orgs is None or org_id in self.orgs
+
+    @property
+    def base_url(self) -> str:
+        """Give the address the twin was asked at, for links to itself."""
+        return f"http://{self.headers.get('host', '127.0.0.1')}"
 
     def one(self, name: str) -> str | None:
         """Give the last value of a query parameter."""
@@ -60,7 +70,7 @@ class Route:
     """A method and path template and what answers it.
 
     `{project-slug}` stands for three segments, given to the handler as `vcs`, `org` and `repo`, `{org-slug}`
-    for the first two of them; `{number}` takes digits, `{branch}` the rest of the path, any other name one
+    for the first two of them; `{number}` takes digits, `{branch}` and `{path}` the rest of the path, any other name one
     segment.
     """
 
@@ -79,6 +89,7 @@ _SPECIAL = {
     "org-slug": r"(?P<vcs>[^/]+)/(?P<org>[^/]+)",
     "number": r"(?P<number>\d+)",
     "branch": r"(?P<branch>.+)",
+    "path": r"(?P<path>.+)",
 }
 
 
@@ -107,6 +118,15 @@ class Router:
     def knows(self, path: str) -> bool:
         """Say whether the path exists with some other method."""
         return any(route.pattern.fullmatch(path) for route in self.routes)
+
+
+def read_object(body: bytes) -> dict[str, Any] | None:
+    """Read a JSON object, or None if the body is none."""
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    return value if isinstance(value, dict) else None
 
 
 def read_query(raw: bytes) -> dict[str, list[str]]:
