@@ -16,6 +16,7 @@ from headgate.testing.circleci.api_v11 import ApiV11
 from headgate.testing.circleci.control import Control
 from headgate.testing.circleci.deliver import Dispatcher
 from headgate.testing.circleci.faults import Faults, early_answer, rate_limited, spoil
+from headgate.testing.circleci.hooks_v2 import HooksV2, Webhooks
 from headgate.testing.circleci.http import Answer, Request, Route, Router, read_query, refuse
 from headgate.testing.circleci.knobs import Options
 from headgate.testing.circleci.times import http_date
@@ -35,12 +36,14 @@ class TwinApp:
     def __init__(self, options: Options) -> None:
         self.world = World(options)
         self.faults = Faults(options.seed, self.world.ids)
-        self.dispatcher = Dispatcher(self.world, self.faults)
+        webhooks = Webhooks(options.webhook_url, options.webhook_secret)
+        self.dispatcher = Dispatcher(self.world, self.faults, webhooks)
         self.calls: Counter[str] = Counter()
         self._limiter = Limiter(options.rate_limit) if options.rate_limit else None
         control = Control(self.world, self.faults, self.dispatcher, self.calls)
         v2, v11 = ApiV2(self.world, self.faults), ApiV11(self.world, self.faults)
-        self._router = Router([*v2.routes(), *v11.routes(), *control.routes()])
+        hooks = HooksV2(self.world, webhooks)
+        self._router = Router([*v2.routes(), *hooks.routes(), *v11.routes(), *control.routes()])
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Serve one connection scope, as ASGI has it; websockets are ignored."""
@@ -65,10 +68,10 @@ class TwinApp:
         if route.group == "control":
             return await _handled(route, request, parts)
         self.calls[route.template] += 1
-        slow = self.faults.strike("slow", route.template)
+        slow = self.faults.strike("slow", route.name)
         if slow:
             await asyncio.sleep(float(slow.options.get("seconds", _SLOW_SECONDS)))
-        early = early_answer(self.faults, route.template)
+        early = early_answer(self.faults, route.name)
         if early:
             return early
         return await self._allowed(route, request, parts)
@@ -85,7 +88,7 @@ class TwinApp:
             if not passed:
                 return replace(rate_limited("none", 0), headers=limits)
         answer = await _handled(route, request, parts)
-        answer = spoil(self.faults, route.template, answer, request.one("page-token"))
+        answer = spoil(self.faults, route.name, answer, request.one("page-token"))
         return replace(answer, headers={**answer.headers, **limits}) if limits else answer
 
     async def _send(self, answer: Answer, send: Send) -> None:

@@ -52,6 +52,7 @@ class Knobs:
     steps: bool = True  # commands in the steps of v1.1's single build; without, only the two of the platform
     tests: bool = True
     artifacts: bool = True
+    webhooks_over_http: bool = False  # take http URLs of this machine for managed webhooks; CircleCI takes https alone
 
 
 @dataclass(frozen=True, slots=True)
