@@ -81,8 +81,8 @@ class WebhookAdmin(Protocol):
     """Looks after the webhooks of one source at its far side.
 
     `wanted`: what the configuration asks for. `limit`: webhooks that one project may have, everybody's counted. `key`:
-    of a `Scope`. Methods raise as those of a source do; SourceRefused with reason `no_access` means that the token lacks
-    the right. Every change may be asked for again: what is gone already is no error.
+    of a `Scope`. Methods raise as those of a source do; SourceRefused with reason `no_access` means that the token
+    lacks the right. Every change may be asked for again: what is gone already is no error.
     """
 
     wanted: WantedWebhook
