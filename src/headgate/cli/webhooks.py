@@ -25,7 +25,7 @@ group = typer.Typer()
 
 SourceName = Annotated[str | None, typer.Option("--source", metavar="NAME", help="This source only.")]
 ProjectGlob = Annotated[str, typer.Option("--project", metavar="GLOB", help="Projects whose slug fits only.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; needed where there is no terminal.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; needed with --json and where there is no terminal.")]
 
 
 @group.command("plan")
@@ -53,7 +53,7 @@ def apply(
     """Create and correct the webhook of every project, and read each change back; exit 1 when one failed."""
     from headgate.app.wiring import planner
 
-    _may_ask(yes)
+    _may_ask(yes, json)
     again = planner()
     return _over(
         config, source, lambda wired: _applied(wired, project, planner(rotate=rotate), again, yes=yes, json=json)
@@ -72,7 +72,7 @@ def remove(
     """Delete the webhook with our URL from every project; those of others stay."""
     from headgate.app.wiring import remover
 
-    _may_ask(yes)
+    _may_ask(yes, json)
     return _over(config, source, lambda wired: _applied(wired, project, remover, remover, yes=yes, json=json))
 
 
@@ -84,9 +84,9 @@ def list_webhooks(
     return _over(config, source, lambda wired: _listed(wired, project, json))
 
 
-def _may_ask(yes: bool) -> None:
-    if not yes and not sys.stdin.isatty():
-        raise typer.BadParameter("there is no terminal to ask at; say --yes")
+def _may_ask(yes: bool, json: bool) -> None:
+    if not yes and (json or not sys.stdin.isatty()):
+        raise typer.BadParameter("say --yes: this asks first, and can do so only at a terminal and without --json")
 
 
 # -- one source
