@@ -25,7 +25,9 @@ group = typer.Typer()
 
 SourceName = Annotated[str | None, typer.Option("--source", metavar="NAME", help="This source only.")]
 ProjectGlob = Annotated[str, typer.Option("--project", metavar="GLOB", help="Projects whose slug fits only.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; needed with --json and where there is no terminal.")]
+Yes = Annotated[
+    bool, typer.Option("--yes", "-y", help="Do not ask; needed with --json and where there is no terminal.")
+]
 
 
 @group.command("plan")

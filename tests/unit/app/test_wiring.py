@@ -124,7 +124,8 @@ async def test_an_organisation_that_refuses_is_asked_once():
     admin.fails["webhooks", "p1"] = SourceRefused("GET: 403", reason="no_access", fix="ask")
     admin.fails["webhooks", "p3"] = SourceUnavailable("GET: 500")
     found = await look(Wired(Projects(), admin))
-    assert ["no_right", "failed"] == [found[0].refused, found[2].refused]
+    assert ["no_right", "no_right", "failed"] == [one.refused for one in found]
+    assert ("webhooks", "p2") not in admin.log
     assert "GET: 500" == found[2].detail
     assert ["gh/acme/b"] == [one.project for one in await look(Wired(Projects(), admin), "*/b")]
 

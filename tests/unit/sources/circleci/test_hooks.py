@@ -74,9 +74,7 @@ async def test_what_is_listed_is_read(admin, web):
     """Stars are a secret, blank is none; the project is asked for by id."""
     bare = {**TOLD, "id": "h2", "signing_secret": "", "verify_tls": False}
     first = httpx.Response(200, json={"items": [TOLD], "next_page_token": "more"})
-    route = web.get(ALL).mock(
-        side_effect=[first, httpx.Response(200, json={"items": [bare], "next_page_token": None})]
-    )
+    route = web.get(ALL).mock(side_effect=[first, httpx.Response(200, json={"items": [bare], "next_page_token": None})])
     assert [Webhook("h1", "headgate", URL, BOTH, True, True), Webhook("h2", "headgate", URL, BOTH, False, False)] == [
         *await admin.webhooks("p1")
     ]
