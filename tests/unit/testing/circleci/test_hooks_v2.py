@@ -178,6 +178,6 @@ def test_a_fault_can_be_for_one_method(owner):
     assert 500 == owner.ask("POST", json=owner.body()).status_code
     assert [] == owner.listed()
     owner.twin.put_faults({"cut_body": {"count": 1, "routes": "POST /api/v2/webhook"}})
-    with pytest.raises(ValueError, match="JSON|Expecting|Unterminated"):
+    with pytest.raises(ValueError, match=r"Expecting|Unterminated"):
         owner.ask("POST", json=owner.body()).json()
     assert 1 == len(owner.listed()), "it was made though the answer is cut"
