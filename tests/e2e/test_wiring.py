@@ -13,7 +13,7 @@ from tests.e2e.harness import Daemon, TwinProcess, free_port, headgate, read_jso
 pytestmark = pytest.mark.xdist_group("wiring")
 
 FIRST, SECOND = "wiring-secret-number-one", "wiring-secret-number-two"
-_HOURS = 3600
+_DAY = 86_400  # whole days: some hours of a night bring nothing
 
 
 def test_what_apply_sets_up_arrives_at_a_daemon(tmp_path: Path) -> None:
@@ -37,7 +37,7 @@ def test_what_apply_sets_up_arrives_at_a_daemon(tmp_path: Path) -> None:
 
         def answers() -> list[int]:
             twin.ask("DELETE", "/deliveries")
-            twin.advance(3 * _HOURS)
+            twin.advance(_DAY)
             return [one["attempts"][0]["status"] for one in twin.ask("GET", "/deliveries").json()]
 
         config = configure(FIRST)

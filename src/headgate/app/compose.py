@@ -10,13 +10,13 @@ from typing import Any
 from headgate import __version__
 from headgate.app.settings import Configuration, PluginSettings, Settings
 from headgate.core.clock import Clock
-from headgate.core.errors import ConfigError
+from headgate.core.errors import ConfigError, StoreError
 from headgate.core.metrics import Metrics
 from headgate.core.ports import BuildContext, Notifier, Sink, Source
 from headgate.core.storeport import Store
 from headgate.plugins import build_plugin
 
-__all__ = ["Plant", "build_parts", "build_plant", "context_of", "make_store", "restore_store"]
+__all__ = ["Plant", "build_parts", "build_plant", "context_of", "make_store", "make_store_directory", "restore_store"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,3 +94,11 @@ def restore_store(backup: Path, path: Path) -> None:
     from headgate.store import restore
 
     restore(backup, path)
+
+
+def make_store_directory(path: Path) -> None:
+    """The directory that the store will be in. Raises StoreError."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise StoreError(f"{path.parent}: cannot be made: {exc.strerror or exc}; let this user write there") from exc

@@ -184,6 +184,10 @@ class Engines:
         """The receiver stored deliveries."""
         self._collector.wake()
 
+    def wake_backfills(self) -> None:
+        """A request for history was stored."""
+        self._collector.wake_backfills()
+
     def wake_delivery(self) -> None:
         """Records came into the log, or something was requeued or opened for replay."""
         self._delivery.wake()

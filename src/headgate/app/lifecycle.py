@@ -14,14 +14,13 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TextIO
 
 import orjson
 import structlog
 
 from headgate import __version__
-from headgate.app.compose import Plant, build_plant, make_store
+from headgate.app.compose import Plant, build_plant, make_store, make_store_directory
 from headgate.app.engines import Engines
 from headgate.app.gauges import keep_gauges
 from headgate.app.logs import Redactor, secrets_of, set_up_logging
@@ -35,7 +34,7 @@ from headgate.app.settings import Configuration
 from headgate.app.supervise import keep_running
 from headgate.app.telemetry import Telemetry
 from headgate.core.clock import Clock, SystemClock
-from headgate.core.errors import StoreError, StoreFailed
+from headgate.core.errors import StoreFailed
 from headgate.core.storeport import Store
 from headgate.web.operations import Json, Problem
 
@@ -94,7 +93,7 @@ class Daemon:
         set_up_logging(level=log.level, form=log.format, redactor=self._redactor)
         plant = build_plant(self._configuration, self._clock, self._telemetry)
         store = make_store(self._configuration.settings, self._clock, self._telemetry)
-        _make_directory(self._configuration.settings.store.path)
+        make_store_directory(self._configuration.settings.store.path)
         try:
             opened_ms = self._clock.now_ms()
             await store.open()
@@ -122,6 +121,8 @@ class Daemon:
             wake=engines.wake_delivery,
             reset=engines.reset_signal,
             reload=self._reload,
+            polled=lambda: self._configuration.polled(),  # noqa: PLW0108  # a reload replaces the configuration
+            wake_backfills=engines.wake_backfills,
         )
         operations = StoreOperations(store, self._clock, running)
         with Serving(
@@ -313,14 +314,6 @@ async def _tell_damage(store: Store, since_ms: int) -> None:
     for gap in await store.gaps(_GAPS):
         if gap.at_ms >= since_ms and gap.reason.startswith("damaged"):
             _log.error("store was damaged", what=gap.reason, sink=gap.sink, lost=gap.count)
-
-
-def _make_directory(path: Path) -> None:
-    """The directory that the store will be in. Raises StoreError."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as exc:
-        raise StoreError(f"{path.parent}: cannot be made: {exc.strerror or exc}; let this user write there") from exc
 
 
 def run_on_loop(work: Callable[[], Coroutine[object, object, int]]) -> int:

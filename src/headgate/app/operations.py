@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Literal
 
 from headgate.alerting.listing import list_alerts
-from headgate.app import views
+from headgate.app import backfills, views
 from headgate.core.clock import Clock
 from headgate.core.ports import Lane, Source
 from headgate.core.storeport import CursorView, Store
-from headgate.web.operations import Json, Problem
+from headgate.web.operations import BackfillOrder, Json, Problem
 
 __all__ = ["Running", "StoreOperations"]
 
@@ -43,7 +43,8 @@ class Running:
 
     `sources`: present ones by name; `problems`: signal -> why it is held; `lags`: signal -> seconds, as its worker
     knows it; `wake`: deliveries have something to do; `reset`: replaces the store's reset where workers must let go
-    first.
+    first; `polled`: sources that can be asked for history -> how far back facts are kept, milliseconds;
+    `wake_backfills`: such a request was stored.
     """
 
     sources: Callable[[], Mapping[str, Source | None]] = field(default=dict)
@@ -52,6 +53,8 @@ class Running:
     wake: Callable[[], None] = _nothing
     reset: Callable[[str, Literal["now", "retained"] | int], Awaitable[None]] | None = None
     reload: Callable[[], Awaitable[Json]] = _no_reload
+    polled: Callable[[], Mapping[str, int]] = field(default=dict)
+    wake_backfills: Callable[[], None] = _nothing
 
 
 class StoreOperations:
@@ -223,6 +226,16 @@ class StoreOperations:
             )
         await self._store.backup(path)
         return {"path": path, "bytes": (await asyncio.to_thread(Path(path).stat)).st_size}
+
+    async def backfill(self, order: BackfillOrder) -> list[Json]:
+        """Ask for history; a running daemon begins at once."""
+        made = await backfills.ask(self._store, self._running.polled(), order, self._clock)
+        self._running.wake_backfills()
+        return made
+
+    async def backfills(self) -> list[Json]:
+        """Requests for history and how far they are."""
+        return await backfills.listed(self._store, list(self._running.polled()), self._clock)
 
     async def reload(self) -> Json:
         """Read the configuration again."""

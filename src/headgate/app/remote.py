@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any, Literal
 
 import httpx
 
 from headgate.core.errors import StoreError
-from headgate.web.operations import Json, Problem
+from headgate.web.operations import BackfillOrder, Json, Problem
 
 __all__ = ["RemoteOperations", "Unreachable"]
 
@@ -117,6 +118,14 @@ class RemoteOperations:
     async def backup(self, path: str) -> Json:
         """Copy the store."""
         return await self._ask("POST", "/backup", json={"path": path}, timeout=_BACKUP_SECONDS)  # type: ignore[no-any-return]  # as above
+
+    async def backfill(self, order: BackfillOrder) -> list[Json]:
+        """Ask for history."""
+        return await self._ask("POST", "/backfills", json=asdict(order))  # type: ignore[no-any-return]  # the API's shape
+
+    async def backfills(self) -> list[Json]:
+        """Requests for history."""
+        return await self._ask("GET", "/backfills")  # type: ignore[no-any-return]  # the API's shape
 
     async def reload(self) -> Json:
         """Read the configuration again."""

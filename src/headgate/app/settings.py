@@ -110,6 +110,11 @@ class Configuration:
         """Access tokens as text. Never log them."""
         return tuple(reveal(token) for token in self.settings.http.access.tokens)
 
+    def polled(self) -> Mapping[str, int]:
+        """Sources that can be asked for history -> how far back facts are kept, milliseconds."""
+        kept = self.settings.store.retention.facts
+        return {name: kept for name, part in self.sources.items() if part.config.poll.enabled}
+
 
 def default_file(environ: Mapping[str, str] | None = None) -> Path | None:
     """HEADGATE_CONFIG, else /etc/headgate/headgate.yaml where it exists, else None."""

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from headgate import __version__
-from headgate.cli import deadletters, forwarding, housekeeping, looking, rules, running, schemas, webhooks
+from headgate.cli import backfill, deadletters, forwarding, housekeeping, looking, rules, running, schemas, webhooks
 from headgate.core.errors import ConfigError, HeadgateError, StoreError
 from headgate.web.operations import Problem
 
@@ -29,6 +29,7 @@ def _tree() -> typer.Typer:
         running.run,
         running.demo,
         running.check,
+        backfill.backfill,
         looking.status,
         looking.tail,
         looking.explain,

@@ -30,8 +30,11 @@ def load_configuration(config: str | None, orgs: list[str] | None = None) -> Con
 
 
 @asynccontextmanager
-async def operations(configuration: Configuration) -> AsyncIterator[Operations]:
-    """Operations for one command. Raises StoreError when neither daemon nor store can answer."""
+async def operations(configuration: Configuration, *, create: bool = False) -> AsyncIterator[Operations]:
+    """Operations for one command; `create`: make a store where there is none.
+
+    Raises StoreError when neither daemon nor store can answer.
+    """
     from headgate.app.remote import RemoteOperations, Unreachable
     from headgate.app.runtimefile import find_running
 
@@ -48,12 +51,12 @@ async def operations(configuration: Configuration) -> AsyncIterator[Operations]:
             return
         finally:
             await remote.aclose()
-    async with _alone(configuration) as alone:
+    async with _alone(configuration, create=create) as alone:
         yield alone
 
 
 @asynccontextmanager
-async def _alone(configuration: Configuration) -> AsyncIterator[Operations]:
+async def _alone(configuration: Configuration, *, create: bool) -> AsyncIterator[Operations]:
     from headgate.app.compose import make_store
     from headgate.app.operations import Running, StoreOperations
     from headgate.app.telemetry import Telemetry
@@ -61,14 +64,14 @@ async def _alone(configuration: Configuration) -> AsyncIterator[Operations]:
     from headgate.core.errors import StoreError
 
     path = configuration.settings.store.path
-    if not path.exists():
+    if not create and not path.exists():
         raise StoreError(f"{path}: there is no store yet; start `headgate run`, or name its configuration with -c")
     clock = SystemClock()
     store = make_store(configuration.settings, clock, Telemetry())
     await store.open()
     try:
         names = dict.fromkeys(configuration.sources)
-        yield StoreOperations(store, clock, Running(sources=lambda: names))
+        yield StoreOperations(store, clock, Running(sources=lambda: names, polled=configuration.polled))
     finally:
         await store.close()
 

@@ -72,7 +72,7 @@ class RerunFinder:
             retention_ms=polled.settings.retention_ms,
         )
         recent = await polled.source.recent_runs(scope, after=state.newest, since_ms=since_ms)
-        unknown = await self._store.unknown_workflows(recent.workflow_ids)
+        unknown = await self._store.unknown("workflow", recent.workflow_ids)
         for workflow in unknown:
             run = RunRef(scope.slug, scope.key, None, workflow, polled.source.now_ms())
             try:

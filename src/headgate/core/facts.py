@@ -9,9 +9,33 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["FIELDS", "FIELD_INDEX", "FactKind", "Family", "Field", "FieldType", "Value", "field_names"]
+__all__ = [
+    "FIELDS",
+    "FIELD_INDEX",
+    "LEAF_KINDS",
+    "RELEASED_KINDS",
+    "RUN_KINDS",
+    "FactKind",
+    "Family",
+    "Field",
+    "FieldType",
+    "Value",
+    "field_names",
+]
 
-FactKind = Literal["pipeline", "workflow", "job", "step", "test_result", "usage", "platform_event", "deployment"]
+FactKind = Literal[
+    "pipeline",
+    "workflow",
+    "job",
+    "step",
+    "test_result",
+    "usage",
+    "platform_event",
+    "deployment",
+    "insight",
+    "flaky_test",
+    "audit",
+]
 # text: stored as it is. dim: text from a small set, stored as an integer. uuid: 16 bytes. ms: a point in time.
 # json: a list or map of plain data, stored as text.
 FieldType = Literal["text", "dim", "uuid", "int", "real", "ms", "bool", "json"]
@@ -74,6 +98,14 @@ _WORKFLOW = (
     Field("attempt", "int", "circleci.attempt", "1 for the first run; automatic reruns count up."),
     Field("rerun_of", "uuid", "circleci.rerun_of", "The workflow that this one repeats."),
     Field("credits", "int", "circleci.credits", "Credits used.", "credits"),
+    Field("partial_rerun", "bool", "circleci.partial_rerun", "Only part of the repeated workflow ran again."),
+    Field(
+        "credits_estimated",
+        "bool",
+        "circleci.credits_estimated",
+        "The credits are those of Insights, which are no bill; the usage export replaces them.",
+        "credits",
+    ),
 )
 
 _JOB = (
@@ -95,6 +127,10 @@ _JOB = (
     Field("messages", "json", "circleci.job.messages", "Notes of CircleCI about the job."),
     Field("rerun_of", "int", "circleci.job.rerun_of", "Number of the job that this one repeats."),
     Field("credits", "int", "circleci.credits", "Credits used.", "credits"),
+    Field("artifacts", "json", "circleci.job.artifacts", "Addresses of the artifacts, sorted; never their contents."),
+    Field("tests", "int", "circleci.job.tests", "Test results of the job."),
+    Field("tests_failed", "int", "circleci.job.tests_failed", "Those of them that failed."),
+    Field("tests_skipped", "int", "circleci.job.tests_skipped", "Those of them that were skipped."),
 )
 
 _STEP = (
@@ -156,6 +192,21 @@ _USAGE = (
     ),
     Field("ipranges_credits", "int", "circleci.credits.ipranges", "Credits for IP ranges.", "credits"),
     Field("total_credits", "int", "circleci.credits.total", "All credits of the row.", "credits"),
+    Field("status", "dim", "circleci.status", "CircleCI's word; `headgate.status` is ours.", "status"),
+    Field("queued_at", "ms", "circleci.queued_at", "When the job began to wait for a machine.", "time"),
+    Field("started_at", "ms", "circleci.started_at", "When the job began to run.", "time"),
+    Field("number", "int", "circleci.job.number", "Number of the job in its project."),
+    Field("job_name", "dim", "cicd.pipeline.task.name", "Name of the job."),
+    Field("workflow_name", "dim", "cicd.pipeline.name", "Name of the workflow."),
+    Field("pipeline_id", "uuid", "circleci.pipeline.id", "CircleCI's pipeline, the trigger group."),
+    Field("pipeline_number", "int", "circleci.pipeline.number", "Number of the pipeline in its project."),
+    Field("ref_name", "dim", "vcs.ref.head.name", "Branch that was built."),
+    Field("executor", "dim", "circleci.executor", "Kind of machine: docker, machine, macos ..."),
+    Field("parallelism", "int", "circleci.parallelism", "Machines that share the job."),
+    Field("trigger_source", "dim", "circleci.trigger.type", "What started the pipeline, CircleCI's word."),
+    Field("trigger_user", "dim", "circleci.started_by", "Id of the CircleCI user who started it.", "author"),
+    Field("unregistered_user", "bool", "circleci.usage.unregistered_user", "That user has no CircleCI account."),
+    Field("other", "json", None, "Every other column of the row, by its name."),
 )
 
 _PLATFORM_EVENT = (
@@ -178,6 +229,48 @@ _DEPLOYMENT = (
     Field("stopped_at", "ms", "circleci.stopped_at", "When the deployment ended.", "time"),
     Field("workflow_id", "uuid", "cicd.pipeline.run.id", "The workflow that deployed."),
     Field("job_id", "uuid", "cicd.pipeline.task.run.id", "The job that deployed."),
+    Field("origin", "dim", "circleci.deployment.origin", "How it became known: `rule`, `marker` or `call`."),
+    Field("url", "text", "circleci.deployment.url", "Where to read more about it."),
+)
+
+# CircleCI's own aggregates, as given. Key: what it is about, the window, and the UTC day on which it was asked for.
+_INSIGHT = (
+    Field("subject", "dim", "circleci.insight.subject", "`org`, `project`, `workflow`, `job` or `tests`."),
+    Field("window", "dim", "circleci.insight.window", "CircleCI's reporting window, or `day`, `hour` of a series."),
+    Field("workflow_name", "dim", "cicd.pipeline.name", "Name of the workflow."),
+    Field("job_name", "dim", "cicd.pipeline.task.name", "Name of the job."),
+    Field("ref_name", "dim", "vcs.ref.head.name", "Branch that it is about; absent: all branches."),
+    Field("window_start", "ms", "circleci.insight.window_start", "Begin of what was counted.", "time"),
+    Field("window_end", "ms", "circleci.insight.window_end", "End of what was counted.", "time"),
+    Field("delay_ms", "int", "circleci.insight.delay_ms", "Its age when it was asked for."),
+    Field("numbers", "json", None, "Name -> number; each becomes `circleci.insight.<name>`. Null stays absent."),
+)
+
+# A test that CircleCI calls flaky. Key: project and identity of the test.
+_FLAKY_TEST = (
+    Field("name", "text", "test.case.name", "Name of the test."),
+    Field("class_name", "dim", "circleci.test.class", "Class of the test."),
+    Field("file", "dim", "circleci.test.file", "File of the test."),
+    Field("source", "dim", "circleci.test.source", "Reporter that wrote the result."),
+    Field("times_flaked", "int", "circleci.test.times_flaked", "How often it passed and failed on one commit."),
+    Field("time_wasted_ms", "int", "circleci.test.time_wasted_ms", "Time that its reruns took, by CircleCI."),
+    Field("job_name", "dim", "cicd.pipeline.task.name", "Job that it flaked in last."),
+    Field("job_number", "int", "circleci.job.number", "Number of that job in its project."),
+    Field("workflow_id", "uuid", "cicd.pipeline.run.id", "Workflow that it flaked in last."),
+    Field("workflow_name", "dim", "cicd.pipeline.name", "Name of that workflow."),
+    Field("workflow_created_at", "ms", "circleci.created_at", "When that workflow was created.", "time"),
+    Field("pipeline_number", "int", "circleci.pipeline.number", "Number of its pipeline in the project."),
+)
+
+# What the audit proved about one project and hour. Key: project, what, hour.
+_AUDIT = (
+    Field("what", "dim", "headgate.audit.what", "`runs`: pipelines of the hour; `reruns`: runs of older pipelines."),
+    Field("hour", "ms", "headgate.audit.hour", "Start of the hour.", "time"),
+    Field("expected", "int", "headgate.audit.expected", "Ended runs and jobs that the source lists."),
+    Field("present", "int", "headgate.audit.present", "Those of them that were kept already."),
+    Field("repaired", "int", "headgate.audit.repaired", "Those that were missing and are kept now."),
+    Field("unrepairable", "int", "headgate.audit.unrepairable", "Those that the source itself no longer has."),
+    Field("unannounced", "int", "headgate.audit.unannounced", "Ended ones whose webhook never came."),
 )
 
 FIELDS: dict[FactKind, tuple[Field, ...]] = {
@@ -189,7 +282,25 @@ FIELDS: dict[FactKind, tuple[Field, ...]] = {
     "usage": _USAGE,
     "platform_event": _PLATFORM_EVENT,
     "deployment": _DEPLOYMENT,
+    "insight": _INSIGHT,
+    "flaky_test": _FLAKY_TEST,
+    "audit": _AUDIT,
 }
+
+# Kinds with a state of their own, told by many inputs, that wait for one another before they leave (core.release).
+RUN_KINDS: tuple[FactKind, ...] = ("workflow", "job")
+# Kinds that one input tells whole: they leave as soon as it did.
+LEAF_KINDS: tuple[FactKind, ...] = (
+    "step",
+    "test_result",
+    "usage",
+    "platform_event",
+    "deployment",
+    "insight",
+    "flaky_test",
+    "audit",
+)
+RELEASED_KINDS: tuple[FactKind, ...] = (*RUN_KINDS, *LEAF_KINDS)
 
 # Position of each field in its kind: provenance is stored by position, so fields are only ever appended.
 FIELD_INDEX: dict[FactKind, dict[str, int]] = {

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Literal
 
-from headgate.core.facts import FactKind, Value
+from headgate.core.facts import LEAF_KINDS, FactKind, Value
 from headgate.core.merge import Known
 
 __all__ = ["Profile", "Release", "ReleasePolicy", "decide", "missing_fields", "needs_enrichment"]
@@ -72,6 +72,8 @@ def decide(
     """Whether to release now. `due_ms`: stored when the fact was first seen to have ended; None before that."""
     if not known.terminal:
         return Release.NOT_YET
+    if kind in LEAF_KINDS:
+        return Release.NOW
     if due_ms is not None and now_ms >= due_ms:
         return Release.NOW
     if missing_fields(kind, known.values, parents):

@@ -7,6 +7,7 @@ negative; queue, approval wait and execution are three different numbers.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from headgate.core.facts import FIELDS, FactKind, Value
 from headgate.core.ids import amendment_id, record_id
@@ -19,10 +20,12 @@ from headgate.core.times import format_ms
 __all__ = [
     "APP_URL",
     "SHARED_FIELDS",
+    "LeafParents",
     "changed_attributes",
     "duration_ms",
     "ended_ms",
     "job_attributes",
+    "leaf_attributes",
     "make_amendment",
     "make_record",
     "queue_ms",
@@ -177,6 +180,58 @@ def job_attributes(
     return dict(sorted(out.items()))
 
 
+@dataclass(frozen=True, slots=True)
+class LeafParents:
+    """What is known of the things that a leaf belongs to."""
+
+    job: Known | None = None
+    workflow: Known | None = None
+    pipeline: Known | None = None
+
+
+# What a leaf's record takes over from its job's record, so that people can group by it.
+_OF_JOB = (
+    "cicd.pipeline.name",
+    "cicd.pipeline.run.id",
+    "cicd.pipeline.run.url.full",
+    "cicd.pipeline.task.name",
+    "cicd.pipeline.task.run.url.full",
+    "circleci.job.number",
+    "circleci.pipeline.id",
+    "circleci.pipeline.number",
+    "circleci.trigger.type",
+    "vcs.ref.head.name",
+    "vcs.ref.head.type",
+    "vcs.ref.head.revision",
+    "vcs.repository.url.full",
+)
+
+
+def leaf_attributes(
+    kind: FactKind, known: Known, project: ProjectRef, above: LeafParents, *, app_url: str = APP_URL
+) -> dict[str, Attribute]:
+    """Attributes of a record of one of `LEAF_KINDS`, sorted by name; its own fields win over those of its parents."""
+    values = known.values
+    out: dict[str, Attribute] = {}
+    if above.job is not None:
+        of_job = job_attributes("", above.job, project, above.workflow, above.pipeline, app_url=app_url)
+        out |= {name: of_job[name] for name in _OF_JOB if name in of_job}
+    elif above.workflow is not None:
+        key = str(values.get("workflow_id", ""))
+        of_run = workflow_attributes(key, above.workflow, project, above.pipeline, app_url=app_url)
+        out |= {name: of_run[name] for name in _OF_JOB if name in of_run}
+    out |= _plain(kind, values)
+    if kind in ("step", "usage") and "status" in values:
+        out["headgate.status"] = map_status(str(values["status"]))
+    span = _span(values.get("started_at"), values.get("stopped_at")) if kind in ("step", "deployment") else None
+    if span is not None:
+        out["circleci.duration_ms"] = span
+    numbers = values.get("numbers")
+    if isinstance(numbers, dict):
+        out |= {f"circleci.insight.{name}": n for name, n in numbers.items() if isinstance(n, int | float)}
+    return dict(sorted(out.items()))
+
+
 def _approval_wait(values: Mapping[str, Value]) -> int | None:
     if values.get("type") != "approval":
         return None
@@ -184,11 +239,12 @@ def _approval_wait(values: Mapping[str, Value]) -> int | None:
 
 
 def ended_ms(known: Known, workflow: Known | None = None) -> int | None:
-    """When a thing ended; for a job that never ran and has no end of its own, when its `workflow` did."""
+    """When a thing ended; for one without an end of its own, such as a job that never ran, when its `workflow` did."""
     for one in (known, workflow):
-        stopped = one.values.get("stopped_at") if one is not None else None
-        if isinstance(stopped, int):
-            return stopped
+        if one is not None:
+            stopped = one.values.get("stopped_at", one.values.get("occurred_at"))
+            if isinstance(stopped, int):
+                return stopped
     return None
 
 
@@ -202,7 +258,7 @@ def make_record(
     observed_ms: int,
     workflow: Known | None = None,
 ) -> Record:
-    """The record of a workflow or job. `occurred_at` is its end (`ended_ms`), else when it was observed."""
+    """The record of one fact. `occurred_at` is its end (`ended_ms`), else when it was observed."""
     ended = ended_ms(known, workflow)
     return Record(
         id=record_id(kind, project.host, key),

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from headgate.core.facts import FactKind
 from headgate.core.merge import Observation
 from headgate.core.ports import Delivery, JobRef, Lane, LogEntry, RunRef
 from headgate.core.record import Record
@@ -78,7 +79,8 @@ class MergeWork:
 
     `now_ms`: when it is merged, by our clock. `live_after_ms`: records that end earlier go to lane backfill.
     `inbox_done`, `inbox_dead`: inbox rows that this settles; dead ones with reason. `gone`: keys of jobs (or workflows)
-    that the source no longer has: they count as enriched, and unfinished ones are no longer listed.
+    that the source no longer has: they count as enriched, and unfinished ones are no longer listed. `marks`: what the
+    source remembers from now on, by key; None forgets it.
     """
 
     source: str
@@ -90,6 +92,7 @@ class MergeWork:
     inbox_dead: Sequence[tuple[int, str]] = ()
     cursor: SourceCursor | None = None
     gone: Sequence[str] = ()
+    marks: Mapping[str, bytes | None] = field(default_factory=dict)
     app_url: str = "https://app.circleci.com"
 
 
@@ -337,6 +340,10 @@ class ReadStore(Protocol):
     async def cursors(self) -> Sequence[CursorView]: ...
     async def outcome_counts(self) -> Mapping[str, OutcomeCounts]: ...
     async def source_cursors(self, source: str) -> Mapping[str, SourceCursor]: ...
+    async def source_marks(self, source: str, prefix: str = "") -> Mapping[str, bytes]:
+        """What a source remembers under keys that begin with `prefix`, in the order of the keys."""
+        ...
+
     async def inbox_dead(self, limit: int) -> Sequence[InboxRow]: ...
     async def dead_letters(
         self, *, signal: str | None = None, ids: Sequence[int] = (), limit: int = 100
@@ -411,12 +418,12 @@ class Store(ReadStore, Protocol):
         """Workflows that have not ended, and pipelines of the last hour without workflows; newest first."""
         ...
 
-    async def unknown_workflows(self, keys: Sequence[str]) -> Sequence[str]:
-        """Those of the given workflow ids of which no fact is kept, in the given order."""
+    async def unknown(self, kind: FactKind, keys: Sequence[str], *, ended: bool = False) -> Sequence[str]:
+        """Those of the given keys of which no fact is kept (`ended`: none that has ended), in the given order."""
         ...
 
-    async def wanting_enrichment(self, source: str, *, limit: int) -> Sequence[JobRef]:
-        """Ended, unreleased jobs that wait for enrichment; oldest due first."""
+    async def wanting_enrichment(self, source: str, *, due_by_ms: int, limit: int) -> Sequence[JobRef]:
+        """Ended, unreleased jobs that wait for enrichment until then at most; oldest due first."""
         ...
 
     # -- delivery

@@ -13,22 +13,13 @@ from headgate.core.render import APP_URL, ended_ms, make_record
 from headgate.core.storeport import Explained
 from headgate.store.delivery import decode_holes
 from headgate.store.facts import Fact, Facts
-from headgate.store.releases import View, order_key, render
+from headgate.store.releases import order_key, render
 from headgate.store.schema import KINDS, LANES, encode_key
 from headgate.store.session import Session
 from headgate.store.sql import Database
+from headgate.store.views import view_of
 
-__all__ = ["explain", "rerender", "view_of"]
-
-
-def view_of(facts: Facts, fact: Fact) -> View:
-    """What a stored fact's record is rendered from."""
-    workflow = None
-    if fact.kind == "job" and "workflow_id" in fact.values:
-        workflow = facts.find("workflow", fact.host, fact.values["workflow_id"])
-    above = fact.values.get("pipeline_id", workflow.values.get("pipeline_id") if workflow else None)
-    pipeline = facts.find("pipeline", fact.host, above) if isinstance(above, str) else None
-    return View(fact.known, workflow.known if workflow else None, pipeline.known if pipeline else None)
+__all__ = ["explain", "rerender"]
 
 
 def rerender(session: Session, facts: Facts, kind: FactKind, number: int, position: int) -> LogEntry | None:

@@ -12,6 +12,7 @@ from typing import Literal
 
 from headgate.core.clock import Clock
 from headgate.core.errors import StoreError
+from headgate.core.facts import FactKind
 from headgate.core.ports import Delivery, JobRef, Lane, LogEntry, RunRef
 from headgate.core.release import ReleasePolicy
 from headgate.core.storeport import (
@@ -58,6 +59,7 @@ class MemoryStore:
         self.delivery = MemoryDelivery(self.facts)
         self.alerting = MemoryAlerts()
         self.sources: dict[tuple[str, str], SourceCursor] = {}
+        self.marks: dict[tuple[str, str], bytes] = {}
         self._received = 0
         self._open = False
 
@@ -115,6 +117,10 @@ class MemoryStore:
             self.dead_ms[number] = work.now_ms
         if work.cursor is not None:
             self.sources[work.cursor.source, work.cursor.scope] = work.cursor
+        for key, value in work.marks.items():
+            self.marks.pop((work.source, key), None)
+            if value is not None:
+                self.marks[work.source, key] = value
         return result
 
     def _settle(self, number: int, state: Literal["done", "dead"], reason: str) -> None:
@@ -131,12 +137,13 @@ class MemoryStore:
     async def unfinished(self, source: str, *, limit: int) -> Sequence[RunRef]:
         return queries.unfinished(self.facts, source, self.clock.now_ms(), limit)
 
-    async def unknown_workflows(self, keys: Sequence[str]) -> Sequence[str]:
-        known = {fact.key for fact in self.facts.all() if fact.kind == "workflow"}
+    async def unknown(self, kind: FactKind, keys: Sequence[str], *, ended: bool = False) -> Sequence[str]:
+        facts = (fact for fact in self.facts.all() if fact.kind == kind)
+        known = {fact.key for fact in facts if fact.known.terminal or not ended}
         return [key for key in keys if key not in known]
 
-    async def wanting_enrichment(self, source: str, *, limit: int) -> Sequence[JobRef]:
-        return queries.wanting_enrichment(self.facts, source, limit)
+    async def wanting_enrichment(self, source: str, *, due_by_ms: int, limit: int) -> Sequence[JobRef]:
+        return queries.wanting_enrichment(self.facts, source, due_by_ms, limit)
 
     # -- delivery
 
@@ -221,6 +228,10 @@ class MemoryStore:
 
     async def source_cursors(self, source: str) -> Mapping[str, SourceCursor]:
         return {scope: cursor for (name, scope), cursor in sorted(self.sources.items()) if name == source}
+
+    async def source_marks(self, source: str, prefix: str = "") -> Mapping[str, bytes]:
+        found = sorted((key, value) for (name, key), value in self.marks.items() if name == source)
+        return {key: value for key, value in found if key.startswith(prefix)}
 
     async def inbox_dead(self, limit: int) -> Sequence[InboxRow]:
         return [row for row in reversed(self.deliveries.values()) if row.state == "dead"][:limit]

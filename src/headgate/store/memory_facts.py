@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from headgate.core.facts import FactKind
+from headgate.core.facts import LEAF_KINDS, RELEASED_KINDS, RUN_KINDS, FactKind
 from headgate.core.ids import number_key, record_id
 from headgate.core.merge import EMPTY, Known, Observation, encode_stamps, merge
 from headgate.core.ports import LogEntry
@@ -46,6 +46,7 @@ class MemoryFact:
     seq: int = 0
     revision: int = 0
     sent: dict[str, Attribute] | None = None
+    sent_known: Known = EMPTY
     amendments: list[bytes] = field(default_factory=list)
 
 
@@ -153,24 +154,41 @@ class MemoryFacts:
     # -- what follows
 
     def _releasable(self) -> list[MemoryFact]:
-        found = [fact for fact in self.all() if fact.kind in ("workflow", "job")]
+        found = [fact for fact in self.all() if fact.kind in RELEASED_KINDS]
         return sorted(found, key=lambda fact: fact.kind != "workflow")
 
     def _parents(self, fact: MemoryFact) -> tuple[MemoryFact | None, MemoryFact | None]:
         values = fact.known.values
         workflow = None
+        if fact.kind in LEAF_KINDS:
+            job = self._job(fact)
+            if job is not None:
+                return self._parents(job)
+            workflow = self.by_key.get(("workflow", fact.host, str(values.get("workflow_id"))))
+            return (workflow, self._parents(workflow)[1]) if workflow else (None, None)
         if fact.kind == "job":
             workflow = self.by_key.get(("workflow", fact.host, str(values.get("workflow_id"))))
         above = values.get("pipeline_id", workflow.known.values.get("pipeline_id") if workflow else None)
         return workflow, self.by_key.get(("pipeline", fact.host, str(above)))
 
     def _concerned(self, fact: MemoryFact, changed: set[tuple[FactKind, str, str]]) -> bool:
-        return any(one and (one.kind, one.host, one.key) in changed for one in (fact, *self._parents(fact)))
+        above = () if fact.kind in LEAF_KINDS else self._parents(fact)
+        return any(one and (one.kind, one.host, one.key) in changed for one in (fact, *above))
 
-    def view(self, fact: MemoryFact) -> View:
-        """What the fact's record is rendered from."""
+    def view(self, fact: MemoryFact, known: Known | None = None) -> View:
+        """What the fact's record is rendered from; `known`: as it was once."""
         workflow, pipeline = self._parents(fact)
-        return View(fact.known, workflow.known if workflow else None, pipeline.known if pipeline else None)
+        job = self._job(fact)
+        return View(
+            known or fact.known,
+            workflow.known if workflow else None,
+            pipeline.known if pipeline else None,
+            job.known if job else None,
+        )
+
+    def _job(self, leaf: MemoryFact) -> MemoryFact | None:
+        key = leaf.known.values.get("job_id") if leaf.kind in LEAF_KINDS else None
+        return self.by_key.get(("job", leaf.host, str(key))) if key is not None else None
 
     def _settle(
         self,
@@ -189,6 +207,9 @@ class MemoryFacts:
             view, project = self.view(fact), self.projects.by_id[fact.project]
             url = self.app_urls.get(source, APP_URL)
             if fact.lane is not None:
+                if fact.kind in LEAF_KINDS:  # a change of its parents alone does not amend it
+                    fact.sent = render(fact.kind, fact.key, self.view(fact, fact.sent_known), project.ref, url)
+                fact.sent_known = fact.known
                 amended += self._amend(fact, render(fact.kind, fact.key, view, project.ref, url), now_ms, live_after_ms)
                 continue
             above = {**(view.pipeline or EMPTY).values, **(view.workflow or EMPTY).values}
@@ -219,7 +240,7 @@ class MemoryFacts:
         )
         ended = ended_ms(fact.known, workflow)
         fact.lane = int(ended is not None and ended < live_after_ms)
-        fact.sent = attributes
+        fact.sent, fact.sent_known = attributes, fact.known
         occurred = now_ms if ended is None else ended
         fact.seq = self.append(fact.lane, record, occurred, self.order(fact), now_ms)
         return LANES[fact.lane]
@@ -273,7 +294,7 @@ class MemoryFacts:
     def rollup_days(self) -> dict[tuple[int, str, str, str, str, int], tuple[int, ...]]:
         """Sums by (day, kind, project key, workflow name, job name, branch class), from all facts."""
         sums: dict[tuple[int, str, str, str, str, int], list[int]] = {}
-        for fact in self._releasable():
+        for fact in (fact for fact in self.all() if fact.kind in RUN_KINDS):
             kind = "workflow" if fact.kind == "workflow" else "job"
             part = contribution(kind, fact.known.values, terminal=fact.known.terminal)  # type: ignore[arg-type]  # one of two
             if part is None:

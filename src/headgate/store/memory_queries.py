@@ -53,14 +53,19 @@ def unfinished(facts: MemoryFacts, source: str, now_ms: int, limit: int) -> list
     return sorted(found, key=lambda run: -run.created_ms)[:limit]
 
 
-def wanting_enrichment(facts: MemoryFacts, source: str, limit: int) -> list[JobRef]:
+def wanting_enrichment(facts: MemoryFacts, source: str, due_by_ms: int, limit: int) -> list[JobRef]:
     """Ended, unreleased jobs that wait for enrichment; oldest due first."""
     found: list[tuple[int, JobRef]] = []
     for fact in facts.all():
         number = fact.known.values.get("number")
         if fact.kind != "job" or fact.source != source or fact.lane is not None or fact.enriched or fact.gone:
             continue
-        if fact.due_ms is None or not isinstance(number, int) or fact.known.values.get("type") == "approval":
+        if (
+            fact.due_ms is None
+            or fact.due_ms > due_by_ms
+            or not isinstance(number, int)
+            or fact.known.values.get("type") == "approval"
+        ):
             continue
         project = facts.projects.by_id[fact.project]
         found.append((fact.due_ms, JobRef(project.slug, project.key, fact.key, number)))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from headgate.core.facts import LEAF_KINDS, RELEASED_KINDS
 from headgate.core.ids import number_key
 from headgate.core.merge import EMPTY, Known, Observation, merge
 from headgate.core.release import Release, ReleasePolicy, decide, needs_enrichment
@@ -17,11 +18,13 @@ from headgate.core.status import map_status
 from headgate.core.storeport import MergeResult, MergeWork
 from headgate.store import inbox
 from headgate.store.facts import Fact, Facts
+from headgate.store.positions import remember
 from headgate.store.projects import Project
 from headgate.store.releases import Releases, View
 from headgate.store.rollups import Place, Rollups, branch_class
 from headgate.store.schema import KIND_NUMBER
 from headgate.store.session import Session
+from headgate.store.views import leaf_view
 
 __all__ = ["Merge", "merge_unit", "release_due_unit"]
 
@@ -181,7 +184,7 @@ class Merge:
 
     def settle(self) -> None:
         """Bring rollups, releases and amendments in line with every fact that moved, and write it all."""
-        affected = {fact: None for fact in self.moved if fact.kind in ("workflow", "job")}
+        affected = {fact: None for fact in self.moved if fact.kind in RELEASED_KINDS}
         self._reclass(affected)
         for fact in list(self.moved):
             if self._hands_down(fact):
@@ -229,8 +232,13 @@ class Merge:
         return self.facts.find("workflow" if kind == "workflow" else "pipeline", fact.host, key)
 
     def view(self, fact: Fact, *, before: bool) -> View:
-        """What the fact's record is rendered from, now or as it was when this unit began."""
+        """What the fact's record is rendered from, now or as it was when this unit began.
+
+        A leaf's record is not amended when its parents change, so they are always as they are now.
+        """
         known = self._known(fact, before=before)
+        if fact.kind in LEAF_KINDS:
+            return leaf_view(self.facts, fact, known)
         workflow = pipeline = None
         if fact.kind == "job":
             parent = self._parent(fact, "workflow", known.values.get("workflow_id"))
@@ -248,7 +256,8 @@ class Merge:
 
     def _settle(self, fact: Fact, *, gone: bool = False) -> None:
         after = self.view(fact, before=False)
-        self._roll(fact, after, gone=gone)
+        if fact.kind not in LEAF_KINDS:
+            self._roll(fact, after, gone=gone)
         if gone:
             return
         project = self.session.projects.by_id[fact.project]
@@ -354,12 +363,7 @@ def merge_unit(session: Session, facts: Facts, work: MergeWork) -> MergeResult:
     if work.gone:
         unit.give_up(work.gone)
     inbox.settle(session, work.inbox_done, work.inbox_dead, work.now_ms)
-    if work.cursor is not None:
-        cursor = work.cursor
-        session.db.execute(
-            "INSERT OR REPLACE INTO source_cursor VALUES (?, ?, ?, ?, ?)",
-            (cursor.source, cursor.scope, cursor.high, cursor.walk_high, cursor.complete_ms),
-        )
+    remember(session.db, work)
     unit.settle()
     return unit.result()
 

@@ -5,16 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from headgate.core.facts import FactKind
 from headgate.core.ports import JobRef, LogEntry, RunRef
 from headgate.core.render import APP_URL
 from headgate.core.slug import long_slug
 from headgate.core.status import map_status
-from headgate.core.storeport import GapRow, RunRow, SourceCursor, SpaceLevel, StoreFigures
+from headgate.core.storeport import GapRow, RunRow, SpaceLevel, StoreFigures
 from headgate.core.times import HOUR_MS
 from headgate.store.schema import LANES, decode_key, encode_key
 from headgate.store.sql import Database
 
-__all__ = ["figures", "gaps", "runs", "source_cursors", "tail", "unfinished", "unknown_workflows", "wanting_enrichment"]
+__all__ = [
+    "figures",
+    "gaps",
+    "runs",
+    "tail",
+    "unfinished",
+    "unknown",
+    "wanting_enrichment",
+]
 
 
 def figures(db: Database, size: int, level: SpaceLevel) -> StoreFigures:
@@ -50,15 +59,6 @@ def figures(db: Database, size: int, level: SpaceLevel) -> StoreFigures:
         epoch=int(meta.get("epoch", 0)),
         gaps=counters.get("gaps", 0),
     )
-
-
-def source_cursors(db: Database, source: str) -> Mapping[str, SourceCursor]:
-    """How far polling got, by scope."""
-    rows = db.execute(
-        "SELECT source, scope, high, walk_high, complete_ms FROM source_cursor WHERE source = ? ORDER BY scope",
-        (source,),
-    )
-    return {row[1]: SourceCursor(*row) for row in rows}
 
 
 def gaps(db: Database, limit: int) -> list[GapRow]:
@@ -143,9 +143,11 @@ def tail(db: Database, after: Mapping[str, int], limit: int) -> list[LogEntry]:
     return [entry for _, _, entry in found[-limit:]]
 
 
-def unknown_workflows(db: Database, keys: Sequence[str]) -> list[str]:
-    """Workflow ids that no fact is about."""
-    return [key for key in keys if db.execute("SELECT 1 FROM workflow WHERE _key = ?", (encode_key(key),)).get is None]
+def unknown(db: Database, kind: FactKind, keys: Sequence[str], *, ended: bool) -> list[str]:
+    """Keys that no fact of this kind has, or none that has ended."""
+    also = " AND _terminal" if ended else ""
+    asked = f"SELECT 1 FROM {kind} WHERE _key = ?{also}"
+    return [key for key in keys if db.execute(asked, (encode_key(key),)).get is None]
 
 
 def unfinished(db: Database, source: str, now_ms: int, limit: int) -> list[RunRef]:
@@ -188,15 +190,15 @@ def unfinished(db: Database, source: str, now_ms: int, limit: int) -> list[RunRe
     ]
 
 
-def wanting_enrichment(db: Database, source: str, limit: int) -> list[JobRef]:
+def wanting_enrichment(db: Database, source: str, due_by_ms: int, limit: int) -> list[JobRef]:
     """Ended, unreleased jobs that wait for enrichment; oldest due first."""
     rows = db.execute(
         "SELECT p.slug, coalesce(p.provider_id, p.slug), j._key, j.number FROM job j"
         " JOIN dim_project p ON p.id = j._project"
-        " WHERE j._released = 0 AND j._due_ms IS NOT NULL AND j._enriched = 0 AND j._gone = 0"
+        " WHERE j._released = 0 AND j._due_ms <= ? AND j._enriched = 0 AND j._gone = 0"
         " AND j._source = (SELECT id FROM dim WHERE family = 0 AND text = ?) AND j.number IS NOT NULL"
         " AND j.type IS NOT coalesce((SELECT id FROM dim WHERE family = 0 AND text = 'approval'), 0)"
         " ORDER BY j._due_ms, j._id LIMIT ?",
-        (source, limit),
+        (due_by_ms, source, limit),
     )
     return [JobRef(slug, key, decode_key(job), number) for slug, key, job, number in rows]

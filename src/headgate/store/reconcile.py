@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from headgate.core.facts import FIELDS, FactKind
+from headgate.core.facts import FIELDS, RELEASED_KINDS
 from headgate.core.ids import record_id
 from headgate.core.status import map_status
 from headgate.core.storeport import GapRow
@@ -128,8 +128,7 @@ def _holes(session: Session, lane: int, now_ms: int) -> None:
 def _releases(session: Session) -> None:
     """A fact that says it was released has its row; a row whose fact is lost waits for the fact to come back."""
     db = session.db
-    kinds: tuple[FactKind, ...] = ("workflow", "job")
-    for kind in kinds:
+    for kind in RELEASED_KINDS:
         number = KIND_NUMBER[kind]
         for fact, host, key, released in db.execute(
             f"SELECT _id, _host, _key, _released FROM {kind} WHERE _released > 0"

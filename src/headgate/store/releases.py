@@ -8,14 +8,16 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass
 
-from headgate.core.facts import FactKind
+from headgate.core.facts import LEAF_KINDS, FactKind
 from headgate.core.ids import record_id
 from headgate.core.merge import Known, ProjectRef
 from headgate.core.record import Attribute, Record, encode_record
 from headgate.core.render import (
+    LeafParents,
     changed_attributes,
     ended_ms,
     job_attributes,
+    leaf_attributes,
     make_amendment,
     make_record,
     workflow_attributes,
@@ -35,12 +37,16 @@ class View:
     known: Known
     workflow: Known | None
     pipeline: Known | None
+    job: Known | None = None
 
 
 def render(kind: FactKind, key: str, view: View, project: ProjectRef, app_url: str) -> dict[str, Attribute]:
-    """The attributes of a workflow or job."""
+    """The attributes of a record of any kind."""
     if kind == "workflow":
         return workflow_attributes(key, view.known, project, view.pipeline, app_url=app_url)
+    if kind in LEAF_KINDS:
+        above = LeafParents(view.job, view.workflow, view.pipeline)
+        return leaf_attributes(kind, view.known, project, above, app_url=app_url)
     return job_attributes(key, view.known, project, view.workflow, view.pipeline, app_url=app_url)
 
 

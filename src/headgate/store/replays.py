@@ -6,11 +6,12 @@ entries in order of time. Invariant: while a replay is open, the log keeps what 
 
 from __future__ import annotations
 
+from headgate.core.facts import RELEASED_KINDS
 from headgate.core.ports import LogEntry
 from headgate.core.storeport import Replay
 from headgate.store.explain import rerender
 from headgate.store.facts import Facts
-from headgate.store.schema import KIND_NUMBER, KINDS, LANES
+from headgate.store.schema import ENDS, KIND_NUMBER, KINDS, LANES
 from headgate.store.session import Session
 from headgate.store.sql import Database
 
@@ -36,11 +37,11 @@ def open_replay(session: Session, key: str, since_ms: int, until_ms: int) -> Rep
         )
         low = db.execute(f"SELECT min(seq) FROM log_{name}").get
         first = session.counters.get(f"head:{name}", 0) + 1 if low is None else low
-        for kind in ("workflow", "job"):
-            number_of = KIND_NUMBER["workflow" if kind == "workflow" else "job"]
+        for kind in RELEASED_KINDS:
+            at = ENDS[kind]
             found.append(
-                f"SELECT 0, stopped_at, {lane}, _released / 2, {number_of}, _id FROM {kind}"
-                f" WHERE _terminal AND stopped_at >= :since AND stopped_at < :until"
+                f"SELECT 0, {at}, {lane}, _released / 2, {KIND_NUMBER[kind]}, _id FROM {kind}"
+                f" WHERE _terminal AND {at} >= :since AND {at} < :until"
                 f" AND _released > 0 AND _released % 2 = {lane} AND _released / 2 < {first}"
             )
     db.execute(

@@ -19,6 +19,7 @@ from headgate.store.sql import Database
 
 __all__ = [
     "COLUMNS",
+    "ENDS",
     "KINDS",
     "KIND_NUMBER",
     "LANES",
@@ -54,6 +55,20 @@ OWN_COLUMNS = (
 )
 COLUMNS: dict[FactKind, tuple[str, ...]] = {
     kind: (*OWN_COLUMNS, *(field.name for field in fields)) for kind, fields in FIELDS.items()
+}
+# Which column says when a fact ended; facts that never end go by when they were first seen.
+ENDS: dict[FactKind, str] = {
+    "pipeline": "created_at",
+    "workflow": "stopped_at",
+    "job": "stopped_at",
+    "step": "stopped_at",
+    "test_result": "stopped_at",
+    "usage": "stopped_at",
+    "platform_event": "occurred_at",
+    "deployment": "stopped_at",
+    "insight": "_seen_ms",
+    "flaky_test": "_seen_ms",
+    "audit": "_seen_ms",
 }
 _TYPES: dict[FactKind, dict[str, FieldType]] = {
     kind: {field.name: field.type for field in fields} for kind, fields in FIELDS.items()

@@ -15,6 +15,7 @@ import apsw
 
 from headgate.core.clock import Clock
 from headgate.core.errors import StoreError, StoreFailed
+from headgate.core.facts import FactKind
 from headgate.core.metrics import Metrics
 from headgate.core.ports import Delivery, JobRef, Lane, LogEntry, RunRef
 from headgate.core.release import ReleasePolicy
@@ -39,7 +40,7 @@ from headgate.core.storeport import (
     SpaceLevel,
     StoreFigures,
 )
-from headgate.store import alerts, delivery, inbox, queries, replays, trim
+from headgate.store import alerts, delivery, inbox, positions, queries, replays, trim
 from headgate.store.explain import explain
 from headgate.store.facts import Facts
 from headgate.store.files import Files, copy_out
@@ -201,11 +202,11 @@ class SqliteStore:
         now_ms = self._clock.now_ms()
         return await self._ask(lambda db: queries.unfinished(db, source, now_ms, limit))
 
-    async def unknown_workflows(self, keys: Sequence[str]) -> Sequence[str]:
-        return await self._ask(lambda db: queries.unknown_workflows(db, keys))
+    async def unknown(self, kind: FactKind, keys: Sequence[str], *, ended: bool = False) -> Sequence[str]:
+        return await self._ask(lambda db: queries.unknown(db, kind, keys, ended=ended))
 
-    async def wanting_enrichment(self, source: str, *, limit: int) -> Sequence[JobRef]:
-        return await self._ask(lambda db: queries.wanting_enrichment(db, source, limit))
+    async def wanting_enrichment(self, source: str, *, due_by_ms: int, limit: int) -> Sequence[JobRef]:
+        return await self._ask(lambda db: queries.wanting_enrichment(db, source, due_by_ms, limit))
 
     # -- delivery
 
@@ -273,7 +274,10 @@ class SqliteStore:
         return await self._ask(delivery.outcome_counts)
 
     async def source_cursors(self, source: str) -> Mapping[str, SourceCursor]:
-        return await self._ask(lambda db: queries.source_cursors(db, source))
+        return await self._ask(lambda db: positions.source_cursors(db, source))
+
+    async def source_marks(self, source: str, prefix: str = "") -> Mapping[str, bytes]:
+        return await self._ask(lambda db: positions.source_marks(db, source, prefix))
 
     async def inbox_dead(self, limit: int) -> Sequence[InboxRow]:
         return await self._ask(lambda db: inbox.dead_rows(db, limit))

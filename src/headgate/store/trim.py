@@ -16,7 +16,7 @@ from headgate.core.storeport import GapRow
 from headgate.core.times import DAY_MS, HOUR_MS
 from headgate.store.delivery import decode_holes, gap, purge_dead
 from headgate.store.facts import Facts
-from headgate.store.schema import LANES, decode_key, encode_key
+from headgate.store.schema import ENDS, LANES, decode_key, encode_key
 from headgate.store.session import Session
 
 __all__ = ["PARTS", "one_slice", "trim_hourly"]
@@ -30,17 +30,6 @@ Part = Callable[[Session, int, int], Slice]
 # Rollups by the hour serve windows of days; older ones are read from the daily ones.
 _HOURLY_MS = 8 * DAY_MS
 _REMOVED_HOLDS_MS = DAY_MS
-# Which column says when a fact ended; facts that never end go by when they were first seen.
-_ENDS: dict[FactKind, str] = {
-    "pipeline": "created_at",
-    "workflow": "stopped_at",
-    "job": "stopped_at",
-    "step": "stopped_at",
-    "test_result": "stopped_at",
-    "usage": "stopped_at",
-    "platform_event": "occurred_at",
-    "deployment": "stopped_at",
-}
 
 
 def _inbox(session: Session, before_ms: int, _now_ms: int) -> int:
@@ -126,7 +115,7 @@ def _dead_letters(session: Session, before_ms: int, now_ms: int) -> int:
 def _facts(session: Session, kinds: tuple[FactKind, ...], before_ms: int) -> Slice:
     """Sweep through the tables a window at a time: facts come in any order of their ends."""
     for kind in kinds:
-        start, end = session.counters.get(f"sweep:{kind}", 0), _ENDS[kind]
+        start, end = session.counters.get(f"sweep:{kind}", 0), ENDS[kind]
         if start >= (session.db.execute(f"SELECT max(_id) FROM {kind}").get or 0):
             continue
         rows = session.db.execute(
@@ -163,7 +152,7 @@ def _status_column(kind: FactKind) -> str:
 
 
 def _all_facts(session: Session, before_ms: int, _now_ms: int) -> Slice:
-    return _facts(session, tuple(kind for kind in _ENDS if kind != "test_result"), before_ms)
+    return _facts(session, tuple(kind for kind in ENDS if kind != "test_result"), before_ms)
 
 
 def _test_results(session: Session, before_ms: int, _now_ms: int) -> Slice:

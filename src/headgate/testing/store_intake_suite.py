@@ -99,11 +99,12 @@ class IntakeSuite:
         waits = await merge(store, pipeline(), workflow(), job(), policy=batch)
         assert (dict(waits.released), waits.next_due_ms) == ({}, NOW + 60_000)
         assert waits.wants_enrichment == {PROJECT.project_id}
-        assert [ref.job_id for ref in await store.wanting_enrichment("ci", limit=10)] == [JOB]
+        assert [ref.job_id for ref in await store.wanting_enrichment("ci", due_by_ms=NOW + 60_000, limit=10)] == [JOB]
+        assert list(await store.wanting_enrichment("ci", due_by_ms=NOW + 59_999, limit=10)) == []
         assert (await store.figures()).unreleased == 2
         done = await merge(store, job(source="v1.1", enriches=True, queued_at=NOW - 7_000), policy=batch)
         assert done.released == {("job", "live"): 1}
-        assert list(await store.wanting_enrichment("ci", limit=10)) == []
+        assert list(await store.wanting_enrichment("ci", due_by_ms=NOW + 60_000, limit=10)) == []
 
     async def test_a_job_leaves_when_its_wait_is_over(self, store: Store) -> None:
         """`release_due` lets go what waited long enough, and nothing earlier."""
@@ -228,6 +229,54 @@ class IntakeSuite:
         assert await read(store) == []
         assert sum((await merge(store, pipeline(), workflow(), job())).released.values()) == 2
         assert [entry.seq for entry in await read(store)] == [1, 2]
+
+    async def test_a_leaf_leaves_at_once_and_tells_of_its_job(self, store: Store) -> None:
+        """A row of usage waits for nothing, takes over what its job is known by, and is amended by its own changes."""
+        await merge(store, pipeline(), workflow(), job())
+        row = seen("usage", JOB, {"job_id": JOB, "total_credits": 7, "stopped_at": NOW}, source="export", terminal=True)
+        waits = ReleasePolicy("batch", 60_000)
+        assert (await merge(store, row, policy=waits)).released == {("usage", "live"): 1}
+        record = decode_record((await read(store))[-1].body)
+        assert (record.kind, record.id) == ("usage", record_id("usage", "circleci.com", JOB))
+        assert record.attributes["circleci.credits.total"] == 7
+        assert record.attributes["cicd.pipeline.task.name"] == "test"
+        assert record.attributes["vcs.ref.head.name"] == "main"
+        assert (await merge(store, row)).unchanged == 1
+        # Its job changes: the row does not say so again. It changes itself: it does.
+        await merge(store, job(name="renamed", at=NOW + 1))
+        assert [entry.kind for entry in await read(store)][3:] == ["amendment"]
+        more = {"job_id": JOB, "total_credits": 8}
+        await merge(store, seen("usage", JOB, more, source="export", observed_ms=NOW + 2, terminal=True))
+        last = decode_record((await read(store))[-1].body)
+        assert last.attributes == {
+            "circleci.credits.total": 8,
+            "headgate.amends": record.id,
+            "headgate.revision": 1,
+        }
+
+    async def test_numbers_of_an_insight_become_attributes(self, store: Store) -> None:
+        """Each number by its name; what CircleCI does not know is absent."""
+        fields = {"subject": "workflow", "window": "last-7-days", "numbers": {"total_runs": 3, "success_rate": 0.5}}
+        await merge(store, seen("insight", "w|last-7-days|2026-11-21", fields, source="insights", terminal=True))
+        (entry,) = await read(store)
+        attributes = decode_record(entry.body).attributes
+        assert attributes == {
+            "circleci.insight.subject": "workflow",
+            "circleci.insight.success_rate": 0.5,
+            "circleci.insight.total_runs": 3,
+            "circleci.insight.window": "last-7-days",
+        }
+
+    async def test_credits_of_insights_are_marked_as_estimates(self, store: Store) -> None:
+        """Until the export tells them exactly."""
+        await merge(store, pipeline(), workflow())
+        await merge(store, seen("workflow", WORKFLOW, {"credits": 90, "credits_estimated": True}, source="insights"))
+        estimate = decode_record((await read(store))[-1].body).attributes
+        assert (estimate["circleci.credits"], estimate["circleci.credits_estimated"]) == (90, True)
+        await merge(store, seen("workflow", WORKFLOW, {"credits": 90, "credits_estimated": False}, source="export"))
+        exact = decode_record((await read(store))[-1].body).attributes
+        assert exact["circleci.credits_estimated"] is False
+        assert "circleci.credits" not in exact
 
     async def test_a_poll_stores_its_cursor_with_its_facts(self, store: Store) -> None:
         """The cursor of a page is there after its unit, per source and scope."""

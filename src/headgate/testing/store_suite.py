@@ -44,7 +44,23 @@ class RestSuite:
         known = workflow()
         await merge(store, known)
         other = "00000000-0000-4000-8000-000000000001"
-        assert list(await store.unknown_workflows([other, known.key])) == [other]
+        assert list(await store.unknown("workflow", [other, known.key])) == [other]
+
+    async def test_ended_ones_are_told_from_those_under_way(self, store: Store) -> None:
+        """What an audit asks: whether it is kept, and with its end."""
+        running = workflow(ended=False)
+        await merge(store, running)
+        assert list(await store.unknown("workflow", [running.key])) == []
+        assert list(await store.unknown("workflow", [running.key], ended=True)) == [running.key]
+        assert list(await store.unknown("job", [running.key])) == [running.key]
+
+    async def test_marks_are_kept_with_the_facts_they_speak_of(self, store: Store) -> None:
+        """Set, replaced and forgotten; those of other sources and prefixes apart."""
+        await merge(store, workflow(), marks={"backfill/a": b"1", "backfill/b": b"2", "zeal": b"3"})
+        assert dict(await store.source_marks("ci", "backfill/")) == {"backfill/a": b"1", "backfill/b": b"2"}
+        await merge(store, marks={"backfill/a": b"9", "backfill/b": None})
+        assert dict(await store.source_marks("ci")) == {"backfill/a": b"9", "zeal": b"3"}
+        assert dict(await store.source_marks("other")) == {}
 
     async def test_a_transition_is_one_piece(self, store: Store) -> None:
         """State, history, outbox and record; an equal notification is stored once, even after it was sent."""

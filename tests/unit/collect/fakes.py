@@ -122,7 +122,7 @@ class FakeStore:
             if kind == "workflow" and not known.terminal and key not in self.gone
         ]
 
-    async def wanting_enrichment(self, source, *, limit):
+    async def wanting_enrichment(self, source, *, due_by_ms, limit):
         return [
             JobRef("gh/a/b", "p1", key, known.values["number"])
             for (kind, key), known in self.facts.items()
@@ -144,7 +144,8 @@ class FakeStore:
     def accept_wait_seconds(self):
         return 0.0
 
-    async def unknown_workflows(self, keys):
+    async def unknown(self, kind, keys, *, ended=False):
+        assert (kind, ended) == ("workflow", False)
         return [key for key in keys if key not in self.known_workflows]
 
     def in_burst(self):

@@ -52,10 +52,12 @@ class ApiOptions:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of a v2 list. `more`: another page follows."""
+    """One page of a v2 list. `more`: another page follows. `token`, `next`: of this page and of that one."""
 
     items: list[Json]
     more: bool
+    token: str | None = None
+    next: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +75,17 @@ class _Trouble:
 
 @dataclass(frozen=True, slots=True)
 class _Call:
-    """One call, to be sent once or several times. `route`: template of `path`; `body`: JSON of a change."""
+    """One call, to be sent once or several times. `route`: template of `path`; `body`: JSON of a change.
+
+    `patient`: everything live goes first.
+    """
 
     method: str
     route: str
     path: str
     params: Mapping[str, str] | None = None
     body: bytes | None = None
+    patient: bool = False
 
     def may_repeat(self, trouble: _Trouble) -> bool:
         """Whether sending it again does no harm; a POST that may have been carried out would be carried out twice."""
@@ -89,6 +95,11 @@ class _Call:
 def escape_slug(slug: str) -> str:
     """A slug as part of a path: slashes stay, everything else unsafe is escaped."""
     return "/".join(quote(segment, safe="") for segment in slug.split("/"))
+
+
+def _escape(name: str, value: str) -> str:
+    """A part of a route; only slugs have slashes of their own."""
+    return escape_slug(value) if name in ("slug", "project") else quote(value, safe="")
 
 
 class Api:
@@ -129,12 +140,16 @@ class Api:
         """Calls that the budget would let through at once."""
         return self._budget.left()
 
-    async def get(self, route: str, *, params: Mapping[str, str] | None = None, **parts: str) -> Any:
+    async def get(
+        self, route: str, *, params: Mapping[str, str] | None = None, patient: bool = False, **parts: str
+    ) -> Any:
         """The decoded answer. `route`: a template such as /api/v2/project/{slug}; `parts` fill it, escaped here.
+
+        `patient`: everything live goes first.
 
         Raises NotFound, SourceRefused, and SourceUnavailable once all attempts are used up.
         """
-        return await self._ask(_Call("GET", route, _path(route, parts), params), parts)
+        return await self._ask(_Call("GET", route, _path(route, parts), params, patient=patient), parts)
 
     async def change(self, method: str, route: str, body: Mapping[str, Any] | None = None, **parts: str) -> None:
         """Carry out a POST, PUT or DELETE with this JSON; raises as `get` does, SourceRefused also for a bad body.
@@ -146,7 +161,7 @@ class Api:
 
     async def _ask(self, call: _Call, parts: Mapping[str, str]) -> Any:
         for attempt in range(1, self._options.attempts + 1):
-            await self._budget.acquire(self._waited)
+            await self._budget.acquire(self._waited, patient=call.patient)
             answer = await self._attempt(call, attempt)
             if isinstance(answer, httpx.Response):
                 raise await self._refusal(answer, call, parts)
@@ -176,11 +191,16 @@ class Api:
             return _Trouble(why, retry_after_seconds(_headers(reply), self._clock.now_ms() + self.skew_ms))
         return reply
 
-    async def pages(self, route: str, *, params: Mapping[str, str] | None = None, **parts: str) -> AsyncIterator[Page]:
-        """The pages of a v2 list until its end. A page token seen before raises SourceUnavailable: no end was found."""
+    async def pages(
+        self, route: str, *, params: Mapping[str, str] | None = None, patient: bool = False, **parts: str
+    ) -> AsyncIterator[Page]:
+        """The pages of a v2 list until its end; `params` may hold the `page-token` to begin with.
+
+        A page token seen before raises SourceUnavailable: no end was found.
+        """
         query, seen = dict(params or {}), set[str]()
         while True:
-            body = await self.get(route, params=query, **parts)
+            body = await self.get(route, params=query, patient=patient, **parts)
             items = body.get("items") if isinstance(body, dict) else None
             if not isinstance(items, list):
                 raise SourceUnavailable(f"GET {route}: the answer has no items")
@@ -189,15 +209,18 @@ class Api:
                 raise SourceUnavailable(
                     f"GET {route}: CircleCI repeated a page token, so the list has no end; asked again next round"
                 )
-            yield Page(objects(items), more=token is not None)
+            yield Page(objects(items), more=token is not None, token=query.get("page-token"), next=token)
             if token is None:
                 return
             seen.add(token)
             query["page-token"] = token
 
-    async def items(self, route: str, *, params: Mapping[str, str] | None = None, **parts: str) -> list[Json]:
+    async def items(
+        self, route: str, *, params: Mapping[str, str] | None = None, patient: bool = False, **parts: str
+    ) -> list[Json]:
         """All items of a v2 list."""
-        return [item async for page in self.pages(route, params=params, **parts) for item in page.items]
+        pages = self.pages(route, params=params, patient=patient, **parts)
+        return [item async for page in pages for item in page.items]
 
     async def aclose(self) -> None:
         """Close connections. Safe twice; a later call opens new ones."""
@@ -358,7 +381,7 @@ def _decoded(reply: httpx.Response) -> Any:
 
 
 def _path(route: str, parts: Mapping[str, str]) -> str:
-    return route.format(**{name: escape_slug(value) for name, value in parts.items()})
+    return route.format(**{name: _escape(name, value) for name, value in parts.items()})
 
 
 def _headers(reply: httpx.Response) -> Mapping[str, str]:

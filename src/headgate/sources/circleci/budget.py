@@ -37,6 +37,8 @@ class Budget:
         self._paused_until = 0.0
         self._pause_reason = "retry_after"
         self._lock = asyncio.Lock()
+        self._patient_lock = asyncio.Lock()
+        self._urgent = 0
 
     @property
     def rate(self) -> float:
@@ -48,19 +50,35 @@ class Budget:
         self._refill()
         return 0.0 if self._paused_until > self._at else self._tokens
 
-    async def acquire(self, waited: Callable[[str, float], None]) -> None:
-        """Wait until one more call may go. `waited(reason, seconds)` is told of every wait."""
-        async with self._lock:  # first come, first served
-            while True:
-                seconds, reason = self._wait()
-                if seconds <= 0.0:
-                    self._tokens -= 1.0
-                    return
-                before = self._clock.monotonic()
-                try:
-                    await self._sleep(seconds)
-                finally:
-                    waited(reason, max(0.0, self._clock.monotonic() - before))
+    async def acquire(self, waited: Callable[[str, float], None], *, patient: bool = False) -> None:
+        """Wait until one more call may go. `waited(reason, seconds)` is told of every wait.
+
+        `patient`: history, which goes only while nobody else waits and half of the burst is left to them.
+        """
+        if patient:
+            async with self._patient_lock:
+                await self._take(waited, spare=self._burst / 2)
+            return
+        self._urgent += 1
+        try:
+            async with self._lock:  # first come, first served
+                await self._take(waited, spare=0.0)
+        finally:
+            self._urgent -= 1
+
+    async def _take(self, waited: Callable[[str, float], None], *, spare: float) -> None:
+        while True:
+            seconds, reason = self._wait(spare)
+            if spare and self._urgent:
+                seconds = max(seconds, 1.0 / self.rate)
+            if seconds <= 0.0:
+                self._tokens -= 1.0
+                return
+            before = self._clock.monotonic()
+            try:
+                await self._sleep(seconds)
+            finally:
+                waited(reason, max(0.0, self._clock.monotonic() - before))
 
     def pause(self, seconds: float, reason: str) -> None:
         """Let nothing pass for so long; a shorter pause never ends a longer one."""
@@ -88,13 +106,14 @@ class Budget:
         self._tokens = min(self._burst, self._tokens + (now - self._at) * self.rate)
         self._at = now
 
-    def _wait(self) -> tuple[float, str]:
+    def _wait(self, spare: float) -> tuple[float, str]:
         self._refill()
         if self._paused_until - self._at > _EPSILON:
             return self._paused_until - self._at, self._pause_reason
-        if self._tokens < 1.0 - _EPSILON:
-            return (1.0 - self._tokens) / self.rate, "budget"
-        return 0.0, ""
+        wanted = min(1.0 + spare, self._burst)
+        if self._tokens < wanted - _EPSILON:
+            return (wanted - self._tokens) / self.rate, "budget"
+        return 0.0, "budget"
 
 
 _SHARED: WeakValueDictionary[tuple[str, str, int], Budget] = WeakValueDictionary()

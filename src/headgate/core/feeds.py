@@ -1,0 +1,81 @@
+"""How a source tells its history: feeds, each one way to learn about a span, and the strategy that picks them.
+
+Invariant: a feed keeps nothing; how far it was read is the reader's to store, and telling a fact twice is harmless.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol, runtime_checkable
+
+from headgate.core.merge import Observation
+from headgate.core.ports import Scope
+
+__all__ = ["Feed", "FeedPage", "FeedSource", "Span", "Strategy"]
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch of time, milliseconds since the epoch: `since_ms` <= t < `until_ms`."""
+
+    since_ms: int
+    until_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class FeedPage:
+    """A part of what a feed tells of a span.
+
+    `position`: opaque; reading goes on behind this page from it, also in another process. It holds no secrets. `last`:
+    everything of the span has been told. `reached_ms`: what ended at or after it has been told; None: not known yet.
+    `calls`: requests that the page took.
+    """
+
+    observations: Sequence[Observation]
+    position: str
+    last: bool
+    reached_ms: int | None = None
+    calls: int = 0
+
+
+class Feed(Protocol):
+    """One way to learn about a span of the past, such as a list, an export or aggregates.
+
+    `per`: whether it is read for each organisation or for each project. `gives`: what it tells, in a few words for the
+    log. It lets everything live go first in the source's budget, may wait long for the far side, raises as `Source`
+    does, and keeps nothing: what was read before comes back as `position`, also that of the adjacent newer span.
+    Telling a fact twice is harmless. Whichever feed completes a run or job says that it `enriches` it: what others tell
+    before waits for that.
+    """
+
+    name: str
+    per: Literal["org", "project"]
+    gives: str
+
+    def read(self, scope: Scope, span: Span, *, position: str | None = None) -> AsyncIterator[FeedPage]:
+        """The span, newest first where the far side lets us choose; from behind `position` where one is given."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Strategy:
+    """How history is collected with the rights that a token has.
+
+    `feeds`: in the order of reading; together they tell all that can be known. `orgs`: scopes of feeds per
+    organisation. `why`: one line for each thing that could not be used, with the right or the reason.
+    """
+
+    name: str
+    feeds: Sequence[Feed]
+    orgs: Sequence[Scope] = ()
+    why: Sequence[str] = ()
+
+
+@runtime_checkable
+class FeedSource(Protocol):
+    """A source that can tell its history through feeds."""
+
+    async def strategy(self) -> Strategy:
+        """Probe by real calls what the token may do, and choose. Raises as `Source` does."""
+        ...
