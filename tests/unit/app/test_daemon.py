@@ -280,7 +280,9 @@ def test_doctor_measures_and_its_bundle_has_no_secret(tmp_path: Path) -> None:
     import tarfile
 
     target = tmp_path / "bundle.tar.gz"
-    done = command("doctor", "--json", "--bundle", str(target), "-c", str(configuration(tmp_path)))
+    hook = {"type": "webhook", "url": f"http://127.0.0.1:9/hooks/of-team-{CANARY[::-1]}"}
+    file = configuration(tmp_path, alerts={"notifiers": {"hook": hook}})
+    done = command("doctor", "--json", "--bundle", str(target), "-c", str(file))
     names = {json.loads(line)["name"] for line in done.stdout.splitlines()}
     assert {"flush_median", "flush_p99", "expected_webhooks", "sqlite", "disk_free"} <= names
     with tarfile.open(target) as bundle:
@@ -289,6 +291,7 @@ def test_doctor_measures_and_its_bundle_has_no_secret(tmp_path: Path) -> None:
         name.removeprefix("headgate-doctor/") for name in held
     }
     assert CANARY.encode() not in b"".join(held.values())
+    assert CANARY[::-1].encode() not in b"".join(held.values())
 
 
 def test_backup_and_restore(tmp_path: Path) -> None:

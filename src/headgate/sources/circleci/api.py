@@ -27,6 +27,7 @@ from headgate.sources.circleci.reading import Json, objects, text
 __all__ = ["Api", "ApiOptions", "Page", "escape_slug"]
 
 _BAD_TOKEN_FIX = "make a new personal API token at User Settings > Personal API Tokens and set it as token"  # noqa: S105  # advice, not a token
+_DOTS = frozenset({".", ".."})
 _OWN_USER = "/api/v2/me"  # every personal token may read it
 _RESOLUTION_MS = 1000  # the Date header has whole seconds: a smaller skew cannot be told from none
 _SKEW_JUMP_MS = 5000  # a skew this far off the estimate means that a clock was set: believe it at once
@@ -93,8 +94,14 @@ class _Call:
 
 
 def escape_slug(slug: str) -> str:
-    """A slug as part of a path: slashes stay, everything else unsafe is escaped."""
-    return "/".join(quote(segment, safe="") for segment in slug.split("/"))
+    """A slug as part of a path: slashes stay, everything else unsafe is escaped.
+
+    Raises NotFound for a segment `.` or `..`: clients and proxies resolve those, also escaped, and would ask elsewhere.
+    """
+    segments = slug.split("/")
+    if not _DOTS.isdisjoint(segments):
+        raise NotFound(f"{slug!r} is no slug: a segment of dots would lead to another path")
+    return "/".join(quote(segment, safe="") for segment in segments)
 
 
 def _escape(name: str, value: str) -> str:

@@ -141,7 +141,7 @@ class CircleCIConfig(SourceConfig):
     def _are_orgs(cls, slugs: tuple[str, ...]) -> tuple[str, ...]:
         short = tuple(short_slug(slug.strip()) for slug in slugs)
         for slug in short:
-            if slug.count("/") != 1 or slug.startswith("/") or slug.endswith("/"):
+            if slug.count("/") != 1 or not {"", ".", ".."}.isdisjoint(slug.split("/")):
                 raise ValueError(f"{slug} is no organisation slug; write gh/acme, bb/acme or circleci/<id>")
         return short
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from headgate.testing.circleci.access import Limiter, refusal, token_of
+from headgate.testing.circleci.api_insights import ApiInsights
 from headgate.testing.circleci.api_v2 import ApiV2
 from headgate.testing.circleci.api_v11 import ApiV11
 from headgate.testing.circleci.control import Control
@@ -42,8 +43,8 @@ class TwinApp:
         self._limiter = Limiter(options.rate_limit) if options.rate_limit else None
         control = Control(self.world, self.faults, self.dispatcher, self.calls)
         v2, v11 = ApiV2(self.world, self.faults), ApiV11(self.world, self.faults)
-        hooks = HooksV2(self.world, webhooks)
-        self._router = Router([*v2.routes(), *hooks.routes(), *v11.routes(), *control.routes()])
+        others = [*HooksV2(self.world, webhooks).routes(), *ApiInsights(self.world).routes()]
+        self._router = Router([*v2.routes(), *others, *v11.routes(), *control.routes()])
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Serve one connection scope, as ASGI has it; websockets are ignored."""

@@ -34,6 +34,17 @@ class TwinClient:
             answer.raise_for_status()
             yield from (orjson.loads(line) for line in answer.iter_lines() if line)
 
+    def tests(self, project: str) -> Iterator[dict[str, Any]]:
+        """Give the test results of each finished job of a project (its slug) that has some."""
+        with self._client.stream("GET", "/_twin/tests", params={"project": project}) as answer:
+            answer.raise_for_status()
+            yield from (orjson.loads(line) for line in answer.iter_lines() if line)
+
+    def flaky(self) -> list[dict[str, Any]]:
+        """Give the tests that are flaky on purpose, and those that became so by chance."""
+        told: list[dict[str, Any]] = self._ask("GET", "/_twin/flaky").json()
+        return told
+
     def stories(self) -> list[dict[str, Any]]:
         """Give the planted incidents."""
         told: list[dict[str, Any]] = self._ask("GET", "/_twin/stories").json()

@@ -59,8 +59,9 @@ Handler = Callable[[Request, Mapping[str, str]], Answer | Awaitable[Answer]]
 class Route:
     """A method and path template and what answers it.
 
-    `{project-slug}` stands for three segments, given to the handler as `vcs`, `org` and `repo`; `{number}`
-    takes digits, `{branch}` the rest of the path, any other name one segment.
+    `{project-slug}` stands for three segments, given to the handler as `vcs`, `org` and `repo`, `{org-slug}`
+    for the first two of them; `{number}` takes digits, `{branch}` the rest of the path, any other name one
+    segment.
     """
 
     method: str
@@ -80,6 +81,7 @@ class Route:
 
 _SPECIAL = {
     "project-slug": r"(?P<vcs>[^/]+)/(?P<org>[^/]+)/(?P<repo>[^/]+)",
+    "org-slug": r"(?P<vcs>[^/]+)/(?P<org>[^/]+)",
     "number": r"(?P<number>\d+)",
     "branch": r"(?P<branch>.+)",
 }

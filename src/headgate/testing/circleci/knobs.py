@@ -40,10 +40,13 @@ class Knobs:
     rerun_success_rate: float = 0.8
     late_reruns_per_day: float = 0.15  # reruns of some pipeline two days old or older
     flaky_share: float = 0.5  # failures of test jobs that are a flaky test's fault
+    odd_tests: float = 0.0  # tests with parameters in their name, a blank file, or a run_time that is text
     duration_factor: float = 1.0
     duration_sigma: float = 0.35  # of the log of a job's duration
     queue_seconds: float = 3.0  # median
     queue_sigma: float = 0.8
+    insights_delay: float = 86_400.0  # seconds after which Insights knows; a Server: 0, or else once a day
+    insights_page: int = 250  # runs, workflows, jobs or intervals per page of Insights
     stories: bool = True  # plant the regression, the queue jam and the outage
     regression_success_rate: float = 0.4
     regression_slowdown: float = 1.8

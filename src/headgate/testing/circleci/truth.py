@@ -6,8 +6,9 @@ times floored to whole seconds (and a duration that follows from those), so a co
 v2 alone floors first; they are listed under `v2` all the same. `credits` is what it cost.
 
 `knowable` has, besides `webhook`, `v2` (lists), `v1.1` (lists) and `export`, the names that only a call per
-job brings: `v2.detail` and `v1.1.detail`. A webhook can tell nothing of what finished before the twin
-started, of approvals, and of jobs that never ran. Invariant: every name in `knowable` is in `final`.
+job brings: `v2.detail` and `v1.1.detail`, and for workflows `insights` (the list of runs), which is empty for
+what Insights does not list now. A webhook can tell nothing of what finished before the twin started, of
+approvals, and of jobs that never ran. Invariant: every name in `knowable` is in `final`.
 """
 
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from typing import Any
 
 import orjson
 
-from headgate.testing.circleci import origin
+from headgate.testing.circleci import insight_runs, origin
 from headgate.testing.circleci.cast import Family
 from headgate.testing.circleci.history import History
 from headgate.testing.circleci.model import Job, Pipeline, Workflow
@@ -62,13 +63,22 @@ _WEBHOOK_JOB = {
 }
 _V2_JOB = {*_WEBHOOK_JOB, "circleci.job.type", _APPROVAL}
 _V11_JOB = {*_RUN, *_TASK, *_STATUS, *_VCS, *_SPAN, *_QUEUE, "circleci.job.number", "circleci.parallelism"}
+_INSIGHTS_RUN = {
+    *_RUN,
+    *_STATUS,
+    *_REF,
+    "circleci.created_at",
+    "circleci.stopped_at",
+    "circleci.duration_ms",
+    "circleci.credits",
+}
 _EXPORT_RUN = {*_RUN, *_PIPELINE, *_REF, "circleci.stopped_at"}
 _EXPORT_JOB = {*_RUN, *_TASK, *_STATUS, *_PIPELINE, *_REF, *_SPAN, *_QUEUE, *_MACHINE, "circleci.job.number"}
 
 
 def lines(world: World, since: int = 0) -> Iterator[bytes]:
     """Give the lines, each ending in a newline, of what finished from `since` to now."""
-    now = world.now()
+    now, listed = world.now(), insight_runs.span(world)
     for history in world.histories:
         for run in history.workflows:
             if run.created > now:
@@ -77,10 +87,10 @@ def lines(world: World, since: int = 0) -> Iterator[bytes]:
                 if job.workflow is run and job.finished_ms(now) >= max(since, 1):
                     yield orjson.dumps(_job(world, history, job), option=orjson.OPT_APPEND_NEWLINE)
             if run.done_at(now) and run.stopped >= since:
-                yield orjson.dumps(_workflow(world, run), option=orjson.OPT_APPEND_NEWLINE)
+                yield orjson.dumps(_workflow(world, run, listed), option=orjson.OPT_APPEND_NEWLINE)
 
 
-def _workflow(world: World, run: Workflow) -> dict[str, Any]:
+def _workflow(world: World, run: Workflow, listed: insight_runs.Span) -> dict[str, Any]:
     final = {
         **_common(world, run),
         "circleci.status": run.status,
@@ -88,6 +98,7 @@ def _workflow(world: World, run: Workflow) -> dict[str, Any]:
         "circleci.created_at": rfc3339_ms(run.created),
         "circleci.stopped_at": rfc3339_ms(run.stopped),
         "circleci.duration_ms": run.stopped - run.created,
+        "circleci.credits": run.credits,
     }
     told = run.stopped > world.options.now_ms
     knowable = {
@@ -95,6 +106,7 @@ def _workflow(world: World, run: Workflow) -> dict[str, Any]:
         "v2": _WEBHOOK_RUN,
         "v1.1": set(),
         "export": _EXPORT_RUN,
+        "insights": _INSIGHTS_RUN if listed.lists(run) else set(),
     }
     return _line(world, run, final, knowable)
 
@@ -173,13 +185,6 @@ def _rerun_of(world: World, done: Job | Workflow) -> str | None:
     return world.id_of(old.jobs[done.position]) if old and old.jobs else None
 
 
-def _credits(done: Job | Workflow) -> int:
-    """Give the cost; jobs that a rerun took over were paid for once."""
-    if isinstance(done, Job):
-        return done.credits
-    return sum(job.credits for job in done.jobs if job.workflow is done)
-
-
 def _common(world: World, run: Workflow) -> dict[str, Any]:
     pipeline = run.pipeline
     return {
@@ -205,5 +210,5 @@ def _line(world: World, done: Job | Workflow, final: dict[str, Any], knowable: d
         "final": final,
         "knowable": {source: sorted(names & final.keys()) for source, names in knowable.items()},
         "rerun_of": _rerun_of(world, done),
-        "credits": _credits(done),
+        "credits": done.credits,
     }
