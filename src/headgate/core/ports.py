@@ -16,7 +16,7 @@ from headgate.core.clock import Clock
 from headgate.core.merge import Observation
 from headgate.core.metrics import Metrics
 from headgate.core.verdicts import SendResult
-from headgate.core.webhooks import Delivery, Refusal, WebhookPolicy
+from headgate.core.webhooks import Delivery, Refusal, WebhookAdmin, WebhookPolicy, WebhookSource
 
 __all__ = [
     "BuildContext",
@@ -45,7 +45,9 @@ __all__ = [
     "SourceUsage",
     "TransportOptions",
     "WalkPage",
+    "WebhookAdmin",
     "WebhookPolicy",
+    "WebhookSource",
 ]
 
 PluginKind = Literal["source", "sink", "notifier", "detector"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from typing import Literal, Self
 from urllib.parse import urlsplit
 
@@ -28,13 +29,36 @@ class ProjectsConfig(PluginConfig):
 
 
 class WebhookConfig(PluginConfig):
-    """Which webhooks are taken."""
+    """Which webhooks are taken, and which ones `headgate webhooks` sets up."""
 
     secrets: tuple[Secret, ...] = Field(
         default=(),
         description="Signing secrets; several while one is being replaced. Blank ones are left out. None: no webhooks.",
     )
     max_body_bytes: int = Field(default=1_048_576, ge=1024, description="Longer deliveries are refused with 413.")
+
+    url: str | None = Field(
+        default=None,
+        description="Public https URL of this source's webhooks, for `headgate webhooks`: CircleCI sends to it.",
+    )
+    name: str = Field(
+        default="headgate", min_length=1, description="Name of our webhook; two installations need two names."
+    )
+    events: tuple[Literal["workflow-completed", "job-completed"], ...] = Field(
+        default=("workflow-completed", "job-completed"), min_length=1, description="Events that our webhook sends."
+    )
+    verify_tls: bool = Field(default=True, description="CircleCI verifies the certificate behind `url`.")
+
+    @field_validator("url")
+    @classmethod
+    def _is_public(cls, url: str | None) -> str | None:
+        return url if url is None else _public_url(url.strip())
+
+    @model_validator(mode="after")
+    def _signed(self) -> Self:
+        if self.url is not None and not self.secrets:
+            raise ValueError("webhook.secrets is needed where webhook.url is set; webhooks are made with the first one")
+        return self
 
     @field_validator("secrets", mode="before")
     @classmethod
@@ -142,6 +166,23 @@ class CircleCIConfig(SourceConfig):
     def explicit_projects(self) -> tuple[str, ...]:
         """Projects named without a glob."""
         return tuple(slug for slug in self.projects.include if not _is_glob(slug))
+
+
+def _public_url(url: str) -> str:
+    """The URL if CircleCI can be told to send to it. Raises ValueError."""
+    parts = urlsplit(url)
+    if not parts.hostname or parts.username or parts.query or parts.fragment:
+        raise ValueError("must be a URL with a host and without credentials, query and fragment")
+    if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(parts.hostname)):
+        raise ValueError("must be an https URL; CircleCI sends to no other (http is for a twin on this machine)")
+    return url
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _is_glob(slug: str) -> bool:

@@ -26,6 +26,7 @@ from headgate.core.ports import (
     Scope,
     SourceUsage,
     WalkPage,
+    WebhookAdmin,
     WebhookPolicy,
 )
 from headgate.core.status import map_status
@@ -40,6 +41,7 @@ from headgate.sources.circleci.discovery import Discovery
 from headgate.sources.circleci.feed_insights import InsightsFeed
 from headgate.sources.circleci.feeds import BuildsFeed, PipelinesFeed, WalkFeed
 from headgate.sources.circleci.gather import gather_bounded
+from headgate.sources.circleci.hooks import webhook_admin
 from headgate.sources.circleci.normalize_v1 import build
 from headgate.sources.circleci.reading import Json, integer, uuid_text
 from headgate.sources.circleci.strategy import Feeds, choose
@@ -72,6 +74,7 @@ class CircleCISource:
         self._metrics = context.metrics
         self._privacy = _privacy(config)
         self._api = _api(name, config, context)
+        self.webhook_admin: WebhookAdmin | None = webhook_admin(config, self._api)
         # Scope key -> lowest and highest build number of the newest page of v1.1 last seen.
         self._oldest_recent: dict[str, int] = {}
         self._newest_recent: dict[str, int] = {}
@@ -358,6 +361,7 @@ def _api(name: str, config: CircleCIConfig, context: BuildContext) -> Api:
         ca_file=config.ca_file,
         proxy=reveal(config.proxy) or None,
         http2=config.http2,
+        secrets=tuple(reveal(secret) for secret in config.webhook.secrets),
     )
     shared = shared_budget(token, config.base_url, budget.per_second, budget.burst, clock=context.clock)
     api = Api(name, token, options, budget=shared, clock=context.clock, metrics=context.metrics)
