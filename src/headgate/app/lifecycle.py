@@ -83,7 +83,7 @@ class Daemon:
         self._stop = asyncio.Event()
         self._code = 0
         self._reloader: Reloader | None = None
-        self._reloading: asyncio.Task[Json] | None = None
+        self._reloading: asyncio.Task[None] | None = None
         self.ready = asyncio.Event()
         self.urls: tuple[str, str] = ("", "")
 
@@ -266,7 +266,14 @@ class Daemon:
     def _hang_up(self) -> None:
         """Reload beside everything else; one at a time, the task is kept so that it is not collected."""
         if self._reloading is None or self._reloading.done():
-            self._reloading = asyncio.get_running_loop().create_task(self._reload())
+            self._reloading = asyncio.get_running_loop().create_task(self._reload_on_signal())
+
+    async def _reload_on_signal(self) -> None:
+        """Nobody waits for the answer to a signal, so what goes wrong is told here."""
+        try:
+            await self._reload()
+        except Exception as exc:
+            _log.exception("reload failed; the configuration in force stays", error=str(exc))
 
     async def _reload(self) -> Json:
         if self._reloader is None:

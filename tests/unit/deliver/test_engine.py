@@ -710,6 +710,34 @@ def test_apply_swaps_only_what_changed():
     run_virtual(scenario())
 
 
+@pytest.mark.parametrize("calls_that_work", [0, 1], ids=["before-the-swap", "in-the-swap"])
+def test_a_store_that_cannot_write_at_a_swap_costs_no_worker(calls_that_work):
+    """Found before anything ended: all goes on as it was. Found later: what was swapped in opens by itself."""
+
+    async def scenario():
+        store = FakeStore(live=[entry(1)])
+        old, new = FakeSink("swap", ScriptedSignal()), FakeSink("swap", ScriptedSignal())
+        engine = make_engine(store, old)
+        async with running(engine):
+            await until_drained(engine)
+            calls = iter(range(calls_that_work + 1))
+
+            def full(unit, _argument):
+                if unit == "open" and next(calls, None) == calls_that_work:
+                    raise StoreFull("no space")
+
+            store.before = full
+            with pytest.raises(StoreFull):
+                await engine.apply({"swap": new})
+            store.log["live"].append(entry(2))
+            engine.wake()
+            await asyncio.sleep(30)
+            assert names(2) == (new if calls_that_work else old).signals()[0].ids[-1:]
+            assert await engine.drained()
+
+    run_virtual(scenario())
+
+
 def test_a_sink_whose_code_fails_at_start_harms_no_other():
     """It is told and left out; the engine is never drained while it is configured."""
 
