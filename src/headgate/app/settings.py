@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -64,6 +64,15 @@ class Settings(BaseSettings):
     )
     alerts: AlertSettings = Field(default_factory=AlertSettings, description="Rules, notifiers, routes.")
     log: LogSettings = Field(default_factory=LogSettings, description="Headgate's own log.")
+
+    @field_validator("version", mode="before")
+    @classmethod
+    def _known_version(cls, value: object) -> object:
+        if isinstance(value, int) and not isinstance(value, bool) and value > 1:
+            raise ValueError("this Headgate reads version 1; update Headgate, or write the file as `version: 1`")
+        if value != 1:
+            raise ValueError("write `version: 1`")
+        return value
 
     @classmethod
     def settings_customise_sources(
