@@ -272,8 +272,8 @@ class Daemon:
         """Nobody waits for the answer to a signal, so what goes wrong is told here."""
         try:
             await self._reload()
-        except Exception as exc:
-            _log.exception("reload failed; the configuration in force stays", error=str(exc))
+        except Exception as exc:  # noqa: BLE001  # told in the log; the daemon goes on
+            _log.error("reload failed; the configuration in force stays", error=str(exc), exc_info=exc)
 
     async def _reload(self) -> Json:
         if self._reloader is None:

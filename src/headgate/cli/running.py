@@ -38,11 +38,11 @@ def run(
 
     if timeout is not None and not until_idle:
         raise typer.BadParameter("--timeout goes with --until-idle")
-    configuration = load_configuration(config, org)
+    configuration = load_configuration(config, org, secrets=True)
     options = RunOptions(until_idle=until_idle, timeout_seconds=timeout)
 
     async def work() -> int:
-        return await Daemon(configuration, lambda: load_configuration(config, org), options).run()
+        return await Daemon(configuration, lambda: load_configuration(config, org, secrets=True), options).run()
 
     return run_on_loop(work)
 

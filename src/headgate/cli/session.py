@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from headgate.core.errors import ConfigError
 from headgate.web.operations import Operations
 
 if TYPE_CHECKING:
@@ -21,18 +22,18 @@ __all__ = ["answer", "load_configuration", "operations"]
 T = TypeVar("T")
 
 
-def load_configuration(config: str | None, orgs: list[str] | None = None) -> Configuration:
-    """The configuration that a command works with. Raises ConfigError."""
+def load_configuration(config: str | None, orgs: list[str] | None = None, *, secrets: bool = False) -> Configuration:
+    """The configuration that a command works with; most need no secrets of it. Raises ConfigError."""
     from headgate.app.settings import default_file, load
     from headgate.plugins import load_plugins
 
-    return load(load_plugins(), file=Path(config) if config else default_file(), orgs=orgs or ())
+    return load(load_plugins(), file=Path(config) if config else default_file(), orgs=orgs or (), secrets=secrets)
 
 
 @asynccontextmanager
 async def operations(configuration: Configuration) -> AsyncIterator[Operations]:
     """Operations for one command. Raises StoreError when neither daemon nor store can answer."""
-    from headgate.app.remote import RemoteOperations, Unreachable
+    from headgate.app.remote import Denied, RemoteOperations, Unreachable
     from headgate.app.runtimefile import find_running
 
     running = find_running(configuration.settings.store.path)
@@ -43,6 +44,9 @@ async def operations(configuration: Configuration) -> AsyncIterator[Operations]:
             await remote.status()
         except Unreachable:
             pass
+        except Denied as exc:
+            unread = configuration.unread.get("http.access.tokens")
+            raise ConfigError(f"{exc}: {unread}") if unread else exc from exc
         else:
             yield remote
             return
@@ -67,7 +71,7 @@ async def _alone(configuration: Configuration) -> AsyncIterator[Operations]:
     store = make_store(configuration.settings, clock, Telemetry())
     await store.open()
     try:
-        names = dict.fromkeys(configuration.sources)
+        names = dict.fromkeys(configuration.settings.sources)
         yield StoreOperations(store, clock, Running(sources=lambda: names))
     finally:
         await store.close()

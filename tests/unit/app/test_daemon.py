@@ -199,6 +199,42 @@ def test_tokens_guard_the_page_and_commands_still_work(tmp_path: Path) -> None:
     assert CANARY not in "".join(process.said)
 
 
+def _with_credentials(directory: Path) -> Path:
+    """A configuration all of whose secrets are systemd credentials."""
+    source = {**SOURCE, "webhook": {"secrets": ["${credential:hook}"]}}
+    http = {"listen": "127.0.0.1:0", "access": {"tokens": ["${credential:page}"]}}
+    return configuration(directory, sources={"circleci": source}, http=http)
+
+
+@pytest.mark.parametrize("words", [["status"], ["tail"], ["deadletters", "list"], ["alerts", "list"], ["doctor"]])
+def test_commands_without_a_need_for_secrets_do_without_them(tmp_path: Path, words: list[str]) -> None:
+    """On a host whose credentials only the service sees, over a store that no daemon has open."""
+    file = _with_credentials(tmp_path)
+    with daemon(configuration(tmp_path)) as process:
+        process.stop()
+    _with_credentials(tmp_path)
+    done = command(*words, "-c", str(file), CREDENTIALS_DIRECTORY="")
+    assert (0, "") == (done.returncode, done.stderr.replace("No dead letters.\n", "").replace("No alert.\n", "")) or (
+        words == ["doctor"] and "left out" in done.stderr and done.returncode == 0
+    ), done.stderr
+
+
+def test_commands_that_need_a_credential_say_how_to_give_it(tmp_path: Path) -> None:
+    """`check` always, `status` where the running daemon wants a token; exit 2, and the words to run it with."""
+    file = _with_credentials(tmp_path)
+    given = tmp_path / "credentials"
+    given.mkdir()
+    (given / "hook").write_text(CANARY)
+    (given / "page").write_text(CANARY)
+    with daemon(file, CREDENTIALS_DIRECTORY=str(given)) as process:
+        for words in (["check"], ["status"]):
+            done = command(*words, "-c", str(file), CREDENTIALS_DIRECTORY="")
+            assert done.returncode == 2, done.stderr
+            assert "sudo CREDENTIALS_DIRECTORY=/run/credentials/headgate.service headgate" in done.stdout + done.stderr
+        assert command("status", "-c", str(file), CREDENTIALS_DIRECTORY=str(given)).returncode == 0
+        process.stop()
+
+
 def test_one_address_may_serve_both(tmp_path: Path) -> None:
     """Equal addresses share a socket."""
     file = configuration(tmp_path, webhooks={"listen": "127.0.0.1:0"})

@@ -154,7 +154,7 @@ def test_a_good_file_gives_plugins_with_validated_options(tmp_path: Path) -> Non
         ('token: "${TOKEN}"', "orgs: 5", "headgate.yaml:6: sources.circleci.orgs: must be a list: write [one, two]"),
         ("version: 1", "version: 1\nhttp: 7", "headgate.yaml:2: http: must be keys and values: write {key: value}"),
         ("version: 1", "version: 1\nlog: {level: 5}", "headgate.yaml:2: log.level: must be 'debug'"),
-        ("2GiB", "lots", "headgate.yaml:3: store.max_bytes: not a size: write bytes, or a number and a unit"),
+        ("2GiB", "lots", "headgate.yaml:2: store.max_bytes: not a size: write bytes, or a number and a unit"),
         ("version: 1", "version: 1\nversion: 1", "headgate.yaml:2: version: written twice"),
         ("version: 1", "version: [1", "headgate.yaml:2: not valid YAML"),
         (GOOD, "- 1\n", "headgate.yaml:1: expected keys and values"),
