@@ -117,6 +117,7 @@ class Daemon:
         )
         running = Running(
             sources=lambda: dict(engines.plant.sources),
+            idle=lambda: self._configuration.idle,
             problems=engines.problems,
             lags=engines.lags,
             wake=engines.wake_delivery,
@@ -170,6 +171,7 @@ class Daemon:
             "store": settings.store.url,
             "version": __version__,
         }
+        _tell_idle(self._configuration)
         self._announce.write(orjson.dumps(line).decode() + "\n")
         self._announce.flush()
         self.ready.set()
@@ -284,6 +286,7 @@ class Daemon:
         finally:
             self._notify.ready("reloaded")
         self._configuration = self._reloader.configuration
+        _tell_idle(self._configuration)
         return outcome
 
     # -- the stop
@@ -320,6 +323,11 @@ async def _tell_damage(store: Store, since_ms: int) -> None:
     for gap in await store.gaps(_GAPS):
         if gap.at_ms >= since_ms and gap.reason.startswith("damaged"):
             _log.error("store was damaged", what=gap.reason, sink=gap.sink, lost=gap.count)
+
+
+def _tell_idle(configuration: Configuration) -> None:
+    for name, fix in configuration.idle.items():
+        _log.warning("source polls nothing", source=name, fix=fix)
 
 
 def _make_directory(path: Path) -> None:

@@ -41,12 +41,14 @@ def _nothing() -> None:
 class Running:
     """What a daemon adds to a store. The defaults are those of a command that opened the store alone.
 
-    `sources`: present ones by name; `problems`: signal -> why it is held; `lags`: signal -> seconds, as its worker
+    `sources`: present ones by name; `idle`: those that poll nothing, with what to set; `problems`: signal -> why it is
+    held; `lags`: signal -> seconds, as its worker
     knows it; `wake`: deliveries have something to do; `reset`: replaces the store's reset where workers must let go
     first.
     """
 
     sources: Callable[[], Mapping[str, Source | None]] = field(default=dict)
+    idle: Callable[[], Mapping[str, str]] = field(default=dict)
     problems: Callable[[], Awaitable[Mapping[str, str]]] = _none_held
     lags: Callable[[], Awaitable[Mapping[str, float]]] | None = None
     wake: Callable[[], None] = _nothing
@@ -125,6 +127,7 @@ class StoreOperations:
             usage = source.usage() if source else None
             if usage and usage.refused:
                 hints.append(f"Source {name} is refused ({usage.refused}): run `headgate check`.")
+        hints += [f"Source {name} polls nothing: {text}." for name, text in self._running.idle().items()]
         hints += [f"Signal {key} is held: {problem}" for key, problem in sorted(held.items())]
         if sources and not status["sinks"]:
             hints.append("No sink is configured: records are kept and not forwarded. Add one under sinks: and reload.")

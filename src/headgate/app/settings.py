@@ -126,6 +126,11 @@ class Configuration:
         """Access tokens as text. Never log them."""
         return tuple(reveal(token) for token in self.settings.http.access.tokens)
 
+    @property
+    def idle(self) -> dict[str, str]:
+        """Sources that poll nothing, with what to set."""
+        return {name: text for name, part in self.sources.items() if (text := part.config.idle())}
+
 
 def default_file(environ: Mapping[str, str] | None = None) -> Path | None:
     """HEADGATE_CONFIG, else /etc/headgate/headgate.yaml where it exists, else None."""

@@ -72,7 +72,7 @@ async def _alone(configuration: Configuration) -> AsyncIterator[Operations]:
     await store.open()
     try:
         names = dict.fromkeys(configuration.settings.sources)
-        yield StoreOperations(store, clock, Running(sources=lambda: names))
+        yield StoreOperations(store, clock, Running(sources=lambda: names, idle=lambda: configuration.idle))
     finally:
         await store.close()
 

@@ -107,13 +107,19 @@ class Proxy:
 
 @asynccontextmanager
 async def proxy() -> AsyncIterator[Proxy]:
-    """A forward proxy for plain HTTP, one request a connection (RFC 9112 section 3.2.2)."""
+    """A forward proxy: plain HTTP, one request a connection, and CONNECT (RFC 9112 section 3.2.2, RFC 9110 9.3.6)."""
     running = Proxy()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         line = (await reader.readline()).decode("latin-1")
         running.lines.append(line.strip())
         method, address, version = line.split(" ", 2)
+        if method == "CONNECT":
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            host, _, port = address.rpartition(":")
+            await _join(reader, writer, host, int(port))
+            return
         target = urlsplit(address)
         path = f"{target.path or '/'}?{target.query}" if target.query else target.path or "/"
         first = f"{method} {path} {version}".encode("latin-1")

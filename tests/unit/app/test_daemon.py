@@ -245,6 +245,17 @@ def test_one_address_may_serve_both(tmp_path: Path) -> None:
         process.stop()
 
 
+def test_an_idle_daemon_stops_at_once(tmp_path: Path) -> None:
+    """With a sink that is down, a page that stays connected and a notifier: half a second where 5 s are allowed."""
+    sinks = {"loki": {"type": "loki", "url": "http://127.0.0.1:9"}}
+    notifiers = {"ops": {"type": "webhook", "url": "http://127.0.0.1:9"}}
+    file = configuration(tmp_path, sinks=sinks, alerts={"notifiers": notifiers})
+    with daemon(file) as process, httpx.Client(trust_env=False) as page:
+        assert page.get(process.ready["http"] + "/readyz").status_code == 200
+        assert process.stop() < 2
+    assert process.popen.returncode == 0
+
+
 def test_until_idle_ends_by_itself(tmp_path: Path) -> None:
     """Nothing to do: exit 0."""
     done = command("run", "-c", str(configuration(tmp_path)), "--until-idle", "--timeout", "30")
@@ -299,6 +310,23 @@ def test_check_finds_rules_with_which_run_would_not_start(tmp_path: Path) -> Non
     done = command("check", "--json", "-c", str(configuration(tmp_path, alerts={"rules": ["rules/*.yaml"]})))
     found = {line["name"]: line["reason"] for line in map(json.loads, done.stdout.splitlines())}
     assert (found["alerts"], done.returncode) == ("rules_invalid", 1)
+
+
+def test_a_source_that_collects_nothing_is_told(tmp_path: Path) -> None:
+    """By `check` with exit 1, in the log of `run`, and by `status`: each says what to set."""
+    source = {"type": "circleci", "token": CANARY, "base_url": "http://127.0.0.1:9", "orgs": "${CIRCLECI_ORGS:-}"}
+    file = configuration(tmp_path, sources={"circleci": source})
+    done = command("check", "--json", "-c", str(file), CIRCLECI_ORGS="")
+    found = {line["name"]: line for line in map(json.loads, done.stdout.splitlines())}["source circleci scope"]
+    assert (False, "collects_nothing", 1) == (found["ok"], found["reason"], done.returncode)
+    assert "CIRCLECI_ORGS" in found["fix"]
+    with daemon(file, CIRCLECI_ORGS="") as process:
+        said = command("status", "-c", str(file), CIRCLECI_ORGS="").stdout
+        process.stop()
+    assert "! Source circleci polls nothing: orgs is empty" in said
+    assert any("source polls nothing" in line and "CIRCLECI_ORGS" in line for line in process.said)
+    with_orgs = command("check", "--json", "-c", str(file), CIRCLECI_ORGS="gh/acme, gh/other").stdout
+    assert "source circleci scope" not in with_orgs
 
 
 def test_check_prints_json_lines_and_keeps_secrets(tmp_path: Path) -> None:
