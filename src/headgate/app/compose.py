@@ -12,11 +12,11 @@ from headgate.app.settings import Configuration, PluginSettings, Settings
 from headgate.core.clock import Clock
 from headgate.core.errors import ConfigError
 from headgate.core.metrics import Metrics
-from headgate.core.ports import BuildContext, Notifier, Sink, Source
+from headgate.core.ports import BuildContext, Notifier, Signal, Sink, Source
 from headgate.core.storeport import Store
 from headgate.plugins import build_plugin
 
-__all__ = ["Plant", "build_parts", "build_plant", "context_of", "make_store", "restore_store"]
+__all__ = ["Plant", "build_parts", "build_plant", "context_of", "make_store", "restore_store", "signals_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +79,11 @@ def build_plant(configuration: Configuration, clock: Clock, metrics: Metrics) ->
     if problems:
         raise ConfigError(*problems)
     return Plant(dict(built["sources"]), dict(built["sinks"]), dict(built["notifiers"]))
+
+
+def signals_of(sinks: Mapping[str, Sink]) -> dict[str, Signal]:
+    """Every signal of sinks by its key."""
+    return {f"{name}.{signal.name}": signal for name, sink in sinks.items() for signal in sink.signals()}
 
 
 def make_store(settings: Settings, clock: Clock, metrics: Metrics) -> Store:

@@ -21,7 +21,7 @@ import orjson
 import structlog
 
 from headgate import __version__
-from headgate.app.compose import Plant, build_plant, make_store
+from headgate.app.compose import Plant, build_plant, make_store, signals_of
 from headgate.app.engines import Engines
 from headgate.app.gauges import keep_gauges
 from headgate.app.logs import Redactor, secrets_of, set_up_logging
@@ -118,6 +118,7 @@ class Daemon:
         running = Running(
             sources=lambda: dict(engines.plant.sources),
             idle=lambda: self._configuration.idle,
+            signals=lambda: signals_of(engines.plant.sinks),
             problems=engines.problems,
             lags=engines.lags,
             wake=engines.wake_delivery,

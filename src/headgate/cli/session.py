@@ -58,7 +58,7 @@ async def operations(configuration: Configuration) -> AsyncIterator[Operations]:
 
 @asynccontextmanager
 async def _alone(configuration: Configuration) -> AsyncIterator[Operations]:
-    from headgate.app.compose import make_store
+    from headgate.app.compose import build_parts, context_of, make_store, signals_of
     from headgate.app.operations import Running, StoreOperations
     from headgate.app.telemetry import Telemetry
     from headgate.core.clock import SystemClock
@@ -68,13 +68,17 @@ async def _alone(configuration: Configuration) -> AsyncIterator[Operations]:
     if not path.exists():
         raise StoreError(f"{path}: there is no store yet; start `headgate run`, or name its configuration with -c")
     clock = SystemClock()
+    sinks = build_parts(configuration.sinks.values(), context_of(clock, Telemetry()))
     store = make_store(configuration.settings, clock, Telemetry())
     await store.open()
     try:
         names = dict.fromkeys(configuration.settings.sources)
-        yield StoreOperations(store, clock, Running(sources=lambda: names, idle=lambda: configuration.idle))
+        known = Running(sources=lambda: names, idle=lambda: configuration.idle, signals=lambda: signals_of(sinks))
+        yield StoreOperations(store, clock, known)
     finally:
         await store.close()
+        for sink in sinks.values():
+            await sink.aclose()
 
 
 def answer(config: str | None, work: Callable[[Operations], Awaitable[T]]) -> T:
