@@ -87,6 +87,7 @@ class Engines:
             clock=clock,
             metrics=metrics,
             watermarks=self._watermarks,
+            held=self.problems,
             tenant=first.host if first else "circleci.com",
             app_url=next((part.config.app_url for part in configuration.sources.values()), "https://app.circleci.com"),
         )
@@ -188,8 +189,12 @@ class Engines:
         self._collector.wake()
 
     def wake_delivery(self) -> None:
-        """Records came into the log, or something was requeued or opened for replay."""
+        """Records came into the log."""
         self._delivery.wake()
+
+    def look_again(self) -> None:
+        """A command requeued something, or opened a replay."""
+        self._delivery.look()
 
     async def reset_signal(self, key: str, start: Literal["now", "retained"] | int) -> None:
         """Begin a signal anew; its worker lets go first."""

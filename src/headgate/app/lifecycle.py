@@ -121,7 +121,7 @@ class Daemon:
             signals=lambda: signals_of(engines.plant.sinks),
             problems=engines.problems,
             lags=engines.lags,
-            wake=engines.wake_delivery,
+            wake=engines.look_again,
             reset=engines.reset_signal,
             reload=self._reload,
         )

@@ -44,8 +44,8 @@ class Running:
     """What a daemon adds to a store. The defaults are those of a command that opened the store alone.
 
     `sources`: present ones by name; `idle`: those that poll nothing, with what to set; `signals`: by key; `problems`:
-    signal -> why it is held; `lags`: signal -> seconds, as its worker knows it; `wake`: deliveries have something to do;
-    `reset`: replaces the store's reset where workers must let go first.
+    signal -> why it is held; `lags`: signal -> seconds, as its worker knows it; `wake`: deliveries have something to
+    do; `reset`: replaces the store's reset where workers must let go first.
     """
 
     sources: Callable[[], Mapping[str, Source | None]] = field(default=dict)

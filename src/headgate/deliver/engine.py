@@ -120,6 +120,7 @@ class DeliveryEngine:
         self._problems: dict[str, str] = {}
         self._unusable: set[str] = set()
         self._opened = False
+        self._look = asyncio.Event()
         self._group: asyncio.TaskGroup | None = None
         self._stop = asyncio.Event()
         self._stopped = asyncio.Event()
@@ -198,10 +199,15 @@ class DeliveryEngine:
                 await self._open()
 
     def wake(self) -> None:
-        """Something was appended to the log, requeued, or opened for replay."""
+        """Something was appended to the log, or requeued."""
         for one in self._running.values():
             if one.worker is not None:
                 one.worker.wake()
+
+    def look(self) -> None:
+        """Something was opened for replay; figures may have changed too."""
+        self._look.set()
+        self.wake()
 
     # -- signals
 
@@ -295,7 +301,8 @@ class DeliveryEngine:
     async def _poll(self) -> None:
         """Keep the gauges, find replays that another process opened, open what a full store kept from being opened."""
         while True:
-            await asyncio.sleep(self._options.poll_seconds)
+            await _wait_for(self._look, self._options.poll_seconds)
+            self._look.clear()
             if not self._opened:
                 async with self._changing:
                     await self._open()

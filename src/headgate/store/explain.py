@@ -134,8 +134,9 @@ def _explain(db: Database, session: Session, fact: Fact) -> Explained:
 
 
 def _path(db: Database, identity: str, lane: int, seq: int) -> dict[str, str]:
-    """Where the record is on its way to each signal. What is skipped or purged is counted, not noted by
-    record, so it reads accepted here.
+    """Where the record is on its way to each signal.
+
+    What is skipped or purged is counted, not noted by record, so it reads accepted here.
     """
     dead = {row[0] for row in db.execute("SELECT signal FROM dead_letter WHERE record_id = ?", (identity,))}
     path: dict[str, str] = {}

@@ -245,6 +245,16 @@ def test_one_address_may_serve_both(tmp_path: Path) -> None:
         process.stop()
 
 
+def test_piped_tables_say_what_their_columns_are(tmp_path: Path) -> None:
+    """Names first, tab separated."""
+    file = configuration(tmp_path)
+    with daemon(file) as process:
+        lines = command("status", "-c", str(file)).stdout.splitlines()
+        process.stop()
+    assert lines[0] == "Signal\tState\tAccepted\tWaiting\tLag\tDead"
+    assert lines[1].startswith("file.lines\tok\t0\t")
+
+
 def test_an_idle_daemon_stops_at_once(tmp_path: Path) -> None:
     """With a sink that is down, a page that stays connected and a notifier: half a second where 5 s are allowed."""
     sinks = {"loki": {"type": "loki", "url": "http://127.0.0.1:9"}}

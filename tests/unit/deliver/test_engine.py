@@ -525,6 +525,26 @@ def test_a_replay_that_opens_later_is_found():
     run_virtual(scenario())
 
 
+def test_a_replay_that_was_asked_for_here_starts_at_once():
+    """A command tells the engine; nobody waits for the next look."""
+
+    async def scenario():
+        store = FakeStore()
+        signal = ScriptedSignal()
+        engine = make_engine(store, FakeSink("a", signal))
+        async with running(engine):
+            await until_drained(engine)
+            store.replay_rows = [entry(1, lane="replay")]
+            store.replay = Replay(1, "a.main", 0, 1, 1, 0)
+            began = asyncio.get_running_loop().time()
+            engine.look()
+            while not signal.ids:
+                await asyncio.sleep(0.01)
+            assert asyncio.get_running_loop().time() - began < 0.5
+
+    run_virtual(scenario())
+
+
 def test_a_replay_ends_although_its_last_records_are_gone():
     """Erased records leave positions empty; the replay is done nevertheless."""
     store = FakeStore()
