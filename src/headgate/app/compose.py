@@ -86,12 +86,12 @@ def signals_of(sinks: Mapping[str, Sink]) -> dict[str, Signal]:
     return {f"{name}.{signal.name}": signal for name, sink in sinks.items() for signal in sink.signals()}
 
 
-def make_store(settings: Settings, clock: Clock, metrics: Metrics) -> Store:
-    """The store of the settings, not yet open."""
+def make_store(settings: Settings, clock: Clock, metrics: Metrics, *, repair: bool = True) -> Store:
+    """The store of the settings, not yet open. `repair`: a damaged one is salvaged; without, it is refused."""
     from headgate.store import Quota, SqliteStore
 
     quota = Quota(max_bytes=settings.store.max_bytes)
-    return SqliteStore(settings.store.path, clock=clock, metrics=metrics, quota=quota)
+    return SqliteStore(settings.store.path, clock=clock, metrics=metrics, quota=quota, repair=repair)
 
 
 def restore_store(backup: Path, path: Path) -> None:

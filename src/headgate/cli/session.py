@@ -1,6 +1,6 @@
 """Finds who can answer a command: the running daemon first, else the store itself.
 
-Invariant: a store that does not exist is never made by a question.
+Invariant: a store that does not exist is never made by a command, and one that is damaged never repaired by it.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ async def _alone(configuration: Configuration) -> AsyncIterator[Operations]:
         raise StoreError(f"{path}: there is no store yet; start `headgate run`, or name its configuration with -c")
     clock = SystemClock()
     sinks = build_parts(configuration.sinks.values(), context_of(clock, Telemetry()))
-    store = make_store(configuration.settings, clock, Telemetry())
+    store = make_store(configuration.settings, clock, Telemetry(), repair=False)
     await store.open()
     try:
         names = dict.fromkeys(configuration.settings.sources)

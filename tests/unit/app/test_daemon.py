@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -315,6 +315,40 @@ def test_a_damaged_store_is_told_of(tmp_path: Path) -> None:
     assert "damaged: set aside as headgate.db.damaged-1" in said
 
 
+def _flip_page(whole: bytes) -> bytes:
+    """A page in the middle that holds nothing of what it did."""
+    middle = len(whole) // 2 // 4096 * 4096
+    return whole[:middle] + b"\xff" * 4096 + whole[middle + 4096 :]
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (lambda _whole: b"no database" * 1000, "file is not a database"),
+        (lambda _whole: b"", "the file is empty"),
+        (lambda whole: whole[: len(whole) // 2], "is damaged: "),
+        (_flip_page, "is damaged: "),
+    ],
+    ids=["text", "empty", "cut", "page"],
+)
+def test_commands_never_repair_a_damaged_store(tmp_path: Path, damage: Callable[[bytes], bytes], says: str) -> None:
+    """They say what is wrong, where, and what repairs it, with exit 3, and leave every byte as it is."""
+    file = configuration(tmp_path)
+    with daemon(file) as process:
+        process.stop()
+    database = tmp_path / "headgate.db"
+    database.write_bytes(damage(database.read_bytes()))
+    before = database.read_bytes()
+    for words in (["status"], ["explain", "x"], ["sinks", "reset", "file"]):
+        done = command(*words, "-c", str(file))
+        assert (done.returncode, "Traceback" in done.stderr) == (3, False), done.stderr
+        assert says in done.stderr
+        assert str(database) in done.stderr
+        assert "`headgate run` sets the file aside" in done.stderr
+    assert before == database.read_bytes()
+    assert [] == [path.name for path in tmp_path.iterdir() if "damaged" in path.name or "salvage" in path.name]
+
+
 def test_check_finds_rules_with_which_run_would_not_start(tmp_path: Path) -> None:
     """A rule file that is missing, with a reason of its own and exit code 1."""
     done = command("check", "--json", "-c", str(configuration(tmp_path, alerts={"rules": ["rules/*.yaml"]})))
@@ -354,7 +388,9 @@ def test_doctor_measures_and_its_bundle_has_no_secret(tmp_path: Path) -> None:
     import tarfile
 
     target = tmp_path / "bundle.tar.gz"
-    done = command("doctor", "--json", "--bundle", str(target), "-c", str(configuration(tmp_path)))
+    notifiers = {"ops": {"type": "webhook", "url": f"https://hooks.example/{CANARY}?key={CANARY}"}}
+    file = configuration(tmp_path, alerts={"notifiers": notifiers})
+    done = command("doctor", "--json", "--bundle", str(target), "-c", str(file))
     names = {json.loads(line)["name"] for line in done.stdout.splitlines()}
     assert {"flush_median", "flush_p99", "expected_webhooks", "sqlite", "disk_free"} <= names
     with tarfile.open(target) as bundle:
@@ -363,6 +399,7 @@ def test_doctor_measures_and_its_bundle_has_no_secret(tmp_path: Path) -> None:
         name.removeprefix("headgate-doctor/") for name in held
     }
     assert CANARY.encode() not in b"".join(held.values())
+    assert b"https://hooks.example/***" in held["headgate-doctor/configuration.json"]
 
 
 def test_backup_and_restore(tmp_path: Path) -> None:

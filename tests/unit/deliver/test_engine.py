@@ -538,8 +538,8 @@ def test_a_replay_that_was_asked_for_here_starts_at_once():
             store.replay = Replay(1, "a.main", 0, 1, 1, 0)
             began = asyncio.get_running_loop().time()
             engine.look()
-            while not signal.ids:
-                await asyncio.sleep(0.01)
+            await until_drained(engine)
+            assert signal.ids == names(1, lane="replay")
             assert asyncio.get_running_loop().time() - began < 0.5
 
     run_virtual(scenario())
