@@ -195,6 +195,7 @@ class Engines:
     def look_again(self) -> None:
         """A command requeued something, or opened a replay."""
         self._delivery.look()
+        self._delivery.wake()
 
     async def reset_signal(self, key: str, start: Literal["now", "retained"] | int) -> None:
         """Begin a signal anew; its worker lets go first."""

@@ -205,9 +205,8 @@ class DeliveryEngine:
                 one.worker.wake()
 
     def look(self) -> None:
-        """Something was opened for replay; figures may have changed too."""
+        """Something was opened for replay."""
         self._look.set()
-        self.wake()
 
     # -- signals
 
