@@ -71,6 +71,9 @@ async def _serving(serve: Serve, context: ssl.SSLContext | None = None) -> Async
             await serve(reader, writer)
         except asyncio.CancelledError:
             return  # the relay ends; asyncio's own callback would report it as an error
+        finally:
+            writer.transport.abort()
+            await asyncio.sleep(0)  # an aborted transport closes its socket in the next turn of the loop
 
     server = await asyncio.start_server(tracked, "127.0.0.1", 0, ssl=context)
     try:

@@ -49,10 +49,11 @@ class Far:
 
 @asynccontextmanager
 async def far_side(body: bytes = b"{}", tls: tuple[Path, Path] | None = None) -> AsyncIterator[Far]:
-    far = Far()
+    far, writers = Far(), list[asyncio.StreamWriter]()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         far.connections += 1
+        writers.append(writer)
         try:
             far.requests.append((await reader.readuntil(b"\r\n\r\n")).decode())
             head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
@@ -69,8 +70,14 @@ async def far_side(body: bytes = b"{}", tls: tuple[Path, Path] | None = None) ->
         context.load_cert_chain(*tls)
     server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
     far.url = f"{'https' if tls else 'http'}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    async with server:
+    try:
         yield far
+    finally:
+        server.close()
+        while writers:
+            writers.pop().transport.abort()
+        for _ in range(3):
+            await asyncio.sleep(0)  # an aborted transport closes its socket in a later turn of the loop
 
 
 @asynccontextmanager
