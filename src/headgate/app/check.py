@@ -1,6 +1,7 @@
 """`headgate check`: configuration, plugins, store, tokens and sinks, by real calls, each with what to do about it.
 
-Invariant: every reason is a key of REASONS, which docs/check-reasons.md lists; a check never changes anything.
+Invariant: every reason is a key of REASONS, which docs/check-reasons.md lists; a check never changes
+anything, and tells no people unless it is asked to.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+from headgate.app.check_notifiers import NotifierChecks
 from headgate.app.compose import Plant
 from headgate.app.engines import prepare_alerts
 from headgate.app.settings import Configuration
@@ -29,6 +31,8 @@ REASONS: dict[str, str] = {
     "rules_invalid": "A rule file cannot be used.",
     "store_unusable": "The store's directory cannot be made or written.",
     "no_source": "No source is configured, so nothing is collected.",
+    "collects_nothing": "A source has nothing to poll and takes no webhooks.",
+    "polls_nothing": "A source names no organisation and no project, so it learns by webhooks alone.",
     "webhooks_off": "A source has no webhook secret, so it takes no webhooks and learns by polling alone.",
     "unsigned_allowed": "A source takes webhooks without a signature, as configured.",
     "webhooks_drift": "Webhooks at CircleCI are not as webhook.url and its neighbours ask for.",
@@ -42,6 +46,7 @@ REASONS: dict[str, str] = {
     "not_ready": "The far side answers and is not ready, or limits us now.",
     "wrong_product": "The address is not that of the expected product.",
     "tls": "The certificate is not trusted.",
+    "connected": "The address answers and its certificate is trusted; `check --send` tries whether it takes messages.",
     "unreachable": "The address does not answer.",
     "unwritable": "A file cannot be written.",
     "timeout": "No answer in time.",
@@ -51,7 +56,9 @@ _SECONDS = 30.0
 _WIRING_SECONDS = 120.0  # one call a project
 
 
-async def check_all(configuration: Configuration, registry: Registry, plant: Plant) -> AsyncIterator[CheckResult]:
+async def check_all(
+    configuration: Configuration, registry: Registry, plant: Plant, notifying: NotifierChecks
+) -> AsyncIterator[CheckResult]:
     """Every result as it is known; configuration and store first, then the far sides at the same time."""
     yield CheckResult("config", ok=True, reason="ok")
     for broken in registry.broken:
@@ -69,6 +76,7 @@ async def check_all(configuration: Configuration, registry: Registry, plant: Pla
     for one in wired(plant.sources.values()):
         check = partial(check_wiring, one.source.name, one)
         asked.append(_ask(f"source {one.source.name} webhook wiring", check, _WIRING_SECONDS))
+    asked += [_ask(f"notifier {name}", partial(notifying.check, one)) for name, one in plant.notifiers.items()]
     for done in asyncio.as_completed(asked):
         for result in await done:
             yield result

@@ -11,7 +11,7 @@ import httpx
 from headgate.core.errors import StoreError
 from headgate.web.operations import BackfillOrder, Json, Problem
 
-__all__ = ["RemoteOperations", "Unreachable"]
+__all__ = ["Denied", "RemoteOperations", "Unreachable"]
 
 # A backup of a large store takes longer than any other answer.
 _BACKUP_SECONDS = 3600.0
@@ -20,6 +20,10 @@ _REASONS = {404: "unknown", 409: "refused", 503: "busy"}
 
 class Unreachable(Exception):
     """No daemon answers at the address."""
+
+
+class Denied(Problem):
+    """The daemon wants an access token that it was not given."""
 
 
 class RemoteOperations:
@@ -53,6 +57,8 @@ class RemoteOperations:
         text = detail if isinstance(detail, str) else f"the daemon answered {answer.status_code}"
         if isinstance(said, dict) and said.get("error") == "store":
             raise StoreError(text)
+        if answer.status_code == 401:
+            raise Denied("refused", "the running daemon wants one of its http.access.tokens")
         raise Problem(_REASONS.get(answer.status_code, "refused"), text)  # type: ignore[arg-type]  # words of the table
 
     async def status(self) -> Json:

@@ -58,7 +58,7 @@ def backfill(
     if served:
         done = asyncio.run(_watched(configuration, ids))
     else:
-        code = _here(configuration, config)
+        code = _here(config)
         if code:
             return code
         done = [one for one in asyncio.run(_listed(configuration)) if (one["source"], one["id"]) in ids]
@@ -81,12 +81,15 @@ async def _ordered(configuration: Configuration, order: BackfillOrder) -> tuple[
         return await ask.backfill(order), isinstance(ask, RemoteOperations)
 
 
-def _here(configuration: Configuration, config: str | None) -> int:
+def _here(config: str | None) -> int:
     """Be the daemon until everything is collected and delivered."""
     from headgate.app.lifecycle import Daemon, RunOptions, run_on_loop
 
+    def reread() -> Configuration:
+        return load_configuration(config, secrets=True)
+
     async def work() -> int:
-        return await Daemon(configuration, lambda: load_configuration(config), RunOptions(until_idle=True)).run()
+        return await Daemon(reread(), reread, RunOptions(until_idle=True)).run()
 
     return run_on_loop(work)
 

@@ -150,7 +150,7 @@ async def _actions(wired: Wired, glob: str, chosen: Planner) -> list[Action]:
 
 def _over(config: str | None, source: str | None, work: Callable[[Wired], Awaitable[bool]]) -> int:
     """Do it for each source; one that fails is told about and does not stop the others."""
-    configuration = load_configuration(config)
+    configuration = load_configuration(config, secrets=True)
 
     async def whole() -> bool:
         from headgate.app.compose import build_plant

@@ -35,6 +35,7 @@ __all__ = [
     "Notifier",
     "Plugin",
     "PluginKind",
+    "Probing",
     "RecentRuns",
     "Refusal",
     "RunRef",
@@ -387,4 +388,13 @@ class Notifier(Protocol):
 
     def interpret(self, reply: HttpReply) -> None:
         """Return when accepted; raise SinkUnavailable, BatchRejected or SinkRefused otherwise."""
+        ...
+
+
+@runtime_checkable
+class Probing(Protocol):
+    """A notifier whose far side can be asked about the key without telling anybody; `interpret` reads the answer."""
+
+    def probe(self) -> HttpRequest | None:
+        """The request for `headgate check`; None where, as configured, only the connection can be tried."""
         ...

@@ -291,8 +291,9 @@ class RunRow:
 class Explained:
     """All that is known about one workflow or job: facts with provenance, records, and their path through each signal.
 
-    `fields`: name -> (value, source, observed_ms, terminal). `path`: signal -> waiting, accepted, dead, skipped,
-    before_start, trimmed.
+    `fields`: name -> (value, source, observed_ms, terminal). `path`: signal -> waiting, accepted, dead, before_start;
+    what was skipped, or is a dead letter that was purged, counts as accepted. `kind` amendment: asked for by its id;
+    fields are those of the fact, record, place and path are its own.
     """
 
     kind: str

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from ipaddress import ip_address
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, WithJsonSchema, field_validator, model_validator
 
 from headgate.core.slug import short_slug
 from headgate.plugins.config import Duration, PluginConfig, Secret, SourceConfig, duration_field
@@ -14,6 +14,20 @@ from headgate.plugins.config import Duration, PluginConfig, Secret, SourceConfig
 __all__ = ["BudgetConfig", "CircleCIConfig", "DiscoverConfig", "PersonalConfig", "ProjectsConfig", "WebhookConfig"]
 
 Handling = Literal["keep", "hash", "drop"]
+
+
+def _split(value: object) -> object:
+    """So that a file can say ${CIRCLECI_ORGS:-}, which is one text with commas."""
+    if not isinstance(value, str):
+        return value
+    return tuple(slug.strip() for slug in value.split(",") if slug.strip())
+
+
+Orgs = Annotated[
+    tuple[str, ...],
+    BeforeValidator(_split),
+    WithJsonSchema({"anyOf": [{"type": "array", "items": {"type": "string"}}, {"type": "string"}]}),
+]
 
 
 class ProjectsConfig(PluginConfig):
@@ -114,7 +128,9 @@ class CircleCIConfig(SourceConfig):
         default="https://circleci.com", description="Host that serves /api/v2 and /api/v1.1; a Server has its own."
     )
     host: str = Field(default="", description="Name that facts are kept under; the host of base_url unless set.")
-    orgs: tuple[str, ...] = Field(default=(), description="Organisation slugs, such as gh/acme or circleci/<id>.")
+    orgs: Orgs = Field(
+        default=(), description="Organisation slugs, such as gh/acme or circleci/<id>; or a text of them with commas."
+    )
     projects: ProjectsConfig = Field(default_factory=ProjectsConfig, description="Which projects.")
     webhook: WebhookConfig = Field(default_factory=WebhookConfig, description="Webhooks.")
     allow_unsigned: bool = Field(
@@ -161,6 +177,22 @@ class CircleCIConfig(SourceConfig):
     def tenant(self) -> str:
         """The name that facts are kept under."""
         return self.host or urlsplit(self.base_url).hostname or self.base_url
+
+    def idle(self) -> str:
+        """What to set where nothing is polled though it could be, or no webhook is taken either; empty elsewhere."""
+        if self.token is None or not self.poll.enabled:
+            return "" if self.takes_webhooks else "nothing is polled and webhook.secrets is empty: set token or secrets"
+        if self.orgs or self.explicit_projects:
+            return ""
+        return (
+            "orgs is empty and projects.include names no project: set orgs, such as [gh/acme], or the variable that it"
+            " comes from (CIRCLECI_ORGS), or poll: {enabled: false} to take webhooks alone"
+        )
+
+    @property
+    def takes_webhooks(self) -> bool:
+        """Whether any webhook can be taken."""
+        return bool(self.webhook.secrets) or self.allow_unsigned
 
     @property
     def explicit_projects(self) -> tuple[str, ...]:
