@@ -192,6 +192,10 @@ class Engines:
         """A request for history was stored."""
         self._collector.wake_backfills()
 
+    def wake_audits(self) -> None:
+        """A request for an audit was stored."""
+        self._collector.wake_audits()
+
     def wake_delivery(self) -> None:
         """Records came into the log."""
         self._delivery.wake()

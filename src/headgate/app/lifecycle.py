@@ -125,6 +125,7 @@ class Daemon:
             reload=self._reload,
             polled=lambda: self._configuration.polled(),  # noqa: PLW0108  # a reload replaces the configuration
             wake_backfills=engines.wake_backfills,
+            wake_audits=engines.wake_audits,
         )
         operations = StoreOperations(store, self._clock, running)
         with Serving(

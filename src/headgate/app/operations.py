@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Literal
 
 from headgate.alerting.listing import list_alerts
-from headgate.app import backfills, views
+from headgate.app import audits, backfills, views
 from headgate.core.clock import Clock
 from headgate.core.ports import Lane, Signal, Source
 from headgate.core.storeport import CursorView, Store
-from headgate.web.operations import BackfillOrder, Json, Problem
+from headgate.web.operations import AuditOrder, BackfillOrder, Json, Problem
 
 __all__ = ["Running", "StoreOperations"]
 
@@ -46,8 +46,8 @@ class Running:
     `sources`: present ones by name; `idle`: those that poll nothing, with what to set; `signals`: by key; `problems`:
     signal -> why it is held; `lags`: signal -> seconds, as its worker knows it; `wake`: deliveries have something to
     do; `reset`: replaces the store's reset where workers must let go first; `polled`:
-    sources that can be asked for history -> how far back facts are kept, milliseconds; `wake_backfills`: such a request
-    was stored.
+    sources that can be asked for history -> how far back facts are kept, milliseconds; `wake_backfills`,
+    `wake_audits`: a request was stored.
     """
 
     sources: Callable[[], Mapping[str, Source | None]] = field(default=dict)
@@ -60,6 +60,7 @@ class Running:
     reload: Callable[[], Awaitable[Json]] = _no_reload
     polled: Callable[[], Mapping[str, int]] = field(default=dict)
     wake_backfills: Callable[[], None] = _nothing
+    wake_audits: Callable[[], None] = _nothing
 
 
 class StoreOperations:
@@ -86,7 +87,8 @@ class StoreOperations:
             name: views.source_view(source, await self._store.source_cursors(name))
             for name, source in self._running.sources().items()
         }
-        return views.status_view(figures, sinks, sources)
+        audit = await audits.figures(self._store, list(sources), self._clock)
+        return views.status_view(figures, sinks, sources, audit)
 
     async def _lanes(self) -> dict[str, list[CursorView]]:
         lanes: dict[str, list[CursorView]] = {}
@@ -244,6 +246,16 @@ class StoreOperations:
     async def backfills(self) -> list[Json]:
         """Requests for history and how far they are."""
         return await backfills.listed(self._store, list(self._running.polled()), self._clock)
+
+    async def audit(self, order: AuditOrder) -> list[Json]:
+        """Ask for an audit; a running daemon begins at once."""
+        made = await audits.ask(self._store, self._running.polled(), order, self._clock)
+        self._running.wake_audits()
+        return made
+
+    async def audits(self) -> list[Json]:
+        """Requests for audits and what came out."""
+        return await audits.listed(self._store, list(self._running.polled()))
 
     async def reload(self) -> Json:
         """Read the configuration again."""

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import httpx
 
 from headgate.core.errors import StoreError
-from headgate.web.operations import BackfillOrder, Json, Problem
+from headgate.web.operations import AuditOrder, BackfillOrder, Json, Problem
 
 __all__ = ["Denied", "RemoteOperations", "Unreachable"]
 
@@ -132,6 +132,14 @@ class RemoteOperations:
     async def backfills(self) -> list[Json]:
         """Requests for history."""
         return await self._ask("GET", "/backfills")  # type: ignore[no-any-return]  # the API's shape
+
+    async def audit(self, order: AuditOrder) -> list[Json]:
+        """Ask for an audit."""
+        return await self._ask("POST", "/audits", json=asdict(order))  # type: ignore[no-any-return]  # the API's shape
+
+    async def audits(self) -> list[Json]:
+        """Requests for audits."""
+        return await self._ask("GET", "/audits")  # type: ignore[no-any-return]  # the API's shape
 
     async def reload(self) -> Json:
         """Read the configuration again."""

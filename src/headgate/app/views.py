@@ -117,13 +117,18 @@ def gap_hints(gaps: Sequence[GapRow], now_ms: int) -> list[str]:
     ]
 
 
-def status_view(figures: StoreFigures, sinks: Mapping[str, Mapping[str, Json]], sources: Mapping[str, Json]) -> Json:
-    """`headgate status --json`. The figures of `audit` are null until an audit has run."""
+def status_view(
+    figures: StoreFigures,
+    sinks: Mapping[str, Mapping[str, Json]],
+    sources: Mapping[str, Json],
+    audit: Mapping[str, int | None],
+) -> Json:
+    """`headgate status --json`. The figures of `audit`, over 24 hours, are null until an audit has run."""
     return {
         "sinks": {name: {"signals": dict(signals)} for name, signals in sinks.items()},
         "inbox": {"waiting": figures.inbox_waiting, "dead": figures.inbox_dead},
         "sources": dict(sources),
-        "audit": dict.fromkeys(("expected", "present", "repaired", "unrepairable")),
+        "audit": dict(audit),
         "store": {"bytes": figures.bytes, "schema": figures.schema},
     }
 

@@ -10,6 +10,8 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from headgate.collect.audit import Auditor
+from headgate.collect.audit_requests import load_audits
 from headgate.collect.backfill import Backfiller
 from headgate.collect.backfill_requests import load_requests
 from headgate.collect.due import DueReleaser
@@ -17,10 +19,10 @@ from headgate.collect.enrich import Enricher
 from headgate.collect.inbox import InboxMerger
 from headgate.collect.intake import Intake, Sleep, nobody
 from headgate.collect.poll import Poller
-from headgate.collect.reruns import RerunFinder
 from headgate.collect.revisit import Revisiter
 from headgate.collect.settings import SourceSettings, hurried
 from headgate.collect.state import Polled, first_error
+from headgate.core.audits import AuditSource
 from headgate.core.clock import Clock
 from headgate.core.feeds import FeedSource
 from headgate.core.metrics import Metrics
@@ -74,7 +76,11 @@ class Collector:
         self._due = DueReleaser(store, self._intake, self._sources, clock)
         polled = [found for found in self._sources.values() if found.settings.poll_enabled]
         self._revisiters = [Revisiter(store, self._intake, found, sleep=sleep) for found in polled]
-        self._rerun_finders = [RerunFinder(store, self._intake, found, sleep=sleep) for found in polled]
+        self._auditors = [
+            Auditor(store, self._intake, found, found.source, sleep=sleep)
+            for found in polled
+            if isinstance(found.source, AuditSource)
+        ]
         self._backfillers = {
             found.name: Backfiller(store, self._intake, found, found.source, sleep=sleep)
             for found in polled
@@ -93,8 +99,8 @@ class Collector:
                 tasks.create_task(self._due.run(), name="due")
                 for revisiter in self._revisiters:
                     tasks.create_task(revisiter.run(), name="revisiter")
-                for finder in self._rerun_finders:
-                    tasks.create_task(finder.run(), name="reruns")
+                for auditor in self._auditors:
+                    tasks.create_task(auditor.run(), name="auditor")
                 for backfiller in self._backfillers.values():
                     tasks.create_task(backfiller.run(), name="backfiller")
                 for enricher in self._enrichers:
@@ -111,6 +117,11 @@ class Collector:
         for backfiller in self._backfillers.values():
             backfiller.wake()
 
+    def wake_audits(self) -> None:
+        """A request for an audit was stored. Call it from the event loop."""
+        for auditor in self._auditors:
+            auditor.wake()
+
     async def waiting_for(self) -> list[str]:
         """What is still to be done, in words; empty when everything the sources had at start is collected."""
         reasons = []
@@ -125,9 +136,9 @@ class Collector:
                 if not state.walked
             ]
             reasons += [
-                f"{polled.name}: {state.scope.slug} is not looked through for reruns yet{_because(polled.refused)}"
+                f"{polled.name}: {state.scope.slug} is not audited yet{_because(polled.refused)}"
                 for state in polled.scopes.values()
-                if state.walked and not state.swept
+                if state.walked and not state.audited and isinstance(polled.source, AuditSource)
             ]
             if polled.discovered and not polled.revisited:
                 reasons.append(f"{polled.name}: unfinished runs are not asked about yet")
@@ -137,6 +148,10 @@ class Collector:
                 for one in await load_requests(self._store, name)
                 if one.state != "done"
             ]
+        for polled in self._sources.values():
+            audits = [one for one in await load_audits(self._store, polled.name) if one.state != "done"]
+            if audits and isinstance(polled.source, AuditSource):
+                reasons.append(f"{polled.name}: an audit is under way")
         figures = await self._store.figures()
         if figures.inbox_waiting:
             reasons.append(f"{figures.inbox_waiting} deliveries wait in the inbox")

@@ -29,17 +29,15 @@ _log = structlog.get_logger("headgate.collect")
 
 @dataclass(slots=True)
 class ScopeState:
-    """One scope. `walked`: completely, since start; `swept`: looked through for reruns, since start.
+    """One scope. `walked`: completely, since start; `audited`: held against all lists, since start.
 
-    `busy`: a walk is under way. `sweep_at`: monotonic seconds of the next sweep; `newest`: where the last one began.
-    `not_before`: monotonic seconds of the next attempt.
+    `busy`: a walk is under way. `audit_at`: monotonic seconds of the next audit. `not_before`: of the next walk.
     """
 
     scope: Scope
     walked: bool = False
-    swept: bool = False
-    sweep_at: float = 0.0
-    newest: int | None = None
+    audited: bool = False
+    audit_at: float = 0.0
     busy: bool = False
     trouble: str = ""
     not_before: float = 0.0

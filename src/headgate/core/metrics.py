@@ -65,6 +65,12 @@ METRICS: dict[str, MetricDef] = _defs(
         "API calls by route template and answer.",
     ),
     (
+        "headgate_audit_items_total",
+        "counter",
+        ("source", "outcome"),
+        "Runs, jobs and pipelines that an audit held against the store: present, repaired, unrepairable, unannounced.",
+    ),
+    (
         "headgate_source_wait_seconds_total",
         "counter",
         ("source", "reason"),

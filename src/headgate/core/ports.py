@@ -36,7 +36,6 @@ __all__ = [
     "Plugin",
     "PluginKind",
     "Probing",
-    "RecentRuns",
     "Refusal",
     "RunRef",
     "Scope",
@@ -147,18 +146,6 @@ class Enrichment:
 
 
 @dataclass(frozen=True, slots=True)
-class RecentRuns:
-    """Workflows that did something lately. `newest`: highest position seen (a build number), None where there is none.
-
-    `complete`: everything since the asked time or position is in it.
-    """
-
-    workflow_ids: Sequence[str]
-    newest: int | None
-    complete: bool = True
-
-
-@dataclass(frozen=True, slots=True)
 class SourceUsage:
     """Live figures for `status` and `/metrics`. `budget_left`: calls that could be made at once, None: no budget."""
 
@@ -194,10 +181,6 @@ class Source(Protocol):
 
     async def revisit(self, run: RunRef) -> Sequence[Observation]:
         """Ask again about an unfinished run. Raises NotFound when the far side no longer has it."""
-        ...
-
-    async def recent_runs(self, scope: Scope, *, after: int | None, since_ms: int) -> RecentRuns:
-        """Workflows with jobs newer than position `after` or time `since_ms`, however old their pipeline is."""
         ...
 
     async def enrich_recent(self, scope: Scope, jobs: Sequence[JobRef]) -> Enrichment:

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from headgate.core.facts import FactKind
+from headgate.core.audits import Kept, ListedKind
 from headgate.core.merge import Observation
 from headgate.core.ports import Delivery, JobRef, Lane, LogEntry, RunRef
 from headgate.core.record import Record
@@ -419,8 +419,8 @@ class Store(ReadStore, Protocol):
         """Workflows that have not ended, and pipelines of the last hour without workflows; newest first."""
         ...
 
-    async def unknown(self, kind: FactKind, keys: Sequence[str], *, ended: bool = False) -> Sequence[str]:
-        """Those of the given keys of which no fact is kept (`ended`: none that has ended), in the given order."""
+    async def kept(self, kind: ListedKind, keys: Sequence[str]) -> Mapping[str, Kept]:
+        """What is known of the given keys; those of which nothing is kept are absent."""
         ...
 
     async def wanting_enrichment(self, source: str, *, due_by_ms: int, limit: int) -> Sequence[JobRef]:

@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
+from headgate.core.audits import Kept, ListedKind
 from headgate.core.clock import Clock
 from headgate.core.errors import StoreError
-from headgate.core.facts import FactKind
 from headgate.core.ports import Delivery, JobRef, Lane, LogEntry, RunRef
 from headgate.core.release import ReleasePolicy
 from headgate.core.storeport import (
@@ -137,10 +137,8 @@ class MemoryStore:
     async def unfinished(self, source: str, *, limit: int) -> Sequence[RunRef]:
         return queries.unfinished(self.facts, source, self.clock.now_ms(), limit)
 
-    async def unknown(self, kind: FactKind, keys: Sequence[str], *, ended: bool = False) -> Sequence[str]:
-        facts = (fact for fact in self.facts.all() if fact.kind == kind)
-        known = {fact.key for fact in facts if fact.known.terminal or not ended}
-        return [key for key in keys if key not in known]
+    async def kept(self, kind: ListedKind, keys: Sequence[str]) -> Mapping[str, Kept]:
+        return queries.kept(self.facts, kind, keys)
 
     async def wanting_enrichment(self, source: str, *, due_by_ms: int, limit: int) -> Sequence[JobRef]:
         return queries.wanting_enrichment(self.facts, source, due_by_ms, limit)

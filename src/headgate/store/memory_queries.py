@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from headgate.core.audits import Kept, ListedKind
 from headgate.core.ids import record_id
 from headgate.core.ports import JobRef, LogEntry, RunRef
 from headgate.core.record import encode_record
@@ -12,13 +13,13 @@ from headgate.core.render import APP_URL, duration_ms, make_record
 from headgate.core.slug import long_slug
 from headgate.core.status import map_status
 from headgate.core.storeport import Explained, InboxRow, Replay, RunRow, SpaceLevel, StoreFigures
-from headgate.core.times import HOUR_MS
+from headgate.core.times import DAY_MS, HOUR_MS
 from headgate.store.memory_delivery import MemoryDelivery
 from headgate.store.memory_facts import MemoryFact, MemoryFacts
 from headgate.store.releases import end_ms, render
 from headgate.store.schema import LANES
 
-__all__ = ["explain", "figures", "open_replay", "runs", "tail", "unfinished", "wanting_enrichment"]
+__all__ = ["explain", "figures", "kept", "open_replay", "runs", "tail", "unfinished", "wanting_enrichment"]
 
 
 def _text(value: object) -> str | None:
@@ -71,6 +72,27 @@ def wanting_enrichment(facts: MemoryFacts, source: str, due_by_ms: int, limit: i
         project = facts.projects.by_id[fact.project]
         found.append((fact.due_ms, JobRef(project.slug, project.key, fact.key, number)))
     return [job for _, job in sorted(found, key=lambda row: row[0])][:limit]
+
+
+def kept(facts: MemoryFacts, kind: ListedKind, keys: Sequence[str]) -> dict[str, Kept]:
+    """What is known of each key."""
+    found: dict[str, Kept] = {}
+    for key in keys:
+        fact = next((one for name, one in facts.by_key.items() if (name[0], name[2]) == (kind, key)), None)
+        if fact is None:
+            continue
+        view = facts.view(fact)
+        run, above = fact.known if kind == "workflow" else view.workflow, view.pipeline
+        made = run.values.get("created_at") if run else None
+        since = above.values.get("created_at") if above else None
+        ended = fact.known.terminal
+        if kind == "pipeline":
+            named = any(one.known.values.get("pipeline_id") == key for one in facts.all() if one.kind == "workflow")
+            ended = fact.gone or "errors" in fact.known.values or named
+        late = isinstance(made, int) and isinstance(since, int) and made - since > DAY_MS
+        announced = any(stamp.source == "webhook" for stamp in fact.known.stamps.values())
+        found[key] = Kept(ended, announced, late and kind != "pipeline")
+    return found
 
 
 def runs(facts: MemoryFacts) -> list[RunRow]:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from headgate.core.facts import FactKind
 from headgate.core.ports import JobRef, LogEntry, RunRef
 from headgate.core.render import APP_URL
 from headgate.core.slug import long_slug
 from headgate.core.status import map_status
 from headgate.core.storeport import GapRow, RunRow, SpaceLevel, StoreFigures
 from headgate.core.times import HOUR_MS
-from headgate.store.schema import LANES, decode_key, encode_key
+from headgate.store.schema import LANES, decode_key
 from headgate.store.sql import Database
 
 __all__ = [
@@ -21,7 +20,6 @@ __all__ = [
     "runs",
     "tail",
     "unfinished",
-    "unknown",
     "wanting_enrichment",
 ]
 
@@ -141,13 +139,6 @@ def tail(db: Database, after: Mapping[str, int], limit: int) -> list[LogEntry]:
             found.append((at_ms, number, entry))
     found.sort(key=lambda row: (row[0], row[1], row[2].seq))
     return [entry for _, _, entry in found[-limit:]]
-
-
-def unknown(db: Database, kind: FactKind, keys: Sequence[str], *, ended: bool) -> list[str]:
-    """Keys that no fact of this kind has, or none that has ended."""
-    also = " AND _terminal" if ended else ""
-    asked = f"SELECT 1 FROM {kind} WHERE _key = ?{also}"
-    return [key for key in keys if db.execute(asked, (encode_key(key),)).get is None]
 
 
 def unfinished(db: Database, source: str, now_ms: int, limit: int) -> list[RunRef]:

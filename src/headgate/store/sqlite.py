@@ -13,9 +13,9 @@ from typing import Literal, TypeVar
 
 import apsw
 
+from headgate.core.audits import Kept, ListedKind
 from headgate.core.clock import Clock
 from headgate.core.errors import StoreError, StoreFailed
-from headgate.core.facts import FactKind
 from headgate.core.metrics import Metrics
 from headgate.core.ports import Delivery, JobRef, Lane, LogEntry, RunRef
 from headgate.core.release import ReleasePolicy
@@ -40,7 +40,7 @@ from headgate.core.storeport import (
     SpaceLevel,
     StoreFigures,
 )
-from headgate.store import alerts, delivery, inbox, positions, queries, replays, trim
+from headgate.store import alerts, delivery, inbox, kept, positions, queries, replays, trim
 from headgate.store.explain import explain
 from headgate.store.facts import Facts
 from headgate.store.files import Files, copy_out
@@ -217,8 +217,8 @@ class SqliteStore:
         now_ms = self._clock.now_ms()
         return await self._ask(lambda db: queries.unfinished(db, source, now_ms, limit))
 
-    async def unknown(self, kind: FactKind, keys: Sequence[str], *, ended: bool = False) -> Sequence[str]:
-        return await self._ask(lambda db: queries.unknown(db, kind, keys, ended=ended))
+    async def kept(self, kind: ListedKind, keys: Sequence[str]) -> Mapping[str, Kept]:
+        return await self._ask(lambda db: kept.kept(db, kind, keys))
 
     async def wanting_enrichment(self, source: str, *, due_by_ms: int, limit: int) -> Sequence[JobRef]:
         return await self._ask(lambda db: queries.wanting_enrichment(db, source, due_by_ms, limit))

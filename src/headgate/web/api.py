@@ -13,7 +13,7 @@ from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel, ConfigDict, Field
 
 from headgate.core.errors import StoreError
-from headgate.web.operations import BackfillOrder, Health, Json, Operations, Problem
+from headgate.web.operations import AuditOrder, BackfillOrder, Health, Json, Operations, Problem
 from headgate.web.page import Page
 
 __all__ = ["build_app"]
@@ -51,6 +51,15 @@ class BackfillRange(_Body):
     until_ms: _Number
     source: str = Field(default="", max_length=200)
     orgs: tuple[str, ...] = Field(default=(), max_length=200)
+    projects: tuple[str, ...] = Field(default=(), max_length=1000)
+
+
+class AuditRange(_Body):
+    """A range to audit, milliseconds since the epoch; of one source, of some projects (globs)."""
+
+    since_ms: _Number
+    until_ms: _Number
+    source: str = Field(default="", max_length=200)
     projects: tuple[str, ...] = Field(default=(), max_length=1000)
 
 
@@ -137,6 +146,11 @@ def _add_questions(app: FastAPI, operations: Operations) -> None:
         """Requests for history and how far they are."""
         return await operations.backfills()
 
+    @app.get("/api/v1/audits")
+    async def audits() -> list[Json]:
+        """Requests for audits and what came out."""
+        return await operations.audits()
+
     @app.get("/api/v1/alerts")
     async def alerts() -> list[Json]:
         """Alert instances."""
@@ -197,6 +211,11 @@ def _add_actions(app: FastAPI, operations: Operations) -> None:
     async def backfill(body: BackfillRange) -> list[Json]:
         """Ask for history; it is collected behind everything live."""
         return await operations.backfill(BackfillOrder(**body.model_dump()))
+
+    @app.post("/api/v1/audits")
+    async def audit(body: AuditRange) -> list[Json]:
+        """Hold what CircleCI lists against what is kept, and repair it."""
+        return await operations.audit(AuditOrder(**body.model_dump()))
 
     @app.post("/api/v1/reload")
     async def reload() -> Json:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-__all__ = ["BackfillOrder", "Health", "Json", "Operations", "Problem"]
+__all__ = ["AuditOrder", "BackfillOrder", "Health", "Json", "Operations", "Problem"]
 
 Json = dict[str, Any]
 
@@ -31,6 +31,16 @@ class BackfillOrder:
     until_ms: int
     source: str = ""
     orgs: tuple[str, ...] = ()
+    projects: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AuditOrder:
+    """Completeness to be proven: `since_ms` <= t < `until_ms`. `source`: empty for all; `projects`: globs."""
+
+    since_ms: int
+    until_ms: int
+    source: str = ""
     projects: tuple[str, ...] = ()
 
 
@@ -103,6 +113,14 @@ class Operations(Protocol):
 
     async def backfills(self) -> list[Json]:
         """Requests for history and how far they are, the newest last."""
+        ...
+
+    async def audit(self, order: AuditOrder) -> list[Json]:
+        """Ask for an audit; returns the requests made, one for each source, as `audits` lists them."""
+        ...
+
+    async def audits(self) -> list[Json]:
+        """Requests for audits and what came out, the newest last."""
         ...
 
     async def reload(self) -> Json:

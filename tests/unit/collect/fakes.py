@@ -11,7 +11,7 @@ from headgate.core.clock import ManualClock
 from headgate.core.errors import NotFound, Unparsable
 from headgate.core.merge import EMPTY, Observation, ProjectRef, merge
 from headgate.core.metrics import NullMetrics
-from headgate.core.ports import Delivery, Enrichment, JobRef, RecentRuns, RunRef, Scope, SourceUsage, WalkPage
+from headgate.core.ports import Delivery, Enrichment, JobRef, RunRef, Scope, SourceUsage, WalkPage
 from headgate.core.release import Release, ReleasePolicy, decide, needs_enrichment
 from headgate.core.storeport import InboxRow, MergeResult
 
@@ -166,7 +166,6 @@ class FakeSource:
     pages: dict = field(default_factory=dict)
     revisits: dict = field(default_factory=dict)
     recent: list = field(default_factory=list)
-    runs: list = field(default_factory=list)
     details: dict = field(default_factory=dict)
     asked: list = field(default_factory=list)
     skew_ms: int = 0
@@ -200,13 +199,6 @@ class FakeSource:
     async def revisit(self, run):
         self.asked.append(("revisit", run.workflow_id))
         answer = self.revisits.get(run.workflow_id, NotFound("gone"))
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-    async def recent_runs(self, scope, *, after, since_ms):
-        self.asked.append(("runs", scope.key, after))
-        answer = self.runs.pop(0) if self.runs else RecentRuns((), None)
         if isinstance(answer, Exception):
             raise answer
         return answer
