@@ -1,7 +1,7 @@
 """The one thread that writes. It takes everything that waits, commits once, answers all.
 
-Accepted deliveries go first, in a transaction of their own; other units run in slices of at most 20 ms, each under its
-own savepoint, so that a bad one fails alone. There is no timer: an idle store commits at once, a busy one groups by
+Accepted deliveries go first, in a transaction of their own; other units run in slices, each under its own
+savepoint, so that a bad one fails alone; a slice ends where deliveries wait. There is no timer: an idle store commits at once, a busy one groups by
 itself. Invariant: a future is resolved only after the commit that holds its unit was flushed.
 """
 
@@ -24,8 +24,9 @@ from headgate.store.sql import Database
 __all__ = ["Host", "Writer"]
 
 T = TypeVar("T")
-# How long a slice of units may hold the file before waiting deliveries are looked at again.
-_SLICE_SECONDS = 0.020
+# A slice of units ends after this, or after the unit during which a delivery came. Long, because pages that several
+# units touch (indexes by random ids above all) are written once for all units of a slice.
+_SLICE_SECONDS = 0.150
 # A group of so many deliveries is a burst: other units step back while it lasts, but for no longer than this.
 _BURST_GROUP = 16
 _BURST_YIELD_SECONDS = 1.0
