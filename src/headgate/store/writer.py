@@ -1,8 +1,9 @@
 """The one thread that writes. It takes everything that waits, commits once, answers all.
 
-Accepted deliveries go first, in a transaction of their own; other units run in slices, each under its own
-savepoint, so that a bad one fails alone; a slice ends where deliveries wait. There is no timer: an idle store commits at once, a busy one groups by
-itself. Invariant: a future is resolved only after the commit that holds its unit was flushed.
+Accepted deliveries go first, in a transaction of their own; other units run in slices, each under its own savepoint, so
+that a bad one fails alone, and a slice ends where deliveries wait. There is no timer: an idle store commits at once, a
+busy one groups by itself.
+Invariant: a future is resolved only after the commit that holds its unit was flushed.
 """
 
 from __future__ import annotations
