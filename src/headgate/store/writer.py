@@ -119,6 +119,7 @@ class Writer:
         self._dead: BaseException | None = None
         self._burst = False
         self._burst_at = float("-inf")
+        self._units_at = float("-inf")
         self._wal_pages = 0
         db.set_wal_hook(self._on_wal)
         self._thread = threading.Thread(target=self._work, name="headgate-store", daemon=True)
@@ -208,8 +209,9 @@ class Writer:
                 self._sleeping = True
                 self._lock.wait(_BURST_PAUSE_SECONDS)
                 self._sleeping = False
-            oldest = self._units[0].since
-            if self._accepts and self._clock.monotonic() - oldest < _BURST_YIELD_SECONDS:
+            # Many units may have come together: each waits anew, so that they do not all break into the burst at once.
+            since = max(self._units[0].since, self._units_at)
+            if self._accepts and self._clock.monotonic() - since < _BURST_YIELD_SECONDS:
                 return True
         self._burst = False
         return False
@@ -248,6 +250,7 @@ class Writer:
                 self._alone(job, job.run)
             if self._dead is not None:
                 return
+        self._units_at = self._clock.monotonic()
         self._answer(self._units, done, "unit", started)
 
     def _slice(self, done: list[_Job], started: float) -> None:
