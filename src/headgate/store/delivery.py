@@ -13,7 +13,6 @@ import msgspec
 
 from headgate.core.ports import Lane, LogEntry
 from headgate.core.storeport import CursorView, DeadLetter, GapRow, OutcomeCounts, Outcomes, SignalSpec, SignalState
-from headgate.store.packing import unpack
 from headgate.store.schema import LANES
 from headgate.store.session import Session
 from headgate.store.sql import Database
@@ -299,14 +298,13 @@ def purge_dead(session: Session, ids: Sequence[int], *, now_ms: int, reason: str
 def read_log(db: Database, lane: Lane, after: int, limit: int, max_bytes: int) -> list[LogEntry]:
     """Entries of lane live or backfill after a seq; at least one if any exists."""
     rows = db.execute(
-        "SELECT seq, record_id, kind, occurred_ms, project, order_key, body, packed"
+        "SELECT seq, record_id, kind, occurred_ms, project, order_key, body"
         f" FROM log_{lane} WHERE seq > ? ORDER BY seq LIMIT ?",
         (after, limit),
     )
     found: list[LogEntry] = []
     add = found.append
-    for seq, record_id, kind, occurred_ms, project, order, stored, packed in rows:
-        body = unpack(stored, packed)
+    for seq, record_id, kind, occurred_ms, project, order, body in rows:
         max_bytes -= len(body)
         if max_bytes < 0 and found:
             break

@@ -13,7 +13,6 @@ from headgate.core.render import APP_URL, ended_ms, make_record
 from headgate.core.storeport import Explained
 from headgate.store.delivery import decode_holes
 from headgate.store.facts import Fact, Facts
-from headgate.store.packing import unpack
 from headgate.store.releases import order_key, render, with_record_id
 from headgate.store.schema import KINDS, LANES, encode_key
 from headgate.store.session import Session
@@ -86,11 +85,11 @@ def _explain(db: Database, session: Session, fact: Fact) -> Explained:
     lane, seq = (fact.released % 2, fact.released // 2) if fact.released else (None, None)
     body = None
     if lane is not None:
-        body = _body(db, lane, seq)
+        body = db.execute(f"SELECT body FROM log_{LANES[lane]} WHERE seq = ?", (seq,)).get
     amendments = db.execute(
         "SELECT lane, seq FROM amended WHERE record_id = ? ORDER BY revision", (encode_key(identity),)
     ).fetchall()
-    bodies = [_body(db, where, at) for where, at in amendments]
+    bodies = [db.execute(f"SELECT body FROM log_{LANES[where]} WHERE seq = ?", (at,)).get for where, at in amendments]
     stamps = fact.known.stamps
     return Explained(
         kind=fact.kind,
@@ -109,11 +108,6 @@ def _explain(db: Database, session: Session, fact: Fact) -> Explained:
         seq=seq,
         path=_path(db, identity, lane, seq) if lane is not None and seq is not None else {},
     )
-
-
-def _body(db: Database, lane: int, seq: int | None) -> bytes | None:
-    row = db.execute(f"SELECT body, packed FROM log_{LANES[lane]} WHERE seq = ?", (seq,)).fetchone()
-    return None if row is None else unpack(*row)
 
 
 def _path(db: Database, identity: str, lane: int, seq: int) -> dict[str, str]:

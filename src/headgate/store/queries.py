@@ -12,7 +12,6 @@ from headgate.core.slug import long_slug
 from headgate.core.status import map_status
 from headgate.core.storeport import GapRow, RunRow, SpaceLevel, StoreFigures
 from headgate.core.times import HOUR_MS
-from headgate.store.packing import unpack
 from headgate.store.schema import LANES, decode_key, encode_key
 from headgate.store.sql import Database
 
@@ -133,12 +132,11 @@ def tail(db: Database, after: Mapping[str, int], limit: int) -> list[LogEntry]:
     found: list[tuple[int, int, LogEntry]] = []
     for number, lane in enumerate(LANES):
         rows = db.execute(
-            "SELECT seq, record_id, kind, occurred_ms, project, order_key, body, packed, at_ms"
+            "SELECT seq, record_id, kind, occurred_ms, project, order_key, body, at_ms"
             f" FROM log_{lane} WHERE seq > ? ORDER BY seq DESC LIMIT ?",
             (after.get(lane, 0), limit),
         )
-        for seq, record_id, kind, occurred, project, order, stored, packed, at_ms in rows:
-            body = unpack(stored, packed)
+        for seq, record_id, kind, occurred, project, order, body, at_ms in rows:
             entry = LogEntry(seq, "backfill" if number else "live", record_id, kind, occurred, project, order, body)
             found.append((at_ms, number, entry))
     found.sort(key=lambda row: (row[0], row[1], row[2].seq))

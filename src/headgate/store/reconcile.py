@@ -135,6 +135,7 @@ def _releases(session: Session) -> None:
             f"SELECT _id, _host, _key, _released FROM {kind} WHERE _released > 0"
         ).fetchall():
             identity = encode_key(record_id(kind, session.text(host), decode_key(key)))
+            lane, seq = released % 2, released // 2
             revision = db.execute("SELECT max(revision) FROM amended WHERE record_id = ?", (identity,)).get
             db.execute(
                 "INSERT INTO released VALUES (?, ?, ?, ?, ?, ?, ?, 0)"

@@ -14,7 +14,6 @@ import msgspec
 from headgate.core.facts import FIELDS
 from headgate.core.merge import decode_stamps
 from headgate.store.delivery import decode_holes
-from headgate.store.packing import unpack
 from headgate.store.schema import DECODERS, KINDS, OWN_COLUMNS
 from headgate.store.sql import Database, insert
 
@@ -143,8 +142,6 @@ def check_of(table: str) -> Callable[[Row], None]:
         return _counter
     if table == "alert":
         return lambda row: _labels(row[2])
-    if table in ("log_live", "log_backfill"):
-        return _log_row
     if table not in KINDS:
         return _nothing
     kind = next(one for one in KINDS if one == table)
@@ -162,11 +159,6 @@ def check_of(table: str) -> Callable[[Row], None]:
                 read(row[position])
 
     return check
-
-
-def _log_row(row: Row) -> None:
-    *_, body, packed = row
-    unpack(body, packed)
 
 
 def _holes(packed: bytes) -> None:

@@ -23,7 +23,6 @@ from headgate.core.render import (
     workflow_attributes,
 )
 from headgate.store.facts import Fact
-from headgate.store.packing import pack
 from headgate.store.schema import KIND_NUMBER, LANES, encode_key
 from headgate.store.session import Session
 from headgate.store.sql import Database, insert
@@ -162,7 +161,7 @@ class Releases:
         seq = self._session.counters[f"head:{LANES[lane]}"]
         project = record.project or ""
         body = encode_record(record)
-        self._log[lane].append((seq, record.id, record.kind, occurred_ms, project, order, self._now_ms, *pack(body)))
+        self._log[lane].append((seq, record.id, record.kind, occurred_ms, project, order, self._now_ms, body))
         return seq, zlib.crc32(body)
 
     def flush(self) -> None:

@@ -11,7 +11,6 @@ from headgate.core.ports import LogEntry
 from headgate.core.storeport import Replay
 from headgate.store.explain import rerender
 from headgate.store.facts import Facts
-from headgate.store.packing import unpack
 from headgate.store.schema import ENDS, KIND_NUMBER, KINDS, LANES
 from headgate.store.session import Session
 from headgate.store.sql import Database
@@ -86,12 +85,9 @@ def read_replay(db: Database, key: str, after: int, limit: int, max_bytes: int) 
 
 def _from_log(db: Database, position: int, lane: str, seq: int) -> LogEntry | None:
     row = db.execute(
-        f"SELECT record_id, kind, occurred_ms, project, order_key, body, packed FROM log_{lane} WHERE seq = ?", (seq,)
+        f"SELECT record_id, kind, occurred_ms, project, order_key, body FROM log_{lane} WHERE seq = ?", (seq,)
     ).fetchone()
-    if row is None:
-        return None
-    record_id, kind, occurred_ms, project, order, stored, packed = row
-    return LogEntry(position, "replay", record_id, kind, occurred_ms, project, order, unpack(stored, packed))
+    return LogEntry(position, "replay", *row) if row else None
 
 
 def replays(db: Database) -> list[Replay]:
