@@ -110,8 +110,12 @@ class InboxMerger:
         polled = self._sources.get(name)
         if polled is None:
             return await self._orphans(name, rows)
-        for share in await asyncio.to_thread(_normalize, polled.source, rows):
-            await self._merge(polled, share)
+        shares = await asyncio.to_thread(_normalize, polled.source, rows)
+        # All at once, in order: the writer commits together what waits together, and writes a page once for all.
+        ends = await asyncio.gather(*(self._merge(polled, share) for share in shares), return_exceptions=True)
+        for end in ends:
+            if end is not None:
+                raise end
         return len(rows)
 
     async def _merge(self, polled: Polled, share: _Share) -> None:

@@ -13,6 +13,7 @@ from headgate.core.ids import record_id
 from headgate.core.status import map_status
 from headgate.core.storeport import GapRow
 from headgate.store.delivery import decode_holes, encode_holes, gap
+from headgate.store.releases import block_of
 from headgate.store.schema import KIND_NUMBER, KINDS, LANES, decode_key, encode_key
 from headgate.store.session import Session
 
@@ -134,11 +135,20 @@ def _releases(session: Session) -> None:
             f"SELECT _id, _host, _key, _released FROM {kind} WHERE _released > 0"
         ).fetchall():
             identity = encode_key(record_id(kind, session.text(host), decode_key(key)))
+            lane, seq = released % 2, released // 2
             revision = db.execute("SELECT max(revision) FROM amended WHERE record_id = ?", (identity,)).get
             db.execute(
-                "INSERT INTO released VALUES (?, ?, ?, ?, ?, ?, 0)"
+                "INSERT INTO released VALUES (?, ?, ?, ?, ?, ?, ?, 0)"
                 " ON CONFLICT DO UPDATE SET fact = excluded.fact, revision = max(revision, excluded.revision)",
-                (identity, number, fact, released % 2, released // 2, revision or _UNKNOWN_REVISION),
+                (
+                    block_of(released),
+                    identity,
+                    number,
+                    fact,
+                    released % 2,
+                    released // 2,
+                    revision or _UNKNOWN_REVISION,
+                ),
             )
         db.execute(f"UPDATE released SET fact = 0 WHERE kind = ? AND fact NOT IN (SELECT _id FROM {kind})", (number,))
     session.put("orphans", db.execute("SELECT count(*) FROM released WHERE fact = 0").get)

@@ -16,6 +16,7 @@ from headgate.core.storeport import GapRow
 from headgate.core.times import DAY_MS, HOUR_MS
 from headgate.store.delivery import decode_holes, gap, purge_dead
 from headgate.store.facts import Facts
+from headgate.store.releases import block_of
 from headgate.store.schema import ENDS, LANES, decode_key, encode_key
 from headgate.store.session import Session
 
@@ -135,7 +136,8 @@ def _drop_facts(session: Session, kind: FactKind, rows: list[tuple[Any, ...]]) -
     for number, host, key, terminal, released, due_ms, *status in rows:
         if released:
             identity = encode_key(record_id(kind, session.text(host), decode_key(key)))
-            session.db.execute("DELETE FROM released WHERE record_id = ?", (identity,))
+            at = (block_of(released), identity)
+            session.db.execute("DELETE FROM released WHERE block = ? AND record_id = ?", at)
         elif due_ms is not None:
             session.count("unreleased", -1)
         if kind == "job":
