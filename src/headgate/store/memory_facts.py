@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from headgate.core.facts import LEAF_KINDS, RELEASED_KINDS, RUN_KINDS, FactKind
@@ -99,7 +99,20 @@ class MemoryFacts:
             if fact.lane is None and fact.source == source and fact.due_ms is not None and fact.due_ms <= now_ms
         ]
         due.sort(key=lambda fact: (fact.kind != "workflow", fact.due_ms))
-        return self._settle(due[:limit], source, policy, now_ms=now_ms, live_after_ms=live_after_ms)
+        released: Counter[tuple[str, str]] = Counter()
+        wants: set[str] = set()
+        withheld: list[tuple[str, str, str]] = []
+        for fact in due[:limit]:
+            try:
+                one = self._settle([fact], source, policy, now_ms=now_ms, live_after_ms=live_after_ms)
+            except Exception as exc:  # noqa: BLE001  # told to the caller; one fact must not hold up the others
+                fact.due_ms = None
+                withheld.append((fact.kind, fact.key, repr(exc)))
+            else:
+                released.update(one.released)
+                wants |= one.wants_enrichment
+        rest = self._settle([], source, policy, now_ms=now_ms, live_after_ms=live_after_ms)
+        return replace(rest, released=dict(released), wants_enrichment=frozenset(wants), withheld=withheld)
 
     def _observe(self, seen: Observation, work: MergeWork) -> bool:
         project = self.projects.resolve(seen.project, seen.observed_ms)
@@ -272,9 +285,9 @@ class MemoryFacts:
 
     def append(self, lane: int, record: Record, occurred_ms: int, order: int, now_ms: int) -> int:
         """Append a record; returns its seq."""
+        body = encode_record(record)
         self.heads[lane] += 1
         seq, name = self.heads[lane], record.project or ""
-        body = encode_record(record)
         entry = LogEntry(seq, "backfill" if lane else "live", record.id, record.kind, occurred_ms, name, order, body)
         self.log[lane].append(entry)
         self.appended_ms[lane].append(now_ms)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 
 from headgate.core.ids import record_id
@@ -10,7 +11,7 @@ from headgate.core.record import encode_record
 from headgate.core.render import APP_URL, duration_ms, make_record
 from headgate.core.slug import long_slug
 from headgate.core.status import map_status
-from headgate.core.storeport import Explained, InboxRow, Replay, RunRow, SpaceLevel, StoreFigures
+from headgate.core.storeport import NO_SOURCE, Explained, InboxRow, Replay, RunRow, SpaceLevel, StoreFigures
 from headgate.core.times import HOUR_MS
 from headgate.store.memory_delivery import MemoryDelivery
 from headgate.store.memory_facts import MemoryFact, MemoryFacts
@@ -235,7 +236,7 @@ def figures(
             statuses.setdefault(fact.kind, {})[word] = statuses.get(fact.kind, {}).get(word, 0) + 1
     return StoreFigures(
         inbox_waiting=len(waiting),
-        inbox_dead=sum(row.state == "dead" for row in deliveries.values()),
+        inbox_dead=sum(row.state == "dead" and row.reason != NO_SOURCE for row in deliveries.values()),
         inbox_oldest_ms=waiting[0].delivery.arrived_ms if waiting else None,
         facts=kinds,
         statuses=statuses,
@@ -248,4 +249,5 @@ def figures(
         store_id="memory",
         epoch=1,
         gaps=gaps,
+        inbox_parked=dict(sorted(Counter(r.delivery.source for r in deliveries.values() if r.reason == NO_SOURCE).items())),
     )

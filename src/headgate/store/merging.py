@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+import apsw
+
 from headgate.core.facts import LEAF_KINDS, RELEASED_KINDS
 from headgate.core.ids import number_key
 from headgate.core.merge import EMPTY, Known, Observation, merge
@@ -65,6 +67,7 @@ class Merge:
         self.releases = Releases(session, now_ms=now_ms, live_after_ms=live_after_ms, app_url=app_url)
         self.unchanged = 0
         self.wants: set[str] = set()
+        self.withheld: list[tuple[str, str, str]] = []
         # Every fact that this unit touched, with what was known of it before.
         self.before: dict[Fact, tuple[Known, bool]] = {}
         # Those of them whose values or flags changed, so that records and rollups may have.
@@ -283,15 +286,26 @@ class Merge:
             now_ms=self.now_ms,
         )
         if verdict is Release.NOW:
+            self.releases.release(fact, view, project.ref)
             if fact.due_ms is not None:
                 self.session.count("unreleased", -1)
-            self.releases.release(fact, view, project.ref)
         elif verdict is Release.WAIT:
             if fact.due_ms is None:
                 fact.due_ms = self.now_ms + self.policy.wait_ms
                 self.session.count("unreleased")
             if not fact.enriched and needs_enrichment(fact.kind, fact.known.values, self.policy.profile):
                 self.wants.add(project.key)
+
+    def release_alone(self, fact: Fact) -> None:
+        """Release a fact whose wait is over. One that breaks our code waits for what is learnt next, alone."""
+        try:
+            self.consider(fact, self.view(fact, before=False), self.session.projects.by_id[fact.project])
+        except (apsw.Error, MemoryError):
+            raise
+        except Exception as exc:  # noqa: BLE001  # told to the caller, which logs and counts; others must leave
+            fact.due_ms = None
+            self.session.count("unreleased", -1)
+            self.withheld.append((fact.kind, fact.key, repr(exc)))
 
     def _roll(self, fact: Fact, view: View, *, gone: bool) -> None:
         """Move the fact's contribution from where it was to where it belongs now; keep the counts of statuses."""
@@ -343,6 +357,7 @@ class Merge:
             unchanged=self.unchanged,
             next_due_ms=self.facts.next_due(self.source),
             wants_enrichment=frozenset(self.wants),
+            withheld=self.withheld,
         )
 
 
@@ -391,6 +406,6 @@ def release_due_unit(
     due: Iterable[Fact] = facts.due(source, now_ms, limit)
     for fact in due:
         unit.before.setdefault(fact, (fact.known, fact.terminal))
-        unit.consider(fact, unit.view(fact, before=False), session.projects.by_id[fact.project])
+        unit.release_alone(fact)
     unit.write()
     return unit.result()

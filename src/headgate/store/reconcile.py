@@ -15,6 +15,7 @@ from headgate.core.storeport import GapRow
 from headgate.store.delivery import decode_holes, encode_holes, gap
 from headgate.store.schema import KIND_NUMBER, KINDS, LANES, decode_key, encode_key
 from headgate.store.session import Session
+from headgate.store.setaside import count_parked
 
 __all__ = ["reconcile"]
 
@@ -160,6 +161,7 @@ def _counters(session: Session) -> None:
         for name, n in words.items():
             session.put(f"status:{kind}:{name}", n)
     session.put("unreleased", unreleased)
+    count_parked(session)
     session.put("outbox", db.execute("SELECT count(*) FROM outbox WHERE state = 0").get)
     session.put("gaps", db.execute("SELECT count(*) FROM gap").get)
     session.put("aliases", db.execute("SELECT count(*) FROM job_alias").get)

@@ -18,7 +18,7 @@ import apsw
 from headgate.core.errors import StoreError
 from headgate.core.storeport import GapRow
 from headgate.store.delivery import gap
-from headgate.store.files import Files, make_private
+from headgate.store.files import Files, make_private, put_in_place
 from headgate.store.reconcile import reconcile
 from headgate.store.recovery import check_of, copy_rows, tables_of
 from headgate.store.schema import LANES, migrate, migrations, set_up
@@ -200,7 +200,7 @@ def _salvage(files: Files, vfs: str | None, now_ms: int) -> Database:
     db.close()
     for old in (files.wal, files.shm):
         old.unlink(missing_ok=True)
-    fresh.replace(files.path)
+    put_in_place(fresh, files.path)
     return _connect(files.path, vfs)
 
 

@@ -40,7 +40,7 @@ from headgate.core.storeport import (
     SpaceLevel,
     StoreFigures,
 )
-from headgate.store import alerts, delivery, inbox, positions, queries, replays, trim
+from headgate.store import alerts, delivery, inbox, positions, queries, replays, setaside, trim
 from headgate.store.explain import explain
 from headgate.store.facts import Facts
 from headgate.store.files import Files, copy_out
@@ -185,6 +185,16 @@ class SqliteStore:
     async def inbox(self, limit: int) -> Sequence[InboxRow]:
         return await self._ask(lambda db: inbox.waiting(db, limit))
 
+    async def park_inbox(self, ids: Sequence[int], *, now_ms: int) -> int:
+        return await self._unit("inbox", lambda session, _: setaside.park(session, ids, now_ms))
+
+    async def requeue_inbox(self, ids: Sequence[int]) -> int:
+        return await self._unit("inbox", lambda session, _: setaside.requeue(session, ids))
+
+    async def purge_inbox(self, ids: Sequence[int]) -> int:
+        now_ms = self._clock.now_ms()
+        return await self._unit("inbox", lambda session, _: setaside.purge(session, ids, now_ms))
+
     async def merge_and_release(self, work: MergeWork) -> MergeResult:
         return await self._unit("merge", lambda session, facts: merge_unit(session, facts, work))
 
@@ -281,6 +291,14 @@ class SqliteStore:
 
     async def inbox_dead(self, limit: int) -> Sequence[InboxRow]:
         return await self._ask(lambda db: inbox.dead_rows(db, limit))
+
+    async def inbox_dead_ids(
+        self, *, source: str | None = None, reason: str | None = None, after: int = 0, limit: int
+    ) -> Sequence[int]:
+        return await self._ask(lambda db: setaside.set_aside_ids(db, source, reason, after, limit))
+
+    async def due_sources(self) -> Sequence[str]:
+        return await self._ask(queries.due_sources)
 
     async def dead_letters(
         self, *, signal: str | None = None, ids: Sequence[int] = (), limit: int = 100
