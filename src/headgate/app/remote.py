@@ -9,7 +9,7 @@ from typing import Any, Literal
 import httpx
 
 from headgate.core.errors import StoreError
-from headgate.web.operations import BackfillOrder, Json, Problem
+from headgate.web.operations import BackfillOrder, ChosenDeliveries, Json, Problem
 
 __all__ = ["RemoteOperations", "Unreachable"]
 
@@ -101,6 +101,14 @@ class RemoteOperations:
     async def purge_dead(self, ids: Sequence[int]) -> int:
         """Forget dead letters."""
         return int((await self._ask("POST", "/deadletters/purge", json={"ids": list(ids)}))["purged"])
+
+    async def replay_deliveries(self, chosen: ChosenDeliveries) -> int:
+        """Merge webhooks again."""
+        return int((await self._ask("POST", "/deaddeliveries/replay", json=asdict(chosen)))["requeued"])
+
+    async def purge_deliveries(self, chosen: ChosenDeliveries) -> int:
+        """Forget webhooks."""
+        return int((await self._ask("POST", "/deaddeliveries/purge", json=asdict(chosen)))["purged"])
 
     async def replay(self, sink: str, since_ms: int, until_ms: int) -> list[Json]:
         """Send a time range again."""

@@ -270,7 +270,9 @@ class MemoryStore:
         self, *, source: str | None = None, reason: str | None = None, after: int = 0, limit: int
     ) -> Sequence[int]:
         rows = (row for row in self.deliveries.values() if row.state == "dead" and row.id > after)
-        return [row.id for row in rows if source in (None, row.delivery.source) and reason in (None, row.reason)][:limit]
+        return [row.id for row in rows if source in (None, row.delivery.source) and reason in (None, row.reason)][
+            :limit
+        ]
 
     async def due_sources(self) -> Sequence[str]:
         return sorted({fact.source for fact in self.facts.all() if fact.lane is None and fact.due_ms is not None})

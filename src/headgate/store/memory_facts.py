@@ -112,7 +112,7 @@ class MemoryFacts:
                 released.update(one.released)
                 wants |= one.wants_enrichment
         rest = self._settle([], source, policy, now_ms=now_ms, live_after_ms=live_after_ms)
-        return replace(rest, released=dict(released), wants_enrichment=frozenset(wants), withheld=withheld)
+        return replace(rest, released=dict(released), wants_enrichment=frozenset(wants), withheld=tuple(withheld))
 
     def _observe(self, seen: Observation, work: MergeWork) -> bool:
         project = self.projects.resolve(seen.project, seen.observed_ms)

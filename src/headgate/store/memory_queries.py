@@ -249,5 +249,7 @@ def figures(
         store_id="memory",
         epoch=1,
         gaps=gaps,
-        inbox_parked=dict(sorted(Counter(r.delivery.source for r in deliveries.values() if r.reason == NO_SOURCE).items())),
+        inbox_parked=dict(
+            sorted(Counter(r.delivery.source for r in deliveries.values() if r.reason == NO_SOURCE).items())
+        ),
     )

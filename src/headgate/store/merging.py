@@ -357,7 +357,7 @@ class Merge:
             unchanged=self.unchanged,
             next_due_ms=self.facts.next_due(self.source),
             wants_enrichment=frozenset(self.wants),
-            withheld=self.withheld,
+            withheld=tuple(self.withheld),
         )
 
 

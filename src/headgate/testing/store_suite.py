@@ -17,6 +17,7 @@ from headgate.core.storeport import (
     AlertRow,
     Store,
 )
+from headgate.testing.store_aside_suite import AsideSuite
 from headgate.testing.store_data import (
     DAY,
     LOGS,
@@ -140,5 +141,5 @@ class RestSuite:
         await store.close()
 
 
-class StoreSuite(IntakeSuite, DeliverySuite, RestSuite):
+class StoreSuite(AsideSuite, IntakeSuite, DeliverySuite, RestSuite):
     """The whole contract. Give it a fixture `store`."""

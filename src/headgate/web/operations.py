@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-__all__ = ["BackfillOrder", "Health", "Json", "Operations", "Problem"]
+__all__ = ["BackfillOrder", "ChosenDeliveries", "Health", "Json", "Operations", "Problem"]
 
 Json = dict[str, Any]
 
@@ -32,6 +32,19 @@ class BackfillOrder:
     source: str = ""
     orgs: tuple[str, ...] = ()
     projects: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenDeliveries:
+    """Webhooks that were set aside: these numbers, or all of this source and reason; None: of any.
+
+    `everything`: none of the others is said, and that is meant.
+    """
+
+    ids: tuple[int, ...] = ()
+    source: str | None = None
+    reason: str | None = None
+    everything: bool = False
 
 
 class Operations(Protocol):
@@ -70,7 +83,7 @@ class Operations(Protocol):
         ...
 
     async def dead_deliveries(self, limit: int) -> list[Json]:
-        """Webhooks that could not be parsed, with the reason."""
+        """Webhooks that could not be parsed, or that wait for a source (`no_source`), with the reason."""
         ...
 
     async def replay_dead(self, ids: Sequence[int]) -> int:
@@ -79,6 +92,14 @@ class Operations(Protocol):
 
     async def purge_dead(self, ids: Sequence[int]) -> int:
         """Forget dead letters for good; returns how many."""
+        ...
+
+    async def replay_deliveries(self, chosen: ChosenDeliveries) -> int:
+        """Merge webhooks that were set aside again; returns how many."""
+        ...
+
+    async def purge_deliveries(self, chosen: ChosenDeliveries) -> int:
+        """Forget webhooks that were set aside for good; returns how many."""
         ...
 
     async def replay(self, sink: str, since_ms: int, until_ms: int) -> list[Json]:
