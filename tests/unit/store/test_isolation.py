@@ -1,0 +1,69 @@
+"""One bad thing costs itself alone: a fact that cannot be rendered, a word without bounds, a name not yet on the disk."""
+
+import os
+from pathlib import Path
+
+import pytest
+from tests.unit.store.conftest import Make
+
+from headgate.core.clock import ManualClock
+from headgate.core.record import encode_record
+from headgate.core.release import ReleasePolicy
+from headgate.core.storeport import Store
+from headgate.store import MemoryStore, SqliteStore, memory_facts, releases, restore
+from headgate.testing.store_data import JOB, NOW, job, merge, pipeline, read, workflow
+
+_WAITS = ReleasePolicy("batch", 60_000)
+_OTHER = "55555555-5555-4555-8555-555555555555"
+
+
+def _broken(record):
+    if record.attributes.get("cicd.pipeline.task.name") == "bad":
+        raise ZeroDivisionError
+    return encode_record(record)
+
+
+@pytest.fixture(params=["sqlite", "memory"])
+async def either(request: pytest.FixtureRequest, make: Make, tmp_path: Path):
+    """Both adapters."""
+    store = make(tmp_path / "x.db") if request.param == "sqlite" else MemoryStore(clock=ManualClock(NOW))
+    await store.open()
+    yield store
+    await store.close()
+
+
+async def test_one_bad_fact_holds_up_no_timed_release(either: Store, monkeypatch: pytest.MonkeyPatch):
+    """The others leave, without a hole in the lane; it is told of once, and leaves after something new was learnt."""
+    await merge(either, pipeline(), workflow(), job(name="bad"), job(_OTHER, number=42), policy=_WAITS)
+    monkeypatch.setattr(releases, "encode_record", _broken)
+    monkeypatch.setattr(memory_facts, "encode_record", _broken)
+    later = NOW + 60_000
+    result = await either.release_due(_WAITS, "ci", now_ms=later, live_after_ms=0)
+    assert result.released == {("workflow", "live"): 1, ("job", "live"): 1}
+    assert result.withheld == (("job", JOB, "ZeroDivisionError()"),)
+    assert result.next_due_ms is None
+    assert [entry.seq for entry in await read(either)] == [1, 2]
+    assert (await either.figures()).unreleased == 0
+    assert (await either.release_due(_WAITS, "ci", now_ms=later, live_after_ms=0)).withheld == ()
+    await merge(either, job(name="good", at=NOW + 1), policy=ReleasePolicy("none"), now=later)
+    assert [entry.seq for entry in await read(either)] == [1, 2, 3]
+
+
+async def test_copies_are_on_the_disk_before_and_after_they_get_their_name(
+    store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Bytes are flushed, then the file is renamed, then its directory is flushed: a loss of power shows one or other."""
+    did: list[str] = []
+    replace, fsync = Path.replace, os.fsync
+    monkeypatch.setattr(Path, "replace", lambda self, to: (did.append(f"name {to.name}"), replace(self, to))[1])
+    monkeypatch.setattr(
+        os,
+        "fsync",
+        lambda at: (did.append(f"flush {Path(os.readlink(f'/proc/self/fd/{at}')).name}"), fsync(at))[1],
+    )
+    copy, back = tmp_path / "copy.db", tmp_path / "back.db"
+    await store.backup(str(copy))
+    assert did == ["flush copy.db.partial", "name copy.db", f"flush {tmp_path.name}"]
+    did.clear()
+    restore(copy, back)
+    assert did == ["flush back.db.partial", "name back.db", f"flush {tmp_path.name}"]
