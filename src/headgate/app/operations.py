@@ -144,9 +144,9 @@ class StoreOperations:
         """Ended workflows, newest first."""
         return [views.run_view(run) for run in await self._store.recent_runs(limit, project=project)]
 
-    async def history(self, since_ms: int, until_ms: int) -> list[Json]:
-        """Ended workflows of a time range."""
-        return [asdict(run) for run in await self._store.runs_between(since_ms, until_ms)]
+    async def history(self, since_ms: int, until_ms: int, after: tuple[int, str] | None, limit: int) -> list[Json]:
+        """A page of the ended workflows of a time range."""
+        return [asdict(run) for run in await self._store.runs_between(since_ms, until_ms, after=after, limit=limit)]
 
     async def explain(self, query: str) -> list[Json]:
         """All that is known about a workflow or job."""

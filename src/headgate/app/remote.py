@@ -70,9 +70,11 @@ class RemoteOperations:
             params["project"] = project
         return await self._ask("GET", "/runs", params=params)  # type: ignore[no-any-return]  # the API's shape
 
-    async def history(self, since_ms: int, until_ms: int) -> list[Json]:
-        """Ended workflows of a time range."""
-        params = {"since_ms": since_ms, "until_ms": until_ms}
+    async def history(self, since_ms: int, until_ms: int, after: tuple[int, str] | None, limit: int) -> list[Json]:
+        """A page of the ended workflows of a time range."""
+        params: dict[str, str | int] = {"since_ms": since_ms, "until_ms": until_ms, "limit": limit}
+        if after is not None:
+            params |= {"after_ms": after[0], "after_id": after[1]}
         return await self._ask("GET", "/history", params=params)  # type: ignore[no-any-return]  # the API's shape
 
     async def explain(self, query: str) -> list[Json]:

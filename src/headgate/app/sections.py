@@ -78,7 +78,10 @@ class RetentionSettings(_Section):
     facts: Duration = duration_field("400d", "Workflows, jobs and what belongs to them.")
 
     def by_part(self, *, tight: bool) -> dict[str, int]:
-        """Part of the store -> milliseconds. `tight`: space is short, so what is done with, and what waits for a removed source, goes after an hour."""
+        """Part of the store -> milliseconds.
+
+        `tight`: space is short, so what is done with, and what waits for a removed source, goes after an hour.
+        """
         kept: dict[str, int] = dict(self) | {"inbox_parked": self.inbox_dead}
         if tight:
             kept |= {name: min(kept[name], HOUR_MS) for name in ("inbox", "inbox_parked", "log")}

@@ -370,8 +370,13 @@ class ReadStore(Protocol):
     ) -> Sequence[DeadLetter]: ...
     async def gaps(self, limit: int) -> Sequence[GapRow]: ...
     async def recent_runs(self, limit: int, *, project: str | None = None) -> Sequence[RunRow]: ...
-    async def runs_between(self, since_ms: int, until_ms: int) -> Sequence[RunRow]:
-        """Ended workflows by end time, `since_ms` <= end < `until_ms`, oldest first."""
+    async def runs_between(
+        self, since_ms: int, until_ms: int, *, after: tuple[int, str] | None = None, limit: int
+    ) -> Sequence[RunRow]:
+        """Ended workflows by end time, `since_ms` <= end < `until_ms`, oldest first, `limit` at most.
+
+        `after`: end time and id of the last one of the page before; `core.runs.run_pages` reads them all.
+        """
         ...
 
     async def explain(self, provider_or_record_id: str) -> Sequence[Explained]: ...
@@ -429,7 +434,7 @@ class Store(ReadStore, Protocol):
         ...
 
     async def requeue_inbox(self, ids: Sequence[int]) -> int:
-        """Let deliveries that were set aside wait in the inbox again, under new numbers at its end; returns how many."""
+        """Let deliveries that were set aside wait in the inbox again, renumbered, at its end; returns how many."""
         ...
 
     async def purge_inbox(self, ids: Sequence[int]) -> int:

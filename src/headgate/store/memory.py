@@ -298,8 +298,10 @@ class MemoryStore:
             found = [run for run in found if run.project in slugs]
         return found[::-1][:limit]
 
-    async def runs_between(self, since_ms: int, until_ms: int) -> Sequence[RunRow]:
-        return [run for run in queries.runs(self.facts) if since_ms <= run.stopped_ms < until_ms]
+    async def runs_between(
+        self, since_ms: int, until_ms: int, *, after: tuple[int, str] | None = None, limit: int
+    ) -> Sequence[RunRow]:
+        return queries.runs_between(self.facts, since_ms, until_ms, after, limit)
 
     async def explain(self, provider_or_record_id: str) -> Sequence[Explained]:
         return queries.explain(self.facts, self.delivery, provider_or_record_id.lower())

@@ -16,9 +16,9 @@ from headgate.core.times import HOUR_MS
 from headgate.store.memory_delivery import MemoryDelivery
 from headgate.store.memory_facts import MemoryFact, MemoryFacts
 from headgate.store.releases import end_ms, render
-from headgate.store.schema import LANES
+from headgate.store.schema import LANES, encode_key
 
-__all__ = ["explain", "figures", "open_replay", "runs", "tail", "unfinished", "wanting_enrichment"]
+__all__ = ["explain", "figures", "open_replay", "runs", "runs_between", "tail", "unfinished", "wanting_enrichment"]
 
 
 def _text(value: object) -> str | None:
@@ -99,6 +99,22 @@ def runs(facts: MemoryFacts) -> list[RunRow]:
             )
         )
     return sorted(found, key=lambda run: run.stopped_ms)
+
+
+def runs_between(
+    facts: MemoryFacts, since_ms: int, until_ms: int, after: tuple[int, str] | None, limit: int
+) -> list[RunRow]:
+    """A page of ended workflows by end time and id, oldest first."""
+    behind = (since_ms - 1, False, "") if after is None else _place(*after)
+    found = {
+        _place(run.stopped_ms, run.workflow_id): run for run in runs(facts) if since_ms <= run.stopped_ms < until_ms
+    }
+    return [found[place] for place in sorted(found) if place > behind][:limit]
+
+
+def _place(stopped_ms: int, workflow_id: str) -> tuple[int, bool, str]:
+    """As the database orders them: ids that are UUIDs behind all others."""
+    return stopped_ms, isinstance(encode_key(workflow_id), bytes), workflow_id
 
 
 def explain(facts: MemoryFacts, delivery: MemoryDelivery, given: str) -> list[Explained]:

@@ -6,15 +6,13 @@ the same observations ends in the same facts and the same net records.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-
-import apsw
+from collections.abc import Sequence
 
 from headgate.core.facts import LEAF_KINDS, RELEASED_KINDS
 from headgate.core.ids import number_key
 from headgate.core.merge import EMPTY, Known, Observation, merge
 from headgate.core.release import Release, ReleasePolicy, decide, needs_enrichment
-from headgate.core.render import APP_URL, SHARED_FIELDS
+from headgate.core.render import SHARED_FIELDS
 from headgate.core.rollup import Contribution, contribution
 from headgate.core.status import map_status
 from headgate.core.storeport import MergeResult, MergeWork
@@ -28,7 +26,7 @@ from headgate.store.schema import KIND_NUMBER
 from headgate.store.session import Session
 from headgate.store.views import leaf_view
 
-__all__ = ["Merge", "merge_unit", "release_due_unit"]
+__all__ = ["Merge", "merge_unit"]
 
 # Changes of these fields of a parent are seen in the records or rollups of its children.
 _HANDED_DOWN = {
@@ -296,17 +294,6 @@ class Merge:
             if not fact.enriched and needs_enrichment(fact.kind, fact.known.values, self.policy.profile):
                 self.wants.add(project.key)
 
-    def release_alone(self, fact: Fact) -> None:
-        """Release a fact whose wait is over. One that breaks our code waits for what is learnt next, alone."""
-        try:
-            self.consider(fact, self.view(fact, before=False), self.session.projects.by_id[fact.project])
-        except (apsw.Error, MemoryError):
-            raise
-        except Exception as exc:  # noqa: BLE001  # told to the caller, which logs and counts; others must leave
-            fact.due_ms = None
-            self.session.count("unreleased", -1)
-            self.withheld.append((fact.kind, fact.key, repr(exc)))
-
     def _roll(self, fact: Fact, view: View, *, gone: bool) -> None:
         """Move the fact's contribution from where it was to where it belongs now; keep the counts of statuses."""
         kind = "workflow" if fact.kind == "workflow" else "job"
@@ -380,32 +367,4 @@ def merge_unit(session: Session, facts: Facts, work: MergeWork) -> MergeResult:
     inbox.settle(session, work.inbox_done, work.inbox_dead, work.now_ms)
     remember(session.db, work)
     unit.settle()
-    return unit.result()
-
-
-def release_due_unit(
-    session: Session,
-    facts: Facts,
-    policy: ReleasePolicy,
-    source: str,
-    *,
-    now_ms: int,
-    live_after_ms: int,
-    limit: int,
-) -> MergeResult:
-    """Release what has waited long enough."""
-    unit = Merge(
-        session,
-        facts,
-        source=source,
-        policy=policy,
-        now_ms=now_ms,
-        live_after_ms=live_after_ms,
-        app_url=session.app_urls.get(source, APP_URL),
-    )
-    due: Iterable[Fact] = facts.due(source, now_ms, limit)
-    for fact in due:
-        unit.before.setdefault(fact, (fact.known, fact.terminal))
-        unit.release_alone(fact)
-    unit.write()
     return unit.result()

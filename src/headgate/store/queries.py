@@ -136,9 +136,15 @@ def recent_runs(db: Database, limit: int, project: str | None) -> list[RunRow]:
     )
 
 
-def runs_between(db: Database, since_ms: int, until_ms: int) -> list[RunRow]:
-    """Ended workflows by end time, oldest first."""
-    return runs(db, "AND w.stopped_at >= ? AND w.stopped_at < ? ORDER BY w.stopped_at, w._id", (since_ms, until_ms))
+def runs_between(db: Database, since_ms: int, until_ms: int, after: tuple[int, str] | None, limit: int) -> list[RunRow]:
+    """A page of ended workflows by end time and id, oldest first."""
+    at_ms, key = after or (since_ms - 1, "")
+    return runs(
+        db,
+        "AND w.stopped_at >= ? AND w.stopped_at < ? AND (w.stopped_at, w._key) > (?, ?)"
+        " ORDER BY w.stopped_at, w._key LIMIT ?",
+        (max(since_ms, at_ms), until_ms, at_ms, encode_key(key), limit),
+    )
 
 
 def tail(db: Database, after: Mapping[str, int], limit: int) -> list[LogEntry]:

@@ -41,10 +41,11 @@ from headgate.core.storeport import (
     StoreFigures,
 )
 from headgate.store import alerts, delivery, inbox, positions, queries, replays, setaside, trim
+from headgate.store.due import release_due_unit
 from headgate.store.explain import explain
 from headgate.store.facts import Facts
 from headgate.store.files import Files, copy_out
-from headgate.store.merging import merge_unit, release_due_unit
+from headgate.store.merging import merge_unit
 from headgate.store.quota import Quota
 from headgate.store.readers import Readers
 from headgate.store.salvage import open_sound
@@ -311,8 +312,10 @@ class SqliteStore:
     async def recent_runs(self, limit: int, *, project: str | None = None) -> Sequence[RunRow]:
         return await self._ask(lambda db: queries.recent_runs(db, limit, project))
 
-    async def runs_between(self, since_ms: int, until_ms: int) -> Sequence[RunRow]:
-        return await self._ask(lambda db: queries.runs_between(db, since_ms, until_ms))
+    async def runs_between(
+        self, since_ms: int, until_ms: int, *, after: tuple[int, str] | None = None, limit: int
+    ) -> Sequence[RunRow]:
+        return await self._ask(lambda db: queries.runs_between(db, since_ms, until_ms, after, limit))
 
     async def explain(self, provider_or_record_id: str) -> Sequence[Explained]:
         return await self._ask(lambda db: explain(db, provider_or_record_id))

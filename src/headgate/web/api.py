@@ -143,9 +143,14 @@ def _add_questions(app: FastAPI, operations: Operations) -> None:
         return await operations.runs(limit, project)
 
     @app.get("/api/v1/history")
-    async def history(since_ms: _Number, until_ms: _Number) -> list[Json]:
-        """Ended workflows of a time range, milliseconds since the epoch, oldest first."""
-        return await operations.history(since_ms, until_ms)
+    async def history(
+        since_ms: _Number, until_ms: _Number, after_ms: _Number = 0, after_id: str = "", limit: _Limit = 1000
+    ) -> list[Json]:
+        """A page of ended workflows of a time range, milliseconds since the epoch, oldest first.
+
+        The next page: `after_ms` and `after_id` are the end and the id of this page's last one.
+        """
+        return await operations.history(since_ms, until_ms, (after_ms, after_id) if after_id else None, limit)
 
     @app.get("/api/v1/backfills")
     async def backfills() -> list[Json]:

@@ -66,8 +66,11 @@ class Operations(Protocol):
         """Ended workflows, newest first."""
         ...
 
-    async def history(self, since_ms: int, until_ms: int) -> list[Json]:
-        """Ended workflows by end time, `since_ms` <= end < `until_ms`, oldest first, as the fields of a RunRow."""
+    async def history(self, since_ms: int, until_ms: int, after: tuple[int, str] | None, limit: int) -> list[Json]:
+        """Ended workflows by end time, `since_ms` <= end < `until_ms`, oldest first, as the fields of a RunRow.
+
+        A page of at most `limit`; `after`: end time and id of the last one of the page before.
+        """
         ...
 
     async def explain(self, query: str) -> list[Json]:

@@ -1,4 +1,4 @@
-"""One bad thing costs itself alone: a fact that cannot be rendered, a word without bounds, a name not yet on the disk."""
+"""One bad thing costs itself alone: a fact that cannot be rendered, a copy whose name was lost."""
 
 import os
 from pathlib import Path
@@ -52,14 +52,14 @@ async def test_one_bad_fact_holds_up_no_timed_release(either: Store, monkeypatch
 async def test_copies_are_on_the_disk_before_and_after_they_get_their_name(
     store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """Bytes are flushed, then the file is renamed, then its directory is flushed: a loss of power shows one or other."""
+    """Bytes are flushed, then the file is renamed, then its directory is flushed: power may go any time."""
     did: list[str] = []
     replace, fsync = Path.replace, os.fsync
     monkeypatch.setattr(Path, "replace", lambda self, to: (did.append(f"name {to.name}"), replace(self, to))[1])
     monkeypatch.setattr(
         os,
         "fsync",
-        lambda at: (did.append(f"flush {Path(os.readlink(f'/proc/self/fd/{at}')).name}"), fsync(at))[1],
+        lambda at: (did.append(f"flush {Path(f'/proc/self/fd/{at}').readlink().name}"), fsync(at))[1],
     )
     copy, back = tmp_path / "copy.db", tmp_path / "back.db"
     await store.backup(str(copy))
