@@ -228,9 +228,6 @@ class MemoryStore:
     async def outbox_due(self, *, now_ms: int, limit: int) -> Sequence[OutboxRow]:
         return self.alerting.due(now_ms, limit)
 
-    async def outbox_next_due(self) -> int | None:
-        return min((row.due_ms for row in self.alerting.outbox.values()), default=None)
-
     async def outbox_done(self, ids: Sequence[int]) -> None:
         self._unit()
         self.alerting.leave(ids)

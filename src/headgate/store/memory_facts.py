@@ -30,7 +30,10 @@ __all__ = ["MemoryFact", "MemoryFacts"]
 
 @dataclass(slots=True, eq=False)
 class MemoryFact:
-    """One thing and what is known about it. `sent`: the attributes as sinks have them, None before release."""
+    """One thing and what is known about it. `sent`: the attributes as sinks have them, None before release.
+
+    `also`: ids of records that left before two facts turned out to be this one.
+    """
 
     kind: FactKind
     host: str
@@ -48,6 +51,7 @@ class MemoryFact:
     sent: dict[str, Attribute] | None = None
     sent_known: Known = EMPTY
     amendments: list[bytes] = field(default_factory=list)
+    also: list[str] = field(default_factory=list)
 
 
 class MemoryFacts:
@@ -159,6 +163,9 @@ class MemoryFacts:
             one = Observation("job", keep.key, ref, stamp.source, stamp.observed_ms, stamp.terminal, fields)
             keep.known = merge(keep.known, one)
         keep.enriched = keep.enriched or drop.enriched
+        keep.also += drop.also
+        if drop.lane is not None:
+            keep.also.append(record_id("job", drop.host, drop.key))
         for name_of, fact in list(self.by_key.items()):
             if fact is drop:
                 self.by_key[name_of] = keep

@@ -122,7 +122,8 @@ def explain(facts: MemoryFacts, delivery: MemoryDelivery, given: str) -> list[Ex
     found: list[MemoryFact] = []
     for name, fact in facts.by_key.items():
         if fact.kind in ("pipeline", "workflow", "job", "deployment") and fact not in found:
-            by_record = fact.lane is not None and record_id(fact.kind, fact.host, fact.key) == given
+            own = fact.lane is not None and record_id(fact.kind, fact.host, fact.key) == given
+            by_record = own or given in fact.also
             if by_record or name[2] == given:
                 found.append(fact)
     return [_explain(facts, delivery, fact) for fact in found]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 import apsw
+import structlog
 
 from headgate.core.clock import Clock
 from headgate.core.errors import StoreError, StoreFailed
@@ -59,6 +60,7 @@ from headgate.store.writer import Writer
 __all__ = ["SqliteStore"]
 
 T = TypeVar("T")
+_log = structlog.get_logger("headgate.store")
 
 
 class SqliteStore:
@@ -137,7 +139,8 @@ class SqliteStore:
                     # What was not flushed must not be copied into the database: the next start reads what is true.
                     db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
                 db.close(force=True)
-            except apsw.Error:
+            except apsw.Error as error:  # nobody is left to tell; the next start checks the file
+                _log.warning("store_not_closed", path=str(self._path), error=repr(error))
                 self._files.mark_suspect()
         self._files.unlock()
 
@@ -259,9 +262,6 @@ class SqliteStore:
 
     async def outbox_due(self, *, now_ms: int, limit: int) -> Sequence[OutboxRow]:
         return await self._ask(lambda db: alerts.outbox_due(db, now_ms, limit))
-
-    async def outbox_next_due(self) -> int | None:
-        return await self._ask(lambda db: db.execute("SELECT min(due_ms) FROM outbox WHERE state = 0").get)
 
     async def outbox_done(self, ids: Sequence[int]) -> None:
         await self._unit("outbox", lambda session, _: alerts.outbox_done(session, ids))

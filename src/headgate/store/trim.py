@@ -146,13 +146,21 @@ def _drop_facts(session: Session, kind: FactKind, rows: list[tuple[Any, ...]]) -
             session.db.execute("DELETE FROM released WHERE record_id = ?", (identity,))
         elif due_ms is not None:
             session.count("unreleased", -1)
-        if kind == "job":
-            session.db.execute("DELETE FROM job_alias WHERE fact = ?", (number,))
+        if kind == "job" and session.counters.get("aliases"):
+            _drop_aliases(session, number, session.text(host))
         if terminal and status:
             word = map_status(session.text(status[0]) if status[0] is not None else "")
             session.count(f"status:{kind}:{word}", -1)
     session.db.executemany(f"DELETE FROM {kind} WHERE _id = ?", [(row[0],) for row in rows])
     session.count(f"fact:{kind}", -len(rows))
+
+
+def _drop_aliases(session: Session, number: int, host: str) -> None:
+    """Other keys of a job, and records that left under them."""
+    for (key,) in session.db.execute("SELECT key FROM job_alias WHERE fact = ?", (number,)).fetchall():
+        identity = encode_key(record_id("job", host, decode_key(key)))
+        session.db.execute("DELETE FROM released WHERE record_id = ?", (identity,))
+    session.db.execute("DELETE FROM job_alias WHERE fact = ?", (number,))
 
 
 def _status_column(kind: FactKind) -> str:

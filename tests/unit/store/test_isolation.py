@@ -1,5 +1,6 @@
 """One bad thing costs itself alone: a fact that cannot be rendered, a copy whose name was lost."""
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -7,11 +8,15 @@ import pytest
 from tests.unit.store.conftest import Make
 
 from headgate.core.clock import ManualClock
+from headgate.core.ids import number_key, record_id
 from headgate.core.record import encode_record
 from headgate.core.release import ReleasePolicy
 from headgate.core.storeport import Store
 from headgate.store import MemoryStore, SqliteStore, memory_facts, releases, restore
-from headgate.testing.store_data import JOB, NOW, job, merge, pipeline, read, workflow
+from headgate.store.schema import migrate
+from headgate.store.session import Session
+from headgate.store.sql import Database
+from headgate.testing.store_data import DAY, JOB, NOW, PROJECT, job, merge, pipeline, read, seen, workflow
 
 _WAITS = ReleasePolicy("batch", 60_000)
 _OTHER = "55555555-5555-4555-8555-555555555555"
@@ -67,3 +72,31 @@ async def test_copies_are_on_the_disk_before_and_after_they_get_their_name(
     did.clear()
     restore(copy, back)
     assert did == ["flush back.db.partial", "name back.db", f"flush {tmp_path.name}"]
+
+
+async def test_both_records_of_one_job_lead_to_it(either: Store):
+    """Two records had left when two facts turned out to be one job: each finds it, and none is left when it goes."""
+    numbered = number_key(PROJECT.project_id or "", 41)
+    nameless = seen("job", JOB, {"name": "test", "status": "success", "stopped_at": NOW}, terminal=True)
+    waited = ReleasePolicy("none", 0)
+    await merge(either, pipeline(), workflow(), job(numbered), nameless, policy=waited)
+    await either.release_due(waited, "ci", now_ms=NOW + 1, live_after_ms=0)
+    ids = [record_id("job", "circleci.com", key) for key in (numbered, JOB)]
+    assert set(ids) <= {entry.record_id for entry in await read(either)}
+    await merge(either, job(at=NOW + 2))
+    for identity in ids:
+        assert [found.provider_id for found in await either.explain(identity)] == [JOB]
+    await either.trim({"facts": 1}, now_ms=NOW + DAY)
+    if isinstance(either, SqliteStore):
+        assert await either._ask(lambda db: db.execute("SELECT count(*) FROM released").get) == 0
+
+
+def test_long_words_are_not_kept_in_memory():
+    """A branch name may have any length; the caches of words are bounded in bytes all the same."""
+    with contextlib.closing(Database(":memory:")) as db:
+        migrate(db)
+        session = Session(db).load()
+        numbers = [session.dim(0, word) for word in ("main", "x" * 1_000_000)]
+        assert [len(session.text(number)) for number in numbers] == [4, 1_000_000]
+        assert session.dim(0, "x" * 1_000_000) == numbers[1]
+        assert (list(session._dims), list(session._texts.values())) == ([(0, "main")], ["main"])
