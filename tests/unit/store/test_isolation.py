@@ -9,10 +9,12 @@ from tests.unit.store.conftest import Make
 
 from headgate.core.clock import ManualClock
 from headgate.core.ids import number_key, record_id
+from headgate.core.ports import Delivery
 from headgate.core.record import encode_record
 from headgate.core.release import ReleasePolicy
 from headgate.core.storeport import Store
 from headgate.store import MemoryStore, SqliteStore, memory_facts, releases, restore
+from headgate.store.reconcile import reconcile
 from headgate.store.schema import migrate
 from headgate.store.session import Session
 from headgate.store.sql import Database
@@ -100,3 +102,19 @@ def test_long_words_are_not_kept_in_memory():
         assert [len(session.text(number)) for number in numbers] == [4, 1_000_000]
         assert session.dim(0, "x" * 1_000_000) == numbers[1]
         assert (list(session._dims), list(session._texts.values())) == ([(0, "main")], ["main"])
+
+
+async def test_what_waits_for_a_source_is_counted_anew_after_damage(store: SqliteStore):
+    """The figures come from a counter, which salvage sets from the rows that are left."""
+    await store.accept([Delivery("old", NOW, "", "", b"1"), Delivery("old", NOW, "", "", b"2")])
+    await store.park_inbox([1, 2], now_ms=NOW)
+
+    def lose_one(session: Session, _facts: object) -> None:
+        session.db.execute("DELETE FROM inbox WHERE id = 1")
+        session.put("parked:gone", 5)
+        reconcile(session, NOW)
+        session.flush()
+
+    await store._unit("test", lose_one)
+    figures = await store.figures()
+    assert (dict(figures.inbox_parked), figures.inbox_waiting, figures.inbox_dead) == ({"old": 1}, 0, 0)
