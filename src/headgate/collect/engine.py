@@ -69,7 +69,7 @@ class Collector:
             for name, (source, settings) in sources.items()
         }
         self._intake = Intake(store, clock=clock, metrics=metrics, on_released=on_released, sleep=sleep)
-        self._inbox = InboxMerger(store, self._intake, self._sources, metrics)
+        self._inbox = InboxMerger(store, self._intake, self._sources, clock, metrics)
         self._poller = Poller(store, self._intake, self._sources, clock, metrics)
         self._due = DueReleaser(store, self._intake, self._sources, clock)
         polled = [found for found in self._sources.values() if found.settings.poll_enabled]
@@ -143,10 +143,6 @@ class Collector:
         if figures.unreleased:
             reasons.append(f"{figures.unreleased} ended facts wait to be released")
         return reasons
-
-    async def caught_up(self) -> bool:
-        """Whether every scope was walked since start, the inbox is empty and nothing that ended is unreleased."""
-        return not await self.waiting_for()
 
     def watermark_ms(self, source: str, slug: str | None = None) -> int | None:
         """Up to when runs are known completely, by the source's clock: start of the last complete walk.

@@ -16,6 +16,7 @@ from headgate.store.delivery import decode_holes, encode_holes, gap
 from headgate.store.releases import block_of
 from headgate.store.schema import KIND_NUMBER, KINDS, LANES, decode_key, encode_key
 from headgate.store.session import Session
+from headgate.store.setaside import count_parked
 
 __all__ = ["reconcile"]
 
@@ -135,7 +136,6 @@ def _releases(session: Session) -> None:
             f"SELECT _id, _host, _key, _released FROM {kind} WHERE _released > 0"
         ).fetchall():
             identity = encode_key(record_id(kind, session.text(host), decode_key(key)))
-            lane, seq = released % 2, released // 2
             revision = db.execute("SELECT max(revision) FROM amended WHERE record_id = ?", (identity,)).get
             db.execute(
                 "INSERT INTO released VALUES (?, ?, ?, ?, ?, ?, ?, 0)"
@@ -170,6 +170,7 @@ def _counters(session: Session) -> None:
         for name, n in words.items():
             session.put(f"status:{kind}:{name}", n)
     session.put("unreleased", unreleased)
+    count_parked(session)
     session.put("outbox", db.execute("SELECT count(*) FROM outbox WHERE state = 0").get)
     session.put("gaps", db.execute("SELECT count(*) FROM gap").get)
     session.put("aliases", db.execute("SELECT count(*) FROM job_alias").get)

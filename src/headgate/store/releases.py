@@ -157,10 +157,10 @@ class Releases:
         return lane, *self._put(lane, record, occurred_ms, order_key(workflow))
 
     def _put(self, lane: int, record: Record, occurred_ms: int, order: int) -> tuple[int, int]:
+        project = record.project or ""
+        body = encode_record(record)  # before it gets a number: one that cannot be encoded leaves no hole in the lane
         self._session.count(f"head:{LANES[lane]}")
         seq = self._session.counters[f"head:{LANES[lane]}"]
-        project = record.project or ""
-        body = encode_record(record)
         self._log[lane].append((seq, record.id, record.kind, occurred_ms, project, order, self._now_ms, body))
         return seq, zlib.crc32(body)
 

@@ -281,7 +281,7 @@ class Writer:
         try:
             body()
             self._db.execute("COMMIT")
-        except BaseException:
+        except BaseException:  # raised on; whatever it was, nothing of the unit may stay
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             self._host.forget()
@@ -357,7 +357,7 @@ class Writer:
                 self._db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
                 self._wal_pages = 0
             self._host.maintain(idle=idle)
-        except apsw.BusyError:
+        except apsw.BusyError:  # a reader holds the WAL; the next turn copies it
             return
         except apsw.FullError:
             self._host.make_room()
