@@ -9,7 +9,18 @@ from typing import Annotated, Any
 import typer
 
 from headgate import __version__
-from headgate.cli import backfill, deadletters, forwarding, housekeeping, looking, rules, running, schemas, webhooks
+from headgate.cli import (
+    audit,
+    backfill,
+    deadletters,
+    forwarding,
+    housekeeping,
+    looking,
+    rules,
+    running,
+    schemas,
+    webhooks,
+)
 from headgate.core.errors import ConfigError, HeadgateError, StoreError
 from headgate.web.operations import Problem
 
@@ -30,6 +41,7 @@ def _tree() -> typer.Typer:
         running.demo,
         running.check,
         backfill.backfill,
+        audit.audit,
         looking.status,
         looking.tail,
         looking.explain,

@@ -84,9 +84,7 @@ class Auditor:
             await self._intake.merge_answer(polled, (), marks=marks)
 
     async def _answer_one(self, request: AuditRequest, scope: Scope) -> AuditRequest:
-        mark = decode_mark(
-            (await self._store.source_marks(self._polled.name, mark_key(scope.key))).get(mark_key(scope.key))
-        )
+        mark = await self._mark(scope)
         results, problems = dict(request.results), dict(request.problems)
         try:
             proof = await self.audit(scope, Span(request.since_ms, request.until_ms), mark, deep=True)
@@ -94,7 +92,9 @@ class Auditor:
             problems[scope.slug] = str(error)
         else:
             results[scope.slug] = proof.total()
-            await self._tell(scope, proof.hours, {})
+            mark.slug = scope.slug
+            mark.take(proof, self._polled.source.now_ms())
+            await self._keep(scope, mark, proof)
         request = msgspec.structs.replace(request, results=results, problems=problems)
         await self._intake.merge_answer(self._polled, (), marks={request_key(request.id): request.encode()})
         return request
@@ -122,8 +122,7 @@ class Auditor:
 
     async def _round(self, state: ScopeState) -> None:
         scope, now_ms = state.scope, self._polled.source.now_ms()
-        marks = await self._store.source_marks(self._polled.name, mark_key(scope.key))
-        mark = decode_mark(marks.get(mark_key(scope.key)))
+        mark = await self._mark(scope)
         deep = now_ms - mark.deep_ms >= DEEP_MS
         since_ms = now_ms - _DEEP_REACH_MS if deep and mark.deep_ms else self._since_ms(scope, mark, now_ms)
         since_ms = max(since_ms, now_ms - self._polled.settings.retention_ms)
@@ -134,6 +133,10 @@ class Auditor:
         mark.take(proof, now_ms)
         await self._keep(scope, mark, proof)
         state.audited = True
+
+    async def _mark(self, scope: Scope) -> AuditMark:
+        key = mark_key(scope.key)
+        return decode_mark((await self._store.source_marks(self._polled.name, key)).get(key))
 
     def _since_ms(self, scope: Scope, mark: AuditMark, now_ms: int) -> int:
         settings = self._polled.settings
@@ -208,7 +211,8 @@ class Auditor:
         """The mark and the facts of all hours concerned, in one piece; metrics."""
         total = proof.total()
         hours = {name: mark.hours.get(name, tally) for name, tally in proof.hours.items()}
-        await self._tell(scope, hours, {mark_key(scope.key): mark.encode()})
+        facts = audit_observations(hours, scope.key, _owner(self._polled, scope), self._polled.clock.now_ms())
+        await self._intake.merge_answer(self._polled, facts, marks={mark_key(scope.key): mark.encode()})
         for outcome in ("present", "repaired", "unrepairable", "unannounced"):
             count = getattr(total, outcome)
             if count:
@@ -223,11 +227,6 @@ class Auditor:
                 count=total.unannounced,
                 fix="run `headgate webhooks plan`: is the webhook of this project there, and does it reach us?",
             )
-
-    async def _tell(self, scope: Scope, hours: Mapping[str, Tally], marks: Mapping[str, bytes | None]) -> None:
-        owner = _owner(self._polled, scope)
-        facts = audit_observations(hours, scope.key, owner, self._polled.clock.now_ms())
-        await self._intake.merge_answer(self._polled, facts, marks=marks)
 
 
 def _owner(polled: Polled, scope: Scope) -> ProjectRef:

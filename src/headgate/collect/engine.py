@@ -71,7 +71,7 @@ class Collector:
             for name, (source, settings) in sources.items()
         }
         self._intake = Intake(store, clock=clock, metrics=metrics, on_released=on_released, sleep=sleep)
-        self._inbox = InboxMerger(store, self._intake, self._sources, metrics)
+        self._inbox = InboxMerger(store, self._intake, self._sources, clock, metrics)
         self._poller = Poller(store, self._intake, self._sources, clock, metrics)
         self._due = DueReleaser(store, self._intake, self._sources, clock)
         polled = [found for found in self._sources.values() if found.settings.poll_enabled]
@@ -149,19 +149,15 @@ class Collector:
                 if one.state != "done"
             ]
         for polled in self._sources.values():
-            audits = [one for one in await load_audits(self._store, polled.name) if one.state != "done"]
-            if audits and isinstance(polled.source, AuditSource):
-                reasons.append(f"{polled.name}: an audit is under way")
+            if isinstance(polled.source, AuditSource):
+                audits = [one for one in await load_audits(self._store, polled.name) if one.state != "done"]
+                reasons += [f"{polled.name}: audit {one.id} is under way" for one in audits]
         figures = await self._store.figures()
         if figures.inbox_waiting:
             reasons.append(f"{figures.inbox_waiting} deliveries wait in the inbox")
         if figures.unreleased:
             reasons.append(f"{figures.unreleased} ended facts wait to be released")
         return reasons
-
-    async def caught_up(self) -> bool:
-        """Whether every scope was walked since start, the inbox is empty and nothing that ended is unreleased."""
-        return not await self.waiting_for()
 
     def watermark_ms(self, source: str, slug: str | None = None) -> int | None:
         """Up to when runs are known completely, by the source's clock: start of the last complete walk.
