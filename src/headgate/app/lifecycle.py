@@ -117,6 +117,7 @@ class Daemon:
         )
         running = Running(
             sources=lambda: dict(engines.plant.sources),
+            app_urls=engines.app_urls,
             problems=engines.problems,
             lags=engines.lags,
             wake=engines.wake_delivery,

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from headgate.collect.details import Details
 from headgate.collect.due import DueReleaser
 from headgate.collect.enrich import Enricher
 from headgate.collect.inbox import InboxMerger
@@ -20,6 +21,7 @@ from headgate.collect.revisit import Revisiter
 from headgate.collect.settings import SourceSettings, hurried
 from headgate.collect.state import Polled
 from headgate.core.clock import Clock
+from headgate.core.details import DetailSource
 from headgate.core.metrics import Metrics
 from headgate.core.ports import Source, SourceUsage
 from headgate.core.storeport import Store
@@ -73,6 +75,11 @@ class Collector:
         self._revisiters = [Revisiter(store, self._intake, found, sleep=sleep) for found in polled]
         self._rerun_finders = [RerunFinder(store, self._intake, found, sleep=sleep) for found in polled]
         self._enrichers = [Enricher(store, self._intake, found, hurry=hurry) for found in self._sources.values()]
+        self._details = {
+            name: Details(store, self._intake, found, found.source, sleep=sleep)
+            for name, found in self._sources.items()
+            if isinstance(found.source, DetailSource) and found.source.follows_jobs()
+        }
 
     async def run(self) -> None:
         """Collect until canceled. Raises StoreFailed (in no group), after which the process must stop."""
@@ -89,6 +96,8 @@ class Collector:
                     tasks.create_task(finder.run(), name="reruns")
                 for enricher in self._enrichers:
                     tasks.create_task(enricher.run(), name="enricher")
+                for details in self._details.values():
+                    tasks.create_task(details.run(), name="details")
         except BaseExceptionGroup as group:
             raise _first(group) from group
 
@@ -121,6 +130,9 @@ class Collector:
             reasons.append(f"{figures.inbox_waiting} deliveries wait in the inbox")
         if figures.unreleased:
             reasons.append(f"{figures.unreleased} ended facts wait to be released")
+        if not reasons:
+            found = {name: details.waiting(figures.log_head) for name, details in self._details.items()}
+            reasons = [f"{name}: {reason}" for name, reason in found.items() if reason]
         return reasons
 
     async def caught_up(self) -> bool:

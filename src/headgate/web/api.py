@@ -13,6 +13,7 @@ from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel, ConfigDict, Field
 
 from headgate.core.errors import StoreError
+from headgate.web.deployments import add_deployments
 from headgate.web.operations import Health, Json, Operations, Problem
 from headgate.web.page import Page
 
@@ -64,6 +65,7 @@ def build_app(operations: Operations, health: Health, metrics_text: Callable[[],
     _add_questions(app, operations)
     _add_searches(app, operations)
     _add_actions(app, operations)
+    add_deployments(app, operations)
     _add_page(app, operations, version)
     return app
 

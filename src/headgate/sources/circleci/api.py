@@ -106,15 +106,19 @@ class Api:
         """Calls that the budget would let through at once."""
         return self._budget.left()
 
-    async def get(self, route: str, *, params: Mapping[str, str] | None = None, **parts: str) -> Any:
+    async def get(
+        self, route: str, *, params: Mapping[str, str] | None = None, background: bool = False, **parts: str
+    ) -> Any:
         """The decoded answer. `route`: a template such as /api/v2/project/{slug}; `parts` fill it, escaped here.
+
+        `background`: stands behind all other calls (`Budget.acquire`).
 
         Raises NotFound, SourceRefused, and SourceUnavailable once all attempts are used up.
         """
         path = route.format(**{name: escape_slug(value) for name, value in parts.items()})
         what = self._hide(path)
         for attempt in range(1, self._options.attempts + 1):
-            await self._budget.acquire(self._waited)
+            await self._budget.acquire(self._waited, background=background)
             answer = await self._attempt(route, path, params, attempt)
             if isinstance(answer, httpx.Response):
                 raise await self._refusal(answer, route, what, parts)
@@ -143,11 +147,13 @@ class Api:
             return _Trouble(why, retry_after_seconds(_headers(reply), self._clock.now_ms() + self.skew_ms))
         return reply
 
-    async def pages(self, route: str, *, params: Mapping[str, str] | None = None, **parts: str) -> AsyncIterator[Page]:
+    async def pages(
+        self, route: str, *, params: Mapping[str, str] | None = None, background: bool = False, **parts: str
+    ) -> AsyncIterator[Page]:
         """The pages of a v2 list until its end. A page token seen before raises SourceUnavailable: no end was found."""
         query, seen = dict(params or {}), set[str]()
         while True:
-            body = await self.get(route, params=query, **parts)
+            body = await self.get(route, params=query, background=background, **parts)
             items = body.get("items") if isinstance(body, dict) else None
             if not isinstance(items, list):
                 raise SourceUnavailable(f"GET {route}: the answer has no items")
@@ -164,7 +170,8 @@ class Api:
 
     async def items(self, route: str, *, params: Mapping[str, str] | None = None, **parts: str) -> list[Json]:
         """All items of a v2 list."""
-        return [item async for page in self.pages(route, params=params, **parts) for item in page.items]
+        found = self.pages(route, params=params, background=False, **parts)
+        return [item async for page in found for item in page.items]
 
     async def aclose(self) -> None:
         """Close connections. Safe twice; a later call opens new ones."""

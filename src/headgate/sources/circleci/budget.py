@@ -21,6 +21,7 @@ Sleep = Callable[[float], Awaitable[None]]
 # Longest pause one answer can impose; after it the far side is simply asked again.
 MAX_PAUSE_SECONDS = 900.0
 _EPSILON = 1e-9
+_LOOK_SECONDS = 0.01  # how often a background call looks whether others still wait
 
 
 class Budget:
@@ -48,8 +49,13 @@ class Budget:
         self._refill()
         return 0.0 if self._paused_until > self._at else self._tokens
 
-    async def acquire(self, waited: Callable[[str, float], None]) -> None:
-        """Wait until one more call may go. `waited(reason, seconds)` is told of every wait."""
+    async def acquire(self, waited: Callable[[str, float], None], *, background: bool = False) -> None:
+        """Wait until one more call may go. `waited(reason, seconds)` is told of every wait.
+
+        `background`: goes only while nobody else waits and half of the burst is left for those who may come.
+        """
+        while background and (seconds := self._until_quiet()) > 0.0:
+            await self._sleep(seconds)
         async with self._lock:  # first come, first served
             while True:
                 seconds, reason = self._wait()
@@ -87,6 +93,14 @@ class Budget:
         now = self._clock.monotonic()
         self._tokens = min(self._burst, self._tokens + (now - self._at) * self.rate)
         self._at = now
+
+    def _until_quiet(self) -> float:
+        """Seconds after which a background call may look again; 0 when it may go."""
+        seconds, _ = self._wait()
+        if seconds > 0.0 or self._lock.locked():
+            return max(seconds, _LOOK_SECONDS)
+        missing = min(1.0 + self._burst / 2, self._burst) - self._tokens
+        return max(missing / self.rate, _LOOK_SECONDS) if missing > _EPSILON else 0.0
 
     def _wait(self) -> tuple[float, str]:
         self._refill()

@@ -10,6 +10,7 @@ from typing import Any
 
 import structlog
 
+from headgate.core.details import EndedJob
 from headgate.core.errors import NotFound, SourceRefused, SourceUnavailable
 from headgate.core.facts import Value
 from headgate.core.merge import Observation, ProjectRef
@@ -26,6 +27,7 @@ from headgate.core.ports import (
     WalkPage,
     WebhookPolicy,
 )
+from headgate.core.redact import Redactor
 from headgate.core.status import map_status
 from headgate.core.times import parse_ms
 from headgate.plugins.config import reveal
@@ -34,7 +36,9 @@ from headgate.sources.circleci.api import Api, ApiOptions
 from headgate.sources.circleci.budget import shared_budget
 from headgate.sources.circleci.checks import run_checks
 from headgate.sources.circleci.config import CircleCIConfig
+from headgate.sources.circleci.details import JobDetails
 from headgate.sources.circleci.discovery import Discovery
+from headgate.sources.circleci.fetch import Fetcher, FetchOptions
 from headgate.sources.circleci.gather import gather_bounded
 from headgate.sources.circleci.normalize_v1 import build
 from headgate.sources.circleci.reading import Json, integer, uuid_text
@@ -71,6 +75,16 @@ class CircleCISource:
         self._oldest_recent: dict[str, int] = {}
         self._newest_recent: dict[str, int] = {}
         self._discovery = Discovery(name, config, self._api, clock=context.clock, metrics=context.metrics)
+        self._fetcher = _fetcher(config, context)
+        self._details = JobDetails(
+            name,
+            config,
+            self._api,
+            self._fetcher,
+            self._discovery,
+            metrics=context.metrics,
+            redact=Redactor(_secrets(config)),
+        )
 
     # -- webhooks
 
@@ -250,6 +264,24 @@ class CircleCISource:
             raise SourceUnavailable(f"the detail of job {job.number} of {job.project_slug} is no object")
         return Enrichment(self._counted([shapes.job_detail(given, job.job_id, owner, self._context())]))
 
+    # -- details of ended jobs
+
+    def follows_jobs(self) -> bool:
+        """Whether details or deployments are configured."""
+        return self._details.follows_jobs()
+
+    def wants(self, job: EndedJob) -> Sequence[str]:
+        """The details to ask for."""
+        return self._details.wants(job)
+
+    def deployments(self, job: EndedJob) -> Sequence[Observation]:
+        """Deployments by rule."""
+        return self._details.deployments(job, self._context())
+
+    def details(self, job: EndedJob, want: str) -> AsyncIterator[Sequence[Observation]]:
+        """The parts of one answer."""
+        return self._details.details(job, want, self._context())
+
     # -- figures
 
     async def check(self) -> Sequence[CheckResult]:
@@ -268,6 +300,7 @@ class CircleCISource:
     async def aclose(self) -> None:
         """Close connections."""
         await self._api.aclose()
+        await self._fetcher.aclose()
 
     def _context(self, observed_ms: int | None = None) -> shapes.Context:
         at = self._clock.now_ms() if observed_ms is None else observed_ms
@@ -330,3 +363,22 @@ def _api(name: str, config: CircleCIConfig, context: BuildContext) -> Api:
     api = Api(name, token, options, budget=shared, clock=context.clock, metrics=context.metrics)
     api.probe_slug = next(iter(config.explicit_projects), "")
     return api
+
+
+def _fetcher(config: CircleCIConfig, context: BuildContext) -> Fetcher:
+    options = FetchOptions(
+        base_url=config.base_url,
+        token=reveal(config.token),
+        user_agent=context.user_agent,
+        hosts=config.details.hosts,
+        timeout_seconds=config.timeout / 1000,
+        ca_file=config.ca_file,
+        proxy=reveal(config.proxy) or None,
+    )
+    return Fetcher(options)
+
+
+def _secrets(config: CircleCIConfig) -> list[str]:
+    """What must never be kept of an output, wherever it stands."""
+    given = (config.token, config.proxy, config.personal.hash_key, *config.webhook.secrets)
+    return [reveal(secret) for secret in given if secret is not None]

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs
 
 import orjson
 
-Group = Literal["v2", "v1.1", "control"]
+Group = Literal["v2", "v1.1", "control", "download"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,11 @@ class Request:
     query: Mapping[str, list[str]]
     headers: Mapping[str, str]
     body: bytes = b""
+
+    @property
+    def base_url(self) -> str:
+        """Give the address the twin was asked at, for links to itself."""
+        return f"http://{self.headers.get('host', '127.0.0.1')}"
 
     def one(self, name: str) -> str | None:
         """Give the last value of a query parameter."""
