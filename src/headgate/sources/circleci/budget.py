@@ -38,6 +38,7 @@ class Budget:
         self._paused_until = 0.0
         self._pause_reason = "retry_after"
         self._lock = asyncio.Lock()
+        self._asking = 0
 
     @property
     def rate(self) -> float:
@@ -56,6 +57,13 @@ class Budget:
         """
         while background and (seconds := self._until_quiet()) > 0.0:
             await self._sleep(seconds)
+        self._asking += 1
+        try:
+            await self._take(waited)
+        finally:
+            self._asking -= 1
+
+    async def _take(self, waited: Callable[[str, float], None]) -> None:
         async with self._lock:  # first come, first served
             while True:
                 seconds, reason = self._wait()
@@ -97,7 +105,7 @@ class Budget:
     def _until_quiet(self) -> float:
         """Seconds after which a background call may look again; 0 when it may go."""
         seconds, _ = self._wait()
-        if seconds > 0.0 or self._lock.locked():
+        if seconds > 0.0 or self._asking:
             return max(seconds, _LOOK_SECONDS)
         missing = min(1.0 + self._burst / 2, self._burst) - self._tokens
         return max(missing / self.rate, _LOOK_SECONDS) if missing > _EPSILON else 0.0

@@ -146,3 +146,42 @@ def test_same_token_and_host_share_one_budget():
     assert (one.rate, one.left()) == (5, 20)
     assert shared_budget("u", "https://circleci.com", 10, 20, clock=clock) is not one
     assert shared_budget("t", "https://ci.example", 10, 20, clock=clock) is not one
+
+
+async def test_background_calls_leave_half_of_the_burst():
+    """Whoever comes meanwhile finds calls left, and does not wait."""
+    budget, clock = _budget(10.0, 20)
+    for _ in range(10):
+        await budget.acquire(_ignore, background=True)
+    assert (budget.left(), clock.monotonic()) == (10.0, 0.0)
+    await budget.acquire(_ignore, background=True)
+    assert clock.monotonic() == pytest.approx(0.1, abs=0.02)
+    for _ in range(9):
+        before = clock.monotonic()
+        await budget.acquire(_ignore)
+        assert clock.monotonic() == before
+
+
+async def test_background_calls_stand_behind_everybody():
+    """They go when nobody else waits, and they do go."""
+    budget, _ = _budget(10.0, 2)
+    order = []
+
+    async def call(name, *, background):
+        await budget.acquire(_ignore, background=background)
+        order.append(name)
+
+    async with asyncio.TaskGroup() as tasks:
+        for number in range(8):
+            tasks.create_task(call(f"live {number}", background=False))
+        for number in range(4):
+            tasks.create_task(call(f"background {number}", background=True))
+    assert [name.split()[0] for name in order] == ["live"] * 8 + ["background"] * 4
+
+
+async def test_a_burst_of_one_lets_background_calls_through():
+    """The smallest budget starves nobody for ever."""
+    budget, clock = _budget(1.0, 1)
+    for _ in range(3):
+        await budget.acquire(_ignore, background=True)
+    assert clock.monotonic() <= 2.5
