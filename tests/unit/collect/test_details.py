@@ -337,7 +337,7 @@ async def test_the_loops_run_until_canceled(rig):
     """The log is followed and jobs are asked about without anybody calling; a failed store ends them."""
     await rig.add(_job(1))
     running = asyncio.create_task(rig.details.run())
-    while await rig.waiting():  # the test's own time-out bounds it
+    while await rig.waiting():  # noqa: ASYNC110  # no event to wait for; the test's own time-out bounds it
         await asyncio.sleep(0.01)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -64,12 +64,15 @@ def _jobs(twin, *, status=None):
     for line in twin.truth():
         final = line["final"]
         if line["kind"] == "job" and "circleci.duration_ms" in final and status in (None, final["circleci.status"]):
-            yield a_job(
-                line["provider_id"],
-                final["cicd.pipeline.task.name"],
-                number=final["circleci.job.number"],
-                status=final["headgate.status"],
-            ), line["project"]
+            yield (
+                a_job(
+                    line["provider_id"],
+                    final["cicd.pipeline.task.name"],
+                    number=final["circleci.job.number"],
+                    status=final["headgate.status"],
+                ),
+                line["project"],
+            )
 
 
 def _of(job, slug):
@@ -323,7 +326,9 @@ def test_deployments_by_rule(make):
     assert (two.fields["name"], two.fields["environment"]) == ("shop", "eu")
     assert one.key != two.key
     assert [found.key for found in source.deployments(a_job(name="deploy-web"))] == [one.key, two.key]
-    assert [found.fields["environment"] for found in source.deployments(a_job(name="deploy-web", ref_name="x"))] == ["eu"]
+    assert [found.fields["environment"] for found in source.deployments(a_job(name="deploy-web", ref_name="x"))] == [
+        "eu"
+    ]
     assert source.deployments(a_job(name="deploy-web", status="failure"))[0].fields["status"] == "failed"
     assert source.deployments(a_job(name="deploy-web", status="canceled")) == []
     assert source.deployments(a_job(name="test")) == []

@@ -66,7 +66,8 @@ BOMB = b"""<?xml version="1.0"?><!DOCTYPE lolz [<!ENTITY lol "lol">
 <!ENTITY lol2 "&lol;&lol;&lol;&lol;&lol;&lol;&lol;&lol;&lol;&lol;">
 <!ENTITY lol3 "&lol2;&lol2;&lol2;&lol2;&lol2;&lol2;&lol2;&lol2;&lol2;&lol2;">]>
 <testsuite><testcase name="&lol3;"/></testsuite>"""
-REACHING = b"""<!DOCTYPE t [<!ENTITY x SYSTEM "file:///etc/passwd">]><testsuite><testcase name="a">&x;</testcase></testsuite>"""
+REACHING = b"""<!DOCTYPE t [<!ENTITY x SYSTEM "file:///etc/passwd">]>
+<testsuite><testcase name="a">&x;</testcase></testsuite>"""
 
 
 @pytest.mark.parametrize(

@@ -114,7 +114,14 @@ def test_run_times_of_every_kind(seconds, expected):
 
 @pytest.mark.parametrize(
     ("theirs", "ours"),
-    [("success", "pass"), ("failure", "fail"), ("error", "fail"), ("skipped", "skip"), ("Flaked", "flaked"), (7, "unknown")],
+    [
+        ("success", "pass"),
+        ("failure", "fail"),
+        ("error", "fail"),
+        ("skipped", "skip"),
+        ("Flaked", "flaked"),
+        (7, "unknown"),
+    ],
 )
 def test_result_words(theirs, ours):
     """A word that nobody foresaw is kept."""
