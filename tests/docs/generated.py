@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,9 @@ import typer
 import headgate.cli
 from headgate.app.settings import Settings
 from headgate.cli.application import application
-from headgate.core.facts import FIELDS
+from headgate.core.facts import FIELDS, FactKind
 from headgate.core.metrics import METRICS
-from headgate.core.record import KINDS
+from headgate.core.record import KINDS, record_schema
 from headgate.core.status import _TABLE
 from headgate.plugins.docs import with_table
 from headgate.sources.circleci.config import CircleCIConfig
@@ -61,8 +62,8 @@ def records_page() -> str:
         " of its workflow. Missing is absent, never blank or 0. An `amendment` carries `headgate.amends` (id of the"
         " record), `headgate.revision` and the names that changed.\n"
     ]
-    for kind, fields in FIELDS.items():
-        rows = [(f.attribute, f.type, f.doc) for f in fields if f.attribute] + _COMPUTED.get(kind, [])
+    for kind in FIELDS:
+        rows = _attribute_rows(kind)
         parts.append(f"\n## {kind}\n\n| attribute | type | meaning |\n|---|---|---|\n")
         parts.extend(f"| `{name}` | {_TYPES.get(kind_, kind_)} | {doc} |\n" for name, kind_, doc in sorted(rows))
     parts.append("\n## Status words\n\n| CircleCI | Headgate | final |\n|---|---|---|\n")
@@ -73,15 +74,33 @@ def records_page() -> str:
     return "".join(parts)
 
 
+def published_record() -> dict[str, Any]:
+    """What readers of records may rely on: the envelope, and the attributes of each kind with their types."""
+    attributes = {
+        kind: dict(sorted((row[0], _TYPES.get(row[1], row[1])) for row in _attribute_rows(kind))) for kind in FIELDS
+    }
+    return {"envelope": record_schema(), "attributes": attributes}
+
+
+def _attribute_rows(kind: FactKind) -> list[tuple[str, str, str]]:
+    return [(f.attribute, f.type, f.doc) for f in FIELDS[kind] if f.attribute] + _COMPUTED.get(kind, [])
+
+
+def record_page() -> str:
+    """`published_record` as the JSON file that later releases are compared with."""
+    return json.dumps(published_record(), indent=2, ensure_ascii=False) + "\n"
+
+
 def cli_page() -> str:
     """Every command with its arguments and options, from the tree of commands, so no terminal's width matters."""
     codes = next(part for part in (headgate.cli.__doc__ or "").split("\n\n") if part.startswith("Exit codes:"))
     head = (
         f"# Command line\n\n{_MARK}`headgate COMMAND --help` shows the same. {' '.join(codes.split())} 130:"
         " interrupted, or a question was answered with no.\n\nCommands that ask or change something talk to the"
-        " running daemon of the same configuration; where none runs they open the store themselves. With `--json`"
+        " running daemon of the same configuration; where none runs they open the store themselves. `check` and"
+        " `webhooks` ask the far sides themselves. With `--json`"
         " data is printed as one JSON object a line; without it tables are for people, and on a pipe their cells are"
-        " separated by tabs.\n"
+        " separated by tabs, below a line of their names.\n"
     )
     return head + "".join(_commands(typer.main.get_command(application), "headgate"))
 

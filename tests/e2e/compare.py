@@ -10,7 +10,10 @@ from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any
+
+import jsonschema
 
 # How a record's `sources` are called in the twin's `knowable`.
 _KNOWABLE = {"webhook": "webhook", "v2": "v2", "v1.1": "v1.1", "detail": "v2.detail", "export": "export"}
@@ -20,6 +23,8 @@ _TIMES = frozenset({"circleci.created_at", "circleci.queued_at", "circleci.start
 _SPANS = frozenset({"circleci.duration_ms", "circleci.queue_ms", "circleci.approval_wait_ms"})
 # A webhook calls jobs failed that the API knows to have timed out; without the API nobody can know.
 _WORDS = frozenset({"circleci.status", "headgate.status"})
+_SPEC = Path(__file__).parents[2] / "docs" / "spec" / "record-1.json"
+_PUBLISHED = jsonschema.Draft202012Validator(json.loads(_SPEC.read_text())["envelope"])
 _OWN_ID = {"workflow": "cicd.pipeline.run.id", "job": "cicd.pipeline.task.run.id"}
 
 
@@ -74,7 +79,7 @@ class Report:
 
 
 def fold(lines: Iterable[bytes]) -> Folded:
-    """Apply each amendment to its record, in order of revision. Lines are records as JSON."""
+    """Apply each amendment to its record, in order of revision. Lines are records as JSON, each as was published."""
     seen: dict[str, bytes] = {}
     times: Counter[str] = Counter()
     altered: list[str] = []
@@ -84,6 +89,8 @@ def fold(lines: Iterable[bytes]) -> Folded:
         if seen.setdefault(own, line) != line:
             altered.append(own)
     parsed = {own: json.loads(line) for own, line in seen.items()}
+    for record in parsed.values():
+        _PUBLISHED.validate(record)
     records = {own: record for own, record in parsed.items() if record["kind"] in _OWN_ID}
     amendments = [record for record in parsed.values() if record["kind"] == "amendment"]
     orphans = []

@@ -134,9 +134,22 @@ def test_the_page_shows_the_counters_of_the_api(shown):
         seen = ended_on(page), int(page.locator("[data-counter=jobs]").inner_text().replace(",", ""))
         after = get(f"{address}/api/v1/overview").json()
         still = before["ended"] == after["ended"] and before["facts"] == after["facts"]
-        return still and seen == (before["ended"], before["facts"]["job"])
+        return still and seen == (before["ended"], sum(before["ended"]["job"].values()))
 
     wait_until(equal, "a moment in which page and API agree", _SAME_SECONDS)
+
+
+@pytest.mark.parametrize("width", [1280, 500])
+def test_nothing_of_the_page_is_cut_off(shown, width):
+    """At the width of a screen and of a phone no part has to be scrolled sideways."""
+    _, page, _, _ = shown
+    page.set_viewport_size({"width": width, "height": 1000})
+    cut = page.evaluate(
+        "[...document.querySelectorAll('html, section')].filter(part => part.scrollWidth > part.clientWidth)"
+        ".map(part => part.getAttribute('aria-label') || part.tagName)"
+    )
+    page.set_viewport_size({"width": 1280, "height": 1000})
+    assert cut == []
 
 
 def test_the_page_shows_the_alert_and_the_sink(shown):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import signal
@@ -13,14 +14,29 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
+import jsonschema
 import pytest
 import yaml
-from tests.e2e.harness import ROOT, Daemon, wait_until, write_config
+from tests.e2e.harness import (
+    ROOT,
+    SECRET,
+    Child,
+    Daemon,
+    ancient_loki,
+    free_port,
+    made_up_job,
+    signature,
+    wait_until,
+    write_config,
+)
 
 from headgate.app.settings import load
 from headgate.plugins import load_plugins
+from headgate.testing.sinks import FakeVendor
 
 UNIT = ROOT / "systemd" / "headgate.service"
+COMPOSE = ROOT / "config" / "sidecar" / "compose.yaml"
 CONFIGS = sorted(ROOT.glob("config/**/*.yaml"))
 DUMMY = {
     "CIRCLECI_TOKEN": "dummy-token",
@@ -128,6 +144,15 @@ def test_the_container_needs_a_token_only():
     """The configuration in the image is valid without a webhook secret; no webhook is then taken."""
     configuration = load(load_plugins(), file=ROOT / "config" / "container.yaml", environ={"CIRCLECI_TOKEN": "dummy"})
     assert configuration.sources["circleci"].config.webhook.secrets == ()
+    assert "CIRCLECI_ORGS" in configuration.idle["circleci"]
+
+
+def test_the_container_takes_organisations_from_a_variable():
+    """`docker run -e CIRCLECI_ORGS=gh/acme,gh/other` is all that it takes."""
+    given = {"CIRCLECI_TOKEN": "dummy", "CIRCLECI_ORGS": "gh/acme, gh/other"}
+    configuration = load(load_plugins(), file=ROOT / "config" / "container.yaml", environ=given)
+    assert configuration.sources["circleci"].config.orgs == ("gh/acme", "gh/other")
+    assert configuration.idle == {}
 
 
 def test_the_sidecar_example_runs_without_rights():
@@ -139,6 +164,70 @@ def test_the_sidecar_example_runs_without_rights():
     assert "no-new-privileges:true" in service["security_opt"]
     assert service["user"].split(":")[0] not in ("0", "root")
     assert all(str(value).startswith("${") for value in service["environment"].values())
+
+
+def test_the_sidecar_example_keeps_the_compose_specification():
+    """Every key and value is one that the specification knows; volumes and dependencies that are named exist."""
+    compose = yaml.safe_load(COMPOSE.read_text())
+    schema = json.loads((ROOT / "tests" / "data" / "compose" / "compose_spec.json").read_text())
+    known = jsonschema.Draft7Validator(schema)
+    known.validate(compose)
+    misspelt = {"services": {"headgate": {**compose["services"]["headgate"], "capdrop": ["ALL"]}}}
+    assert not known.is_valid(misspelt)
+    for service in compose["services"].values():
+        assert set(service.get("depends_on", ())) <= set(compose["services"])
+        for volume in service.get("volumes", ()):
+            place = volume.partition(":")[0]
+            exists = (COMPOSE.parent / place).is_file() if place.startswith(".") else place in compose["volumes"]
+            assert exists, volume
+    image = dict(final_stage())
+    assert compose["services"]["headgate"]["user"] == image["USER"]
+    assert "/var/lib/headgate" in image["VOLUME"]
+
+
+# Everything read-only but a volume at the place that the example names; then no rights.
+CONFINED = """
+set -e
+mount -t tmpfs tmpfs /var/lib
+mkdir /var/lib/headgate
+mount --bind "$1" /var/lib/headgate
+shift
+mount -o remount,bind,ro /
+exec setpriv --no-new-privs --inh-caps=-all --bounding-set=-all -- "$@"
+"""
+
+
+@pytest.mark.xfail(
+    os.geteuid() != 0 or shutil.which("unshare") is None, reason="needs root and unshare", run=False, strict=True
+)
+def test_the_sidecar_configuration_forwards_from_a_read_only_root(tmp_path):
+    """The example's own configuration, with the secrets of the compose file alone, takes a webhook and forwards it."""
+    volume, port, hooks = tmp_path / "volume", free_port(), free_port()
+    volume.mkdir()
+    with FakeVendor("loki", **ancient_loki()) as loki:
+        text = (COMPOSE.parent / "headgate.yaml").read_text().replace("http://loki:3100", loki.url)
+        config = tmp_path / "headgate.yaml"
+        config.write_text(
+            text.replace("0.0.0.0:8081", f"127.0.0.1:{hooks}").replace("127.0.0.1:8080", f"127.0.0.1:{port}")
+        )
+        names = yaml.safe_load(COMPOSE.read_text())["services"]["headgate"]["environment"]
+        env = dict.fromkeys(names, SECRET) | {
+            "HEADGATE__SOURCES__CIRCLECI__BASE_URL": f"http://127.0.0.1:{free_port()}",
+            "HEADGATE__SOURCES__CIRCLECI__ENRICH": "none",
+            "HEADGATE__SINKS__LOKI__MAX_AGE": "10000d",
+        }
+        inner = [sys.executable, "-m", "headgate", "run", "-c", str(config)]
+        command = ["unshare", "--mount", "--fork", "--kill-child", "sh", "-c", CONFINED, "run", str(volume), *inner]
+        with Child(command, tmp_path / "log", env=env) as confined:
+            confined.start()
+            body = made_up_job(1)
+            headers = {"content-type": "application/json", "circleci-signature": signature(SECRET, body)}
+            answer = httpx.post(
+                f"http://127.0.0.1:{hooks}/webhooks/circleci", content=body, headers=headers, trust_env=False
+            )
+            assert answer.status_code == 200
+            wait_until(loki.stored, "the record at Loki", 60)
+        assert (volume / "headgate.db").is_file()
 
 
 # --- the container file ---------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ What must come out stands in expected/, written by hand.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import uuid
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 from tests.e2e.harness import (
     SAMPLES,
@@ -23,7 +25,9 @@ from tests.e2e.harness import (
     ancient_loki,
     headgate,
     loki_sink,
+    made_up_job,
     read_jsonl,
+    signature,
     source,
     wait_until,
     write_config,
@@ -290,3 +294,22 @@ def test_job_and_workflow_in_any_order_give_the_same_records(tmp_path, loki, ord
         wait_until(lambda: len(records(tmp_path)) >= 2, "both records")
     assert [shown(record) for record in records(tmp_path)] == [expected(name) for name in names]
     assert sorted(loki.record_ids()) == sorted(record["id"] for record in records(tmp_path))
+
+
+def test_a_burst_is_answered_within_a_second(tmp_path: Path) -> None:
+    """99 of 100 answers of a burst over 32 connections, each after its flush, take less than a second."""
+    with Daemon(write_config(tmp_path, {})) as daemon:
+
+        async def burst() -> list[int]:
+            limits = httpx.Limits(max_connections=32)
+            async with httpx.AsyncClient(trust_env=False, limits=limits, timeout=30) as client:
+                return [one.status_code for one in await asyncio.gather(*[_send(client, n) for n in range(1_000)])]
+
+        async def _send(client: httpx.AsyncClient, number: int) -> httpx.Response:
+            body = made_up_job(number)
+            headers = {"content-type": "application/json", "circleci-signature": signature(SECRET, body)}
+            return await client.post(f"{daemon.webhooks}/webhooks/circleci", content=body, headers=headers)
+
+        assert asyncio.run(burst()) == [200] * 1_000
+        assert daemon.metric("headgate_webhook_answer_seconds_count") == 1_000
+        assert daemon.metric("headgate_webhook_answer_seconds_bucket", le="1.0") >= 990

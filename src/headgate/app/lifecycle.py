@@ -14,14 +14,13 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TextIO
 
 import orjson
 import structlog
 
 from headgate import __version__
-from headgate.app.compose import Plant, build_plant, make_store
+from headgate.app.compose import Plant, build_plant, make_store, make_store_directory, signals_of
 from headgate.app.engines import Engines
 from headgate.app.gauges import keep_gauges
 from headgate.app.logs import Redactor, secrets_of, set_up_logging
@@ -35,7 +34,7 @@ from headgate.app.settings import Configuration
 from headgate.app.supervise import keep_running
 from headgate.app.telemetry import Telemetry
 from headgate.core.clock import Clock, SystemClock
-from headgate.core.errors import StoreError, StoreFailed
+from headgate.core.errors import StoreFailed
 from headgate.core.storeport import Store
 from headgate.web.operations import Json, Problem
 
@@ -83,7 +82,7 @@ class Daemon:
         self._stop = asyncio.Event()
         self._code = 0
         self._reloader: Reloader | None = None
-        self._reloading: asyncio.Task[Json] | None = None
+        self._reloading: asyncio.Task[None] | None = None
         self.ready = asyncio.Event()
         self.urls: tuple[str, str] = ("", "")
 
@@ -94,7 +93,7 @@ class Daemon:
         set_up_logging(level=log.level, form=log.format, redactor=self._redactor)
         plant = build_plant(self._configuration, self._clock, self._telemetry)
         store = make_store(self._configuration.settings, self._clock, self._telemetry)
-        _make_directory(self._configuration.settings.store.path)
+        make_store_directory(self._configuration.settings.store.path)
         try:
             opened_ms = self._clock.now_ms()
             await store.open()
@@ -118,11 +117,15 @@ class Daemon:
         running = Running(
             sources=lambda: dict(engines.plant.sources),
             app_urls=engines.app_urls,
+            idle=lambda: self._configuration.idle,
+            signals=lambda: signals_of(engines.plant.sinks),
             problems=engines.problems,
             lags=engines.lags,
-            wake=engines.wake_delivery,
+            wake=engines.look_again,
             reset=engines.reset_signal,
             reload=self._reload,
+            polled=lambda: self._configuration.polled(),  # noqa: PLW0108  # a reload replaces the configuration
+            wake_backfills=engines.wake_backfills,
         )
         operations = StoreOperations(store, self._clock, running)
         with Serving(
@@ -171,6 +174,7 @@ class Daemon:
             "store": settings.store.url,
             "version": __version__,
         }
+        _tell_idle(self._configuration)
         self._announce.write(orjson.dumps(line).decode() + "\n")
         self._announce.flush()
         self.ready.set()
@@ -267,7 +271,14 @@ class Daemon:
     def _hang_up(self) -> None:
         """Reload beside everything else; one at a time, the task is kept so that it is not collected."""
         if self._reloading is None or self._reloading.done():
-            self._reloading = asyncio.get_running_loop().create_task(self._reload())
+            self._reloading = asyncio.get_running_loop().create_task(self._reload_on_signal())
+
+    async def _reload_on_signal(self) -> None:
+        """Nobody waits for the answer to a signal, so what goes wrong is told here."""
+        try:
+            await self._reload()
+        except Exception as exc:  # noqa: BLE001  # told in the log; the daemon goes on
+            _log.error("reload failed; the configuration in force stays", error=str(exc), exc_info=exc)
 
     async def _reload(self) -> Json:
         if self._reloader is None:
@@ -278,6 +289,7 @@ class Daemon:
         finally:
             self._notify.ready("reloaded")
         self._configuration = self._reloader.configuration
+        _tell_idle(self._configuration)
         return outcome
 
     # -- the stop
@@ -316,12 +328,9 @@ async def _tell_damage(store: Store, since_ms: int) -> None:
             _log.error("store was damaged", what=gap.reason, sink=gap.sink, lost=gap.count)
 
 
-def _make_directory(path: Path) -> None:
-    """The directory that the store will be in. Raises StoreError."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as exc:
-        raise StoreError(f"{path.parent}: cannot be made: {exc.strerror or exc}; let this user write there") from exc
+def _tell_idle(configuration: Configuration) -> None:
+    for name, fix in configuration.idle.items():
+        _log.warning("source polls nothing", source=name, fix=fix)
 
 
 def run_on_loop(work: Callable[[], Coroutine[object, object, int]]) -> int:

@@ -14,6 +14,8 @@ import orjson
 import structlog
 from pydantic import BaseModel, SecretStr
 
+from headgate.plugins.config import address_secrets
+
 __all__ = ["Redactor", "secrets_of", "set_level", "set_up_logging"]
 
 _HIDDEN = "[redacted]"
@@ -22,9 +24,10 @@ _SHORTEST = 6
 
 
 def secrets_of(value: Any) -> Iterator[str]:
-    """Every secret inside validated configurations, lists and maps."""
+    """Every secret inside validated configurations, lists and maps; of a secret address its parts too."""
     if isinstance(value, SecretStr):
-        yield value.get_secret_value().strip()
+        secret = value.get_secret_value().strip()
+        yield from address_secrets(secret) if secret.startswith(("http://", "https://")) else (secret,)
     elif isinstance(value, BaseModel):
         for name in type(value).model_fields:
             yield from secrets_of(getattr(value, name))

@@ -12,20 +12,22 @@ from pathlib import Path
 from typing import Any, Literal
 
 from headgate.alerting.listing import list_alerts
-from headgate.app import views
+from headgate.app import backfills, views
 from headgate.app.deployments import told_deployment, told_key
 from headgate.collect.pacing import LIVE_WINDOW_MS
 from headgate.core.clock import Clock
 from headgate.core.ids import record_id
-from headgate.core.ports import Lane, Source
+from headgate.core.ports import Lane, Signal, Source
 from headgate.core.release import ReleasePolicy
 from headgate.core.storeport import CursorView, MergeWork, Store
-from headgate.web.operations import Json, Problem
+from headgate.web.operations import BackfillOrder, Json, Problem
 
 __all__ = ["Running", "StoreOperations"]
 
 _READ_BYTES = 100_000
 _GAPS = 100
+# Whether anything was ever purged matters to `explain`, however long ago.
+_ALL_GAPS = 100_000
 _LANES: tuple[Lane, ...] = ("live", "backfill", "dead", "replay")
 
 
@@ -45,18 +47,24 @@ def _nothing() -> None:
 class Running:
     """What a daemon adds to a store. The defaults are those of a command that opened the store alone.
 
-    `sources`: present ones by name; `app_urls`: where the links of each lead to; `problems`: signal -> why it is held;
-    `lags`: signal -> seconds, as its worker knows it; `wake`: deliveries have something to do; `reset`: replaces the
-    store's reset where workers must let go first.
+    `sources`: present ones by name; `idle`: those that poll nothing, with what to set; `signals`: by key; `app_urls`:
+    where the links of each source lead to; `problems`: signal -> why it is held; `lags`: signal -> seconds, as its
+    worker knows it; `wake`: deliveries have something to do; `reset`: replaces the store's reset where workers must let
+    go first; `polled`: sources that can be asked for history -> how far back facts are kept, milliseconds;
+    `wake_backfills`: such a request was stored.
     """
 
     sources: Callable[[], Mapping[str, Source | None]] = field(default=dict)
     app_urls: Callable[[], Mapping[str, str]] = field(default=dict)
+    idle: Callable[[], Mapping[str, str]] = field(default=dict)
+    signals: Callable[[], Mapping[str, Signal]] = field(default=dict)
     problems: Callable[[], Awaitable[Mapping[str, str]]] = _none_held
     lags: Callable[[], Awaitable[Mapping[str, float]]] | None = None
     wake: Callable[[], None] = _nothing
     reset: Callable[[str, Literal["now", "retained"] | int], Awaitable[None]] | None = None
     reload: Callable[[], Awaitable[Json]] = _no_reload
+    polled: Callable[[], Mapping[str, int]] = field(default=dict)
+    wake_backfills: Callable[[], None] = _nothing
 
 
 class StoreOperations:
@@ -130,6 +138,7 @@ class StoreOperations:
             usage = source.usage() if source else None
             if usage and usage.refused:
                 hints.append(f"Source {name} is refused ({usage.refused}): run `headgate check`.")
+        hints += [f"Source {name} polls nothing: {text}." for name, text in self._running.idle().items()]
         hints += [f"Signal {key} is held: {problem}" for key, problem in sorted(held.items())]
         if sources and not status["sinks"]:
             hints.append("No sink is configured: records are kept and not forwarded. Add one under sinks: and reload.")
@@ -148,11 +157,13 @@ class StoreOperations:
         return [asdict(run) for run in await self._store.runs_between(since_ms, until_ms)]
 
     async def explain(self, query: str) -> list[Json]:
-        """All that is known about a workflow or job."""
+        """All that is known about a workflow, job or record, and its way as far as it is known."""
         found = await self._store.explain(views.provider_id_of(query))
         if not found:
             raise Problem("unknown", f"nothing is known about {query}; it is not collected yet, or past retention")
-        return [views.explained_view(one) for one in found]
+        counts, gaps = await self._store.outcome_counts(), await self._store.gaps(_ALL_GAPS)
+        signals = self._running.signals()
+        return [views.explained_view(one, views.ways_of(one, counts, gaps, signals)) for one in found]
 
     async def tail(self, after: Mapping[str, int], limit: int) -> Json:
         """The newest records beyond `after`, and where the next call goes on."""
@@ -257,6 +268,16 @@ class StoreOperations:
             )
         await self._store.backup(path)
         return {"path": path, "bytes": (await asyncio.to_thread(Path(path).stat)).st_size}
+
+    async def backfill(self, order: BackfillOrder) -> list[Json]:
+        """Ask for history; a running daemon begins at once."""
+        made = await backfills.ask(self._store, self._running.polled(), order, self._clock)
+        self._running.wake_backfills()
+        return made
+
+    async def backfills(self) -> list[Json]:
+        """Requests for history and how far they are."""
+        return await backfills.listed(self._store, list(self._running.polled()), self._clock)
 
     async def reload(self) -> Json:
         """Read the configuration again."""

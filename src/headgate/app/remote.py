@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any, Literal
 
 import httpx
 
 from headgate.core.errors import StoreError
-from headgate.web.operations import Json, Problem
+from headgate.web.operations import BackfillOrder, Json, Problem
 
-__all__ = ["RemoteOperations", "Unreachable"]
+__all__ = ["Denied", "RemoteOperations", "Unreachable"]
 
 # A backup of a large store takes longer than any other answer.
 _BACKUP_SECONDS = 3600.0
@@ -19,6 +20,10 @@ _REASONS = {404: "unknown", 409: "refused", 503: "busy"}
 
 class Unreachable(Exception):
     """No daemon answers at the address."""
+
+
+class Denied(Problem):
+    """The daemon wants an access token that it was not given."""
 
 
 class RemoteOperations:
@@ -52,6 +57,8 @@ class RemoteOperations:
         text = detail if isinstance(detail, str) else f"the daemon answered {answer.status_code}"
         if isinstance(said, dict) and said.get("error") == "store":
             raise StoreError(text)
+        if answer.status_code == 401:
+            raise Denied("refused", "the running daemon wants one of its http.access.tokens")
         raise Problem(_REASONS.get(answer.status_code, "refused"), text)  # type: ignore[arg-type]  # words of the table
 
     async def status(self) -> Json:
@@ -121,6 +128,14 @@ class RemoteOperations:
     async def backup(self, path: str) -> Json:
         """Copy the store."""
         return await self._ask("POST", "/backup", json={"path": path}, timeout=_BACKUP_SECONDS)  # type: ignore[no-any-return]  # as above
+
+    async def backfill(self, order: BackfillOrder) -> list[Json]:
+        """Ask for history."""
+        return await self._ask("POST", "/backfills", json=asdict(order))  # type: ignore[no-any-return]  # the API's shape
+
+    async def backfills(self) -> list[Json]:
+        """Requests for history."""
+        return await self._ask("GET", "/backfills")  # type: ignore[no-any-return]  # the API's shape
 
     async def reload(self) -> Json:
         """Read the configuration again."""

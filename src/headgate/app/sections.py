@@ -30,9 +30,11 @@ _SIZE_UNITS = {"k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "ki": 2**10, "Mi
 
 
 def _read_size(value: object) -> object:
-    match = _SIZE.match(value) if isinstance(value, str) else None
-    if match is None:
+    if not isinstance(value, str):
         return value
+    match = _SIZE.match(value)
+    if match is None:
+        raise ValueError("not a size: write bytes, or a number and a unit, such as 500MB or 20GiB")
     return round(float(match[1]) * _SIZE_UNITS.get(match[2] or "", 1))
 
 

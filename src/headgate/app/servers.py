@@ -1,28 +1,54 @@
 """Listening: sockets bound before anything is announced, and uvicorn on top of them.
 
-Invariant: a port that is announced is bound; a connection that sends nothing, or not HTTP, costs a bounded time.
+Invariant: a port that is announced is bound; a connection that sends nothing, slowly, or not HTTP, or that does not
+read its answer, costs a bounded time, and there is a bounded number of them.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
+import resource
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal, cast
 
 import orjson
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from headgate.app.sections import split_address
 from headgate.core.errors import ConfigError
 from headgate.web.asgi import App, Receive, Scope, Send, answer_json
 
-__all__ = ["Server", "bind", "dispatch", "url_of"]
+__all__ = ["Listener", "Server", "bind", "dispatch", "most_connections", "url_of"]
 
-# A client has this long to send the first bytes of a request.
-_SILENCE_SECONDS = 20.0
-_MALFORMED = orjson.dumps({"error": "malformed", "detail": "this is not an HTTP request"})
+_Phase = Literal["silent", "head", "body", "answering", "reading", "idle", "closing"]
+# Seconds that a connection may stay in one phase. Answering is ours alone; the receiver ends a webhook's body earlier.
+_PATIENCE: Mapping[_Phase, float] = {"silent": 20, "head": 20, "body": 30, "reading": 30, "idle": 75, "closing": 5}
+# While most connections are taken, those that do nothing make room.
+_CROWDED: Mapping[_Phase, float] = {"silent": 2, "head": 5, "body": 10, "reading": 10, "idle": 2, "closing": 1}
+_CROWDED_SHARE = 0.75
+_MOST_CONNECTIONS = 4096
+# Senders have a few hundred bytes of headers; more than this is no webhook.
+_MOST_HEAD_BYTES = 65_536
+_TICKS_A_SECOND = 10  # how often uvicorn's main loop calls on_tick
+
+
+def _plain(status: bytes, reason: str, detail: str) -> bytes:
+    """A whole answer that ends its connection."""
+    body = orjson.dumps({"error": reason, "detail": detail})
+    retry = b"retry-after: 5\r\n" if status.startswith(b"503") else b""
+    head = b"HTTP/1.1 %s\r\ncontent-type: application/json\r\nconnection: close\r\n%s" % (status, retry)
+    return head + b"content-length: %d\r\n\r\n" % len(body) + body
+
+
+_MALFORMED = _plain(b"400 Bad Request", "malformed", "this is not an HTTP request")
+_SLOW = _plain(b"408 Request Timeout", "slow_head", "the request took too long to arrive")
+_LARGE = _plain(b"431 Request Header Fields Too Large", "large_head", "the headers are longer than a webhook's may be")
+_FULL = _plain(b"503 Service Unavailable", "full", "too many connections at once")
 
 
 def bind(address: str, key: str) -> socket.socket:
@@ -66,40 +92,115 @@ def dispatch(page: App | None, webhooks: App | None) -> App:
 
 
 class _Protocol(HttpToolsProtocol):
-    """uvicorn's own, with a JSON answer to what is not HTTP, counted, and an end to silent connections."""
+    """uvicorn's own, with JSON answers to what is not HTTP, bounds on headers and connections, and all of it counted.
 
-    on_malformed: Callable[[], None]
-    _silence: asyncio.TimerHandle | None = None
+    What a connection is busy with is read off by the sweep once a second, so that a request pays for none of it.
+    """
+
+    listener: Listener
+    _head_bytes = 0
+    _seen: tuple[_Phase, object] = ("silent", None)
+    _since: float | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        if len(self.connections) >= self.listener.most:
+            self.transport = transport
+            self._end(_FULL, "full")
+            return
         super().connection_made(transport)
-        self._silence = self.loop.call_later(_SILENCE_SECONDS, transport.close)
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._speaks()
-        super().connection_lost(exc)
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if getattr(self.cycle, "scope", None) is self.scope:
+            self._head_bytes = 0
+        else:
+            self._head_bytes += len(data)
+            if self._head_bytes > _MOST_HEAD_BYTES and not self.transport.is_closing():
+                self._end(_LARGE, "large_head")
 
-    def on_headers_complete(self) -> None:
-        self._speaks()
-        super().on_headers_complete()
-
-    def _speaks(self) -> None:
-        if self._silence is not None:
-            self._silence.cancel()
-            self._silence = None
+    def on_response_complete(self) -> None:
+        """As uvicorn's, without its timer for each request: the sweep ends what waits too long for the next one."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002  # ours says it in JSON
-        self.on_malformed()
-        head = b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\nconnection: close\r\n"
-        self.transport.write(head + b"content-length: %d\r\n\r\n" % len(_MALFORMED) + _MALFORMED)
+        self.listener.on_malformed()
+        self.transport.write(_MALFORMED)
         self.transport.close()
+
+    def _end(self, answer: bytes, reason: str) -> None:
+        self.listener.on_ended(reason)
+        self.transport.write(answer)
+        self.transport.close()
+
+    def _phase(self) -> _Phase:
+        cycle = cast("RequestResponseCycle | None", self.cycle)
+        if self.transport.is_closing():
+            return "closing"
+        if cycle is None or cycle.scope is not self.scope:
+            return "silent" if cast("object | None", self.scope) is None else "head"
+        if cycle.more_body:
+            return "body"
+        if self.flow.write_paused:
+            return "reading"
+        return "idle" if cycle.response_complete else "answering"
+
+    def sweep(self, now: float, patience: Mapping[_Phase, float]) -> None:
+        """End the connection when it has been in one phase of one request for too long. `now`: the loop's time."""
+        phase = self._phase()
+        before, scope = self._seen
+        if self._since is None or phase != before or scope is not self.scope:
+            self._seen, self._since = (phase, self.scope), now
+        elif now - self._since >= patience.get(phase, math.inf):
+            self._give_up(phase)
+
+    def _give_up(self, phase: _Phase) -> None:
+        if phase == "head" and getattr(self.cycle, "response_complete", True):
+            self._end(_SLOW, "slow_head")
+        elif phase in ("closing", "reading"):
+            self.listener.on_ended("slow_reader")
+            self.transport.abort()
+        else:
+            if phase != "idle":
+                self.listener.on_ended(f"slow_{phase}" if phase != "silent" else phase)
+            self.transport.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """What the connections of one socket have in common.
+
+    `on_malformed`: called for each that does not speak HTTP. `on_ended`: called with the reason for each that is
+    refused or ended: full, silent, slow_head, large_head, slow_body, slow_reader. `most`: connections at once.
+    """
+
+    on_malformed: Callable[[], None]
+    on_ended: Callable[[str], None]
+    most: int
+
+
+def most_connections() -> int:
+    """How many connections one listener may have; raises this process's soft limit of open files for them if it can.
+
+    Two listeners leave half of the files to the store, the sinks and the sources.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 4 * _MOST_CONNECTIONS
+    if resource.RLIM_INFINITY != soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return _MOST_CONNECTIONS if soft == resource.RLIM_INFINITY else min(_MOST_CONNECTIONS, soft // 4)
 
 
 class Server:
     """One uvicorn server on one socket, without signal handlers of its own."""
 
-    def __init__(self, app: App, sock: socket.socket, on_malformed: Callable[[], None]) -> None:
-        protocol = type("_Counting", (_Protocol,), {"on_malformed": staticmethod(on_malformed)})
+    def __init__(self, app: App, sock: socket.socket, listener: Listener) -> None:
+        protocol = type("_Listening", (_Protocol,), {"listener": listener})
         self._sock = sock
         self._server = _Quiet(
             uvicorn.Config(
@@ -112,9 +213,9 @@ class Server:
                 log_config=None,
                 server_header=False,
                 proxy_headers=False,
-                timeout_keep_alive=75,
                 timeout_graceful_shutdown=1,
-            )
+            ),
+            listener.most,
         )
 
     @property
@@ -126,6 +227,10 @@ class Server:
         """Answer until `stop`."""
         await self._server.serve(sockets=[self._sock])
 
+    def sweep(self, now: float) -> None:
+        """End every connection that has taken too long; runs once a second by itself. `now`: the loop's time."""
+        self._server.sweep(now)
+
     def stop(self, *, force: bool = False) -> None:
         """Finish requests at work (1 s at most) and return from `serve`; `force` drops them."""
         self._server.should_exit = True
@@ -133,7 +238,25 @@ class Server:
 
 
 class _Quiet(uvicorn.Server):
-    """uvicorn leaves signals to the lifecycle."""
+    """uvicorn that leaves signals to the lifecycle and looks over its connections once a second."""
+
+    def __init__(self, config: uvicorn.Config, most: int) -> None:
+        super().__init__(config)
+        self._most = most
+
+    async def on_tick(self, counter: int) -> bool:
+        """Called ten times a second."""
+        if counter % _TICKS_A_SECOND == 0:
+            self.sweep(asyncio.get_running_loop().time())
+        return await super().on_tick(counter)
+
+    def sweep(self, now: float) -> None:
+        """One look at each connection."""
+        connections = self.server_state.connections
+        patience = _CROWDED if len(connections) > self._most * _CROWDED_SHARE else _PATIENCE
+        for connection in tuple(connections):
+            if isinstance(connection, _Protocol):
+                connection.sweep(now, patience)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

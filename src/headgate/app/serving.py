@@ -13,7 +13,7 @@ from typing import Self
 
 from headgate import __version__
 from headgate.app.sections import is_loopback, split_address
-from headgate.app.servers import Server, bind, dispatch, url_of
+from headgate.app.servers import Listener, Server, bind, dispatch, most_connections, url_of
 from headgate.app.settings import Configuration
 from headgate.app.telemetry import Telemetry
 from headgate.core.clock import Clock
@@ -58,11 +58,11 @@ class Serving:
         self._guard = Guard(inner, hosts=(), tokens=(), prefix=f"{clock.now_ms():x}")
         self.guard_with(configuration)
         if shared:
-            self._servers = [Server(dispatch(self._guard, self.receiver), page_socket, self._malformed)]
+            self._servers = [Server(dispatch(self._guard, self.receiver), page_socket, self._listener("http"))]
         else:
             self._servers = [
-                Server(dispatch(self._guard, None), page_socket, self._malformed),
-                Server(self.receiver, hook_socket, self._malformed),
+                Server(dispatch(self._guard, None), page_socket, self._listener("http")),
+                Server(self.receiver, hook_socket, self._listener("webhooks")),
             ]
 
     def _bind(self, address: str, key: str) -> socket.socket:
@@ -77,6 +77,12 @@ class Serving:
     def _close(self) -> None:
         for sock in self._sockets:
             sock.close()
+
+    def _listener(self, name: str) -> Listener:
+        def ended(reason: str) -> None:
+            self._telemetry.count("headgate_http_connections_ended_total", listener=name, reason=reason)
+
+        return Listener(self._malformed, ended, most_connections())
 
     def _malformed(self) -> None:
         self._telemetry.count("headgate_webhook_requests_total", source="-", status="400")

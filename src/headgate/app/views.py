@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import orjson
 
-from headgate.core.ports import LogEntry, Source
+from headgate.core.ports import LogEntry, Signal, Source
 from headgate.core.storeport import (
     CursorView,
     DeadLetter,
@@ -38,6 +38,7 @@ __all__ = [
     "signal_view",
     "source_view",
     "status_view",
+    "ways_of",
 ]
 
 _FOUND_LOSSES = ("damaged", "overflow", "removed")
@@ -181,7 +182,43 @@ def entry_view(entry: LogEntry) -> Json:
     return {"lane": entry.lane, "seq": entry.seq, "record": _data(entry.body)}
 
 
-def explained_view(found: Explained) -> Json:
+def ways_of(
+    found: Explained, counts: Mapping[str, OutcomeCounts], gaps: Sequence[GapRow], signals: Mapping[str, Signal]
+) -> dict[str, str]:
+    """Signal -> what became of the record there: one word, and after a colon what is known beside it.
+
+    Skips and purged dead letters are counted and not noted by record, so where there are any and the record itself
+    does not tell, the word is `settled`, with all that it may be. `signals`: those that are configured, by key.
+    """
+    ways = {}
+    for key, word in found.path.items():
+        signal, sink = signals.get(key), key.partition(".")[0]
+        purged = sum(gap.count for gap in gaps if gap.sink == sink and gap.reason.startswith("dead_letters:"))
+        ways[key] = _way(word, found, signal, counts.get(key), purged)
+    return ways
+
+
+def _way(word: str, found: Explained, signal: Signal | None, counts: OutcomeCounts | None, purged: int) -> str:
+    if signal is not None and signal.kinds is not None and found.kind not in signal.kinds and word != "before_start":
+        return f"passed over: {signal.name} does not take records of kind {found.kind}"
+    if word != "accepted":
+        return word
+    skipped = {reason: n for reason, n in (counts.skipped if counts else {}).items() if n}
+    limit = signal.limits.max_age_ms if signal else None
+    if "too_old" in skipped and limit is not None and found.record is not None and _age_ms(found.record) > limit:
+        return f"skipped: too_old, it was {_age_ms(found.record) // 1000} s old when it was released"
+    others = [f"one of {n} skipped as {reason}" for reason, n in sorted(skipped.items())]
+    others += [f"one of {purged} purged dead letters"] if purged else []
+    return f"settled: accepted, or {', or '.join(others)}" if others else "accepted"
+
+
+def _age_ms(body: bytes) -> int:
+    """How old a record was when it was released."""
+    record = _data(body)
+    return (parse_ms(record["observed_at"]) or 0) - (parse_ms(record["occurred_at"]) or 0)
+
+
+def explained_view(found: Explained, ways: Mapping[str, str]) -> Json:
     """All about one workflow or job: each field with where it came from, its record, its way."""
     return {
         "kind": found.kind,
@@ -198,7 +235,7 @@ def explained_view(found: Explained) -> Json:
         "amendments": [_data(body) for body in found.amendments],
         "lane": found.lane,
         "seq": found.seq,
-        "path": dict(found.path),
+        "path": dict(ways),
     }
 
 

@@ -40,7 +40,7 @@ def list_letters(
     webhooks: Annotated[bool, typer.Option("--webhooks", help="Webhooks that could not be parsed instead.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """List dead letters, or with --webhooks the deliveries that could not be parsed."""
+    """List dead letters, newest first, or with --webhooks the deliveries that could not be parsed."""
     if webhooks:
         _list_deliveries(answer(config, lambda ask: ask.dead_deliveries(_PAGE)), json)
         return

@@ -74,7 +74,9 @@ def _print_records(entries: list[Json], json: bool) -> None:
 
 
 def explain(
-    query: Annotated[str, typer.Argument(help="Address of a workflow or job page, its id, or a record id.")],
+    query: Annotated[
+        str, typer.Argument(help="Address of a workflow or job page, its id, or the id of a record or amendment.")
+    ],
     config: ConfigOption = None,
     json: JsonOption = False,
 ) -> None:

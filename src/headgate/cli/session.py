@@ -1,6 +1,6 @@
 """Finds who can answer a command: the running daemon first, else the store itself.
 
-Invariant: a store that does not exist is never made by a question.
+Invariant: a store that does not exist is never made by a command, and one that is damaged never repaired by it.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from headgate.core.errors import ConfigError
 from headgate.web.operations import Operations
 
 if TYPE_CHECKING:
@@ -21,18 +22,21 @@ __all__ = ["answer", "load_configuration", "operations"]
 T = TypeVar("T")
 
 
-def load_configuration(config: str | None, orgs: list[str] | None = None) -> Configuration:
-    """The configuration that a command works with. Raises ConfigError."""
+def load_configuration(config: str | None, orgs: list[str] | None = None, *, secrets: bool = False) -> Configuration:
+    """The configuration that a command works with; most need no secrets of it. Raises ConfigError."""
     from headgate.app.settings import default_file, load
     from headgate.plugins import load_plugins
 
-    return load(load_plugins(), file=Path(config) if config else default_file(), orgs=orgs or ())
+    return load(load_plugins(), file=Path(config) if config else default_file(), orgs=orgs or (), secrets=secrets)
 
 
 @asynccontextmanager
-async def operations(configuration: Configuration) -> AsyncIterator[Operations]:
-    """Operations for one command. Raises StoreError when neither daemon nor store can answer."""
-    from headgate.app.remote import RemoteOperations, Unreachable
+async def operations(configuration: Configuration, *, create: bool = False) -> AsyncIterator[Operations]:
+    """Operations for one command; `create`: make a store where there is none.
+
+    Raises StoreError when neither daemon nor store can answer.
+    """
+    from headgate.app.remote import Denied, RemoteOperations, Unreachable
     from headgate.app.runtimefile import find_running
 
     running = find_running(configuration.settings.store.path)
@@ -43,34 +47,46 @@ async def operations(configuration: Configuration) -> AsyncIterator[Operations]:
             await remote.status()
         except Unreachable:
             pass
+        except Denied as exc:
+            unread = configuration.unread.get("http.access.tokens")
+            raise ConfigError(f"{exc}: {unread}") if unread else exc from exc
         else:
             yield remote
             return
         finally:
             await remote.aclose()
-    async with _alone(configuration) as alone:
+    async with _alone(configuration, create=create) as alone:
         yield alone
 
 
 @asynccontextmanager
-async def _alone(configuration: Configuration) -> AsyncIterator[Operations]:
-    from headgate.app.compose import make_store
+async def _alone(configuration: Configuration, *, create: bool) -> AsyncIterator[Operations]:
+    from headgate.app.compose import build_parts, context_of, make_store, signals_of
     from headgate.app.operations import Running, StoreOperations
     from headgate.app.telemetry import Telemetry
     from headgate.core.clock import SystemClock
     from headgate.core.errors import StoreError
 
     path = configuration.settings.store.path
-    if not path.exists():
+    if not create and not path.exists():
         raise StoreError(f"{path}: there is no store yet; start `headgate run`, or name its configuration with -c")
     clock = SystemClock()
-    store = make_store(configuration.settings, clock, Telemetry())
+    sinks = build_parts(configuration.sinks.values(), context_of(clock, Telemetry()))
+    store = make_store(configuration.settings, clock, Telemetry(), repair=False)
     await store.open()
     try:
-        names = dict.fromkeys(configuration.sources)
-        yield StoreOperations(store, clock, Running(sources=lambda: names))
+        names = dict.fromkeys(configuration.settings.sources)
+        known = Running(
+            sources=lambda: names,
+            idle=lambda: configuration.idle,
+            signals=lambda: signals_of(sinks),
+            polled=configuration.polled,
+        )
+        yield StoreOperations(store, clock, known)
     finally:
         await store.close()
+        for sink in sinks.values():
+            await sink.aclose()
 
 
 def answer(config: str | None, work: Callable[[Operations], Awaitable[T]]) -> T:

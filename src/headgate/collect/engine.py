@@ -10,6 +10,8 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from headgate.collect.backfill import Backfiller
+from headgate.collect.backfill_requests import load_requests
 from headgate.collect.details import Details
 from headgate.collect.due import DueReleaser
 from headgate.collect.enrich import Enricher
@@ -19,9 +21,10 @@ from headgate.collect.poll import Poller
 from headgate.collect.reruns import RerunFinder
 from headgate.collect.revisit import Revisiter
 from headgate.collect.settings import SourceSettings, hurried
-from headgate.collect.state import Polled
+from headgate.collect.state import Polled, first_error
 from headgate.core.clock import Clock
 from headgate.core.details import DetailSource
+from headgate.core.feeds import FeedSource
 from headgate.core.metrics import Metrics
 from headgate.core.ports import Source, SourceUsage
 from headgate.core.storeport import Store
@@ -74,6 +77,11 @@ class Collector:
         polled = [found for found in self._sources.values() if found.settings.poll_enabled]
         self._revisiters = [Revisiter(store, self._intake, found, sleep=sleep) for found in polled]
         self._rerun_finders = [RerunFinder(store, self._intake, found, sleep=sleep) for found in polled]
+        self._backfillers = {
+            found.name: Backfiller(store, self._intake, found, found.source, sleep=sleep)
+            for found in polled
+            if isinstance(found.source, FeedSource)
+        }
         self._enrichers = [Enricher(store, self._intake, found, hurry=hurry) for found in self._sources.values()]
         self._details = {
             name: Details(store, self._intake, found, found.source, sleep=sleep)
@@ -94,16 +102,23 @@ class Collector:
                     tasks.create_task(revisiter.run(), name="revisiter")
                 for finder in self._rerun_finders:
                     tasks.create_task(finder.run(), name="reruns")
+                for backfiller in self._backfillers.values():
+                    tasks.create_task(backfiller.run(), name="backfiller")
                 for enricher in self._enrichers:
                     tasks.create_task(enricher.run(), name="enricher")
                 for details in self._details.values():
                     tasks.create_task(details.run(), name="details")
         except BaseExceptionGroup as group:
-            raise _first(group) from group
+            raise first_error(group) from group
 
     def wake(self) -> None:
         """The receiver stored a delivery. Cheap; call it from the event loop."""
         self._inbox.wake()
+
+    def wake_backfills(self) -> None:
+        """A request for history was stored. Call it from the event loop."""
+        for backfiller in self._backfillers.values():
+            backfiller.wake()
 
     async def waiting_for(self) -> list[str]:
         """What is still to be done, in words; empty when everything the sources had at start is collected."""
@@ -125,6 +140,12 @@ class Collector:
             ]
             if polled.discovered and not polled.revisited:
                 reasons.append(f"{polled.name}: unfinished runs are not asked about yet")
+        for name in self._backfillers:
+            reasons += [
+                f"{name}: backfill {one.id} is under way ({one.share:.0%})"
+                for one in await load_requests(self._store, name)
+                if one.state != "done"
+            ]
         figures = await self._store.figures()
         if figures.inbox_waiting:
             reasons.append(f"{figures.inbox_waiting} deliveries wait in the inbox")
@@ -165,9 +186,3 @@ class Collector:
 
 def _because(reason: str) -> str:
     return f" ({reason})" if reason else ""
-
-
-def _first(error: BaseException) -> BaseException:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error

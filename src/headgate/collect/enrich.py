@@ -69,7 +69,12 @@ class Enricher:
         profile = self._polled.settings.policy.profile
         if profile == "none":
             return 0
-        jobs = await self._store.wanting_enrichment(self._polled.name, limit=_LIMIT)
+        jobs = await self._store.wanting_enrichment(
+            self._polled.name,
+            # History waits longer than that, for a feed of its own (collect.backfill).
+            due_by_ms=self._polled.clock.now_ms() + self._polled.settings.policy.wait_ms,
+            limit=_LIMIT,
+        )
         if jobs and not self._polled.refused:
             try:
                 async with asyncio.TaskGroup() as tasks:

@@ -17,9 +17,10 @@ from headgate.core.clock import Clock
 from headgate.core.errors import StoreError
 from headgate.core.merge import Observation
 from headgate.core.metrics import Metrics
+from headgate.core.release import ReleasePolicy
 from headgate.core.storeport import MergeResult, MergeWork, SourceCursor, Store
 
-__all__ = ["PIECE", "Intake", "Sleep", "nobody"]
+__all__ = ["PIECE", "Intake", "Sleep", "live_after_ms", "nobody"]
 
 Sleep = Callable[[float], Awaitable[None]]
 
@@ -72,8 +73,12 @@ class Intake:
         cursor: SourceCursor | None = None,
         gone: Sequence[str] = (),
         marks: Mapping[str, bytes | None] | None = None,
+        policy: ReleasePolicy | None = None,
     ) -> None:
-        """Merge everything. Raises what the store raises; pieces merged until then stay, which is harmless."""
+        """Merge everything; `policy`: another than the source's.
+
+        Raises what the store raises; pieces merged until then stay, which is harmless.
+        """
         starts = range(0, max(1, len(observations)), PIECE)
         for start in starts:
             final = start == starts[-1]
@@ -82,7 +87,7 @@ class Intake:
                 MergeWork(
                     source=polled.name,
                     observations=observations[start : start + PIECE],
-                    policy=polled.settings.policy,
+                    policy=policy or polled.settings.policy,
                     now_ms=self._clock.now_ms(),
                     live_after_ms=live_after_ms(polled),
                     inbox_done=inbox_done if final else (),
@@ -104,24 +109,25 @@ class Intake:
         cursor: SourceCursor | None = None,
         gone: Sequence[str] = (),
         marks: Mapping[str, bytes | None] | None = None,
+        policy: ReleasePolicy | None = None,
     ) -> None:
         """Merge what the far side answered; an observation that breaks our own code is left out, said and counted.
 
         Without that, one such value would stop its scope for ever: the same page would be asked for again and again.
         """
         try:
-            await self.merge(polled, observations, cursor=cursor, gone=gone, marks=marks)
+            await self.merge(polled, observations, cursor=cursor, gone=gone, marks=marks, policy=policy)
         except StoreError:
             raise
         except Exception:  # noqa: BLE001  # logged; the observation at fault is found and left out
             _log.exception("merge_failed", source=polled.name, observations=len(observations))
             for one in observations:
-                await self._merge_alone(polled, one)
-            await self.merge(polled, (), cursor=cursor, gone=gone, marks=marks)
+                await self._merge_alone(polled, one, policy)
+            await self.merge(polled, (), cursor=cursor, gone=gone, marks=marks, policy=policy)
 
-    async def _merge_alone(self, polled: Polled, observation: Observation) -> None:
+    async def _merge_alone(self, polled: Polled, observation: Observation, policy: ReleasePolicy | None) -> None:
         try:
-            await self.merge(polled, (observation,))
+            await self.merge(polled, (observation,), policy=policy)
         except StoreError:
             raise
         except Exception:  # noqa: BLE001  # logged and counted; this observation alone is left out

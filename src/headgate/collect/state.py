@@ -18,7 +18,7 @@ from headgate.core.metrics import Metrics
 from headgate.core.ports import Scope, Source
 from headgate.core.storeport import SourceCursor
 
-__all__ = ["PROBE_SECONDS", "Polled", "ScopeState", "forgiving"]
+__all__ = ["PROBE_SECONDS", "Polled", "ScopeState", "first_error", "forgiving"]
 
 # A source or scope that refuses us is asked this often whether it still does.
 PROBE_SECONDS = 60.0
@@ -135,6 +135,13 @@ def forgiving(polled: Polled, what: str, scope: str | None = None) -> Iterator[N
         _log.warning("waiting_for_store", at=what, source=polled.name, error=str(error))
     except Exception:  # noqa: BLE001  # a plugin's bug must not end the daemon; it is logged with its trace
         _log.exception("unforeseen_error", at=what, source=polled.name, fix="report this as a bug")
+
+
+def first_error(error: BaseException) -> BaseException:
+    """The first error of a group of tasks, which the others only followed."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 def _hold_seconds(error: SourceError) -> float:

@@ -29,20 +29,24 @@ class FeedPage:
 
     `position`: opaque; reading goes on behind this page from it, also in another process. It holds no secrets. `last`:
     everything of the span has been told. `reached_ms`: what ended at or after it has been told; None: not known yet.
+    `calls`: requests that the page took.
     """
 
     observations: Sequence[Observation]
     position: str
     last: bool
     reached_ms: int | None = None
+    calls: int = 0
 
 
 class Feed(Protocol):
     """One way to learn about a span of the past, such as a list, an export or aggregates.
 
     `per`: whether it is read for each organisation or for each project. `gives`: what it tells, in a few words for the
-    log. It waits for its own budget, may wait long for the far side, raises as `Source` does, and keeps nothing: what
-    was read before comes back as `position`. Telling a fact twice is harmless.
+    log. It lets everything live go first in the source's budget, may wait long for the far side, raises as `Source`
+    does, and keeps nothing: what was read before comes back as `position`, also that of the adjacent newer span.
+    Telling a fact twice is harmless. Whichever feed completes a run or job says that it `enriches` it: what others tell
+    before waits for that.
     """
 
     name: str

@@ -6,10 +6,14 @@ come from closed or configured sets only: names of sources, sinks, signals, fixe
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-__all__ = ["METRICS", "MetricDef", "Metrics", "NullMetrics"]
+__all__ = ["HISTOGRAM_BOUNDS", "METRICS", "MetricDef", "Metrics", "NullMetrics"]
+
+# Upper bounds of all histograms, in seconds: from a webhook's few milliseconds to a slow sink's half minute.
+HISTOGRAM_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +34,13 @@ def _defs(
 
 METRICS: dict[str, MetricDef] = _defs(
     ("headgate_webhook_requests_total", "counter", ("source", "status"), "Webhook requests by answer."),
-    ("headgate_webhook_answer_seconds", "histogram", (), "From request to answer of a webhook."),
+    ("headgate_webhook_answer_seconds", "histogram", (), "From request to answer of a webhook, refused ones too."),
+    (
+        "headgate_http_connections_ended_total",
+        "counter",
+        ("listener", "reason"),
+        "Connections refused (full) or ended: silent, slow_head, large_head, slow_body, slow_reader.",
+    ),
     ("headgate_inbox_waiting", "gauge", (), "Deliveries kept and not yet merged."),
     ("headgate_inbox_unreadable", "gauge", (), "Deliveries that could not be parsed; kept with the reason."),
     (
@@ -154,6 +164,13 @@ class Metrics(Protocol):
         """Add one value to a histogram."""
         ...
 
+    def observe_many(self, name: str, counts: Sequence[int], total: float) -> None:
+        """Add values to a histogram without labels at once: how many up to each of HISTOGRAM_BOUNDS, the last beyond.
+
+        `total`: the sum of the values. For a path so hot that adding one by one would be felt.
+        """
+        ...
+
 
 class NullMetrics:
     """Checks names and labels against METRICS and keeps nothing."""
@@ -173,3 +190,7 @@ class NullMetrics:
     def observe(self, name: str, value: float, **labels: str) -> None:  # noqa: ARG002  # a null adapter
         """Check the name and labels."""
         self._check(name, labels)
+
+    def observe_many(self, name: str, counts: Sequence[int], total: float) -> None:  # noqa: ARG002  # a null adapter
+        """Check the name."""
+        self._check(name, {})

@@ -16,7 +16,7 @@ from headgate.core.clock import Clock
 from headgate.core.merge import Observation
 from headgate.core.metrics import Metrics
 from headgate.core.verdicts import SendResult
-from headgate.core.webhooks import Delivery, Refusal, WebhookPolicy
+from headgate.core.webhooks import Delivery, Refusal, WebhookAdmin, WebhookPolicy, WebhookSource
 
 __all__ = [
     "BuildContext",
@@ -35,6 +35,7 @@ __all__ = [
     "Notifier",
     "Plugin",
     "PluginKind",
+    "Probing",
     "RecentRuns",
     "Refusal",
     "RunRef",
@@ -45,7 +46,9 @@ __all__ = [
     "SourceUsage",
     "TransportOptions",
     "WalkPage",
+    "WebhookAdmin",
     "WebhookPolicy",
+    "WebhookSource",
 ]
 
 PluginKind = Literal["source", "sink", "notifier", "detector"]
@@ -385,4 +388,13 @@ class Notifier(Protocol):
 
     def interpret(self, reply: HttpReply) -> None:
         """Return when accepted; raise SinkUnavailable, BatchRejected or SinkRefused otherwise."""
+        ...
+
+
+@runtime_checkable
+class Probing(Protocol):
+    """A notifier whose far side can be asked about the key without telling anybody; `interpret` reads the answer."""
+
+    def probe(self) -> HttpRequest | None:
+        """The request for `headgate check`; None where, as configured, only the connection can be tried."""
         ...

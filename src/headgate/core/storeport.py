@@ -291,8 +291,9 @@ class RunRow:
 class Explained:
     """All that is known about one workflow or job: facts with provenance, records, and their path through each signal.
 
-    `fields`: name -> (value, source, observed_ms, terminal). `path`: signal -> waiting, accepted, dead, skipped,
-    before_start, trimmed.
+    `fields`: name -> (value, source, observed_ms, terminal). `path`: signal -> waiting, accepted, dead, before_start;
+    what was skipped, or is a dead letter that was purged, counts as accepted. `kind` amendment: asked for by its id;
+    fields are those of the fact, record, place and path are its own.
     """
 
     kind: str
@@ -422,8 +423,8 @@ class Store(ReadStore, Protocol):
         """Those of the given keys of which no fact is kept (`ended`: none that has ended), in the given order."""
         ...
 
-    async def wanting_enrichment(self, source: str, *, limit: int) -> Sequence[JobRef]:
-        """Ended, unreleased jobs that wait for enrichment; oldest due first."""
+    async def wanting_enrichment(self, source: str, *, due_by_ms: int, limit: int) -> Sequence[JobRef]:
+        """Ended, unreleased jobs that wait for enrichment until then at most; oldest due first."""
         ...
 
     # -- delivery

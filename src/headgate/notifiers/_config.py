@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, SecretStr
 
 from headgate.core.ports import TransportOptions
 from headgate.plugins.config import Duration, PluginConfig, Secret, duration_field, reveal
 
-__all__ = ["HttpNotifierConfig", "HttpUrl", "header_problem", "without_secrets"]
+__all__ = ["HttpNotifierConfig", "HttpUrl", "SecretUrl", "header_problem", "without_secrets"]
 
 
 def _http_url(text: str) -> str:
@@ -21,7 +21,14 @@ def _http_url(text: str) -> str:
     return text
 
 
+def _secret_url(secret: SecretStr) -> SecretStr:
+    _http_url(reveal(secret))
+    return secret
+
+
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
+# Whoever knows such an address can post to it: path and query carry tokens.
+SecretUrl = Annotated[Secret, AfterValidator(_secret_url)]
 
 
 def header_problem(name: str, value: str) -> str | None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Self
-from urllib.parse import urlsplit
 
 import msgspec
 from pydantic import Field, model_validator
@@ -19,7 +18,7 @@ from headgate.core.ports import BuildContext, HttpReply, HttpRequest, Notificati
 from headgate.core.times import format_ms
 from headgate.core.verdicts import Verdict, classify, raise_for, retry_after_seconds
 from headgate.notifiers._config import HttpNotifierConfig, HttpUrl, without_secrets
-from headgate.plugins.config import Secret, reveal
+from headgate.plugins.config import Secret, address_secrets, reveal
 
 __all__ = ["PLUGINS", "SlackConfig", "SlackNotifier", "message"]
 
@@ -148,6 +147,12 @@ class SlackNotifier:
         }
         return self._request(f"{self._config.url.rstrip('/')}/chat.postMessage", body)
 
+    def probe(self) -> HttpRequest | None:
+        """`auth.test` tells whether the token is good; an incoming webhook can only be tried by a message."""
+        if self._config.token is None:
+            return None
+        return self._request(f"{self._config.url.rstrip('/')}/auth.test", {})
+
     def _request(self, url: str, body: dict[str, Any]) -> HttpRequest:
         headers = [("content-type", "application/json; charset=utf-8"), ("user-agent", self._user_agent)]
         if self._config.token is not None:
@@ -165,8 +170,7 @@ class SlackNotifier:
         raise_for(verdict, reply.status, text, retry_after=wait, fix=_FIX.get(verdict, ""))
 
     def _secrets(self) -> tuple[str, ...]:
-        hook = reveal(self._config.webhook_url)
-        return reveal(self._config.token), hook, urlsplit(hook).path.strip("/")
+        return reveal(self._config.token), *address_secrets(reveal(self._config.webhook_url))
 
 
 def _verdict(word: str | None, status: int) -> Verdict:

@@ -17,8 +17,13 @@ from pydantic import Field, field_validator
 from headgate.core.ports import BuildContext, HttpReply, HttpRequest, Notification, Plugin, TransportOptions
 from headgate.core.times import format_ms
 from headgate.core.verdicts import classify, raise_for, retry_after_seconds
-from headgate.notifiers._config import HttpNotifierConfig, HttpUrl, header_problem, without_secrets
-from headgate.plugins.config import Secret, reveal
+from headgate.notifiers._config import (
+    HttpNotifierConfig,
+    SecretUrl,
+    header_problem,
+    without_secrets,
+)
+from headgate.plugins.config import Secret, address_secrets, reveal
 
 __all__ = ["PLUGINS", "WebhookConfig", "WebhookNotifier", "payload"]
 
@@ -32,7 +37,7 @@ _OWN_HEADERS = frozenset(
 class WebhookConfig(HttpNotifierConfig):
     """Configuration of a webhook notifier."""
 
-    url: HttpUrl = Field(description="Where notifications are posted to.")
+    url: SecretUrl = Field(description="Where notifications are posted to; path and query are treated as secret.")
     secret: Secret | None = Field(default=None, description="Key of the HMAC signature; without it nothing is signed.")
     bearer_token: Secret | None = Field(default=None, description="Sent as Authorization: Bearer.")
     headers: dict[str, Secret] = Field(default={}, description="More headers; values are treated as secrets.")
@@ -109,13 +114,14 @@ class WebhookNotifier:
         if self._config.secret is not None:
             headers |= _signature(reveal(self._config.secret), body, now_ms)
         return HttpRequest(
-            "POST", self._config.url, tuple(headers.items()), body, timeout_seconds=self._config.timeout / 1000
+            "POST", reveal(self._config.url), tuple(headers.items()), body, timeout_seconds=self._config.timeout / 1000
         )
 
     def interpret(self, reply: HttpReply) -> None:
         """By the shared table; every 2xx of it is accepted."""
         given = (self._config.secret, self._config.bearer_token, *self._config.headers.values())
-        text = without_secrets(reply.text(), map(reveal, given))
+        secrets = (*address_secrets(reveal(self._config.url)), *map(reveal, given))
+        text = without_secrets(reply.text(), secrets)
         raise_for(classify(reply.status), reply.status, text, retry_after=retry_after_seconds(reply.headers))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from typing import Annotated, Any, Literal
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -26,6 +27,7 @@ __all__ = [
     "PollConfig",
     "Secret",
     "SourceConfig",
+    "address_secrets",
     "duration_field",
     "format_duration",
     "parse_duration",
@@ -33,6 +35,10 @@ __all__ = [
 ]
 
 _UNITS: dict[str, int] = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
+# A word of an address as long as this is a token; shorter ones (`services`, `api`) are ordinary words of any text.
+_TOKEN_LENGTH = 16
+# `/`, `/api`, `/hook`: nothing to hide, and hiding it would eat into `text/html`.
+_SHORT_PATH = 5
 _PATTERN = r"^\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)\s*$"
 _DURATION = re.compile(_PATTERN)
 
@@ -80,6 +86,16 @@ def reveal(secret: SecretStr | None) -> str:
     return secret.get_secret_value().strip() if secret is not None else ""
 
 
+def address_secrets(url: str) -> tuple[str, ...]:
+    """What of a secret address must not be repeated: all of it, path, query, password, and each token inside them."""
+    parts = urlsplit(url)
+    path = parts.path if len(parts.path) <= _TOKEN_LENGTH else parts.path.strip("/")
+    path = path if len(path) > _SHORT_PATH else ""
+    words = (*parts.path.split("/"), *(value for _, value in parse_qsl(parts.query)))
+    tokens = (word for word in words if len(word) >= _TOKEN_LENGTH)
+    return tuple(found for found in (url, path, parts.query, parts.password, *tokens) if found)
+
+
 class PluginConfig(BaseModel):
     """Base of every plugin's configuration: frozen, unknown keys refused, input hidden from errors."""
 
@@ -107,6 +123,10 @@ class SourceConfig(PluginConfig):
     )
     enrich_wait: Duration = duration_field("60s", "How long a record waits for its detail at most.")
     app_url: str = Field(default="https://app.circleci.com", description="Web application that links lead to.")
+
+    def idle(self) -> str:
+        """What to set where the source polls nothing, or collects nothing at all; empty elsewhere."""
+        return ""
 
     @property
     def profile(self) -> Literal["none", "batch", "each"]:

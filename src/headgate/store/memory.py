@@ -142,8 +142,8 @@ class MemoryStore:
         known = {fact.key for fact in facts if fact.known.terminal or not ended}
         return [key for key in keys if key not in known]
 
-    async def wanting_enrichment(self, source: str, *, limit: int) -> Sequence[JobRef]:
-        return queries.wanting_enrichment(self.facts, source, limit)
+    async def wanting_enrichment(self, source: str, *, due_by_ms: int, limit: int) -> Sequence[JobRef]:
+        return queries.wanting_enrichment(self.facts, source, due_by_ms, limit)
 
     # -- delivery
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from headgate.core.ids import record_id
 from headgate.core.ports import JobRef, LogEntry, RunRef
@@ -53,14 +54,19 @@ def unfinished(facts: MemoryFacts, source: str, now_ms: int, limit: int) -> list
     return sorted(found, key=lambda run: -run.created_ms)[:limit]
 
 
-def wanting_enrichment(facts: MemoryFacts, source: str, limit: int) -> list[JobRef]:
+def wanting_enrichment(facts: MemoryFacts, source: str, due_by_ms: int, limit: int) -> list[JobRef]:
     """Ended, unreleased jobs that wait for enrichment; oldest due first."""
     found: list[tuple[int, JobRef]] = []
     for fact in facts.all():
         number = fact.known.values.get("number")
         if fact.kind != "job" or fact.source != source or fact.lane is not None or fact.enriched or fact.gone:
             continue
-        if fact.due_ms is None or not isinstance(number, int) or fact.known.values.get("type") == "approval":
+        if (
+            fact.due_ms is None
+            or fact.due_ms > due_by_ms
+            or not isinstance(number, int)
+            or fact.known.values.get("type") == "approval"
+        ):
             continue
         project = facts.projects.by_id[fact.project]
         found.append((fact.due_ms, JobRef(project.slug, project.key, fact.key, number)))
@@ -108,7 +114,19 @@ def explain(facts: MemoryFacts, delivery: MemoryDelivery, given: str) -> list[Ex
             by_record = fact.lane is not None and record_id(fact.kind, fact.host, fact.key) == given
             if by_record or name[2] == given:
                 found.append(fact)
-    return [_explain(facts, delivery, fact) for fact in found]
+    return [_explain(facts, delivery, fact) for fact in found] or _amendment(facts, delivery, given)
+
+
+def _amendment(facts: MemoryFacts, delivery: MemoryDelivery, given: str) -> list[Explained]:
+    """The fact that an amendment is about, with the amendment's own place and way."""
+    for lane, log in enumerate(facts.log):
+        for entry in log:
+            if entry.record_id != given or entry.kind != "amendment":
+                continue
+            fact = next(one for one in facts.all() if entry.body in one.amendments)
+            about = replace(_explain(facts, delivery, fact), kind="amendment", record_id=given, record=entry.body)
+            return [replace(about, lane=LANES[lane], seq=entry.seq, path=_path(delivery, given, lane, entry.seq))]
+    return []
 
 
 def _explain(facts: MemoryFacts, delivery: MemoryDelivery, fact: MemoryFact) -> Explained:

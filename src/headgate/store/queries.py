@@ -190,15 +190,15 @@ def unfinished(db: Database, source: str, now_ms: int, limit: int) -> list[RunRe
     ]
 
 
-def wanting_enrichment(db: Database, source: str, limit: int) -> list[JobRef]:
+def wanting_enrichment(db: Database, source: str, due_by_ms: int, limit: int) -> list[JobRef]:
     """Ended, unreleased jobs that wait for enrichment; oldest due first."""
     rows = db.execute(
         "SELECT p.slug, coalesce(p.provider_id, p.slug), j._key, j.number FROM job j"
         " JOIN dim_project p ON p.id = j._project"
-        " WHERE j._released = 0 AND j._due_ms IS NOT NULL AND j._enriched = 0 AND j._gone = 0"
+        " WHERE j._released = 0 AND j._due_ms <= ? AND j._enriched = 0 AND j._gone = 0"
         " AND j._source = (SELECT id FROM dim WHERE family = 0 AND text = ?) AND j.number IS NOT NULL"
         " AND j.type IS NOT coalesce((SELECT id FROM dim WHERE family = 0 AND text = 'approval'), 0)"
         " ORDER BY j._due_ms, j._id LIMIT ?",
-        (source, limit),
+        (due_by_ms, source, limit),
     )
     return [JobRef(slug, key, decode_key(job), number) for slug, key, job, number in rows]

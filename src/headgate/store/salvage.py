@@ -25,7 +25,7 @@ from headgate.store.schema import LANES, migrate, migrations, set_up
 from headgate.store.session import Session
 from headgate.store.sql import Database
 
-__all__ = ["open_sound"]
+__all__ = ["damage_of", "open_sound"]
 
 # Files up to this size are read through at every start (about 100 MB a second); larger ones after damage was seen.
 _READ_THROUGH_BYTES = 32 * 1024 * 1024
@@ -50,6 +50,25 @@ def open_sound(files: Files, vfs: str | None, now_ms: int) -> Database:
         db = _begin(_salvage(files, vfs, now_ms), now_ms)
     files.clear_suspect()
     return db
+
+
+def damage_of(files: Files, vfs: str | None) -> str | None:
+    """What is wrong with a store, None where nothing is or a newer Headgate wrote it. Changes no byte of it."""
+    if files.size() == 0:
+        return "the file is empty"
+    thorough = files.suspect() or files.size() <= _READ_THROUGH_BYTES
+    try:
+        with contextlib.closing(Database(str(files.path), flags=apsw.SQLITE_OPEN_READONLY, vfs=vfs)) as db:
+            if _sound(db, thorough=thorough) or _is_newer(files, vfs):
+                return None
+            found = [row[0] for row in db.execute("PRAGMA integrity_check(3)")] if thorough else ["ok"]
+            if found != ["ok"]:
+                return "; ".join(" ".join(line.split()) for line in found)
+    except _NOT_DAMAGE:
+        raise
+    except _UNSOUND as exc:
+        return f"it cannot be read: {exc}"
+    return "its tables are not those of a store"
 
 
 def _clear_way(files: Files) -> None:

@@ -47,7 +47,7 @@ from headgate.store.files import Files, copy_out
 from headgate.store.merging import merge_unit, release_due_unit
 from headgate.store.quota import Quota
 from headgate.store.readers import Readers
-from headgate.store.salvage import open_sound
+from headgate.store.salvage import damage_of, open_sound
 from headgate.store.schema import set_up
 from headgate.store.session import Session
 from headgate.store.sql import Database
@@ -61,7 +61,11 @@ T = TypeVar("T")
 
 
 class SqliteStore:
-    """One file, one writer thread, a few readers. See the port for what each method promises."""
+    """One file, one writer thread, a few readers. See the port for what each method promises.
+
+    `repair`: whether `open` makes a new store, or salvages a damaged one; without, it raises StoreError and changes
+    nothing.
+    """
 
     def __init__(
         self,
@@ -71,7 +75,9 @@ class SqliteStore:
         metrics: Metrics,
         quota: Quota | None = None,
         vfs: str | None = None,
+        repair: bool = True,
     ) -> None:
+        self._repair = repair
         self._path = Path(path)
         self._clock = clock
         self._metrics = metrics
@@ -98,6 +104,7 @@ class SqliteStore:
     def _open(self) -> None:
         self._files.lock()
         try:
+            self._refuse_damage()
             self._db = open_sound(self._files, self._vfs, self._clock.now_ms())
             self._tables = Tables(self._db, self._files, self._quota, self._clock, self._metrics)
             self._tables.measure()
@@ -108,6 +115,14 @@ class SqliteStore:
         except BaseException:
             self._files.unlock()
             raise
+
+    def _refuse_damage(self) -> None:
+        damage = None if self._repair else damage_of(self._files, self._vfs)
+        if damage is not None:
+            raise StoreError(
+                f"the store {self._path} is damaged: {damage}. Nothing was changed: `headgate run` sets the file aside,"
+                " keeps what can be read and collects the rest again"
+            )
 
     def _reader(self) -> Database:
         db = Database(str(self._path), flags=apsw.SQLITE_OPEN_READONLY, vfs=self._vfs)
@@ -205,8 +220,8 @@ class SqliteStore:
     async def unknown(self, kind: FactKind, keys: Sequence[str], *, ended: bool = False) -> Sequence[str]:
         return await self._ask(lambda db: queries.unknown(db, kind, keys, ended=ended))
 
-    async def wanting_enrichment(self, source: str, *, limit: int) -> Sequence[JobRef]:
-        return await self._ask(lambda db: queries.wanting_enrichment(db, source, limit))
+    async def wanting_enrichment(self, source: str, *, due_by_ms: int, limit: int) -> Sequence[JobRef]:
+        return await self._ask(lambda db: queries.wanting_enrichment(db, source, due_by_ms, limit))
 
     # -- delivery
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from headgate.core.ids import record_id
+from headgate.core.ids import amendment_id, record_id
 from headgate.core.record import decode_record
 from headgate.core.storeport import (
     Outcomes,
@@ -223,6 +223,10 @@ class DeliverySuite:
             assert one.fields["resource_class"] == ("large", "webhook", NOW + 1, True)
             assert {LOGS.key: "waiting", "late.x": "before_start"} == dict(one.path)
             assert ((await read(store))[1].body, 1) == (one.record, len(one.amendments))
+        (later,) = await store.explain(amendment_id(record_id("job", "circleci.com", JOB), 1))
+        assert (later.kind, later.provider_id, later.lane, later.seq) == ("amendment", JOB, "live", 3)
+        assert later.record == (await read(store))[2].body
+        assert {LOGS.key: "waiting", "late.x": "before_start"} == dict(later.path)
         assert [one.kind for one in await store.explain(PIPELINE)] == ["pipeline"]
         assert list(await store.explain("66666666-6666-4666-8666-666666666666")) == []
 

@@ -99,11 +99,12 @@ class IntakeSuite:
         waits = await merge(store, pipeline(), workflow(), job(), policy=batch)
         assert (dict(waits.released), waits.next_due_ms) == ({}, NOW + 60_000)
         assert waits.wants_enrichment == {PROJECT.project_id}
-        assert [ref.job_id for ref in await store.wanting_enrichment("ci", limit=10)] == [JOB]
+        assert [ref.job_id for ref in await store.wanting_enrichment("ci", due_by_ms=NOW + 60_000, limit=10)] == [JOB]
+        assert list(await store.wanting_enrichment("ci", due_by_ms=NOW + 59_999, limit=10)) == []
         assert (await store.figures()).unreleased == 2
         done = await merge(store, job(source="v1.1", enriches=True, queued_at=NOW - 7_000), policy=batch)
         assert done.released == {("job", "live"): 1}
-        assert list(await store.wanting_enrichment("ci", limit=10)) == []
+        assert list(await store.wanting_enrichment("ci", due_by_ms=NOW + 60_000, limit=10)) == []
 
     async def test_a_job_leaves_when_its_wait_is_over(self, store: Store) -> None:
         """`release_due` lets go what waited long enough, and nothing earlier."""

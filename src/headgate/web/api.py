@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from headgate.core.errors import StoreError
 from headgate.web.deployments import add_deployments
-from headgate.web.operations import Health, Json, Operations, Problem
+from headgate.web.operations import BackfillOrder, Health, Json, Operations, Problem
 from headgate.web.page import Page
 
 __all__ = ["build_app"]
@@ -43,6 +43,16 @@ class ReplayRange(_Body):
     sink: str
     since_ms: _Number
     until_ms: _Number
+
+
+class BackfillRange(_Body):
+    """History that is wanted, milliseconds since the epoch; of one source, some organisations or projects (globs)."""
+
+    since_ms: _Number
+    until_ms: _Number
+    source: str = Field(default="", max_length=200)
+    orgs: tuple[str, ...] = Field(default=(), max_length=200)
+    projects: tuple[str, ...] = Field(default=(), max_length=1000)
 
 
 class ResetStart(_Body):
@@ -124,6 +134,11 @@ def _add_questions(app: FastAPI, operations: Operations) -> None:
         """Ended workflows of a time range, milliseconds since the epoch, oldest first."""
         return await operations.history(since_ms, until_ms)
 
+    @app.get("/api/v1/backfills")
+    async def backfills() -> list[Json]:
+        """Requests for history and how far they are."""
+        return await operations.backfills()
+
     @app.get("/api/v1/alerts")
     async def alerts() -> list[Json]:
         """Alert instances."""
@@ -179,6 +194,11 @@ def _add_actions(app: FastAPI, operations: Operations) -> None:
     async def reset(name: str, body: ResetStart) -> dict[str, list[str]]:
         """Forget where a sink is and what its address was."""
         return {"reset": await operations.reset_sink(name, body.start)}
+
+    @app.post("/api/v1/backfills")
+    async def backfill(body: BackfillRange) -> list[Json]:
+        """Ask for history; it is collected behind everything live."""
+        return await operations.backfill(BackfillOrder(**body.model_dump()))
 
     @app.post("/api/v1/reload")
     async def reload() -> Json:

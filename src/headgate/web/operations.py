@@ -7,9 +7,10 @@ plain JSON data with times as RFC 3339 text.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-__all__ = ["Health", "Json", "Operations", "Problem"]
+__all__ = ["BackfillOrder", "Health", "Json", "Operations", "Problem"]
 
 Json = dict[str, Any]
 
@@ -20,6 +21,17 @@ class Problem(Exception):
     def __init__(self, reason: Literal["unknown", "refused", "busy"], detail: str) -> None:
         super().__init__(detail)
         self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class BackfillOrder:
+    """History that is wanted: `since_ms` <= t < `until_ms`. `source`: empty for all; `orgs`, `projects`: only these."""
+
+    since_ms: int
+    until_ms: int
+    source: str = ""
+    orgs: tuple[str, ...] = ()
+    projects: tuple[str, ...] = ()
 
 
 class Operations(Protocol):
@@ -90,6 +102,14 @@ class Operations(Protocol):
 
     async def backup(self, path: str) -> Json:
         """Copy the store to `path` while it runs."""
+        ...
+
+    async def backfill(self, order: BackfillOrder) -> list[Json]:
+        """Ask for history; returns the requests made, one for each source, as `backfills` lists them."""
+        ...
+
+    async def backfills(self) -> list[Json]:
+        """Requests for history and how far they are, the newest last."""
         ...
 
     async def reload(self) -> Json:

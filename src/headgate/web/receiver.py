@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from headgate.core.clock import Clock
 from headgate.core.errors import StoreError, StoreFull
-from headgate.core.metrics import Metrics
+from headgate.core.metrics import HISTOGRAM_BOUNDS, Metrics
 from headgate.core.ports import Delivery, Refusal, WebhookPolicy
 from headgate.core.storeport import SpaceLevel
 from headgate.web.asgi import Receive, Scope, Send, answer_json
@@ -25,8 +26,6 @@ __all__ = ["Intake", "Receiver", "ReceiverLimits"]
 _PREFIX = "/webhooks/circleci"
 _OK_HEADERS = ((b"content-type", b"application/json"),)
 _RETRY_SOON = ((b"retry-after", b"5"),)
-# One request of this many has its time measured: a histogram entry costs as much as a signature check.
-_SAMPLE = 16
 _DISCARD_BYTES = 256 * 1024
 # One that has stopped writing is answered after this.
 _DISCARD_SECONDS = 1.0
@@ -109,7 +108,8 @@ class Receiver:
         self._limits = limits or ReceiverLimits()
         self._routes: dict[str, tuple[str, WebhookPolicy]] = {}
         self._counts: dict[tuple[str, int], int] = {}
-        self._seconds: list[float] = []
+        self._sorted = [0] * (len(HISTOGRAM_BOUNDS) + 1)
+        self._seconds = 0.0
         self._reading: dict[asyncio.Task[Any], float] = {}
         self._late: set[asyncio.Task[Any]] = set()
         self._group: list[Delivery] = []
@@ -152,7 +152,7 @@ class Receiver:
             )
             await self._keep(delivery)
         except _Refused as stop:
-            await self._refuse(send, source, stop)
+            await self._refuse(send, source, stop, began)
         except _Gone:
             self._count(source, 499)
         else:
@@ -172,7 +172,8 @@ class Receiver:
     def _admit(self, headers: Mapping[bytes, bytes], policy: WebhookPolicy) -> None:
         """What can be refused before the body is read."""
         content_type = headers.get(b"content-type", b"")
-        if not content_type.startswith(b"application/json"):
+        # The policy looks closer; this spares the body of what cannot be a webhook.
+        if content_type[:16].lower() != b"application/json":
             raise _refused(415, "content_type", "webhooks are application/json")
         if headers.get(b"content-encoding", b"identity") != b"identity":
             raise _refused(415, "content_encoding", "webhooks are sent without compression")
@@ -298,19 +299,24 @@ class Receiver:
             }
         )
         await send({"type": "http.response.body", "body": body})
-        self._count(source, 200)
-        if not self._serial % _SAMPLE:
-            self._seconds.append(self._clock.monotonic() - began)
+        self._answered(source, 200, began)
 
-    async def _refuse(self, send: Send, source: str, stop: _Refused) -> None:
+    async def _refuse(self, send: Send, source: str, stop: _Refused, began: float) -> None:
         refusal = stop.refusal
-        self._count(source, refusal.status)
         extra = _RETRY_SOON if stop.retry else ()
         if refusal.status == 405:
             extra = (*extra, (b"allow", b"POST"))
         if stop.close:
             extra = (*extra, (b"connection", b"close"))
         await answer_json(send, refusal.status, {"error": refusal.reason, "detail": refusal.detail}, extra)
+        self._answered(source, refusal.status, began)
+
+    def _answered(self, source: str, status: int, began: float) -> None:
+        """Sorted here, because an entry of the client's histogram costs as much as a signature check."""
+        seconds = self._clock.monotonic() - began
+        self._sorted[bisect_left(HISTOGRAM_BOUNDS, seconds)] += 1
+        self._seconds += seconds
+        self._count(source, status)
 
     def _count(self, source: str, status: int) -> None:
         key = (source, status)
@@ -321,9 +327,8 @@ class Receiver:
         counts, self._counts = self._counts, {}
         for (source, status), amount in counts.items():
             self._metrics.count("headgate_webhook_requests_total", amount, source=source or "-", status=str(status))
-        seconds, self._seconds = self._seconds, []
-        for value in seconds:
-            self._metrics.observe("headgate_webhook_answer_seconds", value)
+        self._metrics.observe_many("headgate_webhook_answer_seconds", self._sorted, self._seconds)
+        self._sorted, self._seconds = [0] * len(self._sorted), 0.0
 
     async def run(self) -> None:
         """End bodies that are late and hand counts over, once a second, until cancelled."""

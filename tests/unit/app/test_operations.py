@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
@@ -11,10 +13,12 @@ import pytest
 from headgate.app.operations import Running, StoreOperations
 from headgate.app.remote import RemoteOperations, Unreachable
 from headgate.app.telemetry import Telemetry
+from headgate.app.views import ways_of
 from headgate.core.clock import ManualClock
-from headgate.core.ports import Delivery
+from headgate.core.ports import Delivery, Limits
 from headgate.core.release import ReleasePolicy
-from headgate.core.storeport import MergeWork, SignalSpec
+from headgate.core.storeport import Explained, GapRow, MergeWork, OutcomeCounts, SignalSpec
+from headgate.core.times import HOUR_MS, format_ms
 from headgate.store import SqliteStore
 from headgate.web.api import build_app
 from headgate.web.operations import Problem
@@ -118,3 +122,50 @@ async def test_the_page_of_a_real_store_renders(both: tuple[StoreOperations, Rem
     text = await Page(both[0], "0").whole()
     assert "loki.logs" in text
     assert "Nothing has arrived yet" in text
+
+
+def _explained(word: str, kind: str = "job", late_seconds: int = 0) -> Explained:
+    record = {"observed_at": format_ms(HOUR_MS + late_seconds * 1000), "occurred_at": format_ms(HOUR_MS)}
+    return Explained(
+        kind=kind, provider_id="x", project="gh/a/b", record_id="r", released=True, due_ms=None, fields={},
+        record=json.dumps(record).encode(), amendments=(), lane="live", seq=1, path={"loki.logs": word},
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Signal:
+    """What a signal declares."""
+
+    name: str = "logs"
+    limits: Limits = Limits(max_age_ms=60_000)  # noqa: RUF009  # frozen itself
+    destination: str = ""
+    kinds: frozenset[str] | None = None
+
+
+PURGED = GapRow(1, "loki", None, None, 2, "dead_letters: purged")
+ELSEWHERE = GapRow(1, "other", None, None, 2, "dead_letters: purged")
+JOBS_ONLY = _Signal(kinds=frozenset({"job"}))
+
+
+@pytest.mark.parametrize(
+    ("found", "skipped", "gaps", "signal", "expected"),
+    [
+        (_explained("accepted"), {}, [], _Signal(), "accepted"),
+        (_explained("accepted"), {"too_old": 0}, [ELSEWHERE], _Signal(), "accepted"),
+        (_explained("waiting"), {"too_old": 3}, [PURGED], _Signal(), "waiting"),
+        (_explained("dead"), {}, [PURGED], _Signal(), "dead"),
+        (_explained("accepted"), {}, [PURGED], _Signal(), "settled: accepted, or one of 2 purged dead letters"),
+        (_explained("accepted"), {"too_old": 3}, [], _Signal(), "settled: accepted, or one of 3 skipped as too_old"),
+        (_explained("accepted", late_seconds=61), {"too_old": 3}, [], _Signal(),
+         "skipped: too_old, it was 61 s old when it was released"),
+        (_explained("accepted", "workflow"), {}, [], JOBS_ONLY,
+         "passed over: logs does not take records of kind workflow"),
+        (_explained("accepted"), {}, [], None, "accepted"),
+    ],
+)  # fmt: skip
+def test_the_way_of_a_record_is_never_a_guess(
+    found: Explained, skipped: dict[str, int], gaps: list[GapRow], signal: Any, expected: str
+) -> None:
+    """Accepted only where it can be nothing else; else all that it may be."""
+    counts = {"loki.logs": OutcomeCounts(1, 0, skipped)}
+    assert {"loki.logs": expected} == ways_of(found, counts, gaps, {"loki.logs": signal} if signal else {})

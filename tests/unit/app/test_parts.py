@@ -145,6 +145,17 @@ def test_secrets_are_found_at_any_depth() -> None:
     assert [CANARY, "other-secret"] == list(found)
 
 
+def test_a_secret_address_is_hidden_in_parts_too() -> None:
+    """A client that writes the address its own way, or the path alone, gives nothing away; the host stays readable."""
+    redactor = Redactor()
+    redactor.learn(secrets_of(SecretStr("http://Hooks.example/services/T0-0123456789abcdef?key=0123456789abcdef&a=b")))
+    said = redactor.text(
+        "POST http://hooks.example:443/services/T0-0123456789abcdef?key=0123456789abcdef 403: 0123456789abcdef is wrong"
+    )
+    assert said == "POST http://hooks.example:443/[redacted]?key=[redacted] 403: [redacted] is wrong"
+    assert redactor.text("services of Hooks.example") == "services of Hooks.example"
+
+
 def _missing(_name: str, _config: object, _context: object) -> None:
     raise ImportError("No module named 'elasticsearch'")
 

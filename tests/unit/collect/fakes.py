@@ -122,7 +122,7 @@ class FakeStore:
             if kind == "workflow" and not known.terminal and key not in self.gone
         ]
 
-    async def wanting_enrichment(self, source, *, limit):
+    async def wanting_enrichment(self, source, *, due_by_ms, limit):
         return [
             JobRef("gh/a/b", "p1", key, known.values["number"])
             for (kind, key), known in self.facts.items()

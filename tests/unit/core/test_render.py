@@ -5,7 +5,10 @@ from __future__ import annotations
 import jsonschema
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from headgate.core.facts import FIELDS
 from headgate.core.merge import Known, ProjectRef, Stamp
 from headgate.core.record import encode_record, record_schema
 from headgate.core.render import (
@@ -115,3 +118,32 @@ def test_records_and_amendments_match_the_published_schema():
         jsonschema.validate(msgspec.json.decode(encode_record(item)), record_schema())
     assert amendment.attributes["headgate.amends"] == record.id
     assert amendment.attributes["headgate.revision"] == 1
+
+
+# Whatever a provider may say of a field: blank words, lists of anything, numbers without end.
+_SAID = {
+    "text": st.text(),
+    "dim": st.text(),
+    "uuid": st.text(),
+    "int": st.integers(-(2**63), 2**63 - 1),
+    "real": st.floats(allow_nan=False, allow_infinity=False),
+    "ms": st.integers(0, 253_402_300_799_999),
+    "bool": st.booleans(),
+    "json": st.lists(st.text() | st.dictionaries(st.text(), st.text()) | st.integers()),
+}
+
+
+def _facts(kind):
+    fields = {field.name: _SAID[field.type] for field in FIELDS[kind]}
+    return st.fixed_dictionaries({}, optional=fields).map(lambda values: known(**values))
+
+
+@given(_facts("workflow"), _facts("job"), _facts("pipeline"))
+def test_any_fact_makes_a_record_as_published(workflow, job, pipeline):
+    """What does not fit a record, such as a blank word or an empty list, is left out of it; the rest is kept."""
+    for kind, key, fact, attributes in (
+        ("workflow", WORKFLOW, workflow, workflow_attributes(WORKFLOW, workflow, PROJECT, pipeline)),
+        ("job", JOB, job, job_attributes(JOB, job, PROJECT, workflow, pipeline)),
+    ):
+        record = make_record(kind, key, fact, PROJECT, attributes, observed_ms=12_000)
+        jsonschema.validate(msgspec.json.decode(encode_record(record)), record_schema())

@@ -19,7 +19,7 @@ class TestWebhook(NotifierSuite):
         build=lambda: WebhookNotifier(
             "ops",
             WebhookConfig(
-                url="https://hooks.example/alerts",
+                url="https://hooks.example/alerts/s3cret-token-in-path?token=s3cret-token-in-query",
                 secret="s3cret-key",
                 bearer_token="s3cret-token",
                 headers={"X-Team": "s3cret-team"},
@@ -27,7 +27,7 @@ class TestWebhook(NotifierSuite):
             CONTEXT,
         ),
         config=WebhookConfig,
-        secrets=("s3cret-key", "s3cret-token", "s3cret-team"),
+        secrets=("s3cret-key", "s3cret-token", "s3cret-team", "s3cret-token-in-path", "s3cret-token-in-query"),
         accepts=(
             HttpReply(200, {}, b"anything"),
             HttpReply(201, {}, b""),

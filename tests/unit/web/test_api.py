@@ -64,7 +64,7 @@ class Answers:
         alert = {"state": "firing", "rule": EVIL, "labels": {"project": EVIL}, "since": "2026-11-20T10:02:10.000Z"}
         return {
             "status": await self.status(),
-            "facts": {"workflow": 1234, "job": 9} if self.full else {},
+            "facts": {"workflow": 1240, "job": 9} if self.full else {},
             "ended": {"workflow": {"success": 1200, "failure": 34}} if self.full else {},
             "unreleased": 5,
             "level": "ok",
@@ -244,6 +244,16 @@ async def test_the_page_escapes_everything_and_links_only_http(bench: Bench) -> 
     assert answer.text.count("<script") == 1
     assert "style=" not in answer.text
     assert ">1,234<" in answer.text
+
+
+async def test_tiles_count_what_has_ended_and_tell_the_rest_apart(bench: Bench) -> None:
+    """A run that is still going is no run in the figures; it is named beside them."""
+    page = (await bench.http.get("/")).text
+    assert '<b data-counter="workflows">1,234</b><span>workflows ended</span>' in page
+    assert '<span data-unfinished="workflows">6 not yet</span>' in page
+    assert '<b data-counter="jobs">0</b><span>jobs ended</span>' in page
+    bench.answers.full = False
+    assert "not yet" not in (await bench.http.get("/")).text
 
 
 async def test_the_empty_page_says_what_to_do(bench: Bench) -> None:

@@ -10,12 +10,13 @@ import httpx
 import orjson
 import pytest
 
-from headgate.app.servers import Server, bind, dispatch, url_of
+from headgate.app.servers import Listener, Server, bind, dispatch, url_of
 from headgate.app.telemetry import Telemetry
 from headgate.core.clock import ManualClock, SystemClock
 from headgate.core.errors import StoreFailed, StoreFull
 from headgate.core.ports import Delivery, Refusal
 from headgate.core.storeport import SpaceLevel
+from headgate.web.asgi import App
 from headgate.web.receiver import Receiver, ReceiverLimits
 
 JSON = {"content-type": "application/json"}
@@ -71,7 +72,10 @@ class Intake:
 class Bench:
     """A receiver, its server and a client."""
 
-    def __init__(self, limits: ReceiverLimits | None = None) -> None:
+    server: Server
+    page: App | None = None
+
+    def __init__(self, limits: ReceiverLimits | None = None, *, most: int = 100) -> None:
         self.intake = Intake()
         self.telemetry = Telemetry()
         self.woken = 0
@@ -79,6 +83,8 @@ class Bench:
         self.receiver = Receiver(self.intake, self.clock, self.telemetry, self._wake, limits)
         self.receiver.configure({"circleci": Policy()})
         self.malformed = 0
+        self.ended: list[str] = []
+        self.most = most
         self.port = 0
 
     def _wake(self) -> None:
@@ -91,7 +97,8 @@ class Bench:
     async def serving(self) -> AsyncIterator[httpx.AsyncClient]:
         sock = bind("127.0.0.1:0", "webhooks.listen")
         self.port = sock.getsockname()[1]
-        server = Server(dispatch(None, self.receiver), sock, self._malformed)
+        listener = Listener(self._malformed, self.ended.append, self.most)
+        self.server = server = Server(dispatch(self.page, self.receiver), sock, listener)
         task = asyncio.create_task(server.serve())
         await until(lambda: server.started)
         async with httpx.AsyncClient(base_url=url_of(sock), trust_env=False) as client:
@@ -99,6 +106,12 @@ class Bench:
         server.stop(force=True)
         await task
         sock.close()
+
+    def pass_seconds(self, seconds: float) -> None:
+        """Let the sweep see each connection now and again so many seconds later."""
+        now = asyncio.get_running_loop().time()
+        self.server.sweep(now)
+        self.server.sweep(now + seconds)
 
     def counted(self, status: int, source: str = "circleci") -> float:
         self.receiver.hand_over_counts()
@@ -162,6 +175,15 @@ async def test_a_webhook_that_is_not_taken_is_told_why_and_counted(
         assert bench.counted(status, source or ("-" if status in (404, 405) else "circleci")) == 1
 
 
+async def test_the_content_type_is_no_matter_of_case() -> None:
+    """Media types are compared without case (RFC 9110, section 8.3.1)."""
+    bench = Bench()
+    async with bench.serving() as client:
+        headers = {**GOOD, "content-type": "Application/JSON; charset=utf-8"}
+        answer = await client.post("/webhooks/circleci", content=b"{}", headers=headers)
+    assert answer.status_code == 200
+
+
 async def test_a_body_without_length_is_bounded_too() -> None:
     """A chunked body beyond the limit is 413, and nothing stays counted as held."""
     bench = Bench()
@@ -195,6 +217,33 @@ async def _raw(port: int, data: bytes) -> tuple[asyncio.StreamReader, asyncio.St
     writer.write(data)
     await writer.drain()
     return reader, writer
+
+
+def seconds_counted(telemetry: Telemetry) -> dict[str, float]:
+    """Count, sum and buckets of the answers' histogram, as the page has them."""
+    lines = telemetry.page().decode().splitlines()
+    found = [line.rpartition(" ") for line in lines if line.startswith("headgate_webhook_answer_seconds_")]
+    return {name.removeprefix("headgate_webhook_answer_seconds_"): float(value) for name, _, value in found}
+
+
+async def test_every_answer_is_in_the_histogram() -> None:
+    """Its count is that of the answered requests, refused ones too, from the first on, and its sum is theirs."""
+    bench = Bench()
+    bench.intake.gate = asyncio.Event()
+    assert seconds_counted(bench.telemetry)["count"] == 0
+    async with bench.serving() as client:
+        slow = asyncio.create_task(client.post("/webhooks/circleci", content=b"{}", headers=GOOD))
+        await until(lambda: bench.receiver._active)
+        bench.clock.advance(0.3)
+        bench.intake.gate.set()
+        await slow
+        for headers in (GOOD, GOOD, JSON):
+            await client.post("/webhooks/circleci", content=b"{}", headers=headers)
+    bench.receiver.hand_over_counts()
+    bench.receiver.hand_over_counts()
+    found = seconds_counted(bench.telemetry)
+    assert (4, 3, 4) == (found["count"], found['bucket{le="0.25"}'], found['bucket{le="0.5"}'])
+    assert found["sum"] == pytest.approx(0.3)
 
 
 async def test_a_slow_body_is_ended_with_408() -> None:

@@ -1,7 +1,7 @@
 """The HTTP client of one CircleCI: authentication, budget, retries, limits, and errors that name their cause.
 
-Invariant: an answer is given whole and decoded, or an error is raised; nothing is given half. No error and no log line
-holds the token or a proxy's password.
+Invariant: an answer is given whole and decoded, or an error is raised; nothing is given half. A POST that may have been
+carried out is never sent again. No error and no log line holds the token, a proxy's password or a signing secret.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
@@ -27,6 +27,7 @@ from headgate.sources.circleci.reading import Json, objects, text
 __all__ = ["Api", "ApiOptions", "Page", "escape_slug"]
 
 _BAD_TOKEN_FIX = "make a new personal API token at User Settings > Personal API Tokens and set it as token"  # noqa: S105  # advice, not a token
+_DOTS = frozenset({".", ".."})
 _OWN_USER = "/api/v2/me"  # every personal token may read it
 _RESOLUTION_MS = 1000  # the Date header has whole seconds: a smaller skew cannot be told from none
 _SKEW_JUMP_MS = 5000  # a skew this far off the estimate means that a clock was set: believe it at once
@@ -34,7 +35,10 @@ _SKEW_JUMP_MS = 5000  # a skew this far off the estimate means that a clock was 
 
 @dataclass(frozen=True, slots=True)
 class ApiOptions:
-    """How to reach one CircleCI. `attempts`: of one call, the first included. `timeout_seconds`: of each attempt."""
+    """How to reach one CircleCI. `attempts`: of one call, the first included. `timeout_seconds`: of each attempt.
+
+    `secrets`: further texts that no message may hold.
+    """
 
     base_url: str
     user_agent: str
@@ -44,32 +48,69 @@ class ApiOptions:
     http2: bool = False
     attempts: int = 6
     back_off: BackOff = BackOff(base=0.5, cap=30.0)  # noqa: RUF009  # frozen itself
+    secrets: tuple[str, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of a v2 list. `more`: another page follows."""
+    """One page of a v2 list. `more`: another page follows. `token`, `next`: of this page and of that one."""
 
     items: list[Json]
     more: bool
+    token: str | None = None
+    next: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class _Trouble:
-    """Why an attempt failed. `retry_after`: seconds asked for; `held`: the budget already waits for them."""
+    """Why an attempt failed. `retry_after`: seconds asked for; `held`: the budget already waits for them.
+
+    `untouched`: the far side has not begun with the call.
+    """
 
     why: str
     retry_after: float | None = None
     held: bool = False
+    untouched: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """One call, to be sent once or several times. `route`: template of `path`; `body`: JSON of a change.
+
+    `patient`: everything live goes first.
+    """
+
+    method: str
+    route: str
+    path: str
+    params: Mapping[str, str] | None = None
+    body: bytes | None = None
+    patient: bool = False
+
+    def may_repeat(self, trouble: _Trouble) -> bool:
+        """Whether sending it again does no harm; a POST that may have been carried out would be carried out twice."""
+        return self.method != "POST" or trouble.untouched
 
 
 def escape_slug(slug: str) -> str:
-    """A slug as part of a path: slashes stay, everything else unsafe is escaped."""
-    return "/".join(quote(segment, safe="") for segment in slug.split("/"))
+    """A slug as part of a path: slashes stay, everything else unsafe is escaped.
+
+    Raises NotFound for a segment `.` or `..`: clients and proxies resolve those, also escaped, and would ask elsewhere.
+    """
+    segments = slug.split("/")
+    if not _DOTS.isdisjoint(segments):
+        raise NotFound(f"{slug!r} is no slug: a segment of dots would lead to another path")
+    return "/".join(quote(segment, safe="") for segment in segments)
+
+
+def _escape(name: str, value: str) -> str:
+    """A part of a route; only slugs have slashes of their own."""
+    return escape_slug(value) if name in ("slug", "project") else quote(value, safe="")
 
 
 class Api:
-    """GET requests to one CircleCI with one token. Safe to use from many tasks of one event loop."""
+    """Requests to one CircleCI with one token. Safe to use from many tasks of one event loop."""
 
     def __init__(
         self,
@@ -107,53 +148,66 @@ class Api:
         return self._budget.left()
 
     async def get(
-        self, route: str, *, params: Mapping[str, str] | None = None, background: bool = False, **parts: str
+        self, route: str, *, params: Mapping[str, str] | None = None, patient: bool = False, **parts: str
     ) -> Any:
         """The decoded answer. `route`: a template such as /api/v2/project/{slug}; `parts` fill it, escaped here.
 
-        `background`: stands behind all other calls (`Budget.acquire`).
+        `patient`: everything live goes first.
 
         Raises NotFound, SourceRefused, and SourceUnavailable once all attempts are used up.
         """
-        path = route.format(**{name: escape_slug(value) for name, value in parts.items()})
-        what = self._hide(path)
+        return await self._ask(_Call("GET", route, _path(route, parts), params, patient=patient), parts)
+
+    async def change(self, method: str, route: str, body: Mapping[str, Any] | None = None, **parts: str) -> None:
+        """Carry out a POST, PUT or DELETE with this JSON; raises as `get` does, SourceRefused also for a bad body.
+
+        SourceUnavailable of a POST leaves open whether it was carried out: look before asking again.
+        """
+        encoded = None if body is None else msgspec.json.encode(body)
+        await self._ask(_Call(method, route, _path(route, parts), body=encoded), parts)
+
+    async def _ask(self, call: _Call, parts: Mapping[str, str]) -> Any:
         for attempt in range(1, self._options.attempts + 1):
-            await self._budget.acquire(self._waited, background=background)
-            answer = await self._attempt(route, path, params, attempt)
+            await self._budget.acquire(self._waited, patient=call.patient)
+            answer = await self._attempt(call, attempt)
             if isinstance(answer, httpx.Response):
-                raise await self._refusal(answer, route, what, parts)
+                raise await self._refusal(answer, call, parts)
             if not isinstance(answer, _Trouble):
                 self.refused = None
                 return answer
+            if not call.may_repeat(answer):
+                break
             if attempt < self._options.attempts and not answer.held:
                 await self._back_off(attempt, answer.retry_after)
-        raise SourceUnavailable(f"GET {what}: {answer.why}, {attempt} attempts", retry_after=answer.retry_after)
+        what = f"{call.method} {self._hide(call.path)}"
+        raise SourceUnavailable(f"{what}: {answer.why}, {attempt} attempts", retry_after=answer.retry_after)
 
-    async def _attempt(self, route: str, path: str, params: Mapping[str, str] | None, attempt: int) -> Any:
+    async def _attempt(self, call: _Call, attempt: int) -> Any:
         """What was asked for, decoded; a _Trouble worth another attempt; or the answer that refuses."""
         try:
-            reply = await self._send(route, path, params)
+            reply = await self._send(call)
         except httpx.RequestError as exc:
-            return _Trouble(f"{type(exc).__name__} {self._hide(str(exc))}".rstrip())
-        if reply.status_code == 200:
-            try:
-                return msgspec.json.decode(reply.content)
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-                return _Trouble("the answer is cut or no JSON")
+            untouched = isinstance(exc, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
+            return _Trouble(f"{type(exc).__name__} {self._hide(str(exc))}".rstrip(), untouched=untouched)
+        if reply.status_code in (200, 201, 204):
+            return _decoded(reply)
         why = f"{reply.status_code} {self._message(reply)}".rstrip()
         if reply.status_code == 429:
-            return _Trouble(why, self._limited(reply, attempt), held=True)
+            return _Trouble(why, self._limited(reply, attempt), held=True, untouched=True)
         if reply.status_code >= 500 or reply.status_code == 408:
             return _Trouble(why, retry_after_seconds(_headers(reply), self._clock.now_ms() + self.skew_ms))
         return reply
 
     async def pages(
-        self, route: str, *, params: Mapping[str, str] | None = None, background: bool = False, **parts: str
+        self, route: str, *, params: Mapping[str, str] | None = None, patient: bool = False, **parts: str
     ) -> AsyncIterator[Page]:
-        """The pages of a v2 list until its end. A page token seen before raises SourceUnavailable: no end was found."""
+        """The pages of a v2 list until its end; `params` may hold the `page-token` to begin with.
+
+        A page token seen before raises SourceUnavailable: no end was found.
+        """
         query, seen = dict(params or {}), set[str]()
         while True:
-            body = await self.get(route, params=query, background=background, **parts)
+            body = await self.get(route, params=query, patient=patient, **parts)
             items = body.get("items") if isinstance(body, dict) else None
             if not isinstance(items, list):
                 raise SourceUnavailable(f"GET {route}: the answer has no items")
@@ -162,16 +216,18 @@ class Api:
                 raise SourceUnavailable(
                     f"GET {route}: CircleCI repeated a page token, so the list has no end; asked again next round"
                 )
-            yield Page(objects(items), more=token is not None)
+            yield Page(objects(items), more=token is not None, token=query.get("page-token"), next=token)
             if token is None:
                 return
             seen.add(token)
             query["page-token"] = token
 
-    async def items(self, route: str, *, params: Mapping[str, str] | None = None, **parts: str) -> list[Json]:
+    async def items(
+        self, route: str, *, params: Mapping[str, str] | None = None, patient: bool = False, **parts: str
+    ) -> list[Json]:
         """All items of a v2 list."""
-        found = self.pages(route, params=params, background=False, **parts)
-        return [item async for page in found for item in page.items]
+        pages = self.pages(route, params=params, patient=patient, **parts)
+        return [item async for page in pages for item in page.items]
 
     async def aclose(self) -> None:
         """Close connections. Safe twice; a later call opens new ones."""
@@ -181,14 +237,16 @@ class Api:
 
     # -- sending
 
-    async def _send(self, route: str, path: str, params: Mapping[str, str] | None) -> httpx.Response:
-        client = self._open()
+    async def _send(self, call: _Call) -> httpx.Response:
+        client, route = self._open(), call.route
+        json = {"Content-Type": "application/json"} if call.body is not None else None
         started = self._clock.now_ms()
         self.calls += 1
         try:
             # httpx bounds each read; an answer that drips would never end.
             async with asyncio.timeout(self._options.timeout_seconds):
-                reply = await client.get(path, params=dict(params) if params else None)
+                params = dict(call.params) if call.params else None
+                reply = await client.request(call.method, call.path, params=params, content=call.body, headers=json)
         except TimeoutError as exc:
             self._count(route, "ReadTimeout")
             raise httpx.ReadTimeout(f"no whole answer within {self._options.timeout_seconds:g} s") from exc
@@ -247,17 +305,15 @@ class Api:
         self._waited("back_off" if retry_after is None else "retry_after", seconds)
         await self._sleep(seconds)
 
-    async def _refusal(self, reply: httpx.Response, route: str, what: str, parts: Mapping[str, str]) -> SourceError:
+    async def _refusal(self, reply: httpx.Response, call: _Call, parts: Mapping[str, str]) -> SourceError:
         """The error for an answer that trying again will not change."""
-        status, said = reply.status_code, self._message(reply)
-        line = f"GET {what}: {status} {said}".rstrip()
+        status, route = reply.status_code, call.route
+        line = f"{call.method} {self._hide(call.path)}: {status} {self._message(reply)}".rstrip()
         slug = parts.get("slug") or parts.get("project") or ""
         about_project = "{slug}" in route and route.count("{") == 1
-        if status == 404 and not about_project:
-            return NotFound(line)
         if status == 404:
             fix = f"check that {slug} exists and that the token's user may see it"
-            return SourceRefused(line, reason="project_not_found", fix=fix)
+            return SourceRefused(line, reason="project_not_found", fix=fix) if about_project else NotFound(line)
         if status in (401, 403) and "/api/v2/" in route and await self._project_token(status, route, slug):
             self.refused = "wrong_token_type"
             fix = "the token is a project token, which API v2 never takes; set a personal API token"
@@ -268,14 +324,18 @@ class Api:
         if status == 403:
             fix = f"give the token's user access to {slug or 'this organisation'}"
             return SourceRefused(line, reason="no_access", fix=fix)
+        if call.body is not None and 400 <= status < 500:
+            return SourceRefused(line, reason="rejected", fix="CircleCI does not take this; its words say why")
         return SourceUnavailable(f"{line}; an answer nobody foresaw")
 
     async def _project_token(self, status: int, route: str, slug: str) -> bool:
         """Whether the token is a project token: API v1.1 takes it, or API v2 forbids it even its own user."""
-        probe = slug or self.probe_slug
+        right = status == 403 and route != _OWN_USER
+        # Where a right is missing that is not about a project, v1.1 would answer about one and prove nothing.
+        probe = slug if right else slug or self.probe_slug
         if probe.count("/") == 2:
             return await self._status("/api/v1.1/project/{slug}", {"limit": "1", "shallow": "true"}, probe) == 200
-        if status == 403 and route != _OWN_USER:
+        if right:
             return await self._status(_OWN_USER) == 403
         return status == 403
 
@@ -283,7 +343,7 @@ class Api:
         """What a single attempt is answered; None where nothing came."""
         await self._budget.acquire(self._waited)
         try:
-            reply = await self._send(route, route.format(slug=escape_slug(slug)), params)
+            reply = await self._send(_Call("GET", route, _path(route, {"slug": slug}), params))
         except httpx.RequestError:
             return None
         return reply.status_code
@@ -305,7 +365,7 @@ class Api:
         return self._hide(" ".join(said.split())[:200])
 
     def _hide(self, words: str) -> str:
-        for secret in (self._token, self._options.proxy or ""):
+        for secret in (self._token, self._options.proxy or "", *self._options.secrets):
             if secret:
                 words = words.replace(secret, "***").replace(quote(secret, safe=""), "***")
         return words
@@ -315,6 +375,20 @@ class Api:
 
     def _waited(self, reason: str, seconds: float) -> None:
         self._metrics.count("headgate_source_wait_seconds_total", seconds, source=self._name, reason=reason)
+
+
+def _decoded(reply: httpx.Response) -> Any:
+    """The JSON of an answer; None where it has none on purpose."""
+    if reply.status_code == 204:
+        return None
+    try:
+        return msgspec.json.decode(reply.content)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _Trouble("the answer is cut or no JSON")
+
+
+def _path(route: str, parts: Mapping[str, str]) -> str:
+    return route.format(**{name: _escape(name, value) for name, value in parts.items()})
 
 
 def _headers(reply: httpx.Response) -> Mapping[str, str]:

@@ -21,7 +21,6 @@ Sleep = Callable[[float], Awaitable[None]]
 # Longest pause one answer can impose; after it the far side is simply asked again.
 MAX_PAUSE_SECONDS = 900.0
 _EPSILON = 1e-9
-_LOOK_SECONDS = 0.01  # how often a background call looks whether others still wait
 
 
 class Budget:
@@ -38,7 +37,8 @@ class Budget:
         self._paused_until = 0.0
         self._pause_reason = "retry_after"
         self._lock = asyncio.Lock()
-        self._asking = 0
+        self._patient_lock = asyncio.Lock()
+        self._urgent = 0
 
     @property
     def rate(self) -> float:
@@ -50,31 +50,35 @@ class Budget:
         self._refill()
         return 0.0 if self._paused_until > self._at else self._tokens
 
-    async def acquire(self, waited: Callable[[str, float], None], *, background: bool = False) -> None:
+    async def acquire(self, waited: Callable[[str, float], None], *, patient: bool = False) -> None:
         """Wait until one more call may go. `waited(reason, seconds)` is told of every wait.
 
-        `background`: goes only while nobody else waits and half of the burst is left for those who may come.
+        `patient`: history, which goes only while nobody else waits and half of the burst is left to them.
         """
-        while background and (seconds := self._until_quiet()) > 0.0:
-            await self._sleep(seconds)
-        self._asking += 1
+        if patient:
+            async with self._patient_lock:
+                await self._take(waited, spare=self._burst / 2)
+            return
+        self._urgent += 1
         try:
-            await self._take(waited)
+            async with self._lock:  # first come, first served
+                await self._take(waited, spare=0.0)
         finally:
-            self._asking -= 1
+            self._urgent -= 1
 
-    async def _take(self, waited: Callable[[str, float], None]) -> None:
-        async with self._lock:  # first come, first served
-            while True:
-                seconds, reason = self._wait()
-                if seconds <= 0.0:
-                    self._tokens -= 1.0
-                    return
-                before = self._clock.monotonic()
-                try:
-                    await self._sleep(seconds)
-                finally:
-                    waited(reason, max(0.0, self._clock.monotonic() - before))
+    async def _take(self, waited: Callable[[str, float], None], *, spare: float) -> None:
+        while True:
+            seconds, reason = self._wait(spare)
+            if spare and self._urgent:
+                seconds = max(seconds, 1.0 / self.rate)
+            if seconds <= 0.0:
+                self._tokens -= 1.0
+                return
+            before = self._clock.monotonic()
+            try:
+                await self._sleep(seconds)
+            finally:
+                waited(reason, max(0.0, self._clock.monotonic() - before))
 
     def pause(self, seconds: float, reason: str) -> None:
         """Let nothing pass for so long; a shorter pause never ends a longer one."""
@@ -102,21 +106,14 @@ class Budget:
         self._tokens = min(self._burst, self._tokens + (now - self._at) * self.rate)
         self._at = now
 
-    def _until_quiet(self) -> float:
-        """Seconds after which a background call may look again; 0 when it may go."""
-        seconds, _ = self._wait()
-        if seconds > 0.0 or self._asking:
-            return max(seconds, _LOOK_SECONDS)
-        missing = min(1.0 + self._burst / 2, self._burst) - self._tokens
-        return max(missing / self.rate, _LOOK_SECONDS) if missing > _EPSILON else 0.0
-
-    def _wait(self) -> tuple[float, str]:
+    def _wait(self, spare: float) -> tuple[float, str]:
         self._refill()
         if self._paused_until - self._at > _EPSILON:
             return self._paused_until - self._at, self._pause_reason
-        if self._tokens < 1.0 - _EPSILON:
-            return (1.0 - self._tokens) / self.rate, "budget"
-        return 0.0, ""
+        wanted = min(1.0 + spare, self._burst)
+        if self._tokens < wanted - _EPSILON:
+            return (wanted - self._tokens) / self.rate, "budget"
+        return 0.0, "budget"
 
 
 _SHARED: WeakValueDictionary[tuple[str, str, int], Budget] = WeakValueDictionary()

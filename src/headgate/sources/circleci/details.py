@@ -16,19 +16,21 @@ from headgate.core.errors import NotFound, SourceUnavailable, Unparsable
 from headgate.core.ids import leaf_key
 from headgate.core.merge import Observation, ProjectRef
 from headgate.core.metrics import Metrics
+from headgate.core.ports import BuildContext
 from headgate.core.redact import Redactor, tail
 from headgate.core.slug import short_slug
+from headgate.plugins.config import reveal
 from headgate.sources.circleci.api import Api
 from headgate.sources.circleci.config import CircleCIConfig
 from headgate.sources.circleci.discovery import Discovery
-from headgate.sources.circleci.fetch import Fetcher, FetchRefused
+from headgate.sources.circleci.fetch import Fetcher, FetchOptions, FetchRefused
 from headgate.sources.circleci.junit import junit_cases
 from headgate.sources.circleci.normalize import Context, observe
 from headgate.sources.circleci.normalize_steps import Step, output_text, steps
 from headgate.sources.circleci.normalize_tests import Case, Tally, case_of_api
 from headgate.sources.circleci.reading import Json, integer, known, text
 
-__all__ = ["PART", "JobDetails"]
+__all__ = ["PART", "JobDetails", "make_details"]
 
 PART = 200  # observations handed over at once
 # CircleCI cuts outputs at 4 MB itself; as JSON they may be longer.
@@ -58,6 +60,10 @@ class JobDetails:
         self._name, self._config, self._wanted = name, config, config.details
         self._api, self._fetcher, self._discovery = api, fetcher, discovery
         self._metrics, self._redact = metrics, redact
+
+    async def aclose(self) -> None:
+        """Close connections."""
+        await self._fetcher.aclose()
 
     # -- what to ask
 
@@ -171,7 +177,7 @@ class JobDetails:
 
     async def _steps(self, job: EndedJob, ctx: Context) -> list[Observation]:
         given = await self._api.get(
-            "/api/v1.1/project/{slug}/{number}", background=True, slug=job.project_slug, number=str(job.number)
+            "/api/v1.1/project/{slug}/{number}", patient=True, slug=job.project_slug, number=str(job.number)
         )
         if not isinstance(given, dict):
             raise SourceUnavailable(f"the build {job.number} of {job.project_slug} is no object")
@@ -210,7 +216,7 @@ class JobDetails:
 
     async def _pages(self, job: EndedJob, what: str) -> AsyncIterator[list[Json]]:
         route = f"/api/v2/project/{{project}}/{{number}}/{what}"
-        async for page in self._api.pages(route, background=True, project=job.project_slug, number=str(job.number)):
+        async for page in self._api.pages(route, patient=True, project=job.project_slug, number=str(job.number)):
             yield page.items
 
     def _owner(self, job: EndedJob) -> ProjectRef:
@@ -232,3 +238,26 @@ def _cases(cases: list[Case]) -> Iterator[list[Case]]:
 def _parts(found: list[Observation]) -> Iterator[list[Observation]]:
     for start in range(0, len(found), PART):
         yield found[start : start + PART]
+
+
+def make_details(
+    name: str, config: CircleCIConfig, api: Api, discovery: Discovery, context: BuildContext
+) -> JobDetails:
+    """The details of a configured source."""
+    options = FetchOptions(
+        base_url=config.base_url,
+        token=reveal(config.token),
+        user_agent=context.user_agent,
+        hosts=config.details.hosts,
+        timeout_seconds=config.timeout / 1000,
+        ca_file=config.ca_file,
+        proxy=reveal(config.proxy) or None,
+    )
+    redact = Redactor(_secrets(config))
+    return JobDetails(name, config, api, Fetcher(options), discovery, metrics=context.metrics, redact=redact)
+
+
+def _secrets(config: CircleCIConfig) -> list[str]:
+    """What must never be kept of an output, wherever it stands."""
+    given = (config.token, config.proxy, config.personal.hash_key, *config.webhook.secrets)
+    return [reveal(secret) for secret in given if secret is not None]

@@ -6,6 +6,7 @@ Invariant: it keeps no facts. Lists are walked newest first and given page by pa
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import structlog
@@ -13,6 +14,7 @@ import structlog
 from headgate.core.details import EndedJob
 from headgate.core.errors import NotFound, SourceRefused, SourceUnavailable
 from headgate.core.facts import Value
+from headgate.core.feeds import Strategy
 from headgate.core.merge import Observation, ProjectRef
 from headgate.core.ports import (
     BuildContext,
@@ -25,9 +27,9 @@ from headgate.core.ports import (
     Scope,
     SourceUsage,
     WalkPage,
+    WebhookAdmin,
     WebhookPolicy,
 )
-from headgate.core.redact import Redactor
 from headgate.core.status import map_status
 from headgate.core.times import parse_ms
 from headgate.plugins.config import reveal
@@ -36,12 +38,15 @@ from headgate.sources.circleci.api import Api, ApiOptions
 from headgate.sources.circleci.budget import shared_budget
 from headgate.sources.circleci.checks import run_checks
 from headgate.sources.circleci.config import CircleCIConfig
-from headgate.sources.circleci.details import JobDetails
+from headgate.sources.circleci.details import make_details
 from headgate.sources.circleci.discovery import Discovery
-from headgate.sources.circleci.fetch import Fetcher, FetchOptions
+from headgate.sources.circleci.feed_insights import InsightsFeed
+from headgate.sources.circleci.feeds import BuildsFeed, PipelinesFeed, WalkFeed
 from headgate.sources.circleci.gather import gather_bounded
+from headgate.sources.circleci.hooks import webhook_admin
 from headgate.sources.circleci.normalize_v1 import build
 from headgate.sources.circleci.reading import Json, integer, uuid_text
+from headgate.sources.circleci.strategy import Feeds, choose
 from headgate.sources.circleci.vcs import Privacy
 from headgate.sources.circleci.webhook import CircleCIWebhookPolicy
 
@@ -71,20 +76,13 @@ class CircleCISource:
         self._metrics = context.metrics
         self._privacy = _privacy(config)
         self._api = _api(name, config, context)
+        self.webhook_admin: WebhookAdmin | None = webhook_admin(config, self._api)
         # Scope key -> lowest and highest build number of the newest page of v1.1 last seen.
         self._oldest_recent: dict[str, int] = {}
         self._newest_recent: dict[str, int] = {}
         self._discovery = Discovery(name, config, self._api, clock=context.clock, metrics=context.metrics)
-        self._fetcher = _fetcher(config, context)
-        self._details = JobDetails(
-            name,
-            config,
-            self._api,
-            self._fetcher,
-            self._discovery,
-            metrics=context.metrics,
-            redact=Redactor(_secrets(config)),
-        )
+        self._details = make_details(name, config, self._api, self._discovery, context)
+        self._feeds = self._make_feeds()
 
     # -- webhooks
 
@@ -139,31 +137,35 @@ class CircleCISource:
             found = [parent] if parent else []
         return self._counted([*found, *await self._with_jobs(given, owner, facts)])
 
-    async def _page(self, items: Sequence[Json], owner: ProjectRef) -> list[Observation]:
+    async def _page(self, items: Sequence[Json], owner: ProjectRef, *, patient: bool = False) -> list[Observation]:
         async def one(item: Json) -> list[Observation]:
             parent = shapes.pipeline(item, owner, self._context())
             if parent is None:
                 return []
             try:
-                return [parent, *await self._workflows(parent.key, owner, parent.fields)]
+                return [parent, *await self._workflows(parent.key, owner, parent.fields, patient=patient)]
             except NotFound:
                 # Past retention, or so new that CircleCI does not find it yet: revisited while it is young.
                 return [parent]
 
         return self._counted([found for each in await gather_bounded(one, items, _AT_ONCE) for found in each])
 
-    async def _workflows(self, pipeline_id: str, owner: ProjectRef, facts: Mapping[str, Value]) -> list[Observation]:
+    async def _workflows(
+        self, pipeline_id: str, owner: ProjectRef, facts: Mapping[str, Value], *, patient: bool = False
+    ) -> list[Observation]:
         found: list[Observation] = []
-        for given in await self._api.items("/api/v2/pipeline/{id}/workflow", id=pipeline_id):
-            found += await self._with_jobs({"pipeline_id": pipeline_id, **given}, owner, facts)
+        for given in await self._api.items("/api/v2/pipeline/{id}/workflow", patient=patient, id=pipeline_id):
+            found += await self._with_jobs({"pipeline_id": pipeline_id, **given}, owner, facts, patient=patient)
         return found
 
-    async def _with_jobs(self, given: Any, owner: ProjectRef, facts: Mapping[str, Value]) -> list[Observation]:
+    async def _with_jobs(
+        self, given: Any, owner: ProjectRef, facts: Mapping[str, Value], *, patient: bool = False
+    ) -> list[Observation]:
         run = shapes.workflow(given, owner, self._context(), facts) if isinstance(given, dict) else None
         if run is None:
             return []
         try:
-            items = await self._api.items("/api/v2/workflow/{id}/job", id=run.key)
+            items = await self._api.items("/api/v2/workflow/{id}/job", patient=patient, id=run.key)
         except NotFound:
             self._missing("retention")
             return [run]
@@ -176,6 +178,29 @@ class CircleCISource:
         except NotFound:
             return None
         return shapes.pipeline(given, owner, self._context()) if isinstance(given, dict) else None
+
+    # -- history
+
+    async def strategy(self) -> Strategy:
+        """The cheapest feeds that this token may use."""
+        if self._config.token is None:
+            return Strategy("none", (), why=("there is no token: only webhooks are taken",))
+        return await choose(self._api, self._feeds, await self._discovery.scopes())
+
+    def _make_feeds(self) -> Feeds:
+        def owner(scope: Scope) -> ProjectRef:
+            return self._discovery.known(scope.slug, scope.key)
+
+        below = partial(self._page, patient=True)
+        walk = WalkFeed(self._api, owner, below, completes=True)
+        return Feeds(
+            pipelines=PipelinesFeed(self._api, owner, self._context),
+            insights=InsightsFeed(self._api, owner, self._context, self._clock),
+            builds=BuildsFeed(self._api, owner, self._context, walk),
+            walk=walk,
+            walk_first=WalkFeed(self._api, owner, below, completes=False),
+            queue_times=BuildsFeed(self._api, owner, self._context, None),
+        )
 
     # -- enrichment
 
@@ -300,7 +325,7 @@ class CircleCISource:
     async def aclose(self) -> None:
         """Close connections."""
         await self._api.aclose()
-        await self._fetcher.aclose()
+        await self._details.aclose()
 
     def _context(self, observed_ms: int | None = None) -> shapes.Context:
         at = self._clock.now_ms() if observed_ms is None else observed_ms
@@ -358,27 +383,9 @@ def _api(name: str, config: CircleCIConfig, context: BuildContext) -> Api:
         ca_file=config.ca_file,
         proxy=reveal(config.proxy) or None,
         http2=config.http2,
+        secrets=tuple(reveal(secret) for secret in config.webhook.secrets),
     )
     shared = shared_budget(token, config.base_url, budget.per_second, budget.burst, clock=context.clock)
     api = Api(name, token, options, budget=shared, clock=context.clock, metrics=context.metrics)
     api.probe_slug = next(iter(config.explicit_projects), "")
     return api
-
-
-def _fetcher(config: CircleCIConfig, context: BuildContext) -> Fetcher:
-    options = FetchOptions(
-        base_url=config.base_url,
-        token=reveal(config.token),
-        user_agent=context.user_agent,
-        hosts=config.details.hosts,
-        timeout_seconds=config.timeout / 1000,
-        ca_file=config.ca_file,
-        proxy=reveal(config.proxy) or None,
-    )
-    return Fetcher(options)
-
-
-def _secrets(config: CircleCIConfig) -> list[str]:
-    """What must never be kept of an output, wherever it stands."""
-    given = (config.token, config.proxy, config.personal.hash_key, *config.webhook.secrets)
-    return [reveal(secret) for secret in given if secret is not None]

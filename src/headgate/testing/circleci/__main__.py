@@ -10,14 +10,15 @@ import signal
 import sys
 from contextlib import suppress
 from dataclasses import fields, replace
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from headgate.testing.circleci.clock import last_full_hour_ms, real_now_ms
+from headgate.testing.circleci.http import read_object
 from headgate.testing.circleci.knobs import Knobs, Options
 from headgate.testing.circleci.server import TwinServer
 from headgate.testing.circleci.times import parse
 
-SERVER_RATE_LIMIT = 150.0  # requests per second and user that CircleCI Server allows
+SERVER_RATE_LIMIT, SERVER_BURST = 150.0, 300.0  # per second, and at once, that CircleCI Server allows a user
 
 
 def parser() -> argparse.ArgumentParser:
@@ -31,6 +32,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--rate-limit", default=None, metavar="N|off", help="requests per second and token")
     made.add_argument("--mode", choices=("cloud", "server"), default="cloud")
     made.add_argument("--token", default="twin-token")
+    made.add_argument("--rights", default="{}", metavar="JSON", help="other tokens and what each may do")
     made.add_argument("--webhook-url")
     made.add_argument("--webhook-secret")
     made.add_argument("--webhook-tries", type=int, default=3)
@@ -59,6 +61,8 @@ def options_from(given: argparse.Namespace) -> Options:
         runs_per_day=given.runs_per_day,
         token=given.token,
         rate_limit=None if limit == "off" else float(limit),
+        rate_burst=SERVER_BURST if given.mode == "server" and given.rate_limit is None else None,
+        rights=rights_from(given.rights),
         mode=given.mode,
         webhook_url=given.webhook_url,
         webhook_secret=given.webhook_secret,
@@ -67,6 +71,14 @@ def options_from(given: argparse.Namespace) -> Options:
         speed=given.speed,
         knobs=knobs_from(given.knob),
     )
+
+
+def rights_from(text: str) -> dict[str, Any]:
+    """Read the grants. Raises ValueError unless they are an object."""
+    read = read_object(text.encode())
+    if read is None:
+        raise ValueError("--rights must be a JSON object: {token: {lacks, orgs, ...}}")
+    return read
 
 
 def knobs_from(texts: list[str]) -> Knobs:

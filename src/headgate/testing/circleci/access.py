@@ -1,8 +1,8 @@
 """Who may ask what, and how often.
 
 Tokens: the twin's own is good everywhere; `project-…` is a project token (v1.1 only); `expired-…` is
-refused; `noaccess-…` is a valid user who sees no project. Invariant: a request that is refused here never
-reaches a handler.
+refused; `noaccess-…` is a valid user who sees no project; `member-…` sees everything and is no administrator of
+the organization. Invariant: a request that is refused here never reaches a handler.
 """
 
 from dataclasses import dataclass
@@ -31,6 +31,8 @@ def refusal(token: str | None, own: str, group: Group, path: str) -> Answer | No
         return refuse(403, "Permission denied.") if group == "v2" else None
     if token.startswith("noaccess-"):
         return _blind(path)
+    if token.startswith("member-"):
+        return refuse(403, "Permission denied.") if path.startswith("/api/v2/webhook") else None
     return None if token == own else refuse(401, "Invalid token provided.")
 
 
@@ -49,24 +51,23 @@ class _Bucket:
 
 
 class Limiter:
-    """A token bucket per token: `per_second` a second, with a burst of as many."""
+    """A token bucket per token, with a burst of so many, or of as many as come in a second."""
 
-    def __init__(self, per_second: float) -> None:
-        self._rate = per_second
-        self._size = max(1.0, per_second)
+    def __init__(self, burst: float | None) -> None:
+        self._burst = burst
         self._buckets: dict[str, _Bucket] = {}
 
-    def take(self, token: str) -> tuple[bool, dict[str, str]]:
+    def take(self, token: str, per_second: float) -> tuple[bool, dict[str, str]]:
         """Count one request; give whether it may pass and the headers of both families."""
-        now = monotonic()
-        bucket = self._buckets.setdefault(token, _Bucket(self._size, now))
-        bucket.tokens = min(self._size, bucket.tokens + (now - bucket.filled_at) * self._rate)
+        now, size = monotonic(), max(1.0, self._burst or per_second)
+        bucket = self._buckets.setdefault(token, _Bucket(size, now))
+        bucket.tokens = min(size, bucket.tokens + (now - bucket.filled_at) * per_second)
         bucket.filled_at = now
         passed = bucket.tokens >= 1
         if passed:
             bucket.tokens -= 1
-        wait = ceil(max(0.0, 1 - bucket.tokens) / self._rate)
-        headers = limit_headers(int(self._size), int(bucket.tokens), wait)
+        wait = ceil(max(0.0, 1 - bucket.tokens) / per_second)
+        headers = limit_headers(int(size), int(bucket.tokens), wait)
         return passed, headers if passed else headers | {"retry-after": str(max(1, wait))}
 
 

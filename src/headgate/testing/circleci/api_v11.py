@@ -42,7 +42,7 @@ class ApiV11:
         )
         return [Route("GET", f"/api/v1.1{path}", handler, "v1.1") for path, handler in table]
 
-    def _me(self, _request: Request, _parts: Parts) -> Answer:
+    def _me(self, request: Request, _parts: Parts) -> Answer:
         person = self._world.people[0]
         return reply(
             {
@@ -52,14 +52,18 @@ class ApiV11:
                 "avatar_url": person.avatar_url,
                 "admin": False,
                 "in_beta_program": False,
-                "projects": {history.project.vcs_url: {"emails": "default"} for history in self._world.histories},
+                "projects": {history.project.vcs_url: {"emails": "default"} for history in self._seen(request)},
             }
         )
 
     def _projects(self, request: Request, _parts: Parts) -> Answer:
         if "noaccess-" in request.headers.get("circle-token", request.headers.get("authorization", "")):
             return reply([])
-        return reply([self._followed(history) for history in self._world.histories])
+        return reply([self._followed(history) for history in self._seen(request)])
+
+    def _seen(self, request: Request) -> list[History]:
+        """Give the projects of the organizations the token belongs to."""
+        return [history for history in self._world.histories if request.sees(history.project.org.id)]
 
     def _followed(self, history: History) -> dict[str, Any]:
         project = history.project
@@ -131,20 +135,21 @@ class ApiV11:
         return reply([views_v11.row(self._world, history, build, now, shallow=shallow) for build in page])
 
     def _newest(self, history: History, now: int) -> Iterator[Job]:
-        """Walk the builds that exist, newest first, without those of runs a fault hides."""
+        """Walk the builds that exist and are kept, newest first, without those of runs a fault hides."""
         hiding = self._faults.hiding("v1.1")
-        for index in range(history.builds_until(now) - 1, -1, -1):
+        oldest = history.builds_until(self._world.kept_since(now) - 1)
+        for index in range(history.builds_until(now) - 1, oldest - 1, -1):
             build = history.builds[index]
             if not hiding or not self._faults.hides("v1.1", self._world.id_of(build.workflow)):
                 yield build
 
     def _build(self, request: Request, parts: Parts) -> Answer:
         history = self._world.history(parts["vcs"], parts["org"], parts["repo"])
-        number, now = int(parts["number"]), self._world.now()
-        if history is None or not 0 < number <= history.builds_until(now):
+        build = self._world.build(history, int(parts["number"])) if history else None
+        if history is None or build is None:
             return refuse(404, "Build not found")
-        build = views_v11.single(self._world, history, history.builds[number - 1], now)
-        return reply(addressed(build, history.project.slug, request.base_url))
+        single = views_v11.single(self._world, history, build, self._world.now())
+        return reply(addressed(single, history.project.slug, request.base_url))
 
 
 def _any(_status: str) -> bool:

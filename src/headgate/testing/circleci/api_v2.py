@@ -42,15 +42,14 @@ class ApiV2:
             ("/project/{project-slug}/pipeline/{number}", self._pipeline_by_number),
             ("/project/{project-slug}/job/{number}", self._job),
             ("/project/{project-slug}/{number}/tests", self._tests),
-            ("/project/{project-slug}/{number}/artifacts", self._artifacts),
         )
         return [Route("GET", f"/api/v2{path}", handler, "v2") for path, handler in table]
 
     def _me(self, _request: Request, _parts: Parts) -> Answer:
         return reply(views_v2.me(self._world.people[0]))
 
-    def _collaborations(self, _request: Request, _parts: Parts) -> Answer:
-        return reply([views_v2.collaboration(org) for org in self._world.orgs()])
+    def _collaborations(self, request: Request, _parts: Parts) -> Answer:
+        return reply([views_v2.collaboration(org) for org in self._world.orgs() if request.sees(org.id)])
 
     def _project(self, _request: Request, parts: Parts) -> Answer:
         history = self._history(parts)
@@ -84,12 +83,16 @@ class ApiV2:
         return reply({"next_page_token": _write_token(page[PAGE_SIZE - 1]) if more else None, "items": items})
 
     def _newest(self, history: History, before: tuple[int, int, int]) -> Iterator[Pipeline]:
-        """Walk the pipelines older than a place, newest first, without those a fault hides."""
-        hiding = self._faults.hiding("v2")
-        for index in range(history.pipelines_until(before[0]) - 1, -1, -1):
+        """Walk the pipelines older than a place, newest first, to where retention ends, without those a fault hides."""
+        hiding, oldest = self._faults.hiding("v2"), self._oldest(history)
+        for index in range(history.pipelines_until(before[0]) - 1, oldest - 1, -1):
             found = history.pipelines[index]
             if _order(found) < before and not (hiding and self._faults.hides("v2", self._world.id_of(found))):
                 yield found
+
+    def _oldest(self, history: History) -> int:
+        """Give the position of the oldest pipeline that is kept."""
+        return history.pipelines_until(self._world.kept_since(self._world.now()) - 1)
 
     def _pipeline(self, _request: Request, parts: Parts) -> Answer:
         found = self._world.pipeline(parts["pipeline_id"])
@@ -98,7 +101,7 @@ class ApiV2:
     def _pipeline_by_number(self, _request: Request, parts: Parts) -> Answer:
         history = self._history(parts)
         number = int(parts["number"])
-        if history is None or not 0 < number <= history.pipelines_until(self._world.now()):
+        if history is None or not self._oldest(history) < number <= history.pipelines_until(self._world.now()):
             return refuse(404, "Pipeline not found")
         return reply(views_v2.pipeline(self._world, history.pipelines[number - 1]))
 
@@ -135,22 +138,12 @@ class ApiV2:
         items = evidence.tests(self._world, build) if done else []
         return reply({"next_page_token": None, "items": items})
 
-    def _artifacts(self, _request: Request, parts: Parts) -> Answer:
-        build = self._build(parts)
-        if build is None:
-            return refuse(404, "Job not found")
-        done = 0 < build.stopped <= self._world.now()
-        items = evidence.artifacts(self._world, build) if done else []
-        return reply({"next_page_token": None, "items": items})
-
     def _history(self, parts: Parts) -> History | None:
         return self._world.history(parts["vcs"], parts["org"], parts["repo"])
 
     def _build(self, parts: Parts) -> Job | None:
-        history, number = self._history(parts), int(parts["number"])
-        if history is None or not 0 < number <= history.builds_until(self._world.now()):
-            return None
-        return history.builds[number - 1]
+        history = self._history(parts)
+        return self._world.build(history, int(parts["number"])) if history else None
 
 
 def _order(found: Pipeline) -> tuple[int, int, int]:

@@ -10,15 +10,20 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import replace
 from typing import Any
 
-from headgate.testing.circleci.access import Limiter, refusal, token_of
+from headgate.testing.circleci.access import Limiter, token_of
+from headgate.testing.circleci.api_artifacts import ApiArtifacts
+from headgate.testing.circleci.api_export import ApiExport
+from headgate.testing.circleci.api_insights import ApiInsights
 from headgate.testing.circleci.api_output import ApiOutput
 from headgate.testing.circleci.api_v2 import ApiV2
 from headgate.testing.circleci.api_v11 import ApiV11
 from headgate.testing.circleci.control import Control
 from headgate.testing.circleci.deliver import Dispatcher
 from headgate.testing.circleci.faults import Faults, early_answer, rate_limited, spoil
+from headgate.testing.circleci.hooks_v2 import HooksV2, Webhooks
 from headgate.testing.circleci.http import Answer, Request, Route, Router, read_query, refuse
 from headgate.testing.circleci.knobs import Options
+from headgate.testing.circleci.rights import Tokens
 from headgate.testing.circleci.times import http_date
 from headgate.testing.circleci.world import World
 
@@ -36,12 +41,17 @@ class TwinApp:
     def __init__(self, options: Options) -> None:
         self.world = World(options)
         self.faults = Faults(options.seed, self.world.ids)
-        self.dispatcher = Dispatcher(self.world, self.faults)
+        webhooks = Webhooks(options.webhook_url, options.webhook_secret)
+        self.dispatcher = Dispatcher(self.world, self.faults, webhooks)
         self.calls: Counter[str] = Counter()
-        self._limiter = Limiter(options.rate_limit) if options.rate_limit else None
+        self._tokens = Tokens(self.world)
+        self._limiter = Limiter(options.rate_burst)
         control = Control(self.world, self.faults, self.dispatcher, self.calls)
         v2, v11 = ApiV2(self.world, self.faults), ApiV11(self.world, self.faults)
-        self._router = Router([*v2.routes(), *v11.routes(), *ApiOutput(self.world).routes(), *control.routes()])
+        export, artifacts = ApiExport(self.world, self.faults), ApiArtifacts(self.world, self.faults)
+        insights, hooks = ApiInsights(self.world, self.faults), HooksV2(self.world, webhooks)
+        parts = (v2, insights, hooks, v11, export, artifacts, ApiOutput(self.world), self._tokens, control)
+        self._router = Router([route for part in parts for route in part.routes()])
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Serve one connection scope, as ASGI has it; websockets are ignored."""
@@ -66,10 +76,10 @@ class TwinApp:
         if route.group == "control":
             return await _handled(route, request, parts)
         self.calls[route.template] += 1
-        slow = self.faults.strike("slow", route.template)
+        slow = self.faults.strike("slow", route.name)
         if slow:
             await asyncio.sleep(float(slow.options.get("seconds", _SLOW_SECONDS)))
-        early = early_answer(self.faults, route.template)
+        early = early_answer(self.faults, route.name)
         if early:
             return early
         return await self._allowed(route, request, parts)
@@ -77,18 +87,19 @@ class TwinApp:
     async def _allowed(self, route: Route, request: Request, parts: Mapping[str, str]) -> Answer:
         """Answer an API request that no fault took."""
         if route.group == "download":
-            return await _handled(route, request, parts)
+            return spoil(self.faults, route.name, await _handled(route, request, parts), None)
         token = token_of(request)
-        refused = refusal(token, self.world.options.token, route.group, request.path)
+        refused = self._tokens.refusal(token, route.group, request, parts)
         if refused:
             return refused
         limits: dict[str, str] = {}
-        if self._limiter:
-            passed, limits = self._limiter.take(token or "")
+        per_second = self._tokens.limit(token or "")
+        if per_second:
+            passed, limits = self._limiter.take(token or "", per_second)
             if not passed:
                 return replace(rate_limited("none", 0), headers=limits)
-        answer = await _handled(route, request, parts)
-        answer = spoil(self.faults, route.template, answer, request.one("page-token"))
+        answer = await _handled(route, replace(request, orgs=self._tokens.orgs(token)), parts)
+        answer = spoil(self.faults, route.name, answer, request.one("page-token"))
         return replace(answer, headers={**answer.headers, **limits}) if limits else answer
 
     async def _send(self, answer: Answer, send: Send) -> None:

@@ -34,6 +34,17 @@ class TwinClient:
             answer.raise_for_status()
             yield from (orjson.loads(line) for line in answer.iter_lines() if line)
 
+    def tests(self, project: str) -> Iterator[dict[str, Any]]:
+        """Give the test results of each finished job of a project (its slug) that has some."""
+        with self._client.stream("GET", "/_twin/tests", params={"project": project}) as answer:
+            answer.raise_for_status()
+            yield from (orjson.loads(line) for line in answer.iter_lines() if line)
+
+    def flaky(self) -> list[dict[str, Any]]:
+        """Give the tests that are flaky on purpose, and those that became so by chance."""
+        told: list[dict[str, Any]] = self._ask("GET", "/_twin/flaky").json()
+        return told
+
     def stories(self) -> list[dict[str, Any]]:
         """Give the planted incidents."""
         told: list[dict[str, Any]] = self._ask("GET", "/_twin/stories").json()
@@ -57,6 +68,20 @@ class TwinClient:
     def clear_faults(self) -> None:
         """Behave well again."""
         self._ask("DELETE", "/_twin/faults")
+
+    def credits(self, since: str | None = None, until: str | None = None) -> dict[str, Any]:
+        """Give what the rows of the usage export add up to, by kind of credits."""
+        query = {name: text for name, text in (("since", since), ("until", until)) if text}
+        told: dict[str, Any] = self._ask("GET", "/_twin/credits", params=query).json()
+        return told
+
+    def put_rights(self, rights: dict[str, dict[str, Any]]) -> None:
+        """Replace the tokens that have rights of their own."""
+        self._ask("PUT", "/_twin/rights", json=rights)
+
+    def revoke(self, token: str) -> None:
+        """Make a token worthless from now on."""
+        self._ask("DELETE", f"/_twin/rights/{token}")
 
     def calls(self) -> dict[str, int]:
         """Give how often each route was asked."""

@@ -5,15 +5,12 @@ Invariant: they need no token, count no call and meet no fault.
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
-from typing import Any
+from collections.abc import AsyncIterator, Iterator, Mapping
 
-import orjson
-
-from headgate.testing.circleci import truth
+from headgate.testing.circleci import truth, truth_tests
 from headgate.testing.circleci.deliver import Dispatcher
 from headgate.testing.circleci.faults import Faults
-from headgate.testing.circleci.http import Answer, Request, Route, refuse, reply
+from headgate.testing.circleci.http import Answer, Request, Route, read_object, refuse, reply
 from headgate.testing.circleci.stories import tell
 from headgate.testing.circleci.times import parse, rfc3339_ms
 from headgate.testing.circleci.world import World
@@ -35,6 +32,8 @@ class Control:
         table = (
             ("GET", "", self._about),
             ("GET", "/truth", self._truth),
+            ("GET", "/tests", self._tests),
+            ("GET", "/flaky", self._flaky),
             ("GET", "/stories", self._stories),
             ("GET", "/calls", self._get_calls),
             ("DELETE", "/calls", self._delete_calls),
@@ -70,13 +69,13 @@ class Control:
             start = parse(since) if since else 0
         except ValueError as exc:
             return refuse(400, f"since: {exc}")
-        return Answer(200, content_type="application/x-ndjson", stream=self._truth_chunks(start))
+        return Answer(200, content_type="application/x-ndjson", stream=self._chunks(truth.lines(self._world, start)))
 
-    async def _truth_chunks(self, since: int) -> AsyncIterator[bytes]:
-        """Give the truth in pieces, letting other requests pass in between."""
+    async def _chunks(self, lines: Iterator[bytes]) -> AsyncIterator[bytes]:
+        """Give lines in pieces, letting other requests pass in between."""
         chunk: list[bytes] = []
         size = 0
-        for line in truth.lines(self._world, since):
+        for line in lines:
             chunk.append(line)
             size += len(line)
             if size >= _CHUNK_BYTES:
@@ -84,6 +83,17 @@ class Control:
                 chunk, size = [], 0
                 await asyncio.sleep(0)
         yield b"".join(chunk)
+
+    def _tests(self, request: Request, _parts: Parts) -> Answer:
+        slug = (request.one("project") or "").split("/")
+        history = self._world.history(*slug) if len(slug) == 3 else None
+        if history is None:
+            return refuse(404, "project must be the slug of one of the projects")
+        lines = truth_tests.lines(self._world, history)
+        return Answer(200, content_type="application/x-ndjson", stream=self._chunks(lines))
+
+    def _flaky(self, _request: Request, _parts: Parts) -> Answer:
+        return reply(truth_tests.flaky_tests(self._world))
 
     def _stories(self, _request: Request, _parts: Parts) -> Answer:
         return reply(tell(self._world.stories, [history.project.slug for history in self._world.histories]))
@@ -99,7 +109,7 @@ class Control:
         return reply(self._faults.told())
 
     def _put_faults(self, request: Request, _parts: Parts) -> Answer:
-        wanted = _object(request.body)
+        wanted = read_object(request.body)
         if wanted is None or not all(isinstance(options, dict) for options in wanted.values()):
             return refuse(400, "the body must be an object of objects: {fault: {rate or count, options}}")
         try:
@@ -113,7 +123,7 @@ class Control:
         return Answer(204)
 
     async def _advance(self, request: Request, _parts: Parts) -> Answer:
-        wanted = _object(request.body) or {}
+        wanted = read_object(request.body) or {}
         seconds, wait = wanted.get("seconds"), wanted.get("timeout_seconds", _WAIT_SECONDS)
         if not isinstance(seconds, int | float) or seconds < 0 or not isinstance(wait, int | float):
             return refuse(400, 'the body must be {"seconds": n}, n not negative')
@@ -127,19 +137,10 @@ class Control:
         return Answer(204)
 
     async def _emit(self, request: Request, _parts: Parts) -> Answer:
-        body = _object(request.body) or {}
+        body = read_object(request.body) or {}
         kind = request.one("type") or str(body.get("type", "ping"))
         try:
             signed = request.one("forged") != "true"
             return reply(await self._dispatcher.emit(request.body, kind, signed=signed))
         except ValueError as exc:
             return refuse(409, str(exc))
-
-
-def _object(body: bytes) -> dict[str, Any] | None:
-    """Read a JSON object, or None."""
-    try:
-        value = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return None
-    return value if isinstance(value, dict) else None

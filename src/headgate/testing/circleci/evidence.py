@@ -1,25 +1,18 @@
-"""What a build leaves behind: steps, test results, artifacts.
+"""What a build leaves behind: steps and test results.
 
 Invariant: made when asked for, from the seed and the build, so it costs no memory and never changes.
 """
 
-from random import Random
 from typing import Any
 
+from headgate.testing.circleci import results
 from headgate.testing.circleci.model import Job
 from headgate.testing.circleci.times import rfc3339_ms
 from headgate.testing.circleci.world import World
 
-FLAKY_TESTS = 5  # tests of each project that fail now and then for no reason of the commit's
-
 _COMMANDS = ("Restore cache", "Install packages", "Run {job}", "Save results")
 _PLATFORM = ("Spin up environment", "Preparing environment variables", "Checkout code")
 _SHARES = (0.08, 0.01, 0.03, 0.08, 0.2, 0.55, 0.05)  # of the whole duration, by step
-
-
-def _random(world: World, build: Job, what: str) -> Random:
-    project = build.workflow.pipeline.project.index
-    return Random(f"{world.options.seed}/{project}/{build.number}/{what}")
 
 
 def steps(world: World, build: Job, now: int) -> list[dict[str, Any]]:
@@ -75,35 +68,16 @@ def _step(build: Job, name: str, index: int, span: tuple[int, int], now: int, *,
 
 
 def tests(world: World, build: Job) -> list[dict[str, Any]]:
-    """Give the results of a finished build; a failed one has one failure, of five tests if it is flaky."""
-    spec = build.spec
-    if not world.options.knobs.tests or not spec.tests or build.status not in {"success", "failed"}:
-        return []
-    rng = _random(world, build, "tests")
-    bad = -1
-    if build.status == "failed":
-        bad = rng.randrange(FLAKY_TESTS) if build.flaky else rng.randrange(FLAKY_TESTS, spec.tests)
-    budget = (build.stopped - build.started) / 1000 * 0.5
+    """Give the results of a finished build as v2 lists them."""
     return [
         {
-            "message": "AssertionError: expected 200, got 500" if index == bad else "",
-            "source": "pytest",
-            "run_time": round(budget / spec.tests * (0.2 + 1.6 * rng.random()), 3),
-            "file": f"tests/test_{spec.name}_{index % 7}.py",
-            "result": "failure" if index == bad else ("skipped" if rng.random() < 0.01 else "success"),
-            "name": f"test_{'sometimes' if index < FLAKY_TESTS else 'case'}_{index}",
-            "classname": f"tests.test_{spec.name}_{index % 7}",
+            "message": found.message,
+            "source": found.source,
+            "run_time": str(found.seconds) if found.as_text else found.seconds,
+            "file": found.file,
+            "result": found.result,
+            "name": found.name,
+            "classname": found.classname,
         }
-        for index in range(spec.tests)
-    ]
-
-
-def artifacts(world: World, build: Job) -> list[dict[str, Any]]:
-    """Give the artifacts of a build that reports tests: one JUnit file per parallel run."""
-    if not world.options.knobs.artifacts or not build.spec.tests or not build.ran:
-        return []
-    base = f"https://output.circle-artifacts.com/output/job/{world.id_of(build)}/artifacts"
-    return [
-        {"path": "test-results/junit.xml", "node_index": node, "url": f"{base}/{node}/test-results/junit.xml"}
-        for node in range(build.spec.parallelism)
+        for found in results.results(world, build)
     ]

@@ -1,7 +1,7 @@
 """The ways the twin misbehaves on request, and the coins that decide when.
 
 Each fault is `{"rate": 0.1}` or `{"count": 3}` (the next three times) plus options; `routes` limits a fault
-of the API to path templates that contain the text. Invariant: the same seed, faults and order of requests
+of the API to routes (`GET /api/v2/me`) that contain the text. Invariant: the same seed, faults and order of requests
 give the same misbehaviour.
 """
 
@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from headgate.testing.circleci import export
 from headgate.testing.circleci.http import Answer, refuse, reply
 from headgate.testing.circleci.ids import Ids
 
@@ -18,7 +19,10 @@ API_FAULTS = (
     "slow", "rate_limited", "server_error", "token_expired", "not_found", "repeated_page_token", "cut_body",
 )  # fmt: skip
 WEBHOOK_FAULTS = ("webhook_lost", "webhook_doubled", "webhook_late", "webhook_reordered", "webhook_forged")
-NAMES = (*API_FAULTS, *WEBHOOK_FAULTS, "list_hides")
+EXPORT_FAULTS = ("export_failed", "export_no_urls", "export_columns", "export_slow")
+ARTIFACT_FAULTS = ("junit_broken", "junit_bomb")
+NAMES = (*API_FAULTS, *WEBHOOK_FAULTS, *EXPORT_FAULTS, *ARTIFACT_FAULTS, "list_hides")
+LISTS = ("v2", "v1.1", "insights")
 STYLES = ("retry_after", "reset", "x_reset", "none", "text")
 
 _COIN = 1 << 61
@@ -63,8 +67,12 @@ class Faults:
             raise ValueError(f"fault {name!r} needs either rate or count")
         if name == "rate_limited" and rest.get("style", STYLES[0]) not in STYLES:
             raise ValueError(f"style of rate_limited is one of {', '.join(STYLES)}")
-        if name == "list_hides" and rest.get("list") not in {"v2", "v1.1"}:
-            raise ValueError("list_hides needs list: v2 or v1.1")
+        if name == "list_hides" and rest.get("list") not in LISTS:
+            raise ValueError(f"list_hides needs list: {', '.join(LISTS)}")
+        if name == "export_columns":
+            rest = {"style": export.STYLES[0], "column": "JOB_ID"} | rest
+            if rest["style"] not in export.STYLES or rest["column"] not in export.COLUMNS:
+                raise ValueError(f"export_columns needs style: {', '.join(export.STYLES)}, and a column of the export")
         count = None if count is None else int(count)
         return Fault(name, float(rate or 0), count, rest, Random(f"{self._seed}/{name}"))
 
@@ -92,7 +100,7 @@ class Faults:
         return fault is not None and fault.options["list"] == which
 
     def hides(self, which: str, run_id: str) -> bool:
-        """Say whether a run is missing from the list of `v2` or `v1.1`; always the same answer for a run."""
+        """Say whether a run is missing from one of `LISTS`; always the same answer for a run."""
         if not self.hiding(which):
             return False
         fault = self._on["list_hides"]
@@ -144,7 +152,7 @@ def _server_error(status: int) -> Answer:
 
 def spoil(faults: Faults, route: str, answer: Answer, page_token: str | None) -> Answer:
     """Damage a good answer: hand the same page token out again, or cut the body."""
-    if answer.status != 200:
+    if answer.status not in {200, 201}:
         return answer
     if page_token and faults.strike("repeated_page_token", route):
         page = orjson.loads(answer.body)

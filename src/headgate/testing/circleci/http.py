@@ -16,13 +16,18 @@ Group = Literal["v2", "v1.1", "control", "download"]
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request: header names in lower case, `path` decoded."""
+    """One request: header names in lower case, `path` decoded; `orgs` are ids its token sees, None: all."""
 
     method: str
     path: str
     query: Mapping[str, list[str]]
     headers: Mapping[str, str]
     body: bytes = b""
+    orgs: frozenset[str] | None = None
+
+    def sees(self, org_id: str) -> bool:
+        """Say whether the token of the request belongs to an organization."""
+        return self.orgs is None or org_id in self.orgs
 
     @property
     def base_url(self) -> str:
@@ -64,8 +69,9 @@ Handler = Callable[[Request, Mapping[str, str]], Answer | Awaitable[Answer]]
 class Route:
     """A method and path template and what answers it.
 
-    `{project-slug}` stands for three segments, given to the handler as `vcs`, `org` and `repo`; `{number}`
-    takes digits, `{branch}` the rest of the path, any other name one segment.
+    `{project-slug}` stands for three segments, given to the handler as `vcs`, `org` and `repo`, `{org-slug}`
+    for the first two of them; `{number}` takes digits, `{branch}` and `{path}` the rest of the path, any other name one
+    segment.
     """
 
     method: str
@@ -77,11 +83,18 @@ class Route:
     def __post_init__(self) -> None:
         object.__setattr__(self, "pattern", re.compile(_expression(self.template)))
 
+    @property
+    def name(self) -> str:
+        """Give what the option `routes` of a fault is looked for in, such as `POST /api/v2/webhook`."""
+        return f"{self.method} {self.template}"
+
 
 _SPECIAL = {
     "project-slug": r"(?P<vcs>[^/]+)/(?P<org>[^/]+)/(?P<repo>[^/]+)",
+    "org-slug": r"(?P<vcs>[^/]+)/(?P<org>[^/]+)",
     "number": r"(?P<number>\d+)",
     "branch": r"(?P<branch>.+)",
+    "path": r"(?P<path>.+)",
 }
 
 
@@ -110,6 +123,15 @@ class Router:
     def knows(self, path: str) -> bool:
         """Say whether the path exists with some other method."""
         return any(route.pattern.fullmatch(path) for route in self.routes)
+
+
+def read_object(body: bytes) -> dict[str, Any] | None:
+    """Read a JSON object, or None if the body is none."""
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    return value if isinstance(value, dict) else None
 
 
 def read_query(raw: bytes) -> dict[str, list[str]]:

@@ -3,10 +3,13 @@
 Invariant: two twins with equal `Options` (and `now_ms`) answer with the same bytes.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from headgate.testing.circleci.times import DAY
+
+_RETENTION_DAYS = {"cloud": 90, "server": 660}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +43,13 @@ class Knobs:
     rerun_success_rate: float = 0.8
     late_reruns_per_day: float = 0.15  # reruns of some pipeline two days old or older
     flaky_share: float = 0.5  # failures of test jobs that are a flaky test's fault
+    odd_tests: float = 0.0  # tests with parameters in their name, a blank file, or a run_time that is text
     duration_factor: float = 1.0
     duration_sigma: float = 0.35  # of the log of a job's duration
     queue_seconds: float = 3.0  # median
     queue_sigma: float = 0.8
+    insights_delay: float = 86_400.0  # seconds after which Insights knows; a Server: 0, or else once a day
+    insights_page: int = 250  # runs, workflows, jobs or intervals per page of Insights
     stories: bool = True  # plant the regression, the queue jam and the outage
     regression_success_rate: float = 0.4
     regression_slowdown: float = 1.8
@@ -52,6 +58,11 @@ class Knobs:
     steps: bool = True  # commands in the steps of v1.1's single build; without, only the two of the platform
     tests: bool = True
     artifacts: bool = True
+    retention_days: int = 0  # what is older is 404; 0: 90 days, of a Server 660
+    export_polls: int = 2  # looks at a usage export until it is completed, and
+    export_seconds: float = 0.0  # seconds of the twin's clock, whichever takes longer
+    export_rows_per_file: int = 20_000
+    webhooks_over_http: bool = False  # take http URLs of this machine for managed webhooks; CircleCI takes https alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +76,8 @@ class Options:
     runs_per_day: float = 20.0  # pipelines per project and day, averaged over the week
     token: str = "twin-token"
     rate_limit: float | None = None  # requests per second and token; None does not limit
+    rate_burst: float | None = None  # requests at once; None: as many as per second
+    rights: Mapping[str, Any] = field(default_factory=dict)  # grants by token, see `rights`
     mode: Literal["cloud", "server"] = "cloud"
     webhook_url: str | None = None
     webhook_secret: str | None = None
@@ -80,3 +93,8 @@ class Options:
     def start_ms(self) -> int:
         """The first moment of the history."""
         return self.now_ms - self.days * DAY
+
+    @property
+    def retention_ms(self) -> int:
+        """How long the API keeps what happened."""
+        return (self.knobs.retention_days or _RETENTION_DAYS[self.mode]) * DAY

@@ -67,6 +67,11 @@ class Workflow:
         """Say whether the workflow has ended."""
         return 0 < self.stopped <= now
 
+    @property
+    def credits(self) -> int:
+        """Give what the run cost; jobs that a rerun took over were paid for once."""
+        return sum(job.credits for job in self.jobs if job.workflow is self)
+
 
 @dataclass(slots=True, eq=False)
 class Job:

@@ -3,6 +3,7 @@
 Invariant: no function here reads a clock.
 """
 
+import re
 from datetime import UTC, datetime, timedelta
 
 SECOND = 1_000
@@ -11,6 +12,7 @@ HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
 def _at(ms: int) -> datetime:
@@ -50,11 +52,28 @@ def http_date(ms: int) -> str:
     return f"{day}, {at.day:02d} {months[at.month - 1]} {at.year} {at:%H:%M:%S} GMT"
 
 
+def csv_time(ms: int) -> str:
+    """Write milliseconds without a zone, as the usage export does: `2025-07-02 18:25:46.234`."""
+    return f"{_at(ms):%Y-%m-%d %H:%M:%S}.{ms % 1000:03d}"
+
+
+def csv_date(ms: int) -> str:
+    """Write the day, as the usage export does."""
+    return f"{_at(ms):%Y-%m-%d}"
+
+
 def parse(text: str) -> int:
     """Read an RFC 3339 text; one without a zone is UTC. Raises ValueError on anything else."""
     at = datetime.fromisoformat(text)
     aware = at if at.tzinfo else at.replace(tzinfo=UTC)
     return (aware - _EPOCH) // timedelta(milliseconds=1)
+
+
+def parse_rfc3339(text: object) -> int:
+    """Read a full RFC 3339 text, with time and zone. Raises ValueError on anything else."""
+    if not isinstance(text, str) or not _RFC3339.fullmatch(text):
+        raise ValueError(f"{text!r} is not an RFC 3339 time")
+    return parse(text.upper())
 
 
 def weekday(day: int) -> int:

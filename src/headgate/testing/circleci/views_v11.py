@@ -6,7 +6,7 @@ Shapes: captured answers of 2021 and 2026. Invariant: pure; a list row is the si
 
 from typing import Any
 
-from headgate.testing.circleci import evidence, origin
+from headgate.testing.circleci import artifacts, evidence, origin
 from headgate.testing.circleci.cast import Family
 from headgate.testing.circleci.history import History
 from headgate.testing.circleci.model import FAILED, Job, Pipeline
@@ -59,7 +59,7 @@ def single(world: World, history: History, build: Job, now: int) -> dict[str, An
         "picard": picard if dispatched else None,
         "owners": [build.workflow.pipeline.project.org.name],
         "pull_requests": [],
-        "has_artifacts": dispatched and bool(evidence.artifacts(world, build)),
+        "has_artifacts": dispatched and artifacts.stored(world, build),
         "no_dependency_cache": False,
     }
 

@@ -98,14 +98,30 @@ class World:
         return [history for history in self.histories if history.project.org.slug == short]
 
     def pipeline(self, text: str) -> Pipeline | None:
-        """Find a pipeline that exists by now."""
+        """Find a pipeline that exists by now and is kept still."""
         place = self._place(text, PIPELINE)
         return self._existing(self.histories[place.project].pipelines, place) if place else None
 
     def workflow(self, text: str) -> Workflow | None:
-        """Find a workflow that exists by now."""
+        """Find a workflow that exists by now and is kept still."""
         place = self._place(text, WORKFLOW)
         return self._existing(self.histories[place.project].workflows, place) if place else None
+
+    def job(self, text: str) -> Job | None:
+        """Find a job, by id, of a workflow that exists by now."""
+        place = self._place(text, JOB)
+        run = self._existing(self.histories[place.project].workflows, place) if place else None
+        return run.jobs[place.job] if run and place and place.job < len(run.jobs) else None
+
+    def build(self, history: History, number: int) -> Job | None:
+        """Find a build that exists by now and is kept still."""
+        now = self.now()
+        first = history.builds_until(self.kept_since(now) - 1)
+        return history.builds[number - 1] if first < number <= history.builds_until(now) else None
+
+    def kept_since(self, now: int) -> int:
+        """Give the moment before which the API has forgotten everything."""
+        return now - self.options.retention_ms
 
     def _place(self, text: str, kind: int) -> Place | None:
         place = self.ids.locate(text)
@@ -113,9 +129,10 @@ class World:
         return place if known else None
 
     def _existing(self, things: list[_Created], place: Place) -> _Created | None:
-        """Give the thing at a place; an id that was given in this seed's future names nothing yet."""
+        """Give the thing at a place; an id of this seed's future names nothing yet, one past retention no more."""
         found = things[place.position] if place.position < len(things) else None
-        return found if found and found.created <= self.now() else None
+        now = self.now()
+        return found if found and self.kept_since(now) <= found.created <= now else None
 
     def id_of(self, thing: Pipeline | Workflow | Job) -> str:
         """Give the id of a thing."""

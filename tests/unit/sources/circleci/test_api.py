@@ -94,6 +94,15 @@ async def test_slug_segments_are_escaped_and_slashes_stay(rig, web):
     assert route.calls.last.request.url.raw_path == b"/api/v2/project/gh/a%20b/c%3Fd%23e%252F"
 
 
+@pytest.mark.parametrize("slug", ["gh/acme/..", "gh/./web", "../../v1.1/me", ".."])
+async def test_a_segment_of_dots_asks_nobody(rig, web, slug):
+    """`.` and `..` would be resolved on the way, also escaped: such a thing is not there, and no call is made."""
+    route = web.get(url__regex=r".*").mock(return_value=OK)
+    with pytest.raises(NotFound, match="is no slug"):
+        await rig.api.get(PROJECT, slug=slug)
+    assert (False, 0) == (route.called, rig.api.calls)
+
+
 @pytest.mark.parametrize(
     "trouble",
     [

@@ -31,6 +31,7 @@ def test_design_example():
         ({"projects": {"include": ["gh/acme/web"]}}, "token is needed to poll"),
         ({"token": "t", "orgs": ["gh/acme/web"]}, "no organisation slug"),
         ({"token": "t", "orgs": ["acme"]}, "no organisation slug"),
+        ({"token": "t", "orgs": ["gh/.."]}, "no organisation slug"),
         ({"token": "t", "base_url": "ci.example"}, "http or https URL"),
         ({"token": "t", "base_url": "https://user:pw@ci.example"}, "without credentials"),
         ({"token": "t", "personal": {"email": "hash"}}, "hash_key is needed"),

@@ -72,6 +72,46 @@ def test_anything_else_is_refused_with_401(given, body, reason):
     assert (401, reason) == (refusal.status, refusal.reason)
 
 
+def _compared(monkeypatch, answer):
+    """What is compared from now on, with every comparison answered so."""
+    seen = []
+
+    def compare(ours, theirs):
+        seen.append((ours, theirs))
+        return answer
+
+    monkeypatch.setattr("headgate.sources.circleci.webhook.hmac.compare_digest", compare)
+    return seen
+
+
+def test_the_constant_time_comparison_alone_decides(monkeypatch):
+    """Nothing looks at a signature before or instead of `compare_digest`: no earlier way out tells a prefix."""
+    policy = CircleCIWebhookPolicy(["new", "secret"])
+    right = signature("secret", b"hello world")[3:].encode()
+    other = signature("new", b"hello world")[3:].encode()
+    for given in (right, b"", b"0", right[:-1] + b"x", b"x" * 64):
+        seen = _compared(monkeypatch, answer=False)
+        assert policy.refuse(_headers(f"v1={given.decode()}"), b"hello world").reason == "signature_mismatch"
+        assert seen == [(other, given), (right, given)]
+    _compared(monkeypatch, answer=True)
+    assert policy.refuse(_headers("v1=wrong"), b"hello world") is None
+
+
+def test_only_the_highest_known_version_is_compared(monkeypatch):
+    """A v0 that fits or a v2 that nobody knows is never compared with anything."""
+    seen = _compared(monkeypatch, answer=True)
+    policy = CircleCIWebhookPolicy(["secret"])
+    assert policy.refuse(_headers(f"v0={HELLO},v2={HELLO}, v10={HELLO}"), b"hello world").reason == "signature_missing"
+    assert seen == []
+
+
+def test_a_header_of_many_signatures_costs_little(monkeypatch):
+    """A stranger cannot make us compare for as long as headers may be."""
+    seen = _compared(monkeypatch, answer=False)
+    CircleCIWebhookPolicy(["secret"]).refuse(_headers(",".join(["v1=00"] * 10_000)), b"hello world")
+    assert len(seen) == 16
+
+
 def test_wrong_secret_is_refused_without_telling_it():
     """The answer never holds a secret or the digest that would have fitted."""
     refusal = CircleCIWebhookPolicy(["canary-secret"]).refuse(_headers(f"v1={HELLO}"), b"hello world")

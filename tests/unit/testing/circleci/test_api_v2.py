@@ -7,7 +7,7 @@ import httpx
 import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 
-from headgate.testing.circleci import Twin
+from headgate.testing.circleci import Knobs, Twin
 
 DATA = Path(__file__).parents[3] / "data" / "circleci"
 OPENAPI = json.loads((DATA / "openapi" / "circleci-v2-corrected.json").read_text())
@@ -90,6 +90,41 @@ def test_answers_about_jobs_are_as_documented(twin, index):
         check("/project/{project-slug}/{job-number}/artifacts", twin.get(f"{base}/{number}/artifacts"))
         seen += len(tests["items"])
     assert seen > 0
+
+
+@pytest.mark.parametrize("index", range(4), ids=["oauth", "app", "gitlab", "bitbucket"])
+@pytest.mark.parametrize("delay", [0.0, 86_400.0], ids=["at-once", "a-day-late"])
+def test_answers_of_insights_are_as_documented(index, delay):
+    """Every route, with nothing that ended, with running and with ended runs."""
+    knobs = Knobs(insights_delay=delay, approval_never_rate=0.3)
+    with Twin(seed=7, days=3, projects=4, runs_per_day=25, now_ms=1_795_000_200_000, knobs=knobs) as live:
+        slug = slugs(live)[index]
+        org, _, _name = slug.rpartition("/")
+        base = f"/api/v2/insights/{slug}"
+        for window in ("last-24-hours", "last-7-days", "last-90-days"):
+            spans = {"reporting-window": window, "all-branches": "true"}
+            check("/insights/{project-slug}/workflows", live.get(f"{base}/workflows", **spans))
+            summary = live.get(f"/api/v2/insights/{org}/summary", **spans, **{"project-names": "web"})
+            check("/insights/{org-slug}/summary", summary)
+            named = {"workflow-names": "nightly", "branches": "main"}
+            page = live.get(f"/api/v2/insights/pages/{slug}/summary", **spans, **named)
+            check("/insights/pages/{project-slug}/summary", page)
+        check("/insights/{project-slug}/branches", live.get(f"{base}/branches"))
+        for item in live.get(f"{base}/workflows", **{"all-branches": "true"})["items"]:
+            check_workflow_insights(live, slug, item["name"], tested=index in {0, 3})
+        if index in {0, 3}:
+            check("/insights/{project-slug}/flaky-tests", live.get(f"{base}/flaky-tests"))
+
+
+def check_workflow_insights(twin, slug, name, *, tested):
+    """Check all answers about one workflow, on the default branch and on all."""
+    path, template = f"{slug}/workflows/{name}", "/insights/{project-slug}/workflows/{workflow-name}"
+    for branches in ({}, {"all-branches": "true"}, {"branch": "no-such-branch"}):
+        for end in ("", "/jobs", "/summary", *(["/test-metrics"] if tested else [])):
+            check(template + end, twin.get(f"/api/v2/insights/{path}{end}", **branches))
+    for granularity in ("daily", "hourly"):
+        series = twin.get(f"/api/v2/insights/time-series/{path}/jobs", granularity=granularity)
+        check("/insights/time-series/{project-slug}/workflows/{workflow-name}/jobs", series)
 
 
 def test_unfinished_runs_are_as_documented():

@@ -6,6 +6,8 @@ import httpx
 import pytest
 
 from headgate.testing.circleci import Options, Twin
+from headgate.testing.circleci.faults import LISTS, Faults
+from headgate.testing.circleci.ids import Ids, Place
 from headgate.testing.circleci.times import parse
 
 LIST = "/api/v2/project/gh/acme/web/pipeline"
@@ -145,6 +147,21 @@ def test_the_v11_list_hides_all_builds_of_a_run(bad):
     assert 200 == ask(bad, f"/api/v2/workflow/{hidden.pop()}").status_code
 
 
+def test_one_list_hides_a_share_of_runs_and_the_others_none():
+    """By rate: about that share, the same runs in whatever order they are asked for."""
+    ids = Ids(7)
+    runs = [ids.make(Place(2, 0, number)) for number in range(2000)]
+    hidden = []
+    for order in (runs, runs[::-1]):
+        for which in LISTS:
+            faults = Faults(7, ids)
+            faults.put({"list_hides": {"rate": 0.02, "list": which}})
+            assert not any(faults.hides(other, run) for other in set(LISTS) - {which} for run in runs)
+            hidden.append({run for run in order if faults.hides(which, run)})
+    assert all(hidden[0] == one for one in hidden)
+    assert 20 <= len(hidden[0]) <= 60
+
+
 @pytest.mark.parametrize(
     "wanted",
     [
@@ -153,6 +170,9 @@ def test_the_v11_list_hides_all_builds_of_a_run(bad):
         {"slow": {"rate": 1, "count": 1}},
         {"rate_limited": {"rate": 1, "style": "odd"}},
         {"list_hides": {"rate": 1}},
+        {"list_hides": {"rate": 1, "list": "v3"}},
+        {"export_columns": {"rate": 1, "style": "odd"}},
+        {"export_columns": {"rate": 1, "column": "NOTHING"}},
         {"slow": {"rate": "x"}},
         {"slow": 1},
         [],

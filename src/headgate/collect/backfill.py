@@ -1,0 +1,295 @@
+"""Reads history through a source's feeds, as asked for: resumable, newest first, behind everything that is live.
+
+Invariant: a page's facts and the position behind it are stored together, so a kill at any moment neither loses nor
+repeats a page; requests and their progress live in the store alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from itertools import count
+
+import msgspec
+import structlog
+
+from headgate.collect.backfill_requests import KEPT, Request, Spot, load_requests, load_spots, request_key, spot_key
+from headgate.collect.intake import Intake, Sleep, live_after_ms
+from headgate.collect.state import Polled, first_error, forgiving
+from headgate.core.errors import NotFound, SourceRefused, SourceUnavailable
+from headgate.core.feeds import Feed, FeedPage, FeedSource, Span
+from headgate.core.ports import Scope
+from headgate.core.release import ReleasePolicy
+from headgate.core.storeport import Store
+from headgate.core.times import DAY_MS, format_ms
+
+__all__ = ["POLICY", "Backfiller"]
+
+# A run waits so long for the feed that completes it, so that it leaves once instead of being amended.
+POLICY = ReleasePolicy("batch", 600_000)
+_WINDOW_MS = 31 * DAY_MS
+_AT_ONCE = 4
+_RELEASED_AT_ONCE = 500
+_AGAIN_SECONDS = 30.0
+_PAUSED_SECONDS = 5.0
+_TELL_SECONDS = 10.0
+_MOST_PROBLEMS = 20
+_log = structlog.get_logger("headgate.collect")
+
+
+@dataclass(slots=True)
+class _Work:
+    """One request under way. `spots`: by store key; `total`: spots to be read when all windows are."""
+
+    request: Request
+    spots: dict[str, Spot]
+    total: int = 0
+    told_at: float = 0.0
+
+
+@dataclass(slots=True, order=True)
+class _Reader:
+    """One feed of one scope in one window. The newest goes first: `order` is minus the time it has reached."""
+
+    order: float
+    number: int
+    feed: Feed = field(compare=False)
+    scope: Scope = field(compare=False)
+    span: Span = field(compare=False)
+    key: str = field(compare=False)
+
+
+class Backfiller:
+    """The loop of one source that has feeds."""
+
+    def __init__(
+        self, store: Store, intake: Intake, polled: Polled, source: FeedSource, *, sleep: Sleep = asyncio.sleep
+    ) -> None:
+        self._store = store
+        self._intake = intake
+        self._polled = polled
+        self._source = source
+        self._sleep = sleep
+        self._wanted = asyncio.Event()
+
+    def wake(self) -> None:
+        """A request was stored."""
+        self._wanted.set()
+
+    async def run(self) -> None:
+        """Work off requests for ever, the oldest first."""
+        while True:
+            self._wanted.clear()
+            waiting = [one for one in await load_requests(self._store, self._polled.name) if one.state != "done"]
+            if waiting:
+                done = False
+                with forgiving(self._polled, "backfill_failed"):
+                    await self.work(waiting[0])
+                    done = True
+                if not done:
+                    await self._sleep(_AGAIN_SECONDS)
+                continue
+            try:
+                async with asyncio.timeout(_AGAIN_SECONDS):
+                    await self._wanted.wait()
+            except TimeoutError:
+                continue
+
+    async def work(self, request: Request) -> None:
+        """Read everything that a request asks for, going on where it was left. Raises SourceError and StoreError."""
+        strategy = await self._source.strategy()
+        scopes = [scope for scope in await self._polled.source.scopes() if _wanted(request, scope.slug)]
+        orgs = [scope for scope in strategy.orgs if not request.orgs or scope.slug in request.orgs]
+        feeds = [feed for feed in strategy.feeds if not request.feeds or feed.name in request.feeds]
+        per = {"org": orgs, "project": scopes}
+        windows = _windows(Span(request.since_ms, request.until_ms))
+        work = _Work(request, await load_spots(self._store, self._polled.name, request.id))
+        work.total = len(windows) * sum(len(per[feed.per]) for feed in feeds)
+        work.request = msgspec.structs.replace(
+            request,
+            state="running",
+            strategy=strategy.name,
+            why=tuple(strategy.why),
+            began_ms=request.began_ms or self._polled.clock.now_ms(),
+        )
+        _log.info(
+            "backfill_begins",
+            source=self._polled.name,
+            id=request.id,
+            strategy=strategy.name,
+            why=list(strategy.why),
+            feeds={feed.name: feed.gives for feed in feeds},
+            projects=len(scopes),
+            since=format_ms(request.since_ms),
+        )
+        for number, window in enumerate(windows):
+            for feed in feeds:
+                await self._read_feed(work, feed, per[feed.per], window, number)
+        await self._finish(work)
+
+    async def _read_feed(self, work: _Work, feed: Feed, scopes: Sequence[Scope], window: Span, number: int) -> None:
+        """One feed of all scopes for one window; always the scope whose newest part is missing is read on."""
+        numbers = count()
+        waiting: list[_Reader] = []
+        for scope in scopes:
+            key = spot_key(work.request.id, number, feed.name, scope.key)
+            spot = work.spots.get(key)
+            if spot is None and number:
+                # A list is walked on from where the newer window ended.
+                newer = work.spots.get(spot_key(work.request.id, number - 1, feed.name, scope.key))
+                spot = Spot(newer.position) if newer is not None and not newer.problem else None
+                if spot is not None:
+                    work.spots[key] = spot
+            if spot is None or not spot.last:
+                reached = spot.reached_ms if spot is not None else None
+                order = float("-inf") if reached is None else -float(reached)
+                waiting.append(_Reader(order, next(numbers), feed, scope, window, key))
+        heapq.heapify(waiting)
+
+        async def reading() -> None:
+            while waiting:
+                reader = heapq.heappop(waiting)
+                await self._go_ahead()
+                await self._read_on(work, reader, waiting)
+
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for _ in range(min(_AT_ONCE, len(waiting))):
+                    tasks.create_task(reading())
+        except BaseExceptionGroup as group:
+            raise first_error(group) from group
+
+    async def _read_on(self, work: _Work, reader: _Reader, others: list[_Reader]) -> None:
+        """Read until another scope lacks something newer, or nothing is left."""
+        spot = work.spots.get(reader.key)
+        position = spot.position if spot is not None else None
+        try:
+            async with aclosing(_pages(reader, position)) as pages:
+                async for page in pages:
+                    await self._keep(work, reader, page)
+                    if page.last:
+                        return
+                    if others and others[0] < reader:
+                        break
+                    await self._go_ahead()
+        except (SourceRefused, NotFound) as error:
+            self._polled.failed(error, "backfill_failed")
+            if self._polled.refused:
+                raise
+            await self._give_up(work, reader, error)
+            return
+        except SourceUnavailable as error:
+            self._polled.failed(error, "backfill_failed")
+            await self._sleep(error.retry_after or _PAUSED_SECONDS)
+        heapq.heappush(others, reader)
+
+    async def _keep(self, work: _Work, reader: _Reader, page: FeedPage) -> None:
+        """Facts, position and progress, in one piece."""
+        spot = Spot(page.position, page.last, page.reached_ms)
+        work.spots[reader.key] = spot
+        work.request = msgspec.structs.replace(
+            work.request,
+            calls=work.request.calls + page.calls,
+            observations=work.request.observations + len(page.observations),
+            share=self._share(work),
+        )
+        await self._intake.merge_answer(
+            self._polled,
+            page.observations,
+            marks={reader.key: spot.encode(), request_key(work.request.id): work.request.encode()},
+            policy=POLICY,
+        )
+        if page.reached_ms is not None:
+            reader.order = -page.reached_ms
+        self._tell(work)
+
+    async def _give_up(self, work: _Work, reader: _Reader, error: SourceRefused | NotFound) -> None:
+        """A feed that refuses one scope: said and remembered, the rest goes on."""
+        problem = f"{reader.feed.name} of {reader.scope.slug}: {error}"
+        spot = work.spots[reader.key] = Spot(None, last=True, problem=problem)
+        problems = (*work.request.problems, problem)[:_MOST_PROBLEMS]
+        work.request = msgspec.structs.replace(work.request, problems=problems)
+        marks = {reader.key: spot.encode(), request_key(work.request.id): work.request.encode()}
+        await self._intake.merge_answer(self._polled, (), marks=marks)
+
+    async def _release(self) -> None:
+        """Every feed has told what it knows: what still waits for one waits in vain."""
+        now_ms = self._polled.clock.now_ms()
+        while True:
+            result = await self._store.release_due(
+                POLICY,
+                self._polled.name,
+                now_ms=now_ms + POLICY.wait_ms,
+                live_after_ms=live_after_ms(self._polled),
+                limit=_RELEASED_AT_ONCE,
+            )
+            self._intake.take(self._polled.name, result)
+            if not result.released:
+                return
+
+    async def _finish(self, work: _Work) -> None:
+        """The request stays, for those who ask; where each feed was read to is no longer needed."""
+        await self._release()
+        done = msgspec.structs.replace(work.request, state="done", share=1.0, ended_ms=self._polled.clock.now_ms())
+        marks: dict[str, bytes | None] = dict.fromkeys(work.spots)
+        old = [one for one in await load_requests(self._store, self._polled.name) if one.state == "done"]
+        marks |= {request_key(one.id): None for one in old[: max(0, len(old) - KEPT + 1)]}
+        marks[request_key(done.id)] = done.encode()
+        await self._intake.merge_answer(self._polled, (), marks=marks)
+        _log.info("backfill_done", source=self._polled.name, id=done.id, calls=done.calls,
+                  observations=done.observations, problems=len(done.problems))  # fmt: skip
+
+    async def _go_ahead(self) -> None:
+        """Wait while the store is too full for polling or the source refuses us."""
+        while self._store.space_level() in ("pause", "refuse") or not self._polled.may_call():
+            await self._sleep(_PAUSED_SECONDS)
+
+    def _share(self, work: _Work) -> float:
+        """How much of the request is read, 0 to 1; a spot that is under way counts by the time it has reached."""
+        if not work.total:
+            return 1.0
+        length = max(1, work.request.until_ms - work.request.since_ms)
+        done = 0.0
+        for spot in work.spots.values():
+            if spot.last:
+                done += 1.0
+            elif spot.reached_ms is not None:
+                done += min(1.0, max(0.0, (work.request.until_ms - spot.reached_ms) / min(length, _WINDOW_MS)))
+        return min(1.0, done / work.total)
+
+    def _tell(self, work: _Work) -> None:
+        now = self._polled.clock.monotonic()
+        if now - work.told_at < _TELL_SECONDS:
+            return
+        work.told_at = now
+        request = work.request
+        _log.info("backfill_progress", source=self._polled.name, id=request.id, percent=round(request.share * 100),
+                  calls=request.calls, seconds_left=request.seconds_left(self._polled.clock.now_ms()))  # fmt: skip
+
+
+async def _pages(reader: _Reader, position: str | None) -> AsyncGenerator[FeedPage, None]:
+    """The pages of a feed, as something that can be closed."""
+    async for page in reader.feed.read(reader.scope, reader.span, position=position):
+        yield page
+
+
+def _windows(span: Span) -> list[Span]:
+    """The span in pieces of at most 31 days, newest first."""
+    found = []
+    until = span.until_ms
+    while until > span.since_ms:
+        since = max(span.since_ms, until - _WINDOW_MS)
+        found.append(Span(since, until))
+        until = since
+    return found
+
+
+def _wanted(request: Request, slug: str) -> bool:
+    org = slug.rpartition("/")[0]
+    if request.orgs and org not in request.orgs:
+        return False
+    return not request.projects or any(fnmatchcase(slug, glob) for glob in request.projects)

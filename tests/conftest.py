@@ -1,0 +1,35 @@
+"""For every test: what is encoded as a record must be what was published (S02)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from headgate.core import record
+
+_SPEC = Path(__file__).parents[1] / "docs" / "spec" / f"record-{record.SCHEMA_VERSION}.json"
+_PUBLISHED = jsonschema.Draft202012Validator(json.loads(_SPEC.read_text())["envelope"])
+
+
+class _Validating:
+    """The encoder, with a look at what it wrote."""
+
+    def __init__(self, encoder: Any) -> None:
+        self._encoder = encoder
+
+    def encode(self, value: record.Record) -> bytes:
+        body: bytes = self._encoder.encode(value)
+        _PUBLISHED.validate(json.loads(body))
+        return body
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _records_are_as_published() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(record, "_encoder", _Validating(record._encoder))
+        yield
