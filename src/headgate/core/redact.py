@@ -27,9 +27,9 @@ _NAMES = (
     r"(?:pass(?:word|wd|phrase)?|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|signing[_-]?key|credentials?"
     r"|signature|auth|authorization|cookie|session[_-]?id|sig)"
 )
-# Name of a secret and its value, as shells, JSON, YAML, headers, options and addresses write them.
+# The end of a secret's name and its value, as shells, JSON, YAML, headers, options and addresses write them.
 _NAMED = re.compile(
-    rf"(?i)(?P<name>\b[\w.-]{{0,60}}{_NAMES}[\w-]{{0,20}}[\"']?(?:\s{{0,3}}[:=]\s{{0,3}}|(?<=[\"'\w])\s(?=[\"']?[^\s\"']{{12}})))"
+    rf"(?i)(?P<name>{_NAMES}[\w-]{{0,20}}[\"']?(?:\s{{0,3}}[:=]\s{{0,3}}|(?<=[\"'\w])\s(?=[\"']?[^\s\"']{{12}})))"
     r"(?P<scheme>(?:bearer|basic|token)\s{1,3})?"
     r"(?P<value>\"[^\"\n]{1,4096}\"|'[^'\n]{1,4096}'|[^\s\"',;&]{1,4096})"
 )
@@ -89,7 +89,7 @@ def tail(text: str, redact: Redactor, max_bytes: int) -> str:
     window = text[-(max_bytes + _MARGIN) :]
     cut = len(window) < len(text)
     if cut:  # a line that is not whole may begin inside a secret
-        window = window.partition("\n")[2] or window.partition(" ")[2]
+        window = window.partition("\n")[2] or window.partition(" ")[2] or window
     clean = redact(window).strip("\n")
     encoded = clean.encode("utf-8", "replace")
     if not cut and len(encoded) <= max_bytes:

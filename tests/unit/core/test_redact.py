@@ -108,3 +108,8 @@ def test_a_tail_counts_bytes():
 def test_short_secrets_would_take_words_along():
     """A configured secret of five letters is left alone: every `build` would go."""
     assert Redactor(["build"])("build it") == "build it"
+
+
+def test_an_output_without_a_blank_keeps_its_end():
+    """One endless line is cut somewhere."""
+    assert tail("y" * 100_000, REDACT, 256).endswith("y" * 200)

@@ -6,6 +6,7 @@ observations, so that a hundred thousand results are never held at once. Signed 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from fnmatch import fnmatchcase
 
@@ -154,9 +155,11 @@ class JobDetails:
                 body = await self._fetcher.get(
                     text(item.get("url")) or "", max_bytes=self._wanted.junit_max_bytes, artifact=True
                 )
-                for batch in junit_cases(body, integer(item.get("node_index"))):
+                batches = junit_cases(body, integer(item.get("node_index")))
+                # In a thread, for a large file would hold the loop.
+                while (batch := await asyncio.to_thread(next, batches, None)) is not None:
                     for part in _cases(batch):
-                        yield list(part)
+                        yield part
             except (FetchRefused, Unparsable) as error:
                 self._missing(f"junit_{error.reason}")
                 detail = error.detail if isinstance(error, Unparsable) else ""
@@ -198,11 +201,14 @@ class JobDetails:
         except FetchRefused as error:
             self._missing(f"output_{error.reason}")
             return seen
-        end = tail(output_text(body), self._redact, self._wanted.output_bytes)
+        end = await asyncio.to_thread(self._end_of, body)  # which may be some MB
         fields = {**seen.fields, **known(output_tail=end)}
         return Observation(
             seen.kind, seen.key, seen.project, seen.source, seen.observed_ms, seen.terminal, fields, seen.enriches
         )
+
+    def _end_of(self, body: bytes) -> str:
+        return tail(output_text(body), self._redact, self._wanted.output_bytes)
 
     async def _artifacts(self, job: EndedJob, ctx: Context) -> Observation:
         urls = sorted({url for item in await self._artifact_list(job) if (url := text(item.get("url"))) is not None})
