@@ -8,9 +8,8 @@ from tests.unit.sources.circleci.test_normalize_tests import CTX, OWNER, a_job
 from headgate.core.times import format_ms
 from headgate.sources.circleci.normalize_steps import output_text, steps
 
-SAMPLE = json.loads(
-    (Path(__file__).parents[3] / "data/circleci/api-v1.1/build-detail-with-steps.json").read_text(encoding="utf-8")
-)
+FOLDER = Path(__file__).parents[3] / "data/circleci/api-v1.1"
+SAMPLE = json.loads((FOLDER / "build-detail-with-steps.json").read_text(encoding="utf-8"))
 
 
 def _steps(given):
@@ -44,6 +43,11 @@ def test_the_captured_build():
     assert {step.observation.fields["job_id"] for step in found} == {a_job().job_id}
     assert len({step.observation.key for step in found}) == 5
     assert not any(step.failed for step in found)
+
+
+def test_a_build_of_the_time_before_steps():
+    """It has none to tell of."""
+    assert _steps(json.loads((FOLDER / "build-1.0-style.json").read_text(encoding="utf-8"))) == []
 
 
 def test_a_signed_address_is_no_field():
