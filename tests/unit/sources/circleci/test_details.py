@@ -244,6 +244,23 @@ async def test_junit_is_not_read_where_results_are_listed(make):
 
 
 @respx.mock
+async def test_details_stand_behind_everything_live(make, monkeypatch):
+    """Every call of theirs waits for the budget as history does."""
+    respx.get(TESTS).mock(side_effect=_pages([_item("a")], [_item("b")]))
+    respx.get(ARTIFACTS).mock(side_effect=_pages([]))
+    respx.get("https://circleci.com/api/v1.1/project/gh/acme/web/8").respond(200, json={"steps": []})
+    source, asked = make(), []
+
+    async def acquire(waited, *, patient=False):
+        asked.append(patient)
+
+    monkeypatch.setattr(source._api._budget, "acquire", acquire)
+    for want in source.wants(a_job()):
+        await _ask(source, a_job(), want)
+    assert asked == [True, True, True, True]
+
+
+@respx.mock
 async def test_a_build_that_is_no_object(make):
     """It is asked for again later."""
     respx.get("https://circleci.com/api/v1.1/project/gh/acme/web/8").respond(200, json=[])
