@@ -25,6 +25,7 @@ from headgate.core.clock import Clock
 from headgate.core.errors import StoreBusy, StoreFull
 from headgate.core.metrics import Metrics
 from headgate.core.ports import Notification
+from headgate.core.runs import run_pages
 from headgate.core.storeport import AlertChange, AlertRow, RunRow, Store
 from headgate.core.times import HOUR_MS
 from headgate.insights.catalogue import Family
@@ -151,7 +152,8 @@ class AlertEngine:
     async def _judge(self, due: Sequence[Rule], known: _Known, now_ms: int) -> tuple[list[Subject], tuple[str, ...]]:
         if not due:
             return [], ()
-        runs = await self._store.runs_between(now_ms - max(lookback_ms(rule) for rule in due), now_ms)
+        since_ms = now_ms - max(lookback_ms(rule) for rule in due)
+        runs = [run async for page in run_pages(self._store, since_ms, now_ms) for run in page]
         marks = {family: await self._watermarks(family) for family in {rule.metric.family for rule in due}}
         subjects: list[Subject] = []
         failed: list[str] = []

@@ -20,7 +20,7 @@ from headgate.core.ids import record_id
 from headgate.core.ports import Lane, Signal, Source
 from headgate.core.release import ReleasePolicy
 from headgate.core.storeport import CursorView, MergeWork, Store
-from headgate.web.operations import BackfillOrder, Json, Problem
+from headgate.web.operations import BackfillOrder, ChosenDeliveries, Json, Problem
 
 __all__ = ["Running", "StoreOperations"]
 
@@ -28,6 +28,8 @@ _READ_BYTES = 100_000
 _GAPS = 100
 # Whether anything was ever purged matters to `explain`, however long ago.
 _ALL_GAPS = 100_000
+_EVERY = 1 << 40  # numbers alone, a few megabytes for a hundred thousand
+_PIECE = 200  # webhooks of one transaction
 _LANES: tuple[Lane, ...] = ("live", "backfill", "dead", "replay")
 
 
@@ -123,6 +125,7 @@ class StoreOperations:
             "runs": await self.runs(25, None),
             "alerts": alerts,
             "hints": [
+                *views.parked_hints(figures.inbox_parked),
                 *self._hints(status, figures.facts, await self._running.problems()),
                 *views.gap_hints(await self._store.gaps(_GAPS), self._clock.now_ms()),
             ],
@@ -152,9 +155,9 @@ class StoreOperations:
         """Ended workflows, newest first."""
         return [views.run_view(run) for run in await self._store.recent_runs(limit, project=project)]
 
-    async def history(self, since_ms: int, until_ms: int) -> list[Json]:
-        """Ended workflows of a time range."""
-        return [asdict(run) for run in await self._store.runs_between(since_ms, until_ms)]
+    async def history(self, since_ms: int, until_ms: int, after: tuple[int, str] | None, limit: int) -> list[Json]:
+        """A page of the ended workflows of a time range."""
+        return [asdict(run) for run in await self._store.runs_between(since_ms, until_ms, after=after, limit=limit)]
 
     async def explain(self, query: str) -> list[Json]:
         """All that is known about a workflow, job or record, and its way as far as it is known."""
@@ -179,7 +182,7 @@ class StoreOperations:
         return [views.dead_letter_view(letter) for letter in letters]
 
     async def dead_deliveries(self, limit: int) -> list[Json]:
-        """Webhooks that could not be parsed."""
+        """Webhooks that were set aside."""
         return [views.delivery_view(row) for row in await self._store.inbox_dead(limit)]
 
     async def alerts(self) -> list[Json]:
@@ -197,6 +200,18 @@ class StoreOperations:
     async def purge_dead(self, ids: Sequence[int]) -> int:
         """Forget dead letters."""
         return await self._store.purge_dead(ids)
+
+    async def replay_deliveries(self, chosen: ChosenDeliveries) -> int:
+        """Merge webhooks that were set aside again; a running daemon sees them within seconds."""
+        return await self._in_pieces(chosen, self._store.requeue_inbox)
+
+    async def purge_deliveries(self, chosen: ChosenDeliveries) -> int:
+        """Forget webhooks that were set aside."""
+        return await self._in_pieces(chosen, self._store.purge_inbox)
+
+    async def _in_pieces(self, chosen: ChosenDeliveries, do: Callable[[Sequence[int]], Awaitable[int]]) -> int:
+        ids = chosen.ids or await self._store.inbox_dead_ids(source=chosen.source, reason=chosen.reason, limit=_EVERY)
+        return sum([await do(ids[start : start + _PIECE]) for start in range(0, len(ids), _PIECE)])
 
     async def replay(self, sink: str, since_ms: int, until_ms: int) -> list[Json]:
         """Send a time range to every signal of a sink again."""

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import httpx
 
 from headgate.core.errors import StoreError
-from headgate.web.operations import BackfillOrder, Json, Problem
+from headgate.web.operations import BackfillOrder, ChosenDeliveries, Json, Problem
 
 __all__ = ["Denied", "RemoteOperations", "Unreachable"]
 
@@ -76,9 +76,11 @@ class RemoteOperations:
             params["project"] = project
         return await self._ask("GET", "/runs", params=params)  # type: ignore[no-any-return]  # the API's shape
 
-    async def history(self, since_ms: int, until_ms: int) -> list[Json]:
-        """Ended workflows of a time range."""
-        params = {"since_ms": since_ms, "until_ms": until_ms}
+    async def history(self, since_ms: int, until_ms: int, after: tuple[int, str] | None, limit: int) -> list[Json]:
+        """A page of the ended workflows of a time range."""
+        params: dict[str, str | int] = {"since_ms": since_ms, "until_ms": until_ms, "limit": limit}
+        if after is not None:
+            params |= {"after_ms": after[0], "after_id": after[1]}
         return await self._ask("GET", "/history", params=params)  # type: ignore[no-any-return]  # the API's shape
 
     async def explain(self, query: str) -> list[Json]:
@@ -107,6 +109,14 @@ class RemoteOperations:
     async def purge_dead(self, ids: Sequence[int]) -> int:
         """Forget dead letters."""
         return int((await self._ask("POST", "/deadletters/purge", json={"ids": list(ids)}))["purged"])
+
+    async def replay_deliveries(self, chosen: ChosenDeliveries) -> int:
+        """Merge webhooks again."""
+        return int((await self._ask("POST", "/deaddeliveries/replay", json=asdict(chosen)))["requeued"])
+
+    async def purge_deliveries(self, chosen: ChosenDeliveries) -> int:
+        """Forget webhooks."""
+        return int((await self._ask("POST", "/deaddeliveries/purge", json=asdict(chosen)))["purged"])
 
     async def replay(self, sink: str, since_ms: int, until_ms: int) -> list[Json]:
         """Send a time range again."""

@@ -32,6 +32,7 @@ __all__ = [
     "explained_view",
     "gap_hints",
     "observed_ms",
+    "parked_hints",
     "provider_id_of",
     "replay_view",
     "run_view",
@@ -41,7 +42,7 @@ __all__ = [
     "ways_of",
 ]
 
-_FOUND_LOSSES = ("damaged", "overflow", "removed")
+_FOUND_LOSSES = ("damaged", "overflow", "removed", "deliveries")
 _GAP_HINTS = 5
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
@@ -117,11 +118,24 @@ def gap_hints(gaps: Sequence[GapRow], now_ms: int) -> list[str]:
     ]
 
 
+def parked_hints(parked: Mapping[str, int]) -> list[str]:
+    """Webhooks of sources that are not configured, and what to do about them."""
+    return [
+        f"{count} webhooks are waiting for source {name}: configure it again, or give them up with"
+        f" `headgate deadletters purge --webhooks --source {name}`."
+        for name, count in parked.items()
+    ]
+
+
 def status_view(figures: StoreFigures, sinks: Mapping[str, Mapping[str, Json]], sources: Mapping[str, Json]) -> Json:
     """`headgate status --json`. The figures of `audit` are null until an audit has run."""
     return {
         "sinks": {name: {"signals": dict(signals)} for name, signals in sinks.items()},
-        "inbox": {"waiting": figures.inbox_waiting, "dead": figures.inbox_dead},
+        "inbox": {
+            "waiting": figures.inbox_waiting,
+            "dead": figures.inbox_dead,
+            "waiting_for_source": dict(figures.inbox_parked),
+        },
         "sources": dict(sources),
         "audit": dict.fromkeys(("expected", "present", "repaired", "unrepairable")),
         "store": {"bytes": figures.bytes, "schema": figures.schema},
@@ -165,7 +179,7 @@ def dead_letter_view(letter: DeadLetter) -> Json:
 
 
 def delivery_view(row: InboxRow) -> Json:
-    """One webhook that could not be parsed."""
+    """One webhook that was set aside."""
     return {
         "id": row.id,
         "source": row.delivery.source,

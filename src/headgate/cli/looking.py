@@ -36,6 +36,8 @@ def status(config: ConfigOption = None, json: JsonOption = False) -> None:
     print_table(("Source", "Calls", "Budget left", "Last complete walk"), sources, empty="No source is configured.")
     inbox, store = figures["inbox"], figures["store"]
     print(f"inbox: {inbox['waiting']} waiting, {inbox['dead']} unreadable")
+    for name, count in inbox["waiting_for_source"].items():
+        print(f"inbox: {count} waiting for source {name}")
     print(f"store: {store['bytes']} bytes, schema {store['schema']}")
     for hint in overview["hints"]:
         print(f"! {hint}")

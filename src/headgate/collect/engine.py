@@ -71,7 +71,7 @@ class Collector:
             for name, (source, settings) in sources.items()
         }
         self._intake = Intake(store, clock=clock, metrics=metrics, on_released=on_released, sleep=sleep)
-        self._inbox = InboxMerger(store, self._intake, self._sources, metrics)
+        self._inbox = InboxMerger(store, self._intake, self._sources, clock, metrics)
         self._poller = Poller(store, self._intake, self._sources, clock, metrics)
         self._due = DueReleaser(store, self._intake, self._sources, clock)
         polled = [found for found in self._sources.values() if found.settings.poll_enabled]
@@ -155,10 +155,6 @@ class Collector:
             found = {name: details.waiting(figures.log_head) for name, details in self._details.items()}
             reasons = [f"{name}: {reason}" for name, reason in found.items() if reason]
         return reasons
-
-    async def caught_up(self) -> bool:
-        """Whether every scope was walked since start, the inbox is empty and nothing that ended is unreleased."""
-        return not await self.waiting_for()
 
     def watermark_ms(self, source: str, slug: str | None = None) -> int | None:
         """Up to when runs are known completely, by the source's clock: start of the last complete walk.

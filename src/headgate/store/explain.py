@@ -14,7 +14,7 @@ from headgate.core.render import APP_URL, ended_ms, make_record
 from headgate.core.storeport import Explained
 from headgate.store.delivery import decode_holes
 from headgate.store.facts import Fact, Facts
-from headgate.store.releases import order_key, render
+from headgate.store.releases import order_key, render, with_record_id
 from headgate.store.schema import KINDS, LANES, decode_key, encode_key
 from headgate.store.session import Session
 from headgate.store.sql import Database
@@ -79,7 +79,7 @@ def _amendment(db: Database, session: Session, facts: Facts, given: str) -> list
 def _matching(db: Database, session: Session, facts: Facts, given: str) -> list[Fact]:
     given = given.lower()
     encoded = encode_key(given)
-    row = db.execute("SELECT kind, fact FROM released WHERE record_id = ?", (encoded,)).fetchone()
+    row = with_record_id(db, encoded)
     if row is not None:
         try:
             return [facts.by_id(KINDS[row[0]], row[1])]

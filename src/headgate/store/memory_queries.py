@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -11,14 +12,14 @@ from headgate.core.record import encode_record
 from headgate.core.render import APP_URL, duration_ms, make_record
 from headgate.core.slug import long_slug
 from headgate.core.status import map_status
-from headgate.core.storeport import Explained, InboxRow, Replay, RunRow, SpaceLevel, StoreFigures
+from headgate.core.storeport import NO_SOURCE, Explained, InboxRow, Replay, RunRow, SpaceLevel, StoreFigures
 from headgate.core.times import HOUR_MS
 from headgate.store.memory_delivery import MemoryDelivery
 from headgate.store.memory_facts import MemoryFact, MemoryFacts
 from headgate.store.releases import end_ms, render
-from headgate.store.schema import LANES
+from headgate.store.schema import LANES, encode_key
 
-__all__ = ["explain", "figures", "open_replay", "runs", "tail", "unfinished", "wanting_enrichment"]
+__all__ = ["explain", "figures", "open_replay", "runs", "runs_between", "tail", "unfinished", "wanting_enrichment"]
 
 
 def _text(value: object) -> str | None:
@@ -106,12 +107,29 @@ def runs(facts: MemoryFacts) -> list[RunRow]:
     return sorted(found, key=lambda run: run.stopped_ms)
 
 
+def runs_between(
+    facts: MemoryFacts, since_ms: int, until_ms: int, after: tuple[int, str] | None, limit: int
+) -> list[RunRow]:
+    """A page of ended workflows by end time and id, oldest first."""
+    behind = (since_ms - 1, False, "") if after is None else _place(*after)
+    found = {
+        _place(run.stopped_ms, run.workflow_id): run for run in runs(facts) if since_ms <= run.stopped_ms < until_ms
+    }
+    return [found[place] for place in sorted(found) if place > behind][:limit]
+
+
+def _place(stopped_ms: int, workflow_id: str) -> tuple[int, bool, str]:
+    """As the database orders them: ids that are UUIDs behind all others."""
+    return stopped_ms, isinstance(encode_key(workflow_id), bytes), workflow_id
+
+
 def explain(facts: MemoryFacts, delivery: MemoryDelivery, given: str) -> list[Explained]:
     """Facts with this provider id or record id."""
     found: list[MemoryFact] = []
     for name, fact in facts.by_key.items():
         if fact.kind in ("pipeline", "workflow", "job", "deployment") and fact not in found:
-            by_record = fact.lane is not None and record_id(fact.kind, fact.host, fact.key) == given
+            own = fact.lane is not None and record_id(fact.kind, fact.host, fact.key) == given
+            by_record = own or given in fact.also
             if by_record or name[2] == given:
                 found.append(fact)
     return [_explain(facts, delivery, fact) for fact in found] or _amendment(facts, delivery, given)
@@ -253,7 +271,7 @@ def figures(
             statuses.setdefault(fact.kind, {})[word] = statuses.get(fact.kind, {}).get(word, 0) + 1
     return StoreFigures(
         inbox_waiting=len(waiting),
-        inbox_dead=sum(row.state == "dead" for row in deliveries.values()),
+        inbox_dead=sum(row.state == "dead" and row.reason != NO_SOURCE for row in deliveries.values()),
         inbox_oldest_ms=waiting[0].delivery.arrived_ms if waiting else None,
         facts=kinds,
         statuses=statuses,
@@ -266,4 +284,7 @@ def figures(
         store_id="memory",
         epoch=1,
         gaps=gaps,
+        inbox_parked=dict(
+            sorted(Counter(r.delivery.source for r in deliveries.values() if r.reason == NO_SOURCE).items())
+        ),
     )

@@ -14,11 +14,12 @@ import uuid
 from pathlib import Path
 
 import apsw
+import structlog
 
 from headgate.core.errors import StoreError
 from headgate.core.storeport import GapRow
 from headgate.store.delivery import gap
-from headgate.store.files import Files, make_private
+from headgate.store.files import Files, make_private, put_in_place
 from headgate.store.reconcile import reconcile
 from headgate.store.recovery import check_of, copy_rows, tables_of
 from headgate.store.schema import LANES, migrate, migrations, set_up
@@ -33,6 +34,7 @@ _READ_THROUGH_BYTES = 32 * 1024 * 1024
 _UNSOUND = (apsw.Error, UnicodeError, ValueError, TypeError, LookupError, OverflowError, MemoryError)
 # Nothing is wrong with the file when these are raised.
 _NOT_DAMAGE = (apsw.FullError, apsw.NoMemError, apsw.PermissionsError)
+_log = structlog.get_logger("headgate.store")
 
 
 def open_sound(files: Files, vfs: str | None, now_ms: int) -> Database:
@@ -83,7 +85,7 @@ def _connect(path: Path, vfs: str | None) -> Database:
     db = Database(str(path), vfs=vfs, statementcachesize=512)
     try:
         set_up(db, writer=True)
-    except BaseException:
+    except BaseException:  # raised on; whatever it was, the file must not stay open
         db.close(force=True)
         raise
     return db
@@ -118,8 +120,8 @@ def _try(files: Files, vfs: str | None, now_ms: int) -> Database | None:
         return None
     except _NOT_DAMAGE:
         raise
-    except _UNSOUND:
-        pass  # what it was does not matter: the file is damaged and will be set aside
+    except _UNSOUND as error:  # whatever a damaged file makes SQLite or our decoders raise; it will be set aside
+        _log.warning("store_is_damaged", path=str(files.path), error=repr(error))
     if db is not None:
         with contextlib.suppress(apsw.Error):
             db.close(force=True)
@@ -135,7 +137,7 @@ def _is_newer(files: Files, vfs: str | None) -> bool:
             return bool(written == db.pragma("user_version") and db.pragma("integrity_check") == "ok")
         finally:
             db.close(force=True)
-    except _UNSOUND:
+    except _UNSOUND:  # a damaged file of ours; salvage says so
         return False
 
 
@@ -219,7 +221,7 @@ def _salvage(files: Files, vfs: str | None, now_ms: int) -> Database:
     db.close()
     for old in (files.wal, files.shm):
         old.unlink(missing_ok=True)
-    fresh.replace(files.path)
+    put_in_place(fresh, files.path)
     return _connect(files.path, vfs)
 
 
@@ -241,7 +243,8 @@ def _copy(aside: Path, wal: Path, db: Database) -> dict[str, int]:
                 with contextlib.closing(_open_damaged(work)) as old:
                     if _has_schema(old):
                         return copy_rows(old, db)
-            except _UNSOUND:
+            except _UNSOUND as error:  # as above; the next way of reading it is tried, and what is lost is a gap row
+                _log.warning("store_cannot_be_read", path=str(aside), schema_spliced=spliced, error=repr(error))
                 best = {"every table": 0}
     finally:
         for left in (work, work_wal, work.with_name(work.name + "-shm")):

@@ -10,11 +10,11 @@ from typing import Annotated, Any, Literal
 from fastapi import FastAPI, Query, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
 from fastapi.staticfiles import StaticFiles
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from headgate.core.errors import StoreError
 from headgate.web.deployments import add_deployments
-from headgate.web.operations import BackfillOrder, Health, Json, Operations, Problem
+from headgate.web.operations import BackfillOrder, ChosenDeliveries, Health, Json, Operations, Problem
 from headgate.web.page import Page
 
 __all__ = ["build_app"]
@@ -35,6 +35,21 @@ class Ids(_Body):
     """Numbers of dead letters."""
 
     ids: list[_Number] = Field(min_length=1, max_length=10_000)
+
+
+class Deliveries(_Body):
+    """Webhooks that were set aside: by number, or all of a source, of a reason, or `everything`."""
+
+    ids: tuple[_Number, ...] = Field(default=(), max_length=10_000)
+    source: str | None = Field(default=None, max_length=200)
+    reason: str | None = Field(default=None, max_length=200)
+    everything: bool = False
+
+    @model_validator(mode="after")
+    def _says_which(self) -> Deliveries:
+        if not (self.ids or self.everything) and self.source is None and self.reason is None:
+            raise ValueError("say ids, source, reason or everything")
+        return self
 
 
 class ReplayRange(_Body):
@@ -130,9 +145,14 @@ def _add_questions(app: FastAPI, operations: Operations) -> None:
         return await operations.runs(limit, project)
 
     @app.get("/api/v1/history")
-    async def history(since_ms: _Number, until_ms: _Number) -> list[Json]:
-        """Ended workflows of a time range, milliseconds since the epoch, oldest first."""
-        return await operations.history(since_ms, until_ms)
+    async def history(
+        since_ms: _Number, until_ms: _Number, after_ms: _Number = 0, after_id: str = "", limit: _Limit = 1000
+    ) -> list[Json]:
+        """A page of ended workflows of a time range, milliseconds since the epoch, oldest first.
+
+        The next page: `after_ms` and `after_id` are the end and the id of this page's last one.
+        """
+        return await operations.history(since_ms, until_ms, (after_ms, after_id) if after_id else None, limit)
 
     @app.get("/api/v1/backfills")
     async def backfills() -> list[Json]:
@@ -184,6 +204,16 @@ def _add_actions(app: FastAPI, operations: Operations) -> None:
     async def purge_dead(body: Ids) -> dict[str, int]:
         """Forget dead letters."""
         return {"purged": await operations.purge_dead(body.ids)}
+
+    @app.post("/api/v1/deaddeliveries/replay")
+    async def replay_deliveries(body: Deliveries) -> dict[str, int]:
+        """Merge webhooks that were set aside again."""
+        return {"requeued": await operations.replay_deliveries(ChosenDeliveries(**body.model_dump()))}
+
+    @app.post("/api/v1/deaddeliveries/purge")
+    async def purge_deliveries(body: Deliveries) -> dict[str, int]:
+        """Forget webhooks that were set aside."""
+        return {"purged": await operations.purge_deliveries(ChosenDeliveries(**body.model_dump()))}
 
     @app.post("/api/v1/replay")
     async def replay(body: ReplayRange) -> list[Json]:

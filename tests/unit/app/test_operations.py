@@ -21,7 +21,7 @@ from headgate.core.storeport import Explained, GapRow, MergeWork, OutcomeCounts,
 from headgate.core.times import HOUR_MS, format_ms
 from headgate.store import SqliteStore
 from headgate.web.api import build_app
-from headgate.web.operations import Problem
+from headgate.web.operations import ChosenDeliveries, Problem
 from headgate.web.page import Page
 
 
@@ -63,7 +63,7 @@ async def test_both_ways_give_the_same_answers(both: tuple[StoreOperations, Remo
     assert await direct.status() == await remote.status()
     assert await direct.overview() == await remote.overview()
     assert await direct.runs(5, None) == await remote.runs(5, "gh/acme/web") == []
-    assert await direct.history(0, 10) == await remote.history(0, 10) == []
+    assert await direct.history(0, 10, None, 9) == await remote.history(0, 10, (1, "w"), 9) == []
     assert await direct.tail({"live": 0}, 5) == {"records": [], "after": {"live": 0}}
     assert (await remote.tail({"live": 0}, 5))["records"] == []
     assert await direct.dead_letters(None, (), 5) == await remote.dead_letters("loki.logs", (1,), 5) == []
@@ -76,7 +76,7 @@ async def test_an_unreadable_webhook_is_shown_with_its_reason(both: tuple[StoreO
     direct, _ = both
     [found] = await direct.dead_deliveries(5)
     assert ("not_json", "not json") == (found["reason"], found["body"])
-    assert (await direct.status())["inbox"] == {"waiting": 0, "dead": 1}
+    assert (await direct.status())["inbox"] == {"waiting": 0, "dead": 1, "waiting_for_source": {}}
 
 
 async def test_actions_through_both(both: tuple[StoreOperations, RemoteOperations], tmp_path: Any) -> None:
@@ -87,6 +87,25 @@ async def test_actions_through_both(both: tuple[StoreOperations, RemoteOperation
         assert await ask.purge_dead([5]) == 0
         done = await ask.backup(str(tmp_path / f"copy-{index}.db"))
         assert done["bytes"] > 0
+
+
+async def test_webhooks_set_aside_are_shown_merged_again_and_given_up(
+    both: tuple[StoreOperations, RemoteOperations], store: SqliteStore
+) -> None:
+    """In status and as a hint; by number, by source, and never all of them unsaid."""
+    direct, remote = both
+    await store.accept([Delivery("old", 2, "", "", b"a"), Delivery("old", 3, "", "", b"b")])
+    await store.park_inbox([row.id for row in await store.inbox(9)], now_ms=4)
+    overview = await remote.overview()
+    assert overview["status"]["inbox"] == {"waiting": 0, "dead": 1, "waiting_for_source": {"old": 2}}
+    assert overview["hints"][0].startswith("2 webhooks are waiting for source old: configure it again")
+    with pytest.raises(Problem):
+        await remote.purge_deliveries(ChosenDeliveries())
+    assert await remote.replay_deliveries(ChosenDeliveries(reason="not_json")) == 1
+    assert await direct.replay_deliveries(ChosenDeliveries((2,))) == 1
+    assert await remote.purge_deliveries(ChosenDeliveries(source="old")) == 1
+    assert (await direct.status())["inbox"] == {"waiting": 2, "dead": 0, "waiting_for_source": {}}
+    assert any("of source old, purged, 1 of them" in hint for hint in (await remote.overview())["hints"])
 
 
 @pytest.mark.parametrize("way", [0, 1], ids=["direct", "remote"])

@@ -286,8 +286,8 @@ def test_the_schema_of_the_real_plugins_is_valid() -> None:
 
 
 def test_short_of_space_what_is_done_with_goes_after_an_hour() -> None:
-    """Merged webhooks and the log alone: what nobody else has keeps its time, and a shorter time is not made longer."""
+    """Merged webhooks, the log, and webhooks of removed sources: a shorter time is not made longer."""
     retention = RetentionSettings.model_validate({"log": "7d", "inbox": "10m"})
     roomy, tight = retention.by_part(tight=False), retention.by_part(tight=True)
     assert {"log": 7 * 86_400_000, "inbox": 600_000} == {name: roomy[name] for name in ("log", "inbox")}
-    assert tight == {**roomy, "log": 3_600_000}
+    assert tight == {**roomy, "log": 3_600_000, "inbox_parked": 3_600_000}

@@ -1,6 +1,7 @@
 """A store and a source that hold just enough to watch the engine."""
 
 import asyncio
+from collections import Counter
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 
@@ -13,7 +14,7 @@ from headgate.core.merge import EMPTY, Observation, ProjectRef, merge
 from headgate.core.metrics import NullMetrics
 from headgate.core.ports import Delivery, Enrichment, JobRef, RecentRuns, RunRef, Scope, SourceUsage, WalkPage
 from headgate.core.release import Release, ReleasePolicy, decide, needs_enrichment
-from headgate.core.storeport import InboxRow, MergeResult
+from headgate.core.storeport import NO_SOURCE, InboxRow, MergeResult
 
 PROJECT = ProjectRef("host", "gh/a/b", "gh/a", "p1")
 SCOPE = Scope("p1", "gh/a/b")
@@ -74,6 +75,21 @@ class FakeStore:
 
     async def inbox(self, limit):
         return [row for row in self.rows if row.id not in self.settled][:limit]
+
+    async def park_inbox(self, ids, *, now_ms):
+        self.settled |= dict.fromkeys(ids, NO_SOURCE)
+        return len(ids)
+
+    async def inbox_dead_ids(self, *, source=None, reason=None, after=0, limit):
+        return [row.id for row in self.rows if self.settled.get(row.id) == reason and row.delivery.source == source]
+
+    async def requeue_inbox(self, ids):
+        for number in ids:
+            del self.settled[number]
+        return len(ids)
+
+    async def due_sources(self):
+        return []
 
     async def merge_and_release(self, work):
         if self.failing:
@@ -139,7 +155,10 @@ class FakeStore:
     async def figures(self):
         waiting = len([row for row in self.rows if row.id not in self.settled])
         ended = [at for at, known in self.facts.items() if known.terminal]
-        return SimpleNamespace(inbox_waiting=waiting, unreleased=len(set(ended) - self.released))
+        parked = Counter(row.delivery.source for row in self.rows if self.settled.get(row.id) == NO_SOURCE)
+        return SimpleNamespace(
+            inbox_waiting=waiting, unreleased=len(set(ended) - self.released), inbox_parked=dict(parked)
+        )
 
     def accept_wait_seconds(self):
         return 0.0

@@ -30,7 +30,7 @@ class Sender:
         try:
             async with asyncio.timeout(timeout_seconds):
                 return await self._exchange(body, headers)
-        except BaseException:
+        except BaseException:  # raised on; after any trouble, cancelling too, the answer could be another request's
             self.close()
             raise
 
