@@ -233,6 +233,10 @@ class Engines:
             reasons.append("records wait for a sink")
         return reasons
 
+    def app_urls(self) -> Mapping[str, str]:
+        """Source -> the web application that links to its things lead to."""
+        return {name: part.config.app_url.rstrip("/") for name, part in self._configuration.sources.items()}
+
     def walk_age_seconds(self) -> Mapping[str, float]:
         """Source -> age of the oldest last complete walk of any project; without those never walked."""
         ages = {}

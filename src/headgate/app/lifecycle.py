@@ -116,6 +116,7 @@ class Daemon:
         )
         running = Running(
             sources=lambda: dict(engines.plant.sources),
+            app_urls=engines.app_urls,
             idle=lambda: self._configuration.idle,
             signals=lambda: signals_of(engines.plant.sinks),
             problems=engines.problems,

@@ -9,13 +9,17 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from headgate.alerting.listing import list_alerts
 from headgate.app import audits, backfills, views
+from headgate.app.deployments import told_deployment, told_key
+from headgate.collect.pacing import LIVE_WINDOW_MS
 from headgate.core.clock import Clock
+from headgate.core.ids import record_id
 from headgate.core.ports import Lane, Signal, Source
-from headgate.core.storeport import CursorView, Store
+from headgate.core.release import ReleasePolicy
+from headgate.core.storeport import CursorView, MergeWork, Store
 from headgate.web.operations import AuditOrder, BackfillOrder, ChosenDeliveries, Json, Problem
 
 __all__ = ["Running", "StoreOperations"]
@@ -45,14 +49,15 @@ def _nothing() -> None:
 class Running:
     """What a daemon adds to a store. The defaults are those of a command that opened the store alone.
 
-    `sources`: present ones by name; `idle`: those that poll nothing, with what to set; `signals`: by key; `problems`:
-    signal -> why it is held; `lags`: signal -> seconds, as its worker knows it; `wake`: deliveries have something to
-    do; `reset`: replaces the store's reset where workers must let go first; `polled`:
-    sources that can be asked for history -> how far back facts are kept, milliseconds; `wake_backfills`,
-    `wake_audits`: a request was stored.
+    `sources`: present ones by name; `idle`: those that poll nothing, with what to set; `signals`: by key; `app_urls`:
+    where the links of each source lead to; `problems`: signal -> why it is held; `lags`: signal -> seconds, as its
+    worker knows it; `wake`: deliveries have something to do; `reset`: replaces the store's reset where workers must let
+    go first; `polled`: sources that can be asked for history -> how far back facts are kept, milliseconds;
+    `wake_backfills`, `wake_audits`: a request was stored.
     """
 
     sources: Callable[[], Mapping[str, Source | None]] = field(default=dict)
+    app_urls: Callable[[], Mapping[str, str]] = field(default=dict)
     idle: Callable[[], Mapping[str, str]] = field(default=dict)
     signals: Callable[[], Mapping[str, Signal]] = field(default=dict)
     problems: Callable[[], Awaitable[Mapping[str, str]]] = _none_held
@@ -233,6 +238,35 @@ class StoreOperations:
                 await self._store.reset_signal(key, start=start)
         self._running.wake()
         return keys
+
+    async def deployment(self, told: Mapping[str, Any]) -> Json:
+        """Keep a deployment under the name of the source that its project belongs to."""
+        source, host = self._source_of(told.get("source"))
+        now_ms = self._clock.now_ms()
+        key = told_key(told)
+        new = not await self._store.explain(record_id("deployment", host, key))
+        seen = told_deployment(told, host, known=not new, now_ms=now_ms)
+        work = MergeWork(
+            source=source,
+            observations=(seen,),
+            policy=ReleasePolicy("none"),
+            now_ms=now_ms,
+            live_after_ms=now_ms - LIVE_WINDOW_MS,
+            app_url=self._running.app_urls()[source],
+        )
+        await self._store.merge_and_release(work)
+        self._running.wake()
+        return {"id": record_id("deployment", host, key), "new": new}
+
+    def _source_of(self, name: str | None) -> tuple[str, str]:
+        """A source's name and host: the one that was named, else the only one."""
+        hosts = {known: source.host for known, source in self._running.sources().items() if source is not None}
+        if name is None and len(set(hosts.values())) == 1:
+            return next(iter(hosts.items()))
+        if name not in hosts:
+            names = ", ".join(sorted(hosts)) or "none"
+            raise Problem("unknown", f"say which source the project belongs to, as source; known: {names}")
+        return name, hosts[name]
 
     async def _signals(self, sink: str) -> list[str]:
         """Keys of a sink's signals, or the one key that was named."""

@@ -127,6 +127,10 @@ class RemoteOperations:
         """Forget a sink's cursors."""
         return list((await self._ask("POST", f"/sinks/{sink}/reset", json={"start": start}))["reset"])
 
+    async def deployment(self, told: Mapping[str, Any]) -> Json:
+        """Keep a deployment."""
+        return await self._ask("POST", "/deployments", json=dict(told))  # type: ignore[no-any-return]  # as above
+
     async def alerts(self) -> list[Json]:
         """Alert instances."""
         return await self._ask("GET", "/alerts")  # type: ignore[no-any-return]  # the API's shape

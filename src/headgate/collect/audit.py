@@ -44,6 +44,7 @@ class Auditor:
     def __init__(
         self, store: Store, intake: Intake, polled: Polled, source: AuditSource, *, sleep: Sleep = asyncio.sleep
     ) -> None:
+        self.name = polled.name
         self._store = store
         self._intake = intake
         self._polled = polled

@@ -14,6 +14,7 @@ from headgate.collect.audit import Auditor
 from headgate.collect.audit_requests import load_audits
 from headgate.collect.backfill import Backfiller
 from headgate.collect.backfill_requests import load_requests
+from headgate.collect.details import Details
 from headgate.collect.due import DueReleaser
 from headgate.collect.enrich import Enricher
 from headgate.collect.inbox import InboxMerger
@@ -24,6 +25,7 @@ from headgate.collect.settings import SourceSettings, hurried
 from headgate.collect.state import Polled, first_error
 from headgate.core.audits import AuditSource
 from headgate.core.clock import Clock
+from headgate.core.details import DetailSource
 from headgate.core.feeds import FeedSource
 from headgate.core.metrics import Metrics
 from headgate.core.ports import Source, SourceUsage
@@ -87,6 +89,11 @@ class Collector:
             if isinstance(found.source, FeedSource)
         }
         self._enrichers = [Enricher(store, self._intake, found, hurry=hurry) for found in self._sources.values()]
+        self._details = {
+            name: Details(store, self._intake, found, found.source, sleep=sleep)
+            for name, found in self._sources.items()
+            if isinstance(found.source, DetailSource) and found.source.follows_jobs()
+        }
 
     async def run(self) -> None:
         """Collect until canceled. Raises StoreFailed (in no group), after which the process must stop."""
@@ -105,6 +112,8 @@ class Collector:
                     tasks.create_task(backfiller.run(), name="backfiller")
                 for enricher in self._enrichers:
                     tasks.create_task(enricher.run(), name="enricher")
+                for details in self._details.values():
+                    tasks.create_task(details.run(), name="details")
         except BaseExceptionGroup as group:
             raise first_error(group) from group
 
@@ -124,39 +133,27 @@ class Collector:
 
     async def waiting_for(self) -> list[str]:
         """What is still to be done, in words; empty when everything the sources had at start is collected."""
-        reasons = []
-        for polled in self._sources.values():
-            if not polled.settings.poll_enabled:
-                continue
-            if not polled.discovered:
-                reasons.append(f"{polled.name}: projects are not found yet{_because(polled.refused)}")
-            reasons += [
-                f"{polled.name}: {state.scope.slug} is not walked yet{_because(polled.refused or state.trouble)}"
-                for state in polled.scopes.values()
-                if not state.walked
-            ]
-            reasons += [
-                f"{polled.name}: {state.scope.slug} is not audited yet{_because(polled.refused)}"
-                for state in polled.scopes.values()
-                if state.walked and not state.audited and isinstance(polled.source, AuditSource)
-            ]
-            if polled.discovered and not polled.revisited:
-                reasons.append(f"{polled.name}: unfinished runs are not asked about yet")
-        for name in self._backfillers:
-            reasons += [
-                f"{name}: backfill {one.id} is under way ({one.share:.0%})"
-                for one in await load_requests(self._store, name)
-                if one.state != "done"
-            ]
-        for polled in self._sources.values():
-            if isinstance(polled.source, AuditSource):
-                audits = [one for one in await load_audits(self._store, polled.name) if one.state != "done"]
-                reasons += [f"{polled.name}: audit {one.id} is under way" for one in audits]
+        reasons = [reason for polled in self._sources.values() for reason in _polling(polled)]
+        reasons += await self._orders()
         figures = await self._store.figures()
         if figures.inbox_waiting:
             reasons.append(f"{figures.inbox_waiting} deliveries wait in the inbox")
         if figures.unreleased:
             reasons.append(f"{figures.unreleased} ended facts wait to be released")
+        if not reasons:
+            found = {name: details.waiting(figures.log_head) for name, details in self._details.items()}
+            reasons = [f"{name}: {reason}" for name, reason in found.items() if reason]
+        return reasons
+
+    async def _orders(self) -> list[str]:
+        """Backfills and audits that were asked for and are not done."""
+        reasons = []
+        for name in self._backfillers:
+            backfills = [one for one in await load_requests(self._store, name) if one.state != "done"]
+            reasons += [f"{name}: backfill {one.id} is under way ({one.share:.0%})" for one in backfills]
+        for auditor in self._auditors:
+            audits = [one for one in await load_audits(self._store, auditor.name) if one.state != "done"]
+            reasons += [f"{auditor.name}: audit {one.id} is under way" for one in audits]
         return reasons
 
     def watermark_ms(self, source: str, slug: str | None = None) -> int | None:
@@ -181,6 +178,25 @@ class Collector:
             )
             for name, polled in self._sources.items()
         }
+
+
+def _polling(polled: Polled) -> list[str]:
+    """What polling has still to do since the start."""
+    if not polled.settings.poll_enabled:
+        return []
+    reasons = []
+    if not polled.discovered:
+        reasons.append(f"{polled.name}: projects are not found yet{_because(polled.refused)}")
+    for state in polled.scopes.values():
+        if not state.walked:
+            reasons.append(
+                f"{polled.name}: {state.scope.slug} is not walked yet{_because(polled.refused or state.trouble)}"
+            )
+        elif not state.audited and isinstance(polled.source, AuditSource):
+            reasons.append(f"{polled.name}: {state.scope.slug} is not audited yet{_because(polled.refused)}")
+    if polled.discovered and not polled.revisited:
+        reasons.append(f"{polled.name}: unfinished runs are not asked about yet")
+    return reasons
 
 
 def _because(reason: str) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from headgate.core.storeport import SourceCursor
-from headgate.core.times import HOUR_MS, MINUTE_MS
+from headgate.core.times import DAY_MS, HOUR_MS, MINUTE_MS
 
 __all__ = [
     "GONE_AFTER_MS",
     "LIVE_WINDOW_MS",
+    "detail_given_up",
+    "detail_pause_seconds",
     "enrich_pause_seconds",
     "page_cursor",
     "revisit_seconds",
@@ -62,3 +64,24 @@ def enrich_pause_seconds(wait_ms: int, *, hurry: bool) -> tuple[float, float]:
         return 0.0, 1.0
     wait = wait_ms / 1000
     return min(5.0, wait / 4), min(60.0, wait * 0.8)
+
+
+_DETAIL_ATTEMPTS = 4
+_DETAIL_OUTAGE_MS = 7 * DAY_MS
+
+
+def detail_pause_seconds(attempts: int) -> float:
+    """How long until a question about an ended job is asked again: 15 s, doubled each time, an hour at most."""
+    return min(15.0 * float(1 << min(attempts, 10)), HOUR_MS / 1000)
+
+
+def detail_given_up(reason: str, attempts: int, waited_ms: int, *, young: bool) -> bool:
+    """Whether a question about an ended job is asked no more.
+
+    What is not found may yet come while the job is `young`, a few times. An outage is waited out for a week.
+    """
+    if reason == "not_found":
+        return not young or attempts >= _DETAIL_ATTEMPTS
+    if reason == "unavailable":
+        return waited_ms >= _DETAIL_OUTAGE_MS
+    return attempts >= _DETAIL_ATTEMPTS

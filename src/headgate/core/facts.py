@@ -127,10 +127,11 @@ _JOB = (
     Field("messages", "json", "circleci.job.messages", "Notes of CircleCI about the job."),
     Field("rerun_of", "int", "circleci.job.rerun_of", "Number of the job that this one repeats."),
     Field("credits", "int", "circleci.credits", "Credits used.", "credits"),
-    Field("artifacts", "json", "circleci.job.artifacts", "Addresses of the artifacts, sorted; never their contents."),
+    Field("artifacts", "json", "circleci.job.artifacts", "Addresses of artifacts, sorted; never contents."),
     Field("tests", "int", "circleci.job.tests", "Test results of the job."),
     Field("tests_failed", "int", "circleci.job.tests_failed", "Those of them that failed."),
     Field("tests_skipped", "int", "circleci.job.tests_skipped", "Those of them that were skipped."),
+    Field("artifact_count", "int", "circleci.job.artifact_count", "Artifacts in all; at most 100 addresses are kept."),
 )
 
 _STEP = (
@@ -164,6 +165,7 @@ _TEST_RESULT = (
     Field("message", "text", "circleci.test.message", "Failure text, cut."),
     Field("node", "int", "circleci.test.node", "Which of the parallel machines, from 0."),
     Field("stopped_at", "ms", "circleci.stopped_at", "When the job of the test ended.", "time"),
+    Field("test_id", "uuid", "circleci.test.id", "The same for one test in every job, rerun and parallel machine."),
 )
 
 _USAGE = (

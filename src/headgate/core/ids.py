@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import uuid
 
-__all__ = ["NAMESPACE", "amendment_id", "number_key", "record_id"]
+__all__ = ["NAMESPACE", "amendment_id", "identity_of_test", "leaf_key", "number_key", "record_id"]
 
 # Fixed for ever: changing it would give every fact a second identity.
 NAMESPACE = uuid.UUID("6f1d9b0e-6f0a-5c39-9a2f-3f4a7a1f7d51")
@@ -37,3 +37,16 @@ def number_key(project_id: str, number: int) -> str:
 def amendment_id(amended: str, revision: int) -> str:
     """The id of the `revision`-th amendment (1, 2, ...) of a record."""
     return _uuid5(f"amendment\n{amended}\n{revision}")
+
+
+def leaf_key(kind: str, *parts: str | int) -> str:
+    """Stands in for a UUID on things that the provider gives none: a function of what they are part of.
+
+    Each part is written with its length, so no two lists of parts read the same.
+    """
+    return _uuid5("\n".join([kind, *(f"{len(text)}:{text}" for text in map(str, parts))]))
+
+
+def identity_of_test(*, suite: str, class_name: str, file: str, name: str, parameters: str) -> str:
+    """What a test is, whatever job, rerun or machine ran it: the same everywhere in a project. Missing parts: empty."""
+    return leaf_key("test", suite, class_name, file, name, parameters)

@@ -13,6 +13,7 @@ from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from headgate.core.errors import StoreError
+from headgate.web.deployments import add_deployments
 from headgate.web.operations import AuditOrder, BackfillOrder, ChosenDeliveries, Health, Json, Operations, Problem
 from headgate.web.page import Page
 
@@ -99,6 +100,7 @@ def build_app(operations: Operations, health: Health, metrics_text: Callable[[],
     _add_searches(app, operations)
     _add_actions(app, operations)
     _add_orders(app, operations)
+    add_deployments(app, operations)
     _add_page(app, operations, version)
     return app
 

@@ -123,6 +123,13 @@ class Operations(Protocol):
         """Forget the cursors of a sink; returns the signals that start again."""
         ...
 
+    async def deployment(self, told: Mapping[str, Any]) -> Json:
+        """Keep a deployment that a caller told of (`web.deployments.ToldDeployment`), flushed when this returns.
+
+        `{"id": record id, "new": whether it was not known before}`.
+        """
+        ...
+
     async def alerts(self) -> list[Json]:
         """Alert instances that are not inactive."""
         ...

@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, SecretStr, WithJsonSchema, field_va
 
 from headgate.core.slug import short_slug
 from headgate.plugins.config import Duration, PluginConfig, Secret, SourceConfig, duration_field
+from headgate.sources.circleci.config_details import DeploymentRule, DetailsConfig
 
 __all__ = ["BudgetConfig", "CircleCIConfig", "DiscoverConfig", "PersonalConfig", "ProjectsConfig", "WebhookConfig"]
 
@@ -138,6 +139,8 @@ class CircleCIConfig(SourceConfig):
     )
     budget: BudgetConfig = Field(default_factory=BudgetConfig, description="API calls.")
     discover: DiscoverConfig = Field(default_factory=DiscoverConfig, description="Finding projects.")
+    details: DetailsConfig = Field(default_factory=DetailsConfig, description="What is asked about each ended job.")
+    deployments: tuple[DeploymentRule, ...] = Field(default=(), description="Which jobs are deployments.")
     timeout: Duration = duration_field("30s", "How long one API call may take.")
     http2: bool = Field(default=False, description="Speak HTTP/2 where the server does.")
     ca_file: str | None = Field(default=None, description="PEM file of a private certificate authority.")

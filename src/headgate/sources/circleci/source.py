@@ -12,6 +12,7 @@ from typing import Any
 import structlog
 
 from headgate.core.audits import Listing
+from headgate.core.details import EndedJob
 from headgate.core.errors import NotFound, SourceRefused, SourceUnavailable
 from headgate.core.facts import Value
 from headgate.core.feeds import Span, Strategy
@@ -37,6 +38,7 @@ from headgate.sources.circleci.api import Api, ApiOptions
 from headgate.sources.circleci.budget import shared_budget
 from headgate.sources.circleci.checks import run_checks
 from headgate.sources.circleci.config import CircleCIConfig
+from headgate.sources.circleci.details import make_details
 from headgate.sources.circleci.discovery import Discovery
 from headgate.sources.circleci.feed_insights import InsightsFeed
 from headgate.sources.circleci.feeds import BuildsFeed, PipelinesFeed, WalkFeed
@@ -80,6 +82,7 @@ class CircleCISource:
         self._oldest_recent: dict[str, int] = {}
         self._newest_recent: dict[str, int] = {}
         self._discovery = Discovery(name, config, self._api, clock=context.clock, metrics=context.metrics)
+        self._details = make_details(name, config, self._api, self._discovery, context)
         self._feeds = self._make_feeds()
 
     # -- webhooks
@@ -260,6 +263,24 @@ class CircleCISource:
             raise SourceUnavailable(f"the detail of job {job.number} of {job.project_slug} is no object")
         return Enrichment(self._counted([shapes.job_detail(given, job.job_id, owner, self._context())]))
 
+    # -- details of ended jobs
+
+    def follows_jobs(self) -> bool:
+        """Whether details or deployments are configured."""
+        return self._details.follows_jobs()
+
+    def wants(self, job: EndedJob) -> Sequence[str]:
+        """The details to ask for."""
+        return self._details.wants(job)
+
+    def deployments(self, job: EndedJob) -> Sequence[Observation]:
+        """Deployments by rule."""
+        return self._details.deployments(job, self._context())
+
+    def details(self, job: EndedJob, want: str) -> AsyncIterator[Sequence[Observation]]:
+        """The parts of one answer."""
+        return self._details.details(job, want, self._context())
+
     # -- figures
 
     async def check(self) -> Sequence[CheckResult]:
@@ -278,6 +299,7 @@ class CircleCISource:
     async def aclose(self) -> None:
         """Close connections."""
         await self._api.aclose()
+        await self._details.aclose()
 
     def _context(self, observed_ms: int | None = None) -> shapes.Context:
         at = self._clock.now_ms() if observed_ms is None else observed_ms

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from headgate.testing.circleci import views_v11
+from headgate.testing.circleci.api_output import addressed
 from headgate.testing.circleci.faults import Faults
 from headgate.testing.circleci.history import History
 from headgate.testing.circleci.http import Answer, Request, Route, refuse, reply
@@ -142,12 +143,13 @@ class ApiV11:
             if not hiding or not self._faults.hides("v1.1", self._world.id_of(build.workflow)):
                 yield build
 
-    def _build(self, _request: Request, parts: Parts) -> Answer:
+    def _build(self, request: Request, parts: Parts) -> Answer:
         history = self._world.history(parts["vcs"], parts["org"], parts["repo"])
         build = self._world.build(history, int(parts["number"])) if history else None
         if history is None or build is None:
             return refuse(404, "Build not found")
-        return reply(views_v11.single(self._world, history, build, self._world.now()))
+        single = views_v11.single(self._world, history, build, self._world.now())
+        return reply(addressed(single, history.project.slug, request.base_url))
 
 
 def _any(_status: str) -> bool:

@@ -14,6 +14,7 @@ from headgate.testing.circleci.access import Limiter, token_of
 from headgate.testing.circleci.api_artifacts import ApiArtifacts
 from headgate.testing.circleci.api_export import ApiExport
 from headgate.testing.circleci.api_insights import ApiInsights
+from headgate.testing.circleci.api_output import ApiOutput
 from headgate.testing.circleci.api_v2 import ApiV2
 from headgate.testing.circleci.api_v11 import ApiV11
 from headgate.testing.circleci.control import Control
@@ -49,7 +50,7 @@ class TwinApp:
         v2, v11 = ApiV2(self.world, self.faults), ApiV11(self.world, self.faults)
         export, artifacts = ApiExport(self.world, self.faults), ApiArtifacts(self.world, self.faults)
         insights, hooks = ApiInsights(self.world, self.faults), HooksV2(self.world, webhooks)
-        parts = (v2, insights, hooks, v11, export, artifacts, self._tokens, control)
+        parts = (v2, insights, hooks, v11, export, artifacts, ApiOutput(self.world), self._tokens, control)
         self._router = Router([route for part in parts for route in part.routes()])
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:

@@ -1,0 +1,171 @@
+"""Fetches what CircleCI only gives an address of: outputs of steps, and artifacts.
+
+Invariant: our token goes to CircleCI's own hosts alone; an address is a secret and is in no error and no log line; no
+address leads to a host inside our own network unless the configuration names it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+import ssl
+from collections.abc import Collection
+from dataclasses import dataclass
+from urllib.parse import SplitResult, urljoin, urlsplit
+
+import httpx
+
+from headgate.core.errors import SourceError, SourceUnavailable
+
+__all__ = ["FetchOptions", "FetchRefused", "Fetcher"]
+
+_HOPS = 4  # an artifact is answered with a redirection or two
+# Where the cloud serves artifacts; private ones need the token (CircleCI docs, "Storing build artifacts", 2026-11).
+_ARTIFACT_HOST = ".circle-artifacts.com"
+_GONE = frozenset({400, 401, 403, 404, 410})  # stores answer expired and unknown addresses with any of these
+
+
+class FetchRefused(SourceError):
+    """This address will never give what we want. `reason`: address, expired, too_large, redirects."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"not fetched: {reason}")
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class FetchOptions:
+    """`base_url`: of the API. `hosts`: may be private or speak http. `timeout_seconds`: of a whole answer."""
+
+    base_url: str
+    token: str
+    user_agent: str
+    hosts: Collection[str] = ()
+    timeout_seconds: float = 30.0
+    ca_file: str | None = None
+    proxy: str | None = None
+
+
+class Fetcher:
+    """GET requests to addresses that CircleCI told us. Safe to use from many tasks of one event loop."""
+
+    def __init__(self, options: FetchOptions) -> None:
+        self._options = options
+        self._own = _origin(urlsplit(options.base_url))
+        self._client: httpx.AsyncClient | None = None
+
+    async def get(self, url: str, *, max_bytes: int, artifact: bool) -> bytes:
+        """What is there, uncompressed. `artifact`: CircleCI's own hosts get our token, for private artifacts need it.
+
+        Raises FetchRefused where trying again is useless, SourceUnavailable otherwise; neither names the address.
+        """
+        for _ in range(_HOPS):
+            parts = _parts(url)
+            await self._allow(parts)
+            found = await self._one(url, max_bytes, with_token=artifact and self._is_circleci(parts))
+            if isinstance(found, bytes):
+                return found
+            url = urljoin(url, found)
+        raise FetchRefused("redirects")
+
+    async def _one(self, url: str, max_bytes: int, *, with_token: bool) -> bytes | str:
+        """The body, or where to look instead."""
+        headers = {"Circle-Token": self._options.token} if with_token and self._options.token else {}
+        try:
+            async with (
+                asyncio.timeout(self._options.timeout_seconds),
+                self._open().stream("GET", url, headers=headers) as reply,
+            ):
+                if reply.is_redirect:
+                    return str(reply.headers.get("location", ""))
+                if reply.status_code in _GONE:
+                    raise FetchRefused("expired")
+                if reply.status_code != 200:
+                    raise SourceUnavailable(f"an output or artifact: the answer was {reply.status_code}")
+                return await _body(reply, max_bytes)
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as exc:
+            # The texts of these errors may hold the address.
+            raise SourceUnavailable(f"an output or artifact could not be fetched: {type(exc).__name__}") from None
+
+    def _is_circleci(self, parts: SplitResult) -> bool:
+        host = parts.hostname or ""
+        return _origin(parts) == self._own or (parts.scheme == "https" and host.endswith(_ARTIFACT_HOST))
+
+    async def _allow(self, parts: SplitResult) -> None:
+        """Raise FetchRefused for an address that is none of ours to ask."""
+        host = parts.hostname or ""
+        if _origin(parts) == self._own or (host in self._options.hosts and parts.scheme in ("http", "https")):
+            return
+        if parts.scheme != "https" or not host or parts.username is not None or parts.password is not None:
+            raise FetchRefused("address")
+        if self._options.proxy is not None:
+            if not _may_be_public(host):
+                raise FetchRefused("address")
+            return  # the proxy resolves names, and stands where it may go
+        if not all(map(_is_public, await _addresses(host, parts.port or 443))):
+            raise FetchRefused("address")
+
+    def _open(self) -> httpx.AsyncClient:
+        if self._client is None:
+            options = self._options
+            try:
+                verify = ssl.create_default_context(cafile=options.ca_file) if options.ca_file else True
+            except OSError as exc:
+                raise SourceUnavailable(f"ca_file {options.ca_file} cannot be read: {exc}") from exc
+            self._client = httpx.AsyncClient(
+                headers={"User-Agent": options.user_agent},
+                timeout=options.timeout_seconds,
+                follow_redirects=False,
+                verify=verify,
+                proxy=options.proxy,
+            )
+        return self._client
+
+    async def aclose(self) -> None:
+        """Close connections. Safe twice."""
+        client, self._client = self._client, None
+        if client is not None:
+            await client.aclose()
+
+
+async def _body(reply: httpx.Response, max_bytes: int) -> bytes:
+    body = bytearray()
+    async for piece in reply.aiter_bytes(65_536):  # uncompressed, so a small answer cannot become a large one
+        body += piece
+        if len(body) > max_bytes:
+            raise FetchRefused("too_large")
+    return bytes(body)
+
+
+def _parts(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        raise FetchRefused("address") from None
+    return parts
+
+
+def _origin(parts: SplitResult) -> tuple[str, str | None, int]:
+    return parts.scheme, parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
+
+
+async def _addresses(host: str, port: int) -> list[str]:
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError:
+        raise SourceUnavailable("the host of an output or artifact has no address") from None
+    return [str(entry[4][0]) for entry in found]
+
+
+def _is_public(address: str) -> bool:
+    return ipaddress.ip_address(address.partition("%")[0]).is_global
+
+
+def _may_be_public(host: str) -> bool:
+    """Whether a name that we do not resolve ourselves could be public."""
+    try:
+        return _is_public(host)
+    except ValueError:
+        return host != "localhost" and not host.endswith((".localhost", ".local", ".internal"))
