@@ -78,7 +78,7 @@ class _Trouble:
 class _Call:
     """One call, to be sent once or several times. `route`: template of `path`; `body`: JSON of a change.
 
-    `patient`: everything live goes first.
+    `patient`: everything live goes first. `apart`: the route has a limit of its own, which is not the token's.
     """
 
     method: str
@@ -87,9 +87,12 @@ class _Call:
     params: Mapping[str, str] | None = None
     body: bytes | None = None
     patient: bool = False
+    apart: bool = False
 
     def may_repeat(self, trouble: _Trouble) -> bool:
         """Whether sending it again does no harm; a POST that may have been carried out would be carried out twice."""
+        if self.apart and trouble.held:
+            return False
         return self.method != "POST" or trouble.untouched
 
 
@@ -148,23 +151,43 @@ class Api:
         return self._budget.left()
 
     async def get(
-        self, route: str, *, params: Mapping[str, str] | None = None, patient: bool = False, **parts: str
+        self,
+        route: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        patient: bool = False,
+        apart: bool = False,
+        **parts: str,
     ) -> Any:
         """The decoded answer. `route`: a template such as /api/v2/project/{slug}; `parts` fill it, escaped here.
 
-        `patient`: everything live goes first.
+        `patient`: everything live goes first. `apart`: the route has a limit of its own, which must not hold up the
+        rest: a 429 raises SourceUnavailable at once, with the seconds that it asks for.
 
         Raises NotFound, SourceRefused, and SourceUnavailable once all attempts are used up.
         """
-        return await self._ask(_Call("GET", route, _path(route, parts), params, patient=patient), parts)
+        return await self._ask(_Call("GET", route, _path(route, parts), params, patient=patient, apart=apart), parts)
 
-    async def change(self, method: str, route: str, body: Mapping[str, Any] | None = None, **parts: str) -> None:
-        """Carry out a POST, PUT or DELETE with this JSON; raises as `get` does, SourceRefused also for a bad body.
+    async def change(
+        self,
+        method: str,
+        route: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        patient: bool = False,
+        apart: bool = False,
+        **parts: str,
+    ) -> Any:
+        """Carry out a POST, PUT or DELETE with this JSON and give the answer; None where there is none.
+
+        `patient`, `apart`: as of `get`. Raises as `get` does, SourceRefused also for a bad body.
 
         SourceUnavailable of a POST leaves open whether it was carried out: look before asking again.
         """
         encoded = None if body is None else msgspec.json.encode(body)
-        await self._ask(_Call(method, route, _path(route, parts), body=encoded), parts)
+        return await self._ask(
+            _Call(method, route, _path(route, parts), body=encoded, patient=patient, apart=apart), parts
+        )
 
     async def _ask(self, call: _Call, parts: Mapping[str, str]) -> Any:
         for attempt in range(1, self._options.attempts + 1):
@@ -192,6 +215,9 @@ class Api:
         if reply.status_code in (200, 201, 204):
             return _decoded(reply)
         why = f"{reply.status_code} {self._message(reply)}".rstrip()
+        if reply.status_code == 429 and call.apart:
+            asked = retry_after_seconds(_headers(reply), self._clock.now_ms() + self.skew_ms)
+            return _Trouble(why, asked, held=True, untouched=True)
         if reply.status_code == 429:
             return _Trouble(why, self._limited(reply, attempt), held=True, untouched=True)
         if reply.status_code >= 500 or reply.status_code == 408:
@@ -255,7 +281,8 @@ class Api:
             raise
         self._count(route, str(reply.status_code))
         self._see_time(reply, started)
-        self._budget.obey(rate_hint(_headers(reply), self._clock.now_ms() + self.skew_ms))
+        if not call.apart:
+            self._budget.obey(rate_hint(_headers(reply), self._clock.now_ms() + self.skew_ms))
         self._metrics.set("headgate_source_budget_left", self._budget.left(), source=self._name)
         return reply
 
