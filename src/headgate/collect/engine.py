@@ -17,6 +17,7 @@ from headgate.collect.enrich import Enricher
 from headgate.collect.inbox import InboxMerger
 from headgate.collect.intake import Intake, Sleep, nobody
 from headgate.collect.poll import Poller
+from headgate.collect.refresh import Refresher
 from headgate.collect.reruns import RerunFinder
 from headgate.collect.revisit import Revisiter
 from headgate.collect.settings import SourceSettings, hurried
@@ -80,6 +81,12 @@ class Collector:
             for found in polled
             if isinstance(found.source, FeedSource)
         }
+        # Whoever waits for us to be idle wants what is there, not what will be exported.
+        self._refreshers = [
+            Refresher(store, self._sources[name], found, backfiller, sleep=sleep)
+            for name, backfiller in self._backfillers.items()
+            if not hurry and (found := backfiller.refresh) is not None
+        ]
         self._enrichers = [Enricher(store, self._intake, found, hurry=hurry) for found in self._sources.values()]
 
     async def run(self) -> None:
@@ -97,6 +104,8 @@ class Collector:
                     tasks.create_task(finder.run(), name="reruns")
                 for backfiller in self._backfillers.values():
                     tasks.create_task(backfiller.run(), name="backfiller")
+                for refresher in self._refreshers:
+                    tasks.create_task(refresher.run(), name="refresher")
                 for enricher in self._enrichers:
                     tasks.create_task(enricher.run(), name="enricher")
         except BaseExceptionGroup as group:

@@ -118,9 +118,8 @@ def _order(value: Value) -> tuple[str, str]:
 def _wins(new: Value, new_stamp: Stamp, old: Value, old_stamp: Stamp, family: Family) -> bool:
     ranks = _RANK[family]
     new_rank, old_rank = ranks.get(new_stamp.source, 0), ranks.get(old_stamp.source, 0)
-    if family == "credits" and new_rank != old_rank:
-        return new_rank > old_rank
-    if new_stamp.terminal != old_stamp.terminal:
+    billed = family == "credits" and new_rank != old_rank
+    if not billed and new_stamp.terminal != old_stamp.terminal:
         return new_stamp.terminal
     if family == "status" and (new in _SPECIFIC) != (old in _SPECIFIC):
         return new in _SPECIFIC

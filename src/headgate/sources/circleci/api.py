@@ -132,7 +132,7 @@ class Api:
         self.probe_slug = ""
         self._name = name
         self._token = token
-        self._options = options
+        self.options = options
         self._budget = budget
         self._clock = clock
         self._metrics = metrics
@@ -190,7 +190,7 @@ class Api:
         )
 
     async def _ask(self, call: _Call, parts: Mapping[str, str]) -> Any:
-        for attempt in range(1, self._options.attempts + 1):
+        for attempt in range(1, self.options.attempts + 1):
             await self._budget.acquire(self._waited, patient=call.patient)
             answer = await self._attempt(call, attempt)
             if isinstance(answer, httpx.Response):
@@ -200,7 +200,7 @@ class Api:
                 return answer
             if not call.may_repeat(answer):
                 break
-            if attempt < self._options.attempts and not answer.held:
+            if attempt < self.options.attempts and not answer.held:
                 await self._back_off(attempt, answer.retry_after)
         what = f"{call.method} {self._hide(call.path)}"
         raise SourceUnavailable(f"{what}: {answer.why}, {attempt} attempts", retry_after=answer.retry_after)
@@ -233,7 +233,7 @@ class Api:
         """
         query, seen = dict(params or {}), set[str]()
         while True:
-            body = await self.get(route, params=query, patient=patient, **parts)
+            body = await self.get(route, params=query, patient=patient, apart=False, **parts)
             items = body.get("items") if isinstance(body, dict) else None
             if not isinstance(items, list):
                 raise SourceUnavailable(f"GET {route}: the answer has no items")
@@ -270,12 +270,12 @@ class Api:
         self.calls += 1
         try:
             # httpx bounds each read; an answer that drips would never end.
-            async with asyncio.timeout(self._options.timeout_seconds):
+            async with asyncio.timeout(self.options.timeout_seconds):
                 params = dict(call.params) if call.params else None
                 reply = await client.request(call.method, call.path, params=params, content=call.body, headers=json)
         except TimeoutError as exc:
             self._count(route, "ReadTimeout")
-            raise httpx.ReadTimeout(f"no whole answer within {self._options.timeout_seconds:g} s") from exc
+            raise httpx.ReadTimeout(f"no whole answer within {self.options.timeout_seconds:g} s") from exc
         except httpx.RequestError as exc:
             self._count(route, type(exc).__name__)
             raise
@@ -288,7 +288,7 @@ class Api:
 
     def _open(self) -> httpx.AsyncClient:
         if self._client is None:
-            options = self._options
+            options = self.options
             try:
                 verify: ssl.SSLContext | bool = True
                 if options.ca_file:
@@ -322,13 +322,13 @@ class Api:
     def _limited(self, reply: httpx.Response, attempt: int) -> float:
         """Hold the whole budget as long as a 429 asks, jittered; by back-off where it does not say."""
         asked = retry_after_seconds(_headers(reply), self._clock.now_ms() + self.skew_ms)
-        seconds = wait_seconds(self._options.back_off, attempt, self._clock.jitter(), retry_after=asked)
+        seconds = wait_seconds(self.options.back_off, attempt, self._clock.jitter(), retry_after=asked)
         self._budget.pause(seconds, "rate_limit" if asked is None else "retry_after")
         return seconds
 
     async def _back_off(self, attempt: int, retry_after: float | None) -> None:
-        seconds = wait_seconds(self._options.back_off, attempt, self._clock.jitter(), retry_after=retry_after)
-        seconds = min(seconds, self._options.back_off.cap)
+        seconds = wait_seconds(self.options.back_off, attempt, self._clock.jitter(), retry_after=retry_after)
+        seconds = min(seconds, self.options.back_off.cap)
         self._waited("back_off" if retry_after is None else "retry_after", seconds)
         await self._sleep(seconds)
 
@@ -392,7 +392,7 @@ class Api:
         return self._hide(" ".join(said.split())[:200])
 
     def _hide(self, words: str) -> str:
-        for secret in (self._token, self._options.proxy or "", *self._options.secrets):
+        for secret in (self._token, self.options.proxy or "", *self.options.secrets):
             if secret:
                 words = words.replace(secret, "***").replace(quote(secret, safe=""), "***")
         return words

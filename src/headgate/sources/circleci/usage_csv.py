@@ -1,7 +1,7 @@
-"""From the CSV of the usage export to observations: one row is one job run. Pure.
+r"""From the CSV of the usage export to observations: one row is one job run. Pure.
 
-Columns are found by name, since CircleCI inserts new ones; `\\N` is missing, times without a zone are UTC. A column that
-nobody foresaw, or a value that is no number where one belongs, is kept under its own name in `other`.
+Columns are found by name, since CircleCI inserts new ones; `\N` is missing, times without a zone are UTC. A column
+that nobody foresaw, or a value that is no number where one belongs, is kept under its own name in `other`.
 Shape: tests/data/circleci/usage, and docs/circleci.md.
 """
 
@@ -204,7 +204,7 @@ def job(row: Row, owner: ProjectRef, ctx: Context) -> Observation:
 def workflow(row: Row, owner: ProjectRef, ctx: Context, credits_used: int | None) -> Observation:
     """The workflow that a row belongs to. `credits_used`: of all its rows, None where that is not known.
 
-    Only success is told by the export: of any other workflow neither status nor end is taken from it.
+    Of all ends the export names success alone: any other workflow ends for us when another input says how.
     """
     stopped_at = row.at("WORKFLOW_STOPPED_AT")
     success = _truth(row.columns.get("IS_WORKFLOW_SUCCESSFUL", "")) is True and stopped_at is not None
@@ -219,9 +219,7 @@ def workflow(row: Row, owner: ProjectRef, ctx: Context, credits_used: int | None
         credits=credits_used,
         credits_estimated=None if credits_used is None else False,
     ) | ref_fields(row.text("VCS_BRANCH"), None)
-    return observe(
-        ctx, "workflow", row.workflow_id, owner, fields, source="export", terminal=success, enriches=True
-    )
+    return observe(ctx, "workflow", row.workflow_id, owner, fields, source="export", terminal=success, enriches=True)
 
 
 def pipeline(row: Row, owner: ProjectRef, ctx: Context) -> Observation | None:
