@@ -21,13 +21,13 @@ from headgate.core.clock import Clock
 from headgate.core.errors import NotFound, SourceError, SourceRefused, SourceUnavailable
 from headgate.core.metrics import Metrics
 from headgate.sources.circleci.budget import Budget, Sleep
+from headgate.sources.circleci.calls import Call, Trouble, path_of
 from headgate.sources.circleci.limits import date_ms, rate_hint, retry_after_seconds
 from headgate.sources.circleci.reading import Json, objects, text
 
-__all__ = ["Api", "ApiOptions", "Page", "escape_slug"]
+__all__ = ["Api", "ApiOptions", "Page"]
 
 _BAD_TOKEN_FIX = "make a new personal API token at User Settings > Personal API Tokens and set it as token"  # noqa: S105  # advice, not a token
-_DOTS = frozenset({".", ".."})
 _OWN_USER = "/api/v2/me"  # every personal token may read it
 _RESOLUTION_MS = 1000  # the Date header has whole seconds: a smaller skew cannot be told from none
 _SKEW_JUMP_MS = 5000  # a skew this far off the estimate means that a clock was set: believe it at once
@@ -59,57 +59,6 @@ class Page:
     more: bool
     token: str | None = None
     next: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Trouble:
-    """Why an attempt failed. `retry_after`: seconds asked for; `held`: the budget already waits for them.
-
-    `untouched`: the far side has not begun with the call.
-    """
-
-    why: str
-    retry_after: float | None = None
-    held: bool = False
-    untouched: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class _Call:
-    """One call, to be sent once or several times. `route`: template of `path`; `body`: JSON of a change.
-
-    `patient`: everything live goes first. `apart`: the route has a limit of its own, which is not the token's.
-    """
-
-    method: str
-    route: str
-    path: str
-    params: Mapping[str, str] | None = None
-    body: bytes | None = None
-    patient: bool = False
-    apart: bool = False
-
-    def may_repeat(self, trouble: _Trouble) -> bool:
-        """Whether sending it again does no harm; a POST that may have been carried out would be carried out twice."""
-        if self.apart and trouble.held:
-            return False
-        return self.method != "POST" or trouble.untouched
-
-
-def escape_slug(slug: str) -> str:
-    """A slug as part of a path: slashes stay, everything else unsafe is escaped.
-
-    Raises NotFound for a segment `.` or `..`: clients and proxies resolve those, also escaped, and would ask elsewhere.
-    """
-    segments = slug.split("/")
-    if not _DOTS.isdisjoint(segments):
-        raise NotFound(f"{slug!r} is no slug: a segment of dots would lead to another path")
-    return "/".join(quote(segment, safe="") for segment in segments)
-
-
-def _escape(name: str, value: str) -> str:
-    """A part of a route; only slugs have slashes of their own."""
-    return escape_slug(value) if name in ("slug", "project") else quote(value, safe="")
 
 
 class Api:
@@ -166,7 +115,7 @@ class Api:
 
         Raises NotFound, SourceRefused, and SourceUnavailable once all attempts are used up.
         """
-        return await self._ask(_Call("GET", route, _path(route, parts), params, patient=patient, apart=apart), parts)
+        return await self._ask(Call("GET", route, path_of(route, parts), params, patient=patient, apart=apart), parts)
 
     async def change(
         self,
@@ -186,16 +135,16 @@ class Api:
         """
         encoded = None if body is None else msgspec.json.encode(body)
         return await self._ask(
-            _Call(method, route, _path(route, parts), body=encoded, patient=patient, apart=apart), parts
+            Call(method, route, path_of(route, parts), body=encoded, patient=patient, apart=apart), parts
         )
 
-    async def _ask(self, call: _Call, parts: Mapping[str, str]) -> Any:
+    async def _ask(self, call: Call, parts: Mapping[str, str]) -> Any:
         for attempt in range(1, self.options.attempts + 1):
             await self._budget.acquire(self._waited, patient=call.patient)
             answer = await self._attempt(call, attempt)
             if isinstance(answer, httpx.Response):
                 raise await self._refusal(answer, call, parts)
-            if not isinstance(answer, _Trouble):
+            if not isinstance(answer, Trouble):
                 self.refused = None
                 return answer
             if not call.may_repeat(answer):
@@ -205,23 +154,23 @@ class Api:
         what = f"{call.method} {self._hide(call.path)}"
         raise SourceUnavailable(f"{what}: {answer.why}, {attempt} attempts", retry_after=answer.retry_after)
 
-    async def _attempt(self, call: _Call, attempt: int) -> Any:
-        """What was asked for, decoded; a _Trouble worth another attempt; or the answer that refuses."""
+    async def _attempt(self, call: Call, attempt: int) -> Any:
+        """What was asked for, decoded; a Trouble worth another attempt; or the answer that refuses."""
         try:
             reply = await self._send(call)
         except httpx.RequestError as exc:
             untouched = isinstance(exc, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
-            return _Trouble(f"{type(exc).__name__} {self._hide(str(exc))}".rstrip(), untouched=untouched)
+            return Trouble(f"{type(exc).__name__} {self._hide(str(exc))}".rstrip(), untouched=untouched)
         if reply.status_code in (200, 201, 204):
             return _decoded(reply)
         why = f"{reply.status_code} {self._message(reply)}".rstrip()
         if reply.status_code == 429 and call.apart:
             asked = retry_after_seconds(_headers(reply), self._clock.now_ms() + self.skew_ms)
-            return _Trouble(why, asked, held=True, untouched=True)
+            return Trouble(why, asked, held=True, untouched=True)
         if reply.status_code == 429:
-            return _Trouble(why, self._limited(reply, attempt), held=True, untouched=True)
+            return Trouble(why, self._limited(reply, attempt), held=True, untouched=True)
         if reply.status_code >= 500 or reply.status_code == 408:
-            return _Trouble(why, retry_after_seconds(_headers(reply), self._clock.now_ms() + self.skew_ms))
+            return Trouble(why, retry_after_seconds(_headers(reply), self._clock.now_ms() + self.skew_ms))
         return reply
 
     async def pages(
@@ -263,7 +212,7 @@ class Api:
 
     # -- sending
 
-    async def _send(self, call: _Call) -> httpx.Response:
+    async def _send(self, call: Call) -> httpx.Response:
         client, route = self._open(), call.route
         json = {"Content-Type": "application/json"} if call.body is not None else None
         started = self._clock.now_ms()
@@ -332,7 +281,7 @@ class Api:
         self._waited("back_off" if retry_after is None else "retry_after", seconds)
         await self._sleep(seconds)
 
-    async def _refusal(self, reply: httpx.Response, call: _Call, parts: Mapping[str, str]) -> SourceError:
+    async def _refusal(self, reply: httpx.Response, call: Call, parts: Mapping[str, str]) -> SourceError:
         """The error for an answer that trying again will not change."""
         status, route = reply.status_code, call.route
         line = f"{call.method} {self._hide(call.path)}: {status} {self._message(reply)}".rstrip()
@@ -370,7 +319,7 @@ class Api:
         """What a single attempt is answered; None where nothing came."""
         await self._budget.acquire(self._waited)
         try:
-            reply = await self._send(_Call("GET", route, _path(route, {"slug": slug}), params))
+            reply = await self._send(Call("GET", route, path_of(route, {"slug": slug}), params))
         except httpx.RequestError:
             return None
         return reply.status_code
@@ -411,11 +360,7 @@ def _decoded(reply: httpx.Response) -> Any:
     try:
         return msgspec.json.decode(reply.content)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return _Trouble("the answer is cut or no JSON")
-
-
-def _path(route: str, parts: Mapping[str, str]) -> str:
-    return route.format(**{name: _escape(name, value) for name, value in parts.items()})
+        return Trouble("the answer is cut or no JSON")
 
 
 def _headers(reply: httpx.Response) -> Mapping[str, str]:

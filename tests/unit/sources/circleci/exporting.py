@@ -24,7 +24,9 @@ LIVELY = Knobs(tag_rate=0.1, cancel_rate=0.1, infrastructure_fail_rate=0.02, rer
 
 def history(**fields):
     """Options of a twin that stands at midnight."""
-    return Options(**{"now_ms": NOW, "seed": 7, "days": 6, "projects": 1, "runs_per_day": 12.0, "knobs": LIVELY} | fields)
+    return Options(
+        **{"now_ms": NOW, "seed": 7, "days": 6, "projects": 1, "runs_per_day": 12.0, "knobs": LIVELY} | fields
+    )
 
 
 class Bench:
@@ -48,9 +50,7 @@ class Bench:
         """A process begins: nothing but the store is left of the one before."""
         usage = {"poll": "0s"} | self.fields.get("usage_export", {})
         settings = {"token": self.twin.token, "base_url": self.twin.base_url, "orgs": self.twin.about()["orgs"]}
-        config = CircleCIConfig.model_validate(
-            settings | {"budget": WIDE} | self.fields | {"usage_export": usage}
-        )
+        config = CircleCIConfig.model_validate(settings | {"budget": WIDE} | self.fields | {"usage_export": usage})
         plugin = load_plugins().find("source", "circleci")
         self.source = build_plugin(plugin, "ci", config, BuildContext(self.clock, self.metrics, "headgate/test"))
         # No time passes in a test but the clock's.
@@ -69,7 +69,7 @@ class Bench:
     async def ask(self, days=None, **more):
         """Store a request."""
         now_ms = self.clock.now_ms()
-        days = self.twin.options.days + 1 if days is None else days
+        days = self.twin.options.days + 20 if days is None else days
         request = Request("r1", now_ms - days * DAY_MS, now_ms, now_ms, **more)
         await store_request(self.store, "ci", request, now_ms=now_ms)
         return request
@@ -86,4 +86,3 @@ class Bench:
     async def lines(self):
         """Every record, as bytes."""
         return [entry.body for entry in await self.store.tail({"live": 0, "backfill": 0}, 10**6)]
-

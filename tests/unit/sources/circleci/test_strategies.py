@@ -87,7 +87,8 @@ async def test_the_strategies_tell_the_same_ids(twin, memo):
 
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize(
-    ("name", "most"), [("export", 110), *(pytest.param(*one, marks=pytest.mark.long) for one in (("builds", 100), ("walk", 2100)))]
+    ("name", "most"),
+    [("export", 110), *(pytest.param(*one, marks=pytest.mark.long) for one in (("builds", 100), ("walk", 2100)))],
 )
 async def test_the_calls_of_a_backfill(name, most):
     """1,000 runs of 8 jobs: what each strategy costs, as docs/api-budget.md has it."""
