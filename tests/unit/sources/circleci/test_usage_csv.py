@@ -35,7 +35,7 @@ def changed(**cells):
 
 
 def test_every_column_of_a_real_file_is_kept():
-    """Those that have a field of their own as values, the rest by name; `\\N` is absent."""
+    """Those that have a field of their own as values, the rest by name; what is missing is absent."""
     row, second = only(LINES)
     found = usage_csv.usage(row, OWNER, CONTEXT)
     assert (found.kind, found.key, found.source, found.terminal) == ("usage", row.job_id, "export", True)
