@@ -306,13 +306,12 @@ class Api:
 
     async def _project_token(self, status: int, route: str, slug: str) -> bool:
         """Whether the token is a project token: API v1.1 takes it, or API v2 forbids it even its own user."""
-        right = status == 403 and route != _OWN_USER
-        # Where a right is missing that is not about a project, v1.1 would answer about one and prove nothing.
-        probe = slug if right else slug or self.probe_slug
+        if status == 403 and route != _OWN_USER:
+            # A personal token that lacks this right may still read its own user; v1.1 would prove nothing.
+            return await self._status(_OWN_USER) == 403
+        probe = slug or self.probe_slug
         if probe.count("/") == 2:
             return await self._status("/api/v1.1/project/{slug}", {"limit": "1", "shallow": "true"}, probe) == 200
-        if right:
-            return await self._status(_OWN_USER) == 403
         return status == 403
 
     async def _status(self, route: str, params: Mapping[str, str] | None = None, slug: str = "") -> int | None:

@@ -101,7 +101,10 @@ async def choose(
     name, rest = _without_export(feeds, insights=insights, builds=builds)
     if not exported:
         return Strategy(name, rest, why=tuple(why))
-    first = [feeds.pipelines, *([feeds.insights] if insights else []), *([feeds.today] if builds else []), feeds.export]
+    if not insights:
+        # Nothing else than the walk tells how runs ended that did not succeed; the export adds to it.
+        return Strategy("walk and export", (*rest, feeds.export), exported, tuple(why), wait_ms=_EXPORT_WAIT_MS)
+    first = [feeds.pipelines, feeds.insights, *([feeds.today] if builds else []), feeds.export]
     only = {feed.name: slugs for feed in first if feed not in rest}
     if not others:
         return Strategy("export", first, exported, tuple(why), only, _EXPORT_WAIT_MS)

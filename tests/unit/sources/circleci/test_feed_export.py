@@ -23,12 +23,13 @@ LOOK = f"{ORDER}/{{usage_export_job_id}}"
 FILE = "/_export/{signature}/{name}"
 SMALL = Knobs(tag_rate=0.1, rerun_rate=0.6, insights_delay=0, export_rows_per_file=100)
 TWO = {"poor": {"lacks": ["usage_export"]}, "blind": {"lacks": {"usage_export": 404}}}
+DULL = {"dull": {"lacks": ["insights"]}}
 
 
 @pytest.fixture(scope="module")
 def shared():
     """Six days of one project, an export of several files."""
-    with Twin(history(knobs=SMALL, rights=TWO)) as running:
+    with Twin(history(knobs=SMALL, rights=TWO | DULL)) as running:
         yield running
 
 
@@ -323,6 +324,17 @@ async def test_a_token_without_the_right_uses_builds_and_says_so_once(twin, toke
     assert request.strategy == "builds"
     assert "gh/acme" in why
     assert "usage_export" in why
+
+
+async def test_without_insights_the_export_adds_to_the_walk(twin):
+    """The export does not say how a run ended that did not succeed."""
+    async with Bench(twin, token="dull") as bench:
+        request = await bench.backfill()
+        records = [json.loads(line) for line in await bench.lines()]
+    assert request.strategy == "walk and export"
+    ended = {one["provider_id"] for one in twin.truth() if one["kind"] == "workflow"}
+    assert {one["attributes"]["cicd.pipeline.run.id"] for one in records if one["kind"] == "workflow"} == ended
+    assert any(one["kind"] == "usage" for one in records)
 
 
 @pytest.mark.parametrize(
