@@ -24,7 +24,10 @@ from headgate.sources.circleci.budget import Budget, Sleep
 from headgate.sources.circleci.limits import date_ms, rate_hint, retry_after_seconds
 from headgate.sources.circleci.reading import Json, objects, text
 
-__all__ = ["Api", "ApiOptions", "Page", "escape_slug"]
+__all__ = ["Api", "ApiOptions", "Page", "Params", "escape_slug"]
+
+# What is asked for; several values of one name are sent as that name several times.
+Params = Mapping[str, str | tuple[str, ...]]
 
 _BAD_TOKEN_FIX = "make a new personal API token at User Settings > Personal API Tokens and set it as token"  # noqa: S105  # advice, not a token
 _DOTS = frozenset({".", ".."})
@@ -120,9 +123,7 @@ class Api:
         """Calls that the budget would let through at once."""
         return self._budget.left()
 
-    async def get(
-        self, route: str, *, params: Mapping[str, str] | None = None, patient: bool = False, **parts: str
-    ) -> Any:
+    async def get(self, route: str, *, params: Params | None = None, patient: bool = False, **parts: str) -> Any:
         """The decoded answer. `route`: a template such as /api/v2/project/{slug}; `parts` fill it, escaped here.
 
         `patient`: everything live goes first.
@@ -143,7 +144,7 @@ class Api:
                 await self._back_off(attempt, answer.retry_after)
         raise SourceUnavailable(f"GET {what}: {answer.why}, {attempt} attempts", retry_after=answer.retry_after)
 
-    async def _attempt(self, route: str, path: str, params: Mapping[str, str] | None, attempt: int) -> Any:
+    async def _attempt(self, route: str, path: str, params: Params | None, attempt: int) -> Any:
         """What was asked for, decoded; a _Trouble worth another attempt; or the answer that refuses."""
         try:
             reply = await self._send(route, path, params)
@@ -200,7 +201,7 @@ class Api:
 
     # -- sending
 
-    async def _send(self, route: str, path: str, params: Mapping[str, str] | None) -> httpx.Response:
+    async def _send(self, route: str, path: str, params: Params | None) -> httpx.Response:
         client = self._open()
         started = self._clock.now_ms()
         self.calls += 1
@@ -291,12 +292,13 @@ class Api:
 
     async def _project_token(self, status: int, route: str, slug: str) -> bool:
         """Whether the token is a project token: API v1.1 takes it, or API v2 forbids it even its own user."""
+        if status == 403:
+            # A personal token that lacks a right is forbidden one route, and v1.1 may take it all the same.
+            return route == _OWN_USER or await self._status(_OWN_USER) == 403
         probe = slug or self.probe_slug
-        if probe.count("/") == 2:
-            return await self._status("/api/v1.1/project/{slug}", {"limit": "1", "shallow": "true"}, probe) == 200
-        if status == 403 and route != _OWN_USER:
-            return await self._status(_OWN_USER) == 403
-        return status == 403
+        if probe.count("/") != 2:
+            return False
+        return await self._status("/api/v1.1/project/{slug}", {"limit": "1", "shallow": "true"}, probe) == 200
 
     async def _status(self, route: str, params: Mapping[str, str] | None = None, slug: str = "") -> int | None:
         """What a single attempt is answered; None where nothing came."""
