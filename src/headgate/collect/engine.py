@@ -15,6 +15,7 @@ from headgate.collect.backfill_requests import load_requests
 from headgate.collect.due import DueReleaser
 from headgate.collect.enrich import Enricher
 from headgate.collect.inbox import InboxMerger
+from headgate.collect.insights import InsightReader
 from headgate.collect.intake import Intake, Sleep, nobody
 from headgate.collect.poll import Poller
 from headgate.collect.reruns import RerunFinder
@@ -22,7 +23,7 @@ from headgate.collect.revisit import Revisiter
 from headgate.collect.settings import SourceSettings, hurried
 from headgate.collect.state import Polled, first_error
 from headgate.core.clock import Clock
-from headgate.core.feeds import FeedSource
+from headgate.core.feeds import FeedSource, InsightSource
 from headgate.core.metrics import Metrics
 from headgate.core.ports import Source, SourceUsage
 from headgate.core.storeport import Store
@@ -80,6 +81,11 @@ class Collector:
             for found in polled
             if isinstance(found.source, FeedSource)
         }
+        self._insight_readers = [
+            InsightReader(store, self._intake, found, found.source, hurry=hurry, sleep=sleep)
+            for found in polled
+            if isinstance(found.source, InsightSource)
+        ]
         self._enrichers = [Enricher(store, self._intake, found, hurry=hurry) for found in self._sources.values()]
 
     async def run(self) -> None:
@@ -97,6 +103,8 @@ class Collector:
                     tasks.create_task(finder.run(), name="reruns")
                 for backfiller in self._backfillers.values():
                     tasks.create_task(backfiller.run(), name="backfiller")
+                for reader in self._insight_readers:
+                    tasks.create_task(reader.run(), name="insights")
                 for enricher in self._enrichers:
                     tasks.create_task(enricher.run(), name="enricher")
         except BaseExceptionGroup as group:
@@ -137,6 +145,7 @@ class Collector:
                 for one in await load_requests(self._store, name)
                 if one.state != "done"
             ]
+        reasons += [f"{scope.slug}: Insights is not read yet" for one in self._insight_readers for scope in one.due()]
         figures = await self._store.figures()
         if figures.inbox_waiting:
             reasons.append(f"{figures.inbox_waiting} deliveries wait in the inbox")

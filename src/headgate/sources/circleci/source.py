@@ -40,6 +40,7 @@ from headgate.sources.circleci.discovery import Discovery
 from headgate.sources.circleci.feed_insights import InsightsFeed
 from headgate.sources.circleci.feeds import BuildsFeed, PipelinesFeed, WalkFeed
 from headgate.sources.circleci.gather import gather_bounded
+from headgate.sources.circleci.insights import Insights
 from headgate.sources.circleci.normalize_v1 import build
 from headgate.sources.circleci.reading import Json, integer, uuid_text
 from headgate.sources.circleci.strategy import Feeds, choose
@@ -77,6 +78,7 @@ class CircleCISource:
         self._newest_recent: dict[str, int] = {}
         self._discovery = Discovery(name, config, self._api, clock=context.clock, metrics=context.metrics)
         self._feeds = self._make_feeds()
+        self._insights = Insights(name, config.insights, self._api, self._discovery, self._context)
 
     # -- webhooks
 
@@ -195,6 +197,23 @@ class CircleCISource:
             walk_first=WalkFeed(self._api, owner, below, completes=False),
             queue_times=BuildsFeed(self._api, owner, self._context, None),
         )
+
+    # -- insights
+
+    @property
+    def insights_every_ms(self) -> int | None:
+        """How often Insights is read; None: never."""
+        return self._config.insights.every or None if self._config.token is not None else None
+
+    def insight_orgs(self) -> Sequence[Scope]:
+        """The configured organisations."""
+        return [Scope(slug, slug) for slug in self._config.orgs]
+
+    def insights(self, scope: Scope, *, since_ms: int | None) -> AsyncIterator[Sequence[Observation]]:
+        """What Insights says of a project or an organisation, whose slug has two parts."""
+        if scope.slug.count("/") == 1:
+            return self._insights.of_org(scope.slug)
+        return self._insights.of_project(scope, since_ms)
 
     # -- enrichment
 
