@@ -32,8 +32,9 @@ _NAMES_AT_ONCE = 50
 _BRANCHES = 50
 # Insights is up to a day late, so the newest buckets of a series are asked for again until they stand.
 _SETTLED_MS = 3 * DAY_MS
-_KEPT_MS = {"daily": 90 * DAY_MS, "hourly": 48 * HOUR_MS}
-_BUCKETS = {"daily": "day", "hourly": "hour"}
+# Granularity -> our name of the bucket, its length, how far back to ask: whole buckets within CircleCI's 90 days and
+# 48 hours.
+_SERIES = {"daily": ("day", DAY_MS, 89 * DAY_MS), "hourly": ("hour", HOUR_MS, 47 * HOUR_MS)}
 _ALL = {"all-branches": "true"}
 _OF_WORKFLOWS = frozenset({"project", "workflows", "jobs", "series", "tests"})
 # Parts that only projects with a version control system known to CircleCI have: that they are missing is no news.
@@ -119,7 +120,7 @@ class Insights:
             yield await self._part("workflows", owner, self._summary(owner, name))
         for window in self._windows if "jobs" in self._parts else ():
             yield await self._part("jobs", owner, self._jobs(owner, name, window))
-        for granularity in _KEPT_MS if "series" in self._parts else ():
+        for granularity in _SERIES if "series" in self._parts else ():
             yield await self._part("series", owner, self._series(owner, name, granularity, since_ms))
         if "tests" in self._parts:
             yield await self._part("tests", owner, self._tests(owner, name))
@@ -149,18 +150,16 @@ class Insights:
 
     async def _series(self, owner: ProjectRef, name: str, granularity: str, since_ms: int | None) -> list[Observation]:
         """The series knows one branch at a time: the default one, which CircleCI takes where we know none."""
-        context = self._context()
-        oldest = context.observed_ms - _KEPT_MS[granularity]
-        since = oldest if since_ms is None else max(oldest, since_ms - _SETTLED_MS)
-        params = {
-            "granularity": granularity,
-            "start-date": format_ms(since // DAY_MS * DAY_MS if granularity == "daily" else since),
-        }
+        now_ms = self._context().observed_ms
+        bucket, every_ms, kept_ms = _SERIES[granularity]
+        since = now_ms - kept_ms if since_ms is None else max(now_ms - kept_ms, since_ms - _SETTLED_MS)
+        # A bucket that is only partly asked for would be told with too small numbers.
+        params = {"granularity": granularity, "start-date": format_ms(since // every_ms * every_ms)}
         if owner.default_branch:
             params["branch"] = owner.default_branch
         route = "/api/v2/insights/time-series/{slug}/workflows/{name}/jobs"
         items = await self._api.items(route, params=params, patient=True, slug=owner.slug, name=name)
-        return shapes.intervals(items, owner, name, _BUCKETS[granularity], self._context())
+        return shapes.intervals(items, owner, name, bucket, self._context())
 
     async def _tests(self, owner: ProjectRef, name: str) -> list[Observation]:
         given = await self._get(f"{_WORKFLOW}/test-metrics", _ALL, slug=owner.slug, name=name)

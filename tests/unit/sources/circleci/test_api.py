@@ -215,7 +215,7 @@ async def test_project_token(rig, web, status):
 
 @pytest.mark.parametrize("old", [200, 403])
 async def test_forbidden(rig, web, old):
-    """403 with a token that is good elsewhere: its user has no access, whatever v1.1 says, and which project is said."""
+    """403 with a token that is good elsewhere, also in v1.1: its user has no access, and which project is said."""
     web.get(ME).mock(return_value=httpx.Response(200, json={"id": "x"}))
     web.get("/api/v2/project/gh/acme/web").mock(return_value=httpx.Response(403, json={"message": "Forbidden"}))
     web.get("/api/v1.1/project/gh/acme/web").mock(return_value=httpx.Response(old, json=[]))
