@@ -294,7 +294,7 @@ class Api:
         """Whether the token is a project token: API v1.1 takes it, or API v2 forbids it even its own user."""
         if status == 403:
             # A personal token that lacks a right is forbidden one route, and v1.1 may take it all the same.
-            return route == _OWN_USER or await self._status(_OWN_USER) == 403
+            return route == _OWN_USER or await self._status(_OWN_USER) in (401, 403)
         probe = slug or self.probe_slug
         if probe.count("/") != 2:
             return False

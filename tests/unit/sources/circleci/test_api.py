@@ -202,10 +202,10 @@ async def test_dead_token(rig, web):
     assert (error.value.reason, route.call_count, rig.api.refused) == ("token_expired", 1, "token_expired")
 
 
-@pytest.mark.parametrize("status", [401, 403])
-async def test_project_token(rig, web, status):
+@pytest.mark.parametrize(("status", "own"), [(401, 401), (403, 403), (403, 401)])
+async def test_project_token(rig, web, status, own):
     """A token that v1.1 takes and v2 does not, not even for its own user, is a project token."""
-    web.get(ME).mock(return_value=httpx.Response(status, json={"message": "no"}))
+    web.get(ME).mock(return_value=httpx.Response(own, json={"message": "no"}))
     web.get("/api/v2/project/gh/acme/web").mock(return_value=httpx.Response(status, json={"message": "no"}))
     web.get("/api/v1.1/project/gh/acme/web").mock(return_value=httpx.Response(200, json=[]))
     with pytest.raises(SourceRefused, match="project token") as error:

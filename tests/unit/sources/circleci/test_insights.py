@@ -170,6 +170,8 @@ async def test_series_go_on_where_they_were_read_last(make):
     days = {one.fields["window_start"] for one in _find(again, "job", window="day")}
     assert days
     assert min(days) == (now - 3 * DAY_MS) // DAY_MS * DAY_MS
+    before = {one.key: one.fields for one in everything}
+    assert {one.key: one.fields for one in again}.items() <= before.items()  # no interval was told by its end alone
     assert min(days) > min(one.fields["window_start"] for one in _find(everything, "job", window="day"))
     hours = {one.fields["window_start"] for one in _find(again, "job", window="hour")}
     assert now - 50 * HOUR_MS <= min(hours)
