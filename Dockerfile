@@ -4,7 +4,7 @@
 #   docker build -t headgate .
 #   docker run --read-only --cap-drop ALL --security-opt no-new-privileges \
 #     -v headgate:/var/lib/headgate -v ./headgate.yaml:/etc/headgate/headgate.yaml:ro \
-#     -e CIRCLECI_TOKEN -p 127.0.0.1:8081:8081 headgate
+#     -e CIRCLECI_TOKEN -e CIRCLECI_ORGS -p 127.0.0.1:8081:8081 headgate
 #
 # BASE is any image with Python 3.11 or newer and pip; it works for amd64 and arm64.
 ARG BASE=docker.io/library/python:3.13-slim-bookworm

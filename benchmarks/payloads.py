@@ -25,9 +25,11 @@ def webhook_body(number: int, *, base: datetime = _BASE) -> bytes:
     """The `number`-th delivery: job `number` of workflow `number` // 8; about 1,000 bytes, distinct ids."""
     workflow = number // JOBS_PER_WORKFLOW
     end = base + timedelta(milliseconds=number * 20)
+    # Every delivery of a workflow tells the same of it and of its pipeline, as CircleCI's do.
+    first_end = base + timedelta(milliseconds=workflow * JOBS_PER_WORKFLOW * 20)
 
-    def at(seconds: float) -> str:
-        return (end + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+    def at(seconds: float, after: datetime = end) -> str:
+        return (after + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
 
     payload = {
         "type": "job-completed",
@@ -39,7 +41,7 @@ def webhook_body(number: int, *, base: datetime = _BASE) -> bytes:
         "pipeline": {
             "id": _id("pipeline", workflow),
             "number": workflow + 1,
-            "created_at": at(-200),
+            "created_at": at(-200, first_end),
             "trigger": {"type": "webhook"},
             "vcs": {
                 "target_repository_url": f"https://github.com/acme/p{workflow % 12}",
@@ -48,7 +50,7 @@ def webhook_body(number: int, *, base: datetime = _BASE) -> bytes:
                 "branch": "main" if workflow % 3 else f"feature-{workflow % 50}",
             },
         },
-        "workflow": {"id": _id("workflow", workflow), "name": "build-test", "created_at": at(-199)},
+        "workflow": {"id": _id("workflow", workflow), "name": "build-test", "created_at": at(-199, first_end)},
         "job": {
             "id": _id("job", number),
             "name": f"job-{number % JOBS_PER_WORKFLOW}",

@@ -98,9 +98,10 @@ def cli_page() -> str:
     head = (
         f"# Command line\n\n{_MARK}`headgate COMMAND --help` shows the same. {' '.join(codes.split())} 130:"
         " interrupted, or a question was answered with no.\n\nCommands that ask or change something talk to the"
-        " running daemon of the same configuration; where none runs they open the store themselves. With `--json`"
+        " running daemon of the same configuration; where none runs they open the store themselves. `check` and"
+        " `webhooks` ask the far sides themselves. With `--json`"
         " data is printed as one JSON object a line; without it tables are for people, and on a pipe their cells are"
-        " separated by tabs.\n"
+        " separated by tabs, below a line of their names.\n"
     )
     return head + "".join(_commands(typer.main.get_command(application), "headgate"))
 

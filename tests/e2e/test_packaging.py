@@ -144,6 +144,15 @@ def test_the_container_needs_a_token_only():
     """The configuration in the image is valid without a webhook secret; no webhook is then taken."""
     configuration = load(load_plugins(), file=ROOT / "config" / "container.yaml", environ={"CIRCLECI_TOKEN": "dummy"})
     assert configuration.sources["circleci"].config.webhook.secrets == ()
+    assert "CIRCLECI_ORGS" in configuration.idle["circleci"]
+
+
+def test_the_container_takes_organisations_from_a_variable():
+    """`docker run -e CIRCLECI_ORGS=gh/acme,gh/other` is all that it takes."""
+    given = {"CIRCLECI_TOKEN": "dummy", "CIRCLECI_ORGS": "gh/acme, gh/other"}
+    configuration = load(load_plugins(), file=ROOT / "config" / "container.yaml", environ=given)
+    assert configuration.sources["circleci"].config.orgs == ("gh/acme", "gh/other")
+    assert configuration.idle == {}
 
 
 def test_the_sidecar_example_runs_without_rights():

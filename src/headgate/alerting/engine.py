@@ -15,7 +15,7 @@ import structlog
 
 from headgate.alerting.change import Subject, Telling, build_change
 from headgate.alerting.evaluate import RuleResult, Watermarks, evaluate_rule, lookback_ms
-from headgate.alerting.meta import COLLECTOR_STALE, stale_subjects
+from headgate.alerting.meta import COLLECTOR_STALE, META_RULES, SINK_HELD, held_subjects, stale_subjects
 from headgate.alerting.routes import Routes
 from headgate.alerting.rules import Rule
 from headgate.alerting.templates import value_text
@@ -25,6 +25,7 @@ from headgate.core.clock import Clock
 from headgate.core.errors import StoreBusy, StoreFull
 from headgate.core.metrics import Metrics
 from headgate.core.ports import Notification
+from headgate.core.runs import run_pages
 from headgate.core.storeport import AlertChange, AlertRow, RunRow, Store
 from headgate.core.times import HOUR_MS
 from headgate.insights.catalogue import Family
@@ -60,7 +61,10 @@ def is_empty(change: AlertChange) -> bool:
 
 
 class AlertEngine:
-    """Runs the rules. One instance per store; not for concurrent calls of `evaluate_once`."""
+    """Runs the rules. One instance per store; not for concurrent calls of `evaluate_once`.
+
+    `held`: signals of sinks that a human must look at, with the reason.
+    """
 
     def __init__(
         self,
@@ -71,6 +75,7 @@ class AlertEngine:
         clock: Clock,
         metrics: Metrics,
         watermarks: WatermarkProvider,
+        held: Callable[[], Awaitable[Mapping[str, str]]] | None = None,
         tenant: str = "circleci.com",
         app_url: str = "https://app.circleci.com",
     ) -> None:
@@ -80,6 +85,7 @@ class AlertEngine:
         self._clock = clock
         self._metrics = metrics
         self._watermarks = watermarks
+        self._held = held or _none_held
         self._tenant = tenant
         self._app_url = app_url
         self._due_ms: dict[str, int] = {}
@@ -128,8 +134,8 @@ class AlertEngine:
         subjects, failed = await self._judge(due, known, now_ms)
         subjects += _deleted(rules, known, now_ms)
         frozen = self._by_source(rules)
-        metas = {name: pair for name, pair in known.items() if pair[0].rule == COLLECTOR_STALE}
-        subjects += stale_subjects(frozen, metas, now_ms)
+        subjects += stale_subjects(frozen, _of_rule(known, COLLECTOR_STALE), now_ms)
+        subjects += held_subjects(await self._held(), _of_rule(known, SINK_HELD), now_ms)
         change = build_change(subjects, Telling(self._routes, now_ms, self._tenant, self._app_url))
         if not is_empty(change):
             await self._store.transition(change)
@@ -146,7 +152,8 @@ class AlertEngine:
     async def _judge(self, due: Sequence[Rule], known: _Known, now_ms: int) -> tuple[list[Subject], tuple[str, ...]]:
         if not due:
             return [], ()
-        runs = await self._store.runs_between(now_ms - max(lookback_ms(rule) for rule in due), now_ms)
+        since_ms = now_ms - max(lookback_ms(rule) for rule in due)
+        runs = [run async for page in run_pages(self._store, since_ms, now_ms) for run in page]
         marks = {family: await self._watermarks(family) for family in {rule.metric.family for rule in due}}
         subjects: list[Subject] = []
         failed: list[str] = []
@@ -186,6 +193,14 @@ class AlertEngine:
         counts = Counter(states.values())
         for state in AlertState:
             self._metrics.set("headgate_alerts", counts[str(state)], state=str(state))
+
+
+def _of_rule(known: _Known, rule: str) -> _Known:
+    return {name: pair for name, pair in known.items() if pair[0].rule == rule}
+
+
+async def _none_held() -> Mapping[str, str]:
+    return {}
 
 
 def _evaluate(rule: Rule, runs: Sequence[RunRow], known: _Known, marks: Watermarks, now_ms: int) -> RuleResult:
@@ -229,7 +244,7 @@ def _deleted(rules: Mapping[str, Rule], known: _Known, now_ms: int) -> list[Subj
     found: list[Subject] = []
     for row, alert in known.values():
         rule = rules.get(row.rule)
-        if row.rule == COLLECTOR_STALE or (rule is not None and group_of(row, rule) is not None):
+        if row.rule in META_RULES or (rule is not None and group_of(row, rule) is not None):
             continue
         old = alert.state is AlertState.RESOLVED and now_ms - alert.since_ms >= RESOLVED_SHOWN_MS
         ended = close(alert, Event.FORGOTTEN if old else Event.EDITED, now_ms)

@@ -15,6 +15,7 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 
 from headgate.alerting.compile import compile_file
+from headgate.alerting.meta import META_RULES
 from headgate.alerting.rules import Rule, RuleFile, spec_fields
 from headgate.alerting.yamlfile import KeyPath, Problem, YamlDocument, nearest, parse_yaml
 from headgate.core.errors import ConfigError
@@ -23,7 +24,6 @@ __all__ = ["check_rules", "default_rules_text", "load_rules", "parse_rules", "re
 
 Form = TypeVar("Form", bound=BaseModel)
 REQUIRED = "is required"
-META_RULES = ("CollectorStale",)  # raised by the engine itself
 
 
 def default_rules_text() -> str:

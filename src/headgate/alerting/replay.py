@@ -9,16 +9,17 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from headgate.alerting.evaluate import GroupResult, Watermark, evaluate_rule, lookback_ms
 from headgate.alerting.rules import Rule
 from headgate.core.alertdata import Alert, AlertState
+from headgate.core.runs import RunHistory, run_pages
 from headgate.core.storeport import RunRow
 from headgate.core.times import format_ms
 from headgate.insights.query import GroupedRuns, Labels, group_runs
 
-__all__ = ["RunHistory", "message_row", "play_rule", "replay_rules"]
+__all__ = ["message_row", "play_rule", "replay_rules"]
 
 _SOURCE = "history"
 
@@ -76,14 +77,6 @@ def message_row(rule: Rule, group: GroupResult, now_ms: int) -> dict[str, Any]:
     }
 
 
-class RunHistory(Protocol):
-    """The one question that a replay asks of a store."""
-
-    async def runs_between(self, since_ms: int, until_ms: int) -> Sequence[RunRow]:
-        """Ended workflows by end time, `since_ms` <= end < `until_ms`, oldest first."""
-        ...
-
-
 async def replay_rules(
     store: RunHistory, rules: Sequence[Rule], since_ms: int, now_ms: int, *, only: str | None = None
 ) -> AsyncIterator[dict[str, Any]]:
@@ -94,7 +87,8 @@ async def replay_rules(
     chosen = [rule for rule in rules if only is None or rule.name == only]
     if not chosen:
         return
-    runs = await store.runs_between(since_ms - max(lookback_ms(rule) for rule in chosen), now_ms)
+    first_ms = since_ms - max(lookback_ms(rule) for rule in chosen)
+    runs = [run async for page in run_pages(store, first_ms, now_ms) for run in page]
     for rule in chosen:
         for at_ms, group in play_rule(rule, runs, since_ms, now_ms):
             if group.step.notify:

@@ -1,6 +1,7 @@
 """`headgate check`: configuration, plugins, store, tokens and sinks, by real calls, each with what to do about it.
 
-Invariant: every reason is a key of REASONS, which docs/check-reasons.md lists; a check never changes anything.
+Invariant: every reason is a key of REASONS, which docs/check-reasons.md lists; a check never changes
+anything, and tells no people unless it is asked to.
 """
 
 from __future__ import annotations
@@ -9,11 +10,14 @@ import asyncio
 import dataclasses
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 
+from headgate.app.check_notifiers import NotifierChecks
 from headgate.app.compose import Plant
 from headgate.app.engines import prepare_alerts
 from headgate.app.settings import Configuration
+from headgate.app.wiring import check_wiring, wired
 from headgate.core.errors import ConfigError, HeadgateError
 from headgate.core.ports import CheckResult
 from headgate.plugins import Registry
@@ -27,8 +31,12 @@ REASONS: dict[str, str] = {
     "rules_invalid": "A rule file cannot be used.",
     "store_unusable": "The store's directory cannot be made or written.",
     "no_source": "No source is configured, so nothing is collected.",
+    "collects_nothing": "A source has nothing to poll and takes no webhooks.",
+    "polls_nothing": "A source names no organisation and no project, so it learns by webhooks alone.",
     "webhooks_off": "A source has no webhook secret, so it takes no webhooks and learns by polling alone.",
     "unsigned_allowed": "A source takes webhooks without a signature, as configured.",
+    "webhooks_drift": "Webhooks at CircleCI are not as webhook.url and its neighbours ask for.",
+    "webhooks_unseen": "The token may not look at webhooks, so nobody knows whether they are as configured.",
     "token_expired": "CircleCI does not know the token: expired, revoked or mistyped.",
     "wrong_token_type": "A project token; the API needs a personal one.",
     "no_access": "The token is valid and may not see the organisation or project.",
@@ -38,15 +46,19 @@ REASONS: dict[str, str] = {
     "not_ready": "The far side answers and is not ready, or limits us now.",
     "wrong_product": "The address is not that of the expected product.",
     "tls": "The certificate is not trusted.",
+    "connected": "The address answers and its certificate is trusted; `check --send` tries whether it takes messages.",
     "unreachable": "The address does not answer.",
     "unwritable": "A file cannot be written.",
-    "timeout": "No answer within 30 seconds.",
+    "timeout": "No answer in time.",
     "failed": "Something nobody foresaw; the text has its words.",
 }
 _SECONDS = 30.0
+_WIRING_SECONDS = 120.0  # one call a project
 
 
-async def check_all(configuration: Configuration, registry: Registry, plant: Plant) -> AsyncIterator[CheckResult]:
+async def check_all(
+    configuration: Configuration, registry: Registry, plant: Plant, notifying: NotifierChecks
+) -> AsyncIterator[CheckResult]:
     """Every result as it is known; configuration and store first, then the far sides at the same time."""
     yield CheckResult("config", ok=True, reason="ok")
     for broken in registry.broken:
@@ -61,6 +73,10 @@ async def check_all(configuration: Configuration, registry: Registry, plant: Pla
         for kind, parts in (("source", plant.sources), ("sink", plant.sinks))
         for name, part in parts.items()
     ]
+    for one in wired(plant.sources.values()):
+        check = partial(check_wiring, one.source.name, one)
+        asked.append(_ask(f"source {one.source.name} webhook wiring", check, _WIRING_SECONDS))
+    asked += [_ask(f"notifier {name}", partial(notifying.check, one)) for name, one in plant.notifiers.items()]
     for done in asyncio.as_completed(asked):
         for result in await done:
             yield result
@@ -94,9 +110,11 @@ def _sources(plant: Plant) -> Sequence[CheckResult]:
     return []
 
 
-async def _ask(name: str, check: Callable[[], Awaitable[Sequence[CheckResult]]]) -> Sequence[CheckResult]:
+async def _ask(
+    name: str, check: Callable[[], Awaitable[Sequence[CheckResult]]], seconds: float = _SECONDS
+) -> Sequence[CheckResult]:
     try:
-        async with asyncio.timeout(_SECONDS):
+        async with asyncio.timeout(seconds):
             return [_known(result) for result in await check()]
     except TimeoutError:
         return [CheckResult(name, ok=False, reason="timeout", fix="check address, network and proxy")]

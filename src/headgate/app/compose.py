@@ -12,11 +12,20 @@ from headgate.app.settings import Configuration, PluginSettings, Settings
 from headgate.core.clock import Clock
 from headgate.core.errors import ConfigError, StoreError
 from headgate.core.metrics import Metrics
-from headgate.core.ports import BuildContext, Notifier, Sink, Source
+from headgate.core.ports import BuildContext, Notifier, Signal, Sink, Source
 from headgate.core.storeport import Store
 from headgate.plugins import build_plugin
 
-__all__ = ["Plant", "build_parts", "build_plant", "context_of", "make_store", "make_store_directory", "restore_store"]
+__all__ = [
+    "Plant",
+    "build_parts",
+    "build_plant",
+    "context_of",
+    "make_store",
+    "make_store_directory",
+    "restore_store",
+    "signals_of",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +90,17 @@ def build_plant(configuration: Configuration, clock: Clock, metrics: Metrics) ->
     return Plant(dict(built["sources"]), dict(built["sinks"]), dict(built["notifiers"]))
 
 
-def make_store(settings: Settings, clock: Clock, metrics: Metrics) -> Store:
-    """The store of the settings, not yet open."""
+def signals_of(sinks: Mapping[str, Sink]) -> dict[str, Signal]:
+    """Every signal of sinks by its key."""
+    return {f"{name}.{signal.name}": signal for name, sink in sinks.items() for signal in sink.signals()}
+
+
+def make_store(settings: Settings, clock: Clock, metrics: Metrics, *, repair: bool = True) -> Store:
+    """The store of the settings, not yet open. `repair`: a damaged one is salvaged; without, it is refused."""
     from headgate.store import Quota, SqliteStore
 
     quota = Quota(max_bytes=settings.store.max_bytes)
-    return SqliteStore(settings.store.path, clock=clock, metrics=metrics, quota=quota)
+    return SqliteStore(settings.store.path, clock=clock, metrics=metrics, quota=quota, repair=repair)
 
 
 def restore_store(backup: Path, path: Path) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,10 @@ ENV_PREFIX = "HEADGATE__"
 _MAX_NODES = 100_000
 _REFERENCE = re.compile(r"\$(\$)?\{([^{}]*)\}")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_NO_CREDENTIALS = (
+    "no credentials directory; a service has one by LoadCredential=, and beside the running service you give a command "
+    "its own: sudo CREDENTIALS_DIRECTORY=/run/credentials/headgate.service headgate ..."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +123,7 @@ class _Interpolation:
     environ: Mapping[str, str]
     origins: Origins
     base: Path
-    problems: list[str] = field(default_factory=list)
+    problems: dict[KeyPath, str] = field(default_factory=dict)
 
     def walk(self, value: Any, path: KeyPath) -> Any:
         if isinstance(value, dict):
@@ -143,13 +147,13 @@ class _Interpolation:
             return self._variable(inner)
         except (OSError, UnicodeError, LookupError) as exc:
             reason = exc.strerror if isinstance(exc, OSError) else str(exc.args[0] if exc.args else exc)
-            self.problems.append(f"{self.origins.where(path)}: {_dotted(path)}: ${{{inner}}}: {reason}")
+            self.problems[path] = f"{self.origins.where(path)}: {_dotted(path)}: ${{{inner}}}: {reason}"
             return ""
 
     def _credential(self, name: str) -> Path:
         directory = self.environ.get("CREDENTIALS_DIRECTORY")
         if not directory:
-            raise LookupError("no credentials directory; start it from a systemd unit with LoadCredential=")
+            raise LookupError(_NO_CREDENTIALS)
         return Path(directory) / name
 
     def _variable(self, inner: str) -> str:
@@ -168,16 +172,24 @@ def _read_secret(path: Path) -> str:
     return path.read_text("utf-8").rstrip("\r\n")
 
 
-def interpolate(data: dict[str, Any], environ: Mapping[str, str], origins: Origins, base: Path) -> dict[str, Any]:
+def interpolate(
+    data: dict[str, Any],
+    environ: Mapping[str, str],
+    origins: Origins,
+    base: Path,
+    may_miss: Callable[[KeyPath], bool] = lambda _path: False,
+) -> tuple[dict[str, Any], dict[KeyPath, str]]:
     """Replace `${...}` in every string. `base`: where relative `${file:...}` paths begin.
 
-    `$${` stands for `${`. Raises ConfigError naming every variable, file or credential that is missing.
+    `$${` stands for `${`. `may_miss`: keys that may stay unread. Returns the data and the problems of those that did.
+    Raises ConfigError naming every other variable, file or credential that is missing.
     """
     work = _Interpolation(environ, origins, base)
     result: dict[str, Any] = work.walk(data, ())
-    if work.problems:
-        raise ConfigError(*work.problems)
-    return result
+    missing = [problem for path, problem in work.problems.items() if not may_miss(path)]
+    if missing:
+        raise ConfigError(*missing)
+    return result, work.problems
 
 
 def _matching(names: Mapping[str, Any], wanted: str) -> str:

@@ -23,6 +23,7 @@ from headgate.app.settings import Configuration
 from headgate.core.clock import Clock
 from headgate.core.errors import StoreError
 from headgate.core.ports import Source
+from headgate.deliver.transport import public_address
 
 __all__ = ["Finding", "examine", "redacted_configuration", "write_bundle"]
 
@@ -138,8 +139,20 @@ def redacted_configuration(configuration: Configuration) -> dict[str, Any]:
         shown[section] = {
             name: {"type": part.plugin.name, **part.config.model_dump(mode="json")} for name, part in chosen.items()
         }
-    redacted: dict[str, Any] = redactor.value(shown)
+    redacted: dict[str, Any] = redactor.value(_without_paths(shown))
     return redacted
+
+
+def _without_paths(value: Any) -> Any:
+    """Addresses as scheme and host alone: a path, a query or a user may be a secret (an incoming webhook's is)."""
+    if isinstance(value, dict):
+        return {key: _without_paths(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_paths(item) for item in value]
+    if not isinstance(value, str) or not value.startswith(("http://", "https://")):
+        return value
+    shown = public_address(value)
+    return shown if value.rstrip("/") == shown else f"{shown}/***"
 
 
 def versions() -> dict[str, str]:

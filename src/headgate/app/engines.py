@@ -36,12 +36,15 @@ _RECENT = 500
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """Everything a reload will swap in, built and valid. `removed`: sources that nobody needs afterwards."""
+    """Everything a reload will swap in, built and valid. `collection`: it begins anew, by other sources or bounds.
+
+    `removed`: sources that nobody needs afterwards.
+    """
 
     plant: Plant
     rules: tuple[Rule, ...]
     routes: Routes
-    sources_changed: bool
+    collection: bool
     removed: tuple[Source, ...]
 
 
@@ -84,6 +87,7 @@ class Engines:
             clock=clock,
             metrics=metrics,
             watermarks=self._watermarks,
+            held=self.problems,
             tenant=first.host if first else "circleci.com",
             app_url=next((part.config.app_url for part in configuration.sources.values()), "https://app.circleci.com"),
         )
@@ -188,8 +192,17 @@ class Engines:
         """A request for history was stored."""
         self._collector.wake_backfills()
 
+    def wake_audits(self) -> None:
+        """A request for an audit was stored."""
+        self._collector.wake_audits()
+
     def wake_delivery(self) -> None:
-        """Records came into the log, or something was requeued or opened for replay."""
+        """Records came into the log."""
+        self._delivery.wake()
+
+    def look_again(self) -> None:
+        """A command requeued something, or opened a replay."""
+        self._delivery.look()
         self._delivery.wake()
 
     async def reset_signal(self, key: str, start: Literal["now", "retained"] | int) -> None:
@@ -263,14 +276,15 @@ class Engines:
             merged(self.plant.notifiers, new.notifiers, notifiers),
         )
         removed = tuple(source for name, source in self.plant.sources.items() if plant.sources.get(name) is not source)
-        return Prepared(plant, rules, routes, bool(sources), removed)
+        retention = new.settings.store.retention.facts != self._configuration.settings.store.retention.facts
+        return Prepared(plant, rules, routes, bool(sources) or retention, removed)
 
     async def swap(self, new: Configuration, prepared: Prepared) -> None:
-        """Go on with what was prepared."""
-        self._configuration, self.plant = new, prepared.plant
-        if prepared.sources_changed:
-            self._renew.set()
+        """Go on with what was prepared. Raises what the store raises; nothing was changed then."""
         await self._delivery.apply(prepared.plant.sinks, self._starts(new), self._overflows(new))
+        self._configuration, self.plant = new, prepared.plant
+        if prepared.collection:
+            self._renew.set()
         self._outbox.apply(prepared.plant.notifiers)
         self._alerts.replace(prepared.rules, prepared.routes)
         for source in prepared.removed:

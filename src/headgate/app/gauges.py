@@ -26,6 +26,9 @@ async def set_gauges(store: Store, engines: Engines, telemetry: Telemetry) -> No
     figures = await store.figures()
     telemetry.set("headgate_inbox_waiting", figures.inbox_waiting)
     telemetry.set("headgate_inbox_unreadable", figures.inbox_dead)
+    telemetry.clear("headgate_inbox_parked")
+    for name, count in figures.inbox_parked.items():
+        telemetry.set("headgate_inbox_parked", count, source=name)
     telemetry.set("headgate_outbox_waiting", figures.outbox_waiting)
     telemetry.set("headgate_store_bytes", figures.bytes)
     telemetry.set("headgate_build_info", 1, version=__version__, schema=str(figures.schema))

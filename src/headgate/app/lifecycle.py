@@ -20,7 +20,7 @@ import orjson
 import structlog
 
 from headgate import __version__
-from headgate.app.compose import Plant, build_plant, make_store, make_store_directory
+from headgate.app.compose import Plant, build_plant, make_store, make_store_directory, signals_of
 from headgate.app.engines import Engines
 from headgate.app.gauges import keep_gauges
 from headgate.app.logs import Redactor, secrets_of, set_up_logging
@@ -82,7 +82,7 @@ class Daemon:
         self._stop = asyncio.Event()
         self._code = 0
         self._reloader: Reloader | None = None
-        self._reloading: asyncio.Task[Json] | None = None
+        self._reloading: asyncio.Task[None] | None = None
         self.ready = asyncio.Event()
         self.urls: tuple[str, str] = ("", "")
 
@@ -116,13 +116,16 @@ class Daemon:
         )
         running = Running(
             sources=lambda: dict(engines.plant.sources),
+            idle=lambda: self._configuration.idle,
+            signals=lambda: signals_of(engines.plant.sinks),
             problems=engines.problems,
             lags=engines.lags,
-            wake=engines.wake_delivery,
+            wake=engines.look_again,
             reset=engines.reset_signal,
             reload=self._reload,
             polled=lambda: self._configuration.polled(),  # noqa: PLW0108  # a reload replaces the configuration
             wake_backfills=engines.wake_backfills,
+            wake_audits=engines.wake_audits,
         )
         operations = StoreOperations(store, self._clock, running)
         with Serving(
@@ -171,6 +174,7 @@ class Daemon:
             "store": settings.store.url,
             "version": __version__,
         }
+        _tell_idle(self._configuration)
         self._announce.write(orjson.dumps(line).decode() + "\n")
         self._announce.flush()
         self.ready.set()
@@ -267,7 +271,14 @@ class Daemon:
     def _hang_up(self) -> None:
         """Reload beside everything else; one at a time, the task is kept so that it is not collected."""
         if self._reloading is None or self._reloading.done():
-            self._reloading = asyncio.get_running_loop().create_task(self._reload())
+            self._reloading = asyncio.get_running_loop().create_task(self._reload_on_signal())
+
+    async def _reload_on_signal(self) -> None:
+        """Nobody waits for the answer to a signal, so what goes wrong is told here."""
+        try:
+            await self._reload()
+        except Exception as exc:  # noqa: BLE001  # told in the log; the daemon goes on
+            _log.error("reload failed; the configuration in force stays", error=str(exc), exc_info=exc)
 
     async def _reload(self) -> Json:
         if self._reloader is None:
@@ -278,6 +289,7 @@ class Daemon:
         finally:
             self._notify.ready("reloaded")
         self._configuration = self._reloader.configuration
+        _tell_idle(self._configuration)
         return outcome
 
     # -- the stop
@@ -314,6 +326,11 @@ async def _tell_damage(store: Store, since_ms: int) -> None:
     for gap in await store.gaps(_GAPS):
         if gap.at_ms >= since_ms and gap.reason.startswith("damaged"):
             _log.error("store was damaged", what=gap.reason, sink=gap.sink, lost=gap.count)
+
+
+def _tell_idle(configuration: Configuration) -> None:
+    for name, fix in configuration.idle.items():
+        _log.warning("source polls nothing", source=name, fix=fix)
 
 
 def run_on_loop(work: Callable[[], Coroutine[object, object, int]]) -> int:

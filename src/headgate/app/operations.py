@@ -12,16 +12,20 @@ from pathlib import Path
 from typing import Literal
 
 from headgate.alerting.listing import list_alerts
-from headgate.app import backfills, views
+from headgate.app import audits, backfills, views
 from headgate.core.clock import Clock
-from headgate.core.ports import Lane, Source
+from headgate.core.ports import Lane, Signal, Source
 from headgate.core.storeport import CursorView, Store
-from headgate.web.operations import BackfillOrder, Json, Problem
+from headgate.web.operations import AuditOrder, BackfillOrder, ChosenDeliveries, Json, Problem
 
 __all__ = ["Running", "StoreOperations"]
 
 _READ_BYTES = 100_000
 _GAPS = 100
+# Whether anything was ever purged matters to `explain`, however long ago.
+_ALL_GAPS = 100_000
+_EVERY = 1 << 40  # numbers alone, a few megabytes for a hundred thousand
+_PIECE = 200  # webhooks of one transaction
 _LANES: tuple[Lane, ...] = ("live", "backfill", "dead", "replay")
 
 
@@ -41,13 +45,16 @@ def _nothing() -> None:
 class Running:
     """What a daemon adds to a store. The defaults are those of a command that opened the store alone.
 
-    `sources`: present ones by name; `problems`: signal -> why it is held; `lags`: signal -> seconds, as its worker
-    knows it; `wake`: deliveries have something to do; `reset`: replaces the store's reset where workers must let go
-    first; `polled`: sources that can be asked for history -> how far back facts are kept, milliseconds;
-    `wake_backfills`: such a request was stored.
+    `sources`: present ones by name; `idle`: those that poll nothing, with what to set; `signals`: by key; `problems`:
+    signal -> why it is held; `lags`: signal -> seconds, as its worker knows it; `wake`: deliveries have something to
+    do; `reset`: replaces the store's reset where workers must let go first; `polled`:
+    sources that can be asked for history -> how far back facts are kept, milliseconds; `wake_backfills`,
+    `wake_audits`: a request was stored.
     """
 
     sources: Callable[[], Mapping[str, Source | None]] = field(default=dict)
+    idle: Callable[[], Mapping[str, str]] = field(default=dict)
+    signals: Callable[[], Mapping[str, Signal]] = field(default=dict)
     problems: Callable[[], Awaitable[Mapping[str, str]]] = _none_held
     lags: Callable[[], Awaitable[Mapping[str, float]]] | None = None
     wake: Callable[[], None] = _nothing
@@ -55,6 +62,7 @@ class Running:
     reload: Callable[[], Awaitable[Json]] = _no_reload
     polled: Callable[[], Mapping[str, int]] = field(default=dict)
     wake_backfills: Callable[[], None] = _nothing
+    wake_audits: Callable[[], None] = _nothing
 
 
 class StoreOperations:
@@ -81,7 +89,8 @@ class StoreOperations:
             name: views.source_view(source, await self._store.source_cursors(name))
             for name, source in self._running.sources().items()
         }
-        return views.status_view(figures, sinks, sources)
+        audit = await audits.figures(self._store, list(sources), self._clock)
+        return views.status_view(figures, sinks, sources, audit)
 
     async def _lanes(self) -> dict[str, list[CursorView]]:
         lanes: dict[str, list[CursorView]] = {}
@@ -113,6 +122,7 @@ class StoreOperations:
             "runs": await self.runs(25, None),
             "alerts": alerts,
             "hints": [
+                *views.parked_hints(figures.inbox_parked),
                 *self._hints(status, figures.facts, await self._running.problems()),
                 *views.gap_hints(await self._store.gaps(_GAPS), self._clock.now_ms()),
             ],
@@ -128,6 +138,7 @@ class StoreOperations:
             usage = source.usage() if source else None
             if usage and usage.refused:
                 hints.append(f"Source {name} is refused ({usage.refused}): run `headgate check`.")
+        hints += [f"Source {name} polls nothing: {text}." for name, text in self._running.idle().items()]
         hints += [f"Signal {key} is held: {problem}" for key, problem in sorted(held.items())]
         if sources and not status["sinks"]:
             hints.append("No sink is configured: records are kept and not forwarded. Add one under sinks: and reload.")
@@ -141,16 +152,18 @@ class StoreOperations:
         """Ended workflows, newest first."""
         return [views.run_view(run) for run in await self._store.recent_runs(limit, project=project)]
 
-    async def history(self, since_ms: int, until_ms: int) -> list[Json]:
-        """Ended workflows of a time range."""
-        return [asdict(run) for run in await self._store.runs_between(since_ms, until_ms)]
+    async def history(self, since_ms: int, until_ms: int, after: tuple[int, str] | None, limit: int) -> list[Json]:
+        """A page of the ended workflows of a time range."""
+        return [asdict(run) for run in await self._store.runs_between(since_ms, until_ms, after=after, limit=limit)]
 
     async def explain(self, query: str) -> list[Json]:
-        """All that is known about a workflow or job."""
+        """All that is known about a workflow, job or record, and its way as far as it is known."""
         found = await self._store.explain(views.provider_id_of(query))
         if not found:
             raise Problem("unknown", f"nothing is known about {query}; it is not collected yet, or past retention")
-        return [views.explained_view(one) for one in found]
+        counts, gaps = await self._store.outcome_counts(), await self._store.gaps(_ALL_GAPS)
+        signals = self._running.signals()
+        return [views.explained_view(one, views.ways_of(one, counts, gaps, signals)) for one in found]
 
     async def tail(self, after: Mapping[str, int], limit: int) -> Json:
         """The newest records beyond `after`, and where the next call goes on."""
@@ -166,7 +179,7 @@ class StoreOperations:
         return [views.dead_letter_view(letter) for letter in letters]
 
     async def dead_deliveries(self, limit: int) -> list[Json]:
-        """Webhooks that could not be parsed."""
+        """Webhooks that were set aside."""
         return [views.delivery_view(row) for row in await self._store.inbox_dead(limit)]
 
     async def alerts(self) -> list[Json]:
@@ -184,6 +197,18 @@ class StoreOperations:
     async def purge_dead(self, ids: Sequence[int]) -> int:
         """Forget dead letters."""
         return await self._store.purge_dead(ids)
+
+    async def replay_deliveries(self, chosen: ChosenDeliveries) -> int:
+        """Merge webhooks that were set aside again; a running daemon sees them within seconds."""
+        return await self._in_pieces(chosen, self._store.requeue_inbox)
+
+    async def purge_deliveries(self, chosen: ChosenDeliveries) -> int:
+        """Forget webhooks that were set aside."""
+        return await self._in_pieces(chosen, self._store.purge_inbox)
+
+    async def _in_pieces(self, chosen: ChosenDeliveries, do: Callable[[Sequence[int]], Awaitable[int]]) -> int:
+        ids = chosen.ids or await self._store.inbox_dead_ids(source=chosen.source, reason=chosen.reason, limit=_EVERY)
+        return sum([await do(ids[start : start + _PIECE]) for start in range(0, len(ids), _PIECE)])
 
     async def replay(self, sink: str, since_ms: int, until_ms: int) -> list[Json]:
         """Send a time range to every signal of a sink again."""
@@ -236,6 +261,16 @@ class StoreOperations:
     async def backfills(self) -> list[Json]:
         """Requests for history and how far they are."""
         return await backfills.listed(self._store, list(self._running.polled()), self._clock)
+
+    async def audit(self, order: AuditOrder) -> list[Json]:
+        """Ask for an audit; a running daemon begins at once."""
+        made = await audits.ask(self._store, self._running.polled(), order, self._clock)
+        self._running.wake_audits()
+        return made
+
+    async def audits(self) -> list[Json]:
+        """Requests for audits and what came out."""
+        return await audits.listed(self._store, list(self._running.polled()))
 
     async def reload(self) -> Json:
         """Read the configuration again."""

@@ -45,9 +45,35 @@ def _text(kind: str, message: str, model: type[BaseModel], path: KeyPath, extra:
         known = set(_names(parent)) if parent else set()
         return "unknown key" + nearest(str(path[-1]), known | (set(extra) if len(path) == 1 else set()))
     if kind == "missing":
-        return "required, and missing"
-    text = message.removeprefix("Value error, ").removeprefix("Input should be ")
+        return "required, and missing" + _only_value(model, path)
+    if kind in _SHAPES:
+        return _SHAPES[kind]
+    if message.startswith("Input should be "):
+        return "must be " + message.removeprefix("Input should be ")
+    text = message.removeprefix("Value error, ")
     return text if text != message or kind == "value_error" else message[:1].lower() + message[1:]
+
+
+_LIST = "must be a list: write [one, two], or a line `- one` for each"
+_MAP = "must be keys and values: write {key: value}, or indented lines `key: value`"
+_TEXT = "must be text: put it in quotes"
+_WHOLE, _NUMBER, _YES_NO = "must be a whole number", "must be a number", "must be true or false"
+# What is wrong with the shape of a value, by pydantic's word, where pydantic speaks of Python's types.
+_SHAPES = {
+    **dict.fromkeys(("tuple_type", "list_type", "set_type", "frozen_set_type"), _LIST),
+    **dict.fromkeys(("dict_type", "mapping_type", "model_type", "model_attributes_type"), _MAP),
+    "string_type": _TEXT,
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), _WHOLE),
+    **dict.fromkeys(("float_type", "float_parsing"), _NUMBER),
+    **dict.fromkeys(("bool_type", "bool_parsing"), _YES_NO),
+}
+
+
+def _only_value(model: type[BaseModel], path: KeyPath) -> str:
+    """What to write for a missing key that can have but one value."""
+    parent = _model_at(model, path[:-1])
+    allowed = get_args(_field(parent, path[-1])) if parent else ()
+    return f"; write `{path[-1]}: {allowed[0]}`" if len(allowed) == 1 and isinstance(allowed[0], int) else ""
 
 
 def _names(model: type[BaseModel]) -> list[str]:

@@ -8,13 +8,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
+from pydantic import BaseModel
 
-from headgate.app.engines import Engines, Prepared
+from headgate.app.engines import Engines
 from headgate.app.logs import set_level
 from headgate.app.serving import Serving
-from headgate.app.settings import Configuration, PluginSettings
+from headgate.app.settings import Configuration, PluginSettings, Settings
 from headgate.core.errors import ConfigError
 from headgate.core.metrics import Metrics
 from headgate.web.operations import Json
@@ -24,54 +26,56 @@ __all__ = ["Changes", "Reloader", "compare"]
 _log = structlog.get_logger(__name__)
 
 
+# Sections and keys that a reload applies. Everything else outside the plugins waits for the next start.
+_AT_ONCE = frozenset({"alerts", "http.access", "http.hosts", "log.level", "store.retention"})
+_PLUGINS = frozenset({"sources", "sinks", "alerts.notifiers"})
+
+
 @dataclass(frozen=True, slots=True)
 class Changes:
     """What differs. `sources`, `sinks`, `notifiers`: names that were added, removed or changed.
 
-    `restart`: keys that only take effect at the next start.
+    `keys`: other keys that are applied at once; `restart`: keys that only take effect at the next start. Both sorted.
     """
 
     sources: frozenset[str]
     sinks: frozenset[str]
     notifiers: frozenset[str]
-    alerts: bool
-    http: bool
-    log: bool
+    keys: tuple[str, ...]
     restart: tuple[str, ...]
 
     def words(self) -> list[str]:
-        """Each change as a key, sorted."""
+        """Each change that is applied at once as a key, sorted."""
         found = [f"sources.{name}" for name in self.sources]
         found += [f"sinks.{name}" for name in self.sinks]
         found += [f"alerts.notifiers.{name}" for name in self.notifiers]
-        found += [
-            word for word, changed in (("alerts", self.alerts), ("http", self.http), ("log", self.log)) if changed
-        ]
-        return sorted(found)
+        return sorted([*found, *self.keys])
 
 
 def _differing(old: Mapping[str, PluginSettings], new: Mapping[str, PluginSettings]) -> frozenset[str]:
     return frozenset(name for name in {*old, *new} if old.get(name) != new.get(name))
 
 
+def _keys(settings: Settings) -> dict[str, Any]:
+    """Values of every section by `section.key`; plugins are compared by name instead."""
+    found: dict[str, Any] = {}
+    for name, section in settings:
+        inner = section if isinstance(section, BaseModel) else None
+        found |= {f"{name}.{key}": value for key, value in inner} if inner is not None else {name: section}
+    return {key: value for key, value in found.items() if key not in _PLUGINS}
+
+
 def compare(old: Configuration, new: Configuration) -> Changes:
     """What a reload must do. Pure. Rule files are read again at every reload, so they are not compared here."""
-    before, after = old.settings, new.settings
-    restart = (
-        ("store.url", before.store.url, after.store.url),
-        ("store.max_bytes", before.store.max_bytes, after.store.max_bytes),
-        ("http.listen", before.http.listen, after.http.listen),
-        ("webhooks.listen", before.webhooks.listen, after.webhooks.listen),
-        ("log.format", before.log.format, after.log.format),
-    )
+    before, after = _keys(old.settings), _keys(new.settings)
+    changed = sorted(key for key in after if before[key] != after[key])
+    at_once = [key for key in changed if key in _AT_ONCE or key.partition(".")[0] in _AT_ONCE]
     return Changes(
         sources=_differing(old.sources, new.sources),
         sinks=_differing(old.sinks, new.sinks),
         notifiers=_differing(old.notifiers, new.notifiers),
-        alerts=(before.alerts.rules, before.alerts.routes) != (after.alerts.rules, after.alerts.routes),
-        http=(before.http.access, before.http.hosts) != (after.http.access, after.http.hosts),
-        log=before.log.level != after.log.level,
-        restart=tuple(key for key, was, now in restart if was != now),
+        keys=tuple(at_once),
+        restart=tuple(key for key in changed if key not in at_once),
     )
 
 
@@ -97,7 +101,10 @@ class Reloader:
         self._one = asyncio.Lock()
 
     async def reload(self) -> Json:
-        """`{"ok", "changed": [key], "restart": [key], "problems": [text]}`. Waits for one that is under way."""
+        """`{"ok", "changed": [key], "restart": [key], "problems": [text]}`. Waits for one that is under way.
+
+        Raises what the store raises and anything unforeseen, counted; the configuration in force stays.
+        """
         async with self._one:
             return await self._reload()
 
@@ -107,9 +114,13 @@ class Reloader:
             changes = compare(self.configuration, new)
             self._on_new(new)
             prepared = self._engines.prepare(new, changes.sources, changes.sinks, changes.notifiers)
+            await self._engines.swap(new, prepared)
         except ConfigError as exc:
             return self._refused(exc)
-        await self._swap(new, changes, prepared)
+        except Exception:
+            self._metrics.count("headgate_reloads_total", result="failed")
+            raise
+        self._take(new)
         self._metrics.count("headgate_reloads_total", result="done")
         _log.info("reloaded", changed=changes.words(), needs_restart=list(changes.restart))
         return {"ok": True, "changed": changes.words(), "restart": list(changes.restart), "problems": []}
@@ -120,11 +131,8 @@ class Reloader:
             _log.error("reload refused; the configuration in force stays", problem=problem)
         return {"ok": False, "changed": [], "restart": [], "problems": list(error.problems)}
 
-    async def _swap(self, new: Configuration, changes: Changes, prepared: Prepared) -> None:
-        await self._engines.swap(new, prepared)
+    def _take(self, new: Configuration) -> None:
         self._serving.take_webhooks(self._engines.plant.sources)
-        if changes.http:
-            self._serving.guard_with(new)
-        if changes.log:
-            set_level(new.settings.log.level)
+        self._serving.guard_with(new)
+        set_level(new.settings.log.level)
         self.configuration = new

@@ -9,9 +9,9 @@ from typing import Any, Literal
 import httpx
 
 from headgate.core.errors import StoreError
-from headgate.web.operations import BackfillOrder, Json, Problem
+from headgate.web.operations import AuditOrder, BackfillOrder, ChosenDeliveries, Json, Problem
 
-__all__ = ["RemoteOperations", "Unreachable"]
+__all__ = ["Denied", "RemoteOperations", "Unreachable"]
 
 # A backup of a large store takes longer than any other answer.
 _BACKUP_SECONDS = 3600.0
@@ -20,6 +20,10 @@ _REASONS = {404: "unknown", 409: "refused", 503: "busy"}
 
 class Unreachable(Exception):
     """No daemon answers at the address."""
+
+
+class Denied(Problem):
+    """The daemon wants an access token that it was not given."""
 
 
 class RemoteOperations:
@@ -53,6 +57,8 @@ class RemoteOperations:
         text = detail if isinstance(detail, str) else f"the daemon answered {answer.status_code}"
         if isinstance(said, dict) and said.get("error") == "store":
             raise StoreError(text)
+        if answer.status_code == 401:
+            raise Denied("refused", "the running daemon wants one of its http.access.tokens")
         raise Problem(_REASONS.get(answer.status_code, "refused"), text)  # type: ignore[arg-type]  # words of the table
 
     async def status(self) -> Json:
@@ -70,9 +76,11 @@ class RemoteOperations:
             params["project"] = project
         return await self._ask("GET", "/runs", params=params)  # type: ignore[no-any-return]  # the API's shape
 
-    async def history(self, since_ms: int, until_ms: int) -> list[Json]:
-        """Ended workflows of a time range."""
-        params = {"since_ms": since_ms, "until_ms": until_ms}
+    async def history(self, since_ms: int, until_ms: int, after: tuple[int, str] | None, limit: int) -> list[Json]:
+        """A page of the ended workflows of a time range."""
+        params: dict[str, str | int] = {"since_ms": since_ms, "until_ms": until_ms, "limit": limit}
+        if after is not None:
+            params |= {"after_ms": after[0], "after_id": after[1]}
         return await self._ask("GET", "/history", params=params)  # type: ignore[no-any-return]  # the API's shape
 
     async def explain(self, query: str) -> list[Json]:
@@ -102,6 +110,14 @@ class RemoteOperations:
         """Forget dead letters."""
         return int((await self._ask("POST", "/deadletters/purge", json={"ids": list(ids)}))["purged"])
 
+    async def replay_deliveries(self, chosen: ChosenDeliveries) -> int:
+        """Merge webhooks again."""
+        return int((await self._ask("POST", "/deaddeliveries/replay", json=asdict(chosen)))["requeued"])
+
+    async def purge_deliveries(self, chosen: ChosenDeliveries) -> int:
+        """Forget webhooks."""
+        return int((await self._ask("POST", "/deaddeliveries/purge", json=asdict(chosen)))["purged"])
+
     async def replay(self, sink: str, since_ms: int, until_ms: int) -> list[Json]:
         """Send a time range again."""
         body = {"sink": sink, "since_ms": since_ms, "until_ms": until_ms}
@@ -126,6 +142,14 @@ class RemoteOperations:
     async def backfills(self) -> list[Json]:
         """Requests for history."""
         return await self._ask("GET", "/backfills")  # type: ignore[no-any-return]  # the API's shape
+
+    async def audit(self, order: AuditOrder) -> list[Json]:
+        """Ask for an audit."""
+        return await self._ask("POST", "/audits", json=asdict(order))  # type: ignore[no-any-return]  # the API's shape
+
+    async def audits(self) -> list[Json]:
+        """Requests for audits."""
+        return await self._ask("GET", "/audits")  # type: ignore[no-any-return]  # the API's shape
 
     async def reload(self) -> Json:
         """Read the configuration again."""

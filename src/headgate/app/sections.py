@@ -30,9 +30,11 @@ _SIZE_UNITS = {"k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "ki": 2**10, "Mi
 
 
 def _read_size(value: object) -> object:
-    match = _SIZE.match(value) if isinstance(value, str) else None
-    if match is None:
+    if not isinstance(value, str):
         return value
+    match = _SIZE.match(value)
+    if match is None:
+        raise ValueError("not a size: write bytes, or a number and a unit, such as 500MB or 20GiB")
     return round(float(match[1]) * _SIZE_UNITS.get(match[2] or "", 1))
 
 
@@ -70,7 +72,7 @@ class RetentionSettings(_Section):
     """How long each part of the store is kept. Facts bound how far back collection reaches."""
 
     inbox: Duration = duration_field("7d", "Raw webhooks after they were merged.")
-    inbox_dead: Duration = duration_field("30d", "Webhooks that could not be parsed.")
+    inbox_dead: Duration = duration_field("30d", "Webhooks that could not be parsed, or that wait for a source.")
     log: Duration = duration_field("7d", "Records after the slowest sink has them.")
     dead_letters: Duration = duration_field("30d", "Records that a sink will never take.")
     test_results: Duration = duration_field("30d", "Results of single tests.")
@@ -78,10 +80,13 @@ class RetentionSettings(_Section):
     facts: Duration = duration_field("400d", "Workflows, jobs and what belongs to them.")
 
     def by_part(self, *, tight: bool) -> dict[str, int]:
-        """Part of the store -> milliseconds. `tight`: space is short, so what is done with goes after an hour."""
-        kept: dict[str, int] = dict(self)
+        """Part of the store -> milliseconds.
+
+        `tight`: space is short, so what is done with, and what waits for a removed source, goes after an hour.
+        """
+        kept: dict[str, int] = dict(self) | {"inbox_parked": self.inbox_dead}
         if tight:
-            kept |= {name: min(kept[name], HOUR_MS) for name in ("inbox", "log")}
+            kept |= {name: min(kept[name], HOUR_MS) for name in ("inbox", "inbox_parked", "log")}
         return kept
 
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -34,6 +35,7 @@ from headgate.plugins import Registry, reveal
 
 __all__ = ["Configuration", "PluginSettings", "Settings", "default_file", "load"]
 
+_TOKENS = "http.access.tokens"
 _NAME = re.compile(r"^[a-z0-9][a-z0-9_-]{0,39}$")
 
 
@@ -64,6 +66,15 @@ class Settings(BaseSettings):
     )
     alerts: AlertSettings = Field(default_factory=AlertSettings, description="Rules, notifiers, routes.")
     log: LogSettings = Field(default_factory=LogSettings, description="Headgate's own log.")
+
+    @field_validator("version", mode="before")
+    @classmethod
+    def _known_version(cls, value: object) -> object:
+        if isinstance(value, int) and not isinstance(value, bool) and value > 1:
+            raise ValueError("this Headgate reads version 1; update Headgate, or write the file as `version: 1`")
+        if value != 1:
+            raise ValueError("write `version: 1`")
+        return value
 
     @classmethod
     def settings_customise_sources(
@@ -96,7 +107,11 @@ class PluginSettings:
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """Everything that was configured. `file`: None without one; `base`: where relative paths begin."""
+    """Everything that was configured. `file`: None without one; `base`: where relative paths begin.
+
+    `unread`: problems of secrets that could not be read, by the key of the part that is left out for it; only where
+    the work needs no secrets.
+    """
 
     settings: Settings
     sources: Mapping[str, PluginSettings]
@@ -104,6 +119,7 @@ class Configuration:
     notifiers: Mapping[str, PluginSettings]
     file: Path | None
     base: Path
+    unread: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def tokens(self) -> tuple[str, ...]:
@@ -114,6 +130,11 @@ class Configuration:
         """Sources that can be asked for history -> how far back facts are kept, milliseconds."""
         kept = self.settings.store.retention.facts
         return {name: kept for name, part in self.sources.items() if part.config.poll.enabled}
+
+    @property
+    def idle(self) -> dict[str, str]:
+        """Sources that poll nothing, with what to set."""
+        return {name: text for name, part in self.sources.items() if (text := part.config.idle())}
 
 
 def default_file(environ: Mapping[str, str] | None = None) -> Path | None:
@@ -131,10 +152,12 @@ def load(
     file: Path | None,
     orgs: Sequence[str] = (),
     environ: Mapping[str, str] | None = None,
+    secrets: bool = True,
 ) -> Configuration:
     """Read, overlay, interpolate, validate. Raises ConfigError with every problem found, a line each.
 
-    `orgs`: from the command line; they replace those of the only CircleCI source.
+    `orgs`: from the command line; they replace those of the only CircleCI source. `secrets`: without, plugins and
+    access tokens whose references cannot be read are left out, and the rest can be used.
     """
     env = os.environ if environ is None else environ
     base = Path.cwd() if file is None else file.resolve().parent
@@ -144,13 +167,26 @@ def load(
     else:
         shown = str(file)
         data, lines = read_yaml(_read_text(file), shown)
-    data = interpolate(data, env, Origins(shown, lines), base)
+    may_miss = _is_secret if not secrets else (lambda _path: False)
+    data, missing = interpolate(data, env, Origins(shown, lines), base, may_miss)
     data, variables = overlay_environment(data, env)
+    unread = {_part_of(path): problem for path, problem in missing.items() if path not in variables}
     if orgs:
         _set_orgs(data, orgs)
-    if file is None:
+    if file is None and secrets:
         _demand_token(data)
-    return _validated(data, Origins(shown, lines, variables), registry, file, base)
+    return _validated(data, Origins(shown, lines, variables), registry, file=file, base=base, unread=unread)
+
+
+def _part_of(path: KeyPath) -> str:
+    """Key of the plugin that a value belongs to, or of the access tokens."""
+    return ".".join(str(part) for part in path[: 2 if path[0] in ("sources", "sinks") else 3])
+
+
+def _is_secret(path: KeyPath) -> bool:
+    """Whether asking the store or the daemon can do without the value: those of plugins, and access tokens."""
+    start = path[:3] if path[0] == "http" else path[:2]
+    return path[0] in ("sources", "sinks") or start in (("alerts", "notifiers"), ("http", "access", "tokens"))
 
 
 def _read_text(file: Path) -> str:
@@ -199,9 +235,18 @@ def _demand_token(data: Mapping[str, Any]) -> None:
 
 
 def _validated(
-    data: dict[str, Any], origins: Origins, registry: Registry, file: Path | None, base: Path
+    data: dict[str, Any],
+    origins: Origins,
+    registry: Registry,
+    *,
+    file: Path | None,
+    base: Path,
+    unread: Mapping[str, str],
 ) -> Configuration:
     problems: list[str] = []
+    if _TOKENS in unread:
+        tokens = [token for token in data["http"]["access"]["tokens"] if token]
+        data["http"] = {**data["http"], "access": {**data["http"]["access"], "tokens": tokens}}
     settings: Settings | None = None
     try:
         settings = Settings(**data)
@@ -209,21 +254,22 @@ def _validated(
         problems += problems_of(exc, Settings, (), origins)
     alerts = data.get("alerts")
     channels = alerts.get("notifiers") if isinstance(alerts, dict) else None
-    sources = _plugins("source", ("sources",), data.get("sources"), origins, registry=registry, problems=problems)
-    sinks = _plugins("sink", ("sinks",), data.get("sinks"), origins, registry=registry, problems=problems)
-    notifiers = _plugins("notifier", ("alerts", "notifiers"), channels, origins, registry=registry, problems=problems)
+    plugins = partial(_plugins, origins=origins, registry=registry, problems=problems, unread=unread)
+    sources = plugins("source", ("sources",), data.get("sources"))
+    sinks = plugins("sink", ("sinks",), data.get("sinks"))
+    notifiers = plugins("notifier", ("alerts", "notifiers"), channels)
     if settings is not None:
-        problems += _across(settings, origins)
+        problems += _across(settings, origins, unread)
     if problems or settings is None:
         raise ConfigError(*problems)
-    return Configuration(settings, sources, sinks, notifiers, file, base)
+    return Configuration(settings, sources, sinks, notifiers, file, base, unread)
 
 
-def _across(settings: Settings, origins: Origins) -> list[str]:
+def _across(settings: Settings, origins: Origins, unread: Mapping[str, str]) -> list[str]:
     """What no single section can see."""
     problems: list[str] = []
     host, _ = split_address(settings.http.listen)
-    if not is_loopback(host) and not settings.http.access.tokens:
+    if not is_loopback(host) and not settings.http.access.tokens and _TOKENS not in unread:
         where = origins.where(("http", "listen"))
         problems.append(
             f"{where}: http.listen: {host} is reachable from other machines; "
@@ -249,11 +295,20 @@ def _unknown_notifiers(wanted: Sequence[str], names: set[str], path: KeyPath, or
 
 
 def _plugins(
-    kind: PluginKind, path: KeyPath, section: Any, origins: Origins, *, registry: Registry, problems: list[str]
+    kind: PluginKind,
+    path: KeyPath,
+    section: Any,
+    *,
+    origins: Origins,
+    registry: Registry,
+    problems: list[str],
+    unread: Mapping[str, str],
 ) -> dict[str, PluginSettings]:
     chosen: dict[str, PluginSettings] = {}
     for name, value in section.items() if isinstance(section, dict) else ():
         here = (*path, name)
+        if _part_of(here) in unread:
+            continue
         try:
             chosen[name] = _plugin(kind, name, value, here, origins, registry=registry)
         except ConfigError as exc:

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import orjson
 
-from headgate.core.ports import LogEntry, Source
+from headgate.core.ports import LogEntry, Signal, Source
 from headgate.core.storeport import (
     CursorView,
     DeadLetter,
@@ -32,15 +32,17 @@ __all__ = [
     "explained_view",
     "gap_hints",
     "observed_ms",
+    "parked_hints",
     "provider_id_of",
     "replay_view",
     "run_view",
     "signal_view",
     "source_view",
     "status_view",
+    "ways_of",
 ]
 
-_FOUND_LOSSES = ("damaged", "overflow", "removed")
+_FOUND_LOSSES = ("damaged", "overflow", "removed", "deliveries")
 _GAP_HINTS = 5
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
@@ -116,13 +118,31 @@ def gap_hints(gaps: Sequence[GapRow], now_ms: int) -> list[str]:
     ]
 
 
-def status_view(figures: StoreFigures, sinks: Mapping[str, Mapping[str, Json]], sources: Mapping[str, Json]) -> Json:
-    """`headgate status --json`. The figures of `audit` are null until an audit has run."""
+def parked_hints(parked: Mapping[str, int]) -> list[str]:
+    """Webhooks of sources that are not configured, and what to do about them."""
+    return [
+        f"{count} webhooks are waiting for source {name}: configure it again, or give them up with"
+        f" `headgate deadletters purge --webhooks --source {name}`."
+        for name, count in parked.items()
+    ]
+
+
+def status_view(
+    figures: StoreFigures,
+    sinks: Mapping[str, Mapping[str, Json]],
+    sources: Mapping[str, Json],
+    audit: Mapping[str, int | None],
+) -> Json:
+    """`headgate status --json`. The figures of `audit`, over 24 hours, are null until an audit has run."""
     return {
         "sinks": {name: {"signals": dict(signals)} for name, signals in sinks.items()},
-        "inbox": {"waiting": figures.inbox_waiting, "dead": figures.inbox_dead},
+        "inbox": {
+            "waiting": figures.inbox_waiting,
+            "dead": figures.inbox_dead,
+            "waiting_for_source": dict(figures.inbox_parked),
+        },
         "sources": dict(sources),
-        "audit": dict.fromkeys(("expected", "present", "repaired", "unrepairable")),
+        "audit": dict(audit),
         "store": {"bytes": figures.bytes, "schema": figures.schema},
     }
 
@@ -164,7 +184,7 @@ def dead_letter_view(letter: DeadLetter) -> Json:
 
 
 def delivery_view(row: InboxRow) -> Json:
-    """One webhook that could not be parsed."""
+    """One webhook that was set aside."""
     return {
         "id": row.id,
         "source": row.delivery.source,
@@ -181,7 +201,43 @@ def entry_view(entry: LogEntry) -> Json:
     return {"lane": entry.lane, "seq": entry.seq, "record": _data(entry.body)}
 
 
-def explained_view(found: Explained) -> Json:
+def ways_of(
+    found: Explained, counts: Mapping[str, OutcomeCounts], gaps: Sequence[GapRow], signals: Mapping[str, Signal]
+) -> dict[str, str]:
+    """Signal -> what became of the record there: one word, and after a colon what is known beside it.
+
+    Skips and purged dead letters are counted and not noted by record, so where there are any and the record itself
+    does not tell, the word is `settled`, with all that it may be. `signals`: those that are configured, by key.
+    """
+    ways = {}
+    for key, word in found.path.items():
+        signal, sink = signals.get(key), key.partition(".")[0]
+        purged = sum(gap.count for gap in gaps if gap.sink == sink and gap.reason.startswith("dead_letters:"))
+        ways[key] = _way(word, found, signal, counts.get(key), purged)
+    return ways
+
+
+def _way(word: str, found: Explained, signal: Signal | None, counts: OutcomeCounts | None, purged: int) -> str:
+    if signal is not None and signal.kinds is not None and found.kind not in signal.kinds and word != "before_start":
+        return f"passed over: {signal.name} does not take records of kind {found.kind}"
+    if word != "accepted":
+        return word
+    skipped = {reason: n for reason, n in (counts.skipped if counts else {}).items() if n}
+    limit = signal.limits.max_age_ms if signal else None
+    if "too_old" in skipped and limit is not None and found.record is not None and _age_ms(found.record) > limit:
+        return f"skipped: too_old, it was {_age_ms(found.record) // 1000} s old when it was released"
+    others = [f"one of {n} skipped as {reason}" for reason, n in sorted(skipped.items())]
+    others += [f"one of {purged} purged dead letters"] if purged else []
+    return f"settled: accepted, or {', or '.join(others)}" if others else "accepted"
+
+
+def _age_ms(body: bytes) -> int:
+    """How old a record was when it was released."""
+    record = _data(body)
+    return (parse_ms(record["observed_at"]) or 0) - (parse_ms(record["occurred_at"]) or 0)
+
+
+def explained_view(found: Explained, ways: Mapping[str, str]) -> Json:
     """All about one workflow or job: each field with where it came from, its record, its way."""
     return {
         "kind": found.kind,
@@ -198,7 +254,7 @@ def explained_view(found: Explained) -> Json:
         "amendments": [_data(body) for body in found.amendments],
         "lane": found.lane,
         "seq": found.seq,
-        "path": dict(found.path),
+        "path": dict(ways),
     }
 
 

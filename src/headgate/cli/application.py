@@ -9,7 +9,18 @@ from typing import Annotated, Any
 import typer
 
 from headgate import __version__
-from headgate.cli import backfill, deadletters, forwarding, housekeeping, looking, rules, running, schemas
+from headgate.cli import (
+    audit,
+    backfill,
+    deadletters,
+    forwarding,
+    housekeeping,
+    looking,
+    rules,
+    running,
+    schemas,
+    webhooks,
+)
 from headgate.core.errors import ConfigError, HeadgateError, StoreError
 from headgate.web.operations import Problem
 
@@ -30,6 +41,7 @@ def _tree() -> typer.Typer:
         running.demo,
         running.check,
         backfill.backfill,
+        audit.audit,
         looking.status,
         looking.tail,
         looking.explain,
@@ -45,6 +57,7 @@ def _tree() -> typer.Typer:
         ("schema", schemas.group, "JSON Schemas of records, configuration and rules."),
         ("rules", rules.group, "Alert rules: check, test, replay."),
         ("alerts", looking.alerts_group, "Alerts."),
+        ("webhooks", webhooks.group, "Webhooks at CircleCI: plan, apply, list, remove."),
     ):
         tree.add_typer(group, name=name, help=text, no_args_is_help=True)
     tree.callback()(_top)

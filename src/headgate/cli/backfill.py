@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from headgate.cli.orders import here, progress
 from headgate.cli.output import ConfigOption, JsonOption, moment_ms, note, print_json, print_table
 from headgate.cli.session import load_configuration, operations
 from headgate.core.clock import SystemClock
@@ -58,7 +58,7 @@ def backfill(
     if served:
         done = asyncio.run(_watched(configuration, ids))
     else:
-        code = _here(configuration, config)
+        code = here(config)
         if code:
             return code
         done = [one for one in asyncio.run(_listed(configuration)) if (one["source"], one["id"]) in ids]
@@ -81,38 +81,16 @@ async def _ordered(configuration: Configuration, order: BackfillOrder) -> tuple[
         return await ask.backfill(order), isinstance(ask, RemoteOperations)
 
 
-def _here(configuration: Configuration, config: str | None) -> int:
-    """Be the daemon until everything is collected and delivered."""
-    from headgate.app.lifecycle import Daemon, RunOptions, run_on_loop
-
-    async def work() -> int:
-        return await Daemon(configuration, lambda: load_configuration(config), RunOptions(until_idle=True)).run()
-
-    return run_on_loop(work)
-
-
 async def _watched(configuration: Configuration, ids: set[tuple[str, str]]) -> list[dict[str, Any]]:
     """Show progress until all requests are done."""
-    said = ""
-    while True:
-        mine = [one for one in await _listed(configuration) if (one["source"], one["id"]) in ids]
-        line = "; ".join(_progress(one) for one in mine)
-        if line != said:
-            _say(line)
-            said = line
-        if all(one["state"] == "done" for one in mine):
-            if sys.stderr.isatty():
-                note("")
-            return mine
-        await asyncio.sleep(_LOOK_SECONDS)
-
-
-def _say(line: str) -> None:
-    """One line that is written over on a terminal, plain lines elsewhere."""
-    if sys.stderr.isatty():
-        print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)
-    else:
-        note(line)
+    async with operations(configuration) as ask:
+        with progress() as say:
+            while True:
+                mine = [one for one in await ask.backfills() if (one["source"], one["id"]) in ids]
+                say("; ".join(_progress(one) for one in mine))
+                if all(one["state"] == "done" for one in mine):
+                    return mine
+                await asyncio.sleep(_LOOK_SECONDS)
 
 
 def _progress(one: dict[str, Any]) -> str:

@@ -11,7 +11,7 @@ import typer
 
 from headgate.cli.output import ConfigOption, JsonOption, note, print_json, print_table
 from headgate.cli.session import answer
-from headgate.web.operations import Json, Operations, Problem
+from headgate.web.operations import ChosenDeliveries, Json, Operations, Problem
 
 __all__ = ["group"]
 
@@ -23,6 +23,8 @@ _PAGE = 1000
 Ids = Annotated[list[int] | None, typer.Argument(help="Numbers of dead letters.")]
 Signal = Annotated[str | None, typer.Option("--signal", "-s", help="Of this signal only, such as loki.logs.")]
 Reason = Annotated[str | None, typer.Option("--reason", help="With this reason only.")]
+Webhooks = Annotated[bool, typer.Option("--webhooks", help="Webhooks that were set aside instead of records.")]
+OfSource = Annotated[str | None, typer.Option("--source", help="With --webhooks: of this source only.")]
 Everything = Annotated[bool, typer.Option("--all", help="All that match.")]
 
 
@@ -37,10 +39,10 @@ def list_letters(
     config: ConfigOption = None,
     signal: Signal = None,
     reason: Reason = None,
-    webhooks: Annotated[bool, typer.Option("--webhooks", help="Webhooks that could not be parsed instead.")] = False,
+    webhooks: Webhooks = False,
     json: JsonOption = False,
 ) -> None:
-    """List dead letters, or with --webhooks the deliveries that could not be parsed."""
+    """List dead letters, newest first, or with --webhooks those that could not be parsed or wait for a source."""
     if webhooks:
         _list_deliveries(answer(config, lambda ask: ask.dead_deliveries(_PAGE)), json)
         return
@@ -72,7 +74,7 @@ def _list_deliveries(rows: list[Json], json: bool) -> None:
             print_json(row)
         return
     table = [(one["id"], one["source"], one["reason"], one["arrived_at"], one["bytes"]) for one in rows]
-    print_table(("Id", "Source", "Reason", "Arrived", "Bytes"), table, empty="No unreadable webhooks.")
+    print_table(("Id", "Source", "Reason", "Arrived", "Bytes"), table, empty="No webhooks are set aside.")
 
 
 @group.command("show")
@@ -100,19 +102,36 @@ async def _chosen(
     return [letter["id"] for letter in await _find(ask, ids or (), signal, reason)]
 
 
+def _chosen_webhooks(
+    ids: Sequence[int] | None, signal: str | None, source: str | None, reason: str | None, everything: bool
+) -> ChosenDeliveries:
+    """Which webhooks a command is about. Raises typer.BadParameter when it does not say."""
+    if signal is not None:
+        raise typer.BadParameter("webhooks belong to a source: say --source instead of --signal")
+    if ids and (source is not None or reason is not None):
+        raise typer.BadParameter("name the webhooks, or say --source and --reason, not both")
+    if not ids and not everything and source is None and reason is None:
+        raise typer.BadParameter("name the webhooks, or say --source, --reason or --all")
+    return ChosenDeliveries(tuple(ids or ()), source, reason, everything)
+
+
 @group.command("replay")
 def replay(
     *,
     ids: Ids = None,
     config: ConfigOption = None,
     signal: Signal = None,
+    webhooks: Webhooks = False,
+    source: OfSource = None,
     reason: Reason = None,
     everything: Everything = False,
     json: JsonOption = False,
 ) -> None:
-    """Send dead letters again, for example after the sink's configuration was mended."""
+    """Send dead letters again, or with --webhooks merge webhooks again, after what was wrong was mended."""
 
     async def work(ask: Operations) -> int:
+        if webhooks:
+            return await ask.replay_deliveries(_chosen_webhooks(ids, signal, source, reason, everything))
         chosen = await _chosen(ask, ids, signal, reason, everything)
         return await ask.replay_dead(chosen) if chosen else 0
 
@@ -126,14 +145,21 @@ def purge(
     ids: Ids = None,
     config: ConfigOption = None,
     signal: Signal = None,
+    webhooks: Webhooks = False,
+    source: OfSource = None,
     reason: Reason = None,
     everything: Everything = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """Forget dead letters for good."""
+    """Forget dead letters, or with --webhooks webhooks that were set aside, for good."""
 
     async def work(ask: Operations) -> int:
+        if webhooks:
+            deliveries = _chosen_webhooks(ids, signal, source, reason, everything)
+            if not yes:
+                typer.confirm("Forget these webhooks for good?", abort=True, err=True)
+            return await ask.purge_deliveries(deliveries)
         chosen = await _chosen(ask, ids, signal, reason, everything)
         if not chosen:
             return 0

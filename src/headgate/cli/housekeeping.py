@@ -70,6 +70,8 @@ async def _examined(configuration: Configuration) -> tuple[list[Finding], dict[s
     from headgate.core.clock import SystemClock
     from headgate.core.errors import SourceError, StoreError
 
+    for problem in configuration.unread.values():
+        note(f"left out: {problem}")
     clock = SystemClock()
     plant = build_plant(configuration, clock, Telemetry())
     try:

@@ -36,6 +36,8 @@ def status(config: ConfigOption = None, json: JsonOption = False) -> None:
     print_table(("Source", "Calls", "Budget left", "Last complete walk"), sources, empty="No source is configured.")
     inbox, store = figures["inbox"], figures["store"]
     print(f"inbox: {inbox['waiting']} waiting, {inbox['dead']} unreadable")
+    for name, count in inbox["waiting_for_source"].items():
+        print(f"inbox: {count} waiting for source {name}")
     print(f"store: {store['bytes']} bytes, schema {store['schema']}")
     for hint in overview["hints"]:
         print(f"! {hint}")
@@ -74,7 +76,9 @@ def _print_records(entries: list[Json], json: bool) -> None:
 
 
 def explain(
-    query: Annotated[str, typer.Argument(help="Address of a workflow or job page, its id, or a record id.")],
+    query: Annotated[
+        str, typer.Argument(help="Address of a workflow or job page, its id, or the id of a record or amendment.")
+    ],
     config: ConfigOption = None,
     json: JsonOption = False,
 ) -> None:

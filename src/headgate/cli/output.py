@@ -37,13 +37,13 @@ def note(text: str) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
-    """A table for people; `empty` where there is no row. On a pipe: tab separated, whole values."""
+    """A table for people; `empty` where there is no row. On a pipe: tab separated, whole values, names first."""
     listed = [["" if cell is None else str(cell) for cell in row] for row in rows]
     if not listed:
         note(empty)
         return
     if not sys.stdout.isatty():
-        for row in listed:
+        for row in (columns, *listed):
             print("\t".join(cell.replace("\t", " ").replace("\n", " ") for cell in row))
         return
     from rich.console import Console

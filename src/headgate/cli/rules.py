@@ -109,6 +109,8 @@ class _History:
     def __init__(self, ask: Operations) -> None:
         self._ask = ask
 
-    async def runs_between(self, since_ms: int, until_ms: int) -> Sequence[RunRow]:
-        """Ended workflows by end time, oldest first."""
-        return [RunRow(**run) for run in await self._ask.history(since_ms, until_ms)]
+    async def runs_between(
+        self, since_ms: int, until_ms: int, *, after: tuple[int, str] | None = None, limit: int
+    ) -> Sequence[RunRow]:
+        """A page of ended workflows by end time, oldest first."""
+        return [RunRow(**run) for run in await self._ask.history(since_ms, until_ms, after, limit)]

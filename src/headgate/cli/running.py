@@ -38,11 +38,11 @@ def run(
 
     if timeout is not None and not until_idle:
         raise typer.BadParameter("--timeout goes with --until-idle")
-    configuration = load_configuration(config, org)
+    configuration = load_configuration(config, org, secrets=True)
     options = RunOptions(until_idle=until_idle, timeout_seconds=timeout)
 
     async def work() -> int:
-        return await Daemon(configuration, lambda: load_configuration(config, org), options).run()
+        return await Daemon(configuration, lambda: load_configuration(config, org, secrets=True), options).run()
 
     return run_on_loop(work)
 
@@ -64,12 +64,18 @@ def demo(
     return run_demo(DemoOptions(port=port, seed=seed, days=days, projects=projects, exit_after=exit_after, keep=keep))
 
 
-def check(config: ConfigOption = None, org: OrgOption = None, json: JsonOption = False) -> int:
-    """Check configuration, tokens and sinks by real calls, and say how to mend what is wrong."""
+def check(
+    *,
+    config: ConfigOption = None,
+    org: OrgOption = None,
+    json: JsonOption = False,
+    send: Annotated[bool, typer.Option("--send", help="Send a test message through every notifier.")] = False,
+) -> int:
+    """Check configuration, tokens, sinks and notifiers by real calls, and say how to mend what is wrong."""
     from headgate.core.ports import CheckResult
 
     try:
-        results = asyncio.run(_checked(config, org, json))
+        results = asyncio.run(_checked(config, org, json, send=send))
     except ConfigError as exc:
         for problem in exc.problems:
             _show(CheckResult("config", ok=False, reason="config_invalid", fix=problem), json)
@@ -77,23 +83,25 @@ def check(config: ConfigOption = None, org: OrgOption = None, json: JsonOption =
     return 0 if all(results) else 1
 
 
-async def _checked(config: str | None, org: list[str] | None, json: bool) -> list[bool]:
+async def _checked(config: str | None, org: list[str] | None, json: bool, *, send: bool) -> list[bool]:
     from headgate.app.check import check_all
+    from headgate.app.check_notifiers import NotifierChecks
     from headgate.app.compose import build_plant
     from headgate.app.settings import default_file, load
     from headgate.app.telemetry import Telemetry
     from headgate.core.clock import SystemClock
     from headgate.plugins import load_plugins
 
-    registry = load_plugins()
+    registry, clock = load_plugins(), SystemClock()
     configuration = load(registry, file=Path(config) if config else default_file(), orgs=org or ())
-    plant = build_plant(configuration, SystemClock(), Telemetry())
+    plant, notifying = build_plant(configuration, clock, Telemetry()), NotifierChecks(clock, send=send)
     results: list[bool] = []
     try:
-        async for result in check_all(configuration, registry, plant):
+        async for result in check_all(configuration, registry, plant, notifying):
             _show(result, json)
             results.append(result.ok)
     finally:
+        await notifying.aclose()
         await plant.aclose()
     return results
 

@@ -1,6 +1,6 @@
 """Finds who can answer a command: the running daemon first, else the store itself.
 
-Invariant: a store that does not exist is never made by a question.
+Invariant: a store that does not exist is never made by a command, and one that is damaged never repaired by it.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from headgate.core.errors import ConfigError
 from headgate.web.operations import Operations
 
 if TYPE_CHECKING:
@@ -21,12 +22,12 @@ __all__ = ["answer", "load_configuration", "operations"]
 T = TypeVar("T")
 
 
-def load_configuration(config: str | None, orgs: list[str] | None = None) -> Configuration:
-    """The configuration that a command works with. Raises ConfigError."""
+def load_configuration(config: str | None, orgs: list[str] | None = None, *, secrets: bool = False) -> Configuration:
+    """The configuration that a command works with; most need no secrets of it. Raises ConfigError."""
     from headgate.app.settings import default_file, load
     from headgate.plugins import load_plugins
 
-    return load(load_plugins(), file=Path(config) if config else default_file(), orgs=orgs or ())
+    return load(load_plugins(), file=Path(config) if config else default_file(), orgs=orgs or (), secrets=secrets)
 
 
 @asynccontextmanager
@@ -35,7 +36,7 @@ async def operations(configuration: Configuration, *, create: bool = False) -> A
 
     Raises StoreError when neither daemon nor store can answer.
     """
-    from headgate.app.remote import RemoteOperations, Unreachable
+    from headgate.app.remote import Denied, RemoteOperations, Unreachable
     from headgate.app.runtimefile import find_running
 
     running = find_running(configuration.settings.store.path)
@@ -46,6 +47,9 @@ async def operations(configuration: Configuration, *, create: bool = False) -> A
             await remote.status()
         except Unreachable:
             pass
+        except Denied as exc:
+            unread = configuration.unread.get("http.access.tokens")
+            raise ConfigError(f"{exc}: {unread}") if unread else exc from exc
         else:
             yield remote
             return
@@ -57,7 +61,7 @@ async def operations(configuration: Configuration, *, create: bool = False) -> A
 
 @asynccontextmanager
 async def _alone(configuration: Configuration, *, create: bool) -> AsyncIterator[Operations]:
-    from headgate.app.compose import make_store
+    from headgate.app.compose import build_parts, context_of, make_store, signals_of
     from headgate.app.operations import Running, StoreOperations
     from headgate.app.telemetry import Telemetry
     from headgate.core.clock import SystemClock
@@ -67,13 +71,22 @@ async def _alone(configuration: Configuration, *, create: bool) -> AsyncIterator
     if not create and not path.exists():
         raise StoreError(f"{path}: there is no store yet; start `headgate run`, or name its configuration with -c")
     clock = SystemClock()
-    store = make_store(configuration.settings, clock, Telemetry())
+    sinks = build_parts(configuration.sinks.values(), context_of(clock, Telemetry()))
+    store = make_store(configuration.settings, clock, Telemetry(), repair=False)
     await store.open()
     try:
-        names = dict.fromkeys(configuration.sources)
-        yield StoreOperations(store, clock, Running(sources=lambda: names, polled=configuration.polled))
+        names = dict.fromkeys(configuration.settings.sources)
+        known = Running(
+            sources=lambda: names,
+            idle=lambda: configuration.idle,
+            signals=lambda: signals_of(sinks),
+            polled=configuration.polled,
+        )
+        yield StoreOperations(store, clock, known)
     finally:
         await store.close()
+        for sink in sinks.values():
+            await sink.aclose()
 
 
 def answer(config: str | None, work: Callable[[Operations], Awaitable[T]]) -> T:

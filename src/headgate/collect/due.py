@@ -9,8 +9,10 @@ import asyncio
 from collections.abc import Mapping
 
 from headgate.collect.intake import Intake, live_after_ms
-from headgate.collect.state import Polled, forgiving
+from headgate.collect.pacing import LIVE_WINDOW_MS
+from headgate.collect.state import Polled, going_on
 from headgate.core.clock import Clock
+from headgate.core.release import ReleasePolicy
 from headgate.core.storeport import Store
 
 __all__ = ["DueReleaser"]
@@ -31,29 +33,30 @@ class DueReleaser:
 
     async def run(self) -> None:
         """Release for ever; the first look is at once, for what waited when the last process ended."""
-        for name in self._sources:
+        for name in {*self._sources, *await self._store.due_sources()}:
             self._intake.due[name] = self._clock.now_ms()
         while True:
             self._intake.changed.clear()
-            for polled in self._sources.values():
-                await self._release(polled)
+            for name in sorted(self._intake.due):
+                await self._release(name)
             await self._until_next()
 
-    async def _release(self, polled: Polled) -> None:
-        due, now = self._intake.due.get(polled.name), self._clock.now_ms()
+    async def _release(self, name: str) -> None:
+        due, now = self._intake.due.get(name), self._clock.now_ms()
         if due is None or due > now:
             return
         # Merges may bring the next due time forward while this unit runs, so it is cleared before, not after.
-        self._intake.due[polled.name] = None
-        done = False
-        with forgiving(polled, "release_failed"):
-            result = await self._store.release_due(
-                polled.settings.policy, polled.name, now_ms=now, live_after_ms=live_after_ms(polled), limit=_LIMIT
-            )
-            self._intake.take(polled.name, result)
+        self._intake.due[name] = None
+        polled, done = self._sources.get(name), False
+        # Nothing more is learnt of what a removed source left; it leaves as it is when its time has come.
+        policy = polled.settings.policy if polled else ReleasePolicy("none")
+        live_after = live_after_ms(polled) if polled else now - LIVE_WINDOW_MS
+        with going_on(name, "release_failed"):
+            result = await self._store.release_due(policy, name, now_ms=now, live_after_ms=live_after, limit=_LIMIT)
+            self._intake.take(name, result)
             done = True
         if not done:
-            self._intake.release_at(polled.name, now + _AGAIN_MS)
+            self._intake.release_at(name, now + _AGAIN_MS)
 
     async def _until_next(self) -> None:
         times = [due for due in self._intake.due.values() if due is not None]

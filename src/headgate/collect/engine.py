@@ -10,6 +10,8 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from headgate.collect.audit import Auditor
+from headgate.collect.audit_requests import load_audits
 from headgate.collect.backfill import Backfiller
 from headgate.collect.backfill_requests import load_requests
 from headgate.collect.due import DueReleaser
@@ -18,10 +20,10 @@ from headgate.collect.inbox import InboxMerger
 from headgate.collect.insights import InsightReader
 from headgate.collect.intake import Intake, Sleep, nobody
 from headgate.collect.poll import Poller
-from headgate.collect.reruns import RerunFinder
 from headgate.collect.revisit import Revisiter
 from headgate.collect.settings import SourceSettings, hurried
 from headgate.collect.state import Polled, first_error
+from headgate.core.audits import AuditSource
 from headgate.core.clock import Clock
 from headgate.core.feeds import FeedSource, InsightSource
 from headgate.core.metrics import Metrics
@@ -70,12 +72,16 @@ class Collector:
             for name, (source, settings) in sources.items()
         }
         self._intake = Intake(store, clock=clock, metrics=metrics, on_released=on_released, sleep=sleep)
-        self._inbox = InboxMerger(store, self._intake, self._sources, metrics)
+        self._inbox = InboxMerger(store, self._intake, self._sources, clock, metrics)
         self._poller = Poller(store, self._intake, self._sources, clock, metrics)
         self._due = DueReleaser(store, self._intake, self._sources, clock)
         polled = [found for found in self._sources.values() if found.settings.poll_enabled]
         self._revisiters = [Revisiter(store, self._intake, found, sleep=sleep) for found in polled]
-        self._rerun_finders = [RerunFinder(store, self._intake, found, sleep=sleep) for found in polled]
+        self._auditors = [
+            Auditor(store, self._intake, found, found.source, sleep=sleep)
+            for found in polled
+            if isinstance(found.source, AuditSource)
+        ]
         self._backfillers = {
             found.name: Backfiller(store, self._intake, found, found.source, sleep=sleep)
             for found in polled
@@ -99,8 +105,8 @@ class Collector:
                 tasks.create_task(self._due.run(), name="due")
                 for revisiter in self._revisiters:
                     tasks.create_task(revisiter.run(), name="revisiter")
-                for finder in self._rerun_finders:
-                    tasks.create_task(finder.run(), name="reruns")
+                for auditor in self._auditors:
+                    tasks.create_task(auditor.run(), name="auditor")
                 for backfiller in self._backfillers.values():
                     tasks.create_task(backfiller.run(), name="backfiller")
                 for reader in self._insight_readers:
@@ -119,6 +125,11 @@ class Collector:
         for backfiller in self._backfillers.values():
             backfiller.wake()
 
+    def wake_audits(self) -> None:
+        """A request for an audit was stored. Call it from the event loop."""
+        for auditor in self._auditors:
+            auditor.wake()
+
     async def waiting_for(self) -> list[str]:
         """What is still to be done, in words; empty when everything the sources had at start is collected."""
         reasons = []
@@ -133,9 +144,9 @@ class Collector:
                 if not state.walked
             ]
             reasons += [
-                f"{polled.name}: {state.scope.slug} is not looked through for reruns yet{_because(polled.refused)}"
+                f"{polled.name}: {state.scope.slug} is not audited yet{_because(polled.refused)}"
                 for state in polled.scopes.values()
-                if state.walked and not state.swept
+                if state.walked and not state.audited and isinstance(polled.source, AuditSource)
             ]
             if polled.discovered and not polled.revisited:
                 reasons.append(f"{polled.name}: unfinished runs are not asked about yet")
@@ -146,16 +157,16 @@ class Collector:
                 if one.state != "done"
             ]
         reasons += [f"{scope.slug}: Insights is not read yet" for one in self._insight_readers for scope in one.due()]
+        for polled in self._sources.values():
+            if isinstance(polled.source, AuditSource):
+                audits = [one for one in await load_audits(self._store, polled.name) if one.state != "done"]
+                reasons += [f"{polled.name}: audit {one.id} is under way" for one in audits]
         figures = await self._store.figures()
         if figures.inbox_waiting:
             reasons.append(f"{figures.inbox_waiting} deliveries wait in the inbox")
         if figures.unreleased:
             reasons.append(f"{figures.unreleased} ended facts wait to be released")
         return reasons
-
-    async def caught_up(self) -> bool:
-        """Whether every scope was walked since start, the inbox is empty and nothing that ended is unreleased."""
-        return not await self.waiting_for()
 
     def watermark_ms(self, source: str, slug: str | None = None) -> int | None:
         """Up to when runs are known completely, by the source's clock: start of the last complete walk.

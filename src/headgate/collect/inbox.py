@@ -2,6 +2,7 @@
 
 Invariant: every delivery is settled, done or dead with its reason, in the transaction that merges what it said. A
 delivery that breaks our own code is dead too (`internal`); it is never tried for ever and takes no other with it.
+One of a source that is not configured waits apart, in nobody's way, and comes back when its source does.
 """
 
 from __future__ import annotations
@@ -14,16 +15,18 @@ import structlog
 
 from headgate.collect.intake import PIECE, Intake
 from headgate.collect.state import Polled
+from headgate.core.clock import Clock
 from headgate.core.errors import StoreError, StoreFailed, Unparsable
 from headgate.core.merge import Observation
 from headgate.core.metrics import Metrics
 from headgate.core.ports import Source
-from headgate.core.storeport import InboxRow, Store
+from headgate.core.storeport import NO_SOURCE, InboxRow, Store
 
 __all__ = ["InboxMerger"]
 
 _LIMIT = 1000  # deliveries of one read; about 1.5 MB
 _ROW_AT_MOST = 4  # observations that one delivery usually gives at most
+_RETURN = 200  # deliveries that come back to the inbox in one transaction
 _IDLE_SECONDS = 5.0  # another process may have stored deliveries without waking us
 _FULL_SECONDS = 5.0  # a store without space is asked again this much later
 _log = structlog.get_logger("headgate.collect")
@@ -61,12 +64,17 @@ class _Share:
 class InboxMerger:
     """The loop behind the receiver. `wake` when something was stored."""
 
-    def __init__(self, store: Store, intake: Intake, sources: Mapping[str, Polled], metrics: Metrics) -> None:
+    def __init__(
+        self, store: Store, intake: Intake, sources: Mapping[str, Polled], clock: Clock, metrics: Metrics
+    ) -> None:
         self.idle = False
         self._store = store
         self._intake = intake
         self._sources = sources
+        self._clock = clock
         self._metrics = metrics
+        self._returned = False
+        self._missed: set[str] = set()
         self._awake = asyncio.Event()
 
     def wake(self) -> None:
@@ -93,6 +101,9 @@ class InboxMerger:
     async def once(self) -> int:
         """Merge one read of the inbox; returns how many deliveries were settled."""
         await self._intake.stand_back()
+        if not self._returned:
+            await self._bring_back()
+            self._returned = True
         rows = await self._store.inbox(_LIMIT)
         known: dict[str, list[InboxRow]] = {}
         for row in rows:
@@ -110,8 +121,12 @@ class InboxMerger:
         polled = self._sources.get(name)
         if polled is None:
             return await self._orphans(name, rows)
-        for share in await asyncio.to_thread(_normalize, polled.source, rows):
-            await self._merge(polled, share)
+        shares = await asyncio.to_thread(_normalize, polled.source, rows)
+        # All at once, in order: the writer commits together what waits together, and writes a page once for all.
+        ends = await asyncio.gather(*(self._merge(polled, share) for share in shares), return_exceptions=True)
+        for end in ends:
+            if end is not None:
+                raise end
         return len(rows)
 
     async def _merge(self, polled: Polled, share: _Share) -> None:
@@ -141,15 +156,22 @@ class InboxMerger:
                 self._count_dead(polled.name, [(row.id, "internal")])
 
     async def _orphans(self, name: str, rows: Sequence[InboxRow]) -> int:
-        """Deliveries of a source that is not configured any more: kept as dead, so that they block nobody."""
-        dead = [(row.id, "unknown_source") for row in rows]
-        _log.warning("deliveries_without_source", source=name, deliveries=len(dead))
-        any_source = next(iter(self._sources.values()), None)
-        if any_source is None:
-            return 0
-        await self._intake.merge(any_source, (), inbox_dead=dead)
-        self._count_dead(name, dead)
-        return len(dead)
+        """Deliveries of a source that is not configured wait apart, so that they block nobody."""
+        parked = await self._store.park_inbox([row.id for row in rows], now_ms=self._clock.now_ms())
+        if name not in self._missed:
+            self._missed.add(name)
+            fix = "configure the source again to merge them, or `headgate deadletters purge --webhooks`"
+            _log.warning("deliveries_wait_for_source", source=name, deliveries=parked, fix=fix)
+        return len(rows)
+
+    async def _bring_back(self) -> None:
+        """What waited for a source that is configured again waits in the inbox again."""
+        parked = (await self._store.figures()).inbox_parked
+        for name in sorted(parked.keys() & self._sources.keys()):
+            ids = await self._store.inbox_dead_ids(source=name, reason=NO_SOURCE, limit=parked[name])
+            for start in range(0, len(ids), _RETURN):
+                await self._store.requeue_inbox(ids[start : start + _RETURN])
+            _log.info("source_is_back", source=name, deliveries=len(ids))
 
     def _count_dead(self, source: str, dead: Sequence[tuple[int, str]]) -> None:
         for inbox_id, reason in dead:

@@ -138,6 +138,10 @@ class Intake:
         """Count what a unit of work did and wake who must act on it."""
         for (kind, lane), count in result.released.items():
             self._metrics.count("headgate_records_released_total", count, kind=kind, lane=lane)
+        for kind, key, error in result.withheld:
+            fix = "report this as a bug; the record leaves when something new is learnt of it"
+            _log.error("record_withheld", source=source, kind=kind, key=key, error=error, fix=fix)
+            self._metrics.count("headgate_records_withheld_total", 1, source=source, kind=kind)
         if result.released or result.amended:
             self._on_released()
         if result.unchanged:

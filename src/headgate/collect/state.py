@@ -18,7 +18,7 @@ from headgate.core.metrics import Metrics
 from headgate.core.ports import Scope, Source
 from headgate.core.storeport import SourceCursor
 
-__all__ = ["PROBE_SECONDS", "Polled", "ScopeState", "first_error", "forgiving"]
+__all__ = ["PROBE_SECONDS", "Polled", "ScopeState", "first_error", "forgiving", "going_on"]
 
 # A source or scope that refuses us is asked this often whether it still does.
 PROBE_SECONDS = 60.0
@@ -29,17 +29,15 @@ _log = structlog.get_logger("headgate.collect")
 
 @dataclass(slots=True)
 class ScopeState:
-    """One scope. `walked`: completely, since start; `swept`: looked through for reruns, since start.
+    """One scope. `walked`: completely, since start; `audited`: held against all lists, since start.
 
-    `busy`: a walk is under way. `sweep_at`: monotonic seconds of the next sweep; `newest`: where the last one began.
-    `not_before`: monotonic seconds of the next attempt.
+    `busy`: a walk is under way. `audit_at`: monotonic seconds of the next audit. `not_before`: of the next walk.
     """
 
     scope: Scope
     walked: bool = False
-    swept: bool = False
-    sweep_at: float = 0.0
-    newest: int | None = None
+    audited: bool = False
+    audit_at: float = 0.0
     busy: bool = False
     trouble: str = ""
     not_before: float = 0.0
@@ -123,18 +121,26 @@ class Polled:
 
 
 @contextmanager
-def forgiving(polled: Polled, what: str, scope: str | None = None) -> Iterator[None]:
-    """Keep trouble of one source from everything else: it is remembered and logged here. StoreFailed goes through."""
+def going_on(source: str, what: str) -> Iterator[None]:
+    """Keep trouble in the work for one source from everything else: it is logged here. StoreFailed goes through."""
     try:
         yield
-    except SourceError as error:
-        polled.failed(error, what, scope)
     except StoreFailed:
         raise
     except StoreError as error:
-        _log.warning("waiting_for_store", at=what, source=polled.name, error=str(error))
+        _log.warning("waiting_for_store", at=what, source=source, error=str(error))
     except Exception:  # noqa: BLE001  # a plugin's bug must not end the daemon; it is logged with its trace
-        _log.exception("unforeseen_error", at=what, source=polled.name, fix="report this as a bug")
+        _log.exception("unforeseen_error", at=what, source=source, fix="report this as a bug")
+
+
+@contextmanager
+def forgiving(polled: Polled, what: str, scope: str | None = None) -> Iterator[None]:
+    """As `going_on`; what the far side refuses or cannot do is remembered too."""
+    with going_on(polled.name, what):
+        try:
+            yield
+        except SourceError as error:
+            polled.failed(error, what, scope)
 
 
 def first_error(error: BaseException) -> BaseException:

@@ -96,7 +96,10 @@ class SourceUnavailable(SourceError):
 
 
 class SourceRefused(SourceError):
-    """Token or rights are wrong. `reason`: token_expired, wrong_token_type, no_access, project_not_found."""
+    """Token or rights are wrong, or a change is not taken as it is (`rejected`).
+
+    `reason`: token_expired, wrong_token_type, no_access, project_not_found, rejected.
+    """
 
     def __init__(self, message: str, *, reason: str, fix: str) -> None:
         super().__init__(f"{message}; {fix}")

@@ -42,6 +42,7 @@ METRICS: dict[str, MetricDef] = _defs(
         "Connections refused (full) or ended: silent, slow_head, large_head, slow_body, slow_reader.",
     ),
     ("headgate_inbox_waiting", "gauge", (), "Deliveries kept and not yet merged."),
+    ("headgate_inbox_parked", "gauge", ("source",), "Deliveries that wait for their source to be configured again."),
     ("headgate_inbox_unreadable", "gauge", (), "Deliveries that could not be parsed; kept with the reason."),
     (
         "headgate_inbox_dead_total",
@@ -59,10 +60,22 @@ METRICS: dict[str, MetricDef] = _defs(
     ),
     ("headgate_records_released_total", "counter", ("kind", "lane"), "Records appended to the log."),
     (
+        "headgate_records_withheld_total",
+        "counter",
+        ("source", "kind"),
+        "Ended things whose record our own code could not write; they wait for the next thing learnt of them.",
+    ),
+    (
         "headgate_source_calls_total",
         "counter",
         ("source", "route", "status"),
         "API calls by route template and answer.",
+    ),
+    (
+        "headgate_audit_items_total",
+        "counter",
+        ("source", "outcome"),
+        "Runs, jobs and pipelines that an audit held against the store: present, repaired, unrepairable, unannounced.",
     ),
     (
         "headgate_source_wait_seconds_total",

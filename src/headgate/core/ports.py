@@ -16,7 +16,7 @@ from headgate.core.clock import Clock
 from headgate.core.merge import Observation
 from headgate.core.metrics import Metrics
 from headgate.core.verdicts import SendResult
-from headgate.core.webhooks import Delivery, Refusal, WebhookPolicy
+from headgate.core.webhooks import Delivery, Refusal, WebhookAdmin, WebhookPolicy, WebhookSource
 
 __all__ = [
     "BuildContext",
@@ -35,7 +35,7 @@ __all__ = [
     "Notifier",
     "Plugin",
     "PluginKind",
-    "RecentRuns",
+    "Probing",
     "Refusal",
     "RunRef",
     "Scope",
@@ -45,7 +45,9 @@ __all__ = [
     "SourceUsage",
     "TransportOptions",
     "WalkPage",
+    "WebhookAdmin",
     "WebhookPolicy",
+    "WebhookSource",
 ]
 
 PluginKind = Literal["source", "sink", "notifier", "detector"]
@@ -144,18 +146,6 @@ class Enrichment:
 
 
 @dataclass(frozen=True, slots=True)
-class RecentRuns:
-    """Workflows that did something lately. `newest`: highest position seen (a build number), None where there is none.
-
-    `complete`: everything since the asked time or position is in it.
-    """
-
-    workflow_ids: Sequence[str]
-    newest: int | None
-    complete: bool = True
-
-
-@dataclass(frozen=True, slots=True)
 class SourceUsage:
     """Live figures for `status` and `/metrics`. `budget_left`: calls that could be made at once, None: no budget."""
 
@@ -191,10 +181,6 @@ class Source(Protocol):
 
     async def revisit(self, run: RunRef) -> Sequence[Observation]:
         """Ask again about an unfinished run. Raises NotFound when the far side no longer has it."""
-        ...
-
-    async def recent_runs(self, scope: Scope, *, after: int | None, since_ms: int) -> RecentRuns:
-        """Workflows with jobs newer than position `after` or time `since_ms`, however old their pipeline is."""
         ...
 
     async def enrich_recent(self, scope: Scope, jobs: Sequence[JobRef]) -> Enrichment:
@@ -385,4 +371,13 @@ class Notifier(Protocol):
 
     def interpret(self, reply: HttpReply) -> None:
         """Return when accepted; raise SinkUnavailable, BatchRejected or SinkRefused otherwise."""
+        ...
+
+
+@runtime_checkable
+class Probing(Protocol):
+    """A notifier whose far side can be asked about the key without telling anybody; `interpret` reads the answer."""
+
+    def probe(self) -> HttpRequest | None:
+        """The request for `headgate check`; None where, as configured, only the connection can be tried."""
         ...

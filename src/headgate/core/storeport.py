@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from headgate.core.facts import FactKind
+from headgate.core.audits import Kept, ListedKind
 from headgate.core.merge import Observation
 from headgate.core.ports import Delivery, JobRef, Lane, LogEntry, RunRef
 from headgate.core.record import Record
@@ -21,6 +21,7 @@ from headgate.core.release import ReleasePolicy
 from headgate.core.verdicts import Reject
 
 __all__ = [
+    "NO_SOURCE",
     "AlertChange",
     "AlertRow",
     "CursorView",
@@ -44,6 +45,8 @@ __all__ = [
     "StoreFigures",
 ]
 
+# Why a delivery is set aside that waits for its source to be configured again.
+NO_SOURCE = "no_source"
 SignalState = Literal["ok", "retrying", "open", "held", "removed"]
 # ok, warn 70 %, trim 80 %, pause 85 % (polling and audit stop), refuse 95 % (webhooks get 503).
 SpaceLevel = Literal["ok", "warn", "trim", "pause", "refuse"]
@@ -101,7 +104,8 @@ class MergeResult:
     """What a merge did. `released`: records by (kind, lane). `unchanged`: observations that told nothing new.
 
     `next_due_ms`: earliest time at which `release_due` has something to do; None when nothing waits.
-    `wants_enrichment`: project keys with ended facts that wait for it.
+    `wants_enrichment`: project keys with ended facts that wait for it. `withheld`: kind, key and error of facts that
+    our own code cannot render; they wait for the next thing that is learnt of them, and nobody waits for them.
     """
 
     released: Mapping[tuple[str, str], int] = field(default_factory=dict)
@@ -109,6 +113,7 @@ class MergeResult:
     unchanged: int = 0
     next_due_ms: int | None = None
     wants_enrichment: frozenset[str] = frozenset()
+    withheld: Sequence[tuple[str, str, str]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,8 +296,9 @@ class RunRow:
 class Explained:
     """All that is known about one workflow or job: facts with provenance, records, and their path through each signal.
 
-    `fields`: name -> (value, source, observed_ms, terminal). `path`: signal -> waiting, accepted, dead, skipped,
-    before_start, trimmed.
+    `fields`: name -> (value, source, observed_ms, terminal). `path`: signal -> waiting, accepted, dead, before_start;
+    what was skipped, or is a dead letter that was purged, counts as accepted. `kind` amendment: asked for by its id;
+    fields are those of the fact, record, place and path are its own.
     """
 
     kind: str
@@ -314,7 +320,8 @@ class StoreFigures:
     """Numbers for `status`, health and the page.
 
     `facts`: kind -> rows. `statuses`: kind -> our status -> ended rows. `log_head`: lane -> highest seq.
-    `unreleased`: ended facts that still wait. `bytes`: database and WAL.
+    `unreleased`: ended facts that still wait. `bytes`: database and WAL. `inbox_parked`: source that is not configured
+    -> deliveries that wait for it; they are neither in `inbox_waiting` nor in `inbox_dead`.
     """
 
     inbox_waiting: int
@@ -331,6 +338,7 @@ class StoreFigures:
     store_id: str
     epoch: int
     gaps: int
+    inbox_parked: Mapping[str, int]
 
 
 class ReadStore(Protocol):
@@ -344,14 +352,32 @@ class ReadStore(Protocol):
         """What a source remembers under keys that begin with `prefix`, in the order of the keys."""
         ...
 
-    async def inbox_dead(self, limit: int) -> Sequence[InboxRow]: ...
+    async def inbox_dead(self, limit: int) -> Sequence[InboxRow]:
+        """Deliveries that were set aside, newest first; reason `NO_SOURCE`: they wait for their source."""
+        ...
+
+    async def inbox_dead_ids(
+        self, *, source: str | None = None, reason: str | None = None, after: int = 0, limit: int
+    ) -> Sequence[int]:
+        """Numbers of those beyond number `after`, ascending."""
+        ...
+
+    async def due_sources(self) -> Sequence[str]:
+        """Sources with ended facts that wait to be released, whether they are configured or not; sorted."""
+        ...
+
     async def dead_letters(
         self, *, signal: str | None = None, ids: Sequence[int] = (), limit: int = 100
     ) -> Sequence[DeadLetter]: ...
     async def gaps(self, limit: int) -> Sequence[GapRow]: ...
     async def recent_runs(self, limit: int, *, project: str | None = None) -> Sequence[RunRow]: ...
-    async def runs_between(self, since_ms: int, until_ms: int) -> Sequence[RunRow]:
-        """Ended workflows by end time, `since_ms` <= end < `until_ms`, oldest first."""
+    async def runs_between(
+        self, since_ms: int, until_ms: int, *, after: tuple[int, str] | None = None, limit: int
+    ) -> Sequence[RunRow]:
+        """Ended workflows by end time, `since_ms` <= end < `until_ms`, oldest first, `limit` at most.
+
+        `after`: end time and id of the last one of the page before; `core.runs.run_pages` reads them all.
+        """
         ...
 
     async def explain(self, provider_or_record_id: str) -> Sequence[Explained]: ...
@@ -404,6 +430,18 @@ class Store(ReadStore, Protocol):
         """Oldest waiting deliveries; at least one if any waits, fewer than `limit` where bodies are large."""
         ...
 
+    async def park_inbox(self, ids: Sequence[int], *, now_ms: int) -> int:
+        """Let waiting deliveries wait apart for their source; returns how many. Settled ones change nothing."""
+        ...
+
+    async def requeue_inbox(self, ids: Sequence[int]) -> int:
+        """Let deliveries that were set aside wait in the inbox again, renumbered, at its end; returns how many."""
+        ...
+
+    async def purge_inbox(self, ids: Sequence[int]) -> int:
+        """Forget deliveries that were set aside; a gap row for each source says so. Returns how many."""
+        ...
+
     async def merge_and_release(self, work: MergeWork) -> MergeResult:
         """Facts, rollups, releases, amendments, inbox rows and cursor of one piece of work; idempotent."""
         ...
@@ -411,15 +449,15 @@ class Store(ReadStore, Protocol):
     async def release_due(
         self, policy: ReleasePolicy, source: str, *, now_ms: int, live_after_ms: int, limit: int = 500
     ) -> MergeResult:
-        """Release ended facts of a source whose wait is over."""
+        """Release ended facts of a source whose wait is over. One that cannot be rendered holds up no other."""
         ...
 
     async def unfinished(self, source: str, *, limit: int) -> Sequence[RunRef]:
         """Workflows that have not ended, and pipelines of the last hour without workflows; newest first."""
         ...
 
-    async def unknown(self, kind: FactKind, keys: Sequence[str], *, ended: bool = False) -> Sequence[str]:
-        """Those of the given keys of which no fact is kept (`ended`: none that has ended), in the given order."""
+    async def kept(self, kind: ListedKind, keys: Sequence[str]) -> Mapping[str, Kept]:
+        """What is known of the given keys; those of which nothing is kept are absent."""
         ...
 
     async def wanting_enrichment(self, source: str, *, due_by_ms: int, limit: int) -> Sequence[JobRef]:
@@ -466,7 +504,6 @@ class Store(ReadStore, Protocol):
     # -- alerts
     async def transition(self, change: AlertChange) -> None: ...
     async def outbox_due(self, *, now_ms: int, limit: int) -> Sequence[OutboxRow]: ...
-    async def outbox_next_due(self) -> int | None: ...
     async def outbox_done(self, ids: Sequence[int]) -> None: ...
     async def outbox_retry(self, row_id: int, *, due_ms: int, error: str) -> None: ...
     async def outbox_dead(self, row_id: int, *, error: str, at_ms: int) -> None: ...

@@ -119,6 +119,8 @@ class DeliveryEngine:
         self._signals: dict[str, tuple[str, HttpSignal | CallSignal]] = {}
         self._problems: dict[str, str] = {}
         self._unusable: set[str] = set()
+        self._opened = False
+        self._look = asyncio.Event()
         self._group: asyncio.TaskGroup | None = None
         self._stop = asyncio.Event()
         self._stopped = asyncio.Event()
@@ -167,18 +169,24 @@ class DeliveryEngine:
         """Go on with these sinks.
 
         One that is the same object as before is not touched; the others start from their cursors; removed and replaced
-        ones end and are closed.
+        ones end and are closed. Raises what the store raises; nothing was changed then.
         """
         async with self._changing:
-            before, self._sinks = self._sinks, dict(sinks)
-            self._starts = dict(starts or {})
-            self._overflows = dict(overflows or {})
-            gone = [name for name, sink in before.items() if self._sinks.get(name) is not sink]
+            before = self._sinks, self._starts, self._overflows
+            self._sinks, self._starts, self._overflows = dict(sinks), dict(starts or {}), dict(overflows or {})
             if self._group is None:
                 return
+            try:
+                # First while all goes on as before, so that a store that cannot write now costs no worker.
+                await self._store.open_signals(self._specs(), now_ms=self._clock.now_ms())
+            except BaseException:
+                self._sinks, self._starts, self._overflows = before
+                self._specs()
+                raise
+            gone = [name for name, sink in before[0].items() if self._sinks.get(name) is not sink]
             await self._end([one for one in self._running.values() if one.sink in gone])
             for name in gone:
-                await _close_sink(before[name])
+                await _close_sink(before[0][name])
             await self._open()
 
     async def reset(self, key: str, *, start: Start) -> None:
@@ -191,21 +199,21 @@ class DeliveryEngine:
                 await self._open()
 
     def wake(self) -> None:
-        """Something was appended to the log, requeued, or opened for replay."""
+        """Something was appended to the log, or requeued."""
         for one in self._running.values():
             if one.worker is not None:
                 one.worker.wake()
+
+    def look(self) -> None:
+        """Something was opened for replay."""
+        self._look.set()
 
     # -- signals
 
     async def _open(self) -> None:
         """Start a worker for every configured signal that has none."""
-        self._signals, self._unusable = {}, set()
-        specs: list[SignalSpec] = []
-        for name, sink in self._sinks.items():
-            for spec, signal in self._expand(name, sink):
-                specs.append(spec)
-                self._signals[spec.key] = (name, signal)
+        self._opened = False
+        specs = self._specs()
         self._problems = dict(await self._store.open_signals(specs, now_ms=self._clock.now_ms()))
         for key, problem in self._problems.items():
             _log.error("signal refused", signal=key, problem=problem)
@@ -217,6 +225,17 @@ class DeliveryEngine:
             one = _Running(name, signal)
             self._running[key] = one
             one.task = group.create_task(self._supervise(one), name=f"supervise {key}")
+        self._opened = True
+
+    def _specs(self) -> list[SignalSpec]:
+        """Every configured signal as the store knows it; keeps what they are for the workers."""
+        self._signals, self._unusable = {}, set()
+        specs: list[SignalSpec] = []
+        for name, sink in self._sinks.items():
+            for spec, signal in self._expand(name, sink):
+                specs.append(spec)
+                self._signals[spec.key] = (name, signal)
+        return specs
 
     def _expand(self, name: str, sink: Sink) -> list[tuple[SignalSpec, HttpSignal | CallSignal]]:
         """The signals of one sink; none, loudly, when its code fails."""
@@ -279,9 +298,13 @@ class DeliveryEngine:
     # -- figures
 
     async def _poll(self) -> None:
-        """Keep the gauges, and find replays that another process opened."""
+        """Keep the gauges, find replays that another process opened, open what a full store kept from being opened."""
         while True:
-            await asyncio.sleep(self._options.poll_seconds)
+            await _wait_for(self._look, self._options.poll_seconds)
+            self._look.clear()
+            if not self._opened:
+                async with self._changing:
+                    await self._open()
             workers = {key: one.worker for key, one in self._running.items() if one.worker is not None}
             await self._tell_replays(workers)
             for sink, signals in (await self.snapshot()).items():

@@ -81,11 +81,6 @@ class Gate:
             return f"{self.hold.reason}: {self.hold.text}"
         return self.trouble
 
-    @property
-    def probes(self) -> bool:
-        """Whether the next request is a probe and should be small."""
-        return self.hold is not None
-
     def wait(self, now: float, *, retry: bool) -> float:
         """Seconds until one more request may go: 0 at once, NEVER before an answer."""
         if self.hold is not None:

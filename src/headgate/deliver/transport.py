@@ -7,13 +7,14 @@ error it raises holds more of an address than scheme and host: paths, queries an
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import ssl
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import httpx
@@ -93,8 +94,8 @@ def _client(options: TransportOptions) -> httpx.AsyncClient:
     return httpx.AsyncClient(
         verify=verify,
         proxy=options.proxy,
-        # Proxies and netrc come from the configuration, never from the process's surroundings.
-        trust_env=False,
+        # Without `proxy` the variables that everybody knows: HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY.
+        trust_env=True,
         follow_redirects=False,
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
         # The engine bounds requests in flight; a common bound would let a slow sink starve the others.
@@ -135,26 +136,51 @@ class HttpTransport:
     async def send(self, wire: Wire, options: TransportOptions) -> HttpReply:
         """Send once and read the answer."""
         client = await self._get(options)
-        try:
+        with _translated(wire):
             async with asyncio.timeout(wire.timeout_seconds):
                 return await _exchange(client, wire)
-        except TimeoutError as exc:
-            words = f"no answer within {wire.timeout_seconds:g} s"
-            raise TimedOut(f"{public_address(wire.url)}: {words}") from exc
-        except (httpx.InvalidURL, httpx.UnsupportedProtocol) as exc:
-            raise SinkRefused(
-                f"{public_address(wire.url)}: not an address that can be used", reason="config", fix="check the url"
-            ) from exc
-        except httpx.TimeoutException as exc:
-            raise TimedOut(f"{public_address(wire.url)}: {_words(exc)}") from exc
-        except (httpx.HTTPError, httpx.StreamError, ssl.SSLError, OSError) as exc:
-            raise SinkUnavailable(f"{public_address(wire.url)}: {_words(exc)}") from exc
+
+    async def reach(self, url: str, options: TransportOptions) -> None:
+        """Connect, through the proxy and with TLS where configured, and send nothing. Raises as `send` does."""
+        wire = Wire("GET", url, (), b"", 0, _CONNECT_SECONDS)
+        client = await self._get(options)
+        with contextlib.suppress(_Reached), _translated(wire):
+            async with asyncio.timeout(wire.timeout_seconds):
+                await client.get(url, extensions={"trace": _stop_before_request})
 
     async def aclose(self) -> None:
         """Close every connection."""
         clients, self._clients = list(self._clients.values()), {}
         for client in clients:
             await client.aclose()
+
+
+class _Reached(Exception):
+    """The connection is made and nothing was sent."""
+
+
+async def _stop_before_request(event: str, info: Mapping[str, Any]) -> None:
+    """Called by httpcore at each step; a CONNECT to a proxy is still part of the connection."""
+    if event.endswith("send_request_headers.started") and info["request"].method != b"CONNECT":
+        raise _Reached
+
+
+@contextlib.contextmanager
+def _translated(wire: Wire) -> Iterator[None]:
+    """Raise what went wrong in the words of the port."""
+    try:
+        yield
+    except TimeoutError as exc:
+        words = f"no answer within {wire.timeout_seconds:g} s"
+        raise TimedOut(f"{public_address(wire.url)}: {words}") from exc
+    except (httpx.InvalidURL, httpx.UnsupportedProtocol) as exc:
+        raise SinkRefused(
+            f"{public_address(wire.url)}: not an address that can be used", reason="config", fix="check the url"
+        ) from exc
+    except httpx.TimeoutException as exc:
+        raise TimedOut(f"{public_address(wire.url)}: {_words(exc)}") from exc
+    except (httpx.HTTPError, httpx.StreamError, ssl.SSLError, OSError) as exc:
+        raise SinkUnavailable(f"{public_address(wire.url)}: {_words(exc)}") from exc
 
 
 async def _exchange(client: httpx.AsyncClient, wire: Wire) -> HttpReply:

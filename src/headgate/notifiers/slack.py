@@ -147,6 +147,12 @@ class SlackNotifier:
         }
         return self._request(f"{self._config.url.rstrip('/')}/chat.postMessage", body)
 
+    def probe(self) -> HttpRequest | None:
+        """`auth.test` tells whether the token is good; an incoming webhook can only be tried by a message."""
+        if self._config.token is None:
+            return None
+        return self._request(f"{self._config.url.rstrip('/')}/auth.test", {})
+
     def _request(self, url: str, body: dict[str, Any]) -> HttpRequest:
         headers = [("content-type", "application/json; charset=utf-8"), ("user-agent", self._user_agent)]
         if self._config.token is not None:

@@ -124,6 +124,10 @@ class SourceConfig(PluginConfig):
     enrich_wait: Duration = duration_field("60s", "How long a record waits for its detail at most.")
     app_url: str = Field(default="https://app.circleci.com", description="Web application that links lead to.")
 
+    def idle(self) -> str:
+        """What to set where the source polls nothing, or collects nothing at all; empty elsewhere."""
+        return ""
+
     @property
     def profile(self) -> Literal["none", "batch", "each"]:
         """The enrichment that is really possible; a source that cannot call anybody answers `none`."""

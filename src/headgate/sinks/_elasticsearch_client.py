@@ -60,7 +60,7 @@ def _node_class(options: TransportOptions) -> type[BaseAsyncNode]:
                 verify=verify,
                 proxy=options.proxy,
                 timeout=config.request_timeout,
-                trust_env=False,
+                trust_env=True,
                 headers={"accept-encoding": "identity"},
             )
 

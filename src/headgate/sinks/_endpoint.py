@@ -162,7 +162,7 @@ async def probe(
         if options.verify and options.ca_file:
             verify = ssl.create_default_context(cafile=options.ca_file)
         async with httpx.AsyncClient(
-            verify=verify, proxy=options.proxy, timeout=_CHECK_SECONDS, trust_env=False
+            verify=verify, proxy=options.proxy, timeout=_CHECK_SECONDS, trust_env=True
         ) as client:
             reply = await client.request(method, url, headers=list(headers))
             return HttpReply(reply.status_code, {k.lower(): v for k, v in reply.headers.items()}, reply.content)

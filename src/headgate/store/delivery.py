@@ -217,7 +217,11 @@ def _move(session: Session, one: Outcomes) -> None:
     head = session.counters.get(f"head:{one.lane}", 0)
     if max((one.acked, *one.holes)) > head:
         raise ValueError(f"{one.signal}: the {one.lane} lane ends at {head}, not at {max((one.acked, *one.holes))}")
-    _set_cursor(session, one.signal, LANES.index(one.lane), one.acked, one.holes)
+    lane = LANES.index(one.lane)
+    held = session.db.execute("SELECT acked FROM cursor WHERE signal = ? AND lane = ?", (one.signal, lane)).get or 0
+    # A trim may have moved the cursor over what it dropped since the worker last read; that stays counted, once.
+    acked = max(held, one.acked)
+    _set_cursor(session, one.signal, lane, acked, [seq for seq in one.holes if seq > acked])
 
 
 def _move_replay(session: Session, one: Outcomes) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from headgate.core.facts import FactKind
-from headgate.core.ids import record_id
+from headgate.core.ids import amendment_id, record_id
 from headgate.core.merge import ProjectRef
 from headgate.core.ports import LogEntry
 from headgate.core.record import encode_record
@@ -13,8 +14,8 @@ from headgate.core.render import APP_URL, ended_ms, make_record
 from headgate.core.storeport import Explained
 from headgate.store.delivery import decode_holes
 from headgate.store.facts import Fact, Facts
-from headgate.store.releases import order_key, render
-from headgate.store.schema import KINDS, LANES, encode_key
+from headgate.store.releases import order_key, render, with_record_id
+from headgate.store.schema import KINDS, LANES, decode_key, encode_key
 from headgate.store.session import Session
 from headgate.store.sql import Database
 from headgate.store.views import view_of
@@ -56,16 +57,29 @@ def rerender(session: Session, facts: Facts, kind: FactKind, number: int, positi
 
 
 def explain(db: Database, given: str) -> list[Explained]:
-    """Workflows and jobs (and their pipelines) with this provider id or record id."""
+    """Workflows and jobs (and their pipelines) with this provider id or record id, or what an amendment is about."""
     session = Session(db).load()
     facts = Facts(session)
-    return [_explain(db, session, fact) for fact in _matching(db, session, facts, given)]
+    found = [_explain(db, session, fact) for fact in _matching(db, session, facts, given)]
+    return found or _amendment(db, session, facts, given.lower())
+
+
+def _amendment(db: Database, session: Session, facts: Facts, given: str) -> list[Explained]:
+    """The fact that an amendment is about, with the amendment's own place and way. Reads all amendments there are."""
+    for key, revision, lane, seq in db.execute("SELECT record_id, revision, lane, seq FROM amended").fetchall():
+        if amendment_id(decode_key(key), revision) != given:
+            continue
+        body = db.execute(f"SELECT body FROM log_{LANES[lane]} WHERE seq = ?", (seq,)).get
+        about = [_explain(db, session, fact) for fact in _matching(db, session, facts, decode_key(key))]
+        own = [replace(one, kind="amendment", record_id=given, record=body) for one in about]
+        return [replace(one, lane=LANES[lane], seq=seq, path=_path(db, given, lane, seq)) for one in own]
+    return []
 
 
 def _matching(db: Database, session: Session, facts: Facts, given: str) -> list[Fact]:
     given = given.lower()
     encoded = encode_key(given)
-    row = db.execute("SELECT kind, fact FROM released WHERE record_id = ?", (encoded,)).fetchone()
+    row = with_record_id(db, encoded)
     if row is not None:
         try:
             return [facts.by_id(KINDS[row[0]], row[1])]
@@ -111,7 +125,10 @@ def _explain(db: Database, session: Session, fact: Fact) -> Explained:
 
 
 def _path(db: Database, identity: str, lane: int, seq: int) -> dict[str, str]:
-    """Where the record is on its way to each signal. A skip is counted, not noted by record, so it reads accepted."""
+    """Where the record is on its way to each signal.
+
+    What is skipped or purged is counted, not noted by record, so it reads accepted here.
+    """
     dead = {row[0] for row in db.execute("SELECT signal FROM dead_letter WHERE record_id = ?", (identity,))}
     path: dict[str, str] = {}
     rows: Sequence[tuple[str, int, bytes, int]] = db.execute(

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from headgate.core.facts import FIELD_INDEX, FIELDS, FactKind, Value
+from headgate.core.ids import record_id
 from headgate.core.merge import EMPTY, Known, decode_stamps, encode_stamps
 from headgate.store.schema import COLUMNS, DECODERS, ENCODERS, OWN_COLUMNS, decode_key, encode_key, quote, type_of
 from headgate.store.session import Session, dim_family
@@ -359,6 +360,9 @@ class Facts:
             self._db.execute("DELETE FROM job WHERE _id = ?", (fact.id,))
             self._session.count("fact:job", -1)
         self._db.execute("UPDATE job_alias SET fact = ? WHERE fact = ?", (keep.id, fact.id))
+        if fact.released:
+            left = encode_key(record_id(fact.kind, fact.host, fact.key))
+            self._db.execute("UPDATE released SET fact = ? WHERE record_id = ?", (keep.id, left))
         if fact.due_ms is not None and not fact.released:
             self._session.count("unreleased", -1)
 

@@ -16,7 +16,7 @@ import apsw
 from headgate.core.errors import StoreError, StoreLocked
 from headgate.store.sql import Database
 
-__all__ = ["Files", "copy_out", "make_private", "restore"]
+__all__ = ["Files", "copy_out", "make_private", "put_in_place", "restore"]
 
 
 def make_private(path: Path, *, anew: bool = False) -> None:
@@ -28,6 +28,25 @@ def make_private(path: Path, *, anew: bool = False) -> None:
         path.unlink(missing_ok=True)
     with contextlib.suppress(FileExistsError):
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+
+
+def put_in_place(partial: Path, target: Path) -> None:
+    """Give a complete file its name, so that a loss of power leaves the whole old file or the whole new one.
+
+    Raises OSError.
+    """
+    _flush(partial)
+    partial.replace(target)
+    _flush(target.parent)
+
+
+def _flush(path: Path) -> None:
+    """Have the operating system write a file, or the names in a directory, to the disk."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def copy_out(source: Database, target: Path, now_ms: int) -> None:
@@ -42,7 +61,7 @@ def copy_out(source: Database, target: Path, now_ms: int) -> None:
         copy.execute("INSERT OR REPLACE INTO meta VALUES ('backup_ms', ?)", (now_ms,))
     finally:
         copy.close()
-    partial.replace(target)
+    put_in_place(partial, target)
 
 
 class Files:
@@ -137,7 +156,7 @@ def restore(source: str | os.PathLike[str], target: str | os.PathLike[str], *, o
         _copy(origin, partial)
         for old in (files.wal, files.shm):
             old.unlink(missing_ok=True)
-        partial.replace(goal)
+        put_in_place(partial, goal)
         files.clear_suspect()
     finally:
         files.unlock()

@@ -79,7 +79,7 @@ def waiting(db: Database, limit: int) -> list[InboxRow]:
 
 
 def dead_rows(db: Database, limit: int) -> list[InboxRow]:
-    """Deliveries that could not be parsed, newest first."""
+    """Deliveries that were set aside, newest first."""
     rows = db.execute(
         "SELECT i.id, source, arrived_ms, event_type, content_type, body, reason"
         " FROM inbox_dead d JOIN inbox i ON i.id = d.id ORDER BY i.id DESC LIMIT ?",

@@ -6,16 +6,18 @@ Nothing is flushed and nothing survives; every unit runs at once on the event lo
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
+from headgate.core.audits import Kept, ListedKind
 from headgate.core.clock import Clock
 from headgate.core.errors import StoreError
-from headgate.core.facts import FactKind
 from headgate.core.ports import Delivery, JobRef, Lane, LogEntry, RunRef
 from headgate.core.release import ReleasePolicy
 from headgate.core.storeport import (
+    NO_SOURCE,
     AlertChange,
     AlertRow,
     CursorView,
@@ -107,6 +109,34 @@ class MemoryStore:
     async def inbox(self, limit: int) -> Sequence[InboxRow]:
         return [row for row in self.deliveries.values() if row.state == "waiting"][:limit]
 
+    async def park_inbox(self, ids: Sequence[int], *, now_ms: int) -> int:
+        self._unit()
+        found = [n for n in dict.fromkeys(ids) if n in self.deliveries and self.deliveries[n].state == "waiting"]
+        for number in found:
+            self._settle(number, "dead", NO_SOURCE)
+            self.dead_ms[number] = now_ms
+        return len(found)
+
+    async def requeue_inbox(self, ids: Sequence[int]) -> int:
+        self._unit()
+        again = [self.deliveries.pop(number) for number in self._set_aside(ids)]
+        await self.accept([row.delivery for row in again])
+        return len(again)
+
+    async def purge_inbox(self, ids: Sequence[int]) -> int:
+        self._unit()
+        return self.forget_deliveries(ids, self.clock.now_ms(), "purged")
+
+    def forget_deliveries(self, ids: Sequence[int], now_ms: int, why: str) -> int:
+        """Delete deliveries that were set aside, with a gap row for each source."""
+        gone = Counter(self.deliveries.pop(number).delivery.source for number in self._set_aside(ids))
+        for source, n in sorted(gone.items()):
+            self.delivery.gaps.append(GapRow(now_ms, "", None, None, n, f"deliveries: of source {source}, {why}"))
+        return gone.total()
+
+    def _set_aside(self, ids: Sequence[int]) -> list[int]:
+        return [n for n in dict.fromkeys(ids) if n in self.deliveries and self.deliveries[n].state == "dead"]
+
     async def merge_and_release(self, work: MergeWork) -> MergeResult:
         self._unit()
         result = self.facts.merge(work)
@@ -137,10 +167,8 @@ class MemoryStore:
     async def unfinished(self, source: str, *, limit: int) -> Sequence[RunRef]:
         return queries.unfinished(self.facts, source, self.clock.now_ms(), limit)
 
-    async def unknown(self, kind: FactKind, keys: Sequence[str], *, ended: bool = False) -> Sequence[str]:
-        facts = (fact for fact in self.facts.all() if fact.kind == kind)
-        known = {fact.key for fact in facts if fact.known.terminal or not ended}
-        return [key for key in keys if key not in known]
+    async def kept(self, kind: ListedKind, keys: Sequence[str]) -> Mapping[str, Kept]:
+        return queries.kept(self.facts, kind, keys)
 
     async def wanting_enrichment(self, source: str, *, due_by_ms: int, limit: int) -> Sequence[JobRef]:
         return queries.wanting_enrichment(self.facts, source, due_by_ms, limit)
@@ -198,9 +226,6 @@ class MemoryStore:
     async def outbox_due(self, *, now_ms: int, limit: int) -> Sequence[OutboxRow]:
         return self.alerting.due(now_ms, limit)
 
-    async def outbox_next_due(self) -> int | None:
-        return min((row.due_ms for row in self.alerting.outbox.values()), default=None)
-
     async def outbox_done(self, ids: Sequence[int]) -> None:
         self._unit()
         self.alerting.leave(ids)
@@ -236,6 +261,17 @@ class MemoryStore:
     async def inbox_dead(self, limit: int) -> Sequence[InboxRow]:
         return [row for row in reversed(self.deliveries.values()) if row.state == "dead"][:limit]
 
+    async def inbox_dead_ids(
+        self, *, source: str | None = None, reason: str | None = None, after: int = 0, limit: int
+    ) -> Sequence[int]:
+        rows = (row for row in self.deliveries.values() if row.state == "dead" and row.id > after)
+        return [row.id for row in rows if source in (None, row.delivery.source) and reason in (None, row.reason)][
+            :limit
+        ]
+
+    async def due_sources(self) -> Sequence[str]:
+        return sorted({fact.source for fact in self.facts.all() if fact.lane is None and fact.due_ms is not None})
+
     async def dead_letters(
         self, *, signal: str | None = None, ids: Sequence[int] = (), limit: int = 100
     ) -> Sequence[DeadLetter]:
@@ -257,8 +293,10 @@ class MemoryStore:
             found = [run for run in found if run.project in slugs]
         return found[::-1][:limit]
 
-    async def runs_between(self, since_ms: int, until_ms: int) -> Sequence[RunRow]:
-        return [run for run in queries.runs(self.facts) if since_ms <= run.stopped_ms < until_ms]
+    async def runs_between(
+        self, since_ms: int, until_ms: int, *, after: tuple[int, str] | None = None, limit: int
+    ) -> Sequence[RunRow]:
+        return queries.runs_between(self.facts, since_ms, until_ms, after, limit)
 
     async def explain(self, provider_or_record_id: str) -> Sequence[Explained]:
         return queries.explain(self.facts, self.delivery, provider_or_record_id.lower())

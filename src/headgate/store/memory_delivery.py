@@ -134,7 +134,8 @@ class MemoryDelivery:
         for one in outcomes:
             stand = self.signals[one.signal]
             if one.lane in LANES:
-                self.move(stand, LANES.index(one.lane), one.acked, one.holes)
+                lane = LANES.index(one.lane)
+                self.move(stand, lane, max(stand.acked[lane], one.acked), one.holes)
             elif one.lane == "replay":
                 self._move_replay(one)
             for entry, why, attempts in one.dead:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from headgate.core.facts import LEAF_KINDS, RELEASED_KINDS, RUN_KINDS, FactKind
@@ -30,7 +30,10 @@ __all__ = ["MemoryFact", "MemoryFacts"]
 
 @dataclass(slots=True, eq=False)
 class MemoryFact:
-    """One thing and what is known about it. `sent`: the attributes as sinks have them, None before release."""
+    """One thing and what is known about it. `sent`: the attributes as sinks have them, None before release.
+
+    `also`: ids of records that left before two facts turned out to be this one.
+    """
 
     kind: FactKind
     host: str
@@ -48,6 +51,7 @@ class MemoryFact:
     sent: dict[str, Attribute] | None = None
     sent_known: Known = EMPTY
     amendments: list[bytes] = field(default_factory=list)
+    also: list[str] = field(default_factory=list)
 
 
 class MemoryFacts:
@@ -99,7 +103,20 @@ class MemoryFacts:
             if fact.lane is None and fact.source == source and fact.due_ms is not None and fact.due_ms <= now_ms
         ]
         due.sort(key=lambda fact: (fact.kind != "workflow", fact.due_ms))
-        return self._settle(due[:limit], source, policy, now_ms=now_ms, live_after_ms=live_after_ms)
+        released: Counter[tuple[str, str]] = Counter()
+        wants: set[str] = set()
+        withheld: list[tuple[str, str, str]] = []
+        for fact in due[:limit]:
+            try:
+                one = self._settle([fact], source, policy, now_ms=now_ms, live_after_ms=live_after_ms)
+            except Exception as exc:  # noqa: BLE001  # told to the caller; one fact must not hold up the others
+                fact.due_ms = None
+                withheld.append((fact.kind, fact.key, repr(exc)))
+            else:
+                released.update(one.released)
+                wants |= one.wants_enrichment
+        rest = self._settle([], source, policy, now_ms=now_ms, live_after_ms=live_after_ms)
+        return replace(rest, released=dict(released), wants_enrichment=frozenset(wants), withheld=tuple(withheld))
 
     def _observe(self, seen: Observation, work: MergeWork) -> bool:
         project = self.projects.resolve(seen.project, seen.observed_ms)
@@ -146,6 +163,9 @@ class MemoryFacts:
             one = Observation("job", keep.key, ref, stamp.source, stamp.observed_ms, stamp.terminal, fields)
             keep.known = merge(keep.known, one)
         keep.enriched = keep.enriched or drop.enriched
+        keep.also += drop.also
+        if drop.lane is not None:
+            keep.also.append(record_id("job", drop.host, drop.key))
         for name_of, fact in list(self.by_key.items()):
             if fact is drop:
                 self.by_key[name_of] = keep
@@ -272,9 +292,9 @@ class MemoryFacts:
 
     def append(self, lane: int, record: Record, occurred_ms: int, order: int, now_ms: int) -> int:
         """Append a record; returns its seq."""
+        body = encode_record(record)
         self.heads[lane] += 1
         seq, name = self.heads[lane], record.project or ""
-        body = encode_record(record)
         entry = LogEntry(seq, "backfill" if lane else "live", record.id, record.kind, occurred_ms, name, order, body)
         self.log[lane].append(entry)
         self.appended_ms[lane].append(now_ms)

@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
+from headgate.core.audits import Kept, ListedKind
 from headgate.core.ids import record_id
 from headgate.core.ports import JobRef, LogEntry, RunRef
 from headgate.core.record import encode_record
 from headgate.core.render import APP_URL, duration_ms, make_record
 from headgate.core.slug import long_slug
 from headgate.core.status import map_status
-from headgate.core.storeport import Explained, InboxRow, Replay, RunRow, SpaceLevel, StoreFigures
-from headgate.core.times import HOUR_MS
+from headgate.core.storeport import NO_SOURCE, Explained, InboxRow, Replay, RunRow, SpaceLevel, StoreFigures
+from headgate.core.times import DAY_MS, HOUR_MS
 from headgate.store.memory_delivery import MemoryDelivery
 from headgate.store.memory_facts import MemoryFact, MemoryFacts
 from headgate.store.releases import end_ms, render
-from headgate.store.schema import LANES
+from headgate.store.schema import LANES, encode_key
 
-__all__ = ["explain", "figures", "open_replay", "runs", "tail", "unfinished", "wanting_enrichment"]
+__all__ = [
+    "explain",
+    "figures",
+    "kept",
+    "open_replay",
+    "runs",
+    "runs_between",
+    "tail",
+    "unfinished",
+    "wanting_enrichment",
+]
 
 
 def _text(value: object) -> str | None:
@@ -72,6 +85,27 @@ def wanting_enrichment(facts: MemoryFacts, source: str, due_by_ms: int, limit: i
     return [job for _, job in sorted(found, key=lambda row: row[0])][:limit]
 
 
+def kept(facts: MemoryFacts, kind: ListedKind, keys: Sequence[str]) -> dict[str, Kept]:
+    """What is known of each key."""
+    found: dict[str, Kept] = {}
+    for key in keys:
+        fact = next((one for name, one in facts.by_key.items() if (name[0], name[2]) == (kind, key)), None)
+        if fact is None:
+            continue
+        view = facts.view(fact)
+        run, above = fact.known if kind == "workflow" else view.workflow, view.pipeline
+        made = run.values.get("created_at") if run else None
+        since = above.values.get("created_at") if above else None
+        ended = fact.known.terminal
+        if kind == "pipeline":
+            named = any(one.known.values.get("pipeline_id") == key for one in facts.all() if one.kind == "workflow")
+            ended = fact.gone or "errors" in fact.known.values or named
+        late = isinstance(made, int) and isinstance(since, int) and made - since > DAY_MS
+        announced = any(stamp.source == "webhook" for stamp in fact.known.stamps.values())
+        found[key] = Kept(ended, announced, late and kind != "pipeline")
+    return found
+
+
 def runs(facts: MemoryFacts) -> list[RunRow]:
     """Ended workflows, oldest first."""
     found: list[RunRow] = []
@@ -105,15 +139,44 @@ def runs(facts: MemoryFacts) -> list[RunRow]:
     return sorted(found, key=lambda run: run.stopped_ms)
 
 
+def runs_between(
+    facts: MemoryFacts, since_ms: int, until_ms: int, after: tuple[int, str] | None, limit: int
+) -> list[RunRow]:
+    """A page of ended workflows by end time and id, oldest first."""
+    behind = (since_ms - 1, False, "") if after is None else _place(*after)
+    found = {
+        _place(run.stopped_ms, run.workflow_id): run for run in runs(facts) if since_ms <= run.stopped_ms < until_ms
+    }
+    return [found[place] for place in sorted(found) if place > behind][:limit]
+
+
+def _place(stopped_ms: int, workflow_id: str) -> tuple[int, bool, str]:
+    """As the database orders them: ids that are UUIDs behind all others."""
+    return stopped_ms, isinstance(encode_key(workflow_id), bytes), workflow_id
+
+
 def explain(facts: MemoryFacts, delivery: MemoryDelivery, given: str) -> list[Explained]:
     """Facts with this provider id or record id."""
     found: list[MemoryFact] = []
     for name, fact in facts.by_key.items():
         if fact.kind in ("pipeline", "workflow", "job", "deployment") and fact not in found:
-            by_record = fact.lane is not None and record_id(fact.kind, fact.host, fact.key) == given
+            own = fact.lane is not None and record_id(fact.kind, fact.host, fact.key) == given
+            by_record = own or given in fact.also
             if by_record or name[2] == given:
                 found.append(fact)
-    return [_explain(facts, delivery, fact) for fact in found]
+    return [_explain(facts, delivery, fact) for fact in found] or _amendment(facts, delivery, given)
+
+
+def _amendment(facts: MemoryFacts, delivery: MemoryDelivery, given: str) -> list[Explained]:
+    """The fact that an amendment is about, with the amendment's own place and way."""
+    for lane, log in enumerate(facts.log):
+        for entry in log:
+            if entry.record_id != given or entry.kind != "amendment":
+                continue
+            fact = next(one for one in facts.all() if entry.body in one.amendments)
+            about = replace(_explain(facts, delivery, fact), kind="amendment", record_id=given, record=entry.body)
+            return [replace(about, lane=LANES[lane], seq=entry.seq, path=_path(delivery, given, lane, entry.seq))]
+    return []
 
 
 def _explain(facts: MemoryFacts, delivery: MemoryDelivery, fact: MemoryFact) -> Explained:
@@ -240,7 +303,7 @@ def figures(
             statuses.setdefault(fact.kind, {})[word] = statuses.get(fact.kind, {}).get(word, 0) + 1
     return StoreFigures(
         inbox_waiting=len(waiting),
-        inbox_dead=sum(row.state == "dead" for row in deliveries.values()),
+        inbox_dead=sum(row.state == "dead" and row.reason != NO_SOURCE for row in deliveries.values()),
         inbox_oldest_ms=waiting[0].delivery.arrived_ms if waiting else None,
         facts=kinds,
         statuses=statuses,
@@ -253,4 +316,7 @@ def figures(
         store_id="memory",
         epoch=1,
         gaps=gaps,
+        inbox_parked=dict(
+            sorted(Counter(r.delivery.source for r in deliveries.values() if r.reason == NO_SOURCE).items())
+        ),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from headgate.core.storeport import GapRow
+from headgate.core.storeport import NO_SOURCE, GapRow
 from headgate.core.times import DAY_MS
 from headgate.store.schema import LANES
 
@@ -26,8 +26,16 @@ def _inbox(store: MemoryStore, before_ms: int, _now_ms: int) -> int:
 
 
 def _inbox_dead(store: MemoryStore, before_ms: int, _now_ms: int) -> int:
-    gone = [n for n, row in store.deliveries.items() if row.state == "dead" and store.dead_ms[n] < before_ms]
-    return _drop(store, gone)
+    return _drop(store, [n for n in _set_aside(store, before_ms) if store.deliveries[n].reason != NO_SOURCE])
+
+
+def _inbox_parked(store: MemoryStore, before_ms: int, now_ms: int) -> int:
+    gone = [n for n in _set_aside(store, before_ms) if store.deliveries[n].reason == NO_SOURCE]
+    return store.forget_deliveries(gone, now_ms, "which was not configured")
+
+
+def _set_aside(store: MemoryStore, before_ms: int) -> list[int]:
+    return [n for n, row in store.deliveries.items() if row.state == "dead" and store.dead_ms[n] < before_ms]
 
 
 def _drop(store: MemoryStore, gone: list[int]) -> int:
@@ -110,6 +118,7 @@ def _alerts(store: MemoryStore, before_ms: int, _now_ms: int) -> int:
 PARTS: Mapping[str, Callable[[MemoryStore, int, int], int]] = {
     "inbox": _inbox,
     "inbox_dead": _inbox_dead,
+    "inbox_parked": _inbox_parked,
     "log": _log,
     "dead_letters": _dead_letters,
     "test_results": lambda store, before_ms, _now_ms: _facts(store, before_ms, tests=True),

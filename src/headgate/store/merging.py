@@ -6,13 +6,13 @@ the same observations ends in the same facts and the same net records.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from headgate.core.facts import LEAF_KINDS, RELEASED_KINDS
 from headgate.core.ids import number_key
 from headgate.core.merge import EMPTY, Known, Observation, merge
 from headgate.core.release import Release, ReleasePolicy, decide, needs_enrichment
-from headgate.core.render import APP_URL, SHARED_FIELDS
+from headgate.core.render import SHARED_FIELDS
 from headgate.core.rollup import Contribution, contribution
 from headgate.core.status import map_status
 from headgate.core.storeport import MergeResult, MergeWork
@@ -26,7 +26,7 @@ from headgate.store.schema import KIND_NUMBER
 from headgate.store.session import Session
 from headgate.store.views import leaf_view
 
-__all__ = ["Merge", "merge_unit", "release_due_unit"]
+__all__ = ["Merge", "merge_unit"]
 
 # Changes of these fields of a parent are seen in the records or rollups of its children.
 _HANDED_DOWN = {
@@ -65,6 +65,7 @@ class Merge:
         self.releases = Releases(session, now_ms=now_ms, live_after_ms=live_after_ms, app_url=app_url)
         self.unchanged = 0
         self.wants: set[str] = set()
+        self.withheld: list[tuple[str, str, str]] = []
         # Every fact that this unit touched, with what was known of it before.
         self.before: dict[Fact, tuple[Known, bool]] = {}
         # Those of them whose values or flags changed, so that records and rollups may have.
@@ -283,9 +284,9 @@ class Merge:
             now_ms=self.now_ms,
         )
         if verdict is Release.NOW:
+            self.releases.release(fact, view, project.ref)
             if fact.due_ms is not None:
                 self.session.count("unreleased", -1)
-            self.releases.release(fact, view, project.ref)
         elif verdict is Release.WAIT:
             if fact.due_ms is None:
                 fact.due_ms = self.now_ms + self.policy.wait_ms
@@ -343,6 +344,7 @@ class Merge:
             unchanged=self.unchanged,
             next_due_ms=self.facts.next_due(self.source),
             wants_enrichment=frozenset(self.wants),
+            withheld=tuple(self.withheld),
         )
 
 
@@ -365,32 +367,4 @@ def merge_unit(session: Session, facts: Facts, work: MergeWork) -> MergeResult:
     inbox.settle(session, work.inbox_done, work.inbox_dead, work.now_ms)
     remember(session.db, work)
     unit.settle()
-    return unit.result()
-
-
-def release_due_unit(
-    session: Session,
-    facts: Facts,
-    policy: ReleasePolicy,
-    source: str,
-    *,
-    now_ms: int,
-    live_after_ms: int,
-    limit: int,
-) -> MergeResult:
-    """Release what has waited long enough."""
-    unit = Merge(
-        session,
-        facts,
-        source=source,
-        policy=policy,
-        now_ms=now_ms,
-        live_after_ms=live_after_ms,
-        app_url=session.app_urls.get(source, APP_URL),
-    )
-    due: Iterable[Fact] = facts.due(source, now_ms, limit)
-    for fact in due:
-        unit.before.setdefault(fact, (fact.known, fact.terminal))
-        unit.consider(fact, unit.view(fact, before=False), session.projects.by_id[fact.project])
-    unit.write()
     return unit.result()

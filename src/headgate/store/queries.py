@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from headgate.core.facts import FactKind
 from headgate.core.ports import JobRef, LogEntry, RunRef
 from headgate.core.render import APP_URL
 from headgate.core.slug import long_slug
@@ -13,15 +12,16 @@ from headgate.core.status import map_status
 from headgate.core.storeport import GapRow, RunRow, SpaceLevel, StoreFigures
 from headgate.core.times import HOUR_MS
 from headgate.store.schema import LANES, decode_key, encode_key
+from headgate.store.setaside import PARKED
 from headgate.store.sql import Database
 
 __all__ = [
+    "due_sources",
     "figures",
     "gaps",
     "runs",
     "tail",
     "unfinished",
-    "unknown",
     "wanting_enrichment",
 ]
 
@@ -31,7 +31,7 @@ def figures(db: Database, size: int, level: SpaceLevel) -> StoreFigures:
     counters: dict[str, int] = dict(db.execute("SELECT name, n FROM counter").fetchall())
     meta = dict(db.execute("SELECT key, value FROM meta WHERE key IN ('store_id', 'epoch')").fetchall())
     low = counters.get("inbox:low", 0)
-    highest = db.execute("SELECT max(id) FROM inbox").get or low
+    highest = max(db.execute(f"SELECT max(id) FROM {table}").get or low for table in ("inbox", "inbox_settled"))
     settled = db.execute("SELECT count(*) FROM inbox_settled").get
     facts = {name.partition(":")[2]: n for name, n in counters.items() if name.startswith("fact:")}
     statuses: dict[str, dict[str, int]] = {}
@@ -39,9 +39,10 @@ def figures(db: Database, size: int, level: SpaceLevel) -> StoreFigures:
         if name.startswith("status:") and n:
             _, kind, status = name.split(":", 2)
             statuses.setdefault(kind, {})[status] = n
+    parked = {name.removeprefix(PARKED): n for name, n in counters.items() if name.startswith(PARKED) and n}
     return StoreFigures(
         inbox_waiting=max(0, highest - low - settled),
-        inbox_dead=db.execute("SELECT count(*) FROM inbox_dead").get,
+        inbox_dead=db.execute("SELECT count(*) FROM inbox_dead").get - sum(parked.values()),
         inbox_oldest_ms=db.execute(
             "SELECT arrived_ms FROM inbox WHERE id > ? AND id NOT IN (SELECT id FROM inbox_settled)"
             " ORDER BY id LIMIT 1",
@@ -58,7 +59,18 @@ def figures(db: Database, size: int, level: SpaceLevel) -> StoreFigures:
         store_id=str(meta.get("store_id", "")),
         epoch=int(meta.get("epoch", 0)),
         gaps=counters.get("gaps", 0),
+        inbox_parked=dict(sorted(parked.items())),
     )
+
+
+def due_sources(db: Database) -> list[str]:
+    """Sources of workflows and jobs that wait to be released."""
+    waits = "_released = 0 AND _due_ms IS NOT NULL"
+    rows = db.execute(
+        "SELECT text FROM dim WHERE id IN (SELECT DISTINCT _source FROM workflow INDEXED BY workflow_due"
+        f" WHERE {waits} UNION SELECT DISTINCT _source FROM job INDEXED BY job_due WHERE {waits}) ORDER BY text"
+    )
+    return [row[0] for row in rows]
 
 
 def gaps(db: Database, limit: int) -> list[GapRow]:
@@ -122,9 +134,15 @@ def recent_runs(db: Database, limit: int, project: str | None) -> list[RunRow]:
     )
 
 
-def runs_between(db: Database, since_ms: int, until_ms: int) -> list[RunRow]:
-    """Ended workflows by end time, oldest first."""
-    return runs(db, "AND w.stopped_at >= ? AND w.stopped_at < ? ORDER BY w.stopped_at, w._id", (since_ms, until_ms))
+def runs_between(db: Database, since_ms: int, until_ms: int, after: tuple[int, str] | None, limit: int) -> list[RunRow]:
+    """A page of ended workflows by end time and id, oldest first."""
+    at_ms, key = after or (since_ms - 1, "")
+    return runs(
+        db,
+        "AND w.stopped_at >= ? AND w.stopped_at < ? AND (w.stopped_at, w._key) > (?, ?)"
+        " ORDER BY w.stopped_at, w._key LIMIT ?",
+        (max(since_ms, at_ms), until_ms, at_ms, encode_key(key), limit),
+    )
 
 
 def tail(db: Database, after: Mapping[str, int], limit: int) -> list[LogEntry]:
@@ -141,13 +159,6 @@ def tail(db: Database, after: Mapping[str, int], limit: int) -> list[LogEntry]:
             found.append((at_ms, number, entry))
     found.sort(key=lambda row: (row[0], row[1], row[2].seq))
     return [entry for _, _, entry in found[-limit:]]
-
-
-def unknown(db: Database, kind: FactKind, keys: Sequence[str], *, ended: bool) -> list[str]:
-    """Keys that no fact of this kind has, or none that has ended."""
-    also = " AND _terminal" if ended else ""
-    asked = f"SELECT 1 FROM {kind} WHERE _key = ?{also}"
-    return [key for key in keys if db.execute(asked, (encode_key(key),)).get is None]
 
 
 def unfinished(db: Database, source: str, now_ms: int, limit: int) -> list[RunRef]:

@@ -13,8 +13,10 @@ from headgate.core.ids import record_id
 from headgate.core.status import map_status
 from headgate.core.storeport import GapRow
 from headgate.store.delivery import decode_holes, encode_holes, gap
+from headgate.store.releases import block_of
 from headgate.store.schema import KIND_NUMBER, KINDS, LANES, decode_key, encode_key
 from headgate.store.session import Session
+from headgate.store.setaside import count_parked
 
 __all__ = ["reconcile"]
 
@@ -136,9 +138,17 @@ def _releases(session: Session) -> None:
             identity = encode_key(record_id(kind, session.text(host), decode_key(key)))
             revision = db.execute("SELECT max(revision) FROM amended WHERE record_id = ?", (identity,)).get
             db.execute(
-                "INSERT INTO released VALUES (?, ?, ?, ?, ?, ?, 0)"
+                "INSERT INTO released VALUES (?, ?, ?, ?, ?, ?, ?, 0)"
                 " ON CONFLICT DO UPDATE SET fact = excluded.fact, revision = max(revision, excluded.revision)",
-                (identity, number, fact, released % 2, released // 2, revision or _UNKNOWN_REVISION),
+                (
+                    block_of(released),
+                    identity,
+                    number,
+                    fact,
+                    released % 2,
+                    released // 2,
+                    revision or _UNKNOWN_REVISION,
+                ),
             )
         db.execute(f"UPDATE released SET fact = 0 WHERE kind = ? AND fact NOT IN (SELECT _id FROM {kind})", (number,))
     session.put("orphans", db.execute("SELECT count(*) FROM released WHERE fact = 0").get)
@@ -160,6 +170,7 @@ def _counters(session: Session) -> None:
         for name, n in words.items():
             session.put(f"status:{kind}:{name}", n)
     session.put("unreleased", unreleased)
+    count_parked(session)
     session.put("outbox", db.execute("SELECT count(*) FROM outbox WHERE state = 0").get)
     session.put("gaps", db.execute("SELECT count(*) FROM gap").get)
     session.put("aliases", db.execute("SELECT count(*) FROM job_alias").get)

@@ -14,18 +14,19 @@ import uuid
 from pathlib import Path
 
 import apsw
+import structlog
 
 from headgate.core.errors import StoreError
 from headgate.core.storeport import GapRow
 from headgate.store.delivery import gap
-from headgate.store.files import Files, make_private
+from headgate.store.files import Files, make_private, put_in_place
 from headgate.store.reconcile import reconcile
 from headgate.store.recovery import check_of, copy_rows, tables_of
 from headgate.store.schema import LANES, migrate, migrations, set_up
 from headgate.store.session import Session
 from headgate.store.sql import Database
 
-__all__ = ["open_sound"]
+__all__ = ["damage_of", "open_sound"]
 
 # Files up to this size are read through at every start (about 100 MB a second); larger ones after damage was seen.
 _READ_THROUGH_BYTES = 32 * 1024 * 1024
@@ -33,6 +34,7 @@ _READ_THROUGH_BYTES = 32 * 1024 * 1024
 _UNSOUND = (apsw.Error, UnicodeError, ValueError, TypeError, LookupError, OverflowError, MemoryError)
 # Nothing is wrong with the file when these are raised.
 _NOT_DAMAGE = (apsw.FullError, apsw.NoMemError, apsw.PermissionsError)
+_log = structlog.get_logger("headgate.store")
 
 
 def open_sound(files: Files, vfs: str | None, now_ms: int) -> Database:
@@ -52,6 +54,25 @@ def open_sound(files: Files, vfs: str | None, now_ms: int) -> Database:
     return db
 
 
+def damage_of(files: Files, vfs: str | None) -> str | None:
+    """What is wrong with a store, None where nothing is or a newer Headgate wrote it. Changes no byte of it."""
+    if files.size() == 0:
+        return "the file is empty"
+    thorough = files.suspect() or files.size() <= _READ_THROUGH_BYTES
+    try:
+        with contextlib.closing(Database(str(files.path), flags=apsw.SQLITE_OPEN_READONLY, vfs=vfs)) as db:
+            if _sound(db, thorough=thorough) or _is_newer(files, vfs):
+                return None
+            found = [row[0] for row in db.execute("PRAGMA integrity_check(3)")] if thorough else ["ok"]
+            if found != ["ok"]:
+                return "; ".join(" ".join(line.split()) for line in found)
+    except _NOT_DAMAGE:
+        raise
+    except _UNSOUND as exc:
+        return f"it cannot be read: {exc}"
+    return "its tables are not those of a store"
+
+
 def _clear_way(files: Files) -> None:
     """A WAL without its database would be replayed into the new one."""
     for stale in (files.wal, files.shm):
@@ -64,7 +85,7 @@ def _connect(path: Path, vfs: str | None) -> Database:
     db = Database(str(path), vfs=vfs, statementcachesize=512)
     try:
         set_up(db, writer=True)
-    except BaseException:
+    except BaseException:  # raised on; whatever it was, the file must not stay open
         db.close(force=True)
         raise
     return db
@@ -99,8 +120,8 @@ def _try(files: Files, vfs: str | None, now_ms: int) -> Database | None:
         return None
     except _NOT_DAMAGE:
         raise
-    except _UNSOUND:
-        pass  # what it was does not matter: the file is damaged and will be set aside
+    except _UNSOUND as error:  # whatever a damaged file makes SQLite or our decoders raise; it will be set aside
+        _log.warning("store_is_damaged", path=str(files.path), error=repr(error))
     if db is not None:
         with contextlib.suppress(apsw.Error):
             db.close(force=True)
@@ -116,7 +137,7 @@ def _is_newer(files: Files, vfs: str | None) -> bool:
             return bool(written == db.pragma("user_version") and db.pragma("integrity_check") == "ok")
         finally:
             db.close(force=True)
-    except _UNSOUND:
+    except _UNSOUND:  # a damaged file of ours; salvage says so
         return False
 
 
@@ -200,7 +221,7 @@ def _salvage(files: Files, vfs: str | None, now_ms: int) -> Database:
     db.close()
     for old in (files.wal, files.shm):
         old.unlink(missing_ok=True)
-    fresh.replace(files.path)
+    put_in_place(fresh, files.path)
     return _connect(files.path, vfs)
 
 
@@ -222,7 +243,8 @@ def _copy(aside: Path, wal: Path, db: Database) -> dict[str, int]:
                 with contextlib.closing(_open_damaged(work)) as old:
                     if _has_schema(old):
                         return copy_rows(old, db)
-            except _UNSOUND:
+            except _UNSOUND as error:  # as above; the next way of reading it is tried, and what is lost is a gap row
+                _log.warning("store_cannot_be_read", path=str(aside), schema_spliced=spliced, error=repr(error))
                 best = {"every table": 0}
     finally:
         for left in (work, work_wal, work.with_name(work.name + "-shm")):

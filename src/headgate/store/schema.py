@@ -178,7 +178,7 @@ def migrate(db: Database, upto: int | None = None) -> int:
                 db.execute(f"PRAGMA user_version={number}")
                 db.execute("INSERT OR REPLACE INTO meta VALUES ('schema', ?)", (number,))
                 db.execute("COMMIT")
-            except BaseException:
+            except BaseException:  # raised on; whatever it was, half a migration must not stay
                 db.execute("ROLLBACK")
                 raise
     return newest

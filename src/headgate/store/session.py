@@ -14,6 +14,8 @@ __all__ = ["PERSON_FIELDS", "Session", "dim_family"]
 
 PERSON_FIELDS = frozenset({"author_login", "author_name", "author_email", "started_by", "user"})
 _DIM_LIMIT = 50_000
+# Longer words are looked up each time, so that the caches are bounded in bytes: branch names may have any length.
+_CACHED_LENGTH = 200
 
 
 def dim_family(field: str) -> int:
@@ -75,6 +77,8 @@ class Session:
             if found is None:
                 self.db.execute("INSERT INTO dim (family, text) VALUES (?, ?)", key)
                 found = self.db.last_insert_rowid()
+            if len(text) > _CACHED_LENGTH:
+                return found
             self._dims[key] = found
             if len(self._dims) > _DIM_LIMIT:
                 self._dims.popitem(last=False)
@@ -85,6 +89,8 @@ class Session:
         found = self._texts.get(number)
         if found is None:
             found = str(self.db.execute("SELECT text FROM dim WHERE id = ?", (number,)).get)
+            if len(found) > _CACHED_LENGTH:
+                return found
             self._texts[number] = found
             if len(self._texts) > _DIM_LIMIT:
                 self._texts.popitem(last=False)

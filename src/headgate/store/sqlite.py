@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 import apsw
+import structlog
 
+from headgate.core.audits import Kept, ListedKind
 from headgate.core.clock import Clock
 from headgate.core.errors import StoreError, StoreFailed
-from headgate.core.facts import FactKind
 from headgate.core.metrics import Metrics
 from headgate.core.ports import Delivery, JobRef, Lane, LogEntry, RunRef
 from headgate.core.release import ReleasePolicy
@@ -40,14 +41,15 @@ from headgate.core.storeport import (
     SpaceLevel,
     StoreFigures,
 )
-from headgate.store import alerts, delivery, inbox, positions, queries, replays, trim
+from headgate.store import alerts, delivery, inbox, kept, positions, queries, replays, setaside, trim
+from headgate.store.due import release_due_unit
 from headgate.store.explain import explain
 from headgate.store.facts import Facts
 from headgate.store.files import Files, copy_out
-from headgate.store.merging import merge_unit, release_due_unit
+from headgate.store.merging import merge_unit
 from headgate.store.quota import Quota
 from headgate.store.readers import Readers
-from headgate.store.salvage import open_sound
+from headgate.store.salvage import damage_of, open_sound
 from headgate.store.schema import set_up
 from headgate.store.session import Session
 from headgate.store.sql import Database
@@ -58,10 +60,15 @@ from headgate.store.writer import Writer
 __all__ = ["SqliteStore"]
 
 T = TypeVar("T")
+_log = structlog.get_logger("headgate.store")
 
 
 class SqliteStore:
-    """One file, one writer thread, a few readers. See the port for what each method promises."""
+    """One file, one writer thread, a few readers. See the port for what each method promises.
+
+    `repair`: whether `open` makes a new store, or salvages a damaged one; without, it raises StoreError and changes
+    nothing.
+    """
 
     def __init__(
         self,
@@ -71,7 +78,9 @@ class SqliteStore:
         metrics: Metrics,
         quota: Quota | None = None,
         vfs: str | None = None,
+        repair: bool = True,
     ) -> None:
+        self._repair = repair
         self._path = Path(path)
         self._clock = clock
         self._metrics = metrics
@@ -98,6 +107,7 @@ class SqliteStore:
     def _open(self) -> None:
         self._files.lock()
         try:
+            self._refuse_damage()
             self._db = open_sound(self._files, self._vfs, self._clock.now_ms())
             self._tables = Tables(self._db, self._files, self._quota, self._clock, self._metrics)
             self._tables.measure()
@@ -108,6 +118,14 @@ class SqliteStore:
         except BaseException:
             self._files.unlock()
             raise
+
+    def _refuse_damage(self) -> None:
+        damage = None if self._repair else damage_of(self._files, self._vfs)
+        if damage is not None:
+            raise StoreError(
+                f"the store {self._path} is damaged: {damage}. Nothing was changed: `headgate run` sets the file aside,"
+                " keeps what can be read and collects the rest again"
+            )
 
     def _reader(self) -> Database:
         db = Database(str(self._path), flags=apsw.SQLITE_OPEN_READONLY, vfs=self._vfs)
@@ -136,7 +154,8 @@ class SqliteStore:
                     # What was not flushed must not be copied into the database: the next start reads what is true.
                     db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
                 db.close(force=True)
-            except apsw.Error:
+            except apsw.Error as error:  # nobody is left to tell; the next start checks the file
+                _log.warning("store_not_closed", path=str(self._path), error=repr(error))
                 self._files.mark_suspect()
         self._files.unlock()
 
@@ -185,6 +204,16 @@ class SqliteStore:
     async def inbox(self, limit: int) -> Sequence[InboxRow]:
         return await self._ask(lambda db: inbox.waiting(db, limit))
 
+    async def park_inbox(self, ids: Sequence[int], *, now_ms: int) -> int:
+        return await self._unit("inbox", lambda session, _: setaside.park(session, ids, now_ms))
+
+    async def requeue_inbox(self, ids: Sequence[int]) -> int:
+        return await self._unit("inbox", lambda session, _: setaside.requeue(session, ids))
+
+    async def purge_inbox(self, ids: Sequence[int]) -> int:
+        now_ms = self._clock.now_ms()
+        return await self._unit("inbox", lambda session, _: setaside.purge(session, ids, now_ms))
+
     async def merge_and_release(self, work: MergeWork) -> MergeResult:
         return await self._unit("merge", lambda session, facts: merge_unit(session, facts, work))
 
@@ -202,8 +231,8 @@ class SqliteStore:
         now_ms = self._clock.now_ms()
         return await self._ask(lambda db: queries.unfinished(db, source, now_ms, limit))
 
-    async def unknown(self, kind: FactKind, keys: Sequence[str], *, ended: bool = False) -> Sequence[str]:
-        return await self._ask(lambda db: queries.unknown(db, kind, keys, ended=ended))
+    async def kept(self, kind: ListedKind, keys: Sequence[str]) -> Mapping[str, Kept]:
+        return await self._ask(lambda db: kept.kept(db, kind, keys))
 
     async def wanting_enrichment(self, source: str, *, due_by_ms: int, limit: int) -> Sequence[JobRef]:
         return await self._ask(lambda db: queries.wanting_enrichment(db, source, due_by_ms, limit))
@@ -249,9 +278,6 @@ class SqliteStore:
     async def outbox_due(self, *, now_ms: int, limit: int) -> Sequence[OutboxRow]:
         return await self._ask(lambda db: alerts.outbox_due(db, now_ms, limit))
 
-    async def outbox_next_due(self) -> int | None:
-        return await self._ask(lambda db: db.execute("SELECT min(due_ms) FROM outbox WHERE state = 0").get)
-
     async def outbox_done(self, ids: Sequence[int]) -> None:
         await self._unit("outbox", lambda session, _: alerts.outbox_done(session, ids))
 
@@ -282,6 +308,14 @@ class SqliteStore:
     async def inbox_dead(self, limit: int) -> Sequence[InboxRow]:
         return await self._ask(lambda db: inbox.dead_rows(db, limit))
 
+    async def inbox_dead_ids(
+        self, *, source: str | None = None, reason: str | None = None, after: int = 0, limit: int
+    ) -> Sequence[int]:
+        return await self._ask(lambda db: setaside.set_aside_ids(db, source, reason, after, limit))
+
+    async def due_sources(self) -> Sequence[str]:
+        return await self._ask(queries.due_sources)
+
     async def dead_letters(
         self, *, signal: str | None = None, ids: Sequence[int] = (), limit: int = 100
     ) -> Sequence[DeadLetter]:
@@ -293,8 +327,10 @@ class SqliteStore:
     async def recent_runs(self, limit: int, *, project: str | None = None) -> Sequence[RunRow]:
         return await self._ask(lambda db: queries.recent_runs(db, limit, project))
 
-    async def runs_between(self, since_ms: int, until_ms: int) -> Sequence[RunRow]:
-        return await self._ask(lambda db: queries.runs_between(db, since_ms, until_ms))
+    async def runs_between(
+        self, since_ms: int, until_ms: int, *, after: tuple[int, str] | None = None, limit: int
+    ) -> Sequence[RunRow]:
+        return await self._ask(lambda db: queries.runs_between(db, since_ms, until_ms, after, limit))
 
     async def explain(self, provider_or_record_id: str) -> Sequence[Explained]:
         return await self._ask(lambda db: explain(db, provider_or_record_id))

@@ -12,12 +12,14 @@ from typing import Any
 from headgate.core.facts import FactKind
 from headgate.core.ids import record_id
 from headgate.core.status import map_status
-from headgate.core.storeport import GapRow
+from headgate.core.storeport import NO_SOURCE, GapRow
 from headgate.core.times import DAY_MS, HOUR_MS
 from headgate.store.delivery import decode_holes, gap, purge_dead
 from headgate.store.facts import Facts
+from headgate.store.releases import block_of
 from headgate.store.schema import ENDS, LANES, decode_key, encode_key
 from headgate.store.session import Session
+from headgate.store.setaside import drop, purge
 
 __all__ = ["PARTS", "one_slice", "trim_hourly"]
 
@@ -30,6 +32,7 @@ Part = Callable[[Session, int, int], Slice]
 # Rollups by the hour serve windows of days; older ones are read from the daily ones.
 _HOURLY_MS = 8 * DAY_MS
 _REMOVED_HOLDS_MS = DAY_MS
+_SOURCE_AWAY = "which was not configured"
 
 
 def _inbox(session: Session, before_ms: int, _now_ms: int) -> int:
@@ -43,10 +46,16 @@ def _inbox(session: Session, before_ms: int, _now_ms: int) -> int:
 
 
 def _inbox_dead(session: Session, before_ms: int, _now_ms: int) -> int:
-    rows = session.db.execute("SELECT id FROM inbox_dead WHERE at_ms < ? LIMIT ?", (before_ms, _ROWS)).fetchall()
-    session.db.executemany("DELETE FROM inbox WHERE id = ?", rows)
-    session.db.executemany("DELETE FROM inbox_dead WHERE id = ?", rows)
-    return len(rows)
+    return drop(session, _set_aside(session, before_ms, f"reason != '{NO_SOURCE}'")).total()
+
+
+def _inbox_parked(session: Session, before_ms: int, now_ms: int) -> int:
+    return purge(session, _set_aside(session, before_ms, f"reason = '{NO_SOURCE}'"), now_ms, _SOURCE_AWAY)
+
+
+def _set_aside(session: Session, before_ms: int, which: str) -> list[int]:
+    asked = f"SELECT id FROM inbox_dead WHERE at_ms < ? AND {which} LIMIT ?"
+    return [row[0] for row in session.db.execute(asked, (before_ms, _ROWS)).fetchall()]
 
 
 def _log(session: Session, before_ms: int, now_ms: int) -> int:
@@ -135,16 +144,25 @@ def _drop_facts(session: Session, kind: FactKind, rows: list[tuple[Any, ...]]) -
     for number, host, key, terminal, released, due_ms, *status in rows:
         if released:
             identity = encode_key(record_id(kind, session.text(host), decode_key(key)))
-            session.db.execute("DELETE FROM released WHERE record_id = ?", (identity,))
+            at = (block_of(released), identity)
+            session.db.execute("DELETE FROM released WHERE block = ? AND record_id = ?", at)
         elif due_ms is not None:
             session.count("unreleased", -1)
-        if kind == "job":
-            session.db.execute("DELETE FROM job_alias WHERE fact = ?", (number,))
+        if kind == "job" and session.counters.get("aliases"):
+            _drop_aliases(session, number, session.text(host))
         if terminal and status:
             word = map_status(session.text(status[0]) if status[0] is not None else "")
             session.count(f"status:{kind}:{word}", -1)
     session.db.executemany(f"DELETE FROM {kind} WHERE _id = ?", [(row[0],) for row in rows])
     session.count(f"fact:{kind}", -len(rows))
+
+
+def _drop_aliases(session: Session, number: int, host: str) -> None:
+    """Other keys of a job, and records that left under them."""
+    for (key,) in session.db.execute("SELECT key FROM job_alias WHERE fact = ?", (number,)).fetchall():
+        identity = encode_key(record_id("job", host, decode_key(key)))
+        session.db.execute("DELETE FROM released WHERE record_id = ?", (identity,))
+    session.db.execute("DELETE FROM job_alias WHERE fact = ?", (number,))
 
 
 def _status_column(kind: FactKind) -> str:
@@ -196,6 +214,7 @@ def _until_none(part: Callable[[Session, int, int], int]) -> Part:
 PARTS: Mapping[str, Part] = {
     "inbox": _until_none(_inbox),
     "inbox_dead": _until_none(_inbox_dead),
+    "inbox_parked": _until_none(_inbox_parked),
     "log": _until_none(_log),
     "dead_letters": _until_none(_dead_letters),
     "test_results": _test_results,

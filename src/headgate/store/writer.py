@@ -1,8 +1,9 @@
 """The one thread that writes. It takes everything that waits, commits once, answers all.
 
-Accepted deliveries go first, in a transaction of their own; other units run in slices of at most 20 ms, each under its
-own savepoint, so that a bad one fails alone. There is no timer: an idle store commits at once, a busy one groups by
-itself. Invariant: a future is resolved only after the commit that holds its unit was flushed.
+Accepted deliveries go first, in a transaction of their own; other units run in slices, each under its own savepoint, so
+that a bad one fails alone, and a slice ends where deliveries wait. There is no timer: an idle store commits at once, a
+busy one groups by itself.
+Invariant: a future is resolved only after the commit that holds its unit was flushed.
 """
 
 from __future__ import annotations
@@ -24,8 +25,9 @@ from headgate.store.sql import Database
 __all__ = ["Host", "Writer"]
 
 T = TypeVar("T")
-# How long a slice of units may hold the file before waiting deliveries are looked at again.
-_SLICE_SECONDS = 0.020
+# A slice of units ends after this, or after the unit during which a delivery came. Long, because pages that several
+# units touch (indexes by random ids above all) are written once for all units of a slice.
+_SLICE_SECONDS = 0.150
 # A group of so many deliveries is a burst: other units step back while it lasts, but for no longer than this.
 _BURST_GROUP = 16
 _BURST_YIELD_SECONDS = 1.0
@@ -117,6 +119,7 @@ class Writer:
         self._dead: BaseException | None = None
         self._burst = False
         self._burst_at = float("-inf")
+        self._units_at = float("-inf")
         self._wal_pages = 0
         db.set_wal_hook(self._on_wal)
         self._thread = threading.Thread(target=self._work, name="headgate-store", daemon=True)
@@ -206,8 +209,9 @@ class Writer:
                 self._sleeping = True
                 self._lock.wait(_BURST_PAUSE_SECONDS)
                 self._sleeping = False
-            oldest = self._units[0].since
-            if self._accepts and self._clock.monotonic() - oldest < _BURST_YIELD_SECONDS:
+            # Many units may have come together: each waits anew, so that they do not all break into the burst at once.
+            since = max(self._units[0].since, self._units_at)
+            if self._accepts and self._clock.monotonic() - since < _BURST_YIELD_SECONDS:
                 return True
         self._burst = False
         return False
@@ -246,6 +250,7 @@ class Writer:
                 self._alone(job, job.run)
             if self._dead is not None:
                 return
+        self._units_at = self._clock.monotonic()
         self._answer(self._units, done, "unit", started)
 
     def _slice(self, done: list[_Job], started: float) -> None:
@@ -276,7 +281,7 @@ class Writer:
         try:
             body()
             self._db.execute("COMMIT")
-        except BaseException:
+        except BaseException:  # raised on; whatever it was, nothing of the unit may stay
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             self._host.forget()
@@ -352,7 +357,7 @@ class Writer:
                 self._db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
                 self._wal_pages = 0
             self._host.maintain(idle=idle)
-        except apsw.BusyError:
+        except apsw.BusyError:  # a reader holds the WAL; the next turn copies it
             return
         except apsw.FullError:
             self._host.make_room()

@@ -71,6 +71,9 @@ async def _serving(serve: Serve, context: ssl.SSLContext | None = None) -> Async
             await serve(reader, writer)
         except asyncio.CancelledError:
             return  # the relay ends; asyncio's own callback would report it as an error
+        finally:
+            writer.transport.abort()
+            await asyncio.sleep(0)  # an aborted transport closes its socket in the next turn of the loop
 
     server = await asyncio.start_server(tracked, "127.0.0.1", 0, ssl=context)
     try:
@@ -107,13 +110,19 @@ class Proxy:
 
 @asynccontextmanager
 async def proxy() -> AsyncIterator[Proxy]:
-    """A forward proxy for plain HTTP, one request a connection (RFC 9112 section 3.2.2)."""
+    """A forward proxy: plain HTTP, one request a connection, and CONNECT (RFC 9112 section 3.2.2, RFC 9110 9.3.6)."""
     running = Proxy()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         line = (await reader.readline()).decode("latin-1")
         running.lines.append(line.strip())
         method, address, version = line.split(" ", 2)
+        if method == "CONNECT":
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            host, _, port = address.rpartition(":")
+            await _join(reader, writer, host, int(port))
+            return
         target = urlsplit(address)
         path = f"{target.path or '/'}?{target.query}" if target.query else target.path or "/"
         first = f"{method} {path} {version}".encode("latin-1")

@@ -130,7 +130,7 @@ async def transmit(request: HttpRequest, signal: HttpSignal) -> HttpReply:
         if options.verify and options.ca_file:
             verify = ssl.create_default_context(cafile=options.ca_file)
         async with httpx.AsyncClient(
-            verify=verify, proxy=options.proxy, timeout=request.timeout_seconds, trust_env=False
+            verify=verify, proxy=options.proxy, timeout=request.timeout_seconds, trust_env=True
         ) as client:
             reply = await client.request(request.method, request.url, headers=headers, content=body)
     except (httpx.HTTPError, OSError) as exc:

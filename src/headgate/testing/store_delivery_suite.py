@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from headgate.core.ids import record_id
+from headgate.core.ids import amendment_id, record_id
 from headgate.core.record import decode_record
 from headgate.core.storeport import (
     Outcomes,
@@ -187,6 +187,20 @@ class DeliverySuite:
         assert (gap.sink, gap.first, gap.last, gap.count) == ("b", 1, 2, 2)
         assert ((await cursor(store, key="b.x")).acked, (await cursor(store, key="b.x")).waiting) == (2, 1)
 
+    async def test_a_trim_under_a_worker_is_not_taken_back(self, store: Store) -> None:
+        """What the worker stores of before the trim moves no cursor back, and no loss is counted twice."""
+        lossy = SignalSpec("b", "x", "", overflow="drop_oldest")
+        await store.open_signals([LOGS, lossy], now_ms=NOW)
+        await self._fill(store, 4)
+        await store.record_outcomes([Outcomes(LOGS.key, "live", 2)])
+        await store.trim({"log": 10}, now_ms=NOW + 11)
+        await store.record_outcomes([Outcomes("b.x", "live", 1, holes=(2, 4))])
+        after = await cursor(store, key="b.x")
+        assert (after.acked, after.holes, after.waiting) == (2, (4,), 1)
+        await store.record_outcomes([Outcomes(LOGS.key, "live", 4)])
+        await store.trim({"log": 10}, now_ms=NOW + 12)
+        assert [(gap.first, gap.last, gap.count) for gap in await store.gaps(9)] == [(3, 4, 1), (1, 2, 2)]
+
     async def test_a_replay_sends_the_same_bytes(self, store: Store) -> None:
         """From the log where it still is, else rendered again and marked; one at a time; over when all is settled."""
         await store.open_signals([LOGS], now_ms=NOW)
@@ -223,6 +237,10 @@ class DeliverySuite:
             assert one.fields["resource_class"] == ("large", "webhook", NOW + 1, True)
             assert {LOGS.key: "waiting", "late.x": "before_start"} == dict(one.path)
             assert ((await read(store))[1].body, 1) == (one.record, len(one.amendments))
+        (later,) = await store.explain(amendment_id(record_id("job", "circleci.com", JOB), 1))
+        assert (later.kind, later.provider_id, later.lane, later.seq) == ("amendment", JOB, "live", 3)
+        assert later.record == (await read(store))[2].body
+        assert {LOGS.key: "waiting", "late.x": "before_start"} == dict(later.path)
         assert [one.kind for one in await store.explain(PIPELINE)] == ["pipeline"]
         assert list(await store.explain("66666666-6666-4666-8666-666666666666")) == []
 

@@ -10,6 +10,7 @@ from headgate.core.merge import ProjectRef
 from headgate.core.record import Record, decode_record
 from headgate.core.release import ReleasePolicy
 from headgate.core.storeport import (
+    RunRow,
     SourceCursor,
     Store,
 )
@@ -289,7 +290,7 @@ class IntakeSuite:
         """Ended workflows with ref, class, duration and page; running ones are not among them."""
         other = "55555555-5555-4555-8555-555555555555"
         await merge(store, pipeline(), workflow(status="failed"), workflow(other, ended=False), job())
-        (run,) = await store.runs_between(NOW, NOW + 1)
+        (run,) = await store.runs_between(NOW, NOW + 1, limit=9)
         assert (
             run.project,
             run.workflow,
@@ -300,7 +301,26 @@ class IntakeSuite:
             run.pipeline_number,
         ) == ("gh/acme/web", "build", "main", 1, "failure", 8_000, 7)
         assert f"https://app.circleci.com/pipelines/github/acme/web/7/workflows/{WORKFLOW}" == run.url
-        assert list(await store.runs_between(NOW - 10, NOW)) == []
+        assert list(await store.runs_between(NOW - 10, NOW, limit=9)) == []
         assert (await store.figures()).statuses["workflow"] == {"failure": 1}
         await merge(store, workflow(at=NOW + 1, status="success"))
         assert (await store.figures()).statuses["workflow"] == {"success": 1}
+
+    async def test_runs_are_read_in_pages(self, store: Store) -> None:
+        """Each run is on one page, whatever the size of the pages and however many end in one millisecond."""
+        keys = [f"{number:08x}-0000-4000-8000-000000000000" for number in (9, 3, 7, 1, 5)]
+        ends = (NOW, NOW, NOW, NOW - 1, NOW + 1)
+        await merge(store, pipeline(), *(workflow(key, stopped_at=at) for key, at in zip(keys, ends, strict=True)))
+        wanted = [keys[3], keys[1], keys[2], keys[0], keys[4]]
+        for limit in (1, 2, 3, 9):
+            found: list[RunRow] = []
+            while page := await store.runs_between(
+                NOW - 1,
+                NOW + 2,
+                after=(found[-1].stopped_ms, found[-1].workflow_id) if found else None,
+                limit=limit,
+            ):
+                assert len(page) <= limit
+                found += page
+            assert [run.workflow_id for run in found] == wanted
+        assert list(await store.runs_between(NOW, NOW, limit=9)) == []

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from headgate.core.audits import Kept
 from headgate.core.ids import record_id
 from headgate.core.record import Record, decode_record
 from headgate.core.storeport import (
@@ -17,11 +18,15 @@ from headgate.core.storeport import (
     AlertRow,
     Store,
 )
+from headgate.testing.store_aside_suite import AsideSuite
 from headgate.testing.store_data import (
     DAY,
+    JOB,
     LOGS,
     NOW,
+    PIPELINE,
     PROJECT,
+    WORKFLOW,
     delivery,
     job,
     merge,
@@ -39,20 +44,27 @@ __all__ = ["LOGS", "NOW", "PROJECT", "StoreSuite", "job", "merge", "net_records"
 class RestSuite:
     """Alerts, trimming, life."""
 
-    async def test_unknown_workflows_are_told_from_known_ones(self, store: Store) -> None:
-        """In the order asked."""
-        known = workflow()
-        await merge(store, known)
-        other = "00000000-0000-4000-8000-000000000001"
-        assert list(await store.unknown("workflow", [other, known.key])) == [other]
+    async def test_an_audit_sees_what_is_kept(self, store: Store) -> None:
+        """With its end or without, told by a webhook or not, an old pipeline or not; what is unknown is absent."""
+        other, old = "00000000-0000-4000-8000-000000000001", "00000000-0000-4000-8000-000000000002"
+        await merge(store, pipeline(), workflow(source="v2"), job(), workflow(other, ended=False))
+        await merge(store, pipeline(old, created_at=NOW - 2 * DAY))
+        rerun = workflow("00000000-0000-4000-8000-000000000003", pipeline_id=old, source="v2")
+        await merge(store, rerun)
+        runs = await store.kept("workflow", [WORKFLOW, other, rerun.key, "nobody"])
+        assert dict(runs) == {
+            WORKFLOW: Kept(ended=True, announced=False, rerun=False),
+            other: Kept(ended=False, announced=True, rerun=False),
+            rerun.key: Kept(ended=True, announced=False, rerun=True),
+        }
+        assert dict(await store.kept("job", [JOB])) == {JOB: Kept(ended=True, announced=True, rerun=False)}
 
-    async def test_ended_ones_are_told_from_those_under_way(self, store: Store) -> None:
-        """What an audit asks: whether it is kept, and with its end."""
-        running = workflow(ended=False)
-        await merge(store, running)
-        assert list(await store.unknown("workflow", [running.key])) == []
-        assert list(await store.unknown("workflow", [running.key], ended=True)) == [running.key]
-        assert list(await store.unknown("job", [running.key])) == [running.key]
+    async def test_a_pipeline_is_whole_once_it_has_a_run_or_an_error(self, store: Store) -> None:
+        """One without either may lack its workflows."""
+        bad, empty = "00000000-0000-4000-8000-000000000001", "00000000-0000-4000-8000-000000000002"
+        await merge(store, pipeline(), workflow(), pipeline(bad, errors=["config"]), pipeline(empty))
+        kept = await store.kept("pipeline", [PIPELINE, bad, empty])
+        assert [kept[key].ended for key in (PIPELINE, bad, empty)] == [True, True, False]
 
     async def test_marks_are_kept_with_the_facts_they_speak_of(self, store: Store) -> None:
         """Set, replaced and forgotten; those of other sources and prefixes apart."""
@@ -82,10 +94,7 @@ class RestSuite:
         assert list(await store.alert_history("f1", 10)) == [("f1", NOW, b"fired")]
         (entry,) = await read(store)
         assert ("alert", NOW, record) == (entry.kind, entry.occurred_ms, decode_record(entry.body))
-        assert (
-            list(await store.outbox_due(now_ms=NOW, limit=10)),
-            await store.outbox_next_due(),
-        ) == ([], NOW + 5)
+        assert list(await store.outbox_due(now_ms=NOW + 4, limit=10)) == []
         (due,) = await store.outbox_due(now_ms=NOW + 5, limit=10)
         await store.outbox_retry(due.id, due_ms=NOW + 50, error="503")
         (due,) = await store.outbox_due(now_ms=NOW + 50, limit=10)
@@ -93,7 +102,7 @@ class RestSuite:
         await store.outbox_done([due.id, due.id])
         await store.transition(AlertChange([], ["f1"], (), [("ops", "f1:1", b"{}", NOW)]))
         figures = await store.figures()
-        assert (list(await store.alerts()), figures.outbox_waiting, await store.outbox_next_due()) == ([], 0, None)
+        assert (list(await store.alerts()), figures.outbox_waiting) == ([], 0)
 
     async def test_a_dead_notification_is_not_sent_again(self, store: Store) -> None:
         """It leaves the outbox with its error."""
@@ -140,5 +149,5 @@ class RestSuite:
         await store.close()
 
 
-class StoreSuite(IntakeSuite, DeliverySuite, RestSuite):
+class StoreSuite(AsideSuite, IntakeSuite, DeliverySuite, RestSuite):
     """The whole contract. Give it a fixture `store`."""

@@ -10,10 +10,10 @@ from typing import Annotated, Any, Literal
 from fastapi import FastAPI, Query, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
 from fastapi.staticfiles import StaticFiles
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from headgate.core.errors import StoreError
-from headgate.web.operations import BackfillOrder, Health, Json, Operations, Problem
+from headgate.web.operations import AuditOrder, BackfillOrder, ChosenDeliveries, Health, Json, Operations, Problem
 from headgate.web.page import Page
 
 __all__ = ["build_app"]
@@ -36,6 +36,21 @@ class Ids(_Body):
     ids: list[_Number] = Field(min_length=1, max_length=10_000)
 
 
+class Deliveries(_Body):
+    """Webhooks that were set aside: by number, or all of a source, of a reason, or `everything`."""
+
+    ids: tuple[_Number, ...] = Field(default=(), max_length=10_000)
+    source: str | None = Field(default=None, max_length=200)
+    reason: str | None = Field(default=None, max_length=200)
+    everything: bool = False
+
+    @model_validator(mode="after")
+    def _says_which(self) -> Deliveries:
+        if not (self.ids or self.everything) and self.source is None and self.reason is None:
+            raise ValueError("say ids, source, reason or everything")
+        return self
+
+
 class ReplayRange(_Body):
     """A sink (or `sink.signal`) and a time range, milliseconds since the epoch, `since` <= t < `until`."""
 
@@ -51,6 +66,15 @@ class BackfillRange(_Body):
     until_ms: _Number
     source: str = Field(default="", max_length=200)
     orgs: tuple[str, ...] = Field(default=(), max_length=200)
+    projects: tuple[str, ...] = Field(default=(), max_length=1000)
+
+
+class AuditRange(_Body):
+    """A range to audit, milliseconds since the epoch; of one source, of some projects (globs)."""
+
+    since_ms: _Number
+    until_ms: _Number
+    source: str = Field(default="", max_length=200)
     projects: tuple[str, ...] = Field(default=(), max_length=1000)
 
 
@@ -74,6 +98,7 @@ def build_app(operations: Operations, health: Health, metrics_text: Callable[[],
     _add_questions(app, operations)
     _add_searches(app, operations)
     _add_actions(app, operations)
+    _add_orders(app, operations)
     _add_page(app, operations, version)
     return app
 
@@ -128,14 +153,24 @@ def _add_questions(app: FastAPI, operations: Operations) -> None:
         return await operations.runs(limit, project)
 
     @app.get("/api/v1/history")
-    async def history(since_ms: _Number, until_ms: _Number) -> list[Json]:
-        """Ended workflows of a time range, milliseconds since the epoch, oldest first."""
-        return await operations.history(since_ms, until_ms)
+    async def history(
+        since_ms: _Number, until_ms: _Number, after_ms: _Number = 0, after_id: str = "", limit: _Limit = 1000
+    ) -> list[Json]:
+        """A page of ended workflows of a time range, milliseconds since the epoch, oldest first.
+
+        The next page: `after_ms` and `after_id` are the end and the id of this page's last one.
+        """
+        return await operations.history(since_ms, until_ms, (after_ms, after_id) if after_id else None, limit)
 
     @app.get("/api/v1/backfills")
     async def backfills() -> list[Json]:
         """Requests for history and how far they are."""
         return await operations.backfills()
+
+    @app.get("/api/v1/audits")
+    async def audits() -> list[Json]:
+        """Requests for audits and what came out."""
+        return await operations.audits()
 
     @app.get("/api/v1/alerts")
     async def alerts() -> list[Json]:
@@ -183,6 +218,16 @@ def _add_actions(app: FastAPI, operations: Operations) -> None:
         """Forget dead letters."""
         return {"purged": await operations.purge_dead(body.ids)}
 
+    @app.post("/api/v1/deaddeliveries/replay")
+    async def replay_deliveries(body: Deliveries) -> dict[str, int]:
+        """Merge webhooks that were set aside again."""
+        return {"requeued": await operations.replay_deliveries(ChosenDeliveries(**body.model_dump()))}
+
+    @app.post("/api/v1/deaddeliveries/purge")
+    async def purge_deliveries(body: Deliveries) -> dict[str, int]:
+        """Forget webhooks that were set aside."""
+        return {"purged": await operations.purge_deliveries(ChosenDeliveries(**body.model_dump()))}
+
     @app.post("/api/v1/replay")
     async def replay(body: ReplayRange) -> list[Json]:
         """Send a time range again."""
@@ -193,11 +238,6 @@ def _add_actions(app: FastAPI, operations: Operations) -> None:
         """Forget where a sink is and what its address was."""
         return {"reset": await operations.reset_sink(name, body.start)}
 
-    @app.post("/api/v1/backfills")
-    async def backfill(body: BackfillRange) -> list[Json]:
-        """Ask for history; it is collected behind everything live."""
-        return await operations.backfill(BackfillOrder(**body.model_dump()))
-
     @app.post("/api/v1/reload")
     async def reload() -> Json:
         """Read the configuration again; a bad file changes nothing."""
@@ -207,6 +247,18 @@ def _add_actions(app: FastAPI, operations: Operations) -> None:
     async def backup(body: BackupTarget) -> Json:
         """Copy the store while it runs."""
         return await operations.backup(body.path)
+
+
+def _add_orders(app: FastAPI, operations: Operations) -> None:
+    @app.post("/api/v1/backfills")
+    async def backfill(body: BackfillRange) -> list[Json]:
+        """Ask for history; it is collected behind everything live."""
+        return await operations.backfill(BackfillOrder(**body.model_dump()))
+
+    @app.post("/api/v1/audits")
+    async def audit(body: AuditRange) -> list[Json]:
+        """Hold what CircleCI lists against what is kept, and repair it."""
+        return await operations.audit(AuditOrder(**body.model_dump()))
 
 
 def _add_page(app: FastAPI, operations: Operations, version: str) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-__all__ = ["BackfillOrder", "Health", "Json", "Operations", "Problem"]
+__all__ = ["AuditOrder", "BackfillOrder", "ChosenDeliveries", "Health", "Json", "Operations", "Problem"]
 
 Json = dict[str, Any]
 
@@ -34,6 +34,29 @@ class BackfillOrder:
     projects: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class AuditOrder:
+    """Completeness to be proven: `since_ms` <= t < `until_ms`. `source`: empty for all; `projects`: globs."""
+
+    since_ms: int
+    until_ms: int
+    source: str = ""
+    projects: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenDeliveries:
+    """Webhooks that were set aside: these numbers, or all of this source and reason; None: of any.
+
+    `everything`: none of the others is said, and that is meant.
+    """
+
+    ids: tuple[int, ...] = ()
+    source: str | None = None
+    reason: str | None = None
+    everything: bool = False
+
+
 class Operations(Protocol):
     """Everything the API and the commands offer. Raises Problem; store errors pass through."""
 
@@ -53,8 +76,11 @@ class Operations(Protocol):
         """Ended workflows, newest first."""
         ...
 
-    async def history(self, since_ms: int, until_ms: int) -> list[Json]:
-        """Ended workflows by end time, `since_ms` <= end < `until_ms`, oldest first, as the fields of a RunRow."""
+    async def history(self, since_ms: int, until_ms: int, after: tuple[int, str] | None, limit: int) -> list[Json]:
+        """Ended workflows by end time, `since_ms` <= end < `until_ms`, oldest first, as the fields of a RunRow.
+
+        A page of at most `limit`; `after`: end time and id of the last one of the page before.
+        """
         ...
 
     async def explain(self, query: str) -> list[Json]:
@@ -70,7 +96,7 @@ class Operations(Protocol):
         ...
 
     async def dead_deliveries(self, limit: int) -> list[Json]:
-        """Webhooks that could not be parsed, with the reason."""
+        """Webhooks that could not be parsed, or that wait for a source (`no_source`), with the reason."""
         ...
 
     async def replay_dead(self, ids: Sequence[int]) -> int:
@@ -79,6 +105,14 @@ class Operations(Protocol):
 
     async def purge_dead(self, ids: Sequence[int]) -> int:
         """Forget dead letters for good; returns how many."""
+        ...
+
+    async def replay_deliveries(self, chosen: ChosenDeliveries) -> int:
+        """Merge webhooks that were set aside again; returns how many."""
+        ...
+
+    async def purge_deliveries(self, chosen: ChosenDeliveries) -> int:
+        """Forget webhooks that were set aside for good; returns how many."""
         ...
 
     async def replay(self, sink: str, since_ms: int, until_ms: int) -> list[Json]:
@@ -103,6 +137,14 @@ class Operations(Protocol):
 
     async def backfills(self) -> list[Json]:
         """Requests for history and how far they are, the newest last."""
+        ...
+
+    async def audit(self, order: AuditOrder) -> list[Json]:
+        """Ask for an audit; returns the requests made, one for each source, as `audits` lists them."""
+        ...
+
+    async def audits(self) -> list[Json]:
+        """Requests for audits and what came out, the newest last."""
         ...
 
     async def reload(self) -> Json:

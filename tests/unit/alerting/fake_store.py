@@ -22,10 +22,10 @@ class FakeStore:
     async def alerts(self):
         return [dataclasses.replace(row, state_json=bytes(row.state_json)) for row in self.rows.values()]
 
-    async def runs_between(self, since_ms, until_ms):
-        return sorted(
-            (run for run in self.runs if since_ms <= run.stopped_ms < until_ms), key=lambda run: run.stopped_ms
-        )
+    async def runs_between(self, since_ms, until_ms, *, after=None, limit):
+        runs = [run for run in self.runs if since_ms <= run.stopped_ms < until_ms]
+        runs.sort(key=lambda run: (run.stopped_ms, run.workflow_id))
+        return [run for run in runs if after is None or (run.stopped_ms, run.workflow_id) > after][:limit]
 
     async def transition(self, change):
         if self.full:

@@ -13,6 +13,7 @@ from headgate.core.alertdata import fingerprint
 from headgate.core.errors import StoreFull
 from headgate.core.ports import Notification
 from headgate.core.record import encode_record
+from headgate.core.times import format_ms
 
 
 async def test_a_drop_fires_once_and_its_end_resolves_once():
@@ -190,6 +191,30 @@ async def test_a_collector_that_is_behind_freezes_and_says_so_once():
     meta = [message for message in world.messages() if message["rule"] == "CollectorStale"]
     assert [message["state"] for message in meta] == ["firing", "resolved"]
     assert next(row.state for row in world.store.rows.values() if row.rule == "Failing") == "resolved"
+
+
+async def test_a_held_sink_is_told_once_and_when_it_goes_on():
+    """One message per signal with its reason and since when, also over a restart; one more when it takes records."""
+    world = World()
+    world.held = {"loki.logs": "auth: the key is refused"}
+    began = format_ms(world.clock.now_ms())
+    await world.engine.evaluate_once()
+    world.clock.advance(60)
+    world.engine = world.started()
+    await world.pass_time(5, "success")
+    [message] = world.messages()
+    assert (message["rule"], message["state"]) == ("SinkHeld", "firing")
+    assert message["labels"] == {"severity": "warning", "sink": "loki", "signal": "logs"}
+    assert message["annotations"]["summary"].startswith(
+        f"sink loki holds records back since {began}: auth: the key is refused"
+    )
+    world.held = {}
+    await world.pass_time(5, "success")
+    assert [one["state"] for one in world.messages()] == ["firing", "resolved"]
+    assert world.messages()[-1]["annotations"]["summary"] == "sink loki takes records again"
+    world.held = {"loki.logs": "auth: again"}
+    await world.pass_time(5, "success")
+    assert [one["state"] for one in world.messages()] == ["firing", "resolved", "firing"]
 
 
 async def test_a_short_delay_of_the_collector_is_not_told():

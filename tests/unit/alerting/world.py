@@ -71,6 +71,7 @@ class World:
         self.marks: dict[str, Watermark] | None = None
         self.routes = build_routes([RouteConfig(**route) for route in routes or []], notifiers)
         self.rules = rules(text)
+        self.held: dict[str, str] = {}
         self.engine = self.started()
 
     def started(self) -> AlertEngine:
@@ -82,7 +83,11 @@ class World:
             clock=self.clock,
             metrics=NullMetrics(),
             watermarks=self.watermarks,
+            held=self.held_signals,
         )
+
+    async def held_signals(self):
+        return self.held
 
     async def watermarks(self, family):
         assert family == "runs"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
@@ -11,13 +13,15 @@ import pytest
 from headgate.app.operations import Running, StoreOperations
 from headgate.app.remote import RemoteOperations, Unreachable
 from headgate.app.telemetry import Telemetry
+from headgate.app.views import ways_of
 from headgate.core.clock import ManualClock
-from headgate.core.ports import Delivery
+from headgate.core.ports import Delivery, Limits
 from headgate.core.release import ReleasePolicy
-from headgate.core.storeport import MergeWork, SignalSpec
+from headgate.core.storeport import Explained, GapRow, MergeWork, OutcomeCounts, SignalSpec
+from headgate.core.times import HOUR_MS, format_ms
 from headgate.store import SqliteStore
 from headgate.web.api import build_app
-from headgate.web.operations import Problem
+from headgate.web.operations import ChosenDeliveries, Problem
 from headgate.web.page import Page
 
 
@@ -59,7 +63,7 @@ async def test_both_ways_give_the_same_answers(both: tuple[StoreOperations, Remo
     assert await direct.status() == await remote.status()
     assert await direct.overview() == await remote.overview()
     assert await direct.runs(5, None) == await remote.runs(5, "gh/acme/web") == []
-    assert await direct.history(0, 10) == await remote.history(0, 10) == []
+    assert await direct.history(0, 10, None, 9) == await remote.history(0, 10, (1, "w"), 9) == []
     assert await direct.tail({"live": 0}, 5) == {"records": [], "after": {"live": 0}}
     assert (await remote.tail({"live": 0}, 5))["records"] == []
     assert await direct.dead_letters(None, (), 5) == await remote.dead_letters("loki.logs", (1,), 5) == []
@@ -72,7 +76,7 @@ async def test_an_unreadable_webhook_is_shown_with_its_reason(both: tuple[StoreO
     direct, _ = both
     [found] = await direct.dead_deliveries(5)
     assert ("not_json", "not json") == (found["reason"], found["body"])
-    assert (await direct.status())["inbox"] == {"waiting": 0, "dead": 1}
+    assert (await direct.status())["inbox"] == {"waiting": 0, "dead": 1, "waiting_for_source": {}}
 
 
 async def test_actions_through_both(both: tuple[StoreOperations, RemoteOperations], tmp_path: Any) -> None:
@@ -83,6 +87,25 @@ async def test_actions_through_both(both: tuple[StoreOperations, RemoteOperation
         assert await ask.purge_dead([5]) == 0
         done = await ask.backup(str(tmp_path / f"copy-{index}.db"))
         assert done["bytes"] > 0
+
+
+async def test_webhooks_set_aside_are_shown_merged_again_and_given_up(
+    both: tuple[StoreOperations, RemoteOperations], store: SqliteStore
+) -> None:
+    """In status and as a hint; by number, by source, and never all of them unsaid."""
+    direct, remote = both
+    await store.accept([Delivery("old", 2, "", "", b"a"), Delivery("old", 3, "", "", b"b")])
+    await store.park_inbox([row.id for row in await store.inbox(9)], now_ms=4)
+    overview = await remote.overview()
+    assert overview["status"]["inbox"] == {"waiting": 0, "dead": 1, "waiting_for_source": {"old": 2}}
+    assert overview["hints"][0].startswith("2 webhooks are waiting for source old: configure it again")
+    with pytest.raises(Problem):
+        await remote.purge_deliveries(ChosenDeliveries())
+    assert await remote.replay_deliveries(ChosenDeliveries(reason="not_json")) == 1
+    assert await direct.replay_deliveries(ChosenDeliveries((2,))) == 1
+    assert await remote.purge_deliveries(ChosenDeliveries(source="old")) == 1
+    assert (await direct.status())["inbox"] == {"waiting": 2, "dead": 0, "waiting_for_source": {}}
+    assert any("of source old, purged, 1 of them" in hint for hint in (await remote.overview())["hints"])
 
 
 @pytest.mark.parametrize("way", [0, 1], ids=["direct", "remote"])
@@ -118,3 +141,50 @@ async def test_the_page_of_a_real_store_renders(both: tuple[StoreOperations, Rem
     text = await Page(both[0], "0").whole()
     assert "loki.logs" in text
     assert "Nothing has arrived yet" in text
+
+
+def _explained(word: str, kind: str = "job", late_seconds: int = 0) -> Explained:
+    record = {"observed_at": format_ms(HOUR_MS + late_seconds * 1000), "occurred_at": format_ms(HOUR_MS)}
+    return Explained(
+        kind=kind, provider_id="x", project="gh/a/b", record_id="r", released=True, due_ms=None, fields={},
+        record=json.dumps(record).encode(), amendments=(), lane="live", seq=1, path={"loki.logs": word},
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Signal:
+    """What a signal declares."""
+
+    name: str = "logs"
+    limits: Limits = Limits(max_age_ms=60_000)  # noqa: RUF009  # frozen itself
+    destination: str = ""
+    kinds: frozenset[str] | None = None
+
+
+PURGED = GapRow(1, "loki", None, None, 2, "dead_letters: purged")
+ELSEWHERE = GapRow(1, "other", None, None, 2, "dead_letters: purged")
+JOBS_ONLY = _Signal(kinds=frozenset({"job"}))
+
+
+@pytest.mark.parametrize(
+    ("found", "skipped", "gaps", "signal", "expected"),
+    [
+        (_explained("accepted"), {}, [], _Signal(), "accepted"),
+        (_explained("accepted"), {"too_old": 0}, [ELSEWHERE], _Signal(), "accepted"),
+        (_explained("waiting"), {"too_old": 3}, [PURGED], _Signal(), "waiting"),
+        (_explained("dead"), {}, [PURGED], _Signal(), "dead"),
+        (_explained("accepted"), {}, [PURGED], _Signal(), "settled: accepted, or one of 2 purged dead letters"),
+        (_explained("accepted"), {"too_old": 3}, [], _Signal(), "settled: accepted, or one of 3 skipped as too_old"),
+        (_explained("accepted", late_seconds=61), {"too_old": 3}, [], _Signal(),
+         "skipped: too_old, it was 61 s old when it was released"),
+        (_explained("accepted", "workflow"), {}, [], JOBS_ONLY,
+         "passed over: logs does not take records of kind workflow"),
+        (_explained("accepted"), {}, [], None, "accepted"),
+    ],
+)  # fmt: skip
+def test_the_way_of_a_record_is_never_a_guess(
+    found: Explained, skipped: dict[str, int], gaps: list[GapRow], signal: Any, expected: str
+) -> None:
+    """Accepted only where it can be nothing else; else all that it may be."""
+    counts = {"loki.logs": OutcomeCounts(1, 0, skipped)}
+    assert {"loki.logs": expected} == ways_of(found, counts, gaps, {"loki.logs": signal} if signal else {})

@@ -95,7 +95,6 @@ def test_a_good_file_gives_plugins_with_validated_options(tmp_path: Path) -> Non
     ("old", "new", "expected"),
     [
         ("version: 1\n", "", "headgate.yaml:1: version: required, and missing"),
-        ("version: 1", "version: 2", "headgate.yaml:1: version: 1"),
         ("max_bytes: 2GiB", "max_byte: 2", 'headgate.yaml:2: store.max_byte: unknown key; did you mean "max_bytes"?'),
         ("max_bytes: 2GiB", "max_bytes: much", "headgate.yaml:2: store.max_bytes: "),
         ("sqlite:///tmp/x.db", "mysql://x", "headgate.yaml:2: store.url: write sqlite:///"),
@@ -142,13 +141,20 @@ def test_a_good_file_gives_plugins_with_validated_options(tmp_path: Path) -> Non
         (
             "version: 1",
             "version: 1\nlog: {level: loud}",
-            "headgate.yaml:2: log.level: 'debug', 'info', 'warning' or 'error'",
+            "headgate.yaml:2: log.level: must be 'debug', 'info', 'warning' or 'error'",
         ),
         (
             "version: 1",
             "version: 1\nalerts: {routes: [{to: [ops]}]}",
             "headgate.yaml:2: alerts.routes.0.to: no notifier called ops",
         ),
+        ("version: 1", "version: 2", "headgate.yaml:1: version: this Headgate reads version 1; update Headgate, or"),
+        ("version: 1", "version: one", "headgate.yaml:1: version: write `version: 1`"),
+        ("version: 1\n", "", "headgate.yaml:1: version: required, and missing; write `version: 1`"),
+        ('token: "${TOKEN}"', "orgs: 5", "headgate.yaml:6: sources.circleci.orgs: must be a list: write [one, two]"),
+        ("version: 1", "version: 1\nhttp: 7", "headgate.yaml:2: http: must be keys and values: write {key: value}"),
+        ("version: 1", "version: 1\nlog: {level: 5}", "headgate.yaml:2: log.level: must be 'debug'"),
+        ("2GiB", "lots", "headgate.yaml:2: store.max_bytes: not a size: write bytes, or a number and a unit"),
         ("version: 1", "version: 1\nversion: 1", "headgate.yaml:2: version: written twice"),
         ("version: 1", "version: [1", "headgate.yaml:2: not valid YAML"),
         (GOOD, "- 1\n", "headgate.yaml:1: expected keys and values"),
@@ -280,8 +286,8 @@ def test_the_schema_of_the_real_plugins_is_valid() -> None:
 
 
 def test_short_of_space_what_is_done_with_goes_after_an_hour() -> None:
-    """Merged webhooks and the log alone: what nobody else has keeps its time, and a shorter time is not made longer."""
+    """Merged webhooks, the log, and webhooks of removed sources: a shorter time is not made longer."""
     retention = RetentionSettings.model_validate({"log": "7d", "inbox": "10m"})
     roomy, tight = retention.by_part(tight=False), retention.by_part(tight=True)
     assert {"log": 7 * 86_400_000, "inbox": 600_000} == {name: roomy[name] for name in ("log", "inbox")}
-    assert tight == {**roomy, "log": 3_600_000}
+    assert tight == {**roomy, "log": 3_600_000, "inbox_parked": 3_600_000}

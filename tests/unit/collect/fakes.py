@@ -1,6 +1,7 @@
 """A store and a source that hold just enough to watch the engine."""
 
 import asyncio
+from collections import Counter
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 
@@ -11,9 +12,9 @@ from headgate.core.clock import ManualClock
 from headgate.core.errors import NotFound, Unparsable
 from headgate.core.merge import EMPTY, Observation, ProjectRef, merge
 from headgate.core.metrics import NullMetrics
-from headgate.core.ports import Delivery, Enrichment, JobRef, RecentRuns, RunRef, Scope, SourceUsage, WalkPage
+from headgate.core.ports import Delivery, Enrichment, JobRef, RunRef, Scope, SourceUsage, WalkPage
 from headgate.core.release import Release, ReleasePolicy, decide, needs_enrichment
-from headgate.core.storeport import InboxRow, MergeResult
+from headgate.core.storeport import NO_SOURCE, InboxRow, MergeResult
 
 PROJECT = ProjectRef("host", "gh/a/b", "gh/a", "p1")
 SCOPE = Scope("p1", "gh/a/b")
@@ -64,7 +65,7 @@ class FakeStore:
         self.rows, self.settled = [], {}
         self.facts, self.enriched, self.gone, self.due, self.released = {}, set(), set(), {}, set()
         self.cursors, self.works, self.failing = {}, [], []
-        self.level, self.bursts, self.known_workflows = "ok", [], set()
+        self.level, self.bursts = "ok", []
 
     def deliver(self, body, source="ci"):
         """Put a delivery into the inbox."""
@@ -74,6 +75,21 @@ class FakeStore:
 
     async def inbox(self, limit):
         return [row for row in self.rows if row.id not in self.settled][:limit]
+
+    async def park_inbox(self, ids, *, now_ms):
+        self.settled |= dict.fromkeys(ids, NO_SOURCE)
+        return len(ids)
+
+    async def inbox_dead_ids(self, *, source=None, reason=None, after=0, limit):
+        return [row.id for row in self.rows if self.settled.get(row.id) == reason and row.delivery.source == source]
+
+    async def requeue_inbox(self, ids):
+        for number in ids:
+            del self.settled[number]
+        return len(ids)
+
+    async def due_sources(self):
+        return []
 
     async def merge_and_release(self, work):
         if self.failing:
@@ -139,14 +155,13 @@ class FakeStore:
     async def figures(self):
         waiting = len([row for row in self.rows if row.id not in self.settled])
         ended = [at for at, known in self.facts.items() if known.terminal]
-        return SimpleNamespace(inbox_waiting=waiting, unreleased=len(set(ended) - self.released))
+        parked = Counter(row.delivery.source for row in self.rows if self.settled.get(row.id) == NO_SOURCE)
+        return SimpleNamespace(
+            inbox_waiting=waiting, unreleased=len(set(ended) - self.released), inbox_parked=dict(parked)
+        )
 
     def accept_wait_seconds(self):
         return 0.0
-
-    async def unknown(self, kind, keys, *, ended=False):
-        assert (kind, ended) == ("workflow", False)
-        return [key for key in keys if key not in self.known_workflows]
 
     def in_burst(self):
         return self.bursts.pop(0) if self.bursts else False
@@ -166,7 +181,6 @@ class FakeSource:
     pages: dict = field(default_factory=dict)
     revisits: dict = field(default_factory=dict)
     recent: list = field(default_factory=list)
-    runs: list = field(default_factory=list)
     details: dict = field(default_factory=dict)
     asked: list = field(default_factory=list)
     skew_ms: int = 0
@@ -200,13 +214,6 @@ class FakeSource:
     async def revisit(self, run):
         self.asked.append(("revisit", run.workflow_id))
         answer = self.revisits.get(run.workflow_id, NotFound("gone"))
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-    async def recent_runs(self, scope, *, after, since_ms):
-        self.asked.append(("runs", scope.key, after))
-        answer = self.runs.pop(0) if self.runs else RecentRuns((), None)
         if isinstance(answer, Exception):
             raise answer
         return answer

@@ -3,12 +3,14 @@
 import asyncio
 
 import pytest
+import structlog
 from tests.unit.collect.fakes import NOW, Rig, job, until
 
 from headgate.collect.due import DueReleaser
 from headgate.collect.enrich import Enricher
 from headgate.core.errors import SourceUnavailable, StoreFailed
 from headgate.core.ports import Enrichment
+from headgate.core.storeport import MergeResult
 
 
 async def _seed(rig, *numbers):
@@ -149,5 +151,33 @@ async def test_failing_release_is_tried_again_and_an_earlier_due_time_stands():
 
     rig.store.release_due = release_due
     rig.intake.due["ci"] = NOW
-    await releaser._release(rig.polled)
+    await releaser._release("ci")
     assert rig.intake.due["ci"] == NOW + 10
+
+
+async def test_what_a_removed_source_left_is_released_when_its_time_has_come():
+    """Its due times are read at start; nobody is asked about its facts any more."""
+    rig, asked = Rig(profile="batch"), []
+
+    async def due_sources():
+        return ["ci", "old"]
+
+    async def release_due(policy, source, *, now_ms, **how):
+        asked.append((source, policy.profile, how["live_after_ms"] < now_ms))
+        return MergeResult()
+
+    rig.store.due_sources, rig.store.release_due = due_sources, release_due
+    task = asyncio.create_task(DueReleaser(rig.store, rig.intake, {"ci": rig.polled}, rig.clock).run())
+    await until(lambda: len(asked) == 2)
+    task.cancel()
+    await asyncio.wait([task])
+    assert asked == [("ci", "batch", True), ("old", "none", True)]
+
+
+def test_records_withheld_are_said_and_counted():
+    """A fact that our code cannot render is a line in the log with its key, and a figure."""
+    rig = Rig()
+    with structlog.testing.capture_logs() as logs:
+        rig.intake.take("ci", MergeResult(withheld=(("job", "j1", "KeyError('x')"),)))
+    assert [(log["event"], log["key"]) for log in logs] == [("record_withheld", "j1")]
+    assert rig.metrics.counts["headgate_records_withheld_total", "ci", "job"] == 1

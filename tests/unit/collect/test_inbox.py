@@ -4,15 +4,17 @@ import asyncio
 
 import msgspec
 import pytest
+import structlog
 from tests.unit.collect.fakes import NOW, Rig, job, until, workflow
 
 from headgate.collect.inbox import InboxMerger
 from headgate.core.errors import StoreFailed, StoreFull
 from headgate.core.merge import EMPTY, merge
+from headgate.core.storeport import NO_SOURCE
 
 
 def _merger(rig):
-    return InboxMerger(rig.store, rig.intake, {"ci": rig.polled}, rig.metrics)
+    return InboxMerger(rig.store, rig.intake, {"ci": rig.polled}, rig.clock, rig.metrics)
 
 
 async def test_deliveries_are_merged_and_done():
@@ -60,13 +62,33 @@ async def test_full_store_keeps_everything_waiting():
     assert await merger.once() == 1
 
 
-async def test_deliveries_of_a_removed_source_block_nobody():
-    """They are dead with their reason; the others go in."""
+async def test_deliveries_of_a_removed_source_wait_for_it_and_block_nobody():
+    """They are set aside, said once; the others go in; they are merged when the source is configured again."""
     rig = Rig()
     rig.store.deliver(b"1", source="gone")
     rig.store.deliver(b"2")
-    await _merger(rig).once()
-    assert rig.store.settled == {1: "unknown_source", 2: "done"}
+    rig.store.deliver(b"3", source="gone")
+    merger = _merger(rig)
+    with structlog.testing.capture_logs() as logs:
+        assert await merger.once() == 3
+        rig.store.deliver(b"4", source="gone")
+        assert (await merger.once(), await merger.once()) == (1, 0)
+    assert [log["event"] for log in logs if log["log_level"] == "warning"] == ["deliveries_wait_for_source"]
+    assert rig.store.settled == {1: NO_SOURCE, 2: "done", 3: NO_SOURCE, 4: NO_SOURCE}
+    assert ("headgate_inbox_dead_total", "gone", NO_SOURCE) not in rig.metrics.counts
+    back = InboxMerger(rig.store, rig.intake, {"gone": rig.polled}, rig.clock, rig.metrics)
+    assert await back.once() == 3
+    assert set(rig.store.settled.values()) == {"done"}
+    assert {("job", "j1"), ("job", "j3"), ("job", "j4")} <= rig.store.released
+
+
+async def test_deliveries_wait_without_any_source():
+    """All sources were removed: nothing is tried again and again, nothing is lost."""
+    rig = Rig()
+    rig.store.deliver(b"1")
+    merger = InboxMerger(rig.store, rig.intake, {}, rig.clock, rig.metrics)
+    assert (await merger.once(), await merger.once()) == (1, 0)
+    assert rig.store.settled == {1: NO_SOURCE}
 
 
 async def test_many_deliveries_are_merged_in_small_pieces():

@@ -99,6 +99,7 @@ class FakeStore:
         self.before: Callable[[str, Any], None] = lambda unit, argument: None
 
     async def open_signals(self, specs, *, now_ms):
+        self.before("open", specs)
         for spec in specs:
             if spec.key in self.problems:
                 continue

@@ -525,6 +525,26 @@ def test_a_replay_that_opens_later_is_found():
     run_virtual(scenario())
 
 
+def test_a_replay_that_was_asked_for_here_starts_at_once():
+    """A command tells the engine; nobody waits for the next look."""
+
+    async def scenario():
+        store = FakeStore()
+        signal = ScriptedSignal()
+        engine = make_engine(store, FakeSink("a", signal))
+        async with running(engine):
+            await until_drained(engine)
+            store.replay_rows = [entry(1, lane="replay")]
+            store.replay = Replay(1, "a.main", 0, 1, 1, 0)
+            began = asyncio.get_running_loop().time()
+            engine.look()
+            await until_drained(engine)
+            assert signal.ids == names(1, lane="replay")
+            assert asyncio.get_running_loop().time() - began < 0.5
+
+    run_virtual(scenario())
+
+
 def test_a_replay_ends_although_its_last_records_are_gone():
     """Erased records leave positions empty; the replay is done nevertheless."""
     store = FakeStore()
@@ -706,6 +726,34 @@ def test_apply_swaps_only_what_changed():
         assert new.signals()[0].ids == names(*range(11, 16))
         assert len(gone.signals()[0].ids) == 10
         assert (same.closed, new.closed) == (1, 1)
+
+    run_virtual(scenario())
+
+
+@pytest.mark.parametrize("calls_that_work", [0, 1], ids=["before-the-swap", "in-the-swap"])
+def test_a_store_that_cannot_write_at_a_swap_costs_no_worker(calls_that_work):
+    """Found before anything ended: all goes on as it was. Found later: what was swapped in opens by itself."""
+
+    async def scenario():
+        store = FakeStore(live=[entry(1)])
+        old, new = FakeSink("swap", ScriptedSignal()), FakeSink("swap", ScriptedSignal())
+        engine = make_engine(store, old)
+        async with running(engine):
+            await until_drained(engine)
+            calls = iter(range(calls_that_work + 1))
+
+            def full(unit, _argument):
+                if unit == "open" and next(calls, None) == calls_that_work:
+                    raise StoreFull("no space")
+
+            store.before = full
+            with pytest.raises(StoreFull):
+                await engine.apply({"swap": new})
+            store.log["live"].append(entry(2))
+            engine.wake()
+            await asyncio.sleep(30)
+            assert names(2) == (new if calls_that_work else old).signals()[0].ids[-1:]
+            assert await engine.drained()
 
     run_virtual(scenario())
 

@@ -17,6 +17,7 @@ from headgate.core.ids import number_key
 from headgate.core.merge import Observation, ProjectRef
 from headgate.core.metrics import NullMetrics
 from headgate.core.release import ReleasePolicy
+from headgate.core.runs import run_pages
 from headgate.core.storeport import MergeWork, Store
 from headgate.core.times import DAY_MS
 from headgate.store import MemoryStore, Quota, SqliteStore
@@ -149,7 +150,9 @@ async def _compare(groups: list[list[Observation]], policy: ReleasePolicy) -> No
             assert expected == sorted((e.record_id, e.body) for e in await read(disk, lane))
         assert memory.facts.rollup_days() == _rollup_days(path)
         assert (await memory.figures()).statuses == (await disk.figures()).statuses
-        assert list(await memory.runs_between(0, NOW + 1)) == list(await disk.runs_between(0, NOW + 1))
+        assert [page async for page in run_pages(memory, 0, NOW + 1)] == [
+            page async for page in run_pages(disk, 0, NOW + 1)
+        ]
     finally:
         await disk.close()
         shutil.rmtree(folder)

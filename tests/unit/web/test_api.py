@@ -11,7 +11,7 @@ import pytest
 from headgate.app.telemetry import Telemetry
 from headgate.core.errors import StoreFull
 from headgate.web.api import build_app
-from headgate.web.operations import Json, Problem
+from headgate.web.operations import ChosenDeliveries, Json, Problem
 
 EVIL = "<script>alert(1)</script>"
 
@@ -77,8 +77,8 @@ class Answers:
         self._note("runs", limit, project)
         return []
 
-    async def history(self, since_ms: int, until_ms: int) -> list[Json]:
-        self._note("history", since_ms, until_ms)
+    async def history(self, since_ms: int, until_ms: int, after: tuple[int, str] | None, limit: int) -> list[Json]:
+        self._note("history", since_ms, until_ms, after, limit)
         return []
 
     async def explain(self, query: str) -> list[Json]:
@@ -104,6 +104,14 @@ class Answers:
     async def purge_dead(self, ids: Sequence[int]) -> int:
         self._note("purge_dead", list(ids))
         return len(ids)
+
+    async def replay_deliveries(self, chosen: ChosenDeliveries) -> int:
+        self._note("replay_deliveries", chosen)
+        return 1
+
+    async def purge_deliveries(self, chosen: ChosenDeliveries) -> int:
+        self._note("purge_deliveries", chosen)
+        return 1
 
     async def replay(self, sink: str, since_ms: int, until_ms: int) -> list[Json]:
         self._note("replay", sink, since_ms, until_ms)
@@ -161,7 +169,25 @@ async def bench() -> Any:
     [
         ("GET", "/status", None, ("status",)),
         ("GET", "/runs?limit=5&project=gh/a/b", None, ("runs", 5, "gh/a/b")),
-        ("GET", "/history?since_ms=1&until_ms=2", None, ("history", 1, 2)),
+        ("GET", "/history?since_ms=1&until_ms=2", None, ("history", 1, 2, None, 1000)),
+        (
+            "GET",
+            "/history?since_ms=1&until_ms=2&after_ms=1&after_id=w&limit=9",
+            None,
+            ("history", 1, 2, (1, "w"), 9),
+        ),
+        (
+            "POST",
+            "/deaddeliveries/replay",
+            {"source": "ci"},
+            ("replay_deliveries", ChosenDeliveries(source="ci")),
+        ),
+        (
+            "POST",
+            "/deaddeliveries/purge",
+            {"everything": True},
+            ("purge_deliveries", ChosenDeliveries(everything=True)),
+        ),
         ("GET", "/explain/abc", None, ("explain", "abc")),
         ("GET", "/explain?query=https://app.circleci.com/x", None, ("explain", "https://app.circleci.com/x")),
         ("GET", "/tail?live=4&limit=2", None, ("tail", {"live": 4, "backfill": 0}, 2)),

@@ -1,7 +1,7 @@
 """The HTTP client of one CircleCI: authentication, budget, retries, limits, and errors that name their cause.
 
-Invariant: an answer is given whole and decoded, or an error is raised; nothing is given half. No error and no log line
-holds the token or a proxy's password.
+Invariant: an answer is given whole and decoded, or an error is raised; nothing is given half. A POST that may have been
+carried out is never sent again. No error and no log line holds the token, a proxy's password or a signing secret.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
@@ -38,7 +38,10 @@ _SKEW_JUMP_MS = 5000  # a skew this far off the estimate means that a clock was 
 
 @dataclass(frozen=True, slots=True)
 class ApiOptions:
-    """How to reach one CircleCI. `attempts`: of one call, the first included. `timeout_seconds`: of each attempt."""
+    """How to reach one CircleCI. `attempts`: of one call, the first included. `timeout_seconds`: of each attempt.
+
+    `secrets`: further texts that no message may hold.
+    """
 
     base_url: str
     user_agent: str
@@ -48,6 +51,7 @@ class ApiOptions:
     http2: bool = False
     attempts: int = 6
     back_off: BackOff = BackOff(base=0.5, cap=30.0)  # noqa: RUF009  # frozen itself
+    secrets: tuple[str, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +66,34 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class _Trouble:
-    """Why an attempt failed. `retry_after`: seconds asked for; `held`: the budget already waits for them."""
+    """Why an attempt failed. `retry_after`: seconds asked for; `held`: the budget already waits for them.
+
+    `untouched`: the far side has not begun with the call.
+    """
 
     why: str
     retry_after: float | None = None
     held: bool = False
+    untouched: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """One call, to be sent once or several times. `route`: template of `path`; `body`: JSON of a change.
+
+    `patient`: everything live goes first.
+    """
+
+    method: str
+    route: str
+    path: str
+    params: Params | None = None
+    body: bytes | None = None
+    patient: bool = False
+
+    def may_repeat(self, trouble: _Trouble) -> bool:
+        """Whether sending it again does no harm; a POST that may have been carried out would be carried out twice."""
+        return self.method != "POST" or trouble.untouched
 
 
 def escape_slug(slug: str) -> str:
@@ -86,7 +113,7 @@ def _escape(name: str, value: str) -> str:
 
 
 class Api:
-    """GET requests to one CircleCI with one token. Safe to use from many tasks of one event loop."""
+    """Requests to one CircleCI with one token. Safe to use from many tasks of one event loop."""
 
     def __init__(
         self,
@@ -130,34 +157,44 @@ class Api:
 
         Raises NotFound, SourceRefused, and SourceUnavailable once all attempts are used up.
         """
-        path = route.format(**{name: _escape(name, value) for name, value in parts.items()})
-        what = self._hide(path)
+        return await self._ask(_Call("GET", route, _path(route, parts), params, patient=patient), parts)
+
+    async def change(self, method: str, route: str, body: Mapping[str, Any] | None = None, **parts: str) -> None:
+        """Carry out a POST, PUT or DELETE with this JSON; raises as `get` does, SourceRefused also for a bad body.
+
+        SourceUnavailable of a POST leaves open whether it was carried out: look before asking again.
+        """
+        encoded = None if body is None else msgspec.json.encode(body)
+        await self._ask(_Call(method, route, _path(route, parts), body=encoded), parts)
+
+    async def _ask(self, call: _Call, parts: Mapping[str, str]) -> Any:
         for attempt in range(1, self._options.attempts + 1):
-            await self._budget.acquire(self._waited, patient=patient)
-            answer = await self._attempt(route, path, params, attempt)
+            await self._budget.acquire(self._waited, patient=call.patient)
+            answer = await self._attempt(call, attempt)
             if isinstance(answer, httpx.Response):
-                raise await self._refusal(answer, route, what, parts)
+                raise await self._refusal(answer, call, parts)
             if not isinstance(answer, _Trouble):
                 self.refused = None
                 return answer
+            if not call.may_repeat(answer):
+                break
             if attempt < self._options.attempts and not answer.held:
                 await self._back_off(attempt, answer.retry_after)
-        raise SourceUnavailable(f"GET {what}: {answer.why}, {attempt} attempts", retry_after=answer.retry_after)
+        what = f"{call.method} {self._hide(call.path)}"
+        raise SourceUnavailable(f"{what}: {answer.why}, {attempt} attempts", retry_after=answer.retry_after)
 
-    async def _attempt(self, route: str, path: str, params: Params | None, attempt: int) -> Any:
+    async def _attempt(self, call: _Call, attempt: int) -> Any:
         """What was asked for, decoded; a _Trouble worth another attempt; or the answer that refuses."""
         try:
-            reply = await self._send(route, path, params)
+            reply = await self._send(call)
         except httpx.RequestError as exc:
-            return _Trouble(f"{type(exc).__name__} {self._hide(str(exc))}".rstrip())
-        if reply.status_code == 200:
-            try:
-                return msgspec.json.decode(reply.content)
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-                return _Trouble("the answer is cut or no JSON")
+            untouched = isinstance(exc, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
+            return _Trouble(f"{type(exc).__name__} {self._hide(str(exc))}".rstrip(), untouched=untouched)
+        if reply.status_code in (200, 201, 204):
+            return _decoded(reply)
         why = f"{reply.status_code} {self._message(reply)}".rstrip()
         if reply.status_code == 429:
-            return _Trouble(why, self._limited(reply, attempt), held=True)
+            return _Trouble(why, self._limited(reply, attempt), held=True, untouched=True)
         if reply.status_code >= 500 or reply.status_code == 408:
             return _Trouble(why, retry_after_seconds(_headers(reply), self._clock.now_ms() + self.skew_ms))
         return reply
@@ -201,14 +238,16 @@ class Api:
 
     # -- sending
 
-    async def _send(self, route: str, path: str, params: Params | None) -> httpx.Response:
-        client = self._open()
+    async def _send(self, call: _Call) -> httpx.Response:
+        client, route = self._open(), call.route
+        json = {"Content-Type": "application/json"} if call.body is not None else None
         started = self._clock.now_ms()
         self.calls += 1
         try:
             # httpx bounds each read; an answer that drips would never end.
             async with asyncio.timeout(self._options.timeout_seconds):
-                reply = await client.get(path, params=dict(params) if params else None)
+                params = dict(call.params) if call.params else None
+                reply = await client.request(call.method, call.path, params=params, content=call.body, headers=json)
         except TimeoutError as exc:
             self._count(route, "ReadTimeout")
             raise httpx.ReadTimeout(f"no whole answer within {self._options.timeout_seconds:g} s") from exc
@@ -267,17 +306,15 @@ class Api:
         self._waited("back_off" if retry_after is None else "retry_after", seconds)
         await self._sleep(seconds)
 
-    async def _refusal(self, reply: httpx.Response, route: str, what: str, parts: Mapping[str, str]) -> SourceError:
+    async def _refusal(self, reply: httpx.Response, call: _Call, parts: Mapping[str, str]) -> SourceError:
         """The error for an answer that trying again will not change."""
-        status, said = reply.status_code, self._message(reply)
-        line = f"GET {what}: {status} {said}".rstrip()
+        status, route = reply.status_code, call.route
+        line = f"{call.method} {self._hide(call.path)}: {status} {self._message(reply)}".rstrip()
         slug = parts.get("slug") or parts.get("project") or ""
         about_project = "{slug}" in route and route.count("{") == 1
-        if status == 404 and not about_project:
-            return NotFound(line)
         if status == 404:
             fix = f"check that {slug} exists and that the token's user may see it"
-            return SourceRefused(line, reason="project_not_found", fix=fix)
+            return SourceRefused(line, reason="project_not_found", fix=fix) if about_project else NotFound(line)
         if status in (401, 403) and "/api/v2/" in route and await self._project_token(status, route, slug):
             self.refused = "wrong_token_type"
             fix = "the token is a project token, which API v2 never takes; set a personal API token"
@@ -288,6 +325,8 @@ class Api:
         if status == 403:
             fix = f"give the token's user access to {slug or 'this organisation'}"
             return SourceRefused(line, reason="no_access", fix=fix)
+        if call.body is not None and 400 <= status < 500:
+            return SourceRefused(line, reason="rejected", fix="CircleCI does not take this; its words say why")
         return SourceUnavailable(f"{line}; an answer nobody foresaw")
 
     async def _project_token(self, status: int, route: str, slug: str) -> bool:
@@ -304,7 +343,7 @@ class Api:
         """What a single attempt is answered; None where nothing came."""
         await self._budget.acquire(self._waited)
         try:
-            reply = await self._send(route, route.format(slug=escape_slug(slug)), params)
+            reply = await self._send(_Call("GET", route, _path(route, {"slug": slug}), params))
         except httpx.RequestError:
             return None
         return reply.status_code
@@ -326,7 +365,7 @@ class Api:
         return self._hide(" ".join(said.split())[:200])
 
     def _hide(self, words: str) -> str:
-        for secret in (self._token, self._options.proxy or ""):
+        for secret in (self._token, self._options.proxy or "", *self._options.secrets):
             if secret:
                 words = words.replace(secret, "***").replace(quote(secret, safe=""), "***")
         return words
@@ -336,6 +375,20 @@ class Api:
 
     def _waited(self, reason: str, seconds: float) -> None:
         self._metrics.count("headgate_source_wait_seconds_total", seconds, source=self._name, reason=reason)
+
+
+def _decoded(reply: httpx.Response) -> Any:
+    """The JSON of an answer; None where it has none on purpose."""
+    if reply.status_code == 204:
+        return None
+    try:
+        return msgspec.json.decode(reply.content)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _Trouble("the answer is cut or no JSON")
+
+
+def _path(route: str, parts: Mapping[str, str]) -> str:
+    return route.format(**{name: _escape(name, value) for name, value in parts.items()})
 
 
 def _headers(reply: httpx.Response) -> Mapping[str, str]:

@@ -16,7 +16,7 @@ __all__ = ["run_checks"]
 
 async def run_checks(name: str, config: CircleCIConfig, api: Api) -> list[CheckResult]:
     """One result per thing that can be wrong; a dead token ends the list, since nothing else can be asked."""
-    results = [_webhooks(name, config)]
+    results = [_webhooks(name, config), *_idle(name, config)]
     if config.token is None:
         return results
     token, _ = await _ask(f"source {name} token", api, "/api/v2/me")
@@ -42,6 +42,16 @@ def _webhooks(name: str, config: CircleCIConfig) -> CheckResult:
         return CheckResult(label, ok=True, reason="unsigned_allowed")
     # No secret is a choice (polling alone), so not a failure; the reason says that webhooks are off.
     return CheckResult(label, ok=True, reason="webhooks_off")
+
+
+def _idle(name: str, config: CircleCIConfig) -> list[CheckResult]:
+    """A source that polls nothing may still live on webhooks; one without those collects nothing, ever."""
+    fix = config.idle()
+    if not fix:
+        return []
+    if config.takes_webhooks:
+        return [CheckResult(f"source {name} scope", ok=True, reason="polls_nothing", fix=fix)]
+    return [CheckResult(f"source {name} scope", ok=False, reason="collects_nothing", fix=fix)]
 
 
 async def _org(name: str, org: str, slugs: set[str], api: Api) -> CheckResult:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
@@ -47,6 +48,20 @@ Every = Annotated[
 ]
 
 
+def _split(value: object) -> object:
+    """So that a file can say ${CIRCLECI_ORGS:-}, which is one text with commas."""
+    if not isinstance(value, str):
+        return value
+    return tuple(slug.strip() for slug in value.split(",") if slug.strip())
+
+
+Orgs = Annotated[
+    tuple[str, ...],
+    BeforeValidator(_split),
+    WithJsonSchema({"anyOf": [{"type": "array", "items": {"type": "string"}}, {"type": "string"}]}),
+]
+
+
 class ProjectsConfig(PluginConfig):
     """Which projects are collected. An entry without `*`, `?`, `[` is asked for by name, seen lately or not."""
 
@@ -60,13 +75,36 @@ class ProjectsConfig(PluginConfig):
 
 
 class WebhookConfig(PluginConfig):
-    """Which webhooks are taken."""
+    """Which webhooks are taken, and which ones `headgate webhooks` sets up."""
 
     secrets: tuple[Secret, ...] = Field(
         default=(),
         description="Signing secrets; several while one is being replaced. Blank ones are left out. None: no webhooks.",
     )
     max_body_bytes: int = Field(default=1_048_576, ge=1024, description="Longer deliveries are refused with 413.")
+
+    url: str | None = Field(
+        default=None,
+        description="Public https URL of this source's webhooks, for `headgate webhooks`: CircleCI sends to it.",
+    )
+    name: str = Field(
+        default="headgate", min_length=1, description="Name of our webhook; two installations need two names."
+    )
+    events: tuple[Literal["workflow-completed", "job-completed"], ...] = Field(
+        default=("workflow-completed", "job-completed"), min_length=1, description="Events that our webhook sends."
+    )
+    verify_tls: bool = Field(default=True, description="CircleCI verifies the certificate behind `url`.")
+
+    @field_validator("url")
+    @classmethod
+    def _is_public(cls, url: str | None) -> str | None:
+        return url if url is None else _public_url(url.strip())
+
+    @model_validator(mode="after")
+    def _signed(self) -> Self:
+        if self.url is not None and not self.secrets:
+            raise ValueError("webhook.secrets is needed where webhook.url is set; webhooks are made with the first one")
+        return self
 
     @field_validator("secrets", mode="before")
     @classmethod
@@ -140,7 +178,9 @@ class CircleCIConfig(SourceConfig):
         default="https://circleci.com", description="Host that serves /api/v2 and /api/v1.1; a Server has its own."
     )
     host: str = Field(default="", description="Name that facts are kept under; the host of base_url unless set.")
-    orgs: tuple[str, ...] = Field(default=(), description="Organisation slugs, such as gh/acme or circleci/<id>.")
+    orgs: Orgs = Field(
+        default=(), description="Organisation slugs, such as gh/acme or circleci/<id>; or a text of them with commas."
+    )
     projects: ProjectsConfig = Field(default_factory=ProjectsConfig, description="Which projects.")
     webhook: WebhookConfig = Field(default_factory=WebhookConfig, description="Webhooks.")
     allow_unsigned: bool = Field(
@@ -189,10 +229,43 @@ class CircleCIConfig(SourceConfig):
         """The name that facts are kept under."""
         return self.host or urlsplit(self.base_url).hostname or self.base_url
 
+    def idle(self) -> str:
+        """What to set where nothing is polled though it could be, or no webhook is taken either; empty elsewhere."""
+        if self.token is None or not self.poll.enabled:
+            return "" if self.takes_webhooks else "nothing is polled and webhook.secrets is empty: set token or secrets"
+        if self.orgs or self.explicit_projects:
+            return ""
+        return (
+            "orgs is empty and projects.include names no project: set orgs, such as [gh/acme], or the variable that it"
+            " comes from (CIRCLECI_ORGS), or poll: {enabled: false} to take webhooks alone"
+        )
+
+    @property
+    def takes_webhooks(self) -> bool:
+        """Whether any webhook can be taken."""
+        return bool(self.webhook.secrets) or self.allow_unsigned
+
     @property
     def explicit_projects(self) -> tuple[str, ...]:
         """Projects named without a glob."""
         return tuple(slug for slug in self.projects.include if not _is_glob(slug))
+
+
+def _public_url(url: str) -> str:
+    """The URL if CircleCI can be told to send to it. Raises ValueError."""
+    parts = urlsplit(url)
+    if not parts.hostname or parts.username or parts.query or parts.fragment:
+        raise ValueError("must be a URL with a host and without credentials, query and fragment")
+    if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(parts.hostname)):
+        raise ValueError("must be an https URL; CircleCI sends to no other (http is for a twin on this machine)")
+    return url
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _is_glob(slug: str) -> bool:

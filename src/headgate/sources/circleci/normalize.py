@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -90,11 +91,8 @@ def webhook(payload: Json, ctx: Context) -> list[Observation]:
     if kind not in WEBHOOK_TYPES or kind == "ping":
         return []
     owner = _webhook_project(payload, ctx)
-    given = sub(payload, "pipeline")
-    facts = pipeline_facts(given, ctx)
-    pipeline_id = uuid_text(given.get("id"))
+    pipeline_id, facts, parents = _repeated_pipeline(msgspec.json.encode(sub(payload, "pipeline")), ctx.privacy)
     found = [] if pipeline_id is None else [observe(ctx, "pipeline", pipeline_id, owner, facts, source="webhook")]
-    parents = _inherited(facts, pipeline_id)
     run = sub(payload, "workflow")
     if kind == "workflow-completed":
         return [*found, _webhook_workflow(run, parents, owner, ctx)]
@@ -104,6 +102,18 @@ def webhook(payload: Json, ctx: Context) -> list[Observation]:
         fields = known(name=text(run.get("name")), created_at=parse_ms(run.get("created_at"))) | parents
         found.append(observe(ctx, "workflow", workflow_id, owner, fields, source="webhook"))
     return [*found, _webhook_job(sub(payload, "job"), workflow_id, pipeline_id, owner, ctx)]
+
+
+@lru_cache(maxsize=512)
+def _repeated_pipeline(given: bytes, privacy: Privacy) -> tuple[str | None, dict[str, Value], dict[str, Value]]:
+    """Id and facts of a webhook's pipeline, and what its workflow inherits; nobody may change what is returned.
+
+    Each job of a workflow repeats its pipeline to the letter, and reading it is half of the work of a webhook.
+    """
+    pipeline = decode(given)
+    pipeline_id = uuid_text(pipeline.get("id"))
+    facts = pipeline_facts(pipeline, privacy)
+    return pipeline_id, facts, _inherited(facts, pipeline_id)
 
 
 def _webhook_project(payload: Json, ctx: Context) -> ProjectRef:
@@ -174,7 +184,7 @@ def project(given: Json, host: str) -> ProjectRef:
     )
 
 
-def pipeline_facts(given: Json, ctx: Context) -> dict[str, Value]:
+def pipeline_facts(given: Json, privacy: Privacy) -> dict[str, Value]:
     """Fields of a pipeline, as webhooks and API v2 write it."""
     errors = [
         known(type=text(error.get("type")), message=text(error.get("message")))
@@ -186,13 +196,15 @@ def pipeline_facts(given: Json, ctx: Context) -> dict[str, Value]:
         created_at=parse_ms(given.get("created_at")),
         trigger_type=text(sub(given, "trigger").get("type")),
         errors=[error for error in errors if error],
-    ) | vcs_fields(given, ctx.privacy)
+    ) | vcs_fields(given, privacy)
 
 
 def pipeline(given: Json, owner: ProjectRef, ctx: Context) -> Observation | None:
     """One item of a pipelines list, or GET /pipeline/{id}; None without an id."""
     key = uuid_text(given.get("id"))
-    return None if key is None else observe(ctx, "pipeline", key, owner, pipeline_facts(given, ctx), source="v2")
+    return (
+        None if key is None else observe(ctx, "pipeline", key, owner, pipeline_facts(given, ctx.privacy), source="v2")
+    )
 
 
 def workflow(

@@ -11,9 +11,10 @@ from typing import Any
 
 import structlog
 
+from headgate.core.audits import Listing
 from headgate.core.errors import NotFound, SourceRefused, SourceUnavailable
 from headgate.core.facts import Value
-from headgate.core.feeds import Strategy
+from headgate.core.feeds import Span, Strategy
 from headgate.core.merge import Observation, ProjectRef
 from headgate.core.ports import (
     BuildContext,
@@ -21,11 +22,11 @@ from headgate.core.ports import (
     Delivery,
     Enrichment,
     JobRef,
-    RecentRuns,
     RunRef,
     Scope,
     SourceUsage,
     WalkPage,
+    WebhookAdmin,
     WebhookPolicy,
 )
 from headgate.core.status import map_status
@@ -40,7 +41,9 @@ from headgate.sources.circleci.discovery import Discovery
 from headgate.sources.circleci.feed_insights import InsightsFeed
 from headgate.sources.circleci.feeds import BuildsFeed, PipelinesFeed, WalkFeed
 from headgate.sources.circleci.gather import gather_bounded
+from headgate.sources.circleci.hooks import webhook_admin
 from headgate.sources.circleci.insights import Insights
+from headgate.sources.circleci.listings import Listings
 from headgate.sources.circleci.normalize_v1 import build
 from headgate.sources.circleci.reading import Json, integer, uuid_text
 from headgate.sources.circleci.strategy import Feeds, choose
@@ -73,6 +76,7 @@ class CircleCISource:
         self._metrics = context.metrics
         self._privacy = _privacy(config)
         self._api = _api(name, config, context)
+        self.webhook_admin: WebhookAdmin | None = webhook_admin(config, self._api)
         # Scope key -> lowest and highest build number of the newest page of v1.1 last seen.
         self._oldest_recent: dict[str, int] = {}
         self._newest_recent: dict[str, int] = {}
@@ -183,15 +187,21 @@ class CircleCISource:
             return Strategy("none", (), why=("there is no token: only webhooks are taken",))
         return await choose(self._api, self._feeds, await self._discovery.scopes())
 
+    def listings(self, scope: Scope, span: Span, *, deep: bool) -> AsyncIterator[Listing]:
+        """What CircleCI lists of a span, for the audit."""
+        return self._listings.read(scope, span, deep=deep)
+
     def _make_feeds(self) -> Feeds:
         def owner(scope: Scope) -> ProjectRef:
             return self._discovery.known(scope.slug, scope.key)
 
         below = partial(self._page, patient=True)
         walk = WalkFeed(self._api, owner, below, completes=True)
+        insights = InsightsFeed(self._api, owner, self._context, self._clock)
+        self._listings = Listings(self._api, owner, self._context, insights)
         return Feeds(
             pipelines=PipelinesFeed(self._api, owner, self._context),
-            insights=InsightsFeed(self._api, owner, self._context, self._clock),
+            insights=insights,
             builds=BuildsFeed(self._api, owner, self._context, walk),
             walk=walk,
             walk_first=WalkFeed(self._api, owner, below, completes=False),
@@ -216,39 +226,6 @@ class CircleCISource:
         return self._insights.of_project(scope, since_ms)
 
     # -- enrichment
-
-    async def recent_runs(self, scope: Scope, *, after: int | None, since_ms: int) -> RecentRuns:
-        """Workflows of v1.1 builds, newest first, 100 a call: a rerun has new builds whatever its pipeline's age."""
-        found: dict[str, None] = {}
-        newest: int | None = None
-        for page in range(self._config.poll.max_pages):
-            rows = await self._builds(scope, offset=page * _BUILDS)
-            for row in rows:
-                number = integer(row.get("build_num"))
-                if number is None:
-                    continue
-                newest = number if newest is None else max(newest, number)
-                if (after is not None and number <= after) or (parse_ms(row.get("usage_queued_at")) or 0) < since_ms:
-                    return RecentRuns(tuple(found), newest)
-                workflow = (row.get("workflows") or {}).get("workflow_id")
-                if isinstance(workflow, str):
-                    found[workflow] = None
-            if len(rows) < _BUILDS:
-                return RecentRuns(tuple(found), newest)
-        return RecentRuns(tuple(found), newest, complete=False)
-
-    async def _builds(self, scope: Scope, *, offset: int) -> list[dict[str, Any]]:
-        """One page of v1.1 builds; empty where v1.1 does not know the project."""
-        params = {**_RECENT, "offset": str(offset)}
-        try:
-            rows = await self._api.get("/api/v1.1/project/{slug}", params=params, slug=scope.slug)
-        except SourceRefused as error:
-            if error.reason != "project_not_found":
-                raise
-            return []
-        if not isinstance(rows, list):
-            raise SourceUnavailable(f"GET /api/v1.1/project/{scope.slug}: the answer is no list of builds")
-        return [row for row in rows if isinstance(row, dict)]
 
     async def enrich_recent(self, scope: Scope, jobs: Sequence[JobRef]) -> Enrichment:
         """The newest page of v1.1 builds: queue times and authors of those asked for and everything newer.
@@ -377,6 +354,7 @@ def _api(name: str, config: CircleCIConfig, context: BuildContext) -> Api:
         ca_file=config.ca_file,
         proxy=reveal(config.proxy) or None,
         http2=config.http2,
+        secrets=tuple(reveal(secret) for secret in config.webhook.secrets),
     )
     shared = shared_budget(token, config.base_url, budget.per_second, budget.burst, clock=context.clock)
     api = Api(name, token, options, budget=shared, clock=context.clock, metrics=context.metrics)

@@ -1,8 +1,8 @@
 """Who may ask what, and how often.
 
 Tokens: the twin's own is good everywhere; `project-…` is a project token (v1.1 only); `expired-…` is
-refused; `noaccess-…` is a valid user who sees no project. Invariant: a request that is refused here never
-reaches a handler.
+refused; `noaccess-…` is a valid user who sees no project; `member-…` sees everything and is no administrator of
+the organization. Invariant: a request that is refused here never reaches a handler.
 """
 
 from dataclasses import dataclass
@@ -31,6 +31,8 @@ def refusal(token: str | None, own: str, group: Group, path: str) -> Answer | No
         return refuse(403, "Permission denied.") if group == "v2" else None
     if token.startswith("noaccess-"):
         return _blind(path)
+    if token.startswith("member-"):
+        return refuse(403, "Permission denied.") if path.startswith("/api/v2/webhook") else None
     return None if token == own else refuse(401, "Invalid token provided.")
 
 

@@ -19,6 +19,7 @@ from headgate.testing.circleci.api_v11 import ApiV11
 from headgate.testing.circleci.control import Control
 from headgate.testing.circleci.deliver import Dispatcher
 from headgate.testing.circleci.faults import Faults, early_answer, rate_limited, spoil
+from headgate.testing.circleci.hooks_v2 import HooksV2, Webhooks
 from headgate.testing.circleci.http import Answer, Request, Route, Router, read_query, refuse
 from headgate.testing.circleci.knobs import Options
 from headgate.testing.circleci.rights import Tokens
@@ -39,15 +40,16 @@ class TwinApp:
     def __init__(self, options: Options) -> None:
         self.world = World(options)
         self.faults = Faults(options.seed, self.world.ids)
-        self.dispatcher = Dispatcher(self.world, self.faults)
+        webhooks = Webhooks(options.webhook_url, options.webhook_secret)
+        self.dispatcher = Dispatcher(self.world, self.faults, webhooks)
         self.calls: Counter[str] = Counter()
         self._tokens = Tokens(self.world)
         self._limiter = Limiter(options.rate_burst)
         control = Control(self.world, self.faults, self.dispatcher, self.calls)
         v2, v11 = ApiV2(self.world, self.faults), ApiV11(self.world, self.faults)
         export, artifacts = ApiExport(self.world, self.faults), ApiArtifacts(self.world, self.faults)
-        insights = ApiInsights(self.world, self.faults)
-        parts = (v2, insights, v11, export, artifacts, self._tokens, control)
+        insights, hooks = ApiInsights(self.world, self.faults), HooksV2(self.world, webhooks)
+        parts = (v2, insights, hooks, v11, export, artifacts, self._tokens, control)
         self._router = Router([route for part in parts for route in part.routes()])
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -73,10 +75,10 @@ class TwinApp:
         if route.group == "control":
             return await _handled(route, request, parts)
         self.calls[route.template] += 1
-        slow = self.faults.strike("slow", route.template)
+        slow = self.faults.strike("slow", route.name)
         if slow:
             await asyncio.sleep(float(slow.options.get("seconds", _SLOW_SECONDS)))
-        early = early_answer(self.faults, route.template)
+        early = early_answer(self.faults, route.name)
         if early:
             return early
         return await self._allowed(route, request, parts)
@@ -84,7 +86,7 @@ class TwinApp:
     async def _allowed(self, route: Route, request: Request, parts: Mapping[str, str]) -> Answer:
         """Answer an API request that no fault took."""
         if route.group == "download":
-            return spoil(self.faults, route.template, await _handled(route, request, parts), None)
+            return spoil(self.faults, route.name, await _handled(route, request, parts), None)
         token = token_of(request)
         refused = self._tokens.refusal(token, route.group, request, parts)
         if refused:
@@ -96,7 +98,7 @@ class TwinApp:
             if not passed:
                 return replace(rate_limited("none", 0), headers=limits)
         answer = await _handled(route, replace(request, orgs=self._tokens.orgs(token)), parts)
-        answer = spoil(self.faults, route.template, answer, request.one("page-token"))
+        answer = spoil(self.faults, route.name, answer, request.one("page-token"))
         return replace(answer, headers={**answer.headers, **limits}) if limits else answer
 
     async def _send(self, answer: Answer, send: Send) -> None:

@@ -8,7 +8,7 @@ that was due is in `deliveries`, lost ones too.
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from heapq import heappop, heappush
 from itertools import count
 from random import Random
@@ -17,6 +17,7 @@ from typing import Any
 from headgate.testing.circleci import webhooks
 from headgate.testing.circleci.clock import monotonic
 from headgate.testing.circleci.faults import Faults
+from headgate.testing.circleci.hooks_v2 import Target, Webhooks
 from headgate.testing.circleci.model import Job, Workflow
 from headgate.testing.circleci.sender import Sender
 from headgate.testing.circleci.times import HOUR, SECOND, rfc3339_ms
@@ -36,6 +37,7 @@ class Delivery:
     id: str
     provider_id: str
     body: bytes
+    target: Target
     fault: str | None = None
     attempts: list[dict[str, Any]] = field(default_factory=list)
     delivered: bool = False
@@ -46,6 +48,7 @@ class Delivery:
             "id": self.id,
             "type": self.kind,
             "provider_id": self.provider_id,
+            "webhook": self.target.webhook["id"] if self.target.webhook else None,
             "fault": self.fault,
             "delivered": self.delivered,
             "attempts": self.attempts,
@@ -53,10 +56,10 @@ class Delivery:
 
 
 class Dispatcher:
-    """Delivers the events of a world to its webhook URL."""
+    """Delivers the events of a world to its webhook URL and to the webhooks that were made through the API."""
 
-    def __init__(self, world: World, faults: Faults) -> None:
-        self._world, self._faults = world, faults
+    def __init__(self, world: World, faults: Faults, targets: Webhooks) -> None:
+        self._world, self._faults, self._targets = world, faults, targets
         self._options = world.options
         self._queue: asyncio.Queue[Delivery] = asyncio.Queue()
         self._postponed: list[tuple[int, int, Delivery]] = []
@@ -69,12 +72,11 @@ class Dispatcher:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Keep the senders (and with a live clock the pump) going."""
-        tasks = []
-        if self._options.webhook_url:
-            senders = range(self._options.webhooks_in_flight)
-            tasks = [asyncio.create_task(self._work(Sender(self._options.webhook_url))) for _ in senders]
-            if self._options.live:
-                tasks.append(asyncio.create_task(self._pump()))
+        if self._targets.main:
+            Sender(self._targets.main.url)  # a URL that cannot be used is told at the start
+        tasks = [asyncio.create_task(self._work()) for _ in range(self._options.webhooks_in_flight)]
+        if self._options.live:
+            tasks.append(asyncio.create_task(self._pump()))
         try:
             yield
         finally:
@@ -88,7 +90,7 @@ class Dispatcher:
             before = len(self.deliveries)
             left, deadline = int(seconds * SECOND), monotonic() + timeout_seconds
             while left > 0:
-                step = min(left, _STEP_MS) if self._options.webhook_url else left
+                step = min(left, _STEP_MS) if self._targets else left
                 left -= step
                 self._enqueue_due(self._world.clock.advance(step))
                 await self._settle(deadline - monotonic())
@@ -100,10 +102,11 @@ class Dispatcher:
 
     async def emit(self, body: bytes, kind: str, *, signed: bool = True) -> dict[str, Any]:
         """Send a body as it is, once. Raises ValueError if there is no webhook URL."""
-        if not self._options.webhook_url:
+        target = self._targets.main
+        if target is None:
             raise ValueError("the twin was started without --webhook-url")
-        sender = Sender(self._options.webhook_url)
-        delivery = Delivery(kind, "", "", body, fault=None if signed else "webhook_forged")
+        sender = Sender(target.url)
+        delivery = Delivery(kind, "", "", body, target, fault=None if signed else "webhook_forged")
         try:
             await self._attempt(sender, delivery)
         finally:
@@ -128,16 +131,17 @@ class Dispatcher:
     def _enqueue_due(self, until: int) -> None:
         """Put everything due by now on the queue, as the faults will have it."""
         for due, done in self._world.take_events(until):
-            if self._options.webhook_url:
-                self._meet_faults(due, done)
+            for target in self._targets.of(done):
+                self._meet_faults(due, done, target)
         while self._postponed and self._postponed[0][0] <= until:
             self._queue.put_nowait(heappop(self._postponed)[2])
         self._release_held_back()
 
-    def _meet_faults(self, due: int, done: Job | Workflow) -> None:
+    def _meet_faults(self, due: int, done: Job | Workflow, target: Target) -> None:
         kind, provider_id = webhooks.kind_of(done), self._world.id_of(done)
-        body = webhooks.body(self._world, done)
-        delivery = Delivery(kind, self._world.ids.event(provider_id), provider_id, body)
+        body = webhooks.body(self._world, done, target.webhook)
+        own_id = webhooks.delivery_id(self._world, provider_id, target.webhook)
+        delivery = Delivery(kind, own_id, provider_id, body, target)
         self.deliveries.append(delivery)
         strike = self._faults.strike
         if strike("webhook_lost"):
@@ -162,7 +166,7 @@ class Dispatcher:
             self._queue.put_nowait(delivery)
 
     def _extra(self, original: Delivery, fault: str) -> None:
-        copy = Delivery(original.kind, original.id, original.provider_id, original.body, fault)
+        copy = replace(original, fault=fault, attempts=[])
         self.deliveries.append(copy)
         self._queue.put_nowait(copy)
 
@@ -172,17 +176,22 @@ class Dispatcher:
             self._queue.put_nowait(delivery)
         self._held_back = []
 
-    async def _work(self, sender: Sender) -> None:
-        """Send one delivery after the other."""
+    async def _work(self) -> None:
+        """Send one delivery after the other, over one connection to each URL."""
+        senders: dict[tuple[str, bool], Sender] = {}
         try:
             while True:
                 delivery = await self._queue.get()
+                url, verify = at = delivery.target.url, delivery.target.verify_tls
                 try:
-                    await self._deliver(sender, delivery)
+                    if at not in senders:
+                        senders[at] = Sender(url, verify_tls=verify)
+                    await self._deliver(senders[at], delivery)
                 finally:
                     self._queue.task_done()
         finally:
-            sender.close()
+            for sender in senders.values():
+                sender.close()
 
     async def _deliver(self, sender: Sender, delivery: Delivery) -> None:
         pause = self._options.webhook_pause_seconds
@@ -199,7 +208,7 @@ class Dispatcher:
 
     async def _attempt(self, sender: Sender, delivery: Delivery) -> bool:
         """Post once and note the answer; say whether it was 2xx."""
-        secret = self._options.webhook_secret
+        secret = delivery.target.secret
         if delivery.fault == "webhook_forged":
             secret = f"not-{secret}"
         headers = webhooks.headers(delivery.kind, delivery.body, secret)

@@ -1,7 +1,7 @@
 """The ways the twin misbehaves on request, and the coins that decide when.
 
 Each fault is `{"rate": 0.1}` or `{"count": 3}` (the next three times) plus options; `routes` limits a fault
-of the API to path templates that contain the text. Invariant: the same seed, faults and order of requests
+of the API to routes (`GET /api/v2/me`) that contain the text. Invariant: the same seed, faults and order of requests
 give the same misbehaviour.
 """
 
@@ -152,7 +152,7 @@ def _server_error(status: int) -> Answer:
 
 def spoil(faults: Faults, route: str, answer: Answer, page_token: str | None) -> Answer:
     """Damage a good answer: hand the same page token out again, or cut the body."""
-    if answer.status != 200:
+    if answer.status not in {200, 201}:
         return answer
     if page_token and faults.strike("repeated_page_token", route):
         page = orjson.loads(answer.body)

@@ -83,6 +83,11 @@ class Route:
     def __post_init__(self) -> None:
         object.__setattr__(self, "pattern", re.compile(_expression(self.template)))
 
+    @property
+    def name(self) -> str:
+        """Give what the option `routes` of a fault is looked for in, such as `POST /api/v2/webhook`."""
+        return f"{self.method} {self.template}"
+
 
 _SPECIAL = {
     "project-slug": r"(?P<vcs>[^/]+)/(?P<org>[^/]+)/(?P<repo>[^/]+)",

@@ -62,6 +62,7 @@ class Knobs:
     export_polls: int = 2  # looks at a usage export until it is completed, and
     export_seconds: float = 0.0  # seconds of the twin's clock, whichever takes longer
     export_rows_per_file: int = 20_000
+    webhooks_over_http: bool = False  # take http URLs of this machine for managed webhooks; CircleCI takes https alone
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ the same bytes, and a second delivery of it has the same id.
 """
 
 import hmac
+from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any
 
@@ -46,22 +47,30 @@ def kind_of(done: Job | Workflow) -> str:
     return "job-completed" if isinstance(done, Job) else "workflow-completed"
 
 
+def delivery_id(world: World, provider_id: str, webhook: Mapping[str, str] | None) -> str:
+    """Give the id of the delivery about a job or workflow to a webhook."""
+    return world.ids.event(provider_id, webhook["id"]) if webhook else world.ids.event(provider_id)
+
+
 def job_word(status: str) -> str:
     """Give the word a job's webhook uses for a status of v2."""
     return _JOB_WORDS.get(status, status)
 
 
-def body(world: World, done: Job | Workflow) -> bytes:
-    """Give the JSON of the delivery for a job or workflow that finished."""
+def body(world: World, done: Job | Workflow, webhook: Mapping[str, str] | None = None) -> bytes:
+    """Give the JSON of the delivery for a job or workflow that finished.
+
+    `webhook`: id and name of a managed one, whose deliveries have ids of their own; None: the one of `webhook_url`.
+    """
     kind = kind_of(done)
     run = done.workflow if isinstance(done, Job) else done
     project = run.pipeline.project
     own_id = world.id_of(done)
     payload: dict[str, Any] = {
         "type": kind,
-        "id": world.ids.event(own_id),
+        "id": delivery_id(world, own_id, webhook),
         "happened_at": rfc3339_micros(world.happened_ms(done), done.stopped * 7919 % 1000),
-        "webhook": {"id": world.ids.named("webhook", project.id), "name": "headgate"},
+        "webhook": webhook or {"id": world.ids.named("webhook", project.id), "name": "headgate"},
     }
     if isinstance(done, Job):
         payload["job"] = {

@@ -1,0 +1,71 @@
+"""What `headgate check` asks of a notifier: its key where the far side can be asked in silence, else the connection.
+
+Invariant: no message reaches people unless `send` asks for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from headgate.core.clock import Clock
+from headgate.core.errors import BatchRejected, SinkError, SinkRefused
+from headgate.core.ports import CheckResult, Notification, Notifier, Probing
+from headgate.deliver import HttpTransport
+from headgate.deliver.transport import prepare
+
+__all__ = ["NotifierChecks"]
+
+
+class NotifierChecks:
+    """Checks notifiers over one transport, which it owns. `send`: send a test message to people instead."""
+
+    def __init__(self, clock: Clock, *, send: bool) -> None:
+        self._clock = clock
+        self._send = send
+        self._transport = HttpTransport()
+
+    async def aclose(self) -> None:
+        """Free connections."""
+        await self._transport.aclose()
+
+    async def check(self, notifier: Notifier) -> Sequence[CheckResult]:
+        """One result."""
+        label = f"notifier {notifier.name}"
+        try:
+            reason = await self._try(notifier)
+        except SinkError as exc:
+            return [CheckResult(label, ok=False, reason=_reason(exc), fix=str(exc))]
+        return [CheckResult(label, ok=True, reason=reason)]
+
+    async def _try(self, notifier: Notifier) -> str:
+        now_ms = self._clock.now_ms()
+        message = notifier.encode(_message(now_ms), now_ms=now_ms)
+        request = message if self._send else notifier.probe() if isinstance(notifier, Probing) else None
+        if request is None:
+            await self._transport.reach(message.url, notifier.transport)
+            return "connected"
+        notifier.interpret(await self._transport.send(prepare(request), notifier.transport))
+        return "ok"
+
+
+def _message(now_ms: int) -> Notification:
+    return Notification(
+        key=f"headgate-test:{now_ms}",
+        fingerprint="headgate-test",
+        rule="HeadgateTest",
+        state="firing",
+        reason="test",
+        labels={"severity": "info"},
+        annotations={"summary": "A test message of `headgate check --send`; nothing is wrong"},
+        starts_ms=now_ms,
+        ends_ms=None,
+        at_ms=now_ms,
+    )
+
+
+def _reason(error: SinkError) -> str:
+    if isinstance(error, SinkRefused):
+        return error.reason
+    if isinstance(error, BatchRejected):
+        return "config"
+    return "tls" if "certificate" in str(error) else "unreachable"

@@ -1,0 +1,126 @@
+"""What audits have proven, as it is stored: one mark for each scope, one fact for each scope, kind and hour.
+
+Invariant: expected = present + repaired + unrepairable in every tally.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import msgspec
+
+from headgate.core.audits import Listed
+from headgate.core.merge import Observation, ProjectRef
+from headgate.core.storeport import Store
+from headgate.core.times import DAY_MS, HOUR_MS
+
+__all__ = ["PREFIX", "AuditMark", "Proof", "Tally", "audit_observations", "decode_mark", "load_marks", "mark_key"]
+
+PREFIX = "audit/"
+_KEPT_MS = 26 * HOUR_MS  # hours that a mark remembers; older ones are records and facts alone
+What = Literal["runs", "reruns"]
+
+
+class Tally(msgspec.Struct, array_like=True):
+    """Figures of one hour. `unannounced`: ended ones whose webhook never came."""
+
+    expected: int = 0
+    present: int = 0
+    repaired: int = 0
+    unrepairable: int = 0
+    unannounced: int = 0
+
+    def add(self, other: Tally) -> None:
+        """Sum up."""
+        for name in self.__struct_fields__:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+
+class AuditMark(msgspec.Struct, omit_defaults=True):
+    """What is remembered of a scope.
+
+    `slug`: as people name it. `until_ms`: everything before it was held against the lists; `deep_ms`: also against
+    those that are late. `hours`: by "what hour-number". `announced`: kind -> since when webhooks of it come.
+    """
+
+    slug: str = ""
+    until_ms: int = 0
+    deep_ms: int = 0
+    hours: dict[str, Tally] = msgspec.field(default_factory=dict)
+    announced: dict[str, int] = msgspec.field(default_factory=dict)
+
+    def encode(self) -> bytes:
+        """The bytes that are stored."""
+        return msgspec.json.encode(self)
+
+    def take(self, proof: Proof, now_ms: int) -> None:
+        """Remember a proof. What was repaired or given up before counts on; hours long past are forgotten."""
+        for name, tally in proof.hours.items():
+            old = self.hours.get(name, Tally())
+            repaired = tally.repaired + old.repaired
+            unrepairable = max(tally.unrepairable, old.unrepairable)
+            expected = max(tally.expected, old.expected)
+            self.hours[name] = Tally(
+                expected,
+                max(0, expected - repaired - unrepairable),
+                min(repaired, expected),
+                unrepairable,
+                tally.unannounced,
+            )
+        oldest = (now_ms - _KEPT_MS) // HOUR_MS
+        self.hours = {name: tally for name, tally in self.hours.items() if int(name.split()[1]) >= oldest}
+
+    def last_day(self, now_ms: int) -> Tally:
+        """Sums over the last 24 hours."""
+        total = Tally()
+        for name, tally in self.hours.items():
+            if int(name.split()[1]) >= (now_ms - DAY_MS) // HOUR_MS:
+                total.add(tally)
+        return total
+
+
+class Proof:
+    """What one audit of one scope found, by kind and hour."""
+
+    def __init__(self) -> None:
+        self.hours: dict[str, Tally] = {}
+
+    def tally(self, item: Listed, what: What) -> Tally:
+        """The figures that an item counts in."""
+        return self.hours.setdefault(f"{what} {item.at_ms // HOUR_MS}", Tally())
+
+    def total(self) -> Tally:
+        """Sums over all hours."""
+        total = Tally()
+        for tally in self.hours.values():
+            total.add(tally)
+        return total
+
+
+def audit_observations(
+    hours: Mapping[str, Tally], key: str, project: ProjectRef, observed_ms: int
+) -> list[Observation]:
+    """One fact for each kind and hour, for every sink."""
+    found = []
+    for name, tally in hours.items():
+        what, _, hour = name.partition(" ")
+        fields = {"what": what, "hour": int(hour) * HOUR_MS, **msgspec.structs.asdict(tally)}
+        found.append(Observation("audit", f"{key}|{what}|{hour}", project, "audit", observed_ms, True, fields))
+    return found
+
+
+def mark_key(scope_key: str) -> str:
+    """The key of a scope's mark."""
+    return PREFIX + scope_key
+
+
+def decode_mark(value: bytes | None) -> AuditMark:
+    """A stored mark; an empty one where there is none."""
+    return msgspec.json.decode(value, type=AuditMark) if value else AuditMark()
+
+
+async def load_marks(store: Store, source: str) -> dict[str, AuditMark]:
+    """Marks by scope key."""
+    marks = await store.source_marks(source, PREFIX)
+    return {key.removeprefix(PREFIX): decode_mark(value) for key, value in marks.items()}

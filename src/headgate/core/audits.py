@@ -1,0 +1,64 @@
+"""How completeness is proven: what the far side lists is held against what is kept.
+
+Invariant: a listing tells what has ended or been made, never how; whatever is missing is asked for by its run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol, runtime_checkable
+
+from headgate.core.feeds import Span
+from headgate.core.merge import Observation
+from headgate.core.ports import RunRef, Scope
+
+__all__ = ["AuditSource", "Kept", "Listed", "ListedKind", "Listing"]
+
+ListedKind = Literal["pipeline", "workflow", "job"]
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One thing that the far side lists.
+
+    `ended`: it must be kept with its end; else it must only be known. `at_ms`: when it ended, or was made. `run`: what
+    to ask when it is missing. `observations`: what the list itself tells of it.
+    """
+
+    kind: ListedKind
+    key: str
+    at_ms: int
+    run: RunRef
+    ended: bool = True
+    observations: Sequence[Observation] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A page of one list."""
+
+    items: Sequence[Listed]
+    calls: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What the store knows of a listed thing.
+
+    `ended`: with its end; for a pipeline: with a workflow or an error. `announced`: a webhook told of it. `rerun`: its
+    pipeline is more than a day older than it.
+    """
+
+    ended: bool
+    announced: bool
+    rerun: bool
+
+
+@runtime_checkable
+class AuditSource(Protocol):
+    """A source whose completeness can be proven."""
+
+    def listings(self, scope: Scope, span: Span, *, deep: bool) -> AsyncIterator[Listing]:
+        """Everything of the span in every list that costs little; `deep`: also in those that are late or dear."""
+        ...

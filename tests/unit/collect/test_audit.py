@@ -1,0 +1,176 @@
+"""The audit: what is listed and not kept is fetched, everything is counted once, and only what is due is asked."""
+
+import msgspec
+import pytest
+
+from headgate.collect import SourceSettings
+from headgate.collect.audit import DEEP_MS, OVERLAP_MS, ROUND_SECONDS, Auditor
+from headgate.collect.audit_requests import AuditRequest, load_audits, store_audit
+from headgate.collect.audit_state import Tally, load_marks
+from headgate.collect.intake import Intake
+from headgate.collect.state import Polled, ScopeState
+from headgate.core.audits import Listed, Listing
+from headgate.core.clock import ManualClock
+from headgate.core.errors import NotFound, SourceUnavailable
+from headgate.core.merge import Observation, ProjectRef
+from headgate.core.metrics import NullMetrics
+from headgate.core.ports import RunRef, Scope
+from headgate.core.record import decode_record
+from headgate.core.times import HOUR_MS, MINUTE_MS
+from headgate.store import MemoryStore
+from headgate.testing.store_data import LOGS, read
+
+NOW = 1_795_000_000_000
+SCOPE = Scope("11111111-1111-4111-8111-111111111111", "gh/a/b")
+PROJECT = ProjectRef("circleci.com", "gh/a/b", "gh/a", SCOPE.key)
+
+
+def key(number):
+    """A run's id."""
+    return f"00000000-0000-4000-8000-{number:012d}"
+
+
+def run(number, *, at=NOW - HOUR_MS, source="v2"):
+    """A workflow that ended."""
+    fields = {"name": "w", "status": "success", "created_at": at - 1, "stopped_at": at, "ref_name": "main"}
+    return Observation("workflow", key(number), PROJECT, source, NOW, True, fields)
+
+
+def listed(number, *, at=NOW - HOUR_MS, ended=True):
+    """The same, as a list tells of it."""
+    return Listed("workflow", key(number), at, RunRef("gh/a/b", SCOPE.key, None, key(number), at), ended)
+
+
+class FakeSource:
+    """`lists`: what is listed; `runs`: what can be fetched; `asked`: spans and runs that were asked for."""
+
+    name, host, webhook = "ci", "circleci.com", None
+
+    def __init__(self):
+        self.lists, self.runs, self.asked, self.error = [], {}, [], None
+        self.clock = ManualClock(NOW)
+
+    async def listings(self, _scope, span, *, deep):
+        self.asked.append((span.since_ms, span.until_ms, deep))
+        if self.error:
+            raise self.error
+        for items in self.lists:
+            yield Listing(items)
+
+    async def revisit(self, ref):
+        self.asked.append(ref.workflow_id)
+        if ref.workflow_id not in self.runs:
+            raise NotFound("gone")
+        return [self.runs[ref.workflow_id]]
+
+    def now_ms(self):
+        return self.clock.now_ms()
+
+
+class Bench:
+    """One walked scope, a store in memory, and an auditor."""
+
+    def __init__(self):
+        self.source = FakeSource()
+        self.clock = self.source.clock
+        self.store = MemoryStore(clock=self.clock)
+        self.polled = Polled(self.source, SourceSettings(), self.clock, NullMetrics())
+        self.state = ScopeState(SCOPE, walked=True)
+        self.polled.scopes = {SCOPE.key: self.state}
+        self.intake = Intake(self.store, clock=self.clock, metrics=NullMetrics())
+        self.auditor = Auditor(self.store, self.intake, self.polled, self.source)
+
+    async def keep(self, *observations):
+        """What was collected before."""
+        await self.intake.merge(self.polled, observations)
+
+    async def hours(self):
+        """Figures as they are remembered."""
+        mark = (await load_marks(self.store, "ci"))[SCOPE.key]
+        sums = {}
+        for name, one in mark.hours.items():
+            sums.setdefault(name.split()[0], Tally()).add(one)
+        return {what: msgspec.structs.astuple(one) for what, one in sums.items()}
+
+
+@pytest.fixture
+async def bench():
+    made = Bench()
+    await made.store.open()
+    await made.store.open_signals([LOGS], now_ms=NOW)
+    return made
+
+
+async def test_what_is_missing_is_fetched_and_counted(bench):
+    """Kept, missing, gone: each counts once, however many lists tell of it; the next round finds it present."""
+    await bench.keep(run(1))
+    bench.source.lists = [[listed(1), listed(2), listed(3)], [listed(2), listed(1)]]
+    bench.source.runs = {key(2): run(2)}
+    await bench.auditor.once()
+    assert await bench.hours() == {"runs": (3, 1, 1, 1, 0)}
+    assert (await bench.store.figures()).facts["workflow"] == 2
+    records = [decode_record(entry.body) for entry in [*await read(bench.store), *await read(bench.store, "backfill")]]
+    (report,) = [record.attributes for record in records if record.kind == "audit"]
+    assert (report["headgate.audit.expected"], report["headgate.audit.repaired"]) == (3, 1)
+    # Once more: nothing new is missing but the one that the source itself no longer has.
+    bench.clock.advance(ROUND_SECONDS)
+    await bench.auditor.once()
+    assert await bench.hours() == {"runs": (3, 1, 1, 1, 0)}
+
+
+async def test_a_run_that_goes_on_need_only_be_known(bench):
+    """What has not ended is not fetched again for that."""
+    await bench.keep(Observation("workflow", key(1), PROJECT, "v2", NOW, False, {"name": "w", "status": "running"}))
+    bench.source.lists = [[listed(1, ended=False)]]
+    await bench.auditor.once()
+    assert await bench.hours() == {"runs": (1, 1, 0, 0, 0)}
+    assert key(1) not in bench.source.asked
+
+
+async def test_a_round_begins_a_little_before_the_last_one_ended(bench):
+    """A call or two a quarter of an hour; once a day the late lists as well."""
+    await bench.auditor.once()
+    await bench.auditor.once()
+    bench.clock.advance(ROUND_SECONDS)
+    await bench.auditor.once()
+    bench.clock.advance(DEEP_MS / 1000)
+    await bench.auditor.once()
+    first, second, third = bench.source.asked
+    assert first == (NOW - bench.polled.settings.initial_ms, NOW, True)
+    assert second == (NOW - OVERLAP_MS, NOW + ROUND_SECONDS * 1000, False)
+    assert third[2] is True
+
+
+async def test_a_failed_round_is_repeated_soon_from_the_same_place(bench):
+    """Whoever waits for completeness waits for it."""
+    bench.source.error = SourceUnavailable("down")
+    await bench.auditor.once()
+    assert not bench.state.audited
+    bench.source.error = None
+    bench.clock.advance(bench.polled.settings.poll_every_ms / 1000)
+    await bench.auditor.once()
+    assert bench.state.audited
+    assert bench.source.asked[0][0] <= bench.source.asked[1][0] <= NOW
+
+
+async def test_what_no_webhook_told_of_is_counted_once_webhooks_come(bench):
+    """Before the first webhook of a project nothing is missed; the last minutes may still come."""
+    old, told, silent, fresh = (NOW - hours * MINUTE_MS for hours in (50, 40, 30, 1))
+    runs = [run(1, at=old), run(2, at=told, source="webhook"), run(3, at=silent), run(4, at=fresh)]
+    await bench.keep(*runs)
+    bench.source.lists = [[listed(n, at=at) for n, at in ((1, old), (2, told), (3, silent), (4, fresh))]]
+    await bench.auditor.once()
+    assert sum(one[4] for one in (await bench.hours()).values()) == 1
+
+
+async def test_an_audit_that_is_asked_for_is_done_project_by_project(bench):
+    """Its result is stored; a project that is not asked for is not touched."""
+    request = AuditRequest("a1", NOW - 24 * HOUR_MS, NOW, NOW, projects=("gh/a/*",))
+    await store_audit(bench.store, "ci", request, now_ms=NOW)
+    bench.source.lists = [[listed(1), listed(2)]]
+    bench.source.runs = {key(1): run(1)}
+    await bench.auditor.answer()
+    (done,) = await load_audits(bench.store, "ci")
+    assert done.state == "done"
+    found = done.results["gh/a/b"]
+    assert (found.expected, found.present, found.repaired, found.unrepairable) == (2, 0, 1, 1)
