@@ -57,7 +57,8 @@ class ProjectRef:
     """Which project a thing belongs to. Ids are the keys; slugs are how people name it today.
 
     `host`: where the provider lives, such as `circleci.com`. `slug`, `org`: short form (core.slug).
-    `project_id`, `org_id`: provider UUIDs, None where the input does not carry them.
+    `project_id`, `org_id`: provider UUIDs, None where the input does not carry them. What belongs to an organisation
+    and to none of its projects has the organisation's slug in both.
     """
 
     host: str

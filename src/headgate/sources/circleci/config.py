@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 from ipaddress import ip_address
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, SecretStr, WithJsonSchema, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    SecretStr,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 from headgate.core.slug import short_slug
-from headgate.plugins.config import Duration, PluginConfig, Secret, SourceConfig, duration_field
+from headgate.plugins.config import Duration, PluginConfig, Secret, SourceConfig, duration_field, format_duration
 from headgate.sources.circleci.config_details import DeploymentRule, DetailsConfig
 
 __all__ = [
     "BudgetConfig",
     "CircleCIConfig",
     "DiscoverConfig",
+    "InsightsConfig",
     "PersonalConfig",
     "ProjectsConfig",
     "UsageExportConfig",
@@ -23,6 +32,22 @@ __all__ = [
 ]
 
 Handling = Literal["keep", "hash", "drop"]
+Window = Literal["last-24-hours", "last-7-days", "last-30-days", "last-60-days", "last-90-days"]
+InsightsPart = Literal["org", "project", "workflows", "jobs", "series", "tests", "flaky", "branches"]
+
+
+def _off_is_zero(value: object) -> object:
+    """YAML reads a bare `off` as false."""
+    return 0 if value is False or value == "off" else value
+
+
+# A duration, or `off`, which is 0.
+Every = Annotated[
+    Duration,
+    BeforeValidator(_off_is_zero),
+    PlainSerializer(lambda ms: format_duration(ms) if ms else "off", return_type=str, when_used="json"),
+    WithJsonSchema({"type": ["string", "boolean"], "examples": ["24h", "off"]}),
+]
 
 
 def _split(value: object) -> object:
@@ -130,6 +155,24 @@ class UsageExportConfig(PluginConfig):
         return {True: "on", False: "off"}[enabled] if isinstance(enabled, bool) else enabled
 
 
+class InsightsConfig(PluginConfig):
+    """What is read of CircleCI's own aggregates, and how often."""
+
+    every: Every = duration_field("24h", "How often each organisation and project is asked about; `off`: never.")
+    windows: tuple[Window, ...] = Field(
+        default=("last-7-days", "last-30-days"), min_length=1, description="Reporting windows that are asked for."
+    )
+    parts: tuple[InsightsPart, ...] = Field(
+        default=("org", "project", "workflows", "jobs", "tests", "flaky"),
+        description="What is asked for; `series` and `branches` bring the most records and are left out unless named.",
+    )
+
+    @field_validator("windows", "parts")
+    @classmethod
+    def _once_each(cls, words: tuple[Any, ...]) -> tuple[Any, ...]:
+        return tuple(dict.fromkeys(words))
+
+
 class PersonalConfig(PluginConfig):
     """What is kept of personal data: `keep`, `hash` (keyed, cannot be undone) or `drop`."""
 
@@ -170,6 +213,7 @@ class CircleCIConfig(SourceConfig):
     details: DetailsConfig = Field(default_factory=DetailsConfig, description="What is asked about each ended job.")
     deployments: tuple[DeploymentRule, ...] = Field(default=(), description="Which jobs are deployments.")
     usage_export: UsageExportConfig = Field(default_factory=UsageExportConfig, description="The usage export.")
+    insights: InsightsConfig = Field(default_factory=InsightsConfig, description="CircleCI's own aggregates.")
     timeout: Duration = duration_field("30s", "How long one API call may take.")
     http2: bool = Field(default=False, description="Speak HTTP/2 where the server does.")
     ca_file: str | None = Field(default=None, description="PEM file of a private certificate authority.")

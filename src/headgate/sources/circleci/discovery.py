@@ -42,6 +42,8 @@ class Discovery:
         self._metrics = metrics
         self._projects: dict[str, ProjectRef] = {}
         self._by_slug: dict[str, str] = {}
+        # (organisation, name) -> key: Insights knows projects by name.
+        self._by_name: dict[tuple[str, str], str] = {}
         self._org_seen_ms: dict[str, int] = {}
         self._next_at: float | None = None
 
@@ -51,6 +53,15 @@ class Discovery:
         if found is not None:
             return found
         return ProjectRef(self._config.tenant, short_slug(slug), org_slug(slug), uuid_text(key))
+
+    def org(self, slug: str) -> ProjectRef:
+        """An organisation as the owner of what belongs to no project: its slug stands in for the project's."""
+        ids = (owner.org_id for owner in self._projects.values() if owner.org == slug and owner.org_id is not None)
+        return ProjectRef(self._config.tenant, slug, slug, None, next(ids, None))
+
+    def named(self, org: str, name: str) -> ProjectRef | None:
+        """The project of an organisation that bears this name; None where it is not known or not wanted."""
+        return self._projects.get(self._by_name.get((org, name), ""))
 
     async def scopes(self) -> list[Scope]:
         """Every project to walk, each once, sorted by slug."""
@@ -131,7 +142,8 @@ class Discovery:
     async def _resolve(self, slug: str) -> None:
         """Learn a project's id. A project that is gone or forbidden is warned about and asked for again next time."""
         try:
-            owner = project(await self._api.get("/api/v2/project/{slug}", slug=slug), self._config.tenant)
+            given = await self._api.get("/api/v2/project/{slug}", slug=slug)
+            owner = project(given, self._config.tenant)
         except (SourceRefused, Unparsable) as error:
             if isinstance(error, SourceRefused) and error.reason not in ("no_access", "project_not_found"):
                 raise
@@ -141,3 +153,6 @@ class Discovery:
         key = owner.project_id or owner.slug
         self._projects[key] = owner
         self._by_slug[slug] = self._by_slug[owner.slug] = key
+        name = text(given.get("name"))
+        if name is not None:
+            self._by_name[owner.org, name] = key

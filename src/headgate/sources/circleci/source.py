@@ -35,8 +35,6 @@ from headgate.core.status import map_status
 from headgate.core.times import DAY_MS, parse_ms
 from headgate.plugins.config import reveal
 from headgate.sources.circleci import normalize as shapes
-from headgate.sources.circleci.api import Api, ApiOptions
-from headgate.sources.circleci.budget import shared_budget
 from headgate.sources.circleci.checks import run_checks
 from headgate.sources.circleci.config import CircleCIConfig
 from headgate.sources.circleci.details import make_details
@@ -48,12 +46,13 @@ from headgate.sources.circleci.feed_insights import InsightsFeed
 from headgate.sources.circleci.feeds import BuildsFeed, PipelinesFeed, WalkFeed
 from headgate.sources.circleci.gather import gather_bounded
 from headgate.sources.circleci.hooks import webhook_admin
+from headgate.sources.circleci.insights import Insights
 from headgate.sources.circleci.listings import Listings
+from headgate.sources.circleci.making import api_of, privacy_of
 from headgate.sources.circleci.normalize_v1 import build
 from headgate.sources.circleci.reading import Json, integer, uuid_text
 from headgate.sources.circleci.strategy import Exporting, Feeds, choose
 from headgate.sources.circleci.usage_csv import Row
-from headgate.sources.circleci.vcs import Privacy
 from headgate.sources.circleci.webhook import CircleCIWebhookPolicy
 
 __all__ = ["CircleCISource"]
@@ -81,8 +80,8 @@ class CircleCISource:
         self._config = config
         self._clock = context.clock
         self._metrics = context.metrics
-        self._privacy = _privacy(config)
-        self._api = _api(name, config, context)
+        self._privacy = privacy_of(config)
+        self._api = api_of(name, config, context)
         self.webhook_admin: WebhookAdmin | None = webhook_admin(config, self._api)
         # Scope key -> lowest and highest build number of the newest page of v1.1 last seen.
         self._oldest_recent: dict[str, int] = {}
@@ -94,6 +93,7 @@ class CircleCISource:
         self._feeds = self._make_feeds()
         every = config.usage_export.every if config.usage_export.enabled != "off" and config.token is not None else 0
         self.refresh = Refresh(every, _REFRESH_MS, ("export", "insights")) if every else None
+        self._insights = Insights(name, config.insights, self._api, self._discovery, self._context)
 
     # -- webhooks
 
@@ -235,6 +235,23 @@ class CircleCISource:
             today=TodayFeed(builds, self.now_ms),
         )
 
+    # -- insights
+
+    @property
+    def insights_every_ms(self) -> int | None:
+        """How often Insights is read; None: never."""
+        return self._config.insights.every or None if self._config.token is not None else None
+
+    def insight_orgs(self) -> Sequence[Scope]:
+        """The configured organisations."""
+        return [Scope(slug, slug) for slug in self._config.orgs]
+
+    def insights(self, scope: Scope, *, since_ms: int | None) -> AsyncIterator[Sequence[Observation]]:
+        """What Insights says of a project or an organisation, whose slug has two parts."""
+        if scope.slug.count("/") == 1:
+            return self._insights.of_org(scope.slug)
+        return self._insights.of_project(scope, since_ms)
+
     # -- enrichment
 
     async def enrich_recent(self, scope: Scope, jobs: Sequence[JobRef]) -> Enrichment:
@@ -361,31 +378,3 @@ def _is_newer(item: Json, after: int | None, since_ms: int) -> bool:
     if after is not None and number is not None and number <= after:
         return False
     return created is None or created >= since_ms
-
-
-def _privacy(config: CircleCIConfig) -> Privacy:
-    personal = config.personal
-    return Privacy(
-        email=personal.email,
-        login=personal.login,
-        name=personal.name,
-        commit_subject=personal.commit_subject,
-        key=reveal(personal.hash_key).encode(),
-    )
-
-
-def _api(name: str, config: CircleCIConfig, context: BuildContext) -> Api:
-    token, budget = reveal(config.token), config.budget
-    options = ApiOptions(
-        base_url=config.base_url,
-        user_agent=context.user_agent,
-        timeout_seconds=config.timeout / 1000,
-        ca_file=config.ca_file,
-        proxy=reveal(config.proxy) or None,
-        http2=config.http2,
-        secrets=tuple(reveal(secret) for secret in config.webhook.secrets),
-    )
-    shared = shared_budget(token, config.base_url, budget.per_second, budget.burst, clock=context.clock)
-    api = Api(name, token, options, budget=shared, clock=context.clock, metrics=context.metrics)
-    api.probe_slug = next(iter(config.explicit_projects), "")
-    return api
