@@ -30,7 +30,7 @@ ROUND_SECONDS = 900.0
 OVERLAP_MS = 2 * HOUR_MS  # what was still running when the last audit came by
 DEEP_MS = DAY_MS  # how often the lists that are a day late are asked
 _DEEP_REACH_MS = 3 * DAY_MS
-_GRACE_MS = 10 * MINUTE_MS  # a webhook that comes later than that never came
+_GRACE_MS = 30 * MINUTE_MS  # a webhook that comes later than that never came
 _NEVER_MS = 1 << 62
 _TICK_SECONDS = 1.0
 _AT_ONCE = 4
@@ -53,6 +53,8 @@ class Auditor:
         self._before: dict[str, int | None] = {}
         self._wanted = asyncio.Event()
         self._wanted.set()
+        # Scope -> missing webhooks at its last audit; more of them are said once.
+        self._told: dict[str, int] = {}
         # Pipelines that were asked about and have no workflows: a skipped commit, say.
         self._empty: dict[str, None] = {}
 
@@ -169,7 +171,7 @@ class Auditor:
             gone = await self._repair(scope, [item for item in items if item.key in missing])
             kept = await self._store.kept(kind, [item.key for item in items])
         late_ms = self._polled.source.now_ms() - _GRACE_MS
-        announced = [item.at_ms for item in items if (one := kept.get(item.key)) and one.announced]
+        announced = [item.at_ms for item in items if item.ended and (one := kept.get(item.key)) and one.announced]
         first = mark.announced[kind] = min([*announced, mark.announced.get(kind, _NEVER_MS)])
         for item in items:
             found = kept.get(item.key)
@@ -178,8 +180,8 @@ class Auditor:
             tally.present += item.key not in missing
             tally.unrepairable += item.key in missing and (item.key in gone or not self._is_kept(item, kept))
             tally.repaired += item.key in missing and item.key not in gone and self._is_kept(item, kept)
-            # W09: it ended while webhooks of its kind come, and its own did not.
-            if found is not None and found.ended and item.ended and not found.announced:
+            # W09: it ended while webhooks of its kind come, and its own did not. Pipelines have none of their own.
+            if kind != "pipeline" and found is not None and found.ended and item.ended and not found.announced:
                 tally.unannounced += first < item.at_ms < late_ms
 
     def _is_kept(self, item: Listed, kept: Mapping[str, Kept]) -> bool:
@@ -220,7 +222,8 @@ class Auditor:
                 self._polled.metrics.count(
                     "headgate_audit_items_total", count, source=self._polled.name, outcome=outcome
                 )
-        if total.unannounced:
+        told, self._told[scope.key] = self._told.get(scope.key, 0), total.unannounced
+        if total.unannounced > told:
             _log.warning(
                 "webhooks_missing",
                 source=self._polled.name,
