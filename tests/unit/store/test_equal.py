@@ -44,6 +44,7 @@ _FIELDS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
         "status": _status,
         "created_at": _time,
         "stopped_at": _time,
+        "partial_rerun": st.just(True),
         "ref_name": _ref,
         "author_login": st.sampled_from(["kim", "main"]),
         "credits": st.integers(0, 99),

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+import msgspec
 import structlog
 
 from headgate.core.audits import Listing
@@ -171,7 +172,10 @@ class CircleCISource:
             self._missing("retention")
             return [run]
         context = self._context()
-        return [run, *(job for item in items if (job := shapes.job(item, run, owner, context)) is not None)]
+        jobs = [job for item in items if (job := shapes.job(item, run, owner, context)) is not None]
+        if any("workflow_id" not in job.fields for job in jobs):  # taken over from the workflow that it repeats
+            run = msgspec.structs.replace(run, fields={**run.fields, "partial_rerun": True})
+        return [run, *jobs]
 
     async def _pipeline(self, pipeline_id: str, owner: ProjectRef) -> Observation | None:
         try:
