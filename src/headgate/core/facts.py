@@ -96,7 +96,9 @@ _WORKFLOW = (
     *_REF,
     Field("started_by", "dim", "circleci.started_by", "Id of the CircleCI user who started it."),
     Field("tag", "dim", "circleci.workflow.tag", "CircleCI's workflow tag, such as `setup`."),
-    Field("attempt", "int", "circleci.attempt", "2 for the first rerun, counting up; absent: it repeats none.", "derived"),
+    Field(
+        "attempt", "int", "circleci.attempt", "2 for the first rerun, counting up; absent: it repeats none.", "derived"
+    ),
     Field(
         "rerun_of",
         "uuid",
@@ -105,7 +107,12 @@ _WORKFLOW = (
         "derived",
     ),
     Field("credits", "int", "circleci.credits", "Credits used.", "credits"),
-    Field("partial_rerun", "bool", "circleci.partial_rerun", "Only part of the repeated workflow ran again; absent: all of it, or not known."),
+    Field(
+        "partial_rerun",
+        "bool",
+        "circleci.partial_rerun",
+        "Only part of the repeated workflow ran again; absent: all of it, or not known.",
+    ),
     Field(
         "credits_estimated",
         "bool",

@@ -97,6 +97,13 @@ class DiscoverConfig(PluginConfig):
     every: Duration = duration_field(
         "15m", "How often the organisations' pipelines are looked through for new projects."
     )
+    look_back: Duration = duration_field(
+        "90d",
+        "How far the first look through an organisation's pipelines goes where Insights do not name its projects.",
+    )
+    gone_after: Duration = duration_field(
+        "7d", "A project that is not found for so long is gone: asked for once a day, its history kept."
+    )
     max_pages: int = Field(
         default=200, ge=1, description="Pages of one look through an organisation; a cut is warned about."
     )

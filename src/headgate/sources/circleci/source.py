@@ -14,6 +14,7 @@ import structlog
 
 from headgate.core.audits import Listing
 from headgate.core.details import EndedJob
+from headgate.core.discovery import Found
 from headgate.core.errors import NotFound, SourceRefused, SourceUnavailable
 from headgate.core.facts import Value
 from headgate.core.feeds import Span, Strategy
@@ -104,6 +105,14 @@ class CircleCISource:
         if self._config.token is None:
             return ()
         return await self._discovery.scopes()
+
+    def found(self) -> Found:
+        """Projects found so far."""
+        return self._discovery.found
+
+    def recall(self, found: Found) -> None:
+        """Projects found before this start."""
+        self._discovery.recall(found)
 
     async def walk(self, scope: Scope, *, after: int | None, since_ms: int) -> AsyncIterator[WalkPage]:
         """The project's pipelines newest first, with the workflows and jobs of each."""
