@@ -1,7 +1,8 @@
 """Proves that what the source lists is kept, fetches what is missing, and says so by project and hour.
 
 Invariant: a scope is audited once after its first walk and then every ROUND_SECONDS, each time a little further back
-than where the last audit ended; once a day the late lists are asked too. What was repaired leaves like any other fact.
+than where the last audit ended; now and then the late lists are asked too. What was repaired leaves like any other
+fact.
 """
 
 from __future__ import annotations
@@ -24,11 +25,10 @@ from headgate.core.ports import Scope
 from headgate.core.storeport import Store
 from headgate.core.times import DAY_MS, HOUR_MS, MINUTE_MS
 
-__all__ = ["DEEP_MS", "OVERLAP_MS", "ROUND_SECONDS", "Auditor", "totals"]
+__all__ = ["OVERLAP_MS", "ROUND_SECONDS", "Auditor", "totals"]
 
 ROUND_SECONDS = 900.0
 OVERLAP_MS = 2 * HOUR_MS  # what was still running when the last audit came by
-DEEP_MS = DAY_MS  # how often the lists that are a day late are asked
 _DEEP_REACH_MS = 3 * DAY_MS
 _GRACE_MS = 10 * MINUTE_MS  # a webhook that comes later than that never came
 _NEVER_MS = 1 << 62
@@ -124,7 +124,7 @@ class Auditor:
     async def _round(self, state: ScopeState) -> None:
         scope, now_ms = state.scope, self._polled.source.now_ms()
         mark = await self._mark(scope)
-        deep = now_ms - mark.deep_ms >= DEEP_MS
+        deep = now_ms - mark.deep_ms >= self._source.deep_every_ms(scope)
         since_ms = now_ms - _DEEP_REACH_MS if deep and mark.deep_ms else self._since_ms(scope, mark, now_ms)
         since_ms = max(since_ms, now_ms - self._polled.settings.retention_ms)
         proof = await self.audit(scope, Span(since_ms, now_ms), mark, deep=deep)
@@ -178,8 +178,8 @@ class Auditor:
             tally.present += item.key not in missing
             tally.unrepairable += item.key in missing and (item.key in gone or not self._is_kept(item, kept))
             tally.repaired += item.key in missing and item.key not in gone and self._is_kept(item, kept)
-            # W09: it ended while webhooks of its kind come, and its own did not.
-            if found is not None and found.ended and item.ended and not found.announced:
+            # W09: it ended while webhooks of its kind come, and its own did not. Pipelines have none.
+            if kind != "pipeline" and found is not None and found.ended and not found.announced:
                 tally.unannounced += first < item.at_ms < late_ms
 
     def _is_kept(self, item: Listed, kept: Mapping[str, Kept]) -> bool:

@@ -46,8 +46,8 @@ class Listing:
 class Kept:
     """What the store knows of a listed thing.
 
-    `ended`: with its end; for a pipeline: with a workflow or an error. `announced`: a webhook told of it. `rerun`: its
-    pipeline is more than a day older than it.
+    `ended`: with its end; for a pipeline: with a workflow or an error. `announced`: a webhook told of its end.
+    `rerun`: its pipeline is more than a day older than it.
     """
 
     ended: bool
@@ -61,4 +61,8 @@ class AuditSource(Protocol):
 
     def listings(self, scope: Scope, span: Span, *, deep: bool) -> AsyncIterator[Listing]:
         """Everything of the span in every list that costs little; `deep`: also in those that are late or dear."""
+        ...
+
+    def deep_every_ms(self, scope: Scope) -> int:
+        """How often to ask the late lists: seldom, unless the others cannot tell of reruns of old pipelines."""
         ...

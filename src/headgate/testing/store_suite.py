@@ -54,7 +54,7 @@ class RestSuite:
         runs = await store.kept("workflow", [WORKFLOW, other, rerun.key, "nobody"])
         assert dict(runs) == {
             WORKFLOW: Kept(ended=True, announced=False, rerun=False),
-            other: Kept(ended=False, announced=True, rerun=False),
+            other: Kept(ended=False, announced=False, rerun=False),
             rerun.key: Kept(ended=True, announced=False, rerun=True),
         }
         assert dict(await store.kept("job", [JOB])) == {JOB: Kept(ended=True, announced=True, rerun=False)}

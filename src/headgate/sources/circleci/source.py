@@ -139,14 +139,12 @@ class CircleCISource:
         if run.workflow_id is None:
             raise NotFound(f"a run of {run.project_slug} has neither pipeline nor workflow id")
         given = await self._api.get("/api/v2/workflow/{id}", id=run.workflow_id)
-        found: list[Observation] = []
-        facts: Mapping[str, Value] = {}
         pipeline_id = uuid_text(given.get("pipeline_id")) if isinstance(given, dict) else None
-        if pipeline_id is not None:
-            parent = await self._pipeline(pipeline_id, owner)
-            facts = parent.fields if parent else {}
-            found = [parent] if parent else []
-        return self._counted([*found, *await self._with_jobs(given, owner, facts)])
+        parent = None if pipeline_id is None else await self._pipeline(pipeline_id, owner)
+        if parent is None:  # past retention, though the rerun is not
+            return self._counted(await self._with_jobs(given, owner, {}))
+        # With what it repeats, if it is a rerun.
+        return self._counted([parent, *await self._workflows(parent.key, owner, parent.fields)])
 
     async def _page(self, items: Sequence[Json], owner: ProjectRef, *, patient: bool = False) -> list[Observation]:
         async def one(item: Json) -> list[Observation]:
@@ -204,6 +202,10 @@ class CircleCISource:
     def listings(self, scope: Scope, span: Span, *, deep: bool) -> AsyncIterator[Listing]:
         """What CircleCI lists of a span, for the audit."""
         return self._listings.read(scope, span, deep=deep)
+
+    def deep_every_ms(self, scope: Scope) -> int:
+        """How often the audit asks Insights."""
+        return self._listings.deep_every_ms(scope)
 
     def _make_feeds(self) -> Feeds:
         def owner(scope: Scope) -> ProjectRef:
