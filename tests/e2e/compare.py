@@ -97,7 +97,8 @@ def fold(lines: Iterable[bytes]) -> Folded:
     for one in sorted(amendments, key=lambda record: record["attributes"]["headgate.revision"]):
         base = records.get(one["attributes"]["headgate.amends"])
         if base is None:
-            orphans.append(one["id"])
+            if one["attributes"]["headgate.amends"] not in parsed:
+                orphans.append(one["id"])
             continue
         new = {
             key: value

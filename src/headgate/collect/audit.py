@@ -61,7 +61,11 @@ class Auditor:
         self._before = {key: cursor.complete_ms for key, cursor in self._polled.cursors.items()}
         while True:
             await self.once()
-            if self._wanted.is_set() and all(state.walked for state in self._polled.scopes.values()):
+            if (
+                self._wanted.is_set()
+                and self._polled.discovered
+                and all(state.walked for state in self._polled.scopes.values())
+            ):
                 self._wanted.clear()
                 with forgiving(self._polled, "audit_failed"):
                     await self.answer()
@@ -178,8 +182,8 @@ class Auditor:
             tally.present += item.key not in missing
             tally.unrepairable += item.key in missing and (item.key in gone or not self._is_kept(item, kept))
             tally.repaired += item.key in missing and item.key not in gone and self._is_kept(item, kept)
-            # W09: it ended while webhooks of its kind come, and its own did not. Pipelines have none.
-            if kind != "pipeline" and found is not None and found.ended and not found.announced:
+            # W09: it ended while webhooks of its kind come, and its own did not.
+            if item.webhook and found is not None and found.ended and not found.announced:
                 tally.unannounced += first < item.at_ms < late_ms
 
     def _is_kept(self, item: Listed, kept: Mapping[str, Kept]) -> bool:

@@ -23,7 +23,7 @@ class Listed:
     """One thing that the far side lists.
 
     `ended`: it must be kept with its end; else it must only be known. `at_ms`: when it ended, or was made. `run`: what
-    to ask when it is missing. `observations`: what the list itself tells of it.
+    to ask when it is missing. `observations`: what the list itself tells of it. `webhook`: one is sent when it ends.
     """
 
     kind: ListedKind
@@ -32,6 +32,7 @@ class Listed:
     run: RunRef
     ended: bool = True
     observations: Sequence[Observation] = ()
+    webhook: bool = True
 
 
 @dataclass(frozen=True, slots=True)

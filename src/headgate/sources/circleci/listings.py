@@ -67,7 +67,8 @@ class Listings:
                 if span.since_ms <= made < span.until_ms:
                     run = RunRef(scope.slug, scope.key, key, None, made)
                     seen = shapes.pipeline(item, owner, self._context())
-                    found.append(Listed("pipeline", key, made, run, observations=[seen] if seen else []))
+                    told = [seen] if seen else []
+                    found.append(Listed("pipeline", key, made, run, observations=told, webhook=False))
             yield Listing(found)
             if last:
                 return
@@ -104,9 +105,10 @@ class Listings:
         run = RunRef(scope.slug, scope.key, None, workflow, at)
         ended = is_terminal(text(row.get("status")), stopped=stopped is not None)
         told = build(row, self._owner(scope), self._context())
+        ran = parse_ms(row.get("start_time")) is not None  # of a job that was canceled in the queue no webhook tells
         return [
             Listed("workflow", workflow, at, run, ended=False),
-            *([Listed("job", key, at, run, observations=told)] if ended else []),
+            *([Listed("job", key, at, run, observations=told, webhook=ran)] if ended else []),
         ]
 
     async def _runs(self, scope: Scope, span: Span) -> AsyncIterator[Listing]:
