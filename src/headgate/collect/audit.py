@@ -30,7 +30,7 @@ __all__ = ["OVERLAP_MS", "ROUND_SECONDS", "Auditor", "totals"]
 ROUND_SECONDS = 900.0
 OVERLAP_MS = 2 * HOUR_MS  # what was still running when the last audit came by
 _DEEP_REACH_MS = 3 * DAY_MS
-_GRACE_MS = 10 * MINUTE_MS  # a webhook that comes later than that never came
+_GRACE_MS = 30 * MINUTE_MS  # a webhook that comes later than that never came
 _NEVER_MS = 1 << 62
 _TICK_SECONDS = 1.0
 _AT_ONCE = 4
@@ -53,6 +53,8 @@ class Auditor:
         self._before: dict[str, int | None] = {}
         self._wanted = asyncio.Event()
         self._wanted.set()
+        # Scope -> missing webhooks at its last audit; more of them are said once.
+        self._told: dict[str, int] = {}
         # Pipelines that were asked about and have no workflows: a skipped commit, say.
         self._empty: dict[str, None] = {}
 
@@ -224,7 +226,8 @@ class Auditor:
                 self._polled.metrics.count(
                     "headgate_audit_items_total", count, source=self._polled.name, outcome=outcome
                 )
-        if total.unannounced:
+        told, self._told[scope.key] = self._told.get(scope.key, 0), total.unannounced
+        if total.unannounced > told:
             _log.warning(
                 "webhooks_missing",
                 source=self._polled.name,

@@ -18,15 +18,17 @@ from headgate.collect.details import Details
 from headgate.collect.due import DueReleaser
 from headgate.collect.enrich import Enricher
 from headgate.collect.inbox import InboxMerger
+from headgate.collect.insights import InsightReader
 from headgate.collect.intake import Intake, Sleep, nobody
 from headgate.collect.poll import Poller
+from headgate.collect.refresh import Refresher
 from headgate.collect.revisit import Revisiter
 from headgate.collect.settings import SourceSettings, hurried
 from headgate.collect.state import Polled, first_error
 from headgate.core.audits import AuditSource
 from headgate.core.clock import Clock
 from headgate.core.details import DetailSource
-from headgate.core.feeds import FeedSource
+from headgate.core.feeds import FeedSource, InsightSource
 from headgate.core.metrics import Metrics
 from headgate.core.ports import Source, SourceUsage
 from headgate.core.storeport import Store
@@ -88,6 +90,17 @@ class Collector:
             for found in polled
             if isinstance(found.source, FeedSource)
         }
+        # Whoever waits for us to be idle wants what is there, not what will be exported.
+        self._refreshers = [
+            Refresher(store, self._sources[name], found, backfiller, sleep=sleep)
+            for name, backfiller in self._backfillers.items()
+            if not hurry and (found := backfiller.refresh) is not None
+        ]
+        self._insight_readers = [
+            InsightReader(store, self._intake, found, found.source, hurry=hurry, sleep=sleep)
+            for found in polled
+            if isinstance(found.source, InsightSource)
+        ]
         self._enrichers = [Enricher(store, self._intake, found, hurry=hurry) for found in self._sources.values()]
         self._details = {
             name: Details(store, self._intake, found, found.source, sleep=sleep)
@@ -110,6 +123,10 @@ class Collector:
                     tasks.create_task(auditor.run(), name="auditor")
                 for backfiller in self._backfillers.values():
                     tasks.create_task(backfiller.run(), name="backfiller")
+                for refresher in self._refreshers:
+                    tasks.create_task(refresher.run(), name="refresher")
+                for reader in self._insight_readers:
+                    tasks.create_task(reader.run(), name="insights")
                 for enricher in self._enrichers:
                     tasks.create_task(enricher.run(), name="enricher")
                 for details in self._details.values():
@@ -135,6 +152,7 @@ class Collector:
         """What is still to be done, in words; empty when everything the sources had at start is collected."""
         reasons = [reason for polled in self._sources.values() for reason in _polling(polled)]
         reasons += await self._orders()
+        reasons += [f"{scope.slug}: Insights is not read yet" for one in self._insight_readers for scope in one.due()]
         figures = await self._store.figures()
         if figures.inbox_waiting:
             reasons.append(f"{figures.inbox_waiting} deliveries wait in the inbox")

@@ -18,7 +18,10 @@ MARK = "discovery"
 
 
 class FoundProject(msgspec.Struct, omit_defaults=True):
-    """One project. `missing_ms`: since when it is not found, 0: it is there. `gone`: that was long enough ago."""
+    """One project. `name`: as people call it, which need not be in the slug.
+
+    `missing_ms`: since when it is not found, 0: it is there. `gone`: that was long enough ago.
+    """
 
     host: str
     slug: str
@@ -26,13 +29,19 @@ class FoundProject(msgspec.Struct, omit_defaults=True):
     project_id: str | None = None
     org_id: str | None = None
     default_branch: str | None = None
+    name: str | None = None
     missing_ms: int = 0
     gone: bool = False
 
     @classmethod
-    def of(cls, ref: ProjectRef) -> FoundProject:
+    def of(cls, ref: ProjectRef, name: str | None) -> FoundProject:
         """A project that is there."""
-        return cls(ref.host, ref.slug, ref.org, ref.project_id, ref.org_id, ref.default_branch)
+        return cls(ref.host, ref.slug, ref.org, ref.project_id, ref.org_id, ref.default_branch, name)
+
+    @property
+    def key(self) -> str:
+        """Its scope's key."""
+        return self.project_id or self.slug
 
     @property
     def ref(self) -> ProjectRef:

@@ -249,17 +249,26 @@ _DEPLOYMENT = (
     Field("url", "text", "circleci.deployment.url", "Where to read more about it."),
 )
 
-# CircleCI's own aggregates, as given. Key: what it is about, the window, and the UTC day on which it was asked for.
+# CircleCI's own aggregates, as given. Key: what it is about, the window, and the UTC day on which it was asked for, or
+# the interval of a series.
 _INSIGHT = (
-    Field("subject", "dim", "circleci.insight.subject", "`org`, `project`, `workflow`, `job` or `tests`."),
+    Field(
+        "subject", "dim", "circleci.insight.subject", "What was counted and who says so: `org`, `workflow`, `job` ..."
+    ),
     Field("window", "dim", "circleci.insight.window", "CircleCI's reporting window, or `day`, `hour` of a series."),
     Field("workflow_name", "dim", "cicd.pipeline.name", "Name of the workflow."),
     Field("job_name", "dim", "cicd.pipeline.task.name", "Name of the job."),
     Field("ref_name", "dim", "vcs.ref.head.name", "Branch that it is about; absent: all branches."),
     Field("window_start", "ms", "circleci.insight.window_start", "Begin of what was counted.", "time"),
     Field("window_end", "ms", "circleci.insight.window_end", "End of what was counted.", "time"),
-    Field("delay_ms", "int", "circleci.insight.delay_ms", "Its age when it was asked for."),
+    Field(
+        "delay_ms", "int", "circleci.insight.delay_ms", "Age of its window's end when it was asked for, milliseconds."
+    ),
     Field("numbers", "json", None, "Name -> number; each becomes `circleci.insight.<name>`. Null stays absent."),
+    Field("test_name", "text", "test.case.name", "Name of the test."),
+    Field("class_name", "dim", "circleci.test.class", "Class of the test."),
+    Field("file", "dim", "circleci.test.file", "File of the test."),
+    Field("source", "dim", "circleci.test.source", "Reporter that wrote the results."),
 )
 
 # A test that CircleCI calls flaky. Key: project and identity of the test.

@@ -158,12 +158,25 @@ async def test_a_failed_round_is_repeated_soon_from_the_same_place(bench):
 
 async def test_what_no_webhook_told_of_is_counted_once_webhooks_come(bench):
     """Before the first webhook of a project nothing is missed; the last minutes may still come."""
-    old, told, silent, fresh = (NOW - hours * MINUTE_MS for hours in (50, 40, 30, 1))
+    old, told, silent, fresh = (NOW - hours * MINUTE_MS for hours in (70, 60, 50, 1))
     runs = [run(1, at=old), run(2, at=told, source="webhook"), run(3, at=silent), run(4, at=fresh)]
     await bench.keep(*runs)
     bench.source.lists = [[listed(n, at=at) for n, at in ((1, old), (2, told), (3, silent), (4, fresh))]]
     await bench.auditor.once()
     assert sum(one[4] for one in (await bench.hours()).values()) == 1
+
+
+async def test_no_webhook_is_missed_for_a_pipeline(bench):
+    """No webhook tells of a pipeline by itself; what webhooks of its runs mention says nothing of the others."""
+    made = {key(1): "webhook", key(2): "v2"}
+    at = NOW - 2 * HOUR_MS
+    for number, (name, source) in enumerate(made.items()):
+        fields = {"number": number, "created_at": at + number, "errors": ["config"]}
+        await bench.keep(Observation("pipeline", name, PROJECT, source, NOW, False, fields))
+    run_of = {name: RunRef("gh/a/b", SCOPE.key, name, None, at) for name in made}
+    bench.source.lists = [[Listed("pipeline", name, at + n, run_of[name]) for n, name in enumerate(made)]]
+    await bench.auditor.once()
+    assert await bench.hours() == {"runs": (2, 2, 0, 0, 0)}
 
 
 async def test_an_audit_that_is_asked_for_is_done_project_by_project(bench):

@@ -3,18 +3,51 @@
 from __future__ import annotations
 
 from ipaddress import ip_address
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, SecretStr, WithJsonSchema, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    SecretStr,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 from headgate.core.slug import short_slug
-from headgate.plugins.config import Duration, PluginConfig, Secret, SourceConfig, duration_field
+from headgate.plugins.config import Duration, PluginConfig, Secret, SourceConfig, duration_field, format_duration
 from headgate.sources.circleci.config_details import DeploymentRule, DetailsConfig
 
-__all__ = ["BudgetConfig", "CircleCIConfig", "DiscoverConfig", "PersonalConfig", "ProjectsConfig", "WebhookConfig"]
+__all__ = [
+    "BudgetConfig",
+    "CircleCIConfig",
+    "DiscoverConfig",
+    "InsightsConfig",
+    "PersonalConfig",
+    "ProjectsConfig",
+    "UsageExportConfig",
+    "WebhookConfig",
+]
 
 Handling = Literal["keep", "hash", "drop"]
+Window = Literal["last-24-hours", "last-7-days", "last-30-days", "last-60-days", "last-90-days"]
+InsightsPart = Literal["org", "project", "workflows", "jobs", "series", "tests", "flaky", "branches"]
+
+
+def _off_is_zero(value: object) -> object:
+    """YAML reads a bare `off` as false."""
+    return 0 if value is False or value == "off" else value
+
+
+# A duration, or `off`, which is 0.
+Every = Annotated[
+    Duration,
+    BeforeValidator(_off_is_zero),
+    PlainSerializer(lambda ms: format_duration(ms) if ms else "off", return_type=str, when_used="json"),
+    WithJsonSchema({"type": ["string", "boolean"], "examples": ["24h", "off"]}),
+]
 
 
 def _split(value: object) -> object:
@@ -109,6 +142,44 @@ class DiscoverConfig(PluginConfig):
     )
 
 
+class UsageExportConfig(PluginConfig):
+    """The usage export: job runs with their credits, a file for a whole organisation (cloud only)."""
+
+    enabled: Literal["auto", "on", "off"] = Field(
+        default="auto", description="auto: where the token may export; on: without asking first; off: never."
+    )
+    every: Duration = duration_field("24h", "How often the last 3 full days are exported by themselves; 0s: never.")
+    poll: Duration = duration_field("6m", "How often an export under way is looked at; CircleCI asks for 6m or more.")
+    max_bytes: int = Field(
+        default=1_073_741_824, ge=1024, description="Longest file, packed; a longer one is given up."
+    )
+    keep_bad: str = Field(default="", description="Directory in which files that cannot be read are kept; none: off.")
+
+    @field_validator("enabled", mode="before")
+    @classmethod
+    def _as_word(cls, enabled: object) -> object:
+        """YAML reads on and off as true and false."""
+        return {True: "on", False: "off"}[enabled] if isinstance(enabled, bool) else enabled
+
+
+class InsightsConfig(PluginConfig):
+    """What is read of CircleCI's own aggregates, and how often."""
+
+    every: Every = duration_field("24h", "How often each organisation and project is asked about; `off`: never.")
+    windows: tuple[Window, ...] = Field(
+        default=("last-7-days", "last-30-days"), min_length=1, description="Reporting windows that are asked for."
+    )
+    parts: tuple[InsightsPart, ...] = Field(
+        default=("org", "project", "workflows", "jobs", "tests", "flaky"),
+        description="What is asked for; `series` and `branches` bring the most records and are left out unless named.",
+    )
+
+    @field_validator("windows", "parts")
+    @classmethod
+    def _once_each(cls, words: tuple[Any, ...]) -> tuple[Any, ...]:
+        return tuple(dict.fromkeys(words))
+
+
 class PersonalConfig(PluginConfig):
     """What is kept of personal data: `keep`, `hash` (keyed, cannot be undone) or `drop`."""
 
@@ -137,7 +208,7 @@ class CircleCIConfig(SourceConfig):
     )
     mode: Literal["auto", "cloud", "server"] = Field(
         default="auto",
-        description="Whether this is a Server installation; auto: it is unless base_url is circleci.com or this machine.",
+        description="Whether this is a Server installation; auto: unless base_url is circleci.com or this machine.",
     )
     host: str = Field(default="", description="Name that facts are kept under; the host of base_url unless set.")
     orgs: Orgs = Field(
@@ -152,6 +223,8 @@ class CircleCIConfig(SourceConfig):
     discover: DiscoverConfig = Field(default_factory=DiscoverConfig, description="Finding projects.")
     details: DetailsConfig = Field(default_factory=DetailsConfig, description="What is asked about each ended job.")
     deployments: tuple[DeploymentRule, ...] = Field(default=(), description="Which jobs are deployments.")
+    usage_export: UsageExportConfig = Field(default_factory=UsageExportConfig, description="The usage export.")
+    insights: InsightsConfig = Field(default_factory=InsightsConfig, description="CircleCI's own aggregates.")
     timeout: Duration = duration_field("30s", "How long one API call may take.")
     http2: bool = Field(default=False, description="Speak HTTP/2 where the server does.")
     ca_file: str | None = Field(default=None, description="PEM file of a private certificate authority.")
@@ -162,9 +235,9 @@ class CircleCIConfig(SourceConfig):
     @classmethod
     def _links_of_a_server(cls, given: object) -> object:
         """The pages of a Server are at its own host."""
-        if isinstance(given, dict) and isinstance(given.get("base_url"), str) and "app_url" not in given:
-            if _is_server(given.get("mode", "auto"), given["base_url"]):
-                return given | {"app_url": given["base_url"]}
+        url = given.get("base_url") if isinstance(given, dict) and "app_url" not in given else None
+        if isinstance(given, dict) and isinstance(url, str) and _is_server(given.get("mode", "auto"), url):
+            return given | {"app_url": url}
         return given
 
     @field_validator("base_url", "app_url")

@@ -62,6 +62,16 @@ class Discovery:
             return found.ref
         return ProjectRef(self._config.tenant, short_slug(slug), org_slug(slug), uuid_text(key))
 
+    def org(self, slug: str) -> ProjectRef:
+        """An organisation as the owner of what belongs to no project: its slug stands in for the project's."""
+        ids = (one.org_id for one in self.found.projects.values() if one.org == slug and one.org_id is not None)
+        return ProjectRef(self._config.tenant, slug, slug, None, next(ids, None))
+
+    def named(self, org: str, name: str) -> ProjectRef | None:
+        """The project of an organisation that bears this name; None where it is not known or not wanted."""
+        found = (one for one in self.found.projects.values() if (one.org, one.name, one.gone) == (org, name, False))
+        return next((one.ref for one in found), None)
+
     async def scopes(self) -> list[Scope]:
         """Every project to walk, each once, sorted by slug."""
         now = self._clock.monotonic()
@@ -72,6 +82,19 @@ class Discovery:
         # Of two that bore one name it is the later one's; the other's new name is not known yet.
         listed = [Scope(key, slug) for key, slug in here if self._by_slug.get(slug) == key]
         return sorted(listed, key=lambda scope: scope.slug)
+
+    def orgs(self) -> list[Scope]:
+        """The organisations of the projects found so far, by their ids, sorted by slug."""
+        found = {one.org_id: one.org for one in self.found.projects.values() if one.org_id and not one.gone}
+        return sorted((Scope(key, slug) for key, slug in found.items()), key=lambda scope: scope.slug)
+
+    def owner_in(self, org: str, project_id: str, name: str | None) -> ProjectRef | None:
+        """A project by id, also one that was not seen lately; None for one that the configuration leaves out."""
+        found = self.found.projects.get(project_id)
+        if found is not None:
+            return found.ref
+        slug = f"{org}/{project_id if org.startswith('circleci/') or name is None else name}"
+        return ProjectRef(self._config.tenant, slug, org, project_id) if self.wanted(slug) else None
 
     def wanted(self, slug: str) -> bool:
         """Whether the configuration includes a project of this slug."""
@@ -159,18 +182,19 @@ class Discovery:
                 raise
             _log.warning("project_refused", source=self._name, project=slug, reason=error.reason, error=str(error))
 
-    async def _ask(self, slug: str) -> ProjectRef:
-        return project(await self._api.get("/api/v2/project/{slug}", slug=slug), self._config.tenant)
+    async def _ask(self, slug: str) -> FoundProject:
+        given = await self._api.get("/api/v2/project/{slug}", slug=slug)
+        return FoundProject.of(project(given, self._config.tenant), text(given.get("name")))
 
-    def _take(self, slug: str, owner: ProjectRef) -> None:
+    def _take(self, slug: str, owner: FoundProject) -> None:
         """A project answered under a slug; where that is an old or a new name of it, the id keeps it one scope."""
-        key = owner.project_id or owner.slug
+        key = owner.key
         old = self.found.projects.get(key)
         if old is not None and old.slug != owner.slug:
             _log.info("project_renamed", source=self._name, project=owner.slug, was=old.slug)
         if old is not None and old.gone:
             _log.info("project_back", source=self._name, project=owner.slug)
-        self.found.projects[key] = FoundProject.of(owner)
+        self.found.projects[key] = owner
         self._by_slug[slug] = self._by_slug[owner.slug] = key
 
     async def _ask_again(self, key: str, now_ms: int) -> None:
@@ -187,7 +211,7 @@ class Discovery:
             _log.warning("project_refused", source=self._name, project=one.slug, reason=error.reason, error=str(error))
         else:
             self._take(one.slug, owner)
-            if key != (owner.project_id or owner.slug):  # its name was given to another project
+            if key != owner.key:  # its name was given to another project
                 self._miss(one, now_ms)
 
     def _miss(self, one: FoundProject, now_ms: int) -> None:

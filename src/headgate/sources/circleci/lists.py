@@ -34,9 +34,9 @@ async def followed(api: Api) -> set[str]:
     return {short_slug("/".join(map(str, three))) for three in parts if None not in three}
 
 
-async def _maybe(api: Api, route: str, params: Mapping[str, str], **parts: str) -> Any:
+async def _maybe(api: Api, route: str, params: Mapping[str, str], slug: str = "") -> Any:
     try:
-        return await api.get(route, params=params, patient=True, **parts)
+        return await api.get(route, params=params, patient=True, slug=slug)
     except (SourceRefused, NotFound):
         if api.refused:
             raise

@@ -5,6 +5,7 @@ Invariant: it keeps no facts. Lists are walked newest first and given page by pa
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -17,7 +18,7 @@ from headgate.core.details import EndedJob
 from headgate.core.discovery import Found
 from headgate.core.errors import NotFound, SourceRefused, SourceUnavailable
 from headgate.core.facts import Value
-from headgate.core.feeds import Span, Strategy
+from headgate.core.feeds import Refresh, Span, Strategy
 from headgate.core.merge import Observation, ProjectRef
 from headgate.core.ports import (
     BuildContext,
@@ -33,30 +34,34 @@ from headgate.core.ports import (
     WebhookPolicy,
 )
 from headgate.core.status import map_status
-from headgate.core.times import parse_ms
+from headgate.core.times import DAY_MS, parse_ms
 from headgate.plugins.config import reveal
 from headgate.sources.circleci import normalize as shapes
-from headgate.sources.circleci.api import Api, ApiOptions
-from headgate.sources.circleci.budget import shared_budget
 from headgate.sources.circleci.checks import run_checks
 from headgate.sources.circleci.config import CircleCIConfig
 from headgate.sources.circleci.details import make_details
 from headgate.sources.circleci.discovery import Discovery
+from headgate.sources.circleci.export_files import Downloads
+from headgate.sources.circleci.export_jobs import ExportJobs, HourlyLimit
+from headgate.sources.circleci.feed_export import ExportFeed, TodayFeed
 from headgate.sources.circleci.feed_insights import InsightsFeed
 from headgate.sources.circleci.feeds import BuildsFeed, PipelinesFeed, WalkFeed
 from headgate.sources.circleci.gather import gather_bounded
 from headgate.sources.circleci.hooks import webhook_admin
+from headgate.sources.circleci.insights import Insights
 from headgate.sources.circleci.listings import Listings
+from headgate.sources.circleci.making import api_of, privacy_of
 from headgate.sources.circleci.normalize_v1 import build
 from headgate.sources.circleci.reading import Json, integer, uuid_text
-from headgate.sources.circleci.strategy import Feeds, choose
-from headgate.sources.circleci.vcs import Privacy
+from headgate.sources.circleci.strategy import Exporting, Feeds, choose
+from headgate.sources.circleci.usage_csv import Row
 from headgate.sources.circleci.webhook import CircleCIWebhookPolicy
 
 __all__ = ["CircleCISource"]
 
 _AT_ONCE = 8  # calls of one walk in flight; the budget bounds all walks together
 _BUILDS = 100  # as many as v1.1 gives a page
+_REFRESH_MS = 4 * DAY_MS  # so that three full days are in it whatever the time of day
 _RECENT = {"limit": str(_BUILDS), "filter": "completed", "shallow": "true"}
 # CircleCI's one word for an end that it cannot name: known, though ours for it is `unknown`.
 _KNOWN_UNKNOWN = "terminated-unknown"
@@ -77,15 +82,20 @@ class CircleCISource:
         self._config = config
         self._clock = context.clock
         self._metrics = context.metrics
-        self._privacy = _privacy(config)
-        self._api = _api(name, config, context)
+        self._privacy = privacy_of(config)
+        self._api = api_of(name, config, context)
         self.webhook_admin: WebhookAdmin | None = webhook_admin(config, self._api)
         # Scope key -> lowest and highest build number of the newest page of v1.1 last seen.
         self._oldest_recent: dict[str, int] = {}
         self._newest_recent: dict[str, int] = {}
         self._discovery = Discovery(name, config, self._api, clock=context.clock, metrics=context.metrics)
         self._details = make_details(name, config, self._api, self._discovery, context)
+        self._export_jobs = ExportJobs(self._api, HourlyLimit(self.now_ms, asyncio.sleep))
+        self._exporting = Exporting(self._export_jobs, config.usage_export.enabled, self.now_ms)
         self._feeds = self._make_feeds()
+        every = config.usage_export.every if config.usage_export.enabled != "off" and config.token is not None else 0
+        self.refresh = Refresh(every, _REFRESH_MS, ("export", "insights")) if every else None
+        self._insights = Insights(name, config.insights, self._api, self._discovery, self._context)
 
     # -- webhooks
 
@@ -197,7 +207,8 @@ class CircleCISource:
         """The cheapest feeds that this token may use."""
         if self._config.token is None:
             return Strategy("none", (), why=("there is no token: only webhooks are taken",))
-        return await choose(self._api, self._feeds, await self._discovery.scopes())
+        scopes = await self._discovery.scopes()
+        return await choose(self._api, self._feeds, self._exporting, scopes, self._discovery.orgs())
 
     def listings(self, scope: Scope, span: Span, *, deep: bool) -> AsyncIterator[Listing]:
         """What CircleCI lists of a span, for the audit."""
@@ -211,18 +222,50 @@ class CircleCISource:
         def owner(scope: Scope) -> ProjectRef:
             return self._discovery.known(scope.slug, scope.key)
 
+        def owner_of_row(org: str, row: Row) -> ProjectRef | None:
+            return self._discovery.owner_in(org, row.project_id, row.text("PROJECT_NAME"))
+
         below = partial(self._page, patient=True)
+        usage = self._config.usage_export
+        downloads = Downloads(self.name, self._api.options, usage.max_bytes, self._metrics)
         walk = WalkFeed(self._api, owner, below, completes=True)
+        builds = BuildsFeed(self._api, owner, self._context, walk)
         insights = InsightsFeed(self._api, owner, self._context, self._clock)
         self._listings = Listings(self._api, owner, self._context, insights)
         return Feeds(
             pipelines=PipelinesFeed(self._api, owner, self._context),
             insights=insights,
-            builds=BuildsFeed(self._api, owner, self._context, walk),
+            builds=builds,
             walk=walk,
             walk_first=WalkFeed(self._api, owner, below, completes=False),
             queue_times=BuildsFeed(self._api, owner, self._context, None),
+            export=ExportFeed(
+                self._export_jobs,
+                downloads,
+                usage,
+                owner=owner_of_row,
+                context=self._context,
+                now_ms=self.now_ms,
+            ),
+            today=TodayFeed(builds, self.now_ms),
         )
+
+    # -- insights
+
+    @property
+    def insights_every_ms(self) -> int | None:
+        """How often Insights is read; None: never."""
+        return self._config.insights.every or None if self._config.token is not None else None
+
+    def insight_orgs(self) -> Sequence[Scope]:
+        """The configured organisations."""
+        return [Scope(slug, slug) for slug in self._config.orgs]
+
+    def insights(self, scope: Scope, *, since_ms: int | None) -> AsyncIterator[Sequence[Observation]]:
+        """What Insights says of a project or an organisation, whose slug has two parts."""
+        if scope.slug.count("/") == 1:
+            return self._insights.of_org(scope.slug)
+        return self._insights.of_project(scope, since_ms)
 
     # -- enrichment
 
@@ -350,31 +393,3 @@ def _is_newer(item: Json, after: int | None, since_ms: int) -> bool:
     if after is not None and number is not None and number <= after:
         return False
     return created is None or created >= since_ms
-
-
-def _privacy(config: CircleCIConfig) -> Privacy:
-    personal = config.personal
-    return Privacy(
-        email=personal.email,
-        login=personal.login,
-        name=personal.name,
-        commit_subject=personal.commit_subject,
-        key=reveal(personal.hash_key).encode(),
-    )
-
-
-def _api(name: str, config: CircleCIConfig, context: BuildContext) -> Api:
-    token, budget = reveal(config.token), config.budget
-    options = ApiOptions(
-        base_url=config.base_url,
-        user_agent=context.user_agent,
-        timeout_seconds=config.timeout / 1000,
-        ca_file=config.ca_file,
-        proxy=reveal(config.proxy) or None,
-        http2=config.http2,
-        secrets=tuple(reveal(secret) for secret in config.webhook.secrets),
-    )
-    shared = shared_budget(token, config.base_url, budget.per_second, budget.burst, clock=context.clock)
-    api = Api(name, token, options, budget=shared, clock=context.clock, metrics=context.metrics)
-    api.probe_slug = next(iter(config.explicit_projects), "")
-    return api

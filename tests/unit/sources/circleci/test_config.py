@@ -58,3 +58,19 @@ def test_server_is_its_own_tenant():
     assert CircleCIConfig(base_url="https://ci.example:8443/api/v2/").tenant == "ci.example"
     assert CircleCIConfig(base_url="https://ci.example:8443/api/v2/").base_url == "https://ci.example:8443"
     assert CircleCIConfig(base_url="http://127.0.0.1:5", host="circleci.com").tenant == "circleci.com"
+
+
+def test_insights_may_be_off_and_ask_once_each():
+    """`off` as people write it and as YAML reads it, shown as `off` again; a part named twice is one."""
+    for off in ("off", False):
+        config = CircleCIConfig.model_validate({"insights": {"every": off, "parts": ["flaky", "org", "flaky"]}})
+        assert (0, ("flaky", "org")) == (config.insights.every, config.insights.parts)
+        assert "off" == config.model_dump(mode="json")["insights"]["every"]
+    assert "1d" == CircleCIConfig().model_dump(mode="json")["insights"]["every"]
+
+
+@pytest.mark.parametrize("given", [{"every": "often"}, {"every": True}, {"windows": []}, {"parts": ["all"]}])
+def test_insights_that_cannot_be(given):
+    """Words that CircleCI or we do not know."""
+    with pytest.raises(ValidationError):
+        CircleCIConfig.model_validate({"insights": given})
