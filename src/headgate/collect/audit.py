@@ -175,7 +175,7 @@ class Auditor:
             gone = await self._repair(scope, [item for item in items if item.key in missing])
             kept = await self._store.kept(kind, [item.key for item in items])
         late_ms = self._polled.source.now_ms() - _GRACE_MS
-        announced = [item.at_ms for item in items if (one := kept.get(item.key)) and one.announced]
+        announced = [one.stopped_ms or item.at_ms for item in items if (one := kept.get(item.key)) and one.announced]
         first = mark.announced[kind] = min([*announced, mark.announced.get(kind, _NEVER_MS)])
         for item in items:
             found = kept.get(item.key)
@@ -186,7 +186,7 @@ class Auditor:
             tally.repaired += item.key in missing and item.key not in gone and self._is_kept(item, kept)
             # W09: it ended while webhooks of its kind come, and its own did not.
             if item.webhook and found is not None and found.ended and not found.announced:
-                tally.unannounced += first < item.at_ms < late_ms
+                tally.unannounced += first < (found.stopped_ms or item.at_ms) < late_ms
 
     def _is_kept(self, item: Listed, kept: Mapping[str, Kept]) -> bool:
         found = kept.get(item.key)

@@ -48,12 +48,13 @@ class Kept:
     """What the store knows of a listed thing.
 
     `ended`: with its end; for a pipeline: with a workflow or an error. `announced`: a webhook told of its end.
-    `rerun`: its pipeline is more than a day older than it.
+    `rerun`: its pipeline is more than a day older than it. `stopped_ms`: when it ended.
     """
 
     ended: bool
     announced: bool
     rerun: bool
+    stopped_ms: int | None = None
 
 
 @runtime_checkable
