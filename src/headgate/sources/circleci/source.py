@@ -91,9 +91,10 @@ class CircleCISource:
         self._discovery = Discovery(name, config, self._api, clock=context.clock, metrics=context.metrics)
         self._details = make_details(name, config, self._api, self._discovery, context)
         self._export_jobs = ExportJobs(self._api, HourlyLimit(self.now_ms, asyncio.sleep))
-        self._exporting = Exporting(self._export_jobs, config.usage_export.enabled, self.now_ms)
+        exports = "off" if config.is_server else config.usage_export.enabled  # a Server has none
+        self._exporting = Exporting(self._export_jobs, exports, self.now_ms)
         self._feeds = self._make_feeds()
-        every = config.usage_export.every if config.usage_export.enabled != "off" and config.token is not None else 0
+        every = config.usage_export.every if exports != "off" and config.token is not None else 0
         self.refresh = Refresh(every, _REFRESH_MS, ("export", "insights")) if every else None
         self._insights = Insights(name, config.insights, self._api, self._discovery, self._context)
 

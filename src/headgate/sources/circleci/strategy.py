@@ -68,7 +68,11 @@ class Exporting:
     async def allowed(self, orgs: Sequence[Scope], why: list[str]) -> list[Scope]:
         """Those that may be exported; `why` is told of the others."""
         if self._enabled != "auto":
-            why += ["the usage export is not used: usage_export.enabled is off"] if self._enabled == "off" else []
+            why += (
+                ["the usage export is not used: it is off, or this is a Server, which has none"]
+                if self._enabled == "off"
+                else []
+            )
             return list(orgs) if self._enabled == "on" else []
         refused = {org.slug: said for org in orgs if (said := await self._refusal(org))}
         for said in sorted(set(refused.values())):
