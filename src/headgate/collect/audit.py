@@ -157,8 +157,10 @@ class Auditor:
         """
         proof, seen = Proof(), set[tuple[str, str]]()
         async for page in self._source.listings(scope, span, deep=deep):
-            fresh = [item for item in page.items if (item.kind, item.key) not in seen]
-            seen |= {(item.kind, item.key) for item in fresh}
+            # A page has a workflow as often as it has jobs of it.
+            named = {(item.kind, item.key): item for item in page.items if (item.kind, item.key) not in seen}
+            fresh = list(named.values())
+            seen |= named.keys()
             for kind in _KINDS:
                 items = [item for item in fresh if item.kind == kind]
                 if items:

@@ -208,8 +208,8 @@ class CircleCISource:
         """The cheapest feeds that this token may use."""
         if self._config.token is None:
             return Strategy("none", (), why=("there is no token: only webhooks are taken",))
-        scopes = await self._discovery.scopes()
-        return await choose(self._api, self._feeds, self._exporting, scopes, self._discovery.orgs())
+        scopes, server = await self._discovery.scopes(), self._config.is_server
+        return await choose(self._api, self._feeds, self._exporting, scopes, self._discovery.orgs(), server=server)
 
     def listings(self, scope: Scope, span: Span, *, deep: bool) -> AsyncIterator[Listing]:
         """What CircleCI lists of a span, for the audit."""
