@@ -16,6 +16,7 @@ from headgate.app import audits, backfills, views
 from headgate.app.deployments import told_deployment, told_key
 from headgate.collect.pacing import LIVE_WINDOW_MS
 from headgate.core.clock import Clock
+from headgate.core.discovery import load_found
 from headgate.core.ids import record_id
 from headgate.core.ports import Lane, Signal, Source
 from headgate.core.release import ReleasePolicy
@@ -91,7 +92,7 @@ class StoreOperations:
             lag = lags[key] if key in lags else await self._lag_seconds(lanes)
             sinks.setdefault(sink, {})[signal] = views.signal_view(lanes, counts.get(key), lag)
         sources = {
-            name: views.source_view(source, await self._store.source_cursors(name))
+            name: views.source_view(source, await self._store.source_cursors(name), await load_found(self._store, name))
             for name, source in self._running.sources().items()
         }
         audit = await audits.figures(self._store, list(sources), self._clock)

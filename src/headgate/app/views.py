@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import orjson
 
+from headgate.core.discovery import Found
 from headgate.core.ports import LogEntry, Signal, Source
 from headgate.core.storeport import (
     CursorView,
@@ -91,12 +92,14 @@ def signal_view(lanes: Sequence[CursorView], counts: OutcomeCounts | None, lag_s
     }
 
 
-def source_view(source: Source | None, cursors: Mapping[str, SourceCursor]) -> Json:
+def source_view(source: Source | None, cursors: Mapping[str, SourceCursor], found: Found) -> Json:
     """One source of `status`. Without a running source only the store's part is known.
 
-    `last_complete_walk`: of the project that is furthest behind; null until every known project was walked.
+    `last_complete_walk`: of the project that is furthest behind; null until every known project was walked. `gone`:
+    projects that CircleCI no longer has, with since when.
     """
-    walks = [cursor.complete_ms for cursor in cursors.values()]
+    here = {key for key, one in found.projects.items() if not one.gone} or cursors.keys()
+    walks = [cursor.complete_ms for key, cursor in cursors.items() if key in here]
     known = [walk for walk in walks if walk is not None]
     complete = bool(known) and len(known) == len(walks)
     usage = source.usage() if source else None
@@ -104,6 +107,7 @@ def source_view(source: Source | None, cursors: Mapping[str, SourceCursor]) -> J
         "calls": usage.calls if usage else 0,
         "budget_left": usage.budget_left if usage else None,
         "last_complete_walk": _time(min(known)) if complete else None,
+        "gone": {one.slug: format_ms(one.missing_ms) for one in found.projects.values() if one.gone},
     }
 
 

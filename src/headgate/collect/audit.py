@@ -1,7 +1,8 @@
 """Proves that what the source lists is kept, fetches what is missing, and says so by project and hour.
 
 Invariant: a scope is audited once after its first walk and then every ROUND_SECONDS, each time a little further back
-than where the last audit ended; once a day the late lists are asked too. What was repaired leaves like any other fact.
+than where the last audit ended; now and then the late lists are asked too. What was repaired leaves like any other
+fact.
 """
 
 from __future__ import annotations
@@ -24,11 +25,10 @@ from headgate.core.ports import Scope
 from headgate.core.storeport import Store
 from headgate.core.times import DAY_MS, HOUR_MS, MINUTE_MS
 
-__all__ = ["DEEP_MS", "OVERLAP_MS", "ROUND_SECONDS", "Auditor", "totals"]
+__all__ = ["OVERLAP_MS", "ROUND_SECONDS", "Auditor", "totals"]
 
 ROUND_SECONDS = 900.0
 OVERLAP_MS = 2 * HOUR_MS  # what was still running when the last audit came by
-DEEP_MS = DAY_MS  # how often the lists that are a day late are asked
 _DEEP_REACH_MS = 3 * DAY_MS
 _GRACE_MS = 30 * MINUTE_MS  # a webhook that comes later than that never came
 _NEVER_MS = 1 << 62
@@ -63,7 +63,11 @@ class Auditor:
         self._before = {key: cursor.complete_ms for key, cursor in self._polled.cursors.items()}
         while True:
             await self.once()
-            if self._wanted.is_set() and all(state.walked for state in self._polled.scopes.values()):
+            if (
+                self._wanted.is_set()
+                and self._polled.discovered
+                and all(state.walked for state in self._polled.scopes.values())
+            ):
                 self._wanted.clear()
                 with forgiving(self._polled, "audit_failed"):
                     await self.answer()
@@ -126,7 +130,7 @@ class Auditor:
     async def _round(self, state: ScopeState) -> None:
         scope, now_ms = state.scope, self._polled.source.now_ms()
         mark = await self._mark(scope)
-        deep = now_ms - mark.deep_ms >= DEEP_MS
+        deep = now_ms - mark.deep_ms >= self._source.deep_every_ms(scope)
         since_ms = now_ms - _DEEP_REACH_MS if deep and mark.deep_ms else self._since_ms(scope, mark, now_ms)
         since_ms = max(since_ms, now_ms - self._polled.settings.retention_ms)
         proof = await self.audit(scope, Span(since_ms, now_ms), mark, deep=deep)
@@ -153,8 +157,10 @@ class Auditor:
         """
         proof, seen = Proof(), set[tuple[str, str]]()
         async for page in self._source.listings(scope, span, deep=deep):
-            fresh = [item for item in page.items if (item.kind, item.key) not in seen]
-            seen |= {(item.kind, item.key) for item in fresh}
+            # A page has a workflow as often as it has jobs of it.
+            named = {(item.kind, item.key): item for item in page.items if (item.kind, item.key) not in seen}
+            fresh = list(named.values())
+            seen |= named.keys()
             for kind in _KINDS:
                 items = [item for item in fresh if item.kind == kind]
                 if items:
@@ -171,7 +177,7 @@ class Auditor:
             gone = await self._repair(scope, [item for item in items if item.key in missing])
             kept = await self._store.kept(kind, [item.key for item in items])
         late_ms = self._polled.source.now_ms() - _GRACE_MS
-        announced = [item.at_ms for item in items if item.ended and (one := kept.get(item.key)) and one.announced]
+        announced = [one.stopped_ms or item.at_ms for item in items if (one := kept.get(item.key)) and one.announced]
         first = mark.announced[kind] = min([*announced, mark.announced.get(kind, _NEVER_MS)])
         for item in items:
             found = kept.get(item.key)
@@ -180,9 +186,9 @@ class Auditor:
             tally.present += item.key not in missing
             tally.unrepairable += item.key in missing and (item.key in gone or not self._is_kept(item, kept))
             tally.repaired += item.key in missing and item.key not in gone and self._is_kept(item, kept)
-            # W09: it ended while webhooks of its kind come, and its own did not. Pipelines have none of their own.
-            if kind != "pipeline" and found is not None and found.ended and item.ended and not found.announced:
-                tally.unannounced += first < item.at_ms < late_ms
+            # W09: it ended while webhooks of its kind come, and its own did not.
+            if item.webhook and found is not None and found.ended and not found.announced:
+                tally.unannounced += first < (found.stopped_ms or item.at_ms) < late_ms
 
     def _is_kept(self, item: Listed, kept: Mapping[str, Kept]) -> bool:
         found = kept.get(item.key)

@@ -39,8 +39,9 @@ FactKind = Literal[
 # text: stored as it is. dim: text from a small set, stored as an integer. uuid: 16 bytes. ms: a point in time.
 # json: a list or map of plain data, stored as text.
 FieldType = Literal["text", "dim", "uuid", "int", "real", "ms", "bool", "json"]
-# Which table of source ranks decides between two sources that both know the field (core.merge).
-Family = Literal["plain", "time", "status", "author", "credits"]
+# Which table of source ranks decides between two sources that both know the field (core.merge). derived: no input tells
+# it, it follows from other facts (core.reruns).
+Family = Literal["plain", "time", "status", "author", "credits", "derived"]
 Value = str | int | float | bool | list[object] | dict[str, object]
 
 
@@ -95,10 +96,23 @@ _WORKFLOW = (
     *_REF,
     Field("started_by", "dim", "circleci.started_by", "Id of the CircleCI user who started it."),
     Field("tag", "dim", "circleci.workflow.tag", "CircleCI's workflow tag, such as `setup`."),
-    Field("attempt", "int", "circleci.attempt", "1 for the first run; automatic reruns count up."),
-    Field("rerun_of", "uuid", "circleci.rerun_of", "The workflow that this one repeats."),
+    Field(
+        "attempt", "int", "circleci.attempt", "2 for the first rerun, counting up; absent: it repeats none.", "derived"
+    ),
+    Field(
+        "rerun_of",
+        "uuid",
+        "circleci.rerun_of",
+        "The workflow that this one repeats: the newest of its name in the pipeline that had ended by then.",
+        "derived",
+    ),
     Field("credits", "int", "circleci.credits", "Credits used.", "credits"),
-    Field("partial_rerun", "bool", "circleci.partial_rerun", "Only part of the repeated workflow ran again."),
+    Field(
+        "partial_rerun",
+        "bool",
+        "circleci.partial_rerun",
+        "Only part of the repeated workflow ran again; absent: all of it, or not known.",
+    ),
     Field(
         "credits_estimated",
         "bool",

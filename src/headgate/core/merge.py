@@ -35,6 +35,7 @@ _RANKS: dict[Family, tuple[str, ...]] = {
     "author": ("insights", "export", "detail", "v2", "webhook", "v1.1"),
     "credits": ("v2", "detail", "v1.1", "webhook", "insights", "export"),
     "plain": ("insights", "export", "detail", "v1.1", "v2", "webhook"),
+    "derived": (),
 }
 _RANK: dict[Family, dict[str, int]] = {
     family: {source: rank + 1 for rank, source in enumerate(order)} for family, order in _RANKS.items()
@@ -140,8 +141,10 @@ def merge(known: Known, observation: Observation) -> Known:
     values: dict[str, Value] | None = None
     stamps: dict[str, Stamp] = {}
     for name, value in observation.fields.items():
-        old_stamp = known.stamps.get(name)
-        if old_stamp is not None and not _wins(value, stamp, known.values[name], old_stamp, families[name]):
+        family, old_stamp = families[name], known.stamps.get(name)
+        if family == "derived":
+            continue
+        if old_stamp is not None and not _wins(value, stamp, known.values[name], old_stamp, family):
             continue
         if values is None:
             values, stamps = dict(known.values), dict(known.stamps)

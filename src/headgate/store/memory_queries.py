@@ -101,8 +101,10 @@ def kept(facts: MemoryFacts, kind: ListedKind, keys: Sequence[str]) -> dict[str,
             named = any(one.known.values.get("pipeline_id") == key for one in facts.all() if one.kind == "workflow")
             ended = fact.gone or "errors" in fact.known.values or named
         late = isinstance(made, int) and isinstance(since, int) and made - since > DAY_MS
-        announced = any(stamp.source == "webhook" for stamp in fact.known.stamps.values())
-        found[key] = Kept(ended, announced, late and kind != "pipeline")
+        announced = any(stamp.source == "webhook" and stamp.terminal for stamp in fact.known.stamps.values())
+        stopped = fact.known.values.get("stopped_at")
+        stopped_ms = stopped if isinstance(stopped, int) else None
+        found[key] = Kept(ended, announced, late and kind != "pipeline", stopped_ms)
     return found
 
 

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from headgate.collect import SourceSettings
-from headgate.collect.audit import DEEP_MS, OVERLAP_MS, ROUND_SECONDS, Auditor
+from headgate.collect.audit import OVERLAP_MS, ROUND_SECONDS, Auditor
 from headgate.collect.audit_requests import AuditRequest, load_audits, store_audit
 from headgate.collect.audit_state import Tally, load_marks
 from headgate.collect.intake import Intake
@@ -16,7 +16,7 @@ from headgate.core.merge import Observation, ProjectRef
 from headgate.core.metrics import NullMetrics
 from headgate.core.ports import RunRef, Scope
 from headgate.core.record import decode_record
-from headgate.core.times import HOUR_MS, MINUTE_MS
+from headgate.core.times import DAY_MS, HOUR_MS, MINUTE_MS
 from headgate.store import MemoryStore
 from headgate.testing.store_data import LOGS, read
 
@@ -56,6 +56,9 @@ class FakeSource:
             raise self.error
         for items in self.lists:
             yield Listing(items)
+
+    def deep_every_ms(self, _scope):
+        return DAY_MS
 
     async def revisit(self, ref):
         self.asked.append(ref.workflow_id)
@@ -133,7 +136,7 @@ async def test_a_round_begins_a_little_before_the_last_one_ended(bench):
     await bench.auditor.once()
     bench.clock.advance(ROUND_SECONDS)
     await bench.auditor.once()
-    bench.clock.advance(DEEP_MS / 1000)
+    bench.clock.advance(DAY_MS / 1000)
     await bench.auditor.once()
     first, second, third = bench.source.asked
     assert first == (NOW - bench.polled.settings.initial_ms, NOW, True)

@@ -120,7 +120,7 @@ class WebhookConfig(PluginConfig):
 class BudgetConfig(PluginConfig):
     """API calls at most; shared by everything that uses the same token on the same host."""
 
-    per_second: float = Field(default=10, gt=0, description="Calls per second in the long run.")
+    per_second: float = Field(default=10, gt=0, description="Calls per second in the long run. A Server takes 150.")
     burst: int = Field(default=20, ge=1, description="Calls at once after a quiet time.")
 
 
@@ -129,6 +129,13 @@ class DiscoverConfig(PluginConfig):
 
     every: Duration = duration_field(
         "15m", "How often the organisations' pipelines are looked through for new projects."
+    )
+    look_back: Duration = duration_field(
+        "90d",
+        "How far the first look through an organisation's pipelines goes where Insights do not name its projects.",
+    )
+    gone_after: Duration = duration_field(
+        "7d", "A project that is not found for so long is gone: asked for once a day, its history kept."
     )
     max_pages: int = Field(
         default=200, ge=1, description="Pages of one look through an organisation; a cut is warned about."
@@ -199,6 +206,10 @@ class CircleCIConfig(SourceConfig):
     base_url: str = Field(
         default="https://circleci.com", description="Host that serves /api/v2 and /api/v1.1; a Server has its own."
     )
+    mode: Literal["auto", "cloud", "server"] = Field(
+        default="auto",
+        description="Whether this is a Server installation; auto: unless base_url is circleci.com or this machine.",
+    )
     host: str = Field(default="", description="Name that facts are kept under; the host of base_url unless set.")
     orgs: Orgs = Field(
         default=(), description="Organisation slugs, such as gh/acme or circleci/<id>; or a text of them with commas."
@@ -219,6 +230,15 @@ class CircleCIConfig(SourceConfig):
     ca_file: str | None = Field(default=None, description="PEM file of a private certificate authority.")
     proxy: SecretStr | None = Field(default=None, description="Proxy URL; may hold a user and password.")
     personal: PersonalConfig = Field(default_factory=PersonalConfig, description="Personal data.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _links_of_a_server(cls, given: object) -> object:
+        """The pages of a Server are at its own host."""
+        url = given.get("base_url") if isinstance(given, dict) and "app_url" not in given else None
+        if isinstance(given, dict) and isinstance(url, str) and _is_server(given.get("mode", "auto"), url):
+            return given | {"app_url": url}
+        return given
 
     @field_validator("base_url", "app_url")
     @classmethod
@@ -253,6 +273,11 @@ class CircleCIConfig(SourceConfig):
     def tenant(self) -> str:
         """The name that facts are kept under."""
         return self.host or urlsplit(self.base_url).hostname or self.base_url
+
+    @property
+    def is_server(self) -> bool:
+        """Whether this is a Server installation: it has no usage export."""
+        return _is_server(self.mode, self.base_url)
 
     def idle(self) -> str:
         """What to set where nothing is polled though it could be, or no webhook is taken either; empty elsewhere."""
@@ -291,6 +316,13 @@ def _is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def _is_server(mode: object, base_url: str) -> bool:
+    """A loopback address is a twin's, which is the cloud unless it is said."""
+    host = urlsplit(base_url.strip()).hostname or ""
+    cloud = host == "circleci.com" or host.endswith(".circleci.com") or _is_loopback(host)
+    return mode == "server" or (mode == "auto" and not cloud)
 
 
 def _is_glob(slug: str) -> bool:

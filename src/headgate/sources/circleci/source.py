@@ -10,10 +10,12 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+import msgspec
 import structlog
 
 from headgate.core.audits import Listing
 from headgate.core.details import EndedJob
+from headgate.core.discovery import Found
 from headgate.core.errors import NotFound, SourceRefused, SourceUnavailable
 from headgate.core.facts import Value
 from headgate.core.feeds import Refresh, Span, Strategy
@@ -89,9 +91,10 @@ class CircleCISource:
         self._discovery = Discovery(name, config, self._api, clock=context.clock, metrics=context.metrics)
         self._details = make_details(name, config, self._api, self._discovery, context)
         self._export_jobs = ExportJobs(self._api, HourlyLimit(self.now_ms, asyncio.sleep))
-        self._exporting = Exporting(self._export_jobs, config.usage_export.enabled, self.now_ms)
+        exports = "off" if config.is_server else config.usage_export.enabled  # a Server has none
+        self._exporting = Exporting(self._export_jobs, exports, self.now_ms)
         self._feeds = self._make_feeds()
-        every = config.usage_export.every if config.usage_export.enabled != "off" and config.token is not None else 0
+        every = config.usage_export.every if exports != "off" and config.token is not None else 0
         self.refresh = Refresh(every, _REFRESH_MS, ("export", "insights")) if every else None
         self._insights = Insights(name, config.insights, self._api, self._discovery, self._context)
 
@@ -113,6 +116,14 @@ class CircleCISource:
         if self._config.token is None:
             return ()
         return await self._discovery.scopes()
+
+    def found(self) -> Found:
+        """Projects found so far."""
+        return self._discovery.found
+
+    def recall(self, found: Found) -> None:
+        """Projects found before this start."""
+        self._discovery.recall(found)
 
     async def walk(self, scope: Scope, *, after: int | None, since_ms: int) -> AsyncIterator[WalkPage]:
         """The project's pipelines newest first, with the workflows and jobs of each."""
@@ -139,14 +150,12 @@ class CircleCISource:
         if run.workflow_id is None:
             raise NotFound(f"a run of {run.project_slug} has neither pipeline nor workflow id")
         given = await self._api.get("/api/v2/workflow/{id}", id=run.workflow_id)
-        found: list[Observation] = []
-        facts: Mapping[str, Value] = {}
         pipeline_id = uuid_text(given.get("pipeline_id")) if isinstance(given, dict) else None
-        if pipeline_id is not None:
-            parent = await self._pipeline(pipeline_id, owner)
-            facts = parent.fields if parent else {}
-            found = [parent] if parent else []
-        return self._counted([*found, *await self._with_jobs(given, owner, facts)])
+        parent = None if pipeline_id is None else await self._pipeline(pipeline_id, owner)
+        if parent is None:  # past retention, though the rerun is not
+            return self._counted(await self._with_jobs(given, owner, {}))
+        # With what it repeats, if it is a rerun.
+        return self._counted([parent, *await self._workflows(parent.key, owner, parent.fields)])
 
     async def _page(self, items: Sequence[Json], owner: ProjectRef, *, patient: bool = False) -> list[Observation]:
         async def one(item: Json) -> list[Observation]:
@@ -181,7 +190,10 @@ class CircleCISource:
             self._missing("retention")
             return [run]
         context = self._context()
-        return [run, *(job for item in items if (job := shapes.job(item, run, owner, context)) is not None)]
+        jobs = [job for item in items if (job := shapes.job(item, run, owner, context)) is not None]
+        if any("workflow_id" not in job.fields for job in jobs):  # taken over from the workflow that it repeats
+            run = msgspec.structs.replace(run, fields={**run.fields, "partial_rerun": True})
+        return [run, *jobs]
 
     async def _pipeline(self, pipeline_id: str, owner: ProjectRef) -> Observation | None:
         try:
@@ -196,12 +208,16 @@ class CircleCISource:
         """The cheapest feeds that this token may use."""
         if self._config.token is None:
             return Strategy("none", (), why=("there is no token: only webhooks are taken",))
-        scopes = await self._discovery.scopes()
-        return await choose(self._api, self._feeds, self._exporting, scopes, self._discovery.orgs())
+        scopes, server = await self._discovery.scopes(), self._config.is_server
+        return await choose(self._api, self._feeds, self._exporting, scopes, self._discovery.orgs(), server=server)
 
     def listings(self, scope: Scope, span: Span, *, deep: bool) -> AsyncIterator[Listing]:
         """What CircleCI lists of a span, for the audit."""
         return self._listings.read(scope, span, deep=deep)
+
+    def deep_every_ms(self, scope: Scope) -> int:
+        """How often the audit asks Insights."""
+        return self._listings.deep_every_ms(scope)
 
     def _make_feeds(self) -> Feeds:
         def owner(scope: Scope) -> ProjectRef:
