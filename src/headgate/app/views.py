@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import orjson
 
+from headgate.collect import CallRates
 from headgate.core.discovery import Found
 from headgate.core.ports import LogEntry, Signal, Source
 from headgate.core.storeport import (
@@ -92,11 +93,15 @@ def signal_view(lanes: Sequence[CursorView], counts: OutcomeCounts | None, lag_s
     }
 
 
-def source_view(source: Source | None, cursors: Mapping[str, SourceCursor], found: Found) -> Json:
+def source_view(
+    source: Source | None, cursors: Mapping[str, SourceCursor], found: Found, rates: CallRates | None = None
+) -> Json:
     """One source of `status`. Without a running source only the store's part is known.
 
     `last_complete_walk`: of the project that is furthest behind; null until every known project was walked. `gone`:
-    projects that CircleCI no longer has, with since when.
+    projects that CircleCI no longer has, with since when. `refused`: why the far side takes no call of ours now.
+    `calls_per_hour_estimate`: by part; null until it is made. `calls_per_hour`: of the last ten minutes; null in the
+    first one.
     """
     here = {key for key, one in found.projects.items() if not one.gone} or cursors.keys()
     walks = [cursor.complete_ms for key, cursor in cursors.items() if key in here]
@@ -106,9 +111,21 @@ def source_view(source: Source | None, cursors: Mapping[str, SourceCursor], foun
     return {
         "calls": usage.calls if usage else 0,
         "budget_left": usage.budget_left if usage else None,
+        "refused": usage.refused if usage else None,
+        "calls_per_hour": _rounded(rates.live) if rates else None,
+        "calls_per_hour_estimate": {
+            "total": _rounded(sum(rates.parts.values())),
+            **{part: _rounded(calls) for part, calls in rates.parts.items()},
+        }
+        if rates and rates.parts
+        else None,
         "last_complete_walk": _time(min(known)) if complete else None,
         "gone": {one.slug: format_ms(one.missing_ms) for one in found.projects.values() if one.gone},
     }
+
+
+def _rounded(calls: float | None) -> float | None:
+    return None if calls is None else round(calls, 1)
 
 
 def gap_hints(gaps: Sequence[GapRow], now_ms: int) -> list[str]:

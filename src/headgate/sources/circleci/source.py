@@ -39,6 +39,7 @@ from headgate.plugins.config import reveal
 from headgate.sources.circleci import normalize as shapes
 from headgate.sources.circleci.checks import run_checks
 from headgate.sources.circleci.config import CircleCIConfig
+from headgate.sources.circleci.config_details import details_cost
 from headgate.sources.circleci.details import make_details
 from headgate.sources.circleci.discovery import Discovery
 from headgate.sources.circleci.export_files import Downloads
@@ -187,7 +188,7 @@ class CircleCISource:
         try:
             items = await self._api.items("/api/v2/workflow/{id}/job", patient=patient, id=run.key)
         except NotFound:
-            self._missing("retention")
+            self._metrics.count("headgate_source_missing_detail_total", source=self.name, reason="retention")
             return [run]
         context = self._context()
         jobs = [job for item in items if (job := shapes.job(item, run, owner, context)) is not None]
@@ -328,6 +329,10 @@ class CircleCISource:
         """Whether details or deployments are configured."""
         return self._details.follows_jobs()
 
+    def calls_per_job(self) -> Mapping[str, float]:
+        """Calls for the details of each job."""
+        return details_cost(self._config.details)
+
     def wants(self, job: EndedJob) -> Sequence[str]:
         """The details to ask for."""
         return self._details.wants(job)
@@ -373,9 +378,6 @@ class CircleCISource:
             status = observation.fields.get("status")
             if isinstance(status, str) and map_status(status) == "unknown" and status != _KNOWN_UNKNOWN:
                 self._metrics.count("headgate_unknown_words_total", source=self.name, field="status")
-
-    def _missing(self, reason: str) -> None:
-        self._metrics.count("headgate_source_missing_detail_total", source=self.name, reason=reason)
 
     def _walk_capped(self, scope: Scope, pages: int) -> None:
         self._metrics.count("headgate_walk_pages_capped_total", source=self.name)
