@@ -87,16 +87,20 @@ class Polled:
             _log.info("scope_recovered", source=self.name, project=state.scope.slug, was=state.trouble)
             state.trouble = ""
 
-    def failed(self, error: SourceError, what: str, scope: str | None = None) -> None:
-        """A call did not work. Said once per kind of trouble; holds the scope, or all of the source."""
+    def failed(self, error: SourceError, what: str, scope: str | None = None, *, project: str | None = None) -> None:
+        """A call did not work. Said once per kind of trouble; holds the walks of the scope, or all of the source.
+
+        `project`: whom it concerns where no walk is to be held.
+        """
         state = self.scopes.get(scope or "")
         if isinstance(error, SourceRefused) and error.reason in _WHOLE_SOURCE:
             self._refuse(error)
             return
         reason = error.reason if isinstance(error, SourceRefused) else type(error).__name__
-        if (state.trouble != reason) if state else ((what, reason) not in self._said):
-            self._said.add((what, reason))
-            slug = state.scope.slug if state else None
+        said = (f"{what} {project or ''}", reason)
+        if (state.trouble != reason) if state else (said not in self._said):
+            self._said.add(said)
+            slug = state.scope.slug if state else project
             _log.warning(what, source=self.name, project=slug, reason=reason, error=str(error))
         if state is not None:
             state.trouble = reason
@@ -134,13 +138,13 @@ def going_on(source: str, what: str) -> Iterator[None]:
 
 
 @contextmanager
-def forgiving(polled: Polled, what: str, scope: str | None = None) -> Iterator[None]:
+def forgiving(polled: Polled, what: str, scope: str | None = None, *, project: str | None = None) -> Iterator[None]:
     """As `going_on`; what the far side refuses or cannot do is remembered too."""
     with going_on(polled.name, what):
         try:
             yield
         except SourceError as error:
-            polled.failed(error, what, scope)
+            polled.failed(error, what, scope, project=project)
 
 
 def first_error(error: BaseException) -> BaseException:

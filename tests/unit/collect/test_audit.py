@@ -11,7 +11,7 @@ from headgate.collect.intake import Intake
 from headgate.collect.state import Polled, ScopeState
 from headgate.core.audits import Listed, Listing
 from headgate.core.clock import ManualClock
-from headgate.core.errors import NotFound, SourceUnavailable
+from headgate.core.errors import NotFound, SourceRefused, SourceUnavailable
 from headgate.core.merge import Observation, ProjectRef
 from headgate.core.metrics import NullMetrics
 from headgate.core.ports import RunRef, Scope
@@ -190,3 +190,33 @@ async def test_an_audit_that_is_asked_for_is_done_project_by_project(bench):
     assert done.state == "done"
     found = done.results["gh/a/b"]
     assert (found.expected, found.present, found.repaired, found.unrepairable) == (2, 0, 1, 1)
+
+
+async def test_a_failed_audit_holds_no_walk(bench):
+    """Polling goes on whatever the audit is answered."""
+    for error in (SourceUnavailable("503", retry_after=600), SourceRefused("403", reason="no_access", fix="ask")):
+        bench.source.error = error
+        bench.state.audit_at = 0.0
+        await bench.auditor.once()
+        assert bench.state.not_before <= bench.clock.monotonic()
+
+
+async def test_a_request_outlives_an_outage(bench):
+    """It is tried again and told in the end; a lasting outage becomes a problem of the project."""
+    await store_audit(bench.store, "ci", AuditRequest("a1", NOW - HOUR_MS, NOW, NOW), now_ms=NOW)
+    waits = []
+
+    async def sleep(seconds):
+        waits.append(seconds)
+        if len(waits) == 2:
+            bench.source.error = None
+
+    bench.auditor = Auditor(bench.store, bench.intake, bench.polled, bench.source, sleep=sleep)
+    bench.source.error = SourceUnavailable("503", retry_after=7)
+    await bench.auditor.answer()
+    (done,) = await load_audits(bench.store, "ci")
+    assert (done.state, waits, set(done.results), done.problems) == ("done", [7, 7], {"gh/a/b"}, {})
+    await store_audit(bench.store, "ci", AuditRequest("a2", NOW - HOUR_MS, NOW, NOW + 1), now_ms=NOW)
+    bench.source.error = SourceUnavailable("down")
+    await bench.auditor.answer()
+    assert (await load_audits(bench.store, "ci"))[1].problems == {"gh/a/b": "down"}
