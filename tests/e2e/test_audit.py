@@ -61,8 +61,11 @@ def withheld(twin: TwinProcess, truth: list[dict[str, Any]], now: datetime) -> i
     return lost
 
 
+_LONG = [pytest.param(name, marks=pytest.mark.long) for name in ("v2", "insights")]
+
+
 @pytest.mark.timeout(200)
-@pytest.mark.parametrize("hidden", ["v2", "v1.1", "insights"])
+@pytest.mark.parametrize("hidden", ["v1.1", *_LONG])
 def test_what_is_withheld_and_hidden_is_found_repaired_and_counted(tmp_path: Path, hidden: str) -> None:
     """5 % of the webhooks, 2 % of the runs of one list: records, `status` and `headgate audit` say what happened."""
     port, out = free_port(), tmp_path / "out.jsonl"

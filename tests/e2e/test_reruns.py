@@ -43,7 +43,7 @@ def old_pipelines(twin: TwinProcess) -> dict[str, dict[str, Any]]:
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("lacks", [{}, {"v1.1": 404}], ids=["v1.1", "insights"])
+@pytest.mark.parametrize("lacks", [{}, pytest.param({"v1.1": 404}, marks=pytest.mark.long)], ids=["v1.1", "insights"])
 def test_a_rerun_of_an_old_pipeline_is_found(tmp_path: Path, lacks: dict[str, int]) -> None:
     """Whole and from failed, of each kind of project: in one round of the audit, without v1.1 within 26 hours."""
     knobs = [part for knob in CALM for part in ("--knob", knob)]
