@@ -51,7 +51,7 @@ def unfinished(facts: MemoryFacts, source: str, now_ms: int, limit: int) -> list
         if fact.source != source or fact.gone:
             continue
         stopped = fact.known.values.get("stopped_at")
-        young = isinstance(stopped, int) and stopped > now_ms - 6 * HOUR_MS
+        young = isinstance(stopped, int) and stopped > now_ms - 30 * HOUR_MS
         if fact.kind == "workflow" and (not fact.known.terminal or (young and fact.key in with_open_jobs)):
             at = created if isinstance(created, int) else fact.seen_ms
             above = _text(fact.known.values.get("pipeline_id"))
