@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from tests.e2e.harness import wait_until
+from tests.e2e.harness import free_port, wait_until
 
 
 def program(name: str) -> str:
@@ -20,14 +19,6 @@ def program(name: str) -> str:
     found = shutil.which(name) or shutil.which(name, path=str(Path(sys.prefix) / "debian/usr/bin"))
     assert found, f"{name} is not here: run `make test`, which fetches Debian's package"
     return found
-
-
-def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
 
 
 @contextmanager
