@@ -2,8 +2,9 @@
 
 The job feed has the keys of a v1.1 job without steps, with `job_name` and `custom_data`; the workflow feed those of a
 v2 workflow with `custom_data`. Invariant: a key is there only when the record knows its value, so no made-up value is
-charted; `headgate` beside them holds the id of the record. Source: SumoLogic/sumologic-orb `src/scripts`, and the
-extraction rules of SumoLogic/sumologic-solution-templates, read November 2026.
+charted. Beside them stand `timestamp`, first, for Sumo to take, and `headgate` with the id of the record. Source:
+SumoLogic/sumologic-orb `src/scripts`, and the extraction rules of SumoLogic/sumologic-solution-templates, read November
+2026.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from headgate.sinks._sumologic_lines import TRUNCATED, Document, tags_of
 __all__ = ["job_feed", "workflow_feed"]
 
 _VCS = {"gh": "github", "bb": "bitbucket", "circleci": "circleci"}
-# The time of the message is the first one in it, so the end comes first.
 _JOB = (
     ("stop_time", "circleci.stopped_at"),
     ("start_time", "circleci.started_at"),
@@ -64,7 +64,7 @@ def job_feed(record: Record) -> Document:
     attributes = record.attributes
     if "circleci.job.number" not in attributes:
         return {}
-    document = _picked(attributes, _JOB)
+    document = {"timestamp": record.occurred_at} | _picked(attributes, _JOB)
     document |= {"lifecycle": "finished", "platform": "2.0"}
     document["workflows"] = _picked(attributes, _JOB_WORKFLOWS)
     status = attributes.get("circleci.status")
@@ -88,7 +88,7 @@ def job_feed(record: Record) -> Document:
 
 def workflow_feed(record: Record) -> Document:
     """A workflow as v2 tells it, without `items`: a workflow's record does not hold its jobs."""
-    document = _picked(record.attributes, _WORKFLOW)
+    document = {"timestamp": record.occurred_at} | _picked(record.attributes, _WORKFLOW)
     if record.project:
         document["project_slug"] = record.project
     return document | _ours(record)

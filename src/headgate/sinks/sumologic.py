@@ -134,13 +134,16 @@ class SumologicSignal:
             concurrency=config.concurrency,
         )
 
-    def encode(self, batch: Sequence[LogEntry]) -> HttpRequest:
-        """One request; the body of metrics is empty when the records measure nothing."""
+    def encode(self, batch: Sequence[LogEntry]) -> HttpRequest | None:
+        """One request; None when the records measure nothing, or hold nothing that a feed tells."""
+        body = self._body(batch)
+        if not body:
+            return None
         return HttpRequest(
             "POST",
             self._url,
             self._headers,
-            self._body(batch),
+            body,
             gzip=self._config.gzip,
             timeout_seconds=self._config.timeout_seconds,
         )
