@@ -32,9 +32,10 @@ _MOST_LABELS = 64
 _MOST_CHARACTERS = 3_000
 _LONGEST_NAME = 255
 _LONGEST_VALUE = 400
-_NO_NAME = re.compile(r"[^a-zA-Z0-9_]")
+_NO_NAME = re.compile(r"[^a-zA-Z0-9_]|^(?=[0-9])")
 # Carbon 2.0 ends a value at a blank and a name at the first sign of equality; it has no quotes.
 _NO_CARBON = re.compile(r"[\s=]+")
+_CARBON_OWN = frozenset({"metric", "unit"})
 _ESCAPED = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 _Key = tuple[str, Labels, int]
 
@@ -62,35 +63,37 @@ def _folded(given: Iterable[Point]) -> Iterable[Point]:
     return (*others, *counted.values())
 
 
-def _labels(labels: Labels) -> Labels:
-    """As many labels as the source takes, each cut to its length."""
-    kept: list[tuple[str, str]] = []
+def _labels(labels: Labels, no_name: re.Pattern[str], taken: frozenset[str] = frozenset()) -> Labels:
+    """As many labels as the source takes, each cut to its length, under names of the format that are told apart."""
+    kept: dict[str, str] = {}
     left = _MOST_CHARACTERS
-    for name, value in labels[:_MOST_LABELS]:
-        pair = (name[:_LONGEST_NAME], value[:_LONGEST_VALUE])
-        left -= len(pair[0]) + len(pair[1])
+    for given, value in labels[:_MOST_LABELS]:
+        name = no_name.sub("_", given)[:_LONGEST_NAME]
+        if name in kept or name in taken:
+            name = f"tag_{name}"[:_LONGEST_NAME]
+        left -= len(name) + min(len(value), _LONGEST_VALUE)
         if left < 0:
             break
-        kept.append(pair)
-    return tuple(kept)
+        kept.setdefault(name, value[:_LONGEST_VALUE])
+    return tuple(kept.items())
 
 
 def _number(value: float) -> str:
-    return str(int(value)) if value.is_integer() else repr(value)
+    whole = int(value)
+    return str(whole) if whole == value else repr(value)
 
 
 def _prometheus(point: Point) -> str:
     """`cicd_pipeline_run_duration_seconds{cicd_pipeline_name="build"} 130 1795236521000`."""
     seconds = "_seconds" if point.measure.unit == "s" else ""
-    pairs = ",".join(
-        f'{_NO_NAME.sub("_", name)}="{value.translate(_ESCAPED)}"' for name, value in _labels(point.labels)
-    )
-    name = _NO_NAME.sub("_", point.measure.name) + seconds
-    return f"{name}{{{pairs}}} {_number(point.value)} {point.at_ms}\n"
+    labels = _labels(point.labels, _NO_NAME)
+    pairs = ",".join(f'{name}="{value.translate(_ESCAPED)}"' for name, value in labels)
+    return f"{_NO_NAME.sub('_', point.measure.name)}{seconds}{{{pairs}}} {_number(point.value)} {point.at_ms}\n"
 
 
 def _carbon2(point: Point) -> str:
     """`metric=cicd.pipeline.run.duration unit=s cicd.pipeline.name=build  130 1795236521000`, two blanks and all."""
     unit = point.measure.unit.strip("{}")
-    pairs = "".join(f" {name}={_NO_CARBON.sub('_', value)}" for name, value in _labels(point.labels))
+    labels = _labels(point.labels, _NO_CARBON, _CARBON_OWN)
+    pairs = "".join(f" {name}={_NO_CARBON.sub('_', value)}" for name, value in labels)
     return f"metric={point.measure.name} unit={unit}{pairs}  {_number(point.value)} {point.at_ms}\n"
