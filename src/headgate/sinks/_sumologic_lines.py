@@ -22,6 +22,9 @@ TRUNCATED = "headgate.truncated"
 # How long a text of a line that does not fit may be at most, in characters; tried in turn.
 _LONGEST = (16_384, 4_096, 1_024, 256, 64)
 _CUT = "…"
+# Keys of every line; `service` is not among them, for the tag of that name replaces it.
+_ENVELOPE = ("timestamp", "id", "kind", "project", "org", "tenant", "observed_at", "sources", "schema")
+_Place = tuple[int, str]
 _encode = msgspec.json.Encoder().encode
 
 
@@ -31,22 +34,25 @@ def log_document(record: Record) -> Document:
     `service` is the tag of that name, else the project. Tags stand at the top under their own names; one whose name is
     taken stays under `tag`. An attribute that is below another one's name (`a` and `a.b`) keeps its dotted name.
     """
-    document: Document = {"timestamp": record.occurred_at, "id": record.id, "kind": record.kind}
-    tags = tags_of(record.attributes)
-    service = tags.pop("service", None) or record.project
-    named = (("service", service), ("project", record.project), ("org", record.org))
-    document |= {name: value for name, value in named if value}
-    document |= {
+    named = (("service", record.project), ("project", record.project), ("org", record.org))
+    document: Document = {
+        "timestamp": record.occurred_at,
+        "id": record.id,
+        "kind": record.kind,
+        **{name: value for name, value in named if value},
         "tenant": record.tenant,
         "observed_at": record.observed_at,
         "sources": record.sources,
         "schema": record.schema,
     }
-    for name, value in record.attributes.items():
-        if not name.startswith(TAG_PREFIX):
-            _put(document, name, value)
-    for name, tag in tags.items():
-        _put(document, name if _path(name)[0] not in document else TAG_PREFIX + name, tag)
+    objects, places = _plan(tuple(record.attributes))
+    made = [document]
+    for parent, key in objects:
+        below: Document = {}
+        made[parent][key] = below
+        made.append(below)
+    for (parent, key), attribute in zip(places, record.attributes.values(), strict=True):
+        made[parent][key] = attribute
     return document
 
 
@@ -94,21 +100,37 @@ def _cut(value: Attribute, longest: int) -> Attribute:
     return [*kept, _CUT]
 
 
-@lru_cache(maxsize=4096)
-def _path(name: str) -> tuple[str, ...]:
-    return tuple(name.split("."))
+@lru_cache(maxsize=1024)
+def _plan(names: tuple[str, ...]) -> tuple[list[_Place], list[_Place]]:
+    """Where attributes of these names stand in a line, because the same names come again and again.
+
+    A place is the number of an object and a key in it; 0 is the line. First the objects to make, numbered from 1, then
+    a place for each name.
+    """
+    taken: dict[tuple[str, ...], int | None] = {(name,): None for name in _ENVELOPE}
+    objects: list[_Place] = []
+    places: dict[str, _Place] = {}
+    for name in sorted(names, key=lambda one: one.startswith(TAG_PREFIX)):
+        path = tuple(name.split("."))
+        if name.startswith(TAG_PREFIX) and path[1:2] not in taken:
+            path = path[1:]
+        places[name] = _place(path, taken, objects) or (0, name)
+    return objects, [places[name] for name in names]
 
 
-def _put(document: Document, name: str, value: Attribute) -> None:
-    path = _path(name)
-    here = document
-    for part in path[:-1]:
-        below = here.setdefault(part, {})
-        if not isinstance(below, dict):
-            document[name] = value
-            return
-        here = below
-    if path[-1] in here:
-        document[name] = value
-    else:
-        here[path[-1]] = value
+def _place(path: tuple[str, ...], taken: dict[tuple[str, ...], int | None], objects: list[_Place]) -> _Place | None:
+    """The place of a path, whose objects are made as needed; None where another value is in the way."""
+    here = 0
+    for depth in range(1, len(path)):
+        above = path[:depth]
+        if above not in taken:
+            objects.append((here, above[-1]))
+            taken[above] = len(objects)
+        found = taken[above]
+        if found is None:
+            return None
+        here = found
+    if path in taken:
+        return None
+    taken[path] = None
+    return here, path[-1]

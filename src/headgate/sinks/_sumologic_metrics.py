@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Literal
 
 from headgate.core.ports import LogEntry
@@ -37,6 +38,8 @@ _NO_NAME = re.compile(r"[^a-zA-Z0-9_]|^(?=[0-9])")
 _NO_CARBON = re.compile(r"[\s=]+")
 _CARBON_OWN = frozenset({"metric", "unit"})
 _ESCAPED = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
+# The same series come again and again; the text of this many is kept.
+_MOST_SERIES = 10_000
 _Key = tuple[str, Labels, int]
 
 
@@ -85,15 +88,25 @@ def _number(value: float) -> str:
 
 def _prometheus(point: Point) -> str:
     """`cicd_pipeline_run_duration_seconds{cicd_pipeline_name="build"} 130 1795236521000`."""
-    seconds = "_seconds" if point.measure.unit == "s" else ""
-    labels = _labels(point.labels, _NO_NAME)
-    pairs = ",".join(f'{name}="{value.translate(_ESCAPED)}"' for name, value in labels)
-    return f"{_NO_NAME.sub('_', point.measure.name)}{seconds}{{{pairs}}} {_number(point.value)} {point.at_ms}\n"
+    series = _prometheus_series(point.measure.name, point.measure.unit, point.labels)
+    return f"{series} {_number(point.value)} {point.at_ms}\n"
+
+
+@lru_cache(maxsize=_MOST_SERIES)
+def _prometheus_series(name: str, unit: str, labels: Labels) -> str:
+    seconds = "_seconds" if unit == "s" else ""
+    pairs = ",".join(f'{label}="{value.translate(_ESCAPED)}"' for label, value in _labels(labels, _NO_NAME))
+    return f"{_NO_NAME.sub('_', name)}{seconds}{{{pairs}}}"
 
 
 def _carbon2(point: Point) -> str:
     """`metric=cicd.pipeline.run.duration unit=s cicd.pipeline.name=build  130 1795236521000`, two blanks and all."""
-    unit = point.measure.unit.strip("{}")
-    labels = _labels(point.labels, _NO_CARBON, _CARBON_OWN)
-    pairs = "".join(f" {name}={_NO_CARBON.sub('_', value)}" for name, value in labels)
-    return f"metric={point.measure.name} unit={unit}{pairs}  {_number(point.value)} {point.at_ms}\n"
+    series = _carbon2_series(point.measure.name, point.measure.unit, point.labels)
+    return f"{series}  {_number(point.value)} {point.at_ms}\n"
+
+
+@lru_cache(maxsize=_MOST_SERIES)
+def _carbon2_series(name: str, unit: str, labels: Labels) -> str:
+    found = _labels(labels, _NO_CARBON, _CARBON_OWN)
+    pairs = "".join(f" {label}={_NO_CARBON.sub('_', value)}" for label, value in found)
+    return f"metric={name} unit={unit.strip('{}')}{pairs}"
