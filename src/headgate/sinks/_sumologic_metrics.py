@@ -15,7 +15,8 @@ from typing import Literal
 
 from headgate.core.ports import LogEntry
 from headgate.core.record import decode_record
-from headgate.sinks._measures import MEASURES, Labels, Point, points
+from headgate.sinks._measures import MEASURES, Labels, Measure, Point, points
+from headgate.sinks._tally import family_name
 
 __all__ = ["CONTENT_TYPES", "KINDS", "MetricsFormat", "metrics_body"]
 
@@ -88,25 +89,22 @@ def _number(value: float) -> str:
 
 def _prometheus(point: Point) -> str:
     """`cicd_pipeline_run_duration_seconds{cicd_pipeline_name="build"} 130 1795236521000`."""
-    series = _prometheus_series(point.measure.name, point.measure.unit, point.labels)
-    return f"{series} {_number(point.value)} {point.at_ms}\n"
+    return f"{_prometheus_series(point.measure, point.labels)} {_number(point.value)} {point.at_ms}\n"
 
 
 @lru_cache(maxsize=_MOST_SERIES)
-def _prometheus_series(name: str, unit: str, labels: Labels) -> str:
-    seconds = "_seconds" if unit == "s" else ""
+def _prometheus_series(measure: Measure, labels: Labels) -> str:
     pairs = ",".join(f'{label}="{value.translate(_ESCAPED)}"' for label, value in _labels(labels, _NO_NAME))
-    return f"{_NO_NAME.sub('_', name)}{seconds}{{{pairs}}}"
+    return f"{family_name(measure)}{{{pairs}}}"
 
 
 def _carbon2(point: Point) -> str:
     """`metric=cicd.pipeline.run.duration unit=s cicd.pipeline.name=build  130 1795236521000`, two blanks and all."""
-    series = _carbon2_series(point.measure.name, point.measure.unit, point.labels)
-    return f"{series}  {_number(point.value)} {point.at_ms}\n"
+    return f"{_carbon2_series(point.measure, point.labels)}  {_number(point.value)} {point.at_ms}\n"
 
 
 @lru_cache(maxsize=_MOST_SERIES)
-def _carbon2_series(name: str, unit: str, labels: Labels) -> str:
+def _carbon2_series(measure: Measure, labels: Labels) -> str:
     found = _labels(labels, _NO_CARBON, _CARBON_OWN)
     pairs = "".join(f" {label}={_NO_CARBON.sub('_', value)}" for label, value in found)
-    return f"metric={name} unit={unit.strip('{}')}{pairs}"
+    return f"metric={measure.name} unit={measure.unit.strip('{}')}{pairs}"
