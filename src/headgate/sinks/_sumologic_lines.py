@@ -80,8 +80,15 @@ def fitting_line(record: Record, render: Callable[[Record], Document], max_bytes
 
 
 def _shortened(record: Record, longest: int) -> Record:
-    attributes: dict[str, Attribute] = {name: _cut(value, longest) for name, value in record.attributes.items()}
-    attributes[TRUNCATED] = [name for name, value in record.attributes.items() if attributes[name] != value]
+    """The record with its long texts cut, beside what was cut of it before."""
+    attributes: dict[str, Attribute] = {}
+    before = record.attributes.get(TRUNCATED)
+    names = set(before) if isinstance(before, list) else set()
+    for name, value in record.attributes.items():
+        attributes[name] = _cut(value, longest)
+        if attributes[name] != value:
+            names.add(name)
+    attributes[TRUNCATED] = sorted(names - {TRUNCATED})
     return msgspec.structs.replace(record, attributes=attributes)
 
 

@@ -95,6 +95,12 @@ class TestLines:
         assert found["circleci"]["job"]["artifacts"] == ["a" * 3_000] * 5 + ["…"]
         assert found["cicd"]["pipeline"]["name"] == "build"
 
+    def test_what_was_cut_before_stays_named(self) -> None:
+        """A record may come with cut texts; their names are kept beside the new ones."""
+        entry = make_entry(1, circleci__test__message="x" * 70_000, headgate__truncated=["circleci.commit.subject"])
+        found = orjson.loads(request([entry]).body)
+        assert found["headgate"]["truncated"] == ["circleci.commit.subject", "circleci.test.message"]
+
     def test_a_line_that_fits_is_left_alone(self) -> None:
         """A line of exactly the limit is not cut."""
         record = decode_record(make_entry(1, circleci__test__message="x" * 9_000).body)
