@@ -108,7 +108,7 @@ def log(record: Record, occurred_ms: int) -> dict[str, object]:
 def span(record: Record, occurred_ms: int) -> dict[str, object]:
     """The span of a workflow, job or step; the workflow's is the root of its trace.
 
-    It begins when the thing began, else when it was created, and without either it has no length.
+    It begins when the thing began, as told or by its duration; without either it has no length.
     """
     found = record.attributes
     start = _start_ms(record, occurred_ms)
@@ -277,9 +277,12 @@ def _sentence(record: Record) -> str:
 
 
 def _start_ms(record: Record, occurred_ms: int) -> int:
-    names = ("circleci.created_at",) if record.kind == "workflow" else ("circleci.started_at",)
-    start = parse_ms(record.attributes.get(names[0]))
-    return occurred_ms if start is None else min(start, occurred_ms)
+    found = record.attributes
+    start = parse_ms(found.get("circleci.created_at" if record.kind == "workflow" else "circleci.started_at"))
+    if start is None:
+        duration = found.get("circleci.duration_ms")
+        start = occurred_ms - duration if isinstance(duration, int) else occurred_ms
+    return min(start, occurred_ms)
 
 
 def _identity(record: Record) -> tuple[bytes, bytes, bytes]:
