@@ -1,7 +1,7 @@
 """Where New Relic's own client would send to, and with what headers. Imported only when a New Relic sink is built.
 
 Hosts, paths and the header that authenticates are the client's; it knows one region and no account, so those are added
-here. Its transport, harvester and batches are not used (docs/decisions/0019-new-relic-transport.md). Source of the
+here. Its transport, harvester and batches are not used (docs/decisions/0019-newrelic-transport.md). Source of the
 other hosts: docs.newrelic.com "New Relic network traffic" and "FedRAMP-compliant endpoints", read November 2026.
 """
 

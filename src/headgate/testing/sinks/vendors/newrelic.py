@@ -43,6 +43,7 @@ class NewRelicOptions:
     key: str | None = field(default=None, metadata={"help": "the licence key; without it any is taken"})
     account: int = field(default=0, metadata={"help": "the account that the key belongs to; 0: any"})
     reject: bool = field(default=True, metadata={"help": "refuse what New Relic takes and drops later"})
+    span_age_seconds: int = field(default=1_200, metadata={"help": "oldest start of a span of a new trace; 0: any"})
     max_packed_bytes: int = field(default=1_000_000, metadata={"help": "request as sent"})
     max_unpacked_bytes: int = field(default=10_000_000, metadata={"help": "request after unpacking"})
 
@@ -132,8 +133,16 @@ class NewRelic(Vendor):
     def _fault(self, api: str, item: dict[str, Any]) -> str | None:
         now_ms = self._ledger.clock_ms()
         if api == "spans":
-            return rules.span(item, now_ms, self._traces)
+            return rules.span(item) or self._span_age(item, now_ms)
         return {"events": rules.event, "logs": rules.log, "metrics": rules.metric}[api](item, now_ms)
+
+    def _span_age(self, item: dict[str, Any], now_ms: int) -> str | None:
+        """Judge a span's start by the clock, or by when its trace was last seen."""
+        oldest_ms = self._options.span_age_seconds * 1000
+        seen_ms = self._traces.get(item["trace.id"])
+        if not oldest_ms or (seen_ms is not None and now_ms - seen_ms <= oldest_ms):
+            oldest_ms = now_ms
+        return rules.Window(oldest_ms, rules.MINUTE_MS).refuses(item.get("timestamp", now_ms), now_ms)
 
     def _refuse(self, faults: list[str | None]) -> None:
         """Refuse the request for its first bad item, unless New Relic's own way is wanted."""
