@@ -244,11 +244,12 @@ _MESSAGE_BYTES = 2_000
 def _webhook_names(record: Record) -> Flat:
     """Attributes under the names of CircleCI's webhook, flattened with dots."""
     out: Flat = {}
+    organization, project = _plain_names(record)
     if record.project:
-        out["project.name"] = record.project.rpartition("/")[2]
+        out["project.name"] = project
         out["project.slug"] = record.project
     if record.org:
-        out["organization.name"] = record.org.rpartition("/")[2]
+        out["organization.name"] = organization
     names = _WEBHOOK.get(record.kind)
     if names is not None:
         out["type"] = f"{record.kind}-completed"
@@ -258,6 +259,18 @@ def _webhook_names(record: Record) -> Flat:
             if value is not None:
                 out[theirs] = _scalar(value, LOGS.value_bytes)
     return out
+
+
+def _plain_names(record: Record) -> tuple[str, str]:
+    """What people call organisation and project: parts of the slug, or of the repository where the slug has ids."""
+    slug = record.project or record.org or ""
+    url = record.attributes.get("vcs.repository.url.full")
+    if slug.startswith("circleci/") and isinstance(url, str):
+        slug = url
+    parts = slug.split("/")
+    if record.project is None:
+        return parts[-1], ""
+    return parts[-2] if len(parts) > 1 else "", parts[-1]
 
 
 def _word(record: Record, names: tuple[str, ...]) -> str:

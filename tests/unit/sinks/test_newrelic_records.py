@@ -221,6 +221,27 @@ class TestLogs:
         assert not {"job.id", "workflow.id", "type"} & found.keys()
         assert found["project.name"] == "web"
 
+    @pytest.mark.parametrize(
+        ("slug", "url", "names"),
+        [
+            ("gh/acme/web", "https://github.com/other/name", ("acme", "web")),
+            ("circleci/Dda/6Ek", "https://gitlab.com/circleci/hello-world", ("circleci", "hello-world")),
+            ("circleci/Dda/6Ek", None, ("Dda", "6Ek")),
+        ],
+        ids=["slug", "repository", "ids"],
+    )
+    def test_projects_have_the_name_that_people_know(self, slug: str, url: str | None, names: tuple[str, str]) -> None:
+        """GitLab's and the GitHub App's slugs are ids; there the repository tells the names."""
+        one = bare("job", **({"vcs__repository__url__full": url} if url else {}))
+        found = attributes_of(log(msgspec.structs.replace(one, project=slug, org=slug.rpartition("/")[0]), NOW_MS))
+        assert (found["organization.name"], found["project.name"], found["project.slug"]) == (*names, slug)
+
+    def test_an_organisation_alone_has_a_name(self) -> None:
+        """What belongs to no project tells of no project."""
+        found = attributes_of(log(msgspec.structs.replace(bare("insight"), project=None), NOW_MS))
+        assert found["organization.name"] == "acme"
+        assert not {"project", "project.name", "project.slug"} & found.keys()
+
     def test_a_message_is_never_json(self) -> None:
         """New Relic takes JSON apart; ours begins with the kind, whatever the job is called."""
         message = log(bare("job", cicd__pipeline__task__name='{"a": 1}'), NOW_MS)["message"]
