@@ -110,7 +110,6 @@ def span(record: Record, occurred_ms: int) -> dict[str, object]:
 
     It begins when the thing began, as told or by its duration; without either it has no length.
     """
-    found = record.attributes
     start = _start_ms(record, occurred_ms)
     own, parent, trace = _identity(record)
     attributes = _flat(record, SPANS)
@@ -120,9 +119,8 @@ def span(record: Record, occurred_ms: int) -> dict[str, object]:
     attributes["span.kind"] = "server" if record.kind == "workflow" else "internal"
     if parent:
         attributes["parent.id"] = parent.hex()
-    outcome = found.get("headgate.status")
-    if outcome in _FAILED:
-        attributes["error.message"] = str(found.get("circleci.status", outcome))
+    if _word(record, ("headgate.status",)) in _FAILED:
+        attributes["error.message"] = cut(_word(record, _THEIR_STATUS), SPANS.value_bytes)
     return {"id": own.hex(), "trace.id": trace.hex(), "timestamp": start, "attributes": attributes}
 
 
@@ -151,7 +149,7 @@ def _flat(record: Record, bounds: Bounds, more: Flat | None = None) -> Flat:
         "tenant": record.tenant,
         "observed_at": record.observed_at,
         "sources": ",".join(record.sources),
-        "service.name": str(found.get("tag.service", project)),
+        "service.name": cut(str(found.get("tag.service", project)), bounds.value_bytes),
     }
     if record.org:
         out["org"] = record.org
