@@ -14,7 +14,7 @@ from headgate import sinks
 from headgate.core.ports import LogEntry
 from headgate.core.record import Kind
 from headgate.core.verdicts import SendResult
-from headgate.sinks import elasticsearch, http, jsonl, loki, prometheus, sumologic
+from headgate.sinks import elasticsearch, http, jsonl, loki, newrelic, prometheus, sumologic
 from headgate.testing.sink_harness import NOW_MS, make_batch, make_entry, open_sink, send
 from headgate.testing.sink_suite import CANARY, Far, SinkContract, Subject, VendorSinkContract, VendorSubject
 from headgate.testing.sinks import FakeVendor
@@ -195,6 +195,46 @@ def tagged_entries(kind: Kind, count: int, first: int) -> list[LogEntry]:
         )
         for n in range(count)
     ]
+
+
+def newrelic_subject(signal: str, api: str, **more: object) -> VendorSubject:
+    """New Relic with one signal switched on."""
+    switches = {name: name == signal for name in ("events", "logs", "metrics", "spans")}
+    return VendorSubject(
+        plugin=newrelic.PLUGINS[0],
+        vendor="newrelic",
+        settings=lambda url: {"license_key": "k", "account_id": 1, "endpoints": {api: url}, **switches, **more},
+        cases_of="newrelic",
+        deduplicates=False,
+        secret_settings={"license_key": CANARY},
+        locked_options={"key": CANARY, "account": 1},
+        key_settings={"license_key": CANARY},
+        wrong_key_settings={"license_key": "wrong"},
+    )
+
+
+class TestNewRelicEvents(VendorSinkContract):
+    """New Relic's Event API."""
+
+    subject = newrelic_subject("events", "events")
+
+
+class TestNewRelicLogs(VendorSinkContract):
+    """New Relic's Log API."""
+
+    subject = newrelic_subject("logs", "logs")
+
+
+class TestNewRelicMetrics(VendorSinkContract):
+    """New Relic's Metric API, with ids, so that it can be told which records came."""
+
+    subject = newrelic_subject("metrics", "metrics", metric_ids=True)
+
+
+class TestNewRelicSpans(VendorSinkContract):
+    """New Relic's Trace API."""
+
+    subject = newrelic_subject("spans", "traces")
 
 
 class TestJsonlFile(SinkContract):
