@@ -107,7 +107,6 @@ def _panel(key: str, panel: Panel, visual: dict[str, str]) -> dict[str, Any]:
 def _variable() -> dict[str, Any]:
     return {
         "name": "category",
-        "displayName": "Source category",
         "defaultValue": _CATEGORY,
         "sourceDefinition": {"variableSourceType": "CsvVariableSourceDefinition", "values": _CATEGORY},
         "allowMultiSelect": False,
@@ -175,7 +174,7 @@ class _There(msgspec.Struct, frozen=True, rename="camel"):
     id: str
     title: str
     folder_id: str | None = None
-    variables: list[dict[str, Any]] = []
+    variables: list[dict[str, Any]] | None = None
 
 
 class _Page(msgspec.Struct, frozen=True):
@@ -218,7 +217,7 @@ def _push(url: str, credentials: Mapping[str, str], name: str, contents: bytes) 
 
 def _replacing(there: _There, board: dict[str, Any]) -> dict[str, Any]:
     """Our dashboard, in the folder and with the source category that were chosen there."""
-    chosen = {one.get("name"): one for one in there.variables}
+    chosen = {one.get("name"): one for one in there.variables or ()}
     folder = {"folderId": there.folder_id} if there.folder_id else {}
     return {**board, **folder, "variables": [chosen.get(one["name"], one) for one in board["variables"]]}
 

@@ -83,10 +83,9 @@ class Csv(_Strict):
 
 
 class Variable(_Strict):
-    """A template variable."""
+    """A template variable; a display name may hold no spaces, so there is none."""
 
     name: str
-    display_name: str
     default_value: str
     source_definition: Csv
     allow_multi_select: bool
@@ -229,7 +228,9 @@ class Account:
     """The dashboards of an account, listed two a page, as the API of the vendor does. Counts what was sent."""
 
     def __init__(self) -> None:
-        self.dashboards: list[dict[str, Any]] = [{"id": str(n), "title": f"Other {n}"} for n in range(3)]
+        self.dashboards: list[dict[str, Any]] = [
+            {"id": str(n), "title": f"Other {n}", "variables": None, "isPublic": False} for n in range(3)
+        ]
         self.sent: list[str] = []
 
     def answer(self, request: HttpRequest) -> HttpReply:
