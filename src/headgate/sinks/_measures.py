@@ -157,6 +157,9 @@ MEASURES: tuple[Measure, ...] = (
 _INSIGHT_LABELS = ("cicd.pipeline.name", "cicd.pipeline.task.name", _PROJECT, "circleci.insight.subject")
 _NOT_FIGURES = frozenset({"circleci.insight.delay_ms"})
 _insights: dict[str, Measure] = {}
+# The same few label sets come again and again; this many are kept.
+_known: dict[object, Labels] = {}
+_MOST_KNOWN = 20_000
 
 # Our word -> OpenTelemetry's result of a run or task.
 _RESULTS = {
@@ -201,7 +204,7 @@ class _Found:
 
     __slots__ = ("_project", "_tags", "attributes", "outcome")
 
-    def __init__(self, attributes: Mapping[str, Attribute], project: str, tags: list[tuple[str, str]]) -> None:
+    def __init__(self, attributes: Mapping[str, Attribute], project: str, tags: Labels) -> None:
         self.attributes = attributes
         self.outcome = str(attributes.get("headgate.status", ""))
         self._project = project
@@ -219,7 +222,19 @@ class _Found:
 
     def labels(self, measure: Measure, *more: tuple[str, str]) -> Labels:
         """The measure's labels that the record has a value for, its tags, and `more`; sorted."""
-        out = list(more)
+        key = (measure.name, self._project, self.outcome, more, self._tags, *map(self.attributes.get, measure.labels))
+        try:
+            return _known[key]
+        except KeyError:
+            if len(_known) >= _MOST_KNOWN:
+                _known.clear()
+            made = _known[key] = self._labels(measure, more)
+            return made
+        except TypeError:  # a list where text belongs
+            return self._labels(measure, more)
+
+    def _labels(self, measure: Measure, more: Labels) -> Labels:
+        out = dict(self._tags)
         for name in measure.labels:
             if name == _PROJECT:
                 value = self._project
@@ -227,12 +242,10 @@ class _Found:
                 value = _OF_OUTCOME[name](self.outcome)
             else:
                 value = str(self.attributes.get(name, ""))
+            out.pop(name, None)
             if value:
-                out.append((name, value))
-        taken = {name for name, _ in out}
-        out += [tag for tag in self._tags if tag[0] not in taken]
-        out.sort()
-        return tuple(out)
+                out[name] = value
+        return tuple(sorted((out | dict(more)).items()))
 
 
 def _result(outcome: str) -> str:
