@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 from urllib.parse import quote
 
-__all__ = ["Redactor", "tail"]
+__all__ = ["TOKEN_HINT", "Redactor", "redact_tokens", "tail"]
 
 _GONE = "***"
 # A shorter configured secret would take ordinary words with it.
@@ -44,6 +44,10 @@ _SHAPES = re.compile(
     r"|npm_[A-Za-z0-9]{30,64}|pypi-[A-Za-z0-9_-]{16,512}|AIza[A-Za-z0-9_-]{30,64}|hf_[A-Za-z0-9]{20,64}"
     r"|eyJ[A-Za-z0-9_-]{8,4096}\.[A-Za-z0-9_-]{4,8192}(?:\.[A-Za-z0-9_-]{0,4096})?"
     r")"
+)
+# Stands in everything that `redact_tokens` takes out; found in bytes before a record is decoded.
+TOKEN_HINT = re.compile(
+    rb"gh[pousr]_|github_pat_|glpat-|A[KSGIR][IPDO]A|xox|CCIP|[spr]k[_-]|npm_|pypi-|AIza|hf_|eyJ|-----BEGIN|://"
 )
 # Hexadecimal or mixed text without a blank, as long as keys are; CircleCI's older tokens are 40 hexadecimal digits.
 _HEX = re.compile(r"(?<![0-9A-Za-z])[0-9a-fA-F]{32,512}(?![0-9A-Za-z])")
@@ -82,6 +86,16 @@ class Redactor:
         text = _SCHEME.sub(rf"\g<scheme> {_GONE}", text)
         text = _NAMED.sub(_named, text)
         return _MIXED.sub(_mixed, _HEX.sub(_GONE, text))
+
+
+def redact_tokens(text: str) -> str:
+    """The text without what is a token, a private key or a password of an address by its shape alone.
+
+    Milder than `Redactor`: words and commit ids stay, so it is for text that people wrote.
+    """
+    text = _KEY_BLOCK.sub(_GONE, text)
+    text = _IN_URL.sub(rf"\g<scheme>{_GONE}@", text)
+    return _SHAPES.sub(_GONE, text)
 
 
 def tail(text: str, redact: Redactor, max_bytes: int) -> str:
