@@ -155,15 +155,14 @@ def _rows(kind: str) -> dict[str, _Row]:
         return own
     if kind == "job":
         return {**_of_workflow(), **own}
-    if _has_parents(kind):
-        job = _rows("job")
-        return {**{name: job[name] for name in FROM_JOB}, **own}
-    return own
-
-
-def _has_parents(kind: str) -> bool:
-    fields: tuple[Field, ...] = next((fields for name, fields in FIELDS.items() if name == kind), ())
-    return any(field.name in ("job_id", "workflow_id") for field in fields)
+    fields = {field.name for name, fields in FIELDS.items() if name == kind for field in fields}
+    if "job_id" in fields:
+        above = _rows("job")
+    elif "workflow_id" in fields:
+        above = _rows("workflow")
+    else:
+        return own
+    return {**{name: above[name] for name in FROM_JOB if name in above}, **own}
 
 
 def _unit(name: str) -> str:
