@@ -58,7 +58,7 @@ def test_two_sinks_get_different_things_of_one_log() -> None:
 
 
 def test_a_dead_letter_keeps_the_record_of_the_log() -> None:
-    """What the far side refuses is kept as it was before shaping, so that the rules of then apply when it goes again."""
+    """What the far side refuses is kept as it was before shaping: the rules of then apply when it goes again."""
 
     async def scenario() -> None:
         row = make_entry(1, circleci__author__login="octocat")
