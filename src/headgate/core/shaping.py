@@ -19,7 +19,7 @@ from headgate.core.fieldlist import ATTRIBUTES, FREE_TEXT, TIMES, TRUNCATED, kin
 from headgate.core.patterns import Redactions
 from headgate.core.ports import LogEntry
 from headgate.core.record import KINDS, Attribute, Record, decode_record, encode_record
-from headgate.core.redact import TOKEN_HINT, redact_tokens
+from headgate.core.redact import may_hold_token, redact_tokens
 
 __all__ = [
     "FilteredBy",
@@ -167,13 +167,15 @@ class Shaper:
     def _suspect(self, entry: LogEntry) -> bool:
         """Whether something like a token may stand in its free text. Looks at bytes; errs on the side of yes."""
         body = entry.body
+        start = 0
         for needle in _NEEDLES.get(entry.kind, ()) if self._rules.tokens else ():
-            at = body.find(needle)
+            at = body.find(needle, start)
             if at >= 0:
-                at += len(needle)
+                # Attributes are sorted, so the next one stands behind.
+                start = at + len(needle)
                 # Inside of a string of JSON no quote stands unescaped; a list is searched to the end of the record.
-                end = body.find(b'","', at) if body[at : at + 1] == b'"' else -1
-                if TOKEN_HINT.search(body, at, end if end >= 0 else len(body)):
+                end = body.find(b'","', start) if body[start : start + 1] == b'"' else -1
+                if may_hold_token(body, start, end if end >= 0 else len(body)):
                     return True
         return False
 
