@@ -43,9 +43,10 @@ _USAGE = ("cicd.pipeline.name", "cicd.pipeline.task.name", _PROJECT, "circleci.r
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """One metric. `unit`: UCUM. `labels`: every name that a point may have beside tags; an absent fact has none.
+    """One metric.
 
-    `bounds`: upper bounds of a histogram's buckets, ascending, in `unit`; empty for the other instruments.
+    `unit`: UCUM, blank where CircleCI does not say. `labels`: every name that a point may have beside tags; an absent
+    fact has none. `bounds`: upper bounds of a histogram's buckets, ascending, in `unit`; empty for other instruments.
     """
 
     name: str
@@ -181,7 +182,7 @@ def insight_measure(attribute: str) -> Measure:
     """The gauge of one figure of CircleCI Insights, named as the attribute: `circleci.insight.success_rate`."""
     found = _insights.get(attribute)
     if found is None:
-        found = Measure(attribute, "1", "gauge", "As CircleCI Insights gives it.", "insight", _INSIGHT_LABELS)
+        found = Measure(attribute, "", "gauge", "As CircleCI Insights gives it.", "insight", _INSIGHT_LABELS)
         _insights[attribute] = found
     return found
 
@@ -192,9 +193,9 @@ def points(record: Record) -> list[Point]:
     if measured is None:
         return []
     at_ms = parse_ms(record.occurred_at) or 0
-    tags = [
+    tags = tuple(
         (name[len(TAG_PREFIX) :], str(value)) for name, value in record.attributes.items() if name[:4] == TAG_PREFIX
-    ]
+    )
     found = _Found(record.attributes, record.project or record.org or "", tags)
     return [Point(measure, value, found.labels(measure, *more), at_ms) for measure, value, more in measured(found)]
 
