@@ -37,6 +37,8 @@ _log = structlog.get_logger(__name__)
 
 # A read fetches at most this many entries: one turn of the event loop handles them all, in about a millisecond.
 _READ_ENTRIES = 2000
+# Looked at in one go where most of it is passed over; then what was found is sent first.
+_LOOK_ENTRIES = 10 * _READ_ENTRIES
 # Shaping this many takes about a millisecond.
 _INLINE_ENTRIES = 50
 # No timer is shorter: what is due within it may as well be a little late.
@@ -245,6 +247,7 @@ class SignalWorker:
     async def _fill(self, lane: LaneQueue) -> None:
         options, limits = self._tools.options, self.signal.limits
         budget = max(options.lane_bytes, limits.max_bytes)
+        end = lane.window.read_to + _LOOK_ENTRIES
         while lane.wants(budget) and len(lane.queue) < max(_READ_ENTRIES, limits.max_records):
             lane.stale = False
             lane.rewind()
@@ -264,6 +267,9 @@ class SignalWorker:
             self._settlement.records("rejected", lane.read(shaped, entries[-1].seq, limits, self.signal.kinds))
             if lane.dirty:
                 self._tools.writer.mark(self)
+            if self._stopping or lane.window.read_to >= end:
+                self._wake.set()
+                return
 
     async def _shape(self, entries: Sequence[LogEntry]) -> Shaped:
         """What the sink gets of a read, as it gets it. Many are shaped in a thread, so that webhooks do not wait."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from tests.unit.deliver.driving import make_engine, running, until_drained
-from tests.unit.deliver.fakes import BASE_MS, FakeSink, FakeStore, Figures, ScriptedSignal, run_virtual
+from tests.unit.deliver.fakes import BASE_MS, FakeSink, FakeStore, Figures, ScriptedSignal, entry, run_virtual
 
 from headgate.core.ports import Limits, LogEntry
 from headgate.core.record import decode_record
@@ -106,6 +107,33 @@ def test_a_requeued_dead_letter_that_is_filtered_goes_back() -> None:
         assert reasons[1] == ("not_taken", "filtered by sinks.a.records.projects")
         assert reasons[2][0] == "invalid_record"
         assert signal.calls == []
+
+    run_virtual(scenario())
+
+
+def test_what_was_found_does_not_wait_for_the_end_of_a_long_look() -> None:
+    """Among many filtered records a found one is sent while the rest is still to be read."""
+
+    async def scenario() -> None:
+        rows = [entry(seq, project="gh/acme/web" if seq in (1, 60_000) else "gh/acme/api") for seq in range(1, 60_001)]
+        store = FakeStore(live=rows)
+        reads: list[str] = []
+        at_send: list[int] = []
+        store.before = lambda unit, argument: reads.append(argument) if unit == "read" else None
+
+        class Noting(ScriptedSignal):
+            async def send(self, batch: Sequence[LogEntry]) -> SendResult:
+                at_send.append(reads.count("live"))
+                return await super().send(batch)
+
+        signal = Noting()
+        rules = ShapingRules(projects=Globs(("*/web",)))
+        engine = make_engine(store, FakeSink("a", signal), shapers={"a": Shaper(rules)})
+        async with running(engine):
+            await until_drained(engine)
+        assert signal.ids == ["live-1", "live-60000"]
+        assert at_send[0] < at_send[1] // 2
+        assert store.cursor["a.main", "live"] == (60_000, ())
 
     run_virtual(scenario())
 
