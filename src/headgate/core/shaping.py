@@ -174,7 +174,7 @@ class Shaper:
                 # Attributes are sorted, so the next one stands behind.
                 start = at + len(needle)
                 # Inside of a string of JSON no quote stands unescaped; a list is searched to the end of the record.
-                end = body.find(b'","', start) if body[start : start + 1] == b'"' else -1
+                end = body.find(b'","', start) if body.startswith(b'"', start) else -1
                 if may_hold_token(body, start, end if end >= 0 else len(body)):
                     return True
         return False
