@@ -11,8 +11,13 @@ from pathlib import Path
 import orjson
 
 from headgate import sinks
-from headgate.sinks import elasticsearch, http, jsonl, loki
+from headgate.core.ports import LogEntry
+from headgate.core.record import Kind
+from headgate.core.verdicts import SendResult
+from headgate.sinks import elasticsearch, http, jsonl, loki, prometheus, sumologic
+from headgate.testing.sink_harness import NOW_MS, make_batch, make_entry, open_sink, send
 from headgate.testing.sink_suite import CANARY, Far, SinkContract, Subject, VendorSinkContract, VendorSubject
+from headgate.testing.sinks import FakeVendor
 
 BASIC = {"basic_auth": {"user": "headgate", "password": CANARY}}
 WRONG_BASIC = {"basic_auth": {"user": "headgate", "password": "wrong"}}
@@ -125,6 +130,73 @@ class TestHttpSingle(VendorSinkContract):
     )
 
 
+def sumologic_subject(signal: str, **settings: object) -> VendorSubject:
+    """One signal of a Sumo Logic source whose address holds a secret."""
+    return VendorSubject(
+        plugin=sumologic.PLUGINS[0],
+        vendor="sumologic",
+        settings=lambda url: {"url": f"{url}/receiver/v1/http/{CANARY}", "signals": [signal], **settings},
+        cases_of="sumologic",
+        statuses={400: "config", 408: "split"},
+        deduplicates=False,
+        secret_settings={"token": CANARY},
+        locked_options={"token": "a-long-token"},
+        key_settings={"token": "a-long-token"},
+        wrong_key_settings={"token": "another-token"},
+    )
+
+
+class TestSumologicLogs(VendorSinkContract):
+    """Log lines."""
+
+    subject = sumologic_subject("logs", category="ci", fields={"team": "web"})
+
+
+class TestSumologicJobFeed(VendorSinkContract):
+    """The feed of jobs."""
+
+    subject = sumologic_subject("job_feed")
+
+
+class TestSumologicWorkflowFeed(VendorSinkContract):
+    """The feed of workflows."""
+
+    subject = sumologic_subject("workflow_feed")
+
+    def batch(self, count: int, *, first: int = 1) -> list[LogEntry]:
+        """Workflows."""
+        return tagged_entries("workflow", count, first)
+
+
+class TestSumologicMetrics(VendorSinkContract):
+    """Metrics as Prometheus text."""
+
+    subject = sumologic_subject("metrics", fields={"team": "web"})
+
+    def batch(self, count: int, *, first: int = 1) -> list[LogEntry]:
+        """Jobs with their ids as a tag, and so as a dimension: a point has no place for an id of its own."""
+        return tagged_entries("job", count, first)
+
+
+class TestSumologicCarbon(TestSumologicMetrics):
+    """Metrics as Carbon 2.0."""
+
+    subject = sumologic_subject("metrics", metrics_format="carbon2")
+
+
+def tagged_entries(kind: Kind, count: int, first: int) -> list[LogEntry]:
+    """Records of a kind with their ids in the tag `record_id`."""
+    return [
+        make_entry(
+            first + n,
+            kind=kind,
+            occurred_ms=NOW_MS + n,
+            tag__record_id=make_entry(first + n, kind=kind).record_id,
+        )
+        for n in range(count)
+    ]
+
+
 class TestJsonlFile(SinkContract):
     """A file of lines."""
 
@@ -139,6 +211,32 @@ class TestJsonlFile(SinkContract):
             return [orjson.loads(line)["id"] for line in path.read_bytes().splitlines()] if path.exists() else []
 
         yield Far({"path": str(path)}, ids)
+
+
+class TestPrometheus(SinkContract):
+    """Remote write, which keeps no records but counts them."""
+
+    subject = Subject(plugin=prometheus.PLUGINS[0], secret_settings=BASIC)
+
+    @contextmanager
+    def far(self, directory: Path) -> Iterator[Far]:
+        """A strict receiver; the ids are those of nobody, so what is counted stands in for them."""
+        with FakeVendor("prometheus", clock_ms=lambda: NOW_MS, basic=f"headgate:{CANARY}") as vendor:
+            yield Far({"url": f"{vendor.url}/api/v1/write", **BASIC}, lambda: [None] * int(_counted(vendor)))
+
+    async def test_a_batch_is_taken_whole_and_in_order(self, tmp_path: Path) -> None:
+        """SINK-03: every record of a good batch is counted once."""
+        with self.far(tmp_path) as far:
+            async with open_sink(self.subject.plugin, far.settings) as (_, signal):
+                assert await send(signal, make_batch(20)) == SendResult()
+                assert len(far.ids()) == 20
+
+
+def _counted(vendor: FakeVendor) -> float:
+    """The newest count of jobs, 0 where none was told."""
+    name = "cicd_pipeline_task_run_duration_seconds_count"
+    told: list[float] = [row["native"]["value"] for row in vendor.stored() if row["native"]["name"] == name]
+    return told[-1] if told else 0.0
 
 
 def test_every_sink_is_under_contract() -> None:

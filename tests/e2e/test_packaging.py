@@ -43,6 +43,8 @@ DUMMY = {
     "CIRCLECI_WEBHOOK_SECRET": "dummy-secret",
     "ES_API_KEY": "ZHVtbXk6ZHVtbXk=",
     "SLACK_TOKEN": "xoxb-dummy",
+    "SUMO_APP_URL": "https://collectors.example/receiver/v1/http/dummy-app",
+    "SUMO_URL": "https://collectors.example/receiver/v1/http/dummy",
 }
 SECRET_WORDS = re.compile(r"token|secret|passw|api_?key|credential", re.IGNORECASE)
 
