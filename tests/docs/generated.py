@@ -12,7 +12,8 @@ import typer
 import headgate.cli
 from headgate.app.settings import Settings
 from headgate.cli.application import application
-from headgate.core.facts import FIELDS, FactKind
+from headgate.core.attributes import ATTRIBUTES
+from headgate.core.facts import FIELDS
 from headgate.core.metrics import METRICS
 from headgate.core.record import KINDS, record_schema
 from headgate.core.status import _TABLE
@@ -34,26 +35,6 @@ def metrics_page() -> str:
     )
 
 
-_TYPES = {"dim": "text", "uuid": "text", "ms": "time", "json": "list", "real": "number", "int": "integer"}
-_COMPUTED = {
-    "workflow": [
-        ("cicd.pipeline.run.id", "text", "Id of the workflow run."),
-        ("cicd.pipeline.run.url.full", "text", "Its page at CircleCI."),
-        ("circleci.duration_ms", "int", "Creation to end, milliseconds."),
-        ("headgate.status", "text", "Our status word."),
-    ],
-    "job": [
-        ("cicd.pipeline.task.run.id", "text", "Id of the job."),
-        ("cicd.pipeline.task.run.url.full", "text", "Its page at CircleCI."),
-        ("cicd.pipeline.run.url.full", "text", "The page of its workflow."),
-        ("circleci.duration_ms", "int", "Execution, milliseconds; absent for approvals."),
-        ("circleci.queue_ms", "int", "Waiting for a machine, milliseconds."),
-        ("circleci.approval_wait_ms", "int", "Waiting for a person, milliseconds; approvals only."),
-        ("headgate.status", "text", "Our status word."),
-    ],
-}
-
-
 def records_page() -> str:
     parts = [
         f"# Records\n\n{_MARK}The envelope is described by `headgate schema record`. Kinds: "
@@ -64,9 +45,9 @@ def records_page() -> str:
         " `circleci.insight.<name>` (the page of its source says which); one about an organisation has no project.\n"
     ]
     for kind in FIELDS:
-        rows = _attribute_rows(kind)
+        rows = sorted(ATTRIBUTES[kind], key=lambda one: (one.name, one.type, one.doc))
         parts.append(f"\n## {kind}\n\n| attribute | type | meaning |\n|---|---|---|\n")
-        parts.extend(f"| `{name}` | {_TYPES.get(kind_, kind_)} | {doc} |\n" for name, kind_, doc in sorted(rows))
+        parts.extend(f"| `{one.name}` | {one.type} | {one.doc} |\n" for one in rows)
     parts.append("\n## Status words\n\n| CircleCI | Headgate | final |\n|---|---|---|\n")
     parts.extend(
         f"| `{theirs}` | `{ours}` | {'yes' if final else 'no'} |\n" for theirs, (ours, final) in _TABLE.items()
@@ -77,14 +58,8 @@ def records_page() -> str:
 
 def published_record() -> dict[str, Any]:
     """What readers of records may rely on: the envelope, and the attributes of each kind with their types."""
-    attributes = {
-        kind: dict(sorted((row[0], _TYPES.get(row[1], row[1])) for row in _attribute_rows(kind))) for kind in FIELDS
-    }
+    attributes = {kind: dict(sorted((one.name, one.type) for one in ATTRIBUTES[kind])) for kind in FIELDS}
     return {"envelope": record_schema(), "attributes": attributes}
-
-
-def _attribute_rows(kind: FactKind) -> list[tuple[str, str, str]]:
-    return [(f.attribute, f.type, f.doc) for f in FIELDS[kind] if f.attribute] + _COMPUTED.get(kind, [])
 
 
 def record_page() -> str:
