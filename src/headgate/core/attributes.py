@@ -5,7 +5,6 @@ Mappings, templates and documentation read this one list. Invariant: a name has 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -86,9 +85,13 @@ _TYPES: dict[FieldType, AttributeType] = {
 }
 
 
+# Kinds without facts have computed attributes alone.
+_FIELDS: dict[str, tuple[Field, ...]] = {str(kind): fields for kind, fields in FIELDS.items()}
+
+
 def _of_kind(kind: Kind) -> tuple[AttributeInfo, ...]:
-    fields: Mapping[str, Sequence[Field]] = FIELDS  # kinds without facts have computed ones alone
-    own = (AttributeInfo(one.attribute, _TYPES[one.type], one.doc) for one in fields.get(kind, ()) if one.attribute)
+    fields = _FIELDS.get(kind, ())
+    own = (AttributeInfo(one.attribute, _TYPES[one.type], one.doc) for one in fields if one.attribute)
     return (*own, *COMPUTED.get(kind, ()))
 
 
