@@ -17,11 +17,11 @@ from pydantic import Field, field_validator, model_validator
 
 from headgate.core.errors import SinkRefused, SinkUnavailable
 from headgate.core.ports import BuildContext, CheckResult, Limits, LogEntry, Plugin
-from headgate.core.record import decode_record
+from headgate.core.record import KINDS
 from headgate.core.times import format_ms
 from headgate.core.verdicts import SendResult
 from headgate.plugins.config import Secret, reveal
-from headgate.sinks._ecs import data_stream, ecs_document
+from headgate.sinks._ecs import EcsMapper, data_stream
 from headgate.sinks._elasticsearch_answers import is_known_product, read_bulk
 from headgate.sinks._endpoint import BaseUrl, EndpointConfig, Redactor, failed_check, judge_check, pack
 
@@ -108,22 +108,29 @@ class ElasticsearchSignal:
         self._headers = {"user-agent": user_agent, **media_types(config.generation)}
         if config.gzip:
             self._headers["content-encoding"] = "gzip"
-        self._static_labels = dict(config.labels)
+        streams = config.target == "data_stream"
+        self._mapper = EcsMapper(
+            namespace=config.namespace if streams else None, tags=config.tags, labels=config.labels
+        )
+        self._streams: dict[str, str] = {kind: data_stream(kind, config.namespace).name for kind in KINDS}
+        self._index_of = self._stream if streams else self._month_index
         self.destination = shown_address(config)
         self.limits = Limits(max_records=config.batch_records, max_bytes=config.batch_bytes)
 
     def encode(self, batch: Sequence[LogEntry]) -> bytes:
         """The bulk body: an action and a document per entry. Pure."""
         parts: list[bytes] = []
-        config = self._config
+        document, index_of, dumps = self._mapper.document, self._index_of, orjson.dumps
         for entry in batch:
-            stream = data_stream(entry.kind, config.namespace) if config.target == "data_stream" else None
-            index = stream.name if stream else f"{config.index_prefix}-{entry.kind}-{_month(entry.occurred_ms)}"
-            record = decode_record(entry.body)
-            document = ecs_document(record, stream=stream, tags=config.tags, labels=self._static_labels)
-            parts.append(orjson.dumps({"create": {"_index": index, "_id": entry.record_id}}))
-            parts.append(orjson.dumps(document))
+            parts.append(dumps({"create": {"_index": index_of(entry), "_id": entry.record_id}}))
+            parts.append(document(entry.body))
         return b"\n".join([*parts, b""])
+
+    def _stream(self, entry: LogEntry) -> str:
+        return self._streams[entry.kind]
+
+    def _month_index(self, entry: LogEntry) -> str:
+        return f"{self._config.index_prefix}-{entry.kind}-{_month(entry.occurred_ms)}"
 
     async def send(self, batch: Sequence[LogEntry]) -> SendResult:
         """One bulk request; encoded and compressed in a thread, because a thousand documents are milliseconds."""
