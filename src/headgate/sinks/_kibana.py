@@ -20,6 +20,7 @@ from headgate.sinks._endpoint import Redactor, probe
 
 __all__ = ["Kibana", "as_ndjson", "bring_in"]
 
+_Key = tuple[str, str]  # type and id
 _BOUNDARY = "headgate-saved-objects"
 # Each product wants its own header against forged requests, and passes over the other's.
 _NO_FORGERY = (("kbn-xsrf", "true"), ("osd-xsrf", "true"))
@@ -52,7 +53,8 @@ async def bring_in(kibana: Kibana, ndjson: bytes, *, dry_run: bool) -> AsyncIter
     """
     objects = [orjson.loads(line) for line in ndjson.splitlines() if line.strip()]
     try:
-        seen = [await _compared(kibana, one) for one in objects]
+        there = await _there(kibana, objects)
+        seen = [_compared(one, there.get(_key(one))) for one in objects]
         wanting = [one for one, step in zip(objects, seen, strict=True) if step.outcome in ("done", "changed")]
         problems = {} if dry_run or not wanting else await _imported(kibana, wanting)
     except (SinkUnavailable, SinkRefused) as error:
@@ -61,7 +63,7 @@ async def bring_in(kibana: Kibana, ndjson: bytes, *, dry_run: bool) -> AsyncIter
             yield SetUpStep(_name(one), "failed", fix=fix)
         return
     for one, step in zip(objects, seen, strict=True):
-        problem = problems.get((one["type"], one["id"]))
+        problem = problems.get(_key(one))
         yield SetUpStep(step.what, "failed", step.diff, problem) if problem else step
 
 
@@ -70,37 +72,51 @@ def _name(one: Mapping[str, Any]) -> str:
     return f"Kibana {word} {one['id']}"
 
 
-async def _compared(kibana: Kibana, one: Mapping[str, Any]) -> SetUpStep:
-    """Ask for one object as it is there. An export of an id that is not there is 400, which names the id."""
-    asked = {"objects": [{"type": one["type"], "id": one["id"]}], "excludeExportDetails": True}
-    reply = await kibana.call("/api/saved_objects/_export", "application/json", orjson.dumps(asked))
+def _key(one: Mapping[str, Any]) -> _Key:
+    return (one["type"], one["id"])
+
+
+def _compared(one: Mapping[str, Any], found: Mapping[str, Any] | None) -> SetUpStep:
     wanted = {"attributes": one["attributes"], "references": one.get("references", [])}
-    if reply.status == 200:
-        diff = differences(_exported(kibana, reply, one), wanted)
-        return SetUpStep(_name(one), "changed" if diff else "unchanged", diff)
-    if reply.status in (400, 404) and _is_missing(reply, one["id"]):
+    if found is None:
         return SetUpStep(_name(one), "done", differences({}, wanted))
-    raise _refused(kibana, reply)
+    diff = differences(found, wanted)
+    return SetUpStep(_name(one), "changed" if diff else "unchanged", diff)
 
 
-def _exported(kibana: Kibana, reply: HttpReply, one: Mapping[str, Any]) -> Any:
+async def _there(kibana: Kibana, objects: Sequence[Mapping[str, Any]]) -> dict[_Key, Mapping[str, Any]]:
+    """Those of the objects that are there, as they are. An export that asks for missing ones is 400 and names them."""
+    keys = [_key(one) for one in objects]
+    reply = await _export(kibana, keys)
+    if missing := _missing(reply):
+        keys = [key for key in keys if key not in missing]
+        if not keys:
+            return {}
+        reply = await _export(kibana, keys)
+    if reply.status != 200:
+        raise _refused(kibana, reply)
     try:
-        found = [orjson.loads(line) for line in reply.body.splitlines() if line.strip()]
-    except orjson.JSONDecodeError as exc:
+        return {_key(one): one for one in map(orjson.loads, reply.body.splitlines())}
+    except (orjson.JSONDecodeError, KeyError, TypeError) as exc:
         raise SinkUnavailable(f"{kibana.url} answered what is no export: {kibana.clean(reply.text(200))}") from exc
-    return next((each for each in found if isinstance(each, dict) and each.get("id") == one["id"]), {})
 
 
-def _is_missing(reply: HttpReply, name: str) -> bool:
+async def _export(kibana: Kibana, keys: Sequence[_Key]) -> HttpReply:
+    asked = {"objects": [{"type": type_, "id": id_} for type_, id_ in keys], "excludeExportDetails": True}
+    return await kibana.call("/api/saved_objects/_export", "application/json", orjson.dumps(asked))
+
+
+def _missing(reply: HttpReply) -> set[_Key]:
+    if reply.status not in (400, 404):
+        return set()
     try:
-        answer = orjson.loads(reply.body)
-        missing = answer["attributes"]["objects"]
-        return any(one.get("id") == name and one["error"]["statusCode"] == 404 for one in missing)
-    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
-        return False
+        named = orjson.loads(reply.body)["attributes"]["objects"]
+        return {_key(one) for one in named if one["error"]["statusCode"] == 404}
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return set()
 
 
-async def _imported(kibana: Kibana, objects: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], str]:
+async def _imported(kibana: Kibana, objects: Sequence[Mapping[str, Any]]) -> dict[_Key, str]:
     """Import; returns what went wrong by type and id. An answer of 200 may still say that objects were refused."""
     body = (
         f'--{_BOUNDARY}\r\ncontent-disposition: form-data; name="file"; filename="headgate.ndjson"\r\n'
@@ -114,7 +130,7 @@ async def _imported(kibana: Kibana, objects: Sequence[Mapping[str, Any]]) -> dic
     try:
         answer = orjson.loads(reply.body)
         errors = answer.get("errors", [])
-        problems = {(one["type"], one["id"]): _words(kibana, one.get("error", {})) for one in errors}
+        problems = {_key(one): _words(kibana, one.get("error", {})) for one in errors}
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as exc:
         raise SinkUnavailable(f"{kibana.url} answered what is no import: {kibana.clean(reply.text(200))}") from exc
     if not answer.get("success") and not problems:
