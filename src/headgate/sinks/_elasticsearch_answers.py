@@ -14,7 +14,7 @@ from headgate.core.ports import HttpReply
 from headgate.core.verdicts import Reject, SendResult, Verdict, classify, raise_for, retry_after_seconds
 from headgate.sinks._endpoint import Redactor
 
-__all__ = ["product_of", "read_bulk"]
+__all__ = ["product_of", "read_bulk", "refuses_media"]
 
 # A write block or a full disk is lifted by a person, not within a second.
 _BLOCKED_SECONDS = 60.0
@@ -110,6 +110,11 @@ def _words(error: _Error | str | None) -> tuple[str, str]:
     if isinstance(error, _Error):
         return error.type or "", error.reason or ""
     return "", error or ""
+
+
+def refuses_media(reply: HttpReply) -> bool:
+    """Whether a server of another generation, or OpenSearch, refuses the names of our media types."""
+    return reply.status in (406, 415) or (reply.status == 400 and b"media_type_header_exception" in reply.body)
 
 
 class _Version(msgspec.Struct):

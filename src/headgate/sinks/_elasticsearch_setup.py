@@ -13,7 +13,7 @@ import orjson
 from headgate.core.errors import SinkRefused, SinkUnavailable
 from headgate.core.ports import HttpReply, SetUpStep
 from headgate.sinks._difference import differences
-from headgate.sinks._elasticsearch_answers import product_of
+from headgate.sinks._elasticsearch_answers import product_of, refuses_media
 from headgate.sinks._elasticsearch_templates import Layout, Thing, things
 from headgate.sinks._endpoint import Redactor
 
@@ -34,7 +34,8 @@ async def prepare(call: Call, layout: Layout, clean: Redactor, *, dry_run: bool)
     product = product_of(reply)
     if product is None:
         said = f"answered {reply.status}: {clean(reply.text(200))}"
-        yield SetUpStep("cluster", "failed", fix=f"{said}; `headgate check` says more")
+        what_to_do = "set generation to auto" if refuses_media(reply) else "`headgate check` says more"
+        yield SetUpStep("cluster", "failed", fix=f"{said}; {what_to_do}")
         return
     for thing in things(product, layout):
         yield await _one(call, thing, clean, dry_run=dry_run)

@@ -22,7 +22,7 @@ from headgate.core.times import format_ms
 from headgate.core.verdicts import SendResult
 from headgate.plugins.config import Duration, Secret, duration_field, reveal
 from headgate.sinks._ecs import EcsMapper, data_stream
-from headgate.sinks._elasticsearch_answers import product_of, read_bulk
+from headgate.sinks._elasticsearch_answers import product_of, read_bulk, refuses_media
 from headgate.sinks._elasticsearch_setup import prepare
 from headgate.sinks._elasticsearch_templates import Layout, data_views
 from headgate.sinks._endpoint import BaseUrl, EndpointConfig, Redactor, failed_check, judge_check, pack
@@ -204,6 +204,9 @@ class ElasticsearchSink:
         except (SinkUnavailable, SinkRefused) as error:
             return (failed_check(name, error),)
         text = redactor(self._config)(reply.text(200))
+        if refuses_media(reply):
+            fix = f"answered {reply.status}: {text}; set generation to auto, or to that of the cluster"
+            return (CheckResult(name, ok=False, reason="config", fix=fix),)
         result = judge_check(name, reply, text, "an Elasticsearch")
         if result.ok and product_of(reply) is None:
             fix = (
