@@ -174,7 +174,7 @@ _decode_known = msgspec.json.Decoder(_Known).decode
 
 
 class EcsMapper:
-    """Makes documents of records. What all documents of a kind share is prepared once."""
+    """Makes documents of records, in any thread. What all documents of a kind share is prepared once."""
 
     def __init__(
         self, *, namespace: str | None = None, tags: Sequence[str] = (), labels: Mapping[str, str] | None = None
@@ -183,16 +183,16 @@ class EcsMapper:
         self._namespace = namespace
         self._tags = list(tags)
         self._labels = dict(labels or {})
-        self._shared: dict[str, Document] = {}
-        self._shared_json: dict[str, bytes] = {}
+        self._shared: dict[str, tuple[Document, bytes]] = {}
 
     def document(self, body: bytes) -> bytes:
         """The JSON document of a record's stored bytes, whose attributes are copied as they stand. Pure."""
         record = _decode_envelope(body)
         kind, attributes = record.kind, bytes(record.attributes)
-        if kind not in self._shared:
-            self._shared[kind] = self._share(kind)
-            self._shared_json[kind] = orjson.dumps(self._shared[kind])[1:-1]
+        shared = self._shared.get(kind)
+        if shared is None:  # one assignment, because batches are encoded in several threads
+            same = self._share(kind)
+            shared = self._shared[kind] = (same, orjson.dumps(same)[1:-1])
         document: Document = {
             "@timestamp": record.occurred_at,
             "event.id": record.id,
@@ -207,11 +207,11 @@ class EcsMapper:
             document["service.name"] = record.project
         _derive(document, kind, _decode_known(attributes))
         if kind in _OPEN_KINDS or _TAG_KEY in attributes:
-            return self._settled(document | self._shared[kind], attributes)
+            return self._settled(document | shared[0], attributes)
         if _CREDITS_KEY in attributes:
             attributes = attributes.replace(_CREDITS_KEY, _CREDITS_USED_KEY)
         own = b"," + attributes[1:] if attributes != b"{}" else b"}"
-        return b"".join((orjson.dumps(document)[:-1], b",", self._shared_json[kind], own))
+        return b"".join((orjson.dumps(document)[:-1], b",", shared[1], own))
 
     def _share(self, kind: str) -> Document:
         shape = _SHAPES.get(kind, _OTHER)

@@ -138,7 +138,7 @@ class ElasticsearchSignal:
         return b"\n".join([*parts, b""])
 
     def _stream(self, entry: LogEntry) -> str:
-        return self._streams[entry.kind]
+        return self._streams.get(entry.kind) or data_stream(entry.kind, self._config.namespace).name
 
     def _month_index(self, entry: LogEntry) -> str:
         return f"{self._config.index_prefix}-{entry.kind}-{_month(entry.occurred_ms)}"

@@ -152,3 +152,10 @@ def test_no_attribute_of_ours_has_the_name_of_a_field() -> None:
     """What is copied as it stands never meets a field of the same name."""
     names = {one.name for listed in ATTRIBUTES.values() for one in listed}
     assert names & ECS_TYPES.keys() == set()
+
+
+def test_a_kind_that_is_not_known_yet_has_a_document() -> None:
+    """A record that a newer version left in the log is not in the way."""
+    body = record().replace(b'"kind":"job"', b'"kind":"rocket"')
+    document = document_of(body, namespace="default")
+    assert (document["event.dataset"], document["event.action"]) == ("circleci.rocket", "record-received")
