@@ -47,13 +47,16 @@ _WORD = 1_024
 _PRIORITY = 200  # above the built-in templates' 100
 # Types of names that are data themselves. A number must not get its type from the first document, whose 1 is no 1.5.
 DYNAMIC_TEMPLATES: list[Json] = [
-    {
-        "circleci_insight": {
-            "path_match": "circleci.insight.*",
-            "match_mapping_type": "long",
-            "mapping": {"type": "double"},
+    *(
+        {
+            f"circleci_insight_{found}": {
+                "path_match": "circleci.insight.*",
+                "match_mapping_type": found,
+                "mapping": {"type": "double"},
+            }
         }
-    },
+        for found in ("long", "double")  # by themselves fractions would be floats
+    ),
     {"circleci_words": {"match_mapping_type": "string", "mapping": {"type": "keyword", "ignore_above": _WORD}}},
 ]
 

@@ -167,7 +167,7 @@ def test_every_field_of_every_document_has_its_type() -> None:
     types = mapping_types()
     families = ("circleci.insight.", "headgate.alert.label.")
     rules = [next(iter(rule.values())).get("path_match") for rule in DYNAMIC_TEMPLATES]
-    assert rules == ["circleci.insight.*", None]
+    assert rules == ["circleci.insight.*", "circleci.insight.*", None]
     for target in TARGETS:
         body = _encoded(target, [*golden_batch(), *full_batch()])
         for line in body.splitlines()[1::2]:
