@@ -79,8 +79,8 @@ _OUTCOMES = {
 # inside a text the quotes would be escaped.
 _CREDITS_KEY, _CREDITS_USED_KEY = b'"circleci.credits":', b'"circleci.credits.used":'
 _TAG, _TAG_KEY = "tag.", b'"tag.'
-# Kinds whose attributes have any name; those of all others are `core.attributes`, none of which is a field of ECS.
-_OPEN_KINDS = frozenset({"custom_metric"})
+# Kinds whose attributes are those of `core.attributes`, none of which is a field of ECS; others may have any name.
+_CLOSED_KINDS = _SHAPES.keys() - {"custom_metric"}
 _KNOWN = {
     "created": "circleci.created_at",
     "started": "circleci.started_at",
@@ -206,7 +206,7 @@ class EcsMapper:
         if record.project:
             document["service.name"] = record.project
         _derive(document, kind, _decode_known(attributes))
-        if kind in _OPEN_KINDS or _TAG_KEY in attributes:
+        if kind not in _CLOSED_KINDS or _TAG_KEY in attributes:
             return self._settled(document | shared[0], attributes)
         if _CREDITS_KEY in attributes:
             attributes = attributes.replace(_CREDITS_KEY, _CREDITS_USED_KEY)
