@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import deliver, encode_elasticsearch, history, ingest
+from benchmarks import deliver, encode_elasticsearch, encode_newrelic, encode_sumologic, history, ingest
 from benchmarks.report import Row, as_json, table
 
 BENCHMARKS: dict[str, Callable[..., list[Row]]] = {
@@ -19,7 +19,9 @@ BENCHMARKS: dict[str, Callable[..., list[Row]]] = {
     "idle": deliver.idle,
     "neighbour": deliver.neighbour,
     "backfill": history.backfill,
-    "encode_elasticsearch": encode_elasticsearch.run,
+    "encode-sumologic": encode_sumologic.run,
+    "encode-newrelic": encode_newrelic.run,
+    "encode-elasticsearch": encode_elasticsearch.run,
 }
 
 
