@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import deliver, encode_newrelic, encode_sumologic, history, ingest
+from benchmarks import deliver, encode_elasticsearch, encode_newrelic, encode_sumologic, history, ingest
 from benchmarks.report import Row, as_json, table
 
 BENCHMARKS: dict[str, Callable[..., list[Row]]] = {
@@ -21,6 +21,7 @@ BENCHMARKS: dict[str, Callable[..., list[Row]]] = {
     "backfill": history.backfill,
     "encode-sumologic": encode_sumologic.run,
     "encode-newrelic": encode_newrelic.run,
+    "encode-elasticsearch": encode_elasticsearch.run,
 }
 
 
