@@ -151,7 +151,12 @@ def pack(body: bytes) -> bytes:
 
 
 async def probe(
-    method: str, url: str, headers: Iterable[tuple[str, str]], options: TransportOptions, clean: Redactor
+    method: str,
+    url: str,
+    headers: Iterable[tuple[str, str]],
+    options: TransportOptions,
+    clean: Redactor,
+    body: bytes | None = None,
 ) -> HttpReply:
     """Send one request for `headgate check`; it is never repeated and follows no redirect.
 
@@ -164,7 +169,7 @@ async def probe(
         async with httpx.AsyncClient(
             verify=verify, proxy=options.proxy, timeout=_CHECK_SECONDS, trust_env=True
         ) as client:
-            reply = await client.request(method, url, headers=list(headers))
+            reply = await client.request(method, url, headers=list(headers), content=body)
             return HttpReply(reply.status_code, {k.lower(): v for k, v in reply.headers.items()}, reply.content)
     except (httpx.HTTPError, httpx.InvalidURL, OSError) as exc:
         text = clean(str(exc)) or type(exc).__name__
