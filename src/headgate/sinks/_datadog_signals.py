@@ -6,6 +6,7 @@ keeps them. Limits: Datadog's API reference, read November 2026; the times that 
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 import orjson
 
-from headgate.core.errors import BatchRejected, SinkRefused
+from headgate.core.errors import SinkRefused
 from headgate.core.ports import HttpReply, HttpRequest, Limits, LogEntry
 from headgate.core.record import decode_record
 from headgate.core.times import HOUR_MS, MINUTE_MS
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 __all__ = ["DatadogSignal", "Look", "Packing", "Shape", "shape_of"]
 
 Packing = Literal["gzip", "deflate", "identity"]
+# "Payload contained 1 invalid point"
+_COUNTED = re.compile(r"contained (\d+)")
 _LOG_AGE_MS = 18 * HOUR_MS
 # A record of 1 MB would be cut and still answered with success; the line and the tags are added to ours.
 _LOG_RECORD_BYTES = 990_000
@@ -52,13 +55,12 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """One signal. `body`: None when nothing of a batch is for it. `resend_safe`: sent again, nothing is doubled."""
+    """One signal. `body`: None when nothing of a batch is for it."""
 
     kinds: frozenset[str] | None
     limits: Limits
     body: Callable[[Sequence[LogEntry]], bytes | None]
     packing: Packing
-    resend_safe: bool
 
 
 def shape_of(name: str, look: Look) -> Shape:
@@ -71,7 +73,7 @@ def _logs(look: Look) -> Shape:
     limits = Limits(
         1_000, 5_000_000, _LOG_RECORD_BYTES, max_age_ms=_LOG_AGE_MS, max_ahead_ms=12 * HOUR_MS
     )  # ahead: [K]
-    return Shape(None, limits, lambda batch: b"[" + b",".join(map(form, batch)) + b"]", _packing(look), False)
+    return Shape(None, limits, lambda batch: b"[" + b",".join(map(form, batch)) + b"]", _packing(look))
 
 
 def _metrics(look: Look) -> Shape:
@@ -80,7 +82,7 @@ def _metrics(look: Look) -> Shape:
     # A count has its place somewhere in its minute.
     age, ahead = look.metrics_max_age_ms - MINUTE_MS, 9 * MINUTE_MS
     limits = Limits(_SERIES_RECORDS, _SERIES_BYTES[look.gzip], max_age_ms=age, max_ahead_ms=ahead)
-    return Shape(kinds, limits, form, _packing(look), True)
+    return Shape(kinds, limits, form, _packing(look))
 
 
 def _distributions(look: Look) -> Shape:
@@ -88,7 +90,7 @@ def _distributions(look: Look) -> Shape:
     packing: Packing = "deflate" if look.gzip else "identity"
     # As v1 series; the age is [K].
     limits = Limits(_SERIES_RECORDS, 3_200_000, max_age_ms=HOUR_MS, max_ahead_ms=10 * MINUTE_MS)
-    return Shape(DISTRIBUTION_KINDS, limits, form, packing, False)
+    return Shape(DISTRIBUTION_KINDS, limits, form, packing)
 
 
 def _events(look: Look) -> Shape:
@@ -97,7 +99,7 @@ def _events(look: Look) -> Shape:
         return orjson.dumps(event(decode_record(entry.body), look.env, look.tags))
 
     limits = Limits(1, max_age_ms=_LOG_AGE_MS, max_ahead_ms=2 * HOUR_MS)
-    return Shape(frozenset({"alert", "deployment"}), limits, body, "identity", False)
+    return Shape(frozenset({"alert", "deployment"}), limits, body, "identity")
 
 
 def _ci(look: Look) -> Shape:
@@ -108,7 +110,7 @@ def _ci(look: Look) -> Shape:
 
     # No size is stated; other intakes take 5 MB.
     limits = Limits(1_000, 4_500_000, max_age_ms=_LOG_AGE_MS, max_ahead_ms=0)
-    return Shape(frozenset({"workflow", "job"}), limits, body, "identity", True)
+    return Shape(frozenset({"workflow", "job"}), limits, body, "identity")
 
 
 def _dora(look: Look) -> Shape:
@@ -117,7 +119,7 @@ def _dora(look: Look) -> Shape:
         found = dora_deployment(decode_record(entry.body), look.env, look.tags)
         return None if found is None else orjson.dumps(found)
 
-    return Shape(frozenset({"deployment"}), Limits(1), body, "identity", True)
+    return Shape(frozenset({"deployment"}), Limits(1), body, "identity")
 
 
 def _packing(look: Look) -> Packing:
@@ -167,22 +169,18 @@ class DatadogSignal:
         )
 
     def interpret(self, reply: HttpReply, batch: Sequence[LogEntry]) -> SendResult:
-        """202 is "accepted", never "stored". A 202 with errors does not say which: see `_partly_refused`."""
+        """202 is "accepted", never "stored". With errors in it, so many records were refused, and nobody says which."""
         text = self._clean(reply.text())
         if 200 <= reply.status < 300 and reply.headers.get("content-type", "").startswith("text/html"):
             raise SinkRefused(f"answered {reply.status} with a web page", reason="config", fix="check the addresses")
-        verdict = classify(reply.status)
         wait = _reset_seconds(reply) if reply.status == 429 else None
-        raise_for(verdict, reply.status, text, retry_after=wait or retry_after_seconds(reply.headers))
-        if _has_errors(reply):
-            return self._partly_refused(reply.status, text, range(len(batch)))
-        return SendResult()
-
-    def _partly_refused(self, status: int, text: str, batch: Sequence[int]) -> SendResult:
-        """Halving finds the bad record where a resend doubles nothing; elsewhere all are set aside with the words."""
-        if self._shape.resend_safe and len(batch) > 1:
-            raise BatchRejected(f"answered {status}: {text[:500]}", status=status, reason="partly_refused")
-        return SendResult(rejected={index: Reject("partly_refused", status, text) for index in batch})
+        if wait is None:
+            wait = retry_after_seconds(reply.headers)
+        raise_for(classify(reply.status), reply.status, text, retry_after=wait)
+        refused = _refused(reply)
+        if refused and len(batch) == 1:
+            return SendResult(rejected={0: Reject("refused", reply.status, text)})
+        return SendResult(unnamed=min(refused, len(batch)), words=text if refused else "")
 
 
 def _reset_seconds(reply: HttpReply) -> float | None:
@@ -191,10 +189,14 @@ def _reset_seconds(reply: HttpReply) -> float | None:
     return min(float(text), MAX_RETRY_AFTER_SECONDS) if text.isdigit() else None
 
 
-def _has_errors(reply: HttpReply) -> bool:
-    """Whether a success names errors; a body that cannot be read names none."""
+def _refused(reply: HttpReply) -> int:
+    """How many points or records a success says that it refused; none where the body says nothing that can be read."""
     try:
         told = orjson.loads(reply.body)
     except orjson.JSONDecodeError:
-        return False
-    return isinstance(told, dict) and bool(told.get("errors"))
+        return 0
+    errors = told.get("errors") if isinstance(told, dict) else None
+    if not isinstance(errors, list):
+        return 0
+    counted = (_COUNTED.search(str(one)) for one in errors)
+    return sum(int(found[1]) if found else 1 for found in counted)
