@@ -38,16 +38,13 @@ _DOMAINS = {
 _BY_HAND = frozenset({"api", "explicit", "manual"})
 _SHA = re.compile(r"[0-9a-f]{40}")
 _MOST_TYPE, _MOST_MESSAGE = 100, 5_000
+_PLAIN_TAGS = ("circleci.pipeline.id", "circleci.pipeline.number", "circleci.attempt", "circleci.job.number")
 _TAGS = (
-    ("circleci.pipeline.id", "circleci.pipeline.id"),
-    ("circleci.pipeline.number", "circleci.pipeline.number"),
-    ("circleci.trigger.type", "circleci.trigger.type"),
-    ("circleci.status", "circleci.status"),
-    ("circleci.attempt", "circleci.attempt"),
-    ("circleci.job.number", "circleci.job.number"),
-    ("circleci.job.type", "circleci.job.type"),
-    ("circleci.resource_class", "circleci.resource_class"),
-    ("circleci.executor", "circleci.executor"),
+    "circleci.trigger.type",
+    "circleci.status",
+    "circleci.job.type",
+    "circleci.resource_class",
+    "circleci.executor",
 )
 # Where there is no whole git block, its facts are tags.
 _GIT_TAGS = (
@@ -190,13 +187,15 @@ def _git(attributes: Mapping[str, Attribute]) -> dict[str, str] | None:
 
 def _tags(record: Record, *, whole: bool) -> list[str]:
     attributes = record.attributes
-    pairs: list[tuple[str, object]] = [("record_id", record.id), ("project", record.project)]
-    pairs += [(name, attributes.get(attribute)) for name, attribute in _TAGS]
+    pairs: list[tuple[str, object]] = [("project", record.project)]
+    pairs += [(name, attributes.get(name)) for name in _TAGS]
     if not whole:
         ref = "git.tag" if attributes.get("vcs.ref.head.type") == "tag" else "git.branch"
         pairs.append((ref, attributes.get("vcs.ref.head.name")))
         pairs += [(name, attributes.get(attribute)) for name, attribute in _GIT_TAGS]
-    return tags_of(pairs)
+    # Ids and numbers are tags as they are.
+    plain = [f"{name}:{attributes[name]}" for name in _PLAIN_TAGS if name in attributes]
+    return [f"record_id:{record.id}", *plain, *tags_of(pairs)]
 
 
 def _error(record: Record) -> dict[str, str]:

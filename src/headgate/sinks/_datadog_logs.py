@@ -21,7 +21,7 @@ __all__ = ["LogForm"]
 
 _LEVELS = {"failure": "error", "error": "error", "timeout": "error", "fail": "error", "failed": "error"}
 _LEVELS |= {"canceled": "warning", "firing": "error"}
-# The rest of an object after its opening brace; one that is empty has nothing.
+_ATTRIBUTES = b'"attributes":'
 _EMPTY = b"{}"
 _TAG_MARK = f'"{TAG_PREFIX}'.encode()
 
@@ -44,11 +44,11 @@ class _Known(msgspec.Struct, gc=False):
 
 
 class _Envelope(msgspec.Struct, gc=False):
-    """A record whose attributes stay bytes."""
+    """What of a record's envelope is in its log."""
 
     observed_at: str
     tenant: str
-    attributes: msgspec.Raw
+    attributes: _Known
     org: str | None = None
     project: str | None = None
 
@@ -67,17 +67,18 @@ class _Shared(NamedTuple):
     more: tuple[str, ...]
 
 
-_envelope = msgspec.json.Decoder(_Envelope).decode
-_known = msgspec.json.Decoder(_Known).decode
+_decode = msgspec.json.Decoder(_Envelope).decode
 
 
-def _read(attributes: msgspec.Raw) -> _Known:
-    """What is known of the attributes; one of an unforeseen type is left out, for the line is text."""
+def _read(body: bytes) -> _Envelope:
+    """What is known of a record; an attribute of an unforeseen type is left out, for the line is text."""
     try:
-        return _known(attributes)
+        return _decode(body)
     except msgspec.ValidationError:
-        texts = {name: value for name, value in orjson.loads(attributes).items() if isinstance(value, str)}
-        return msgspec.convert(texts, _Known)
+        record = decode_record(body)
+        texts = {name: value for name, value in record.attributes.items() if isinstance(value, str)}
+        known = msgspec.convert(texts, _Known)
+        return _Envelope(record.observed_at, record.tenant, known, record.org, record.project)
 
 
 class LogForm:
@@ -89,13 +90,15 @@ class LogForm:
 
     def __call__(self, entry: LogEntry) -> bytes:
         """One element of the body's array."""
-        found = _envelope(entry.body)
-        raw = bytes(found.attributes)
-        known = _read(found.attributes)
+        body = entry.body
+        found = _read(body)
+        known = found.attributes
+        # Attributes come last in a stored record, and no text of an earlier key can hold an unescaped quote.
+        raw = body[body.index(_ATTRIBUTES) + len(_ATTRIBUTES) : -1]
         status = known.status or known.result or known.deployed or known.state or ""
         owner = found.project or found.org or found.tenant
         what = known.test or known.summary or known.environment or known.rule or ""
-        more = tuple(rule_tags(decode_record(entry.body))) if _TAG_MARK in raw else ()
+        more = tuple(rule_tags(decode_record(body))) if _TAG_MARK in raw else ()
         shared = _Shared(
             entry.kind, owner, known.service or owner, status, known.workflow, known.job, known.branch, what, more
         )
