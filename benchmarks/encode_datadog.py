@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from statistics import median
 from types import SimpleNamespace
@@ -38,6 +38,7 @@ from datadog_api_client.v2.model.metric_payload import MetricPayload
 from datadog_api_client.v2.model.metric_point import MetricPoint
 from datadog_api_client.v2.model.metric_series import MetricSeries
 
+from benchmarks.datadog_ways import RECORDS, Batches, batches, jobs
 from benchmarks.report import Row, row
 from headgate.core.ports import HttpSignal, LogEntry
 from headgate.core.record import decode_record
@@ -48,38 +49,8 @@ from headgate.sinks._measures import Point, points
 from headgate.sinks.datadog import PLUGINS
 from headgate.testing.sink_harness import NOW_MS, build_sink, make_entry
 
-RECORDS = 10_000
 ROUNDS = 3
 TARGETS = {"metrics": 20.0, "logs": 15.0}
-RUN = "https://app.circleci.com/pipelines/github/acme/web/25/workflows/fda08377-fe7e-46b1-8992-3a7aaecac9c3"
-Batches = Sequence[Sequence[LogEntry]]
-
-
-def jobs() -> list[LogEntry]:
-    """Finished jobs with all that is usually known of one, about 1.3 kB each."""
-    return [
-        make_entry(
-            n,
-            occurred_ms=NOW_MS - n * 10,
-            project=f"gh/acme/p{n % 12}",
-            cicd__pipeline__run__url__full=RUN,
-            cicd__pipeline__task__name=f"job-{n % 8}",
-            cicd__pipeline__task__run__url__full=f"{RUN}/jobs/{n}",
-            circleci__author__login="octocat",
-            circleci__commit__subject=f"Change number {n}",
-            circleci__created_at="2026-11-20T09:59:56.000Z",
-            circleci__credits=120,
-            circleci__job__contexts=["aws", "deploy"],
-            circleci__pipeline__number=n // 8,
-            circleci__queue_ms=4200 + n,
-            circleci__resource_class="medium",
-            circleci__started_at="2026-11-20T10:00:00.000Z",
-            circleci__stopped_at="2026-11-20T10:02:10.000Z",
-            vcs__ref__head__revision="1dc6aa69429bff4806ad6afe58d3d8f57e25973e",
-            vcs__repository__url__full="https://github.com/acme/web",
-        )
-        for n in range(RECORDS)
-    ]
 
 
 def usage() -> list[LogEntry]:
@@ -98,11 +69,6 @@ def usage() -> list[LogEntry]:
         )
         for n in range(RECORDS)
     ]
-
-
-def batches(entries: Sequence[LogEntry], size: int) -> list[Sequence[LogEntry]]:
-    """The records as the engine would cut them."""
-    return [entries[n : n + size] for n in range(0, len(entries), size)]
 
 
 def ours(name: str) -> Callable[[Batches], int]:
@@ -180,7 +146,7 @@ def client_distributions(entries: Iterable[LogEntry]) -> int:
     return wire.bytes
 
 
-def client_logs(entries: Iterable[LogEntry]) -> int:
+def client_logs(entries: Iterable[LogEntry], sender: ApiClient | None = None) -> int:
     """The client's logs, with the attributes that ours have; its model takes them as text alone."""
     made, wire = client()
     items = []
@@ -198,7 +164,7 @@ def client_logs(entries: Iterable[LogEntry]) -> int:
                 **{name: str(value) for name, value in record.attributes.items()},
             )
         )
-    LogsApi(made).submit_log(HTTPLog(items), content_encoding=ContentEncoding.GZIP)
+    LogsApi(sender or made).submit_log(HTTPLog(items), content_encoding=ContentEncoding.GZIP)
     return wire.bytes
 
 

@@ -89,6 +89,13 @@ def moment(value: Any, name: str) -> int:
     return round(found.timestamp() * 1000)
 
 
+def log_time(value: Any) -> int:
+    """Milliseconds, as a number or as text, or an RFC 3339 time."""
+    if isinstance(value, str):
+        return int(value) if value.isdigit() else moment(value, "timestamp")
+    return whole(value, "timestamp", 0)
+
+
 def series(value: Any) -> tuple[str, tuple[str, ...], int, list[tuple[int, float]]]:
     """Name, tags, type and points of one v2 series."""
     one = mapping(value, "series")

@@ -156,7 +156,7 @@ class Datadog(Vendor):
                 if name in item:
                     checks.text(item[name], name)
             if "timestamp" in item:
-                at_ms = checks.whole(item["timestamp"], "timestamp", 0)
+                at_ms = checks.log_time(item["timestamp"])
                 self._check_age(at_ms, now_ms, 12 * 3_600_000, "timestamp")
         for item in items:
             long = len(orjson.dumps(item)) > CUT_LOG_BYTES
