@@ -2,7 +2,7 @@
 
 Datadog keeps one value for a name, its tags and a second: the last. So whatever has a length is a distribution, whose
 values add up; gauges are states, of which the last is right; and each record's counts have a place of their own, made
-of its sequence number: the second within its minute, and a tag `headgate_shard`. Invariant: no two of any
+of its sequence number: the second within its minute, and a tag `headgate.shard`. Invariant: no two of any
 60 x `shards` consecutive records of a lane share a place, and a record has the same place whenever and with whatever it
 is sent (docs/decisions/0018).
 """
@@ -25,7 +25,7 @@ __all__ = ["COUNT_KINDS", "DISTRIBUTION_KINDS", "SECONDS", "SHARD", "Distributio
 COUNT_KINDS = frozenset(one.kind for one in MEASURES if one.instrument == "counter") | {"insight"}
 DISTRIBUTION_KINDS = frozenset(one.kind for one in MEASURES if one.instrument == "histogram")
 SECONDS = 60
-SHARD = "headgate_shard"
+SHARD = "headgate.shard"
 _COUNT, _GAUGE, _DISTRIBUTION = 1, 3, 0
 _TILE_LABELS = ("cicd.pipeline.name", "cicd.pipeline.task.name", "circleci.project")
 # Names of the vendor's own integration, for its dashboards.
