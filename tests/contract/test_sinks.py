@@ -16,8 +16,9 @@ from headgate import sinks
 from headgate.core.ids import record_id
 from headgate.core.ports import LogEntry
 from headgate.core.record import Kind
-from headgate.sinks import datadog, elasticsearch, http, jsonl, loki
-from headgate.testing.sink_harness import NOW_MS, make_entry
+from headgate.core.verdicts import SendResult
+from headgate.sinks import datadog, elasticsearch, http, jsonl, loki, prometheus
+from headgate.testing.sink_harness import NOW_MS, make_batch, make_entry, open_sink, send
 from headgate.testing.sink_suite import CANARY, Far, SinkContract, Subject, VendorSinkContract, VendorSubject
 from headgate.testing.sinks import FakeVendor
 
@@ -257,6 +258,32 @@ class TestDatadogDistributions(PointContract):
     kind = "job"
     attribute = "circleci.duration_ms"
     unit = 1_000
+
+
+class TestPrometheus(SinkContract):
+    """Remote write, which keeps no records but counts them."""
+
+    subject = Subject(plugin=prometheus.PLUGINS[0], secret_settings=BASIC)
+
+    @contextmanager
+    def far(self, directory: Path) -> Iterator[Far]:
+        """A strict receiver; the ids are those of nobody, so what is counted stands in for them."""
+        with FakeVendor("prometheus", clock_ms=lambda: NOW_MS, basic=f"headgate:{CANARY}") as vendor:
+            yield Far({"url": f"{vendor.url}/api/v1/write", **BASIC}, lambda: [None] * int(_counted(vendor)))
+
+    async def test_a_batch_is_taken_whole_and_in_order(self, tmp_path: Path) -> None:
+        """SINK-03: every record of a good batch is counted once."""
+        with self.far(tmp_path) as far:
+            async with open_sink(self.subject.plugin, far.settings) as (_, signal):
+                assert await send(signal, make_batch(20)) == SendResult()
+                assert len(far.ids()) == 20
+
+
+def _counted(vendor: FakeVendor) -> float:
+    """The newest count of jobs, 0 where none was told."""
+    name = "cicd_pipeline_task_run_duration_seconds_count"
+    told: list[float] = [row["native"]["value"] for row in vendor.stored() if row["native"]["name"] == name]
+    return told[-1] if told else 0.0
 
 
 def test_every_sink_is_under_contract() -> None:
