@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import datadog_ways, deliver, encode_datadog, history, ingest
+from benchmarks import datadog_ways, deliver, encode_datadog, encode_newrelic, encode_sumologic, history, ingest
 from benchmarks.report import Row, as_json, table
 
 BENCHMARKS: dict[str, Callable[..., list[Row]]] = {
@@ -19,8 +19,10 @@ BENCHMARKS: dict[str, Callable[..., list[Row]]] = {
     "idle": deliver.idle,
     "neighbour": deliver.neighbour,
     "backfill": history.backfill,
-    "datadog_ways": datadog_ways.run,
-    "encode_datadog": encode_datadog.run,
+    "datadog-ways": datadog_ways.run,
+    "encode-datadog": encode_datadog.run,
+    "encode-sumologic": encode_sumologic.run,
+    "encode-newrelic": encode_newrelic.run,
 }
 
 
