@@ -110,18 +110,20 @@ class Cumulative:
         self._counted: dict[str, None] = {}
 
     def metrics(self, records: Iterable[Record]) -> dict[Resource, list[Metric]]:
-        """The totals, as of now, of every series that these records are in."""
-        self._last_ns = max(self._last_ns + 1, self._clock.now_ms() * NS_PER_MS)
+        """The totals, as of now, of every series that these records are in. What adds nothing new needs no new time."""
         touched: dict[_Key, SeriesPoint] = {}
         exemplars: dict[_Key, list[Exemplar]] = {}
+        added = 0
         for record in records:
             new = self._count(record.id)
+            added += new
             for key, point, exemplar in _measured(record):
                 series = self._series(key, touched)
                 if new or key[1].instrument == "gauge":
                     _add(series, point)
                 touched[key] = series
                 exemplars.setdefault(key, []).append(exemplar)
+        self._last_ns = max(self._last_ns + bool(added), self._clock.now_ms() * NS_PER_MS)
         found = (
             (key, replace(series, time_ns=self._time(key), exemplars=exemplars[key], buckets=list(series.buckets)))
             for key, series in touched.items()
