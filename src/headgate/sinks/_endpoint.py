@@ -156,6 +156,7 @@ async def probe(
     headers: Iterable[tuple[str, str]],
     options: TransportOptions,
     clean: Redactor,
+    *,
     body: bytes | None = None,
 ) -> HttpReply:
     """Send one request for `headgate check`; it is never repeated and follows no redirect.

@@ -1,6 +1,6 @@
 """What an OTLP receiver's answer says: the partial success of a 200, and the words of a refusal. Pure.
 
-Source: OpenTelemetry Protocol specification 1.10, "OTLP/HTTP Response", read November 2026.
+Source: OpenTelemetry Protocol specification, "OTLP/HTTP Response", read November 2026.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """OTLP in JSON: ids in hex, enums as numbers, 64-bit integers as text.
 
-Source: OpenTelemetry Protocol specification 1.10, "JSON Protobuf Encoding", read November 2026. Invariant: no I/O.
+Source: OpenTelemetry Protocol specification, "JSON Protobuf Encoding", read November 2026. Invariant: no I/O.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What OTLP is made of, as plain values that both encodings write: resources, spans, log records, series.
 
-Times are nanoseconds since the epoch. Source: opentelemetry-proto 1.10, `trace`, `logs`, `metrics` and `resource`, read
+Times are nanoseconds since the epoch. Source: opentelemetry-proto 1.45, `trace`, `logs`, `metrics` and `resource`, read
 November 2026. Invariant: nothing here knows of CircleCI or of bytes.
 """
 

@@ -1,6 +1,6 @@
 """OTLP in protobuf, written by hand: the messages are few and small, and most of their parts come again and again.
 
-Field numbers: opentelemetry-proto 1.10, read November 2026; the tests decode every body with that package. Invariant:
+Field numbers: opentelemetry-proto 1.45, read November 2026; the tests decode every body with that package. Invariant:
 no I/O, and no generated class is needed to send.
 """
 

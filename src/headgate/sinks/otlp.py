@@ -1,7 +1,7 @@
 """Any OTLP/HTTP receiver, such as an OpenTelemetry Collector: traces, metrics and logs, in protobuf or JSON.
 
 Invariant: a request is a function of its batch, cumulative metrics apart, whose totals outlive a batch. Source:
-OpenTelemetry Protocol specification 1.10, "OTLP/HTTP", read November 2026.
+OpenTelemetry Protocol specification, "OTLP/HTTP", read November 2026.
 """
 
 from __future__ import annotations
@@ -212,7 +212,7 @@ class OtlpSink:
         for signal in self._signals:
             url = signal.destination
             try:
-                reply = await probe("POST", url, self._headers, config.transport(), clean, nothing)
+                reply = await probe("POST", url, self._headers, config.transport(), clean, body=nothing)
             except (SinkUnavailable, SinkRefused) as error:
                 return (failed_check(name, error),)
             judged = judge_check(name, reply, clean(refusal_words(reply)[:200]), f"an OTLP receiver ({url})")

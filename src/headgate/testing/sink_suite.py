@@ -86,8 +86,8 @@ class VendorSubject(Subject):
     `settings`: the smallest configuration for a base address. `vendor_options`: of the fake. `locked_options` make it
     want credentials, `key_settings` satisfy it, `wrong_key_settings` do not. `cases_of`: the sink's name in
     sink-cases.json. `statuses`: where the vendor documents another class than STATUS_CLASSES. `deduplicates`: the far
-    side folds a resend. `reads_body`: a success is only believed with a readable body. `packs`: the content encoding that
-    `gzip: true` leads to, empty where the endpoint takes none.
+    side folds a resend. `reads_body`: a success is only believed with a readable body. `packs`: the content encoding
+    that `gzip: true` leads to, empty where the endpoint takes none.
     """
 
     vendor: str = ""

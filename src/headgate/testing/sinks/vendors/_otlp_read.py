@@ -1,7 +1,7 @@
-"""Reading an OTLP body as strictly as its schema: protobuf without unknown fields, JSON in the form of the specification.
+"""Reading an OTLP body as strictly as its schema: protobuf without unknown fields, JSON as the specification wants it.
 
-Source: OpenTelemetry Protocol specification 1.10, "JSON Protobuf Encoding", read November 2026. The schema is the package
-opentelemetry-proto's own. Invariant: a body is read whole or refused; nothing is guessed.
+Source: OpenTelemetry Protocol specification, "JSON Protobuf Encoding", read November 2026. The schema is that of the
+package opentelemetry-proto. Invariant: a body is read whole or refused; nothing is guessed.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import binascii
 import importlib
-import math
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -115,7 +114,8 @@ def _hex_id(value: Any, size: int, where: str) -> str:
 def plain(message: Message) -> dict[str, Any]:
     """A message as JSON data with hex ids and 64-bit integers as text, whatever encoding it came in."""
     tree: dict[str, Any] = json_format.MessageToDict(message, use_integers_for_enums=True)
-    return _with_hex(tree)
+    found: dict[str, Any] = _with_hex(tree)
+    return found
 
 
 def _with_hex(tree: Any) -> Any:
@@ -139,8 +139,3 @@ def _plain_value(value: Any) -> Any:
     if which == "array_value":
         return [_plain_value(item) for item in value.array_value.values]
     return getattr(value, which) if which else None
-
-
-def finite(number: float) -> bool:
-    """Whether a number is one."""
-    return math.isfinite(number)

@@ -1,15 +1,14 @@
 """What a strict backend behind OTLP asks of spans, points and log records, beyond being readable.
 
-Source: OpenTelemetry specification 1.50, "Metrics Data Model", and opentelemetry-proto 1.10's comments on `span_id`,
-`bucket_counts`, `severity_number`, read November 2026; W3C Trace Context for ids. Invariant: pure; each function returns
-what is wrong with one thing, empty where nothing is.
+Source: OpenTelemetry specification, "Metrics Data Model", and the comments of opentelemetry-proto 1.45 on `span_id`,
+`bucket_counts`, `severity_number`, read November 2026; W3C Trace Context for ids. Invariant: pure; each function
+returns what is wrong with one thing, empty where nothing is.
 """
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import Any
-
-from headgate.testing.sinks.vendors._otlp_read import finite
 
 DELTA, CUMULATIVE = 1, 2
 MOST_SEVERE = 24
@@ -38,19 +37,18 @@ def resource_wrong(resource: Any) -> str:
 
 def span_wrong(span: Any) -> str:
     """Ids of the right length, not all zero; a name; an end that is not before its start."""
-    if len(span.trace_id) != 16 or not any(span.trace_id):
-        return "span with an invalid trace_id"
-    if len(span.span_id) != 8 or not any(span.span_id):
-        return "span with an invalid span_id"
-    if span.parent_span_id and (len(span.parent_span_id) != 8 or span.parent_span_id == span.span_id):
+    for name, size in (("trace_id", 16), ("span_id", 8)):
+        given = getattr(span, name)
+        if len(given) != size or not any(given):
+            return f"span with an invalid {name}"
+    if len(span.parent_span_id) not in {0, 8} or span.parent_span_id == span.span_id:
         return "span with an invalid parent_span_id"
     if not span.name or span.kind not in KINDS_OF_SPANS or span.status.code not in STATUS_CODES:
         return "span without a name, kind or valid status"
     if not 0 < span.start_time_unix_nano <= span.end_time_unix_nano:
         return "span ends before it starts"
-    for link in span.links:
-        if len(link.trace_id) != 16 or len(link.span_id) != 8:
-            return "span with an invalid link"
+    if any((len(link.trace_id), len(link.span_id)) != (16, 8) for link in span.links):
+        return "span with an invalid link"
     return attributes_wrong(span.attributes)
 
 
@@ -91,7 +89,7 @@ def _point_wrong(point: Any, which: str) -> str:
 def _number_point_wrong(point: Any) -> str:
     if point.WhichOneof("value") is None:
         return "point without a value"
-    return "" if finite(point.as_double) else "value is not a number"
+    return "" if isfinite(point.as_double) else "value is not a number"
 
 
 def _histogram_point_wrong(point: Any) -> str:
@@ -102,4 +100,4 @@ def _histogram_point_wrong(point: Any) -> str:
     bounds = list(point.explicit_bounds)
     if bounds != sorted(set(bounds)):
         return "explicit_bounds do not ascend"
-    return "" if finite(point.sum) else "sum is not a number"
+    return "" if isfinite(point.sum) else "sum is not a number"

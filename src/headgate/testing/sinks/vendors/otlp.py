@@ -1,8 +1,8 @@
 """A strict OTLP/HTTP receiver: `/v1/traces`, `/v1/metrics`, `/v1/logs`, in protobuf and in JSON.
 
 Invariant: a request is refused whole when it cannot be read or breaks a rule (_otlp_rules.py); what is only too old is
-refused alone, counted in `partialSuccess`, and the rest kept. A span is kept once by its ids and a log record once by its
-contents; a delta point is added each time; a cumulative point replaces the one before. Needs opentelemetry-proto.
+refused alone, counted in `partialSuccess`, and the rest kept. A span is kept once by its ids, a log record once by its
+contents, what a delta point measured each time, what a cumulative point measured once. Needs opentelemetry-proto.
 """
 
 from __future__ import annotations
