@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import deliver, history, ingest
+from benchmarks import deliver, encode_otlp, history, ingest
 from benchmarks.report import Row, as_json, table
 
 BENCHMARKS: dict[str, Callable[..., list[Row]]] = {
@@ -19,6 +19,7 @@ BENCHMARKS: dict[str, Callable[..., list[Row]]] = {
     "idle": deliver.idle,
     "neighbour": deliver.neighbour,
     "backfill": history.backfill,
+    "encode_otlp": encode_otlp.run,
 }
 
 

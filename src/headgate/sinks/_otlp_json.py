@@ -6,6 +6,7 @@ Source: OpenTelemetry Protocol specification, "JSON Protobuf Encoding", read Nov
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import TypeVar
 
 import msgspec
@@ -34,8 +35,17 @@ def _value(value: Attribute) -> _Json:
     return {"arrayValue": {"values": [{"stringValue": item} for item in value]}}
 
 
-def _attributes(attributes: Iterable[tuple[str, Attribute]]) -> list[_Json]:
-    return [{"key": key, "value": _value(value)} for key, value in attributes]
+# Text that repeats is most of a body; only text is kept, because 1, 1.0 and true are one key of a cache.
+@lru_cache(maxsize=32_768)
+def _text_attribute(key: str, value: str) -> msgspec.Raw:
+    return msgspec.Raw(_encode({"key": key, "value": _value(value)}))
+
+
+def _attributes(attributes: Iterable[tuple[str, Attribute]]) -> list[_Json | msgspec.Raw]:
+    return [
+        _text_attribute(key, value) if isinstance(value, str) else {"key": key, "value": _value(value)}
+        for key, value in attributes
+    ]
 
 
 def _span(span: Span) -> _Json:
