@@ -43,9 +43,10 @@ _USAGE = ("cicd.pipeline.name", "cicd.pipeline.task.name", _PROJECT, "circleci.r
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """One metric. `unit`: UCUM. `labels`: every name that a point may have beside tags; an absent fact has none.
+    """One metric.
 
-    `bounds`: upper bounds of a histogram's buckets, ascending, in `unit`; empty for the other instruments.
+    `unit`: UCUM, blank where CircleCI does not say. `labels`: every name that a point may have beside tags; an absent
+    fact has none. `bounds`: upper bounds of a histogram's buckets, ascending, in `unit`; empty for other instruments.
     """
 
     name: str
@@ -181,7 +182,7 @@ def insight_measure(attribute: str) -> Measure:
     """The gauge of one figure of CircleCI Insights, named as the attribute: `circleci.insight.success_rate`."""
     found = _insights.get(attribute)
     if found is None:
-        found = Measure(attribute, "1", "gauge", "As CircleCI Insights gives it.", "insight", _INSIGHT_LABELS)
+        found = Measure(attribute, "", "gauge", "As CircleCI Insights gives it.", "insight", _INSIGHT_LABELS)
         _insights[attribute] = found
     return found
 
