@@ -42,9 +42,7 @@ def check_traces(spans: list[Row], truth: list[Row]) -> None:
         assert "parentSpanId" not in span or (span["traceId"], span["parentSpanId"]) in by_id, span
     roots = {span["attributes"]["cicd.pipeline.run.id"]: span for span in spans if "parentSpanId" not in span}
     jobs = {span["attributes"]["cicd.pipeline.task.run.id"]: span for span in spans if _is_job(span)}
-    queues = {
-        span["attributes"]["cicd.pipeline.task.run.id"]: span for span in spans if span["name"] == "queue"
-    }
+    queues = {span["attributes"]["cicd.pipeline.task.run.id"]: span for span in spans if span["name"] == "queue"}
     assert sorted([*roots, *jobs]) == sorted(one["provider_id"] for one in truth)
     for one in truth:
         final, own = one["final"], one["provider_id"]

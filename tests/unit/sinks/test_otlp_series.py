@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from tests.unit.sinks.test_otlp_records import SEMCONV, without
 
 from headgate.core.clock import ManualClock
 from headgate.core.record import Attribute, Kind, Record, decode_record
@@ -10,7 +11,6 @@ from headgate.sinks._measures import MEASURES
 from headgate.sinks._otlp_model import NS_PER_MS, Metric, Resource, SeriesPoint
 from headgate.sinks._otlp_series import Cumulative, delta
 from headgate.testing.sink_harness import NOW_MS, make_entry
-from tests.unit.sinks.test_otlp_records import SEMCONV, without
 
 DURATION = "cicd.pipeline.task.run.duration"
 Found = dict[Resource, list[Metric]]
