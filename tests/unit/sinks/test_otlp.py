@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
+import yaml
 from pydantic import ValidationError
 
 from headgate.core.errors import BatchRejected, SinkRefused, SinkUnavailable
@@ -199,6 +201,23 @@ class TestAnswers:
 
 
 _REJECTED = {"traces": "rejectedSpans", "metrics": "rejectedDataPoints", "logs": "rejectedLogRecords"}
+
+
+class TestExample:
+    """The folder in config/examples."""
+
+    def test_the_collector_listens_where_the_example_sends(self) -> None:
+        """Every part that a pipeline names is declared, every signal has a pipeline, and the address is one."""
+        folder = Path(__file__).parents[3] / "config" / "examples" / "otlp"
+        collector = yaml.safe_load((folder / "collector.yaml").read_text())
+        pipelines = collector["service"]["pipelines"]
+        assert set(pipelines) == set(SIGNALS)
+        for pipeline in pipelines.values():
+            for part, names in pipeline.items():
+                assert set(names) <= set(collector[part])
+        listens = collector["receivers"]["otlp"]["protocols"]["http"]["endpoint"]
+        for name in ("headgate.yaml", "local.yaml"):
+            assert yaml.safe_load((folder / name).read_text())["sinks"]["otel"]["url"] == f"http://{listens}"
 
 
 class TestAgainstTheFake:
