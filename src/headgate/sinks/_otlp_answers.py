@@ -1,4 +1,4 @@
-"""What an OTLP receiver's answer says: the partial success of a 200, and the words of a refusal. Pure.
+"""What an OTLP receiver's answer says: the partial success it may tell of, and the words of a refusal. Pure.
 
 Source: OpenTelemetry Protocol specification, "OTLP/HTTP Response", read November 2026.
 """
@@ -51,7 +51,7 @@ def _media_type(reply: HttpReply) -> str:
 
 
 def success(reply: HttpReply, shown: str) -> PartialSuccess:
-    """What a 200 says; an empty body is a success without reserve. `shown`: the body's start without secrets.
+    """What a success says; an empty body is a success without reserve. `shown`: the body's start without secrets.
 
     Raises SinkUnavailable where an answer of the right type cannot be read, for then nobody knows what was taken, and
     SinkRefused (config) for one of another type: no OTLP receiver speaks like that.
@@ -65,9 +65,9 @@ def success(reply: HttpReply, shown: str) -> PartialSuccess:
         if kind == "application/x-protobuf":
             return _from_protobuf(reply.body)
     except (ValueError, msgspec.DecodeError) as exc:
-        raise SinkUnavailable(f"answered 200 with what is no OTLP answer: {shown[:200]}") from exc
+        raise SinkUnavailable(f"answered {reply.status} with what is no OTLP answer: {shown[:200]}") from exc
     raise SinkRefused(
-        f"answered 200 as {kind or 'no type'}: {shown[:200]}",
+        f"answered {reply.status} as {kind or 'no type'}: {shown[:200]}",
         reason="config",
         fix="check the address: not an OTLP/HTTP receiver",
     )

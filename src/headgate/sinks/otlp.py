@@ -126,14 +126,15 @@ class OtlpSignal:
         )
 
     def interpret(self, reply: HttpReply, batch: Sequence[LogEntry]) -> SendResult:
-        """200 is final, also where it tells of refused spans; of the other statuses only four are tried again."""
-        if reply.status == 200:
-            return self._taken(reply, batch)
+        """A success is final, also where it tells of refused spans; of the other statuses only four are tried again.
+
+        The specification knows 200 alone, but some products answer 202.
+        """
         verdict = classify(reply.status)
+        if verdict is Verdict.OK:
+            return self._taken(reply, batch)
         if verdict is Verdict.RETRY and reply.status >= 400 and reply.status not in _RETRIED:
             verdict = Verdict.DROP
-        elif verdict is Verdict.OK:  # a success that the specification does not know
-            verdict = Verdict.RETRY
         wait = retry_after_seconds(reply.headers)
         raise_for(verdict, reply.status, self._clean(refusal_words(reply)), retry_after=wait)
         return SendResult()
@@ -149,7 +150,7 @@ class OtlpSignal:
             return SendResult()
         words = self._clean(partial.message)
         if len(batch) == 1 or partial.rejected >= self._write([decode_record(entry.body) for entry in batch])[1]:
-            return SendResult(rejected=dict.fromkeys(range(len(batch)), Reject(_PARTIAL, 200, words)))
+            return SendResult(rejected=dict.fromkeys(range(len(batch)), Reject(_PARTIAL, reply.status, words)))
         return SendResult(unnamed=min(partial.rejected, len(batch)), words=words)
 
 

@@ -163,6 +163,11 @@ class TestAnswers:
         """Empty, a warning, or fields nobody knows yet."""
         assert signal("traces").interpret(reply(200, body, kind), make_batch(2)) == SendResult()
 
+    @pytest.mark.parametrize("status", [200, 202, 204])
+    def test_other_statuses_of_success_count_too(self, status: int) -> None:
+        """Some products answer 202."""
+        assert signal("metrics").interpret(reply(status), make_batch(1)) == SendResult()
+
     @pytest.mark.parametrize(
         ("body", "kind"),
         [
