@@ -12,8 +12,8 @@ import typer
 
 from headgate.cli.output import JsonOption, note, print_json
 from headgate.core.errors import ConfigError
-from headgate.core.ports import HttpReply, HttpRequest
-from headgate.dashboards.target import Target, targets
+from headgate.core.ports import HttpReply
+from headgate.dashboards.target import Talk, Target, targets
 
 __all__ = ["group"]
 
@@ -72,11 +72,11 @@ def push(
         raise ConfigError(f"--ca-file {ca_file}: {exc.strerror or exc}") from exc
     with httpx.Client(verify=verify, timeout=_SECONDS, trust_env=True) as client:
         for file, contents in target.render().items():
-            request = target.push(url.rstrip("/"), credentials, file, contents)
-            problem = _sent(client, target, request) if request else "is loaded by hand; see the page of the sink"
-            wrong += bool(request and problem)
+            talk = target.push(url.rstrip("/"), credentials, file, contents)
+            problem = _end_of(client, talk) if talk else "is loaded by hand; see the page of the sink"
+            wrong += bool(talk and problem)
             if json:
-                print_json({"target": name, "file": file, "sent": request is not None, "problem": problem})
+                print_json({"target": name, "file": file, "sent": talk is not None, "problem": problem})
             else:
                 print(f"{file}: {problem or 'ok'}")
     if wrong:
@@ -84,11 +84,15 @@ def push(
         raise typer.Exit(1)
 
 
-def _sent(client: httpx.Client, target: Target, request: HttpRequest) -> str:
-    """Send one request; what went wrong, blank when it was taken."""
+def _end_of(client: httpx.Client, talk: Talk) -> str:
+    """Send what a conversation asks for until it ends; what went wrong, blank when nothing did."""
     try:
-        reply = client.request(request.method, request.url, headers=list(request.headers), content=request.body)
+        request = next(talk)
+        while True:
+            reply = client.request(request.method, request.url, headers=list(request.headers), content=request.body)
+            headers = {key.lower(): value for key, value in reply.headers.items()}
+            request = talk.send(HttpReply(reply.status_code, headers, reply.content))
+    except StopIteration as end:
+        return str(end.value)
     except (httpx.HTTPError, httpx.InvalidURL) as exc:
         return str(exc) or type(exc).__name__
-    headers = {key.lower(): value for key, value in reply.headers.items()}
-    return target.failed(HttpReply(reply.status_code, headers, reply.content))

@@ -18,7 +18,7 @@ from headgate.core.ports import HttpRequest
 from headgate.dashboards._logql import logql
 from headgate.dashboards._promql import promql
 from headgate.dashboards.questions import DASHBOARDS, MONITORS, Dashboard, Monitor, Panel
-from headgate.dashboards.target import Asked, Files, Target
+from headgate.dashboards.target import Asked, Files, Talk, Target, failed
 
 __all__ = ["TARGETS"]
 
@@ -153,13 +153,17 @@ def _queries(flavour: _Flavour) -> list[Asked]:
     return [*found, *(Asked(monitor.title, _threshold(flavour.ask, monitor)) for monitor in MONITORS)]
 
 
-def _push(url: str, credentials: Mapping[str, str], name: str, contents: bytes) -> HttpRequest | None:
+def _push(url: str, credentials: Mapping[str, str], name: str, contents: bytes) -> Talk | None:
     """Dashboards over Grafana's API; rules are loaded by the ruler, from the file."""
     if not name.endswith(".json"):
         return None
-    body = orjson.dumps({"dashboard": orjson.loads(contents), "overwrite": True, "message": "headgate"})
-    headers = (("content-type", "application/json"), ("authorization", f"Bearer {credentials['GRAFANA_TOKEN']}"))
-    return HttpRequest("POST", f"{url}/api/dashboards/db", headers, body)
+
+    def talk() -> Talk:
+        body = orjson.dumps({"dashboard": orjson.loads(contents), "overwrite": True, "message": "headgate"})
+        headers = (("content-type", "application/json"), ("authorization", f"Bearer {credentials['GRAFANA_TOKEN']}"))
+        return failed((yield HttpRequest("POST", f"{url}/api/dashboards/db", headers, body)))
+
+    return talk()
 
 
 def _target(flavour: _Flavour) -> Target:

@@ -1,29 +1,31 @@
 """A target: the product that dashboards are written for. One module each, with `TARGETS`.
 
-Invariant: rendering is pure and needs neither network nor credentials; only what `push` returns is ever sent.
+Invariant: rendering is pure and needs neither network nor credentials; only what `push` yields is ever sent.
 """
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 
 import headgate.dashboards
 from headgate.core.ports import HttpReply, HttpRequest
 
-__all__ = ["Asked", "Files", "Push", "Target", "failed_by_status", "targets"]
+__all__ = ["Asked", "Files", "Push", "Talk", "Target", "failed", "targets"]
 
 # File name -> contents, sorted by name; the same code gives the same bytes.
 Files = Mapping[str, bytes]
-# Address, values of the target's environment variables, file name and contents -> the request that creates or replaces
-# it there; None for a file that is loaded by hand.
-Push = Callable[[str, Mapping[str, str], str, bytes], HttpRequest | None]
+# Address, values of the target's environment variables, file name and contents -> the conversation that creates or
+# replaces it there: requests out, answers in, and at its end what went wrong, blank when nothing did. None for a file
+# that is loaded by hand.
+Talk = Generator[HttpRequest, HttpReply, str]
+Push = Callable[[str, Mapping[str, str], str, bytes], Talk | None]
 
 
-def failed_by_status(reply: HttpReply) -> str:
-    """Why a push failed, as an answer's status says; blank where it did not."""
+def failed(reply: HttpReply) -> str:
+    """Why a request failed, as its answer's status says; blank where it did not."""
     if reply.status < 300:
         return ""
     return f"answered {reply.status}: {reply.text(300)}"
@@ -42,7 +44,7 @@ class Target:
     """`name`: what commands call it. `sink`: type of the sink whose data it shows.
 
     `render`: the files. `queries`: every query in them. `environment`: variables that hold the credentials of a push.
-    `push`: how one file gets there over the product's API. `failed`: why an answer is no success, blank for success.
+    `push`: how one file gets there over the product's API.
     """
 
     name: str
@@ -51,7 +53,6 @@ class Target:
     queries: Callable[[], list[Asked]]
     environment: tuple[str, ...]
     push: Push
-    failed: Callable[[HttpReply], str] = failed_by_status
 
 
 def targets() -> dict[str, Target]:

@@ -118,8 +118,9 @@ def test_rules_hold_every_monitor(name: str) -> None:
 def test_a_push_replaces_by_uid_and_leaves_rules_alone() -> None:
     """Dashboards go to Grafana's API with the token; the ruler's file is not sent."""
     files = PROMETHEUS.render()
-    request = PROMETHEUS.push("http://g", {"GRAFANA_TOKEN": "t"}, "overview.json", files["overview.json"])
-    assert request is not None
+    talk = PROMETHEUS.push("http://g", {"GRAFANA_TOKEN": "t"}, "overview.json", files["overview.json"])
+    assert talk is not None
+    request = next(talk)
     body = orjson.loads(request.body)
     assert (request.url, body["overwrite"], body["dashboard"]["uid"]) == (
         "http://g/api/dashboards/db",
