@@ -14,6 +14,7 @@ from benchmarks import (
     encode_datadog,
     encode_elasticsearch,
     encode_newrelic,
+    encode_otlp,
     encode_sumologic,
     history,
     ingest,
@@ -33,6 +34,7 @@ BENCHMARKS: dict[str, Callable[..., list[Row]]] = {
     "encode-sumologic": encode_sumologic.run,
     "encode-newrelic": encode_newrelic.run,
     "encode-elasticsearch": encode_elasticsearch.run,
+    "encode-otlp": encode_otlp.run,
 }
 
 

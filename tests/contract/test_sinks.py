@@ -17,7 +17,7 @@ from headgate.core.ids import record_id
 from headgate.core.ports import LogEntry
 from headgate.core.record import Kind
 from headgate.core.verdicts import SendResult
-from headgate.sinks import datadog, elasticsearch, http, jsonl, loki, newrelic, prometheus, sumologic
+from headgate.sinks import datadog, elasticsearch, http, jsonl, loki, newrelic, otlp, prometheus, sumologic
 from headgate.testing.sink_harness import NOW_MS, make_batch, make_entry, open_sink, send
 from headgate.testing.sink_suite import CANARY, Far, SinkContract, Subject, VendorSinkContract, VendorSubject
 from headgate.testing.sinks import FakeVendor
@@ -238,6 +238,72 @@ class TestNewRelicSpans(VendorSinkContract):
     """New Relic's Trace API."""
 
     subject = newrelic_subject("spans", "traces")
+
+
+def otlp_subject(signal: str, encoding: str, **more: object) -> VendorSubject:
+    """One signal in one encoding. By the specification every failure but four statuses is final."""
+    return VendorSubject(
+        plugin=otlp.PLUGINS[0],
+        vendor="otlp",
+        settings=lambda url: {"url": url, "signals": [signal], "encoding": encoding, **more},
+        cases_of="otlp",
+        reads_body=True,
+        secret_settings={"headers": {"x-api-key": CANARY}},
+        locked_options={"bearer": CANARY},
+        key_settings={"bearer_token": CANARY},
+        wrong_key_settings={"bearer_token": "wrong"},
+        statuses=dict.fromkeys((408, 418, 425, 500, 599), "drop"),
+        # A delta that is sent twice is counted twice.
+        deduplicates=signal != "metrics" or "temporality" in more,
+    )
+
+
+class TestOtlpTraces(VendorSinkContract):
+    """Spans in protobuf."""
+
+    subject = otlp_subject("traces", "protobuf")
+
+
+class TestOtlpTracesJson(VendorSinkContract):
+    """Spans in JSON."""
+
+    subject = otlp_subject("traces", "json")
+
+
+class TestOtlpMetrics(VendorSinkContract):
+    """Deltas in protobuf."""
+
+    subject = otlp_subject("metrics", "protobuf")
+
+
+class TestOtlpMetricsJson(VendorSinkContract):
+    """Deltas in JSON."""
+
+    subject = otlp_subject("metrics", "json")
+
+
+class TestOtlpMetricsCumulative(VendorSinkContract):
+    """Totals in protobuf."""
+
+    subject = otlp_subject("metrics", "protobuf", temporality="cumulative")
+
+
+class TestOtlpMetricsCumulativeJson(VendorSinkContract):
+    """Totals in JSON."""
+
+    subject = otlp_subject("metrics", "json", temporality="cumulative")
+
+
+class TestOtlpLogs(VendorSinkContract):
+    """Log records in protobuf."""
+
+    subject = otlp_subject("logs", "protobuf")
+
+
+class TestOtlpLogsJson(VendorSinkContract):
+    """Log records in JSON."""
+
+    subject = otlp_subject("logs", "json")
 
 
 class TestJsonlFile(SinkContract):
