@@ -13,7 +13,7 @@ import msgspec
 import structlog
 
 from headgate.collect.audit_requests import KEPT, AuditRequest, load_audits, request_key
-from headgate.collect.audit_state import AuditMark, Proof, Tally, audit_observations, decode_mark, mark_key
+from headgate.collect.audit_state import NEVER_MS, AuditMark, Proof, Tally, audit_observations, decode_mark, mark_key
 from headgate.collect.intake import Intake, Sleep
 from headgate.collect.state import Polled, ScopeState, forgiving
 from headgate.core.audits import AuditSource, Kept, Listed, ListedKind
@@ -31,7 +31,6 @@ OVERLAP_MS = 2 * HOUR_MS  # what was still running when the last audit came by
 DEEP_MS = DAY_MS  # how often the lists that are a day late are asked
 _DEEP_REACH_MS = 3 * DAY_MS
 _GRACE_MS = 10 * MINUTE_MS  # a webhook that comes later than that never came
-_NEVER_MS = 1 << 62
 _TICK_SECONDS = 1.0
 _AT_ONCE = 4
 _KINDS: tuple[ListedKind, ...] = ("pipeline", "workflow", "job")
@@ -133,7 +132,7 @@ class Auditor:
             mark.deep_ms = now_ms
         mark.take(proof, now_ms)
         await self._keep(scope, mark, proof)
-        state.audited = True
+        state.audited, state.announced = True, mark.announces(now_ms)
 
     async def _mark(self, scope: Scope) -> AuditMark:
         key = mark_key(scope.key)
@@ -170,7 +169,7 @@ class Auditor:
             kept = await self._store.kept(kind, [item.key for item in items])
         late_ms = self._polled.source.now_ms() - _GRACE_MS
         announced = [item.at_ms for item in items if (one := kept.get(item.key)) and one.announced]
-        first = mark.announced[kind] = min([*announced, mark.announced.get(kind, _NEVER_MS)])
+        first = mark.announced[kind] = min([*announced, mark.announced.get(kind, NEVER_MS)])
         for item in items:
             found = kept.get(item.key)
             tally = proof.tally(item, "reruns" if found is not None and found.rerun else "runs")
@@ -179,8 +178,12 @@ class Auditor:
             tally.unrepairable += item.key in missing and (item.key in gone or not self._is_kept(item, kept))
             tally.repaired += item.key in missing and item.key not in gone and self._is_kept(item, kept)
             # W09: it ended while webhooks of its kind come, and its own did not.
-            if found is not None and found.ended and item.ended and not found.announced:
+            if found is not None and found.ended and item.ended and not found.announced and not self._is_silent(item):
                 tally.unannounced += first < item.at_ms < late_ms
+
+    def _is_silent(self, item: Listed) -> bool:
+        """A pipeline that never got a workflow, of which no webhook tells."""
+        return item.key in self._empty or any("errors" in one.fields for one in item.observations)
 
     def _is_kept(self, item: Listed, kept: Mapping[str, Kept]) -> bool:
         found = kept.get(item.key)

@@ -8,11 +8,14 @@ from headgate.core.times import DAY_MS, HOUR_MS, MINUTE_MS
 __all__ = [
     "GONE_AFTER_MS",
     "LIVE_WINDOW_MS",
+    "REST_SECONDS",
+    "TOLD_GRACE_MS",
     "detail_given_up",
     "detail_pause_seconds",
     "enrich_pause_seconds",
     "page_cursor",
     "revisit_seconds",
+    "walk_seconds",
     "walk_since_ms",
 ]
 
@@ -20,12 +23,25 @@ __all__ = [
 LIVE_WINDOW_MS = 30 * MINUTE_MS
 # CircleCI may answer 404 for ids that are newer than its own caches; an older run that is not found is gone.
 GONE_AFTER_MS = 10 * MINUTE_MS
+# Where webhooks tell everything, walks are as far apart as audits, which find what webhooks miss.
+REST_SECONDS = 900.0
+# Where webhooks tell everything, a run is left to them so long before it is asked about.
+TOLD_GRACE_MS = 10 * MINUTE_MS
 _OVERLAP_MS = 5 * MINUTE_MS
 
 
 def revisit_seconds(age_ms: int, poll_every_ms: int) -> float:
     """How long until an unfinished run of this age is asked about again: a twentieth of its age, at most an hour."""
     return max(poll_every_ms, min(age_ms // 20, HOUR_MS)) / 1000
+
+
+def walk_seconds(every_seconds: float, quiet_seconds: float, *, told: bool) -> float:
+    """How long until a scope is walked again, given how long nothing new was seen in it.
+
+    A twentieth of the quiet time, between the configured interval and REST_SECONDS. `told`: webhooks tell everything.
+    """
+    at_most = max(every_seconds, REST_SECONDS)
+    return at_most if told else min(max(every_seconds, quiet_seconds / 20), at_most)
 
 
 def walk_since_ms(cursor: SourceCursor, now_ms: int, *, initial_ms: int, retention_ms: int) -> int:

@@ -5,7 +5,7 @@ Invariant: everything here can be lost; what must survive is in the store.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -14,6 +14,7 @@ import structlog
 from headgate.collect.settings import SourceSettings
 from headgate.core.clock import Clock
 from headgate.core.errors import SourceError, SourceRefused, SourceUnavailable, StoreError, StoreFailed
+from headgate.core.merge import Observation
 from headgate.core.metrics import Metrics
 from headgate.core.ports import Scope, Source
 from headgate.core.storeport import SourceCursor
@@ -31,7 +32,9 @@ _log = structlog.get_logger("headgate.collect")
 class ScopeState:
     """One scope. `walked`: completely, since start; `audited`: held against all lists, since start.
 
-    `busy`: a walk is under way. `audit_at`: monotonic seconds of the next audit. `not_before`: of the next walk.
+    `busy`: a walk is under way. Monotonic seconds: `audit_at` of the next audit, `not_before` and `walk_at` of the next
+    walk, `active_at` when something new was last seen. `announced`: the last audit missed no webhook; `ends_told`:
+    workflows end by webhook, as far as this process has seen.
     """
 
     scope: Scope
@@ -41,6 +44,15 @@ class ScopeState:
     busy: bool = False
     trouble: str = ""
     not_before: float = 0.0
+    walk_at: float = 0.0
+    active_at: float = 0.0
+    announced: bool = False
+    ends_told: bool = False
+
+    @property
+    def told(self) -> bool:
+        """Whether webhooks tell what happens here, as the audit has proven: then less is asked."""
+        return self.walked and self.announced and self.ends_told
 
 
 @dataclass(slots=True)
@@ -101,6 +113,15 @@ class Polled:
         if state is not None:
             state.trouble = reason
             state.not_before = self.clock.monotonic() + _hold_seconds(error)
+
+    def told_by_webhooks(self, observations: Iterable[Observation]) -> None:
+        """Deliveries came: their projects are active, and walked again at once unless webhooks tell all of them."""
+        now = self.clock.monotonic()
+        for one in observations:
+            state = self.scopes.get(one.project.project_id or one.project.slug)
+            if state is not None:
+                state.active_at, state.walk_at = now, state.walk_at if state.told else 0.0
+                state.ends_told = state.ends_told or (one.kind == "workflow" and one.terminal)
 
     def complete_ms(self) -> dict[str, int | None]:
         """Start of the last complete walk of each scope that is walked now, by slug."""

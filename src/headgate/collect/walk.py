@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 import structlog
 
 from headgate.collect.intake import Intake
-from headgate.collect.pacing import page_cursor, walk_since_ms
+from headgate.collect.pacing import page_cursor, walk_seconds, walk_since_ms
 from headgate.collect.state import Polled, ScopeState, forgiving
 from headgate.core.ports import WalkPage
 from headgate.core.storeport import SourceCursor
@@ -32,7 +32,8 @@ async def walk_scope(polled: Polled, state: ScopeState, intake: Intake) -> bool:
     )
     high: int | None = None
     pages = observations = 0
-    async with _closing(polled.source.walk(state.scope, after=cursor.high, since_ms=since)) as walk:
+    below = not state.told
+    async with _closing(polled.source.walk(state.scope, after=cursor.high, since_ms=since, below=below)) as walk:
         async for page in walk:
             pages += 1
             observations += len(page.observations)
@@ -43,6 +44,7 @@ async def walk_scope(polled: Polled, state: ScopeState, intake: Intake) -> bool:
             if page.last and moved is not None:
                 polled.cursors[key] = moved
                 state.walked = True
+                _set_pace(polled, state, active=observations > 0)
                 _log.debug(
                     "walk_complete",
                     source=polled.name,
@@ -56,9 +58,17 @@ async def walk_scope(polled: Polled, state: ScopeState, intake: Intake) -> bool:
     return False
 
 
+def _set_pace(polled: Polled, state: ScopeState, *, active: bool) -> None:
+    """Plan the next walk. The scheduler comes by every interval, so the pace is what is waited beyond one."""
+    now, every = polled.clock.monotonic(), polled.settings.poll_every_ms / 1000
+    if active or not state.active_at:
+        state.active_at = now
+    state.walk_at = now + walk_seconds(every, now - state.active_at, told=state.told) - every
+
+
 async def try_walk(polled: Polled, state: ScopeState, intake: Intake) -> None:
     """Walk unless the source or scope is held; trouble is remembered and said once. Raises StoreFailed alone."""
-    if polled.clock.monotonic() < state.not_before or not polled.may_call():
+    if polled.clock.monotonic() < max(state.not_before, state.walk_at) or not polled.may_call():
         return
     with forgiving(polled, "walk_failed", state.scope.key):
         await walk_scope(polled, state, intake)

@@ -175,8 +175,11 @@ class Source(Protocol):
         """Everything to walk now, each once, sorted by slug."""
         ...
 
-    def walk(self, scope: Scope, *, after: int | None, since_ms: int) -> AsyncIterator[WalkPage]:
-        """Walk a scope from its newest end down to position `after` (exclusive) or time `since_ms`."""
+    def walk(self, scope: Scope, *, after: int | None, since_ms: int, below: bool) -> AsyncIterator[WalkPage]:
+        """Walk a scope from its newest end down to position `after` (exclusive) or time `since_ms`.
+
+        `below`: with what belongs to each run, which costs calls for each; else the list alone.
+        """
         ...
 
     async def revisit(self, run: RunRef) -> Sequence[Observation]:

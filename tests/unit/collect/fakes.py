@@ -201,7 +201,7 @@ class FakeSource:
             raise self.found
         return self.found
 
-    async def walk(self, scope, *, after, since_ms):
+    async def walk(self, scope, *, after, since_ms, below):
         self.asked.append(("walk", scope.key, after, since_ms))
         walks = self.pages.get(scope.key, [[WalkPage((), None, True)]])
         walk = walks.pop(0) if len(walks) > 1 else walks[0]

@@ -104,8 +104,8 @@ class CircleCISource:
             return ()
         return await self._discovery.scopes()
 
-    async def walk(self, scope: Scope, *, after: int | None, since_ms: int) -> AsyncIterator[WalkPage]:
-        """The project's pipelines newest first, with the workflows and jobs of each."""
+    async def walk(self, scope: Scope, *, after: int | None, since_ms: int, below: bool) -> AsyncIterator[WalkPage]:
+        """The project's pipelines newest first; `below`: with the workflows and jobs of each."""
         owner = self._discovery.known(scope.slug, scope.key)
         count = 0
         async for page in self._api.pages("/api/v2/project/{slug}/pipeline", slug=scope.slug):
@@ -113,7 +113,7 @@ class CircleCISource:
             fresh = [item for item in page.items if _is_newer(item, after, since_ms)]
             last = len(fresh) < len(page.items) or not page.more
             capped = not last and count >= self._config.poll.max_pages
-            observations = await self._page(fresh, owner)
+            observations = await self._page(fresh, owner) if below else self._pipelines(fresh, owner)
             numbers = [number for item in fresh if (number := integer(item.get("number"))) is not None]
             yield WalkPage(observations, max(numbers, default=None), last, capped)
             if capped:
@@ -137,6 +137,10 @@ class CircleCISource:
             facts = parent.fields if parent else {}
             found = [parent] if parent else []
         return self._counted([*found, *await self._with_jobs(given, owner, facts)])
+
+    def _pipelines(self, items: Sequence[Json], owner: ProjectRef) -> list[Observation]:
+        context = self._context()
+        return self._counted([one for item in items if (one := shapes.pipeline(item, owner, context)) is not None])
 
     async def _page(self, items: Sequence[Json], owner: ProjectRef, *, patient: bool = False) -> list[Observation]:
         async def one(item: Json) -> list[Observation]:
