@@ -21,16 +21,15 @@ from headgate.collect.backfill_requests import KEPT, Request, Spot, load_request
 from headgate.collect.intake import Intake, Sleep, live_after_ms
 from headgate.collect.state import Polled, first_error, forgiving
 from headgate.core.errors import NotFound, SourceRefused, SourceUnavailable
-from headgate.core.feeds import Feed, FeedPage, FeedSource, Span
+from headgate.core.feeds import Feed, FeedPage, FeedSource, Refresh, Span, Strategy
 from headgate.core.ports import Scope
 from headgate.core.release import ReleasePolicy
+from headgate.core.slug import org_slug
 from headgate.core.storeport import Store
 from headgate.core.times import DAY_MS, format_ms
 
-__all__ = ["POLICY", "Backfiller"]
+__all__ = ["Backfiller"]
 
-# A run waits so long for the feed that completes it, so that it leaves once instead of being amended.
-POLICY = ReleasePolicy("batch", 600_000)
 _WINDOW_MS = 31 * DAY_MS
 _AT_ONCE = 4
 _RELEASED_AT_ONCE = 500
@@ -47,6 +46,7 @@ class _Work:
 
     request: Request
     spots: dict[str, Spot]
+    policy: ReleasePolicy
     total: int = 0
     told_at: float = 0.0
 
@@ -76,6 +76,11 @@ class Backfiller:
         self._sleep = sleep
         self._wanted = asyncio.Event()
 
+    @property
+    def refresh(self) -> Refresh | None:
+        """What the source wants to be read again by itself."""
+        return self._source.refresh
+
     def wake(self) -> None:
         """A request was stored."""
         self._wanted.set()
@@ -103,12 +108,15 @@ class Backfiller:
         """Read everything that a request asks for, going on where it was left. Raises SourceError and StoreError."""
         strategy = await self._source.strategy()
         scopes = [scope for scope in await self._polled.source.scopes() if _wanted(request, scope.slug)]
-        orgs = [scope for scope in strategy.orgs if not request.orgs or scope.slug in request.orgs]
-        feeds = [feed for feed in strategy.feeds if not request.feeds or feed.name in request.feeds]
-        per = {"org": orgs, "project": scopes}
+        feeds = [
+            (feed, _scopes_of(feed, strategy, scopes))
+            for feed in strategy.feeds
+            if not request.feeds or feed.name in request.feeds
+        ]
         windows = _windows(Span(request.since_ms, request.until_ms))
-        work = _Work(request, await load_spots(self._store, self._polled.name, request.id))
-        work.total = len(windows) * sum(len(per[feed.per]) for feed in feeds)
+        policy = ReleasePolicy("batch", strategy.wait_ms)
+        work = _Work(request, await load_spots(self._store, self._polled.name, request.id), policy)
+        work.total = len(windows) * sum(len(read_for) for _, read_for in feeds)
         work.request = msgspec.structs.replace(
             request,
             state="running",
@@ -122,13 +130,13 @@ class Backfiller:
             id=request.id,
             strategy=strategy.name,
             why=list(strategy.why),
-            feeds={feed.name: feed.gives for feed in feeds},
+            feeds={feed.name: feed.gives for feed, _ in feeds},
             projects=len(scopes),
             since=format_ms(request.since_ms),
         )
         for number, window in enumerate(windows):
-            for feed in feeds:
-                await self._read_feed(work, feed, per[feed.per], window, number)
+            for feed, read_for in feeds:
+                await self._read_feed(work, feed, read_for, window, number)
         await self._finish(work)
 
     async def _read_feed(self, work: _Work, feed: Feed, scopes: Sequence[Scope], window: Span, number: int) -> None:
@@ -191,17 +199,22 @@ class Backfiller:
         """Facts, position and progress, in one piece."""
         spot = Spot(page.position, page.last, page.reached_ms)
         work.spots[reader.key] = spot
+        # A feed of a whole organisation tells of projects that nobody asked for, too.
+        wanted = [one for one in page.observations if _wanted(work.request, one.project.slug)]
         work.request = msgspec.structs.replace(
             work.request,
             calls=work.request.calls + page.calls,
-            observations=work.request.observations + len(page.observations),
+            observations=work.request.observations + len(wanted),
             share=self._share(work),
+            problems=(*work.request.problems, *page.problems)[:_MOST_PROBLEMS],
         )
+        for problem in page.problems:
+            _log.warning("backfill_problem", source=self._polled.name, id=work.request.id, problem=problem)
         await self._intake.merge_answer(
             self._polled,
-            page.observations,
+            wanted,
             marks={reader.key: spot.encode(), request_key(work.request.id): work.request.encode()},
-            policy=POLICY,
+            policy=work.policy,
         )
         if page.reached_ms is not None:
             reader.order = -page.reached_ms
@@ -216,14 +229,14 @@ class Backfiller:
         marks = {reader.key: spot.encode(), request_key(work.request.id): work.request.encode()}
         await self._intake.merge_answer(self._polled, (), marks=marks)
 
-    async def _release(self) -> None:
+    async def _release(self, policy: ReleasePolicy) -> None:
         """Every feed has told what it knows: what still waits for one waits in vain."""
         now_ms = self._polled.clock.now_ms()
         while True:
             result = await self._store.release_due(
-                POLICY,
+                policy,
                 self._polled.name,
-                now_ms=now_ms + POLICY.wait_ms,
+                now_ms=now_ms + policy.wait_ms,
                 live_after_ms=live_after_ms(self._polled),
                 limit=_RELEASED_AT_ONCE,
             )
@@ -233,7 +246,7 @@ class Backfiller:
 
     async def _finish(self, work: _Work) -> None:
         """The request stays, for those who ask; where each feed was read to is no longer needed."""
-        await self._release()
+        await self._release(work.policy)
         done = msgspec.structs.replace(work.request, state="done", share=1.0, ended_ms=self._polled.clock.now_ms())
         marks: dict[str, bytes | None] = dict.fromkeys(work.spots)
         old = [one for one in await load_requests(self._store, self._polled.name) if one.state == "done"]
@@ -275,6 +288,15 @@ async def _pages(reader: _Reader, position: str | None) -> AsyncGenerator[FeedPa
     """The pages of a feed, as something that can be closed."""
     async for page in reader.feed.read(reader.scope, reader.span, position=position):
         yield page
+
+
+def _scopes_of(feed: Feed, strategy: Strategy, projects: Sequence[Scope]) -> list[Scope]:
+    """What a feed is read for: of the projects asked for, or their organisations, those that it is meant for."""
+    orgs = {org_slug(scope.slug) for scope in projects}
+    orgs &= set(strategy.only.get(feed.name, orgs))
+    if feed.per == "org":
+        return [scope for scope in strategy.orgs if scope.slug in orgs]
+    return [scope for scope in projects if org_slug(scope.slug) in orgs]
 
 
 def _windows(span: Span) -> list[Span]:

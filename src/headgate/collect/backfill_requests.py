@@ -5,6 +5,7 @@ Invariant: a request is stored before anybody is told that it will be done.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import msgspec
@@ -89,7 +90,9 @@ async def load_spots(store: Store, source: str, request_id: str) -> dict[str, Sp
     return {key: msgspec.json.decode(value, type=Spot) for key, value in marks.items()}
 
 
-async def store_request(store: Store, source: str, request: Request, *, now_ms: int) -> None:
-    """Remember a request; the source's backfiller will find it."""
-    marks: dict[str, bytes | None] = {request_key(request.id): request.encode()}
+async def store_request(
+    store: Store, source: str, request: Request, *, now_ms: int, marks: Mapping[str, bytes] | None = None
+) -> None:
+    """Remember a request, together with `marks`; the source's backfiller will find it."""
+    marks = {**(marks or {}), request_key(request.id): request.encode()}
     await store.merge_and_release(MergeWork(source, (), ReleasePolicy(), now_ms, now_ms, marks=marks))

@@ -20,6 +20,7 @@ from headgate.collect.enrich import Enricher
 from headgate.collect.inbox import InboxMerger
 from headgate.collect.intake import Intake, Sleep, nobody
 from headgate.collect.poll import Poller
+from headgate.collect.refresh import Refresher
 from headgate.collect.revisit import Revisiter
 from headgate.collect.settings import SourceSettings, hurried
 from headgate.collect.state import Polled, first_error
@@ -88,6 +89,12 @@ class Collector:
             for found in polled
             if isinstance(found.source, FeedSource)
         }
+        # Whoever waits for us to be idle wants what is there, not what will be exported.
+        self._refreshers = [
+            Refresher(store, self._sources[name], found, backfiller, sleep=sleep)
+            for name, backfiller in self._backfillers.items()
+            if not hurry and (found := backfiller.refresh) is not None
+        ]
         self._enrichers = [Enricher(store, self._intake, found, hurry=hurry) for found in self._sources.values()]
         self._details = {
             name: Details(store, self._intake, found, found.source, sleep=sleep)
@@ -110,6 +117,8 @@ class Collector:
                     tasks.create_task(auditor.run(), name="auditor")
                 for backfiller in self._backfillers.values():
                     tasks.create_task(backfiller.run(), name="backfiller")
+                for refresher in self._refreshers:
+                    tasks.create_task(refresher.run(), name="refresher")
                 for enricher in self._enrichers:
                     tasks.create_task(enricher.run(), name="enricher")
                 for details in self._details.values():

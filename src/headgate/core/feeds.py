@@ -5,14 +5,14 @@ Invariant: a feed keeps nothing; how far it was read is the reader's to store, a
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
 
 from headgate.core.merge import Observation
 from headgate.core.ports import Scope
 
-__all__ = ["Feed", "FeedPage", "FeedSource", "Span", "Strategy"]
+__all__ = ["Feed", "FeedPage", "FeedSource", "Refresh", "Span", "Strategy"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class FeedPage:
 
     `position`: opaque; reading goes on behind this page from it, also in another process. It holds no secrets. `last`:
     everything of the span has been told. `reached_ms`: what ended at or after it has been told; None: not known yet.
-    `calls`: requests that the page took.
+    `calls`: requests that the page took. `problems`: what could not be read and is passed over, in words for people.
     """
 
     observations: Sequence[Observation]
@@ -37,6 +37,7 @@ class FeedPage:
     last: bool
     reached_ms: int | None = None
     calls: int = 0
+    problems: Sequence[str] = ()
 
 
 class Feed(Protocol):
@@ -63,18 +64,33 @@ class Strategy:
     """How history is collected with the rights that a token has.
 
     `feeds`: in the order of reading; together they tell all that can be known. `orgs`: scopes of feeds per
-    organisation. `why`: one line for each thing that could not be used, with the right or the reason.
+    organisation. `only`: name of a feed -> slugs of the organisations that it is read for; one that is not in it is
+    read for all. `wait_ms`: how long a run waits at most for the feed that completes it. `why`: one line for each thing
+    that could not be used, with the right or the reason.
     """
 
     name: str
     feeds: Sequence[Feed]
     orgs: Sequence[Scope] = ()
     why: Sequence[str] = ()
+    only: Mapping[str, Collection[str]] = field(default_factory=dict)
+    wait_ms: int = 600_000
+
+
+@dataclass(frozen=True, slots=True)
+class Refresh:
+    """What a source wants to be read again by itself: every `every_ms`, `feeds` for the last `reach_ms`."""
+
+    every_ms: int
+    reach_ms: int
+    feeds: tuple[str, ...]
 
 
 @runtime_checkable
 class FeedSource(Protocol):
-    """A source that can tell its history through feeds."""
+    """A source that can tell its history through feeds. `refresh`: None where nothing is to be read by itself."""
+
+    refresh: Refresh | None
 
     async def strategy(self) -> Strategy:
         """Probe by real calls what the token may do, and choose. Raises as `Source` does."""

@@ -1,8 +1,8 @@
 """Merging what several inputs said into what is known. Pure, commutative, idempotent and associative.
 
 Each field keeps where its value came from and takes the maximum of (terminal, specific, source rank, observed_at,
-value), so any order of webhook, poll and export ends in the same state. A field that an input does not know is absent
-and never overrides.
+value), so any order of webhook, poll and export ends in the same state. Credits are a bill and no state: for them the
+source rank goes before terminal. A field that an input does not know is absent and never overrides.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ __all__ = [
 # Higher wins. Source: order at the end of the CircleCI notes (docs/circleci.md): "times webhook > v1.1 > v2 lists;
 # status webhook > v2 > insights; credits export > insights; author v1.1 > webhook > pipelines".
 _RANKS: dict[Family, tuple[str, ...]] = {
-    "time": ("insights", "v2", "export", "detail", "v1.1", "webhook"),
+    # The export comes last: it has whole seconds, as v2 lists, and of workflows Insights knows the milliseconds.
+    "time": ("export", "insights", "v2", "detail", "v1.1", "webhook"),
     "status": ("insights", "export", "v1.1", "detail", "v2", "webhook"),
     "author": ("insights", "export", "detail", "v2", "webhook", "v1.1"),
     "credits": ("v2", "detail", "v1.1", "webhook", "insights", "export"),
@@ -115,12 +116,13 @@ def _order(value: Value) -> tuple[str, str]:
 
 
 def _wins(new: Value, new_stamp: Stamp, old: Value, old_stamp: Stamp, family: Family) -> bool:
-    if new_stamp.terminal != old_stamp.terminal:
+    ranks = _RANK[family]
+    new_rank, old_rank = ranks.get(new_stamp.source, 0), ranks.get(old_stamp.source, 0)
+    billed = family == "credits" and new_rank != old_rank
+    if not billed and new_stamp.terminal != old_stamp.terminal:
         return new_stamp.terminal
     if family == "status" and (new in _SPECIFIC) != (old in _SPECIFIC):
         return new in _SPECIFIC
-    ranks = _RANK[family]
-    new_rank, old_rank = ranks.get(new_stamp.source, 0), ranks.get(old_stamp.source, 0)
     if new_rank != old_rank:
         return new_rank > old_rank
     if new_stamp.observed_ms != old_stamp.observed_ms:

@@ -32,7 +32,7 @@ class FakeFeed:
 
     def __init__(self, name="runs"):
         self.name = name
-        self.asked, self.errors, self.scopes = [], {}, SCOPES
+        self.asked, self.errors, self.scopes, self.only, self.problems = [], {}, SCOPES, {}, {}
 
     async def read(self, scope, span: Span, *, position=None):
         at = min(span.until_ms, int(position)) if position else span.until_ms
@@ -45,7 +45,8 @@ class FakeFeed:
             low = max(span.since_ms, at - 5 * DAY_MS)
             runs = [run(scope, when) for when in range(at - DAY_MS, low - 1, -DAY_MS)]
             at = low
-            yield FeedPage(runs, str(at), at <= span.since_ms, at, calls=1)
+            problems = self.problems.pop(scope.slug, ())
+            yield FeedPage(runs, str(at), at <= span.since_ms, at, calls=1, problems=problems)
             if at <= span.since_ms:
                 return
 
@@ -53,13 +54,13 @@ class FakeFeed:
 class FakeSource:
     """Discovers SCOPES and has one feed."""
 
-    name, host, webhook = "ci", "circleci.com", None
+    name, host, webhook, refresh = "ci", "circleci.com", None, None
 
     def __init__(self, feed):
         self.feed = feed
 
     async def strategy(self):
-        return Strategy("runs", (self.feed,), why=("no export: the token lacks the right",))
+        return Strategy("runs", (self.feed,), why=("no export: the token lacks the right",), only=self.feed.only)
 
     async def scopes(self):
         return self.feed.scopes
@@ -131,6 +132,36 @@ async def test_only_what_was_asked_for(bench):
     """By organisation and by glob."""
     await bench.backfiller.work(await bench.ask(days=3, orgs=("gh/a",), projects=("*/t*",)))
     assert {slug for slug, _ in bench.feed.asked} == {"gh/a/two"}
+
+
+async def test_a_feed_is_read_for_the_organisations_it_is_meant_for(bench):
+    """Others are told by other feeds."""
+    bench.feed.only = {"runs": {"gh/b"}}
+    await bench.backfiller.work(await bench.ask(days=3))
+    assert {slug for slug, _ in bench.feed.asked} == {"gh/b/three"}
+    assert (await load_requests(bench.store, "ci"))[0].share == 1.0
+
+
+async def test_what_a_feed_could_not_read_is_a_problem_of_the_request(bench):
+    """The rest of the scope is read."""
+    bench.feed.problems = {"gh/a/one": ("a file cannot be read",)}
+    await bench.backfiller.work(await bench.ask(days=10))
+    assert await bench.kept() == 30
+    assert (await load_requests(bench.store, "ci"))[0].problems == ("a file cannot be read",)
+
+
+async def test_a_feed_of_an_organisation_tells_of_wanted_projects_alone(bench):
+    """What it tells of others is left out."""
+    bench.feed.per = "org"
+    source = bench.backfiller._source
+
+    async def strategy():
+        return Strategy("runs", (bench.feed,), orgs=(Scope("p1", "gh/a"), Scope("p2", "gh/b")))
+
+    source.strategy = strategy
+    await bench.backfiller.work(await bench.ask(days=3, projects=("gh/a/one",)))
+    assert {slug for slug, _ in bench.feed.asked} == {"gh/a"}
+    assert await bench.kept() == 0
 
 
 async def test_the_newest_is_read_first_over_all_projects(bench):

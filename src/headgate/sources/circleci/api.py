@@ -21,13 +21,13 @@ from headgate.core.clock import Clock
 from headgate.core.errors import NotFound, SourceError, SourceRefused, SourceUnavailable
 from headgate.core.metrics import Metrics
 from headgate.sources.circleci.budget import Budget, Sleep
+from headgate.sources.circleci.calls import Call, Trouble, path_of
 from headgate.sources.circleci.limits import date_ms, rate_hint, retry_after_seconds
 from headgate.sources.circleci.reading import Json, objects, text
 
-__all__ = ["Api", "ApiOptions", "Page", "escape_slug"]
+__all__ = ["Api", "ApiOptions", "Page"]
 
 _BAD_TOKEN_FIX = "make a new personal API token at User Settings > Personal API Tokens and set it as token"  # noqa: S105  # advice, not a token
-_DOTS = frozenset({".", ".."})
 _OWN_USER = "/api/v2/me"  # every personal token may read it
 _RESOLUTION_MS = 1000  # the Date header has whole seconds: a smaller skew cannot be told from none
 _SKEW_JUMP_MS = 5000  # a skew this far off the estimate means that a clock was set: believe it at once
@@ -61,54 +61,6 @@ class Page:
     next: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Trouble:
-    """Why an attempt failed. `retry_after`: seconds asked for; `held`: the budget already waits for them.
-
-    `untouched`: the far side has not begun with the call.
-    """
-
-    why: str
-    retry_after: float | None = None
-    held: bool = False
-    untouched: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class _Call:
-    """One call, to be sent once or several times. `route`: template of `path`; `body`: JSON of a change.
-
-    `patient`: everything live goes first.
-    """
-
-    method: str
-    route: str
-    path: str
-    params: Mapping[str, str] | None = None
-    body: bytes | None = None
-    patient: bool = False
-
-    def may_repeat(self, trouble: _Trouble) -> bool:
-        """Whether sending it again does no harm; a POST that may have been carried out would be carried out twice."""
-        return self.method != "POST" or trouble.untouched
-
-
-def escape_slug(slug: str) -> str:
-    """A slug as part of a path: slashes stay, everything else unsafe is escaped.
-
-    Raises NotFound for a segment `.` or `..`: clients and proxies resolve those, also escaped, and would ask elsewhere.
-    """
-    segments = slug.split("/")
-    if not _DOTS.isdisjoint(segments):
-        raise NotFound(f"{slug!r} is no slug: a segment of dots would lead to another path")
-    return "/".join(quote(segment, safe="") for segment in segments)
-
-
-def _escape(name: str, value: str) -> str:
-    """A part of a route; only slugs have slashes of their own."""
-    return escape_slug(value) if name in ("slug", "project") else quote(value, safe="")
-
-
 class Api:
     """Requests to one CircleCI with one token. Safe to use from many tasks of one event loop."""
 
@@ -129,7 +81,7 @@ class Api:
         self.probe_slug = ""
         self._name = name
         self._token = token
-        self._options = options
+        self.options = options
         self._budget = budget
         self._clock = clock
         self._metrics = metrics
@@ -148,54 +100,77 @@ class Api:
         return self._budget.left()
 
     async def get(
-        self, route: str, *, params: Mapping[str, str] | None = None, patient: bool = False, **parts: str
+        self,
+        route: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        patient: bool = False,
+        apart: bool = False,
+        **parts: str,
     ) -> Any:
         """The decoded answer. `route`: a template such as /api/v2/project/{slug}; `parts` fill it, escaped here.
 
-        `patient`: everything live goes first.
+        `patient`: everything live goes first. `apart`: the route has a limit of its own, which must not hold up the
+        rest: a 429 raises SourceUnavailable at once, with the seconds that it asks for.
 
         Raises NotFound, SourceRefused, and SourceUnavailable once all attempts are used up.
         """
-        return await self._ask(_Call("GET", route, _path(route, parts), params, patient=patient), parts)
+        return await self._ask(Call("GET", route, path_of(route, parts), params, patient=patient, apart=apart), parts)
 
-    async def change(self, method: str, route: str, body: Mapping[str, Any] | None = None, **parts: str) -> None:
-        """Carry out a POST, PUT or DELETE with this JSON; raises as `get` does, SourceRefused also for a bad body.
+    async def change(
+        self,
+        method: str,
+        route: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        patient: bool = False,
+        apart: bool = False,
+        **parts: str,
+    ) -> Any:
+        """Carry out a POST, PUT or DELETE with this JSON and give the answer; None where there is none.
+
+        `patient`, `apart`: as of `get`. Raises as `get` does, SourceRefused also for a bad body.
 
         SourceUnavailable of a POST leaves open whether it was carried out: look before asking again.
         """
         encoded = None if body is None else msgspec.json.encode(body)
-        await self._ask(_Call(method, route, _path(route, parts), body=encoded), parts)
+        return await self._ask(
+            Call(method, route, path_of(route, parts), body=encoded, patient=patient, apart=apart), parts
+        )
 
-    async def _ask(self, call: _Call, parts: Mapping[str, str]) -> Any:
-        for attempt in range(1, self._options.attempts + 1):
+    async def _ask(self, call: Call, parts: Mapping[str, str]) -> Any:
+        for attempt in range(1, self.options.attempts + 1):
             await self._budget.acquire(self._waited, patient=call.patient)
             answer = await self._attempt(call, attempt)
             if isinstance(answer, httpx.Response):
                 raise await self._refusal(answer, call, parts)
-            if not isinstance(answer, _Trouble):
+            if not isinstance(answer, Trouble):
                 self.refused = None
                 return answer
             if not call.may_repeat(answer):
                 break
-            if attempt < self._options.attempts and not answer.held:
+            if attempt < self.options.attempts and not answer.held:
                 await self._back_off(attempt, answer.retry_after)
         what = f"{call.method} {self._hide(call.path)}"
         raise SourceUnavailable(f"{what}: {answer.why}, {attempt} attempts", retry_after=answer.retry_after)
 
-    async def _attempt(self, call: _Call, attempt: int) -> Any:
-        """What was asked for, decoded; a _Trouble worth another attempt; or the answer that refuses."""
+    async def _attempt(self, call: Call, attempt: int) -> Any:
+        """What was asked for, decoded; a Trouble worth another attempt; or the answer that refuses."""
         try:
             reply = await self._send(call)
         except httpx.RequestError as exc:
             untouched = isinstance(exc, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
-            return _Trouble(f"{type(exc).__name__} {self._hide(str(exc))}".rstrip(), untouched=untouched)
+            return Trouble(f"{type(exc).__name__} {self._hide(str(exc))}".rstrip(), untouched=untouched)
         if reply.status_code in (200, 201, 204):
             return _decoded(reply)
         why = f"{reply.status_code} {self._message(reply)}".rstrip()
+        if reply.status_code == 429 and call.apart:
+            asked = retry_after_seconds(_headers(reply), self._clock.now_ms() + self.skew_ms)
+            return Trouble(why, asked, held=True, untouched=True)
         if reply.status_code == 429:
-            return _Trouble(why, self._limited(reply, attempt), held=True, untouched=True)
+            return Trouble(why, self._limited(reply, attempt), held=True, untouched=True)
         if reply.status_code >= 500 or reply.status_code == 408:
-            return _Trouble(why, retry_after_seconds(_headers(reply), self._clock.now_ms() + self.skew_ms))
+            return Trouble(why, retry_after_seconds(_headers(reply), self._clock.now_ms() + self.skew_ms))
         return reply
 
     async def pages(
@@ -207,7 +182,7 @@ class Api:
         """
         query, seen = dict(params or {}), set[str]()
         while True:
-            body = await self.get(route, params=query, patient=patient, **parts)
+            body = await self.get(route, params=query, patient=patient, apart=False, **parts)
             items = body.get("items") if isinstance(body, dict) else None
             if not isinstance(items, list):
                 raise SourceUnavailable(f"GET {route}: the answer has no items")
@@ -237,31 +212,32 @@ class Api:
 
     # -- sending
 
-    async def _send(self, call: _Call) -> httpx.Response:
+    async def _send(self, call: Call) -> httpx.Response:
         client, route = self._open(), call.route
         json = {"Content-Type": "application/json"} if call.body is not None else None
         started = self._clock.now_ms()
         self.calls += 1
         try:
             # httpx bounds each read; an answer that drips would never end.
-            async with asyncio.timeout(self._options.timeout_seconds):
+            async with asyncio.timeout(self.options.timeout_seconds):
                 params = dict(call.params) if call.params else None
                 reply = await client.request(call.method, call.path, params=params, content=call.body, headers=json)
         except TimeoutError as exc:
             self._count(route, "ReadTimeout")
-            raise httpx.ReadTimeout(f"no whole answer within {self._options.timeout_seconds:g} s") from exc
+            raise httpx.ReadTimeout(f"no whole answer within {self.options.timeout_seconds:g} s") from exc
         except httpx.RequestError as exc:
             self._count(route, type(exc).__name__)
             raise
         self._count(route, str(reply.status_code))
         self._see_time(reply, started)
-        self._budget.obey(rate_hint(_headers(reply), self._clock.now_ms() + self.skew_ms))
+        if not call.apart:
+            self._budget.obey(rate_hint(_headers(reply), self._clock.now_ms() + self.skew_ms))
         self._metrics.set("headgate_source_budget_left", self._budget.left(), source=self._name)
         return reply
 
     def _open(self) -> httpx.AsyncClient:
         if self._client is None:
-            options = self._options
+            options = self.options
             try:
                 verify: ssl.SSLContext | bool = True
                 if options.ca_file:
@@ -295,17 +271,17 @@ class Api:
     def _limited(self, reply: httpx.Response, attempt: int) -> float:
         """Hold the whole budget as long as a 429 asks, jittered; by back-off where it does not say."""
         asked = retry_after_seconds(_headers(reply), self._clock.now_ms() + self.skew_ms)
-        seconds = wait_seconds(self._options.back_off, attempt, self._clock.jitter(), retry_after=asked)
+        seconds = wait_seconds(self.options.back_off, attempt, self._clock.jitter(), retry_after=asked)
         self._budget.pause(seconds, "rate_limit" if asked is None else "retry_after")
         return seconds
 
     async def _back_off(self, attempt: int, retry_after: float | None) -> None:
-        seconds = wait_seconds(self._options.back_off, attempt, self._clock.jitter(), retry_after=retry_after)
-        seconds = min(seconds, self._options.back_off.cap)
+        seconds = wait_seconds(self.options.back_off, attempt, self._clock.jitter(), retry_after=retry_after)
+        seconds = min(seconds, self.options.back_off.cap)
         self._waited("back_off" if retry_after is None else "retry_after", seconds)
         await self._sleep(seconds)
 
-    async def _refusal(self, reply: httpx.Response, call: _Call, parts: Mapping[str, str]) -> SourceError:
+    async def _refusal(self, reply: httpx.Response, call: Call, parts: Mapping[str, str]) -> SourceError:
         """The error for an answer that trying again will not change."""
         status, route = reply.status_code, call.route
         line = f"{call.method} {self._hide(call.path)}: {status} {self._message(reply)}".rstrip()
@@ -330,20 +306,19 @@ class Api:
 
     async def _project_token(self, status: int, route: str, slug: str) -> bool:
         """Whether the token is a project token: API v1.1 takes it, or API v2 forbids it even its own user."""
-        right = status == 403 and route != _OWN_USER
-        # Where a right is missing that is not about a project, v1.1 would answer about one and prove nothing.
-        probe = slug if right else slug or self.probe_slug
+        if status == 403 and route != _OWN_USER:
+            # A personal token that lacks this right may still read its own user; v1.1 would prove nothing.
+            return await self._status(_OWN_USER) == 403
+        probe = slug or self.probe_slug
         if probe.count("/") == 2:
             return await self._status("/api/v1.1/project/{slug}", {"limit": "1", "shallow": "true"}, probe) == 200
-        if right:
-            return await self._status(_OWN_USER) == 403
         return status == 403
 
     async def _status(self, route: str, params: Mapping[str, str] | None = None, slug: str = "") -> int | None:
         """What a single attempt is answered; None where nothing came."""
         await self._budget.acquire(self._waited)
         try:
-            reply = await self._send(_Call("GET", route, _path(route, {"slug": slug}), params))
+            reply = await self._send(Call("GET", route, path_of(route, {"slug": slug}), params))
         except httpx.RequestError:
             return None
         return reply.status_code
@@ -365,7 +340,7 @@ class Api:
         return self._hide(" ".join(said.split())[:200])
 
     def _hide(self, words: str) -> str:
-        for secret in (self._token, self._options.proxy or "", *self._options.secrets):
+        for secret in (self._token, self.options.proxy or "", *self.options.secrets):
             if secret:
                 words = words.replace(secret, "***").replace(quote(secret, safe=""), "***")
         return words
@@ -384,11 +359,7 @@ def _decoded(reply: httpx.Response) -> Any:
     try:
         return msgspec.json.decode(reply.content)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return _Trouble("the answer is cut or no JSON")
-
-
-def _path(route: str, parts: Mapping[str, str]) -> str:
-    return route.format(**{name: _escape(name, value) for name, value in parts.items()})
+        return Trouble("the answer is cut or no JSON")
 
 
 def _headers(reply: httpx.Response) -> Mapping[str, str]:

@@ -12,7 +12,15 @@ from headgate.core.slug import short_slug
 from headgate.plugins.config import Duration, PluginConfig, Secret, SourceConfig, duration_field
 from headgate.sources.circleci.config_details import DeploymentRule, DetailsConfig
 
-__all__ = ["BudgetConfig", "CircleCIConfig", "DiscoverConfig", "PersonalConfig", "ProjectsConfig", "WebhookConfig"]
+__all__ = [
+    "BudgetConfig",
+    "CircleCIConfig",
+    "DiscoverConfig",
+    "PersonalConfig",
+    "ProjectsConfig",
+    "UsageExportConfig",
+    "WebhookConfig",
+]
 
 Handling = Literal["keep", "hash", "drop"]
 
@@ -102,6 +110,26 @@ class DiscoverConfig(PluginConfig):
     )
 
 
+class UsageExportConfig(PluginConfig):
+    """The usage export: job runs with their credits, a file for a whole organisation (cloud only)."""
+
+    enabled: Literal["auto", "on", "off"] = Field(
+        default="auto", description="auto: where the token may export; on: without asking first; off: never."
+    )
+    every: Duration = duration_field("24h", "How often the last 3 full days are exported by themselves; 0s: never.")
+    poll: Duration = duration_field("6m", "How often an export under way is looked at; CircleCI asks for 6m or more.")
+    max_bytes: int = Field(
+        default=1_073_741_824, ge=1024, description="Longest file, packed; a longer one is given up."
+    )
+    keep_bad: str = Field(default="", description="Directory in which files that cannot be read are kept; none: off.")
+
+    @field_validator("enabled", mode="before")
+    @classmethod
+    def _as_word(cls, enabled: object) -> object:
+        """YAML reads on and off as true and false."""
+        return {True: "on", False: "off"}[enabled] if isinstance(enabled, bool) else enabled
+
+
 class PersonalConfig(PluginConfig):
     """What is kept of personal data: `keep`, `hash` (keyed, cannot be undone) or `drop`."""
 
@@ -141,6 +169,7 @@ class CircleCIConfig(SourceConfig):
     discover: DiscoverConfig = Field(default_factory=DiscoverConfig, description="Finding projects.")
     details: DetailsConfig = Field(default_factory=DetailsConfig, description="What is asked about each ended job.")
     deployments: tuple[DeploymentRule, ...] = Field(default=(), description="Which jobs are deployments.")
+    usage_export: UsageExportConfig = Field(default_factory=UsageExportConfig, description="The usage export.")
     timeout: Duration = duration_field("30s", "How long one API call may take.")
     http2: bool = Field(default=False, description="Speak HTTP/2 where the server does.")
     ca_file: str | None = Field(default=None, description="PEM file of a private certificate authority.")

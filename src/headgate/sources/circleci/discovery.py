@@ -60,6 +60,19 @@ class Discovery:
             self._next_at = now + self._config.discover.every / 1000
         return sorted((Scope(key, owner.slug) for key, owner in self._projects.items()), key=lambda scope: scope.slug)
 
+    def orgs(self) -> list[Scope]:
+        """The organisations of the projects found so far, by their ids, sorted by slug."""
+        found = {owner.org_id: owner.org for owner in self._projects.values() if owner.org_id}
+        return sorted((Scope(key, slug) for key, slug in found.items()), key=lambda scope: scope.slug)
+
+    def owner_in(self, org: str, project_id: str, name: str | None) -> ProjectRef | None:
+        """A project by id, also one that was not seen lately; None for one that the configuration leaves out."""
+        found = self._projects.get(project_id)
+        if found is not None:
+            return found
+        slug = f"{org}/{project_id if org.startswith('circleci/') or name is None else name}"
+        return ProjectRef(self._config.tenant, slug, org, project_id) if self.wanted(slug) else None
+
     def wanted(self, slug: str) -> bool:
         """Whether the configuration includes a project of this slug."""
         projects = self._config.projects

@@ -5,6 +5,7 @@ Invariant: it keeps no facts. Lists are walked newest first and given page by pa
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -15,7 +16,7 @@ from headgate.core.audits import Listing
 from headgate.core.details import EndedJob
 from headgate.core.errors import NotFound, SourceRefused, SourceUnavailable
 from headgate.core.facts import Value
-from headgate.core.feeds import Span, Strategy
+from headgate.core.feeds import Refresh, Span, Strategy
 from headgate.core.merge import Observation, ProjectRef
 from headgate.core.ports import (
     BuildContext,
@@ -31,7 +32,7 @@ from headgate.core.ports import (
     WebhookPolicy,
 )
 from headgate.core.status import map_status
-from headgate.core.times import parse_ms
+from headgate.core.times import DAY_MS, parse_ms
 from headgate.plugins.config import reveal
 from headgate.sources.circleci import normalize as shapes
 from headgate.sources.circleci.api import Api, ApiOptions
@@ -40,6 +41,9 @@ from headgate.sources.circleci.checks import run_checks
 from headgate.sources.circleci.config import CircleCIConfig
 from headgate.sources.circleci.details import make_details
 from headgate.sources.circleci.discovery import Discovery
+from headgate.sources.circleci.export_files import Downloads
+from headgate.sources.circleci.export_jobs import ExportJobs, HourlyLimit
+from headgate.sources.circleci.feed_export import ExportFeed, TodayFeed
 from headgate.sources.circleci.feed_insights import InsightsFeed
 from headgate.sources.circleci.feeds import BuildsFeed, PipelinesFeed, WalkFeed
 from headgate.sources.circleci.gather import gather_bounded
@@ -47,7 +51,8 @@ from headgate.sources.circleci.hooks import webhook_admin
 from headgate.sources.circleci.listings import Listings
 from headgate.sources.circleci.normalize_v1 import build
 from headgate.sources.circleci.reading import Json, integer, uuid_text
-from headgate.sources.circleci.strategy import Feeds, choose
+from headgate.sources.circleci.strategy import Exporting, Feeds, choose
+from headgate.sources.circleci.usage_csv import Row
 from headgate.sources.circleci.vcs import Privacy
 from headgate.sources.circleci.webhook import CircleCIWebhookPolicy
 
@@ -55,6 +60,7 @@ __all__ = ["CircleCISource"]
 
 _AT_ONCE = 8  # calls of one walk in flight; the budget bounds all walks together
 _BUILDS = 100  # as many as v1.1 gives a page
+_REFRESH_MS = 4 * DAY_MS  # so that three full days are in it whatever the time of day
 _RECENT = {"limit": str(_BUILDS), "filter": "completed", "shallow": "true"}
 # CircleCI's one word for an end that it cannot name: known, though ours for it is `unknown`.
 _KNOWN_UNKNOWN = "terminated-unknown"
@@ -83,7 +89,11 @@ class CircleCISource:
         self._newest_recent: dict[str, int] = {}
         self._discovery = Discovery(name, config, self._api, clock=context.clock, metrics=context.metrics)
         self._details = make_details(name, config, self._api, self._discovery, context)
+        self._export_jobs = ExportJobs(self._api, HourlyLimit(self.now_ms, asyncio.sleep))
+        self._exporting = Exporting(self._export_jobs, config.usage_export.enabled, self.now_ms)
         self._feeds = self._make_feeds()
+        every = config.usage_export.every if config.usage_export.enabled != "off" and config.token is not None else 0
+        self.refresh = Refresh(every, _REFRESH_MS, ("export", "insights")) if every else None
 
     # -- webhooks
 
@@ -190,7 +200,8 @@ class CircleCISource:
         """The cheapest feeds that this token may use."""
         if self._config.token is None:
             return Strategy("none", (), why=("there is no token: only webhooks are taken",))
-        return await choose(self._api, self._feeds, await self._discovery.scopes())
+        scopes = await self._discovery.scopes()
+        return await choose(self._api, self._feeds, self._exporting, scopes, self._discovery.orgs())
 
     def listings(self, scope: Scope, span: Span, *, deep: bool) -> AsyncIterator[Listing]:
         """What CircleCI lists of a span, for the audit."""
@@ -200,17 +211,32 @@ class CircleCISource:
         def owner(scope: Scope) -> ProjectRef:
             return self._discovery.known(scope.slug, scope.key)
 
+        def owner_of_row(org: str, row: Row) -> ProjectRef | None:
+            return self._discovery.owner_in(org, row.project_id, row.text("PROJECT_NAME"))
+
         below = partial(self._page, patient=True)
+        usage = self._config.usage_export
+        downloads = Downloads(self.name, self._api.options, usage.max_bytes, self._metrics)
         walk = WalkFeed(self._api, owner, below, completes=True)
+        builds = BuildsFeed(self._api, owner, self._context, walk)
         insights = InsightsFeed(self._api, owner, self._context, self._clock)
         self._listings = Listings(self._api, owner, self._context, insights)
         return Feeds(
             pipelines=PipelinesFeed(self._api, owner, self._context),
             insights=insights,
-            builds=BuildsFeed(self._api, owner, self._context, walk),
+            builds=builds,
             walk=walk,
             walk_first=WalkFeed(self._api, owner, below, completes=False),
             queue_times=BuildsFeed(self._api, owner, self._context, None),
+            export=ExportFeed(
+                self._export_jobs,
+                downloads,
+                usage,
+                owner=owner_of_row,
+                context=self._context,
+                now_ms=self.now_ms,
+            ),
+            today=TodayFeed(builds, self.now_ms),
         )
 
     # -- enrichment

@@ -202,20 +202,22 @@ async def test_dead_token(rig, web):
     assert (error.value.reason, route.call_count, rig.api.refused) == ("token_expired", 1, "token_expired")
 
 
-@pytest.mark.parametrize("status", [401, 403])
-async def test_project_token(rig, web, status):
-    """A token that v1.1 takes and v2 does not is a project token."""
+@pytest.mark.parametrize(
+    ("status", "probe", "answer"), [(401, "/api/v1.1/project/gh/acme/web", 200), (403, "/api/v2/me", 403)]
+)
+async def test_project_token(rig, web, status, probe, answer):
+    """A token that v1.1 takes and v2 does not, or that may not even read its own user, is a project token."""
     web.get("/api/v2/project/gh/acme/web").mock(return_value=httpx.Response(status, json={"message": "no"}))
-    web.get("/api/v1.1/project/gh/acme/web").mock(return_value=httpx.Response(200, json=[]))
+    web.get(probe).mock(return_value=httpx.Response(answer, json=[]))
     with pytest.raises(SourceRefused, match="project token") as error:
         await rig.api.get(PROJECT, slug="gh/acme/web")
     assert error.value.reason == "wrong_token_type"
 
 
 async def test_forbidden(rig, web):
-    """403 where v1.1 refuses too: the token's user has no access, and which project is said."""
+    """403 to a token that reads its own user: that user has no access, and which project is said."""
     web.get("/api/v2/project/gh/acme/web").mock(return_value=httpx.Response(403, json={"message": "Forbidden"}))
-    web.get("/api/v1.1/project/gh/acme/web").mock(return_value=httpx.Response(403))
+    web.get("/api/v2/me").mock(return_value=httpx.Response(200, json={}))
     with pytest.raises(SourceRefused, match="gh/acme/web") as error:
         await rig.api.get(PROJECT, slug="gh/acme/web")
     assert (error.value.reason, rig.api.refused) == ("no_access", None)

@@ -158,7 +158,7 @@ async def test_a_refused_body_is_told_without_the_secret(admin, web):
         await admin.create("p1")
     assert (1, "rejected") == (posts.call_count, caught.value.reason)
     assert SECRET not in str(caught.value)
-    assert SECRET not in repr(admin._api._options)
+    assert SECRET not in repr(admin._api.options)
 
 
 async def test_changes_obey_the_budget(admin, web, rig):
