@@ -32,6 +32,8 @@ from headgate.store import SqliteStore
 from headgate.testing.circleci import Twin
 
 STEP_SECONDS = 60.0
+# The clock stands still within a step, so that nothing waits for a budget.
+BUDGET = {"per_second": 100_000, "burst": 100_000}
 
 
 @contextmanager
@@ -68,9 +70,11 @@ class Simulation:
         now = datetime.fromisoformat(twin.about()["now"].replace("Z", "+00:00"))
         self.clock = ManualClock(round(now.timestamp() * 1000))
         metrics = NullMetrics()
-        made = CircleCIConfig(**{"base_url": twin.base_url, "token": twin.token, "allow_unsigned": True, **config})
+        made = CircleCIConfig(
+            **{"base_url": twin.base_url, "token": twin.token, "allow_unsigned": True, "budget": BUDGET, **config}
+        )
         self.source = CircleCISource("ci", made, BuildContext(self.clock, metrics, "test"))
-        self.store = SqliteStore(f"{folder}/headgate.db", clock=self.clock, metrics=metrics)
+        self.store = SqliteStore(folder / "headgate.db", clock=self.clock, metrics=metrics)
         self.polled = Polled(self.source, settings_from(made), self.clock, metrics)
         self.intake = Intake(self.store, clock=self.clock, metrics=metrics)
         self.inbox = InboxMerger(self.store, self.intake, {"ci": self.polled}, self.clock, metrics)
@@ -118,9 +122,9 @@ class Simulation:
         await self.enricher.once()
 
     async def missing(self) -> list[str]:
-        """Ids of what has finished by the twin's truth in the last day and is not kept with its end."""
+        """Ids of what has finished since the start by the twin's truth and is not kept with its end."""
         wanted: dict[str, list[str]] = {"workflow": [], "job": []}
-        for one in self.twin.truth():
+        for one in self.twin.truth(self.twin.about()["started"]):
             if one["kind"] in wanted:
                 wanted[one["kind"]].append(one["provider_id"])
         found = []
@@ -131,7 +135,9 @@ class Simulation:
 
 
 @asynccontextmanager
-async def simulation(folder: Path, config: dict[str, Any], *, webhooks: bool = True, **twin: Any) -> AsyncIterator[Simulation]:
+async def simulation(
+    folder: Path, config: dict[str, Any], *, webhooks: bool = True, **twin: Any
+) -> AsyncIterator[Simulation]:
     """A simulation of these settings, walked and ready."""
     with webhook_catcher() as (url, bodies), Twin(webhook_url=url if webhooks else None, **twin) as running:
         made = Simulation(running, bodies, folder, config)

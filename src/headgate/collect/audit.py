@@ -151,12 +151,24 @@ class Auditor:
         proof, seen = Proof(), set[tuple[str, str]]()
         async for page in self._source.listings(scope, span, deep=deep):
             fresh = [item for item in page.items if (item.kind, item.key) not in seen]
+            fresh = await self._without_young(scope, fresh)
             seen |= {(item.kind, item.key) for item in fresh}
             for kind in _KINDS:
                 items = [item for item in fresh if item.kind == kind]
                 if items:
                     await self._hold(scope, items, mark, proof)
         return proof
+
+    async def _without_young(self, scope: Scope, items: Sequence[Listed]) -> Sequence[Listed]:
+        """Leave out new pipelines whose first webhook may yet come; the next audit has them again."""
+        state = self._polled.scopes.get(scope.key)
+        if state is None or not state.told:
+            return items
+        late_ms = self._polled.source.now_ms() - _GRACE_MS
+        young = [item.key for item in items if item.kind == "pipeline" and item.at_ms >= late_ms]
+        kept = await self._store.kept("pipeline", young)
+        wait = {key for key in young if key not in kept or not kept[key].ended}
+        return [item for item in items if item.key not in wait]
 
     async def _hold(self, scope: Scope, items: Sequence[Listed], mark: AuditMark, proof: Proof) -> None:
         """Compare items of one kind, repair what is missing, and count."""

@@ -25,8 +25,8 @@ LIVE_WINDOW_MS = 30 * MINUTE_MS
 GONE_AFTER_MS = 10 * MINUTE_MS
 # Where webhooks tell everything, walks are as far apart as audits, which find what webhooks miss.
 REST_SECONDS = 900.0
-# Where webhooks tell everything, a run is left to them so long before it is asked about.
-TOLD_GRACE_MS = 10 * MINUTE_MS
+# Where webhooks tell everything, a run is left to them until none of it came for so long.
+TOLD_GRACE_MS = 15 * MINUTE_MS
 _OVERLAP_MS = 5 * MINUTE_MS
 
 

@@ -103,10 +103,14 @@ class Revisiter:
         now = self._polled.clock.monotonic()
         first_round = not self._polled.revisited
         self._next = {key: at for key, at in self._next.items() if key in groups}
+        grace = TOLD_GRACE_MS / 1000
+        heard = self._polled.heard = {key: at for key, at in self._polled.heard.items() if now - at < grace}
         due = []
         for key, group in groups.items():
             at = self._next.get(key)
-            if at is None and not first_round:
+            if key in heard and self._is_told(group):
+                self._next[key] = heard[key] + grace
+            elif at is None and not first_round:
                 self._next[key] = now + self._pause(group)
             elif at is None or at <= now:
                 due.append(key)
@@ -115,8 +119,11 @@ class Revisiter:
     def _pause(self, group: _Group) -> float:
         age = max(0, self._polled.source.now_ms() - group.newest.created_ms)
         every_ms = self._polled.settings.poll_every_ms
+        return revisit_seconds(age, max(every_ms, TOLD_GRACE_MS) if self._is_told(group) else every_ms)
+
+    def _is_told(self, group: _Group) -> bool:
         state = self._polled.scopes.get(group.newest.project_key)
-        return revisit_seconds(age, max(every_ms, TOLD_GRACE_MS) if state is not None and state.told else every_ms)
+        return state is not None and state.told
 
     async def _ask(self, key: str, group: _Group) -> None:
         polled = self._polled

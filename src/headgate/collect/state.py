@@ -57,7 +57,10 @@ class ScopeState:
 
 @dataclass(slots=True)
 class Polled:
-    """One source with everything remembered about it."""
+    """One source with everything remembered about it.
+
+    `heard`: pipeline, or workflow of none -> monotonic seconds of its last webhook; old ones are forgotten.
+    """
 
     source: Source
     settings: SourceSettings
@@ -65,6 +68,7 @@ class Polled:
     metrics: Metrics
     scopes: dict[str, ScopeState] = field(default_factory=dict)
     cursors: dict[str, SourceCursor] = field(default_factory=dict)
+    heard: dict[str, float] = field(default_factory=dict)
     discovering: bool = False
     discovered: bool = False
     revisited: bool = False
@@ -122,6 +126,8 @@ class Polled:
             if state is not None:
                 state.active_at, state.walk_at = now, state.walk_at if state.told else 0.0
                 state.ends_told = state.ends_told or (one.kind == "workflow" and one.terminal)
+            if one.kind == "workflow":
+                self.heard[str(one.fields.get("pipeline_id", one.key))] = now
 
     def complete_ms(self) -> dict[str, int | None]:
         """Start of the last complete walk of each scope that is walked now, by slug."""

@@ -6,7 +6,7 @@ import pytest
 from headgate.collect import SourceSettings
 from headgate.collect.audit import DEEP_MS, OVERLAP_MS, ROUND_SECONDS, Auditor
 from headgate.collect.audit_requests import AuditRequest, load_audits, store_audit
-from headgate.collect.audit_state import Tally, load_marks
+from headgate.collect.audit_state import AuditMark, Tally, load_marks
 from headgate.collect.intake import Intake
 from headgate.collect.state import Polled, ScopeState
 from headgate.core.audits import Listed, Listing
@@ -174,3 +174,22 @@ async def test_an_audit_that_is_asked_for_is_done_project_by_project(bench):
     assert done.state == "done"
     found = done.results["gh/a/b"]
     assert (found.expected, found.present, found.repaired, found.unrepairable) == (2, 0, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("announced", "hours", "expected"),
+    [
+        ({"job": 1, "workflow": 1}, {}, True),
+        ({"job": 1}, {}, False),
+        ({"workflow": 1, "pipeline": 1}, {}, False),
+        ({"job": 1 << 62, "workflow": 1}, {}, False),
+        ({"job": 1, "workflow": 1}, {1: Tally(5, 5, unannounced=1)}, False),
+        ({"job": 1, "workflow": 1}, {9: Tally(5, 5, unannounced=1)}, True),
+        ({"job": 1, "workflow": 1}, {1: Tally(5, 4, 1)}, True),
+    ],
+    ids=["both come", "no workflows", "v1.1 shows no jobs", "none yet", "missed lately", "missed long ago", "repaired"],
+)
+def test_webhooks_are_relied_on(announced, hours, expected):
+    """Only where those of jobs and workflows come and none was missed in the last hours."""
+    mark = AuditMark(announced=announced, hours={f"runs {NOW // HOUR_MS - ago}": one for ago, one in hours.items()})
+    assert expected is mark.announces(NOW)

@@ -1,0 +1,96 @@
+"""What live collection costs on a simulated half day, and that cheap is not incomplete."""
+
+import pytest
+from tests.e2e.simulated import simulation
+
+from headgate.testing.circleci.knobs import Knobs
+
+NOW = 1_795_000_000_000
+HOURS = 6
+# The runs of design.md's fixture: one workflow of 8 jobs; they may fail.
+CLEAN = Knobs(
+    jobs_min=8,
+    jobs_max=8,
+    branch_variants=False,
+    second_workflow_rate=0,
+    tag_rate=0,
+    errored_rate=0,
+    schedules=False,
+    approval_rate=0,
+    rerun_rate=0,
+    late_reruns_per_day=0,
+    error_rate=0,
+    stories=False,
+)
+TWIN = {"now_ms": NOW, "days": 2, "projects": 1, "runs_per_day": 40, "seed": 3}
+PROJECT = {"projects": {"include": ["gh/acme/web"]}, "enrich": "none"}
+
+
+def below(calls):
+    """Calls about single runs."""
+    return calls["/api/v2/pipeline/{pipeline-id}/workflow"] + calls["/api/v2/workflow/{id}/job"]
+
+
+async def test_runs_that_webhooks_tell_cost_next_to_nothing(tmp_path):
+    """Once webhooks are proven to come, successful runs of known shape are not asked about, and nothing is missing."""
+    async with simulation(tmp_path, PROJECT, knobs=CLEAN, **TWIN) as live:
+        await live.live(HOURS)
+        calls = await live.live(HOURS)
+        ended = [one for one in live.twin.truth(live.twin.about()["started"]) if one["kind"] == "workflow"]
+        assert len(ended) > 10
+        assert all(state.told for state in live.polled.scopes.values())
+        assert below(calls) < len(ended) / 2
+        # Four times an hour the list for the walk, the same for the audit, and v1.1 for the audit.
+        assert calls["/api/v2/project/{project-slug}/pipeline"] <= 2 * 4 * HOURS + 4
+        assert calls["/api/v1.1/project/{project-slug}"] <= 4 * HOURS + 1
+        assert await live.missing() == []
+
+
+@pytest.mark.parametrize("lose", [0, 7], ids=["all webhooks", "one of seven lost"])
+async def test_nothing_is_missing_of_runs_of_every_kind(tmp_path, lose):
+    """Approvals, jobs that never ran, reruns and errors are all known, whether webhooks come or are lost."""
+    async with simulation(tmp_path, PROJECT, **TWIN) as live:
+        await live.live(HOURS / 2)
+        live.lose = lose
+        await live.live(HOURS / 2)
+        live.lose = 0
+        await live.live(2)
+        assert await live.missing() == []
+
+
+async def test_lost_webhooks_bring_polling_back(tmp_path):
+    """Where the audit misses webhooks, every run is asked about again."""
+    async with simulation(tmp_path, PROJECT, knobs=CLEAN, **TWIN) as live:
+        await live.live(2)
+        live.lose = 3
+        await live.live(2)
+        assert not any(state.told for state in live.polled.scopes.values())
+
+
+async def test_without_the_question_about_jobs_that_never_ran(tmp_path):
+    """`poll.unrun: false` leaves ended runs to their webhooks: everything that ran is known all the same."""
+    config = {**PROJECT, "poll": {"unrun": False}}
+    async with simulation(tmp_path, config, knobs=CLEAN, **TWIN) as live:
+        await live.live(HOURS)
+        before = {key.partition(" ")[2] for key in await live.missing()}
+        assert below(await live.live(HOURS)) <= 8
+        ran = {
+            one["provider_id"]
+            for one in live.twin.truth(live.twin.about()["started"])
+            if one["final"].get("circleci.started_at")
+        }
+        missing = {key.partition(" ")[2] for key in await live.missing()}
+        assert not (missing | before) & ran
+
+
+async def test_a_quiet_project_is_walked_less_until_something_happens(tmp_path):
+    """Without webhooks the walks of a quiet project grow apart; a new pipeline brings them back."""
+    quiet = {**TWIN, "runs_per_day": 0.001}
+    async with simulation(tmp_path, PROJECT, webhooks=False, knobs=CLEAN, **quiet) as live:
+        first = await live.live(1)
+        later = await live.live(12)
+        assert 12 < first["/api/v2/project/{project-slug}/pipeline"] < 60
+        assert later["/api/v2/project/{project-slug}/pipeline"] < 12 * (4 + 4) + 40
+        (state,) = live.polled.scopes.values()
+        state.active_at = live.clock.monotonic()
+        assert (await live.live(0.5))["/api/v2/project/{project-slug}/pipeline"] >= 18
