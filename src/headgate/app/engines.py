@@ -18,7 +18,7 @@ from headgate.alerting.routes import Routes, build_routes
 from headgate.alerting.rules import Rule
 from headgate.app.compose import Plant, build_parts, context_of
 from headgate.app.settings import Configuration, PluginSettings
-from headgate.collect import Collector, settings_from
+from headgate.collect import CallRates, Collector, settings_from
 from headgate.core.clock import Clock
 from headgate.core.metrics import Metrics
 from headgate.core.ports import Source
@@ -236,6 +236,10 @@ class Engines:
     def app_urls(self) -> Mapping[str, str]:
         """Source -> the web application that links to its things lead to."""
         return {name: part.config.app_url.rstrip("/") for name, part in self._configuration.sources.items()}
+
+    def call_rates(self) -> Mapping[str, CallRates]:
+        """Calls an hour by source."""
+        return self._collector.call_rates()
 
     def walk_age_seconds(self) -> Mapping[str, float]:
         """Source -> age of the oldest last complete walk of any project; without those never walked."""

@@ -39,5 +39,9 @@ async def set_gauges(store: Store, engines: Engines, telemetry: Telemetry) -> No
         telemetry.set("headgate_source_clock_skew_seconds", usage.skew_seconds, source=name)
         if usage.budget_left is not None:
             telemetry.set("headgate_source_budget_left", usage.budget_left, source=name)
+    for name, rates in engines.call_rates().items():
+        telemetry.set("headgate_source_calls_per_hour", sum(rates.parts.values()), source=name, of="estimate")
+        if rates.live is not None:
+            telemetry.set("headgate_source_calls_per_hour", rates.live, source=name, of="live")
     for name, age in engines.walk_age_seconds().items():
         telemetry.set("headgate_source_walk_age_seconds", age, source=name)

@@ -127,6 +127,7 @@ class Daemon:
             polled=lambda: self._configuration.polled(),  # noqa: PLW0108  # a reload replaces the configuration
             wake_backfills=engines.wake_backfills,
             wake_audits=engines.wake_audits,
+            call_rates=engines.call_rates,
         )
         operations = StoreOperations(store, self._clock, running)
         with Serving(

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from headgate.alerting.listing import list_alerts
 from headgate.app import audits, backfills, views
 from headgate.app.deployments import told_deployment, told_key
+from headgate.collect import CallRates
 from headgate.collect.pacing import LIVE_WINDOW_MS
 from headgate.core.clock import Clock
 from headgate.core.ids import record_id
@@ -53,7 +54,7 @@ class Running:
     where the links of each source lead to; `problems`: signal -> why it is held; `lags`: signal -> seconds, as its
     worker knows it; `wake`: deliveries have something to do; `reset`: replaces the store's reset where workers must let
     go first; `polled`: sources that can be asked for history -> how far back facts are kept, milliseconds;
-    `wake_backfills`, `wake_audits`: a request was stored.
+    `wake_backfills`, `wake_audits`: a request was stored; `call_rates`: calls an hour by source.
     """
 
     sources: Callable[[], Mapping[str, Source | None]] = field(default=dict)
@@ -68,6 +69,7 @@ class Running:
     polled: Callable[[], Mapping[str, int]] = field(default=dict)
     wake_backfills: Callable[[], None] = _nothing
     wake_audits: Callable[[], None] = _nothing
+    call_rates: Callable[[], Mapping[str, CallRates]] = field(default=dict)
 
 
 class StoreOperations:
@@ -90,8 +92,9 @@ class StoreOperations:
             sink, _, signal = key.partition(".")
             lag = lags[key] if key in lags else await self._lag_seconds(lanes)
             sinks.setdefault(sink, {})[signal] = views.signal_view(lanes, counts.get(key), lag)
+        rates = self._running.call_rates()
         sources = {
-            name: views.source_view(source, await self._store.source_cursors(name))
+            name: views.source_view(source, await self._store.source_cursors(name), rates.get(name))
             for name, source in self._running.sources().items()
         }
         audit = await audits.figures(self._store, list(sources), self._clock)

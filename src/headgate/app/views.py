@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import orjson
 
+from headgate.collect import CallRates
 from headgate.core.ports import LogEntry, Signal, Source
 from headgate.core.storeport import (
     CursorView,
@@ -91,10 +92,12 @@ def signal_view(lanes: Sequence[CursorView], counts: OutcomeCounts | None, lag_s
     }
 
 
-def source_view(source: Source | None, cursors: Mapping[str, SourceCursor]) -> Json:
+def source_view(source: Source | None, cursors: Mapping[str, SourceCursor], rates: CallRates | None = None) -> Json:
     """One source of `status`. Without a running source only the store's part is known.
 
     `last_complete_walk`: of the project that is furthest behind; null until every known project was walked.
+    `refused`: why the far side takes no call of ours now. `calls_per_hour_estimate`: by part; null until it is made.
+    `calls_per_hour`: of the last ten minutes; null in the first one.
     """
     walks = [cursor.complete_ms for cursor in cursors.values()]
     known = [walk for walk in walks if walk is not None]
@@ -103,8 +106,20 @@ def source_view(source: Source | None, cursors: Mapping[str, SourceCursor]) -> J
     return {
         "calls": usage.calls if usage else 0,
         "budget_left": usage.budget_left if usage else None,
+        "refused": usage.refused if usage else None,
+        "calls_per_hour": _rounded(rates.live) if rates else None,
+        "calls_per_hour_estimate": {
+            "total": _rounded(sum(rates.parts.values())),
+            **{part: _rounded(calls) for part, calls in rates.parts.items()},
+        }
+        if rates and rates.parts
+        else None,
         "last_complete_walk": _time(min(known)) if complete else None,
     }
+
+
+def _rounded(calls: float | None) -> float | None:
+    return None if calls is None else round(calls, 1)
 
 
 def gap_hints(gaps: Sequence[GapRow], now_ms: int) -> list[str]:

@@ -159,7 +159,7 @@ class Auditor:
                     await self._hold(scope, items, mark, proof)
         return proof
 
-    async def _without_young(self, scope: Scope, items: Sequence[Listed]) -> Sequence[Listed]:
+    async def _without_young(self, scope: Scope, items: list[Listed]) -> list[Listed]:
         """Leave out new pipelines whose first webhook may yet come; the next audit has them again."""
         state = self._polled.scopes.get(scope.key)
         if state is None or not state.told:

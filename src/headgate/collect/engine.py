@@ -17,6 +17,7 @@ from headgate.collect.backfill_requests import load_requests
 from headgate.collect.details import Details
 from headgate.collect.due import DueReleaser
 from headgate.collect.enrich import Enricher
+from headgate.collect.estimate import CallRates, Forecaster
 from headgate.collect.inbox import InboxMerger
 from headgate.collect.intake import Intake, Sleep, nobody
 from headgate.collect.poll import Poller
@@ -95,6 +96,7 @@ class Collector:
             for name, backfiller in self._backfillers.items()
             if not hurry and (found := backfiller.refresh) is not None
         ]
+        self._forecasters = {name: Forecaster(store, found, sleep=sleep) for name, found in self._sources.items()}
         self._enrichers = [Enricher(store, self._intake, found, hurry=hurry) for found in self._sources.values()]
         self._details = {
             name: Details(store, self._intake, found, found.source, sleep=sleep)
@@ -119,6 +121,8 @@ class Collector:
                     tasks.create_task(backfiller.run(), name="backfiller")
                 for refresher in self._refreshers:
                     tasks.create_task(refresher.run(), name="refresher")
+                for forecaster in self._forecasters.values():
+                    tasks.create_task(forecaster.run(), name="forecaster")
                 for enricher in self._enrichers:
                     tasks.create_task(enricher.run(), name="enricher")
                 for details in self._details.values():
@@ -175,6 +179,10 @@ class Collector:
         wanted = list(marks.values()) if slug is None else [marks.get(slug)]
         known = [mark for mark in wanted if mark is not None]
         return min(known) if known and len(known) == len(wanted) else None
+
+    def call_rates(self) -> dict[str, CallRates]:
+        """Calls an hour by source: the estimate by parts, and what was seen."""
+        return {name: forecaster.rates() for name, forecaster in self._forecasters.items()}
 
     def status(self) -> dict[str, SourceStatus]:
         """Live figures by source name."""

@@ -5,7 +5,7 @@ Invariant: a question is named by a word, so that what is still to be asked can 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 import msgspec
@@ -40,6 +40,10 @@ class DetailSource(Protocol):
 
     def follows_jobs(self) -> bool:
         """Whether the configuration asks for anything below at all."""
+        ...
+
+    def calls_per_job(self) -> Mapping[str, float]:
+        """Calls for each job that ran, on average, by kind of detail; kinds that are off are absent. Pure."""
         ...
 
     def wants(self, job: EndedJob) -> Sequence[str]:

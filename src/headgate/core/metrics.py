@@ -83,6 +83,12 @@ METRICS: dict[str, MetricDef] = _defs(
         ("source", "reason"),
         "Time spent waiting: budget, retry_after, rate_limit, back_off.",
     ),
+    (
+        "headgate_source_calls_per_hour",
+        "gauge",
+        ("source", "of"),
+        "API calls an hour: the estimate, and the rate of the last ten minutes.",
+    ),
     ("headgate_source_budget_left", "gauge", ("source",), "Calls that the budget would let through at once."),
     (
         "headgate_source_walk_age_seconds",

@@ -116,7 +116,14 @@ def test_a_daemon_from_ready_to_term(tmp_path: Path) -> None:
         status = json.loads(command("status", "--json", "-c", str(file)).stdout)
         assert {"sinks", "inbox", "sources", "audit", "store"} == set(status)
         assert {"expected", "present", "repaired", "unrepairable", "unannounced"} == set(status["audit"])
-        assert {"calls", "budget_left", "last_complete_walk"} == set(status["sources"]["circleci"])
+        assert {
+            "calls",
+            "budget_left",
+            "calls_per_hour",
+            "calls_per_hour_estimate",
+            "last_complete_walk",
+            "refused",
+        } == set(status["sources"]["circleci"])
         signal_keys = {"state", "cursor", "lag_seconds", "waiting", "dead", "skipped", "accepted"}
         assert signal_keys == set(status["sinks"]["file"]["signals"]["lines"])
         assert {"bytes", "schema"} == set(status["store"])

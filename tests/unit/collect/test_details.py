@@ -48,6 +48,9 @@ class TellingSource(FakeSource):
         del self.details  # the answers of another question
         self.trouble, self.told, self.rules = {}, [], []
 
+    def calls_per_job(self):
+        return {}
+
     def follows_jobs(self):
         return True
 

@@ -68,8 +68,15 @@ def test_enrichment_comes_before_the_wait_ends(wait_ms, hurry, expected):
 
 @pytest.mark.parametrize(
     ("every", "quiet", "told", "expected"),
-    [(60, 0, False, 60), (60, 1200, False, 60), (60, 3600, False, 180), (60, 1e6, False, 900), (60, 0, True, 900)]
-    + [(1800, 1e6, False, 1800), (1800, 0, True, 1800)],
+    [
+        (60, 0, False, 60),
+        (60, 1200, False, 60),
+        (60, 3600, False, 180),
+        (60, 1e6, False, 900),
+        (60, 0, True, 900),
+        (1800, 1e6, False, 1800),
+        (1800, 0, True, 1800),
+    ],
 )
 def test_walks_follow_activity(every, quiet, told, expected):
     """A twentieth of the quiet time, at most 15 minutes; where webhooks tell, 15 minutes; never more often than set."""

@@ -39,6 +39,7 @@ from headgate.sources.circleci.api import Api, ApiOptions
 from headgate.sources.circleci.budget import shared_budget
 from headgate.sources.circleci.checks import run_checks
 from headgate.sources.circleci.config import CircleCIConfig
+from headgate.sources.circleci.config_details import details_cost
 from headgate.sources.circleci.details import make_details
 from headgate.sources.circleci.discovery import Discovery
 from headgate.sources.circleci.export_files import Downloads
@@ -298,6 +299,10 @@ class CircleCISource:
     def follows_jobs(self) -> bool:
         """Whether details or deployments are configured."""
         return self._details.follows_jobs()
+
+    def calls_per_job(self) -> Mapping[str, float]:
+        """Calls for the details of each job."""
+        return details_cost(self._config.details)
 
     def wants(self, job: EndedJob) -> Sequence[str]:
         """The details to ask for."""
