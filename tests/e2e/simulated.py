@@ -67,7 +67,7 @@ class Simulation:
 
     def __init__(self, twin: Twin, bodies: list[bytes], folder: Path, config: dict[str, Any]) -> None:
         self.twin, self.bodies, self.lose = twin, bodies, 0
-        now = datetime.fromisoformat(twin.about()["now"].replace("Z", "+00:00"))
+        now = datetime.fromisoformat(twin.about()["now"])
         self.clock = ManualClock(round(now.timestamp() * 1000))
         metrics = NullMetrics()
         made = CircleCIConfig(

@@ -1,4 +1,4 @@
-"""How many calls an hour a source will make, by what for: a pure estimate, and the loop that keeps it and the live rate.
+"""How many calls an hour a source will make, by what for: a pure estimate, and the loop that keeps it up to date.
 
 Invariant: an estimate is made of settings, projects and the last day's runs alone; it never asks the source.
 """
@@ -47,7 +47,7 @@ class Activity:
 
 @dataclass(frozen=True, slots=True)
 class CallRates:
-    """Calls an hour: `parts` of the estimate by what they are for, and the rate of the last minutes (None: too early)."""
+    """Calls an hour: `parts` of the estimate by what they are for; `live`: of the last minutes, None in the first."""
 
     parts: Mapping[str, float]
     live: float | None

@@ -1,6 +1,7 @@
 """The request budget: never exceeded over any window, obedient to the server, cancellable."""
 
 import asyncio
+import heapq
 
 import pytest
 from hypothesis import given, settings
@@ -56,6 +57,73 @@ def test_no_window_holds_more_calls_than_the_budget(rate, burst, steps):
                 budget.obey(RateHint(per_second=value))
 
     asyncio.run(run())
+    for first, start in enumerate(calls):
+        for last in range(first, len(calls)):
+            assert last - first + 1 <= burst + rate * (calls[last] - start) + 1e-6
+
+
+_ASKERS = st.lists(
+    st.tuples(st.floats(0, 20), st.booleans(), st.one_of(st.none(), st.floats(0, 5))),  # when, patient, given up after
+    min_size=1,
+    max_size=60,
+)
+
+
+class _Alarms:
+    """Sleeping without waiting: the clock goes to the next alarm when nobody has anything left to do."""
+
+    def __init__(self, clock):
+        self._clock, self._alarms, self._count = clock, [], 0
+
+    async def sleep(self, seconds):
+        """Until the clock was moved so far."""
+        waiting = asyncio.get_running_loop().create_future()
+        self._count += 1
+        heapq.heappush(self._alarms, (self._clock.monotonic() + seconds, self._count, waiting))
+        await waiting
+
+    async def run(self, *tasks):
+        """Until all tasks have ended."""
+        while not all(task.done() for task in tasks):
+            for _ in range(12):
+                await asyncio.sleep(0)
+            if self._alarms:
+                at, _, waiting = heapq.heappop(self._alarms)
+                self._clock.advance(max(0.0, at - self._clock.monotonic()))
+                if not waiting.done():
+                    waiting.set_result(None)
+
+
+@settings(max_examples=60, deadline=None)
+@given(rate=st.floats(0.5, 50), burst=st.integers(1, 20), askers=_ASKERS)
+def test_no_window_holds_more_whoever_asks_and_gives_up(rate, burst, askers):
+    """Urgent and patient callers at once, some canceled: the bound holds, and nobody waits for ever."""
+    clock, calls, passed = ManualClock(), [], set()
+    alarms = _Alarms(clock)
+
+    async def ask(budget, number, at, patient):
+        await alarms.sleep(at)
+        await budget.acquire(_ignore, patient=patient)
+        calls.append(clock.monotonic())
+        passed.add(number)
+
+    async def give_up(task, at):
+        await alarms.sleep(at)
+        task.cancel()
+
+    async def run():
+        budget = Budget(rate, burst, clock=clock, sleep=alarms.sleep)
+        tasks = []
+        for number, (at, patient, gone) in enumerate(askers):
+            task = asyncio.create_task(ask(budget, number, at, patient))
+            tasks.append(task)
+            if gone is not None:
+                tasks.append(asyncio.create_task(give_up(task, at + gone)))
+        await alarms.run(*tasks)
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    asyncio.run(run())
+    assert {number for number, (_, _, gone) in enumerate(askers) if gone is None} <= passed
     for first, start in enumerate(calls):
         for last in range(first, len(calls)):
             assert last - first + 1 <= burst + rate * (calls[last] - start) + 1e-6
