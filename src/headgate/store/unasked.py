@@ -17,15 +17,18 @@ ASKED_MS = 7 * DAY_MS
 # Names of inputs are in the packed provenance as they are.
 _ASKED = "instr(w._stamps, CAST('v2' AS BLOB)) > 0"
 _TOLD = "instr({table}._stamps, CAST('webhook' AS BLOB)) > 0"
+# Approvals, and jobs that never began.
+_UNTOLD = "(j.type = (SELECT id FROM dim WHERE family = 0 AND text = 'approval') OR j.started_at IS NULL)"
 _SUCCESS = "w.status = (SELECT id FROM dim WHERE family = 0 AND text = 'success')"
 _SQL = (
-    "WITH learnt AS (SELECT w._project AS project, w.name AS name, max(EXISTS (SELECT 1 FROM job j"
-    f" WHERE j.workflow_id = w._key AND NOT {_TOLD.format(table='j')})) AS more FROM workflow w"
+    "WITH learnt AS (SELECT w._project AS project, w.name AS name, w._class AS class,"
+    " max(EXISTS (SELECT 1 FROM job j"
+    f" WHERE j.workflow_id = w._key AND {_UNTOLD})) AS more FROM workflow w"
     f" WHERE w._terminal AND w.stopped_at > ? AND {_ASKED} AND {_SUCCESS}"
-    f" AND EXISTS (SELECT 1 FROM job j WHERE j.workflow_id = w._key AND {_TOLD.format(table='j')}) GROUP BY 1, 2)"
+    f" AND EXISTS (SELECT 1 FROM job j WHERE j.workflow_id = w._key AND {_TOLD.format(table='j')}) GROUP BY 1, 2, 3)"
     " SELECT p.slug, coalesce(p.provider_id, p.slug), w.pipeline_id, w._key, w.stopped_at FROM workflow w"
     " JOIN dim_project p ON p.id = w._project"
-    " LEFT JOIN learnt l ON l.project = w._project AND l.name = w.name"
+    " LEFT JOIN learnt l ON l.project = w._project AND l.name = w.name AND l.class = w._class"
     " WHERE w._terminal AND w.stopped_at > ? AND w._gone = 0"
     " AND w._source = (SELECT id FROM dim WHERE family = 0 AND text = ?)"
     f" AND NOT {_ASKED} AND {_TOLD.format(table='w')} AND (NOT {_SUCCESS} OR coalesce(l.more, 1))"

@@ -109,7 +109,7 @@ class IntakeSuite:
         await merge(store, seen("workflow", second, ended, source="webhook", terminal=True))
         await merge(store, seen("workflow", failed, {**ended, "status": "failed"}, source="webhook", terminal=True))
         assert await asked() == {failed}
-        await merge(store, job(key=JOB[:-1] + "9", source="v2"))
+        await merge(store, job(key=JOB[:-1] + "9", source="v2", type="approval"))
         assert await asked() == {second, failed}
         assert list(await store.unasked("other", since_ms=0, limit=10)) == []
 
