@@ -1,4 +1,4 @@
-"""200 projects and 50,000 jobs a day, told by the twin faster than they happen: calls, memory, processor, lag."""
+"""200 projects and 50,000 jobs a day, told faster than they happen: calls, memory, processor, what waits."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _RUNS_A_DAY = JOBS_A_DAY / PROJECTS / 7  # the twin's runs have about seven jobs
 
 
 def projects(*, long: bool) -> list[Row]:
-    """Webhooks, walks, audits and enrichment of all of it, for about two minutes (`long`: half an hour)."""
-    seconds = 1800 if long else 90
+    """Webhooks, walks, audits and enrichment of all of it, for about a minute and a half (`long`: half an hour)."""
+    seconds = 1800 if long else 60
     port = _free_port()
     token = "bench-token"
     twin = (
@@ -50,11 +50,14 @@ def projects(*, long: bool) -> list[Row]:
 
 
 def _measure(daemon: Daemon, far: str, seconds: float) -> list[Row]:
-    daemon.wait_until(lambda status: status["sources"]["circleci"]["last_complete_walk"], seconds=120, every=0.5)
+    daemon.wait_until(lambda _: _walks(far) >= PROJECTS, seconds=120, every=0.5)
     first_calls = _calls(far)
-    busy, begin, lags = _cpu_seconds(daemon), time.monotonic(), []
+    busy, begin, waiting = _cpu_seconds(daemon), time.monotonic(), []
     while time.monotonic() - begin < seconds:
-        lags.append(max(one["lag_seconds"] for one in daemon.status()["sinks"]["file"]["signals"].values()))
+        status = daemon.status()
+        waiting.append(
+            status["inbox"]["waiting"] + sum(one["waiting"] for one in status["sinks"]["file"]["signals"].values())
+        )
         time.sleep(0.25)
     took = time.monotonic() - begin
     calls, peak = _calls(far) - first_calls, proc_kb(daemon.process.pid, "VmHWM") / 1000
@@ -70,13 +73,17 @@ def _measure(daemon: Daemon, far: str, seconds: float) -> list[Row]:
         row("records accepted meanwhile and before", accepted, "records"),
         row("peak RSS", peak, "MB", target="< 512 MB", met=peak < 512),
         row("processor of one core", 100 * share, "%", target="< 100 %", met=share < 1),
-        row("lag of the sink, p99", quantiles(lags, n=100)[98], "s"),
+        row("waiting in the inbox and for the sink, p99", quantiles(waiting, n=100)[98], "webhooks and records"),
     ]
 
 
 def _cpu_seconds(daemon: Daemon) -> float:
     fields = Path(f"/proc/{daemon.process.pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _walks(far: str) -> int:
+    return _get(f"{far}/_twin/calls").get("/api/v2/project/{project-slug}/pipeline", 0)
 
 
 def _calls(far: str) -> int:
