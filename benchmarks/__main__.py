@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import deliver, ingest, projects
+from benchmarks import deliver, history, ingest, projects
 from benchmarks.report import Row, as_json, table
 
 BENCHMARKS: dict[str, Callable[..., list[Row]]] = {
@@ -18,6 +18,7 @@ BENCHMARKS: dict[str, Callable[..., list[Row]]] = {
     "drain": deliver.drain,
     "idle": deliver.idle,
     "neighbour": deliver.neighbour,
+    "backfill": history.backfill,
     "projects": projects.projects,
 }
 

@@ -64,11 +64,11 @@ def webhook_body(number: int, *, base: datetime = _BASE) -> bytes:
     return body if len(body) >= 1000 else body[:-1] + b',"pad":"' + b"x" * (990 - len(body)) + b'"}'
 
 
-def webhook_requests(count: int, secret: str, path: str, *, start: int = 0) -> list[bytes]:
-    """Whole HTTP/1.1 requests, signed as CircleCI signs."""
+def webhook_requests(count: int, secret: str, path: str, *, start: int = 0, base: datetime = _BASE) -> list[bytes]:
+    """Whole HTTP/1.1 requests, signed as CircleCI signs. `base`: when delivery 0 happened."""
     requests = []
     for number in range(start, start + count):
-        body = webhook_body(number)
+        body = webhook_body(number, base=base)
         signature = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
         requests.append(
             f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"

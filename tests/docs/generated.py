@@ -60,7 +60,8 @@ def records_page() -> str:
         + ", ".join(f"`{kind}`" for kind in KINDS)
         + ".\n\nA job's record also carries `cicd.pipeline.name`, the pipeline, trigger, `vcs.*`, author and commit"
         " of its workflow. Missing is absent, never blank or 0. An `amendment` carries `headgate.amends` (id of the"
-        " record), `headgate.revision` and the names that changed.\n"
+        " record), `headgate.revision` and the names that changed. An `insight` carries each number as"
+        " `circleci.insight.<name>` (the page of its source says which); one about an organisation has no project.\n"
     ]
     for kind in FIELDS:
         rows = _attribute_rows(kind)

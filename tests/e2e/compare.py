@@ -133,9 +133,27 @@ def compare(
     report.lost = sorted(happened.keys() - folded.records.keys())
     report.unknown = sorted(folded.records.keys() - happened.keys())
     for own in sorted(happened.keys() & folded.records.keys()):
+        _compare_chain(happened[own], folded.records, report)
         coarse = _COARSE if delivered is None or own in delivered else _COARSE | {"webhook"}
         _compare_one(happened[own], folded.records[own], report, coarse)
     return report
+
+
+def _compare_chain(one: Mapping[str, Any], records: Mapping[str, Mapping[str, Any]], report: Report) -> None:
+    """What a workflow repeats, which follows from its pipeline wherever that is known; what it took over, from v2."""
+    record = records[one["provider_id"]]
+    got, where = record["attributes"], f"{one['kind']} {one['provider_id']}"
+    if one["kind"] != "workflow" or "circleci.pipeline.id" not in got:
+        return
+    old = records.get(one["rerun_of"])
+    if one["rerun_of"] is None or (old is not None and "circleci.pipeline.id" in old["attributes"]):
+        report.compared += 1
+        if got.get("circleci.rerun_of") != one["rerun_of"]:
+            report.different.append(f"{where}: rerun_of is {got.get('circleci.rerun_of')}, not {one['rerun_of']}")
+        if ("circleci.attempt" in got) != (one["rerun_of"] is not None):
+            report.different.append(f"{where}: attempt is {got.get('circleci.attempt')}")
+    if "v2" in record["sources"] and got.get("circleci.partial_rerun", False) != one["partial_rerun"]:
+        report.different.append(f"{where}: partial_rerun is {got.get('circleci.partial_rerun')}")
 
 
 def _compare_one(one: Mapping[str, Any], record: Mapping[str, Any], report: Report, coarse: frozenset[str]) -> None:

@@ -199,6 +199,11 @@ class Daemon(Child):
         """Ask the API."""
         return httpx.get(f"{self.http}{path}", timeout=10, trust_env=False)
 
+    def post(self, path: str, body: object) -> httpx.Response:
+        """Tell the API to do something."""
+        headers = {"x-headgate-request": "test"}
+        return httpx.post(f"{self.http}{path}", json=body, headers=headers, timeout=10, trust_env=False)
+
     def status(self) -> dict[str, Any]:
         """`/api/v1/status`."""
         answer: dict[str, Any] = self.get("/api/v1/status").raise_for_status().json()

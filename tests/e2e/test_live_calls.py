@@ -38,10 +38,10 @@ async def test_runs_that_webhooks_tell_cost_next_to_nothing(tmp_path):
         calls = await live.live(HOURS)
         ended = [one for one in live.twin.truth(live.twin.about()["started"]) if one["kind"] == "workflow"]
         assert len(ended) > 10
-        assert all(state.told for state in live.polled.scopes.values())
+        assert all(live.polled.is_told(key) for key in live.polled.scopes)
         assert below(calls) < len(ended) / 2
-        # Four times an hour the list for the walk, the same for the audit, and v1.1 for the audit.
-        assert calls["/api/v2/project/{project-slug}/pipeline"] <= 2 * 4 * HOURS + 4
+        # Four times an hour the list and v1.1 for the audit, once the list for the walk.
+        assert calls["/api/v2/project/{project-slug}/pipeline"] <= (4 + 1) * HOURS + 4
         assert calls["/api/v1.1/project/{project-slug}"] <= 4 * HOURS + 1
         assert await live.missing() == []
 
@@ -64,7 +64,7 @@ async def test_lost_webhooks_bring_polling_back(tmp_path):
         await live.live(2)
         live.lose = 3
         await live.live(2)
-        assert not any(state.told for state in live.polled.scopes.values())
+        assert not any(live.polled.is_told(key) for key in live.polled.scopes)
 
 
 async def test_without_the_question_about_jobs_that_never_ran(tmp_path):
@@ -90,7 +90,7 @@ async def test_a_quiet_project_is_walked_less_until_something_happens(tmp_path):
         first = await live.live(1)
         later = await live.live(12)
         assert 12 < first["/api/v2/project/{project-slug}/pipeline"] < 60
-        assert later["/api/v2/project/{project-slug}/pipeline"] < 12 * (4 + 4) + 40
+        assert later["/api/v2/project/{project-slug}/pipeline"] < 12 * (6 + 4) + 10
         (state,) = live.polled.scopes.values()
         state.active_at = live.clock.monotonic()
         assert (await live.live(0.5))["/api/v2/project/{project-slug}/pipeline"] >= 18

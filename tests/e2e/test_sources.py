@@ -38,6 +38,7 @@ def test_a_revoked_token_stops_its_own_source_alone(tmp_path):
             assert {line["source"] for line in daemon.lines() if line["event"] == "calls_estimated"} == {"one", "two"}
             twin.ask("DELETE", f"/rights/{TOKENS[0]}")
             wait_until(lambda: daemon.status()["sources"]["one"]["refused"] == "token_expired", "the refusal")
+            daemon.wait_settled()  # what was collected before still comes
             before = [records_of(out, org) for org in orgs]
             twin.advance(6 * 3600)
             wait_until(lambda: records_of(out, orgs[1]) > before[1], "the other's new runs")

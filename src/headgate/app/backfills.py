@@ -70,4 +70,5 @@ def backfill_view(source: str, request: Request, now_ms: int) -> dict[str, Any]:
         "observations": request.observations,
         "seconds_left": request.seconds_left(now_ms),
         "problems": list(request.problems),
+        "trouble": request.trouble or None,
     }

@@ -17,6 +17,7 @@ from headgate.app.deployments import told_deployment, told_key
 from headgate.collect import CallRates
 from headgate.collect.pacing import LIVE_WINDOW_MS
 from headgate.core.clock import Clock
+from headgate.core.discovery import load_found
 from headgate.core.ids import record_id
 from headgate.core.ports import Lane, Signal, Source
 from headgate.core.release import ReleasePolicy
@@ -94,7 +95,12 @@ class StoreOperations:
             sinks.setdefault(sink, {})[signal] = views.signal_view(lanes, counts.get(key), lag)
         rates = self._running.call_rates()
         sources = {
-            name: views.source_view(source, await self._store.source_cursors(name), rates.get(name))
+            name: views.source_view(
+                source,
+                await self._store.source_cursors(name),
+                await load_found(self._store, name),
+                rates.get(name),
+            )
             for name, source in self._running.sources().items()
         }
         audit = await audits.figures(self._store, list(sources), self._clock)

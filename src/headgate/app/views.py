@@ -10,6 +10,7 @@ import msgspec
 import orjson
 
 from headgate.collect import CallRates
+from headgate.core.discovery import Found
 from headgate.core.ports import LogEntry, Signal, Source
 from headgate.core.storeport import (
     CursorView,
@@ -92,14 +93,18 @@ def signal_view(lanes: Sequence[CursorView], counts: OutcomeCounts | None, lag_s
     }
 
 
-def source_view(source: Source | None, cursors: Mapping[str, SourceCursor], rates: CallRates | None = None) -> Json:
+def source_view(
+    source: Source | None, cursors: Mapping[str, SourceCursor], found: Found, rates: CallRates | None = None
+) -> Json:
     """One source of `status`. Without a running source only the store's part is known.
 
-    `last_complete_walk`: of the project that is furthest behind; null until every known project was walked.
-    `refused`: why the far side takes no call of ours now. `calls_per_hour_estimate`: by part; null until it is made.
-    `calls_per_hour`: of the last ten minutes; null in the first one.
+    `last_complete_walk`: of the project that is furthest behind; null until every known project was walked. `gone`:
+    projects that CircleCI no longer has, with since when. `refused`: why the far side takes no call of ours now.
+    `calls_per_hour_estimate`: by part; null until it is made. `calls_per_hour`: of the last ten minutes; null in the
+    first one.
     """
-    walks = [cursor.complete_ms for cursor in cursors.values()]
+    here = {key for key, one in found.projects.items() if not one.gone} or cursors.keys()
+    walks = [cursor.complete_ms for key, cursor in cursors.items() if key in here]
     known = [walk for walk in walks if walk is not None]
     complete = bool(known) and len(known) == len(walks)
     usage = source.usage() if source else None
@@ -115,6 +120,7 @@ def source_view(source: Source | None, cursors: Mapping[str, SourceCursor], rate
         if rates and rates.parts
         else None,
         "last_complete_walk": _time(min(known)) if complete else None,
+        "gone": {one.slug: format_ms(one.missing_ms) for one in found.projects.values() if one.gone},
     }
 
 

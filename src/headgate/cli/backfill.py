@@ -63,7 +63,7 @@ def backfill(
             return code
         done = [one for one in asyncio.run(_listed(configuration)) if (one["source"], one["id"]) in ids]
     _show(done, json=json)
-    return 1 if any(one["problems"] for one in done) else 0
+    return 1 if any(one["problems"] or one["state"] != "done" for one in done) else 0
 
 
 async def _listed(configuration: Configuration) -> list[dict[str, Any]]:
@@ -95,6 +95,8 @@ async def _watched(configuration: Configuration, ids: set[tuple[str, str]]) -> l
 
 def _progress(one: dict[str, Any]) -> str:
     left = one["seconds_left"]
+    if one["trouble"]:
+        return f"{one['source']}: {one['share']:.0%}, waiting: {one['trouble']}"
     more = "" if left is None else f", about {left // 60} min {left % 60} s left"
     return f"{one['source']}: {one['share']:.0%}, {one['calls']} calls, {one['observations']} facts{more}"
 
@@ -112,5 +114,5 @@ def _show(listed: list[dict[str, Any]], *, json: bool) -> None:
     columns = ("Id", "Source", "State", "Since", "Until", "Strategy", "Done", "Calls", "Facts")
     print_table(columns, rows, empty="Nothing was asked for; try `headgate backfill --since 90d`.")
     for one in listed:
-        for problem in one["problems"]:
+        for problem in [*one["problems"], *([one["trouble"]] if one["trouble"] else [])]:
             note(f"{one['source']}: {problem}")

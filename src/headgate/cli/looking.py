@@ -34,6 +34,9 @@ def status(config: ConfigOption = None, json: JsonOption = False) -> None:
         for name, one in sorted(figures["sources"].items())
     ]
     print_table(("Source", "Calls", "Budget left", "Last complete walk"), sources, empty="No source is configured.")
+    for name, one in sorted(figures["sources"].items()):
+        for slug, since in one["gone"].items():
+            print(f"{name}: project {slug} is not found since {since}; its history is kept, it is asked for once a day")
     inbox, store = figures["inbox"], figures["store"]
     print(f"inbox: {inbox['waiting']} waiting, {inbox['dead']} unreadable")
     for name, count in inbox["waiting_for_source"].items():

@@ -72,7 +72,8 @@ async def _alone(configuration: Configuration, *, create: bool) -> AsyncIterator
         raise StoreError(f"{path}: there is no store yet; start `headgate run`, or name its configuration with -c")
     clock = SystemClock()
     sinks = build_parts(configuration.sinks.values(), context_of(clock, Telemetry()))
-    store = make_store(configuration.settings, clock, Telemetry(), repair=False)
+    # A new store is made; one that is there is never repaired by a command.
+    store = make_store(configuration.settings, clock, Telemetry(), repair=create and not path.exists())
     await store.open()
     try:
         names = dict.fromkeys(configuration.settings.sources)

@@ -1,7 +1,8 @@
 """Proves that what the source lists is kept, fetches what is missing, and says so by project and hour.
 
 Invariant: a scope is audited once after its first walk and then every ROUND_SECONDS, each time a little further back
-than where the last audit ended; once a day the late lists are asked too. What was repaired leaves like any other fact.
+than where the last audit ended; now and then the late lists are asked too. What was repaired leaves like any other
+fact.
 """
 
 from __future__ import annotations
@@ -12,26 +13,29 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 import structlog
 
-from headgate.collect.audit_requests import KEPT, AuditRequest, load_audits, request_key
+from headgate.collect.audit_requests import AuditRequest, load_audits, request_key
 from headgate.collect.audit_state import NEVER_MS, AuditMark, Proof, Tally, audit_observations, decode_mark, mark_key
 from headgate.collect.intake import Intake, Sleep
-from headgate.collect.state import Polled, ScopeState, forgiving
+from headgate.collect.orders import outdated
+from headgate.collect.pacing import TOLD_GRACE_MS
+from headgate.collect.state import Polled, ScopeState, first_error, forgiving
 from headgate.core.audits import AuditSource, Kept, Listed, ListedKind
-from headgate.core.errors import NotFound, SourceRefused
+from headgate.core.errors import NotFound, SourceRefused, SourceUnavailable
 from headgate.core.feeds import Span
 from headgate.core.merge import ProjectRef
 from headgate.core.ports import Scope
 from headgate.core.storeport import Store
 from headgate.core.times import DAY_MS, HOUR_MS, MINUTE_MS
 
-__all__ = ["DEEP_MS", "OVERLAP_MS", "ROUND_SECONDS", "Auditor", "totals"]
+__all__ = ["OVERLAP_MS", "ROUND_SECONDS", "Auditor", "totals"]
 
 ROUND_SECONDS = 900.0
 OVERLAP_MS = 2 * HOUR_MS  # what was still running when the last audit came by
-DEEP_MS = DAY_MS  # how often the lists that are a day late are asked
 _DEEP_REACH_MS = 3 * DAY_MS
-_GRACE_MS = 10 * MINUTE_MS  # a webhook that comes later than that never came
+_GRACE_MS = 30 * MINUTE_MS  # a webhook that comes later than that never came
 _TICK_SECONDS = 1.0
+_AGAIN_SECONDS = 30.0
+_ATTEMPTS = 5  # of one project that somebody asked about
 _AT_ONCE = 4
 _KINDS: tuple[ListedKind, ...] = ("pipeline", "workflow", "job")
 _log = structlog.get_logger("headgate.collect")
@@ -50,21 +54,44 @@ class Auditor:
         self._source = source
         self._sleep = sleep
         self._before: dict[str, int | None] = {}
+        # One audit of a scope at a time: its figures are read, added to and written.
+        self._locks: dict[str, asyncio.Lock] = {}
         self._wanted = asyncio.Event()
         self._wanted.set()
-        # Pipelines that were asked about and have no workflows: a skipped commit, say.
-        self._empty: dict[str, None] = {}
+        # Scope -> missing webhooks at its last audit; more of them are said once.
+        self._told: dict[str, int] = {}
+        # Pipelines that were asked about and have no workflows, by when they were made: a skipped commit, say.
+        self._empty: dict[str, int] = {}
 
     async def run(self) -> None:
         """Audit for ever. The first round of a scope reaches back to the last walk before this start."""
         self._before = {key: cursor.complete_ms for key, cursor in self._polled.cursors.items()}
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._rounds())
+                tasks.create_task(self._requests())
+        except BaseExceptionGroup as group:
+            raise first_error(group) from group
+
+    async def _rounds(self) -> None:
         while True:
             await self.once()
-            if self._wanted.is_set() and all(state.walked for state in self._polled.scopes.values()):
+            await self._sleep(_TICK_SECONDS)
+
+    async def _requests(self) -> None:
+        """Do what was asked for; what fails is tried again, and whoever asked is told in the end."""
+        while True:
+            await self._wanted.wait()
+            if self._polled.discovered and self._may_audit():
                 self._wanted.clear()
                 with forgiving(self._polled, "audit_failed"):
                     await self.answer()
-            await self._sleep(_TICK_SECONDS)
+                    continue
+                self._wanted.set()
+            await self._sleep(_AGAIN_SECONDS if self._polled.discovered else _TICK_SECONDS)
+
+    def _may_audit(self) -> bool:
+        return self._store.space_level() not in ("pause", "refuse") and not self._polled.refused
 
     def wake(self) -> None:
         """A request was stored."""
@@ -79,29 +106,45 @@ class Auditor:
             for scope in [state.scope for state in polled.scopes.values() if request.wants(state.scope.slug)]:
                 going = await self._answer_one(going, scope)
             done = [one for one in await load_audits(self._store, polled.name) if one.state == "done"]
-            marks: dict[str, bytes | None] = {request_key(one.id): None for one in done[: len(done) + 1 - KEPT]}
+            marks: dict[str, bytes | None] = {request_key(one.id): None for one in outdated(done)}
             marks[request_key(going.id)] = msgspec.structs.replace(going, state="done").encode()
             await self._intake.merge_answer(polled, (), marks=marks)
 
     async def _answer_one(self, request: AuditRequest, scope: Scope) -> AuditRequest:
-        mark = await self._mark(scope)
         results, problems = dict(request.results), dict(request.problems)
-        try:
-            proof = await self.audit(scope, Span(request.since_ms, request.until_ms), mark, deep=True)
-        except SourceRefused as error:
-            problems[scope.slug] = str(error)
-        else:
-            results[scope.slug] = proof.total()
-            mark.slug = scope.slug
-            mark.take(proof, self._polled.source.now_ms())
-            await self._keep(scope, mark, proof)
+        span = Span(request.since_ms, request.until_ms)
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                results[scope.slug] = await self._audited(scope, span)
+                break
+            except (SourceRefused, NotFound) as error:
+                if self._polled.source.usage().refused:
+                    raise
+                problems[scope.slug] = str(error)
+                break
+            except SourceUnavailable as error:
+                self._polled.failed(error, "audit_failed", project=scope.slug)
+                if attempt == _ATTEMPTS:
+                    problems[scope.slug] = str(error)
+                else:
+                    await self._sleep(error.retry_after or _AGAIN_SECONDS)
         request = msgspec.structs.replace(request, results=results, problems=problems)
         await self._intake.merge_answer(self._polled, (), marks={request_key(request.id): request.encode()})
         return request
 
+    async def _audited(self, scope: Scope, span: Span) -> Tally:
+        """Audit a span that somebody asked about."""
+        async with self._locks.setdefault(scope.key, asyncio.Lock()):
+            mark = await self._mark(scope)
+            proof = await self.audit(scope, span, mark, deep=True)
+            mark.slug = scope.slug
+            mark.take(proof, self._polled.source.now_ms())
+            await self._keep(scope, mark, proof)
+        return proof.total()
+
     async def once(self) -> None:
         """Audit every walked scope that is due."""
-        if self._store.space_level() in ("pause", "refuse") or self._polled.refused:
+        if not self._may_audit():
             return
         now = self._polled.clock.monotonic()
         due = [state for state in self._polled.scopes.values() if state.walked and state.audit_at <= now]
@@ -110,8 +153,10 @@ class Auditor:
         async def one(state: ScopeState) -> None:
             async with gate:
                 state.audit_at = now + ROUND_SECONDS
-                with forgiving(self._polled, "audit_failed", state.scope.key):
-                    await self._round(state)
+                # Without the scope's key: trouble with an audit never holds its walks.
+                with forgiving(self._polled, "audit_failed", project=state.scope.slug):
+                    async with self._locks.setdefault(state.scope.key, asyncio.Lock()):
+                        await self._round(state)
 
         async with asyncio.TaskGroup() as tasks:
             for state in due:
@@ -123,16 +168,18 @@ class Auditor:
     async def _round(self, state: ScopeState) -> None:
         scope, now_ms = state.scope, self._polled.source.now_ms()
         mark = await self._mark(scope)
-        deep = now_ms - mark.deep_ms >= DEEP_MS
+        deep = now_ms - mark.deep_ms >= self._source.deep_every_ms(scope)
         since_ms = now_ms - _DEEP_REACH_MS if deep and mark.deep_ms else self._since_ms(scope, mark, now_ms)
         since_ms = max(since_ms, now_ms - self._polled.settings.retention_ms)
+        self._empty = {key: at for key, at in self._empty.items() if at >= now_ms - _DEEP_REACH_MS}
         proof = await self.audit(scope, Span(since_ms, now_ms), mark, deep=deep)
         mark.slug, mark.until_ms = scope.slug, now_ms
         if deep:
             mark.deep_ms = now_ms
         mark.take(proof, now_ms)
         await self._keep(scope, mark, proof)
-        state.audited, state.announced = True, mark.announces(now_ms)
+        state.audited = True
+        state.proven_at = self._polled.clock.monotonic() if mark.announces(now_ms) else None
 
     async def _mark(self, scope: Scope) -> AuditMark:
         key = mark_key(scope.key)
@@ -150,9 +197,10 @@ class Auditor:
         """
         proof, seen = Proof(), set[tuple[str, str]]()
         async for page in self._source.listings(scope, span, deep=deep):
-            fresh = [item for item in page.items if (item.kind, item.key) not in seen]
-            fresh = await self._without_young(scope, fresh)
-            seen |= {(item.kind, item.key) for item in fresh}
+            # A page has a workflow as often as it has jobs of it.
+            named = {(item.kind, item.key): item for item in page.items if (item.kind, item.key) not in seen}
+            fresh = list(named.values()) if deep else await self._without_young(scope, list(named.values()))
+            seen |= named.keys()
             for kind in _KINDS:
                 items = [item for item in fresh if item.kind == kind]
                 if items:
@@ -160,14 +208,14 @@ class Auditor:
         return proof
 
     async def _without_young(self, scope: Scope, items: list[Listed]) -> list[Listed]:
-        """Leave out new pipelines whose first webhook may yet come; the next audit has them again."""
-        state = self._polled.scopes.get(scope.key)
-        if state is None or not state.told:
+        """Leave new pipelines of a told scope to webhooks and, later, to revisits; keep what the list says of them."""
+        if not self._polled.is_told(scope.key):
             return items
-        late_ms = self._polled.source.now_ms() - _GRACE_MS
-        young = [item.key for item in items if item.kind == "pipeline" and item.at_ms >= late_ms]
-        kept = await self._store.kept("pipeline", young)
+        late_ms = self._polled.source.now_ms() - TOLD_GRACE_MS
+        young = {item.key: item for item in items if item.kind == "pipeline" and item.at_ms >= late_ms}
+        kept = await self._store.kept("pipeline", list(young))
         wait = {key for key in young if key not in kept or not kept[key].ended}
+        await self._intake.merge_answer(self._polled, [one for key in wait for one in young[key].observations])
         return [item for item in items if item.key not in wait]
 
     async def _hold(self, scope: Scope, items: Sequence[Listed], mark: AuditMark, proof: Proof) -> None:
@@ -180,7 +228,7 @@ class Auditor:
             gone = await self._repair(scope, [item for item in items if item.key in missing])
             kept = await self._store.kept(kind, [item.key for item in items])
         late_ms = self._polled.source.now_ms() - _GRACE_MS
-        announced = [item.at_ms for item in items if (one := kept.get(item.key)) and one.announced]
+        announced = [one.stopped_ms or item.at_ms for item in items if (one := kept.get(item.key)) and one.announced]
         first = mark.announced[kind] = min([*announced, mark.announced.get(kind, NEVER_MS)])
         for item in items:
             found = kept.get(item.key)
@@ -190,12 +238,8 @@ class Auditor:
             tally.unrepairable += item.key in missing and (item.key in gone or not self._is_kept(item, kept))
             tally.repaired += item.key in missing and item.key not in gone and self._is_kept(item, kept)
             # W09: it ended while webhooks of its kind come, and its own did not.
-            if found is not None and found.ended and item.ended and not found.announced and not self._is_silent(item):
-                tally.unannounced += first < item.at_ms < late_ms
-
-    def _is_silent(self, item: Listed) -> bool:
-        """A pipeline that never got a workflow, of which no webhook tells."""
-        return item.key in self._empty or any("errors" in one.fields for one in item.observations)
+            if item.webhook and found is not None and found.ended and not found.announced:
+                tally.unannounced += first < (found.stopped_ms or item.at_ms) < late_ms
 
     def _is_kept(self, item: Listed, kept: Mapping[str, Kept]) -> bool:
         found = kept.get(item.key)
@@ -215,7 +259,7 @@ class Auditor:
                 gone |= {item.key for item in missing if (item.run.pipeline_id or item.run.workflow_id) == key}
             await self._intake.merge_answer(self._polled, observations)
             if run.pipeline_id is not None and not observations:
-                self._empty[run.pipeline_id] = None
+                self._empty[run.pipeline_id] = run.created_ms
         told = [one for item in missing for one in item.observations]
         await self._intake.merge_answer(self._polled, told)
         gone -= {item.key for item in missing if item.observations}
@@ -235,7 +279,8 @@ class Auditor:
                 self._polled.metrics.count(
                     "headgate_audit_items_total", count, source=self._polled.name, outcome=outcome
                 )
-        if total.unannounced:
+        told, self._told[scope.key] = self._told.get(scope.key, 0), total.unannounced
+        if total.unannounced > told:
             _log.warning(
                 "webhooks_missing",
                 source=self._polled.name,

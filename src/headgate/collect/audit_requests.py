@@ -11,9 +11,8 @@ from headgate.collect.audit_state import Tally
 from headgate.core.release import ReleasePolicy
 from headgate.core.storeport import MergeWork, Store
 
-__all__ = ["KEPT", "AuditRequest", "load_audits", "request_key", "store_audit"]
+__all__ = ["AuditRequest", "load_audits", "request_key", "store_audit"]
 
-KEPT = 20  # finished requests that are remembered
 _PREFIX = "audit-request/"
 
 

@@ -17,10 +17,11 @@ from itertools import count
 import msgspec
 import structlog
 
-from headgate.collect.backfill_requests import KEPT, Request, Spot, load_requests, load_spots, request_key, spot_key
+from headgate.collect.backfill_requests import Request, Spot, load_requests, load_spots, request_key, spot_key
 from headgate.collect.intake import Intake, Sleep, live_after_ms
+from headgate.collect.orders import outdated
 from headgate.collect.state import Polled, first_error, forgiving
-from headgate.core.errors import NotFound, SourceRefused, SourceUnavailable
+from headgate.core.errors import NotFound, SourceError, SourceRefused, SourceUnavailable
 from headgate.core.feeds import Feed, FeedPage, FeedSource, Refresh, Span, Strategy
 from headgate.core.ports import Scope
 from headgate.core.release import ReleasePolicy
@@ -34,6 +35,7 @@ _WINDOW_MS = 31 * DAY_MS
 _AT_ONCE = 4
 _RELEASED_AT_ONCE = 500
 _AGAIN_SECONDS = 30.0
+_ATTEMPTS = 6  # of one feed and scope in a row, each after six calls of its own
 _PAUSED_SECONDS = 5.0
 _TELL_SECONDS = 10.0
 _MOST_PROBLEMS = 20
@@ -61,6 +63,7 @@ class _Reader:
     scope: Scope = field(compare=False)
     span: Span = field(compare=False)
     key: str = field(compare=False)
+    failures: int = field(default=0, compare=False)
 
 
 class Backfiller:
@@ -75,6 +78,7 @@ class Backfiller:
         self._source = source
         self._sleep = sleep
         self._wanted = asyncio.Event()
+        self._failures: dict[str, int] = {}
 
     @property
     def refresh(self) -> Refresh | None:
@@ -91,18 +95,28 @@ class Backfiller:
             self._wanted.clear()
             waiting = [one for one in await load_requests(self._store, self._polled.name) if one.state != "done"]
             if waiting:
-                done = False
-                with forgiving(self._polled, "backfill_failed"):
-                    await self.work(waiting[0])
-                    done = True
-                if not done:
-                    await self._sleep(_AGAIN_SECONDS)
+                # One that fails lets the others go first.
+                await self._try(min(waiting, key=lambda one: self._failures.get(one.id, 0)))
                 continue
             try:
                 async with asyncio.timeout(_AGAIN_SECONDS):
                     await self._wanted.wait()
             except TimeoutError:
                 continue
+
+    async def _try(self, request: Request) -> None:
+        """Work on a request; what stops it is told to whoever asks, and it is tried again."""
+        with forgiving(self._polled, "backfill_failed"):
+            try:
+                await self.work(request)
+            except SourceError as error:
+                found = [one for one in await load_requests(self._store, self._polled.name) if one.id == request.id]
+                told = msgspec.structs.replace(found[0], trouble=str(error))
+                await self._intake.merge_answer(self._polled, (), marks={request_key(told.id): told.encode()})
+                raise
+            return
+        self._failures[request.id] = self._failures.get(request.id, 0) + 1
+        await self._sleep(_AGAIN_SECONDS)
 
     async def work(self, request: Request) -> None:
         """Read everything that a request asks for, going on where it was left. Raises SourceError and StoreError."""
@@ -120,6 +134,7 @@ class Backfiller:
         work.request = msgspec.structs.replace(
             request,
             state="running",
+            trouble="",
             strategy=strategy.name,
             why=tuple(strategy.why),
             began_ms=request.began_ms or self._polled.clock.now_ms(),
@@ -185,18 +200,23 @@ class Backfiller:
                         break
                     await self._go_ahead()
         except (SourceRefused, NotFound) as error:
-            self._polled.failed(error, "backfill_failed")
+            self._polled.failed(error, "backfill_failed", project=reader.scope.slug)
             if self._polled.refused:
                 raise
             await self._give_up(work, reader, error)
             return
         except SourceUnavailable as error:
-            self._polled.failed(error, "backfill_failed")
-            await self._sleep(error.retry_after or _PAUSED_SECONDS)
+            self._polled.failed(error, "backfill_failed", project=reader.scope.slug)
+            reader.failures += 1
+            if reader.failures >= _ATTEMPTS:
+                await self._give_up(work, reader, error)
+                return
+            await self._sleep(error.retry_after or _PAUSED_SECONDS * reader.failures)
         heapq.heappush(others, reader)
 
     async def _keep(self, work: _Work, reader: _Reader, page: FeedPage) -> None:
         """Facts, position and progress, in one piece."""
+        reader.failures = 0
         spot = Spot(page.position, page.last, page.reached_ms)
         work.spots[reader.key] = spot
         # A feed of a whole organisation tells of projects that nobody asked for, too.
@@ -220,7 +240,7 @@ class Backfiller:
             reader.order = -page.reached_ms
         self._tell(work)
 
-    async def _give_up(self, work: _Work, reader: _Reader, error: SourceRefused | NotFound) -> None:
+    async def _give_up(self, work: _Work, reader: _Reader, error: SourceError) -> None:
         """A feed that refuses one scope: said and remembered, the rest goes on."""
         problem = f"{reader.feed.name} of {reader.scope.slug}: {error}"
         spot = work.spots[reader.key] = Spot(None, last=True, problem=problem)
@@ -250,7 +270,7 @@ class Backfiller:
         done = msgspec.structs.replace(work.request, state="done", share=1.0, ended_ms=self._polled.clock.now_ms())
         marks: dict[str, bytes | None] = dict.fromkeys(work.spots)
         old = [one for one in await load_requests(self._store, self._polled.name) if one.state == "done"]
-        marks |= {request_key(one.id): None for one in old[: max(0, len(old) - KEPT + 1)]}
+        marks |= {request_key(one.id): None for one in outdated(old)}
         marks[request_key(done.id)] = done.encode()
         await self._intake.merge_answer(self._polled, (), marks=marks)
         _log.info("backfill_done", source=self._polled.name, id=done.id, calls=done.calls,

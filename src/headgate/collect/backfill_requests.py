@@ -13,9 +13,8 @@ import msgspec
 from headgate.core.release import ReleasePolicy
 from headgate.core.storeport import MergeWork, Store
 
-__all__ = ["KEPT", "Request", "Spot", "load_requests", "load_spots", "request_key", "spot_key", "store_request"]
+__all__ = ["Request", "Spot", "load_requests", "load_spots", "request_key", "spot_key", "store_request"]
 
-KEPT = 20  # finished requests that are remembered
 _PREFIX = "backfill/"
 
 
@@ -23,7 +22,7 @@ class Request(msgspec.Struct, frozen=True, omit_defaults=True):
     """One request. `orgs`, `projects` (globs), `feeds`: only these; empty: all. Times in milliseconds.
 
     `share`: 0 to 1; `calls`, `observations`: so far; `why`: what the strategy could not use; `problems`: scopes that a
-    feed refused.
+    feed refused; `trouble`: why it does not go on just now.
     """
 
     id: str
@@ -42,6 +41,7 @@ class Request(msgspec.Struct, frozen=True, omit_defaults=True):
     began_ms: int | None = None
     ended_ms: int | None = None
     problems: tuple[str, ...] = ()
+    trouble: str = ""
 
     def encode(self) -> bytes:
         """The bytes that are stored."""

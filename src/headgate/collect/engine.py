@@ -7,8 +7,9 @@ miss.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from headgate.collect.audit import Auditor
 from headgate.collect.audit_requests import load_audits
@@ -19,6 +20,7 @@ from headgate.collect.due import DueReleaser
 from headgate.collect.enrich import Enricher
 from headgate.collect.estimate import CallRates, Forecaster
 from headgate.collect.inbox import InboxMerger
+from headgate.collect.insights import InsightReader
 from headgate.collect.intake import Intake, Sleep, nobody
 from headgate.collect.poll import Poller
 from headgate.collect.refresh import Refresher
@@ -28,7 +30,7 @@ from headgate.collect.state import Polled, first_error
 from headgate.core.audits import AuditSource
 from headgate.core.clock import Clock
 from headgate.core.details import DetailSource
-from headgate.core.feeds import FeedSource
+from headgate.core.feeds import FeedSource, InsightSource
 from headgate.core.metrics import Metrics
 from headgate.core.ports import Source, SourceUsage
 from headgate.core.storeport import Store
@@ -48,6 +50,10 @@ class SourceStatus:
     refused: str
     complete_ms: Mapping[str, int | None]
     troubles: Mapping[str, str]
+
+
+class _Part(Protocol):
+    async def run(self) -> None: ...
 
 
 class Collector:
@@ -96,6 +102,11 @@ class Collector:
             for name, backfiller in self._backfillers.items()
             if not hurry and (found := backfiller.refresh) is not None
         ]
+        self._insight_readers = [
+            InsightReader(store, self._intake, found, found.source, hurry=hurry, sleep=sleep)
+            for found in polled
+            if isinstance(found.source, InsightSource)
+        ]
         self._forecasters = {name: Forecaster(store, found, sleep=sleep) for name, found in self._sources.items()}
         self._enrichers = [Enricher(store, self._intake, found, hurry=hurry) for found in self._sources.values()]
         self._details = {
@@ -110,25 +121,26 @@ class Collector:
             polled.cursors = dict(await self._store.source_cursors(polled.name))
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._inbox.run(), name="inbox")
-                tasks.create_task(self._poller.run(), name="poller")
-                tasks.create_task(self._due.run(), name="due")
-                for revisiter in self._revisiters:
-                    tasks.create_task(revisiter.run(), name="revisiter")
-                for auditor in self._auditors:
-                    tasks.create_task(auditor.run(), name="auditor")
-                for backfiller in self._backfillers.values():
-                    tasks.create_task(backfiller.run(), name="backfiller")
-                for refresher in self._refreshers:
-                    tasks.create_task(refresher.run(), name="refresher")
-                for forecaster in self._forecasters.values():
-                    tasks.create_task(forecaster.run(), name="forecaster")
-                for enricher in self._enrichers:
-                    tasks.create_task(enricher.run(), name="enricher")
-                for details in self._details.values():
-                    tasks.create_task(details.run(), name="details")
+                for name, part in self._parts():
+                    tasks.create_task(part.run(), name=name)
         except BaseExceptionGroup as group:
             raise first_error(group) from group
+
+    def _parts(self) -> Sequence[tuple[str, _Part]]:
+        """Everything that runs, by name."""
+        return (
+            ("inbox", self._inbox),
+            ("poller", self._poller),
+            ("due", self._due),
+            *(("revisiter", one) for one in self._revisiters),
+            *(("auditor", one) for one in self._auditors),
+            *(("backfiller", one) for one in self._backfillers.values()),
+            *(("refresher", one) for one in self._refreshers),
+            *(("insights", one) for one in self._insight_readers),
+            *(("forecaster", one) for one in self._forecasters.values()),
+            *(("enricher", one) for one in self._enrichers),
+            *(("details", one) for one in self._details.values()),
+        )
 
     def wake(self) -> None:
         """The receiver stored a delivery. Cheap; call it from the event loop."""
@@ -148,6 +160,7 @@ class Collector:
         """What is still to be done, in words; empty when everything the sources had at start is collected."""
         reasons = [reason for polled in self._sources.values() for reason in _polling(polled)]
         reasons += await self._orders()
+        reasons += [f"{scope.slug}: Insights is not read yet" for one in self._insight_readers for scope in one.due()]
         figures = await self._store.figures()
         if figures.inbox_waiting:
             reasons.append(f"{figures.inbox_waiting} deliveries wait in the inbox")

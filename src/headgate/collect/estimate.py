@@ -1,4 +1,4 @@
-"""How many calls an hour a source will make, by what for: a pure estimate, and the loop that keeps it up to date.
+"""How many calls an hour a source will make, by what for: a pure estimate, and the live rate beside it.
 
 Invariant: an estimate is made of settings, projects and the last day's runs alone; it never asks the source.
 """
@@ -14,9 +14,9 @@ import structlog
 
 from headgate.collect.audit import ROUND_SECONDS
 from headgate.collect.intake import Sleep
-from headgate.collect.pacing import REST_SECONDS
+from headgate.collect.pacing import walk_seconds
 from headgate.collect.settings import SourceSettings
-from headgate.collect.state import Polled, going_on
+from headgate.collect.state import Polled, forgiving
 from headgate.core.audits import AuditSource
 from headgate.core.details import DetailSource
 from headgate.core.runs import run_pages
@@ -47,7 +47,7 @@ class Activity:
 
 @dataclass(frozen=True, slots=True)
 class CallRates:
-    """Calls an hour: `parts` of the estimate by what they are for; `live`: of the last minutes, None in the first."""
+    """Calls an hour: `parts` of the estimate by what they are for, `live` of the last minutes (None: too early)."""
 
     parts: Mapping[str, float]
     live: float | None
@@ -68,14 +68,16 @@ def estimate_calls(
     collect.pacing does it, with every active project active all day.
     """
     every = settings.poll_every_ms / 1000
-    rest = max(every, REST_SECONDS)
     share = told / projects if projects else 0.0
     runs, jobs = day.runs / 24, day.jobs / 24
     asked = _BELOW * (runs + day.seconds / 24 / every)
     unrun = _BELOW * day.unsuccessful / 24 if settings.ask_unrun else 0.0
     busy = max(0, min(day.active, projects) - told)
+    walks = [(busy, 0.0, False), (projects - told - busy, _HOUR * 24, False), (told, 0.0, True)]
     parts = {
-        "walks": (busy * _HOUR / every + (projects - busy) * _HOUR / rest) if settings.poll_enabled else 0.0,
+        "walks": sum(many * _HOUR / walk_seconds(every, quiet, told=proven) for many, quiet, proven in walks)
+        if settings.poll_enabled
+        else 0.0,
         "audits": projects * _LISTS * _HOUR / ROUND_SECONDS if audited else 0.0,
         "runs": ((1 - share) * asked + share * unrun) if settings.poll_enabled else 0.0,
         "enrichment": {"none": 0.0, "batch": min(jobs, 60.0 * day.active), "each": jobs}[settings.policy.profile],
@@ -104,7 +106,7 @@ class Forecaster:
             await self._sleep(1.0)
         said = False
         while True:
-            with going_on(self._polled.name, "estimate_failed"):
+            with forgiving(self._polled, "estimate_failed"):
                 await self.once()
                 if not said:
                     self._say()
@@ -121,7 +123,7 @@ class Forecaster:
             polled.settings,
             await self._day({state.scope.slug for state in states}),
             projects=len(states),
-            told=sum(state.told for state in states),
+            told=sum(polled.is_told(key) for key in polled.scopes),
             audited=polled.settings.poll_enabled and isinstance(polled.source, AuditSource),
             per_job=polled.source.calls_per_job() if isinstance(polled.source, DetailSource) else {},
         )

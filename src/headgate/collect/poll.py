@@ -15,6 +15,7 @@ import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
+from headgate.collect.discovery import ask_scopes
 from headgate.collect.intake import Intake
 from headgate.collect.state import Polled, ScopeState, forgiving
 from headgate.collect.walk import try_walk
@@ -102,7 +103,7 @@ class Poller:
         polled.discovering = True
         try:
             with forgiving(polled, "discovery_failed"):
-                self._take(polled, await polled.source.scopes())
+                self._take(polled, await ask_scopes(polled, self._store, self._intake))
         finally:
             polled.discovering = False
 

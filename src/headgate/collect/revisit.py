@@ -89,7 +89,7 @@ class Revisiter:
 
     async def _unasked(self) -> list[RunRef]:
         """Ended runs to ask about once, of projects whose webhooks tell everything else."""
-        told = {key for key, state in self._polled.scopes.items() if state.told}
+        told = {key for key in self._polled.scopes if self._polled.is_told(key)}
         now = self._polled.clock.monotonic()
         if not told or now < self._look_at or not self._polled.settings.ask_unrun:
             return []
@@ -111,7 +111,7 @@ class Revisiter:
             if key in heard and self._is_told(group):
                 self._next[key] = heard[key] + grace
             elif at is None and not first_round:
-                self._next[key] = now + self._pause(group)
+                self._next[key] = now + self._first_pause(group)
             elif at is None or at <= now:
                 due.append(key)
         return due
@@ -121,9 +121,13 @@ class Revisiter:
         every_ms = self._polled.settings.poll_every_ms
         return revisit_seconds(age, max(every_ms, TOLD_GRACE_MS) if self._is_told(group) else every_ms)
 
+    def _first_pause(self, group: _Group) -> float:
+        """A run that no webhook told of is left to them until it is so old."""
+        age = max(0, self._polled.source.now_ms() - group.newest.created_ms)
+        return max(0, TOLD_GRACE_MS - age) / 1000 if self._is_told(group) else self._pause(group)
+
     def _is_told(self, group: _Group) -> bool:
-        state = self._polled.scopes.get(group.newest.project_key)
-        return state is not None and state.told
+        return self._polled.is_told(group.newest.project_key)
 
     async def _ask(self, key: str, group: _Group) -> None:
         polled = self._polled
@@ -140,7 +144,7 @@ class Revisiter:
     async def _learn(self, group: _Group, observations: Sequence[Observation]) -> None:
         """Where a run had ended and no webhook said so, webhooks are not relied on until the next one."""
         state = self._polled.scopes.get(group.newest.project_key)
-        if state is None or not state.told:
+        if state is None or not self._is_told(group):
             return
         before_ms = self._polled.source.now_ms() - MINUTE_MS
         ended = [one.key for one in observations if one.kind == "workflow" and _ended_before(one, before_ms)]

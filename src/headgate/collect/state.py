@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from headgate.collect.pacing import TRUST_SECONDS
 from headgate.collect.settings import SourceSettings
 from headgate.core.clock import Clock
 from headgate.core.errors import SourceError, SourceRefused, SourceUnavailable, StoreError, StoreFailed
@@ -32,9 +33,9 @@ _log = structlog.get_logger("headgate.collect")
 class ScopeState:
     """One scope. `walked`: completely, since start; `audited`: held against all lists, since start.
 
-    `busy`: a walk is under way. Monotonic seconds: `audit_at` of the next audit, `not_before` and `walk_at` of the next
-    walk, `active_at` when something new was last seen. `announced`: the last audit missed no webhook; `ends_told`:
-    workflows end by webhook, as far as this process has seen.
+    `busy`: a walk is under way. Monotonic seconds: `audit_at` of the next audit, `not_before` of the next walk,
+    `walked_at` of the last complete one, `active_at` when something new was last seen, `proven_at` of the last audit,
+    if it missed no webhook. `ends_told`: workflows end by webhook, as far as this process has seen.
     """
 
     scope: Scope
@@ -44,15 +45,15 @@ class ScopeState:
     busy: bool = False
     trouble: str = ""
     not_before: float = 0.0
-    walk_at: float = 0.0
+    walked_at: float = 0.0
     active_at: float = 0.0
-    announced: bool = False
+    proven_at: float | None = None
     ends_told: bool = False
 
-    @property
-    def told(self) -> bool:
-        """Whether webhooks tell what happens here, as the audit has proven: then less is asked."""
-        return self.walked and self.announced and self.ends_told
+    def told(self, now: float) -> bool:
+        """Whether webhooks tell what happens here, as an audit has proven lately: then less is asked."""
+        proven = self.proven_at is not None and now - self.proven_at < TRUST_SECONDS
+        return self.walked and self.ends_told and proven
 
 
 @dataclass(slots=True)
@@ -103,38 +104,48 @@ class Polled:
             _log.info("scope_recovered", source=self.name, project=state.scope.slug, was=state.trouble)
             state.trouble = ""
 
-    def failed(self, error: SourceError, what: str, scope: str | None = None) -> None:
-        """A call did not work. Said once per kind of trouble; holds the scope, or all of the source."""
+    def failed(self, error: SourceError, what: str, scope: str | None = None, *, project: str | None = None) -> None:
+        """A call did not work. Said once per kind of trouble; holds the walks of the scope, or all of the source.
+
+        `project`: whom it concerns where no walk is to be held.
+        """
         state = self.scopes.get(scope or "")
         if isinstance(error, SourceRefused) and error.reason in _WHOLE_SOURCE:
             self._refuse(error)
             return
         reason = error.reason if isinstance(error, SourceRefused) else type(error).__name__
-        if (state.trouble != reason) if state else ((what, reason) not in self._said):
-            self._said.add((what, reason))
-            slug = state.scope.slug if state else None
+        said = (f"{what} {project or ''}", reason)
+        if (state.trouble != reason) if state else (said not in self._said):
+            self._said.add(said)
+            slug = state.scope.slug if state else project
             _log.warning(what, source=self.name, project=slug, reason=reason, error=str(error))
         if state is not None:
             state.trouble = reason
             state.not_before = self.clock.monotonic() + _hold_seconds(error)
 
     def told_by_webhooks(self, observations: Iterable[Observation]) -> None:
-        """Deliveries came: their projects are active, and walked again at once unless webhooks tell all of them."""
+        """Deliveries came: their projects are active, and what they tell of need not be asked for now."""
         now = self.clock.monotonic()
         for one in observations:
             state = self.scopes.get(one.project.project_id or one.project.slug)
             if state is not None:
-                state.active_at, state.walk_at = now, state.walk_at if state.told else 0.0
+                state.active_at = now
                 state.ends_told = state.ends_told or (one.kind == "workflow" and one.terminal)
             if one.kind == "workflow":
                 self.heard[str(one.fields.get("pipeline_id", one.key))] = now
 
+    def is_told(self, key: str) -> bool:
+        """Whether webhooks tell what happens in a scope."""
+        state = self.scopes.get(key)
+        return state is not None and state.told(self.clock.monotonic())
+
     def complete_ms(self) -> dict[str, int | None]:
-        """Start of the last complete walk of each scope that is walked now, by slug."""
+        """Up to when each scope is known, by slug: start of its last complete walk; now, where webhooks tell of it."""
         found = {}
         for key, state in self.scopes.items():
             cursor = self.cursors.get(key)
-            found[state.scope.slug] = cursor.complete_ms if cursor else None
+            walked_ms = cursor.complete_ms if cursor else None
+            found[state.scope.slug] = self.source.now_ms() if self.is_told(key) else walked_ms
         return found
 
     def _refuse(self, error: SourceRefused) -> None:
@@ -161,13 +172,13 @@ def going_on(source: str, what: str) -> Iterator[None]:
 
 
 @contextmanager
-def forgiving(polled: Polled, what: str, scope: str | None = None) -> Iterator[None]:
+def forgiving(polled: Polled, what: str, scope: str | None = None, *, project: str | None = None) -> Iterator[None]:
     """As `going_on`; what the far side refuses or cannot do is remembered too."""
     with going_on(polled.name, what):
         try:
             yield
         except SourceError as error:
-            polled.failed(error, what, scope)
+            polled.failed(error, what, scope, project=project)
 
 
 def first_error(error: BaseException) -> BaseException:

@@ -32,7 +32,7 @@ async def walk_scope(polled: Polled, state: ScopeState, intake: Intake) -> bool:
     )
     high: int | None = None
     pages = observations = 0
-    below = not state.told
+    below = not state.told(polled.clock.monotonic())
     async with _closing(polled.source.walk(state.scope, after=cursor.high, since_ms=since, below=below)) as walk:
         async for page in walk:
             pages += 1
@@ -43,8 +43,10 @@ async def walk_scope(polled: Polled, state: ScopeState, intake: Intake) -> bool:
             polled.answered(key)
             if page.last and moved is not None:
                 polled.cursors[key] = moved
-                state.walked = True
-                _set_pace(polled, state, active=observations > 0)
+                now = polled.clock.monotonic()
+                if observations or not state.walked:
+                    state.active_at = now
+                state.walked, state.walked_at = True, now
                 _log.debug(
                     "walk_complete",
                     source=polled.name,
@@ -58,17 +60,16 @@ async def walk_scope(polled: Polled, state: ScopeState, intake: Intake) -> bool:
     return False
 
 
-def _set_pace(polled: Polled, state: ScopeState, *, active: bool) -> None:
-    """Plan the next walk. The scheduler comes by every interval, so the pace is what is waited beyond one."""
+def _is_due(polled: Polled, state: ScopeState) -> bool:
+    """Whether to walk now. The scheduler comes by every interval, so the pace is what is waited beyond one."""
     now, every = polled.clock.monotonic(), polled.settings.poll_every_ms / 1000
-    if active or not state.active_at:
-        state.active_at = now
-    state.walk_at = now + walk_seconds(every, now - state.active_at, told=state.told) - every
+    pace = walk_seconds(every, now - state.active_at, told=state.told(now))
+    return now >= state.not_before and (not state.walked or now - state.walked_at >= pace - every)
 
 
 async def try_walk(polled: Polled, state: ScopeState, intake: Intake) -> None:
     """Walk unless the source or scope is held; trouble is remembered and said once. Raises StoreFailed alone."""
-    if polled.clock.monotonic() < max(state.not_before, state.walk_at) or not polled.may_call():
+    if not _is_due(polled, state) or not polled.may_call():
         return
     with forgiving(polled, "walk_failed", state.scope.key):
         await walk_scope(polled, state, intake)

@@ -23,7 +23,7 @@ class Listed:
     """One thing that the far side lists.
 
     `ended`: it must be kept with its end; else it must only be known. `at_ms`: when it ended, or was made. `run`: what
-    to ask when it is missing. `observations`: what the list itself tells of it.
+    to ask when it is missing. `observations`: what the list itself tells of it. `webhook`: one is sent when it ends.
     """
 
     kind: ListedKind
@@ -32,6 +32,7 @@ class Listed:
     run: RunRef
     ended: bool = True
     observations: Sequence[Observation] = ()
+    webhook: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +47,14 @@ class Listing:
 class Kept:
     """What the store knows of a listed thing.
 
-    `ended`: with its end; for a pipeline: with a workflow or an error. `announced`: a webhook told of it. `rerun`: its
-    pipeline is more than a day older than it.
+    `ended`: with its end; for a pipeline: with a workflow or an error. `announced`: a webhook told of its end.
+    `rerun`: its pipeline is more than a day older than it. `stopped_ms`: when it ended.
     """
 
     ended: bool
     announced: bool
     rerun: bool
+    stopped_ms: int | None = None
 
 
 @runtime_checkable
@@ -61,4 +63,8 @@ class AuditSource(Protocol):
 
     def listings(self, scope: Scope, span: Span, *, deep: bool) -> AsyncIterator[Listing]:
         """Everything of the span in every list that costs little; `deep`: also in those that are late or dear."""
+        ...
+
+    def deep_every_ms(self, scope: Scope) -> int:
+        """How often to ask the late lists: seldom, unless the others cannot tell of reruns of old pipelines."""
         ...

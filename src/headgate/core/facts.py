@@ -39,8 +39,9 @@ FactKind = Literal[
 # text: stored as it is. dim: text from a small set, stored as an integer. uuid: 16 bytes. ms: a point in time.
 # json: a list or map of plain data, stored as text.
 FieldType = Literal["text", "dim", "uuid", "int", "real", "ms", "bool", "json"]
-# Which table of source ranks decides between two sources that both know the field (core.merge).
-Family = Literal["plain", "time", "status", "author", "credits"]
+# Which table of source ranks decides between two sources that both know the field (core.merge). derived: no input tells
+# it, it follows from other facts (core.reruns).
+Family = Literal["plain", "time", "status", "author", "credits", "derived"]
 Value = str | int | float | bool | list[object] | dict[str, object]
 
 
@@ -95,10 +96,23 @@ _WORKFLOW = (
     *_REF,
     Field("started_by", "dim", "circleci.started_by", "Id of the CircleCI user who started it."),
     Field("tag", "dim", "circleci.workflow.tag", "CircleCI's workflow tag, such as `setup`."),
-    Field("attempt", "int", "circleci.attempt", "1 for the first run; automatic reruns count up."),
-    Field("rerun_of", "uuid", "circleci.rerun_of", "The workflow that this one repeats."),
+    Field(
+        "attempt", "int", "circleci.attempt", "2 for the first rerun, counting up; absent: it repeats none.", "derived"
+    ),
+    Field(
+        "rerun_of",
+        "uuid",
+        "circleci.rerun_of",
+        "The workflow that this one repeats: the newest of its name in the pipeline that had ended by then.",
+        "derived",
+    ),
     Field("credits", "int", "circleci.credits", "Credits used.", "credits"),
-    Field("partial_rerun", "bool", "circleci.partial_rerun", "Only part of the repeated workflow ran again."),
+    Field(
+        "partial_rerun",
+        "bool",
+        "circleci.partial_rerun",
+        "Only part of the repeated workflow ran again; absent: all of it, or not known.",
+    ),
     Field(
         "credits_estimated",
         "bool",
@@ -235,17 +249,26 @@ _DEPLOYMENT = (
     Field("url", "text", "circleci.deployment.url", "Where to read more about it."),
 )
 
-# CircleCI's own aggregates, as given. Key: what it is about, the window, and the UTC day on which it was asked for.
+# CircleCI's own aggregates, as given. Key: what it is about, the window, and the UTC day on which it was asked for, or
+# the interval of a series.
 _INSIGHT = (
-    Field("subject", "dim", "circleci.insight.subject", "`org`, `project`, `workflow`, `job` or `tests`."),
+    Field(
+        "subject", "dim", "circleci.insight.subject", "What was counted and who says so: `org`, `workflow`, `job` ..."
+    ),
     Field("window", "dim", "circleci.insight.window", "CircleCI's reporting window, or `day`, `hour` of a series."),
     Field("workflow_name", "dim", "cicd.pipeline.name", "Name of the workflow."),
     Field("job_name", "dim", "cicd.pipeline.task.name", "Name of the job."),
     Field("ref_name", "dim", "vcs.ref.head.name", "Branch that it is about; absent: all branches."),
     Field("window_start", "ms", "circleci.insight.window_start", "Begin of what was counted.", "time"),
     Field("window_end", "ms", "circleci.insight.window_end", "End of what was counted.", "time"),
-    Field("delay_ms", "int", "circleci.insight.delay_ms", "Its age when it was asked for."),
+    Field(
+        "delay_ms", "int", "circleci.insight.delay_ms", "Age of its window's end when it was asked for, milliseconds."
+    ),
     Field("numbers", "json", None, "Name -> number; each becomes `circleci.insight.<name>`. Null stays absent."),
+    Field("test_name", "text", "test.case.name", "Name of the test."),
+    Field("class_name", "dim", "circleci.test.class", "Class of the test."),
+    Field("file", "dim", "circleci.test.file", "File of the test."),
+    Field("source", "dim", "circleci.test.source", "Reporter that wrote the results."),
 )
 
 # A test that CircleCI calls flaky. Key: project and identity of the test.

@@ -12,7 +12,7 @@ from typing import Literal, Protocol, runtime_checkable
 from headgate.core.merge import Observation
 from headgate.core.ports import Scope
 
-__all__ = ["Feed", "FeedPage", "FeedSource", "Refresh", "Span", "Strategy"]
+__all__ = ["Feed", "FeedPage", "FeedSource", "InsightSource", "Refresh", "Span", "Strategy"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,4 +94,26 @@ class FeedSource(Protocol):
 
     async def strategy(self) -> Strategy:
         """Probe by real calls what the token may do, and choose. Raises as `Source` does."""
+        ...
+
+
+@runtime_checkable
+class InsightSource(Protocol):
+    """A source whose provider computes aggregates of its own, which are kept as it gives them."""
+
+    @property
+    def insights_every_ms(self) -> int | None:
+        """How often they are to be read, in milliseconds; None: never."""
+        ...
+
+    def insight_orgs(self) -> Sequence[Scope]:
+        """Organisations with aggregates of their own, each once. Their keys differ from those of projects."""
+        ...
+
+    def insights(self, scope: Scope, *, since_ms: int | None) -> AsyncIterator[Sequence[Observation]]:
+        """Everything about one organisation or project, call by call, behind everything live.
+
+        `since_ms`: when it was last read to its end, None: never; what stands since then is not asked for again. What
+        the far side lacks or refuses about one scope is left out; raises as `Source` does. Telling twice is harmless.
+        """
         ...

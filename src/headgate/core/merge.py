@@ -35,6 +35,7 @@ _RANKS: dict[Family, tuple[str, ...]] = {
     "author": ("insights", "export", "detail", "v2", "webhook", "v1.1"),
     "credits": ("v2", "detail", "v1.1", "webhook", "insights", "export"),
     "plain": ("insights", "export", "detail", "v1.1", "v2", "webhook"),
+    "derived": (),
 }
 _RANK: dict[Family, dict[str, int]] = {
     family: {source: rank + 1 for rank, source in enumerate(order)} for family, order in _RANKS.items()
@@ -57,7 +58,8 @@ class ProjectRef:
     """Which project a thing belongs to. Ids are the keys; slugs are how people name it today.
 
     `host`: where the provider lives, such as `circleci.com`. `slug`, `org`: short form (core.slug).
-    `project_id`, `org_id`: provider UUIDs, None where the input does not carry them.
+    `project_id`, `org_id`: provider UUIDs, None where the input does not carry them. What belongs to an organisation
+    and to none of its projects has the organisation's slug in both.
     """
 
     host: str
@@ -139,8 +141,10 @@ def merge(known: Known, observation: Observation) -> Known:
     values: dict[str, Value] | None = None
     stamps: dict[str, Stamp] = {}
     for name, value in observation.fields.items():
-        old_stamp = known.stamps.get(name)
-        if old_stamp is not None and not _wins(value, stamp, known.values[name], old_stamp, families[name]):
+        family, old_stamp = families[name], known.stamps.get(name)
+        if family == "derived":
+            continue
+        if old_stamp is not None and not _wins(value, stamp, known.values[name], old_stamp, family):
             continue
         if values is None:
             values, stamps = dict(known.values), dict(known.stamps)

@@ -48,6 +48,8 @@ SHARED_FIELDS = (
     "author_email",
     "commit_subject",
 )
+# What is different each time that somebody asks, and so is no news by itself.
+_OF_ASKING = frozenset({"circleci.insight.delay_ms"})
 _ATTRIBUTE: dict[FactKind, dict[str, tuple[str, str]]] = {
     kind: {field.name: (field.attribute, field.type) for field in fields if field.attribute}
     for kind, fields in FIELDS.items()
@@ -248,6 +250,11 @@ def ended_ms(known: Known, workflow: Known | None = None) -> int | None:
     return None
 
 
+def _project(project: ProjectRef) -> str | None:
+    """The project of a record; None for what belongs to an organisation alone."""
+    return project.slug if project.slug != project.org else None
+
+
 def make_record(
     kind: FactKind,
     key: str,
@@ -269,14 +276,18 @@ def make_record(
         sources=sorted({stamp.source for stamp in known.stamps.values()}),
         tenant=project.host,
         org=project.org,
-        project=project.slug,
+        project=_project(project),
         attributes=attributes,
     )
 
 
 def changed_attributes(old: Mapping[str, Attribute], new: Mapping[str, Attribute]) -> dict[str, Attribute]:
-    """The attributes of `new` that `old` lacks or holds with another value. Merging never takes one away."""
-    return {name: value for name, value in new.items() if old.get(name) != value}
+    """The attributes of `new` that `old` lacks or holds with another value. Merging never takes one away.
+
+    Nothing changed where only the moment of asking did.
+    """
+    changed = {name: value for name, value in new.items() if old.get(name) != value}
+    return changed if changed.keys() - _OF_ASKING else {}
 
 
 def make_amendment(
@@ -300,6 +311,6 @@ def make_amendment(
         sources=sources,
         tenant=project.host,
         org=project.org,
-        project=project.slug,
+        project=_project(project),
         attributes=dict(sorted(attributes.items())),
     )

@@ -179,10 +179,14 @@ class Facts:
         """Written workflows and jobs that name this pipeline or workflow as theirs."""
         encoded = encode_key(parent.key)
         if parent.kind == "pipeline":
-            yield from self._where("workflow", "pipeline_id", encoded, parent.host)
+            yield from self.of_pipeline(parent.key, parent.host)
             yield from self._where("job", "pipeline_id", encoded, parent.host)
         elif parent.kind == "workflow":
             yield from self._where("job", "workflow_id", encoded, parent.host)
+
+    def of_pipeline(self, key: str, host: str) -> list[Fact]:
+        """Written workflows of a pipeline."""
+        return self._where("workflow", "pipeline_id", encode_key(key), host)
 
     def _where(self, kind: FactKind, column: str, value: bytes | str, host: str) -> list[Fact]:
         number = self._session.dim(0, host)
@@ -271,6 +275,7 @@ class Facts:
                 if name not in before or before[name] != value:
                     columns.append(f"{quote(name)} = ?")
                     bound.append(self._encode(fact, name))
+            columns += [f"{quote(name)} = NULL" for name in before if name not in fact.values]
             columns.append("_stamps = ?")
             bound.append(encode_stamps(fact.kind, fact.known.stamps))
         bound.append(fact.id)

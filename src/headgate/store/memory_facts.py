@@ -17,6 +17,7 @@ from headgate.core.ports import LogEntry
 from headgate.core.record import Attribute, Record, encode_record
 from headgate.core.release import Release, ReleasePolicy, decide, needs_enrichment
 from headgate.core.render import APP_URL, changed_attributes, ended_ms, make_amendment, make_record
+from headgate.core.reruns import link_reruns
 from headgate.core.rollup import contribution
 from headgate.core.storeport import MergeResult, MergeWork
 from headgate.core.times import DAY_MS
@@ -82,6 +83,7 @@ class MemoryFacts:
             for fact in self.all():
                 if fact.key == key and fact.kind in ("job", "workflow"):
                     fact.gone = fact.enriched = True
+        self._link()
         changed = {(fact.kind, fact.host, fact.key) for fact in self.all() if before.get(fact) != _shape(fact)}
         due = [fact for fact in self._releasable() if self._concerned(fact, changed)]
         return self._settle(
@@ -131,6 +133,17 @@ class MemoryFacts:
         fact.known = known
         fact.enriched = fact.enriched or seen.enriches
         return told
+
+    def _link(self) -> None:
+        """Work out the reruns of every pipeline anew."""
+        pipelines: dict[tuple[str, object], dict[str, MemoryFact]] = {}
+        for fact in self.all():
+            above = fact.known.values.get("pipeline_id")
+            if fact.kind == "workflow" and above is not None:
+                pipelines.setdefault((fact.host, above), {})[fact.key] = fact
+        for runs in pipelines.values():
+            for key, known in link_reruns({key: fact.known for key, fact in runs.items()}).items():
+                runs[key].known = known
 
     def _find(
         self, seen: Observation, project_id: str | None, project: int, work: MergeWork

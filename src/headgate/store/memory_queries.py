@@ -53,7 +53,7 @@ def unfinished(facts: MemoryFacts, source: str, now_ms: int, limit: int) -> list
         if fact.source != source or fact.gone:
             continue
         stopped = fact.known.values.get("stopped_at")
-        young = isinstance(stopped, int) and stopped > now_ms - 6 * HOUR_MS
+        young = isinstance(stopped, int) and stopped > now_ms - 30 * HOUR_MS
         if fact.kind == "workflow" and (not fact.known.terminal or (young and fact.key in with_open_jobs)):
             at = created if isinstance(created, int) else fact.seen_ms
             above = _text(fact.known.values.get("pipeline_id"))
@@ -148,8 +148,10 @@ def kept(facts: MemoryFacts, kind: ListedKind, keys: Sequence[str]) -> dict[str,
             named = any(one.known.values.get("pipeline_id") == key for one in facts.all() if one.kind == "workflow")
             ended = fact.gone or "errors" in fact.known.values or named
         late = isinstance(made, int) and isinstance(since, int) and made - since > DAY_MS
-        announced = any(stamp.source == "webhook" for stamp in fact.known.stamps.values())
-        found[key] = Kept(ended, announced, late and kind != "pipeline")
+        announced = any(stamp.source == "webhook" and stamp.terminal for stamp in fact.known.stamps.values())
+        stopped = fact.known.values.get("stopped_at")
+        stopped_ms = stopped if isinstance(stopped, int) else None
+        found[key] = Kept(ended, announced, late and kind != "pipeline", stopped_ms)
     return found
 
 

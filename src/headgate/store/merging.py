@@ -21,6 +21,7 @@ from headgate.store.facts import Fact, Facts
 from headgate.store.positions import remember
 from headgate.store.projects import Project
 from headgate.store.releases import Releases, View
+from headgate.store.reruns import linked
 from headgate.store.rollups import Place, Rollups, branch_class
 from headgate.store.schema import KIND_NUMBER
 from headgate.store.session import Session
@@ -185,6 +186,7 @@ class Merge:
 
     def settle(self) -> None:
         """Bring rollups, releases and amendments in line with every fact that moved, and write it all."""
+        self._link()
         affected = {fact: None for fact in self.moved if fact.kind in RELEASED_KINDS}
         self._reclass(affected)
         for fact in list(self.moved):
@@ -193,6 +195,14 @@ class Merge:
         for fact in sorted(affected, key=lambda fact: fact.kind != "workflow"):
             self._settle(fact)
         self.write()
+
+    def _link(self) -> None:
+        """Reruns follow from all workflows of their pipeline, so what was learnt of one may change another."""
+        for fact, known in list(linked(self.facts, self.before)):
+            self.before.setdefault(fact, (fact.known, fact.terminal))
+            if known.values != fact.known.values:
+                self.moved[fact] = None
+            fact.known = known
 
     def _reclass(self, affected: dict[Fact, None]) -> None:
         """A project told its default branch: runs of the branches concerned change their class."""

@@ -184,7 +184,7 @@ def unfinished(db: Database, source: str, now_ms: int, limit: int) -> list[RunRe
         " WHERE w._terminal AND w.stopped_at > ? AND w._source = ? AND w._gone = 0 AND EXISTS"
         " (SELECT 1 FROM job j WHERE j.workflow_id = w._key AND j._terminal = 0 AND j._gone = 0)"
         " ORDER BY at DESC LIMIT ?",
-        (now_ms - 6 * HOUR_MS, number, limit),
+        (now_ms - 30 * HOUR_MS, number, limit),
     ).fetchall()
     rows += db.execute(
         "SELECT p.slug, coalesce(p.provider_id, p.slug), l._key, NULL, l.created_at"

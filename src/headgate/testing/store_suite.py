@@ -53,11 +53,13 @@ class RestSuite:
         await merge(store, rerun)
         runs = await store.kept("workflow", [WORKFLOW, other, rerun.key, "nobody"])
         assert dict(runs) == {
-            WORKFLOW: Kept(ended=True, announced=False, rerun=False),
-            other: Kept(ended=False, announced=True, rerun=False),
-            rerun.key: Kept(ended=True, announced=False, rerun=True),
+            WORKFLOW: Kept(ended=True, announced=False, rerun=False, stopped_ms=NOW),
+            other: Kept(ended=False, announced=False, rerun=False),
+            rerun.key: Kept(ended=True, announced=False, rerun=True, stopped_ms=NOW),
         }
-        assert dict(await store.kept("job", [JOB])) == {JOB: Kept(ended=True, announced=True, rerun=False)}
+        assert dict(await store.kept("job", [JOB])) == {
+            JOB: Kept(ended=True, announced=True, rerun=False, stopped_ms=NOW)
+        }
 
     async def test_a_pipeline_is_whole_once_it_has_a_run_or_an_error(self, store: Store) -> None:
         """One without either may lack its workflows."""

@@ -118,6 +118,7 @@ def test_a_daemon_from_ready_to_term(tmp_path: Path) -> None:
         assert {"expected", "present", "repaired", "unrepairable", "unannounced"} == set(status["audit"])
         assert {
             "calls",
+            "gone",
             "budget_left",
             "calls_per_hour",
             "calls_per_hour_estimate",

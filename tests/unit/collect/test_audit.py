@@ -4,19 +4,19 @@ import msgspec
 import pytest
 
 from headgate.collect import SourceSettings
-from headgate.collect.audit import DEEP_MS, OVERLAP_MS, ROUND_SECONDS, Auditor
+from headgate.collect.audit import OVERLAP_MS, ROUND_SECONDS, Auditor
 from headgate.collect.audit_requests import AuditRequest, load_audits, store_audit
 from headgate.collect.audit_state import AuditMark, Tally, load_marks
 from headgate.collect.intake import Intake
 from headgate.collect.state import Polled, ScopeState
 from headgate.core.audits import Listed, Listing
 from headgate.core.clock import ManualClock
-from headgate.core.errors import NotFound, SourceUnavailable
+from headgate.core.errors import NotFound, SourceRefused, SourceUnavailable
 from headgate.core.merge import Observation, ProjectRef
 from headgate.core.metrics import NullMetrics
 from headgate.core.ports import RunRef, Scope
 from headgate.core.record import decode_record
-from headgate.core.times import HOUR_MS, MINUTE_MS
+from headgate.core.times import DAY_MS, HOUR_MS, MINUTE_MS
 from headgate.store import MemoryStore
 from headgate.testing.store_data import LOGS, read
 
@@ -56,6 +56,9 @@ class FakeSource:
             raise self.error
         for items in self.lists:
             yield Listing(items)
+
+    def deep_every_ms(self, _scope):
+        return DAY_MS
 
     async def revisit(self, ref):
         self.asked.append(ref.workflow_id)
@@ -133,7 +136,7 @@ async def test_a_round_begins_a_little_before_the_last_one_ended(bench):
     await bench.auditor.once()
     bench.clock.advance(ROUND_SECONDS)
     await bench.auditor.once()
-    bench.clock.advance(DEEP_MS / 1000)
+    bench.clock.advance(DAY_MS / 1000)
     await bench.auditor.once()
     first, second, third = bench.source.asked
     assert first == (NOW - bench.polled.settings.initial_ms, NOW, True)
@@ -155,12 +158,25 @@ async def test_a_failed_round_is_repeated_soon_from_the_same_place(bench):
 
 async def test_what_no_webhook_told_of_is_counted_once_webhooks_come(bench):
     """Before the first webhook of a project nothing is missed; the last minutes may still come."""
-    old, told, silent, fresh = (NOW - hours * MINUTE_MS for hours in (50, 40, 30, 1))
+    old, told, silent, fresh = (NOW - hours * MINUTE_MS for hours in (70, 60, 50, 1))
     runs = [run(1, at=old), run(2, at=told, source="webhook"), run(3, at=silent), run(4, at=fresh)]
     await bench.keep(*runs)
     bench.source.lists = [[listed(n, at=at) for n, at in ((1, old), (2, told), (3, silent), (4, fresh))]]
     await bench.auditor.once()
     assert sum(one[4] for one in (await bench.hours()).values()) == 1
+
+
+async def test_no_webhook_is_missed_for_a_pipeline(bench):
+    """No webhook tells of a pipeline by itself; what webhooks of its runs mention says nothing of the others."""
+    made = {key(1): "webhook", key(2): "v2"}
+    at = NOW - 2 * HOUR_MS
+    for number, (name, source) in enumerate(made.items()):
+        fields = {"number": number, "created_at": at + number, "errors": ["config"]}
+        await bench.keep(Observation("pipeline", name, PROJECT, source, NOW, False, fields))
+    run_of = {name: RunRef("gh/a/b", SCOPE.key, name, None, at) for name in made}
+    bench.source.lists = [[Listed("pipeline", name, at + n, run_of[name]) for n, name in enumerate(made)]]
+    await bench.auditor.once()
+    assert await bench.hours() == {"runs": (2, 2, 0, 0, 0)}
 
 
 async def test_an_audit_that_is_asked_for_is_done_project_by_project(bench):
@@ -176,20 +192,50 @@ async def test_an_audit_that_is_asked_for_is_done_project_by_project(bench):
     assert (found.expected, found.present, found.repaired, found.unrepairable) == (2, 0, 1, 1)
 
 
+async def test_a_failed_audit_holds_no_walk(bench):
+    """Polling goes on whatever the audit is answered."""
+    for error in (SourceUnavailable("503", retry_after=600), SourceRefused("403", reason="no_access", fix="ask")):
+        bench.source.error = error
+        bench.state.audit_at = 0.0
+        await bench.auditor.once()
+        assert bench.state.not_before <= bench.clock.monotonic()
+
+
+async def test_a_request_outlives_an_outage(bench):
+    """It is tried again and told in the end; a lasting outage becomes a problem of the project."""
+    await store_audit(bench.store, "ci", AuditRequest("a1", NOW - HOUR_MS, NOW, NOW), now_ms=NOW)
+    waits = []
+
+    async def sleep(seconds):
+        waits.append(seconds)
+        if len(waits) == 2:
+            bench.source.error = None
+
+    bench.auditor = Auditor(bench.store, bench.intake, bench.polled, bench.source, sleep=sleep)
+    bench.source.error = SourceUnavailable("503", retry_after=7)
+    await bench.auditor.answer()
+    (done,) = await load_audits(bench.store, "ci")
+    assert (done.state, waits, set(done.results), done.problems) == ("done", [7, 7], {"gh/a/b"}, {})
+    await store_audit(bench.store, "ci", AuditRequest("a2", NOW - HOUR_MS, NOW, NOW + 1), now_ms=NOW)
+    bench.source.error = SourceUnavailable("down")
+    await bench.auditor.answer()
+    assert (await load_audits(bench.store, "ci"))[1].problems == {"gh/a/b": "down"}
+
+
 @pytest.mark.parametrize(
     ("announced", "hours", "expected"),
     [
         ({"job": 1, "workflow": 1}, {}, True),
-        ({"job": 1}, {}, False),
+        ({"job": 1}, {}, True),
         ({"workflow": 1, "pipeline": 1}, {}, False),
         ({"job": 1 << 62, "workflow": 1}, {}, False),
         ({"job": 1, "workflow": 1}, {1: Tally(5, 5, unannounced=1)}, False),
         ({"job": 1, "workflow": 1}, {9: Tally(5, 5, unannounced=1)}, True),
         ({"job": 1, "workflow": 1}, {1: Tally(5, 4, 1)}, True),
     ],
-    ids=["both come", "no workflows", "v1.1 shows no jobs", "none yet", "missed lately", "missed long ago", "repaired"],
+    ids=["both come", "jobs alone", "v1.1 shows no jobs", "none yet", "missed lately", "missed long ago", "repaired"],
 )
 def test_webhooks_are_relied_on(announced, hours, expected):
-    """Only where those of jobs and workflows come and none was missed in the last hours."""
+    """Only where those of jobs come, as v1.1 shows, and none was missed in the last hours."""
     mark = AuditMark(announced=announced, hours={f"runs {NOW // HOUR_MS - ago}": one for ago, one in hours.items()})
     assert expected is mark.announces(NOW)

@@ -235,3 +235,48 @@ async def test_requests_are_worked_off_in_order_and_a_few_remembered(bench):
             await asyncio.sleep(0)
     running.cancel()
     assert [one.id for one in await load_requests(bench.store, "ci")] == [f"r{number:02}" for number in range(5, 25)]
+
+
+async def test_a_feed_that_stays_down_is_given_up_and_told(bench):
+    """One project whose list never answers becomes a problem; the others are read to their end."""
+
+    async def down(scope, span, *, position=None):
+        if scope.slug == "gh/a/one":
+            raise SourceUnavailable("503 for ever")
+        async for page in FakeFeed.read(bench.feed, scope, span, position=position):
+            yield page
+
+    bench.feed.read = down
+    await bench.backfiller.work(await bench.ask(days=10))
+    assert await bench.kept() == 20
+    (request,) = await load_requests(bench.store, "ci")
+    assert (request.state, request.problems) == ("done", ("runs of gh/a/one: 503 for ever",))
+
+
+async def test_a_request_that_cannot_begin_lets_others_go_first(bench):
+    """Why it waits is told; the next request is done meanwhile."""
+    broken = {"r0"}
+    good = bench.backfiller._source.strategy  # the fake's own
+
+    async def strategy():
+        (first, *_) = [one for one in await load_requests(bench.store, "ci") if one.state != "done"]
+        if first.id in broken and not first.trouble:
+            raise SourceUnavailable("503 at the door")
+        return await good()
+
+    bench.backfiller._source.strategy = strategy
+    finished, finish = [], bench.backfiller._finish
+
+    async def noted(work):
+        finished.append((work.request.id, (await load_requests(bench.store, "ci"))[0].trouble))
+        await finish(work)
+
+    bench.backfiller._finish = noted
+    for number in range(2):
+        request = Request(f"r{number}", NOW - DAY_MS, NOW, NOW + number)
+        await store_request(bench.store, "ci", request, now_ms=NOW)
+    running = asyncio.create_task(bench.backfiller.run())
+    async with asyncio.timeout(10):
+        await until(lambda: len(finished) == 2)
+    running.cancel()
+    assert finished == [("r1", "503 at the door"), ("r0", "")]

@@ -19,11 +19,11 @@ DAY = Activity(runs=240, unsuccessful=24, jobs=1920, seconds=24 * 3600, active=2
 @pytest.mark.parametrize(
     ("settings", "day", "how", "expected"),
     [
-        ({}, Activity(), {"projects": 4}, {"walks": 16, "audits": 32}),
-        ({}, Activity(), {"projects": 4, "audited": False}, {"walks": 16}),
-        ({}, DAY, {"projects": 4}, {"walks": 128, "audits": 32, "runs": 140}),
-        ({}, DAY, {"projects": 4, "told": 4}, {"walks": 16, "audits": 32, "runs": 2}),
-        ({"ask_unrun": False}, DAY, {"projects": 4, "told": 4}, {"walks": 16, "audits": 32}),
+        ({}, Activity(), {"projects": 4}, {"walks": 24, "audits": 32}),
+        ({}, Activity(), {"projects": 4, "audited": False}, {"walks": 24}),
+        ({}, DAY, {"projects": 4}, {"walks": 132, "audits": 32, "runs": 140}),
+        ({}, DAY, {"projects": 4, "told": 4}, {"walks": 4, "audits": 32, "runs": 2}),
+        ({"ask_unrun": False}, DAY, {"projects": 4, "told": 4}, {"walks": 4, "audits": 32}),
         ({"poll_every_ms": 3_600_000}, Activity(), {"projects": 4}, {"walks": 4, "audits": 32}),
         ({"poll_enabled": False}, DAY, {"projects": 0, "audited": False}, {}),
         ({"policy": ReleasePolicy("batch", 60_000)}, DAY, {"projects": 4, "told": 4}, {"enrichment": 80}),

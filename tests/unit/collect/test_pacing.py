@@ -72,12 +72,13 @@ def test_enrichment_comes_before_the_wait_ends(wait_ms, hurry, expected):
         (60, 0, False, 60),
         (60, 1200, False, 60),
         (60, 3600, False, 180),
-        (60, 1e6, False, 900),
-        (60, 0, True, 900),
+        (60, 1e6, False, 600),
+        (60, 0, True, 3600),
         (1800, 1e6, False, 1800),
-        (1800, 0, True, 1800),
+        (1800, 0, True, 3600),
+        (7200, 0, True, 7200),
     ],
 )
 def test_walks_follow_activity(every, quiet, told, expected):
-    """A twentieth of the quiet time, at most 15 minutes; where webhooks tell, 15 minutes; never more often than set."""
+    """A twentieth of the quiet time, at most ten minutes; where webhooks tell, an hour; never more often than set."""
     assert expected == walk_seconds(every, quiet, told=told)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import jsonschema
 import msgspec
 import pytest
@@ -118,6 +120,29 @@ def test_records_and_amendments_match_the_published_schema():
         jsonschema.validate(msgspec.json.decode(encode_record(item)), record_schema())
     assert amendment.attributes["headgate.amends"] == record.id
     assert amendment.attributes["headgate.revision"] == 1
+
+
+def test_what_belongs_to_an_organisation_has_no_project():
+    """Neither its record nor an amendment of it; the organisation is named."""
+    owner = replace(PROJECT, slug=PROJECT.org, project_id=None)
+    made = make_record("insight", "k", known(subject="org"), owner, {}, observed_ms=12_000)
+    amendment = make_amendment(made.id, 1, {}, owner, sources=["insights"], observed_ms=12_000)
+    assert [(PROJECT.org, None)] * 2 == [(one.org, one.project) for one in (made, amendment)]
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"circleci.insight.delay_ms": 2}, {}),
+        ({"circleci.insight.delay_ms": 2, "n": 3}, {"circleci.insight.delay_ms": 2, "n": 3}),
+        ({"n": 3}, {"n": 3}),
+        ({}, {}),
+    ],
+)
+def test_the_moment_of_asking_is_no_change_by_itself(changed, told):
+    """A figure that is older because somebody asked again is no news."""
+    old = {"circleci.insight.delay_ms": 1, "n": 2}
+    assert told == changed_attributes(old, old | changed)
 
 
 # Whatever a provider may say of a field: blank words, lists of anything, numbers without end.

@@ -44,6 +44,7 @@ _FIELDS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
         "status": _status,
         "created_at": _time,
         "stopped_at": _time,
+        "partial_rerun": st.just(True),
         "ref_name": _ref,
         "author_login": st.sampled_from(["kim", "main"]),
         "credits": st.integers(0, 99),
@@ -222,3 +223,30 @@ def test_names_of_a_job_meet_in_any_order(order: list[int], released: bool) -> N
         Observation("job", numbered, PROJECTS[0], "detail", NOW + 2, False, {"executor": "docker", "number": 100}),
     ]
     asyncio.run(_compare([[made[position]] for position in order], ReleasePolicy("none", 1_000)))
+
+
+@st.composite
+def _siblings(draw: st.DrawFn) -> Observation:
+    """Something about one of four workflows of one pipeline, with jobs."""
+    number, second = draw(st.integers(0, 3)), 1_000
+    fields: dict[str, Any] = {"name": draw(st.sampled_from(["build", "build", "ship"])), "pipeline_id": _id(1, 0)}
+    fields["created_at"] = NOW - DAY_MS + number * 60 * second + draw(st.integers(0, second - 1))
+    if draw(st.booleans()):
+        fields["stopped_at"] = fields["created_at"] + draw(st.integers(0, 150)) * second
+    source = draw(st.sampled_from(["webhook", "v2"]))
+    if draw(st.integers(0, 3)) == 0:
+        told = {"name": "test", "workflow_id": _id(2, number), "status": "success", "stopped_at": NOW}
+        return Observation("job", _id(3, number), PROJECTS[0], source, NOW, True, told)
+    ended = "stopped_at" in fields and draw(st.booleans())
+    return Observation("workflow", _id(2, number), PROJECTS[0], source, NOW, ended, fields | {"status": "failed"})
+
+
+@_quiet
+@given(st.lists(_siblings(), max_size=12), st.randoms(use_true_random=False))
+def test_reruns_are_linked_the_same_in_any_order(seen: list[Observation], rng: Any) -> None:
+    """Chains of one pipeline, told whole, one by one or shuffled; both adapters agree."""
+    shuffled = [*seen]
+    rng.shuffle(shuffled)
+    ways = [[[one] for one in seen], [seen], [[one] for one in shuffled]]
+    asyncio.run(_same_end(ways, ReleasePolicy("none")))
+    asyncio.run(_compare([[one] for one in shuffled], ReleasePolicy("none")))

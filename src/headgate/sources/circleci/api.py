@@ -21,11 +21,11 @@ from headgate.core.clock import Clock
 from headgate.core.errors import NotFound, SourceError, SourceRefused, SourceUnavailable
 from headgate.core.metrics import Metrics
 from headgate.sources.circleci.budget import Budget, Sleep
-from headgate.sources.circleci.calls import Call, Trouble, path_of
+from headgate.sources.circleci.calls import Call, Params, Trouble, path_of
 from headgate.sources.circleci.limits import date_ms, rate_hint, retry_after_seconds
 from headgate.sources.circleci.reading import Json, objects, text
 
-__all__ = ["Api", "ApiOptions", "Page"]
+__all__ = ["Api", "ApiOptions", "Page", "Params"]
 
 _BAD_TOKEN_FIX = "make a new personal API token at User Settings > Personal API Tokens and set it as token"  # noqa: S105  # advice, not a token
 _OWN_USER = "/api/v2/me"  # every personal token may read it
@@ -103,7 +103,7 @@ class Api:
         self,
         route: str,
         *,
-        params: Mapping[str, str] | None = None,
+        params: Params | None = None,
         patient: bool = False,
         apart: bool = False,
         **parts: str,
@@ -174,7 +174,7 @@ class Api:
         return reply
 
     async def pages(
-        self, route: str, *, params: Mapping[str, str] | None = None, patient: bool = False, **parts: str
+        self, route: str, *, params: Params | None = None, patient: bool = False, **parts: str
     ) -> AsyncIterator[Page]:
         """The pages of a v2 list until its end; `params` may hold the `page-token` to begin with.
 
@@ -191,14 +191,14 @@ class Api:
                 raise SourceUnavailable(
                     f"GET {route}: CircleCI repeated a page token, so the list has no end; asked again next round"
                 )
-            yield Page(objects(items), more=token is not None, token=query.get("page-token"), next=token)
+            yield Page(objects(items), more=token is not None, token=text(query.get("page-token")), next=token)
             if token is None:
                 return
             seen.add(token)
             query["page-token"] = token
 
     async def items(
-        self, route: str, *, params: Mapping[str, str] | None = None, patient: bool = False, **parts: str
+        self, route: str, *, params: Params | None = None, patient: bool = False, **parts: str
     ) -> list[Json]:
         """All items of a v2 list."""
         pages = self.pages(route, params=params, patient=patient, **parts)
@@ -306,15 +306,15 @@ class Api:
 
     async def _project_token(self, status: int, route: str, slug: str) -> bool:
         """Whether the token is a project token: API v1.1 takes it, or API v2 forbids it even its own user."""
-        if status == 403 and route != _OWN_USER:
-            # A personal token that lacks this right may still read its own user; v1.1 would prove nothing.
-            return await self._status(_OWN_USER) == 403
+        if status == 403:
+            # A personal token that lacks a right is forbidden one route, and v1.1 may take it all the same.
+            return route == _OWN_USER or await self._status(_OWN_USER) in (401, 403)
         probe = slug or self.probe_slug
-        if probe.count("/") == 2:
-            return await self._status("/api/v1.1/project/{slug}", {"limit": "1", "shallow": "true"}, probe) == 200
-        return status == 403
+        if probe.count("/") != 2:
+            return False
+        return await self._status("/api/v1.1/project/{slug}", {"limit": "1", "shallow": "true"}, probe) == 200
 
-    async def _status(self, route: str, params: Mapping[str, str] | None = None, slug: str = "") -> int | None:
+    async def _status(self, route: str, params: Params | None = None, slug: str = "") -> int | None:
         """What a single attempt is answered; None where nothing came."""
         await self._budget.acquire(self._waited)
         try:

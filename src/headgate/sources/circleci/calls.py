@@ -8,7 +8,10 @@ from urllib.parse import quote
 
 from headgate.core.errors import NotFound
 
-__all__ = ["Call", "Trouble", "escape_slug", "path_of"]
+__all__ = ["Call", "Params", "Trouble", "escape_slug", "path_of"]
+
+# What is asked for; several values of one name are sent as that name several times.
+Params = Mapping[str, str | tuple[str, ...]]
 
 _DOTS = frozenset({".", ".."})
 
@@ -36,7 +39,7 @@ class Call:
     method: str
     route: str
     path: str
-    params: Mapping[str, str] | None = None
+    params: Params | None = None
     body: bytes | None = None
     patient: bool = False
     apart: bool = False

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 from ipaddress import ip_address
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, SecretStr, WithJsonSchema, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    SecretStr,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 from headgate.core.slug import short_slug
-from headgate.plugins.config import Duration, PluginConfig, Secret, SourceConfig, duration_field
+from headgate.plugins.config import Duration, PluginConfig, Secret, SourceConfig, duration_field, format_duration
 from headgate.sources.circleci.config_details import DeploymentRule, DetailsConfig
 
 __all__ = [
     "BudgetConfig",
     "CircleCIConfig",
     "DiscoverConfig",
+    "InsightsConfig",
     "PersonalConfig",
     "ProjectsConfig",
     "UsageExportConfig",
@@ -23,6 +32,22 @@ __all__ = [
 ]
 
 Handling = Literal["keep", "hash", "drop"]
+Window = Literal["last-24-hours", "last-7-days", "last-30-days", "last-60-days", "last-90-days"]
+InsightsPart = Literal["org", "project", "workflows", "jobs", "series", "tests", "flaky", "branches"]
+
+
+def _off_is_zero(value: object) -> object:
+    """YAML reads a bare `off` as false."""
+    return 0 if value is False or value == "off" else value
+
+
+# A duration, or `off`, which is 0.
+Every = Annotated[
+    Duration,
+    BeforeValidator(_off_is_zero),
+    PlainSerializer(lambda ms: format_duration(ms) if ms else "off", return_type=str, when_used="json"),
+    WithJsonSchema({"type": ["string", "boolean"], "examples": ["24h", "off"]}),
+]
 
 
 def _split(value: object) -> object:
@@ -95,7 +120,7 @@ class WebhookConfig(PluginConfig):
 class BudgetConfig(PluginConfig):
     """API calls at most; shared by everything that uses the same token on the same host."""
 
-    per_second: float = Field(default=10, gt=0, description="Calls per second in the long run.")
+    per_second: float = Field(default=10, gt=0, description="Calls per second in the long run. A Server takes 150.")
     burst: int = Field(default=20, ge=1, description="Calls at once after a quiet time.")
 
 
@@ -104,6 +129,13 @@ class DiscoverConfig(PluginConfig):
 
     every: Duration = duration_field(
         "15m", "How often the organisations' pipelines are looked through for new projects."
+    )
+    look_back: Duration = duration_field(
+        "90d",
+        "How far the first look through an organisation's pipelines goes where Insights do not name its projects.",
+    )
+    gone_after: Duration = duration_field(
+        "7d", "A project that is not found for so long is gone: asked for once a day, its history kept."
     )
     max_pages: int = Field(
         default=200, ge=1, description="Pages of one look through an organisation; a cut is warned about."
@@ -128,6 +160,24 @@ class UsageExportConfig(PluginConfig):
     def _as_word(cls, enabled: object) -> object:
         """YAML reads on and off as true and false."""
         return {True: "on", False: "off"}[enabled] if isinstance(enabled, bool) else enabled
+
+
+class InsightsConfig(PluginConfig):
+    """What is read of CircleCI's own aggregates, and how often."""
+
+    every: Every = duration_field("24h", "How often each organisation and project is asked about; `off`: never.")
+    windows: tuple[Window, ...] = Field(
+        default=("last-7-days", "last-30-days"), min_length=1, description="Reporting windows that are asked for."
+    )
+    parts: tuple[InsightsPart, ...] = Field(
+        default=("org", "project", "workflows", "jobs", "tests", "flaky"),
+        description="What is asked for; `series` and `branches` bring the most records and are left out unless named.",
+    )
+
+    @field_validator("windows", "parts")
+    @classmethod
+    def _once_each(cls, words: tuple[Any, ...]) -> tuple[Any, ...]:
+        return tuple(dict.fromkeys(words))
 
 
 class PersonalConfig(PluginConfig):
@@ -156,6 +206,10 @@ class CircleCIConfig(SourceConfig):
     base_url: str = Field(
         default="https://circleci.com", description="Host that serves /api/v2 and /api/v1.1; a Server has its own."
     )
+    mode: Literal["auto", "cloud", "server"] = Field(
+        default="auto",
+        description="Whether this is a Server installation; auto: unless base_url is circleci.com or this machine.",
+    )
     host: str = Field(default="", description="Name that facts are kept under; the host of base_url unless set.")
     orgs: Orgs = Field(
         default=(), description="Organisation slugs, such as gh/acme or circleci/<id>; or a text of them with commas."
@@ -170,11 +224,21 @@ class CircleCIConfig(SourceConfig):
     details: DetailsConfig = Field(default_factory=DetailsConfig, description="What is asked about each ended job.")
     deployments: tuple[DeploymentRule, ...] = Field(default=(), description="Which jobs are deployments.")
     usage_export: UsageExportConfig = Field(default_factory=UsageExportConfig, description="The usage export.")
+    insights: InsightsConfig = Field(default_factory=InsightsConfig, description="CircleCI's own aggregates.")
     timeout: Duration = duration_field("30s", "How long one API call may take.")
     http2: bool = Field(default=False, description="Speak HTTP/2 where the server does.")
     ca_file: str | None = Field(default=None, description="PEM file of a private certificate authority.")
     proxy: SecretStr | None = Field(default=None, description="Proxy URL; may hold a user and password.")
     personal: PersonalConfig = Field(default_factory=PersonalConfig, description="Personal data.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _links_of_a_server(cls, given: object) -> object:
+        """The pages of a Server are at its own host."""
+        url = given.get("base_url") if isinstance(given, dict) and "app_url" not in given else None
+        if isinstance(given, dict) and isinstance(url, str) and _is_server(given.get("mode", "auto"), url):
+            return given | {"app_url": url}
+        return given
 
     @field_validator("base_url", "app_url")
     @classmethod
@@ -209,6 +273,11 @@ class CircleCIConfig(SourceConfig):
     def tenant(self) -> str:
         """The name that facts are kept under."""
         return self.host or urlsplit(self.base_url).hostname or self.base_url
+
+    @property
+    def is_server(self) -> bool:
+        """Whether this is a Server installation: it has no usage export."""
+        return _is_server(self.mode, self.base_url)
 
     def idle(self) -> str:
         """What to set where nothing is polled though it could be, or no webhook is taken either; empty elsewhere."""
@@ -247,6 +316,13 @@ def _is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def _is_server(mode: object, base_url: str) -> bool:
+    """A loopback address is a twin's, which is the cloud unless it is said."""
+    host = urlsplit(base_url.strip()).hostname or ""
+    cloud = host == "circleci.com" or host.endswith(".circleci.com") or _is_loopback(host)
+    return mode == "server" or (mode == "auto" and not cloud)
 
 
 def _is_glob(slug: str) -> bool:

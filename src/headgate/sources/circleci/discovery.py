@@ -1,7 +1,8 @@
-"""Finds the projects to walk: those named in the configuration, and those seen in the organisations' pipelines.
+"""Finds the projects to walk: those named in the configuration, and those of the organisations.
 
 Invariant: a project is listed once, under its id, with the slug it was last seen with. There is no endpoint that lists
-an organisation's projects; its newest pipelines are looked through instead (docs/circleci.md).
+an organisation's projects; three lists that each know some of them stand in for it (docs/circleci.md). A project that
+is not found for `discover.gone_after` is gone: it is asked for once a day and not walked.
 """
 
 from __future__ import annotations
@@ -11,15 +12,17 @@ from fnmatch import fnmatchcase
 import structlog
 
 from headgate.core.clock import Clock
+from headgate.core.discovery import Found, FoundProject
 from headgate.core.errors import NotFound, SourceRefused, Unparsable
 from headgate.core.merge import ProjectRef
 from headgate.core.metrics import Metrics
 from headgate.core.ports import Scope
 from headgate.core.slug import org_slug, short_slug
-from headgate.core.times import MINUTE_MS, parse_ms
+from headgate.core.times import DAY_MS, MINUTE_MS, parse_ms
 from headgate.sources.circleci.api import Api
 from headgate.sources.circleci.config import CircleCIConfig
 from headgate.sources.circleci.gather import gather_bounded
+from headgate.sources.circleci.lists import followed, in_insights
 from headgate.sources.circleci.normalize import project
 from headgate.sources.circleci.reading import text, uuid_text
 
@@ -35,22 +38,39 @@ class Discovery:
     """Projects of one source. Keeps what it found; asks again every `discover.every`."""
 
     def __init__(self, name: str, config: CircleCIConfig, api: Api, *, clock: Clock, metrics: Metrics) -> None:
+        self.found = Found()
         self._name = name
         self._config = config
         self._api = api
         self._clock = clock
         self._metrics = metrics
-        self._projects: dict[str, ProjectRef] = {}
+        # Slugs that were asked for -> the project that answered; an old name may be given to another project.
         self._by_slug: dict[str, str] = {}
-        self._org_seen_ms: dict[str, int] = {}
         self._next_at: float | None = None
+
+    def recall(self, found: Found) -> None:
+        """Go on from what was found before; what the configuration no longer wants is left out."""
+        self.found = found
+        found.projects = {key: one for key, one in found.projects.items() if self._listed(one)}
+        self._by_slug = {one.slug: key for key, one in found.projects.items()}
 
     def known(self, slug: str, key: str | None = None) -> ProjectRef:
         """What is known of a project by key or slug, else what the slug and key alone tell."""
-        found = self._projects.get(key or "") or self._projects.get(self._by_slug.get(short_slug(slug), ""))
+        projects = self.found.projects
+        found = projects.get(key or "") or projects.get(self._by_slug.get(short_slug(slug), ""))
         if found is not None:
-            return found
+            return found.ref
         return ProjectRef(self._config.tenant, short_slug(slug), org_slug(slug), uuid_text(key))
+
+    def org(self, slug: str) -> ProjectRef:
+        """An organisation as the owner of what belongs to no project: its slug stands in for the project's."""
+        ids = (one.org_id for one in self.found.projects.values() if one.org == slug and one.org_id is not None)
+        return ProjectRef(self._config.tenant, slug, slug, None, next(ids, None))
+
+    def named(self, org: str, name: str) -> ProjectRef | None:
+        """The project of an organisation that bears this name; None where it is not known or not wanted."""
+        found = (one for one in self.found.projects.values() if (one.org, one.name, one.gone) == (org, name, False))
+        return next((one.ref for one in found), None)
 
     async def scopes(self) -> list[Scope]:
         """Every project to walk, each once, sorted by slug."""
@@ -58,18 +78,21 @@ class Discovery:
         if self._next_at is None or now >= self._next_at:
             await self._look()
             self._next_at = now + self._config.discover.every / 1000
-        return sorted((Scope(key, owner.slug) for key, owner in self._projects.items()), key=lambda scope: scope.slug)
+        here = [(key, one.slug) for key, one in self.found.projects.items() if not one.gone]
+        # Of two that bore one name it is the later one's; the other's new name is not known yet.
+        listed = [Scope(key, slug) for key, slug in here if self._by_slug.get(slug) == key]
+        return sorted(listed, key=lambda scope: scope.slug)
 
     def orgs(self) -> list[Scope]:
         """The organisations of the projects found so far, by their ids, sorted by slug."""
-        found = {owner.org_id: owner.org for owner in self._projects.values() if owner.org_id}
+        found = {one.org_id: one.org for one in self.found.projects.values() if one.org_id and not one.gone}
         return sorted((Scope(key, slug) for key, slug in found.items()), key=lambda scope: scope.slug)
 
     def owner_in(self, org: str, project_id: str, name: str | None) -> ProjectRef | None:
         """A project by id, also one that was not seen lately; None for one that the configuration leaves out."""
-        found = self._projects.get(project_id)
+        found = self.found.projects.get(project_id)
         if found is not None:
-            return found
+            return found.ref
         slug = f"{org}/{project_id if org.startswith('circleci/') or name is None else name}"
         return ProjectRef(self._config.tenant, slug, org, project_id) if self.wanted(slug) else None
 
@@ -80,34 +103,57 @@ class Discovery:
             fnmatchcase(slug, glob) for glob in projects.exclude
         )
 
+    def _listed(self, one: FoundProject) -> bool:
+        ours = org_slug(one.slug) in self._config.orgs or one.slug in self._config.explicit_projects
+        return self.wanted(one.slug) and ours
+
     async def _look(self) -> None:
         """Resolve every wanted slug that is new. One project or organisation that fails does not hide the others."""
-        slugs = {slug for slug in self._config.explicit_projects if self.wanted(slug)}
-        refusal: SourceRefused | None = None
+        now_ms = self._clock.now_ms() + self._api.skew_ms
+        daily = now_ms - self.found.asked_ms >= DAY_MS
+        if daily:
+            await gather_bounded(lambda key: self._ask_again(key, now_ms), list(self.found.projects), _AT_ONCE)
+            self._by_slug = {one.slug: key for key, one in self.found.projects.items()}
+        slugs, refusal = set(self._config.explicit_projects), None
         for org in self._config.orgs:
             try:
-                slugs |= await self._seen_in(org)
+                slugs |= await self._of_org(org, now_ms, daily=daily)
             except SourceRefused as error:
                 if error.reason not in ("no_access", "project_not_found"):
                     raise
                 refusal = error
                 _log.warning("organisation_refused", source=self._name, org=org, reason=error.reason, error=str(error))
-        await gather_bounded(self._resolve, sorted(slugs - self._by_slug.keys()), _AT_ONCE)
-        if refusal is not None and not self._projects:
+        if daily and self._config.orgs:
+            slugs |= {slug for slug in await followed(self._api) if org_slug(slug) in self._config.orgs}
+        new = {slug for slug in slugs if self.wanted(slug)} - self._by_slug.keys()
+        await gather_bounded(self._resolve, sorted(new), _AT_ONCE)
+        if daily:
+            self.found.asked_ms = now_ms
+        if refusal is not None and not self.found.projects:
             raise refusal
 
-    async def _seen_in(self, org: str) -> set[str]:
-        """Wanted slugs in the organisation's newest pipelines, back to the last look or the first look-back."""
-        started = self._clock.now_ms() + self._api.skew_ms
-        since = self._org_seen_ms.get(org, started - self._config.poll.initial)
+    async def _of_org(self, org: str, now_ms: int, *, daily: bool) -> set[str]:
+        """Slugs of an organisation: those in Insights, which go back 90 days, and in its newest pipelines.
+
+        Where Insights tell nothing, the first look through the pipelines goes back `discover.look_back`.
+        """
+        slugs = await in_insights(self._api, org) if daily else set[str]()
+        initial, look_back = self._config.poll.initial, self._config.discover.look_back
+        first = now_ms - (initial if slugs else max(initial, look_back))
+        slugs |= await self._seen_in(org, self.found.orgs.get(org, first))
+        self.found.orgs[org] = now_ms - _OVERLAP_MS
+        return slugs
+
+    async def _seen_in(self, org: str, since_ms: int) -> set[str]:
+        """Slugs in the organisation's newest pipelines."""
         slugs: set[str] = set()
         count = 0
         try:
             async for page in self._api.pages("/api/v2/pipeline", params={"org-slug": org}):
                 count += 1
                 slugs |= {short_slug(slug) for item in page.items if (slug := text(item.get("project_slug")))}
-                oldest = min((parse_ms(item.get("created_at")) or started for item in page.items), default=started)
-                if oldest < since:
+                created = (parse_ms(item.get("created_at")) for item in page.items)
+                if any(at is not None and at < since_ms for at in created):
                     break
                 if count >= self._config.discover.max_pages and page.more:
                     self._capped(org, count)
@@ -115,8 +161,7 @@ class Discovery:
         except NotFound as error:
             fix = f"check that {org} exists and that the token's user is a member"
             raise SourceRefused(str(error), reason="no_access", fix=fix) from error
-        self._org_seen_ms[org] = started - _OVERLAP_MS
-        return {slug for slug in slugs if self.wanted(slug)}
+        return slugs
 
     def _capped(self, org: str, pages: int) -> None:
         self._metrics.count("headgate_walk_pages_capped_total", source=self._name)
@@ -125,19 +170,53 @@ class Discovery:
             source=self._name,
             org=org,
             pages=pages,
-            fix="raise discover.max_pages, lower poll.initial, or name quiet projects in projects.include",
+            fix="raise discover.max_pages, lower discover.look_back, or name quiet projects in projects.include",
         )
 
     async def _resolve(self, slug: str) -> None:
         """Learn a project's id. A project that is gone or forbidden is warned about and asked for again next time."""
         try:
-            owner = project(await self._api.get("/api/v2/project/{slug}", slug=slug), self._config.tenant)
+            self._take(slug, await self._ask(slug))
         except (SourceRefused, Unparsable) as error:
             if isinstance(error, SourceRefused) and error.reason not in ("no_access", "project_not_found"):
                 raise
             _log.warning("project_refused", source=self._name, project=slug, reason=error.reason, error=str(error))
-            return
-        # A renamed project answers under its old slug too; the id keeps it one scope.
-        key = owner.project_id or owner.slug
-        self._projects[key] = owner
+
+    async def _ask(self, slug: str) -> FoundProject:
+        given = await self._api.get("/api/v2/project/{slug}", slug=slug)
+        return FoundProject.of(project(given, self._config.tenant), text(given.get("name")))
+
+    def _take(self, slug: str, owner: FoundProject) -> None:
+        """A project answered under a slug; where that is an old or a new name of it, the id keeps it one scope."""
+        key = owner.key
+        old = self.found.projects.get(key)
+        if old is not None and old.slug != owner.slug:
+            _log.info("project_renamed", source=self._name, project=owner.slug, was=old.slug)
+        if old is not None and old.gone:
+            _log.info("project_back", source=self._name, project=owner.slug)
+        self.found.projects[key] = owner
         self._by_slug[slug] = self._by_slug[owner.slug] = key
+
+    async def _ask_again(self, key: str, now_ms: int) -> None:
+        """Learn whether a project is still there, and its name of today."""
+        one = self.found.projects[key]
+        try:
+            owner = await self._ask(one.slug)
+        except SourceRefused as error:
+            if error.reason == "project_not_found":
+                self._miss(one, now_ms)
+            elif error.reason != "no_access":
+                raise
+        except Unparsable as error:
+            _log.warning("project_refused", source=self._name, project=one.slug, reason=error.reason, error=str(error))
+        else:
+            self._take(one.slug, owner)
+            if key != owner.key:  # its name was given to another project
+                self._miss(one, now_ms)
+
+    def _miss(self, one: FoundProject, now_ms: int) -> None:
+        one.missing_ms = one.missing_ms or now_ms
+        if not one.gone and now_ms - one.missing_ms >= self._config.discover.gone_after:
+            one.gone = True
+            fix = "nothing, if it was deleted: its history is kept, and it is asked for once a day"
+            _log.warning("project_gone", source=self._name, project=one.slug, fix=fix)

@@ -20,6 +20,9 @@ from headgate.core.errors import SourceError, SourceUnavailable
 
 __all__ = ["FetchOptions", "FetchRefused", "Fetcher"]
 
+# IPv6 that stands for IPv4 addresses, private ones too: NAT64 (RFC 6052, 8215), 6to4 (3056), Teredo (4380).
+_TUNNELS = tuple(map(ipaddress.ip_network, ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32")))
+
 _HOPS = 4  # an artifact is answered with a redirection or two
 # Where the cloud serves artifacts; private ones need the token (CircleCI docs, "Storing build artifacts", 2026-11).
 _ARTIFACT_HOST = ".circle-artifacts.com"
@@ -160,7 +163,10 @@ async def _addresses(host: str, port: int) -> list[str]:
 
 
 def _is_public(address: str) -> bool:
-    return ipaddress.ip_address(address.partition("%")[0]).is_global
+    """Whether an address is one of the open network: not private, not a group, and no tunnel to something that is."""
+    found = ipaddress.ip_address(address.partition("%")[0])
+    tunneled = any(found.version == net.version and found in net for net in _TUNNELS)
+    return found.is_global and not found.is_multicast and not tunneled
 
 
 def _may_be_public(host: str) -> bool:

@@ -219,7 +219,6 @@ def workflow(
         return None
     status, stopped_at = text(given.get("status")), parse_ms(given.get("stopped_at"))
     terminal = is_terminal(status, stopped=stopped_at is not None)
-    reruns = integer(given.get("auto_rerun_number"))
     fields = known(
         name=text(given.get("name")),
         status=status,
@@ -228,7 +227,6 @@ def workflow(
         pipeline_number=integer(given.get("pipeline_number")),
         started_by=uuid_text(given.get("started_by")),
         tag=text(given.get("tag")),
-        attempt=None if reruns is None else integer(reruns + 1),
     )
     inherited = _inherited(parent or {}, uuid_text(given.get("pipeline_id")))
     return observe(ctx, "workflow", key, owner, inherited | fields, source="v2", terminal=terminal)

@@ -10,10 +10,12 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+import msgspec
 import structlog
 
 from headgate.core.audits import Listing
 from headgate.core.details import EndedJob
+from headgate.core.discovery import Found
 from headgate.core.errors import NotFound, SourceRefused, SourceUnavailable
 from headgate.core.facts import Value
 from headgate.core.feeds import Refresh, Span, Strategy
@@ -35,8 +37,6 @@ from headgate.core.status import map_status
 from headgate.core.times import DAY_MS, parse_ms
 from headgate.plugins.config import reveal
 from headgate.sources.circleci import normalize as shapes
-from headgate.sources.circleci.api import Api, ApiOptions
-from headgate.sources.circleci.budget import shared_budget
 from headgate.sources.circleci.checks import run_checks
 from headgate.sources.circleci.config import CircleCIConfig
 from headgate.sources.circleci.config_details import details_cost
@@ -49,12 +49,13 @@ from headgate.sources.circleci.feed_insights import InsightsFeed
 from headgate.sources.circleci.feeds import BuildsFeed, PipelinesFeed, WalkFeed
 from headgate.sources.circleci.gather import gather_bounded
 from headgate.sources.circleci.hooks import webhook_admin
+from headgate.sources.circleci.insights import Insights
 from headgate.sources.circleci.listings import Listings
+from headgate.sources.circleci.making import api_of, privacy_of
 from headgate.sources.circleci.normalize_v1 import build
 from headgate.sources.circleci.reading import Json, integer, uuid_text
 from headgate.sources.circleci.strategy import Exporting, Feeds, choose
 from headgate.sources.circleci.usage_csv import Row
-from headgate.sources.circleci.vcs import Privacy
 from headgate.sources.circleci.webhook import CircleCIWebhookPolicy
 
 __all__ = ["CircleCISource"]
@@ -82,8 +83,8 @@ class CircleCISource:
         self._config = config
         self._clock = context.clock
         self._metrics = context.metrics
-        self._privacy = _privacy(config)
-        self._api = _api(name, config, context)
+        self._privacy = privacy_of(config)
+        self._api = api_of(name, config, context)
         self.webhook_admin: WebhookAdmin | None = webhook_admin(config, self._api)
         # Scope key -> lowest and highest build number of the newest page of v1.1 last seen.
         self._oldest_recent: dict[str, int] = {}
@@ -91,10 +92,12 @@ class CircleCISource:
         self._discovery = Discovery(name, config, self._api, clock=context.clock, metrics=context.metrics)
         self._details = make_details(name, config, self._api, self._discovery, context)
         self._export_jobs = ExportJobs(self._api, HourlyLimit(self.now_ms, asyncio.sleep))
-        self._exporting = Exporting(self._export_jobs, config.usage_export.enabled, self.now_ms)
+        exports = "off" if config.is_server else config.usage_export.enabled  # a Server has none
+        self._exporting = Exporting(self._export_jobs, exports, self.now_ms)
         self._feeds = self._make_feeds()
-        every = config.usage_export.every if config.usage_export.enabled != "off" and config.token is not None else 0
+        every = config.usage_export.every if exports != "off" and config.token is not None else 0
         self.refresh = Refresh(every, _REFRESH_MS, ("export", "insights")) if every else None
+        self._insights = Insights(name, config.insights, self._api, self._discovery, self._context)
 
     # -- webhooks
 
@@ -114,6 +117,14 @@ class CircleCISource:
         if self._config.token is None:
             return ()
         return await self._discovery.scopes()
+
+    def found(self) -> Found:
+        """Projects found so far."""
+        return self._discovery.found
+
+    def recall(self, found: Found) -> None:
+        """Projects found before this start."""
+        self._discovery.recall(found)
 
     async def walk(self, scope: Scope, *, after: int | None, since_ms: int, below: bool) -> AsyncIterator[WalkPage]:
         """The project's pipelines newest first; `below`: with the workflows and jobs of each."""
@@ -140,14 +151,12 @@ class CircleCISource:
         if run.workflow_id is None:
             raise NotFound(f"a run of {run.project_slug} has neither pipeline nor workflow id")
         given = await self._api.get("/api/v2/workflow/{id}", id=run.workflow_id)
-        found: list[Observation] = []
-        facts: Mapping[str, Value] = {}
         pipeline_id = uuid_text(given.get("pipeline_id")) if isinstance(given, dict) else None
-        if pipeline_id is not None:
-            parent = await self._pipeline(pipeline_id, owner)
-            facts = parent.fields if parent else {}
-            found = [parent] if parent else []
-        return self._counted([*found, *await self._with_jobs(given, owner, facts)])
+        parent = None if pipeline_id is None else await self._pipeline(pipeline_id, owner)
+        if parent is None:  # past retention, though the rerun is not
+            return self._counted(await self._with_jobs(given, owner, {}))
+        # With what it repeats, if it is a rerun.
+        return self._counted([parent, *await self._workflows(parent.key, owner, parent.fields)])
 
     def _pipelines(self, items: Sequence[Json], owner: ProjectRef) -> list[Observation]:
         context = self._context()
@@ -183,10 +192,13 @@ class CircleCISource:
         try:
             items = await self._api.items("/api/v2/workflow/{id}/job", patient=patient, id=run.key)
         except NotFound:
-            self._missing("retention")
+            self._metrics.count("headgate_source_missing_detail_total", source=self.name, reason="retention")
             return [run]
         context = self._context()
-        return [run, *(job for item in items if (job := shapes.job(item, run, owner, context)) is not None)]
+        jobs = [job for item in items if (job := shapes.job(item, run, owner, context)) is not None]
+        if any("workflow_id" not in job.fields for job in jobs):  # taken over from the workflow that it repeats
+            run = msgspec.structs.replace(run, fields={**run.fields, "partial_rerun": True})
+        return [run, *jobs]
 
     async def _pipeline(self, pipeline_id: str, owner: ProjectRef) -> Observation | None:
         try:
@@ -201,12 +213,16 @@ class CircleCISource:
         """The cheapest feeds that this token may use."""
         if self._config.token is None:
             return Strategy("none", (), why=("there is no token: only webhooks are taken",))
-        scopes = await self._discovery.scopes()
-        return await choose(self._api, self._feeds, self._exporting, scopes, self._discovery.orgs())
+        scopes, server = await self._discovery.scopes(), self._config.is_server
+        return await choose(self._api, self._feeds, self._exporting, scopes, self._discovery.orgs(), server=server)
 
     def listings(self, scope: Scope, span: Span, *, deep: bool) -> AsyncIterator[Listing]:
         """What CircleCI lists of a span, for the audit."""
         return self._listings.read(scope, span, deep=deep)
+
+    def deep_every_ms(self, scope: Scope) -> int:
+        """How often the audit asks Insights."""
+        return self._listings.deep_every_ms(scope)
 
     def _make_feeds(self) -> Feeds:
         def owner(scope: Scope) -> ProjectRef:
@@ -239,6 +255,23 @@ class CircleCISource:
             ),
             today=TodayFeed(builds, self.now_ms),
         )
+
+    # -- insights
+
+    @property
+    def insights_every_ms(self) -> int | None:
+        """How often Insights is read; None: never."""
+        return self._config.insights.every or None if self._config.token is not None else None
+
+    def insight_orgs(self) -> Sequence[Scope]:
+        """The configured organisations."""
+        return [Scope(slug, slug) for slug in self._config.orgs]
+
+    def insights(self, scope: Scope, *, since_ms: int | None) -> AsyncIterator[Sequence[Observation]]:
+        """What Insights says of a project or an organisation, whose slug has two parts."""
+        if scope.slug.count("/") == 1:
+            return self._insights.of_org(scope.slug)
+        return self._insights.of_project(scope, since_ms)
 
     # -- enrichment
 
@@ -350,9 +383,6 @@ class CircleCISource:
             if isinstance(status, str) and map_status(status) == "unknown" and status != _KNOWN_UNKNOWN:
                 self._metrics.count("headgate_unknown_words_total", source=self.name, field="status")
 
-    def _missing(self, reason: str) -> None:
-        self._metrics.count("headgate_source_missing_detail_total", source=self.name, reason=reason)
-
     def _walk_capped(self, scope: Scope, pages: int) -> None:
         self._metrics.count("headgate_walk_pages_capped_total", source=self.name)
         _log.warning(
@@ -370,31 +400,3 @@ def _is_newer(item: Json, after: int | None, since_ms: int) -> bool:
     if after is not None and number is not None and number <= after:
         return False
     return created is None or created >= since_ms
-
-
-def _privacy(config: CircleCIConfig) -> Privacy:
-    personal = config.personal
-    return Privacy(
-        email=personal.email,
-        login=personal.login,
-        name=personal.name,
-        commit_subject=personal.commit_subject,
-        key=reveal(personal.hash_key).encode(),
-    )
-
-
-def _api(name: str, config: CircleCIConfig, context: BuildContext) -> Api:
-    token, budget = reveal(config.token), config.budget
-    options = ApiOptions(
-        base_url=config.base_url,
-        user_agent=context.user_agent,
-        timeout_seconds=config.timeout / 1000,
-        ca_file=config.ca_file,
-        proxy=reveal(config.proxy) or None,
-        http2=config.http2,
-        secrets=tuple(reveal(secret) for secret in config.webhook.secrets),
-    )
-    shared = shared_budget(token, config.base_url, budget.per_second, budget.burst, clock=context.clock)
-    api = Api(name, token, options, budget=shared, clock=context.clock, metrics=context.metrics)
-    api.probe_slug = next(iter(config.explicit_projects), "")
-    return api

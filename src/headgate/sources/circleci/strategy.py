@@ -68,7 +68,11 @@ class Exporting:
     async def allowed(self, orgs: Sequence[Scope], why: list[str]) -> list[Scope]:
         """Those that may be exported; `why` is told of the others."""
         if self._enabled != "auto":
-            why += ["the usage export is not used: usage_export.enabled is off"] if self._enabled == "off" else []
+            why += (
+                ["the usage export is not used: it is off, or this is a Server, which has none"]
+                if self._enabled == "off"
+                else []
+            )
             return list(orgs) if self._enabled == "on" else []
         refused = {org.slug: said for org in orgs if (said := await self._refusal(org))}
         for said in sorted(set(refused.values())):
@@ -86,17 +90,19 @@ class Exporting:
 
 
 async def choose(
-    api: Api, feeds: Feeds, exporting: Exporting, scopes: Sequence[Scope], orgs: Sequence[Scope]
+    api: Api, feeds: Feeds, exporting: Exporting, scopes: Sequence[Scope], orgs: Sequence[Scope], *, server: bool
 ) -> Strategy:
     """Probe what is open. Raises SourceUnavailable, and SourceRefused for a token that is worth nothing.
 
-    Organisations that may not be exported are told as if there was no export at all.
+    Organisations that may not be exported are told as if there was no export at all. `server`: a Server keeps runs far
+    longer than its Insights tell of them.
     """
     why: list[str] = []
     exported = await exporting.allowed(orgs, why)
     slugs = frozenset(org.slug for org in exported)
     others = frozenset(org_slug(scope.slug) for scope in scopes) - slugs
-    insights = await _is_open(api, _INSIGHTS, scopes, why)
+    insights = not server and await _is_open(api, _INSIGHTS, scopes, why)
+    why += ["Insights are not used: they end after 90 days, and a Server keeps runs for longer"] if server else []
     builds = await _is_open(api, _BUILDS, scopes, why)
     name, rest = _without_export(feeds, insights=insights, builds=builds)
     if not exported:

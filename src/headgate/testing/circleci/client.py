@@ -97,6 +97,11 @@ class TwinClient:
         sent: list[dict[str, Any]] = self._ask("GET", "/_twin/deliveries").json()
         return sent
 
+    def rerun(self, pipeline: str, *, from_failed: bool = False) -> str:
+        """Rerun the newest workflow of a pipeline that has ended (or failed); gives the new workflow's id."""
+        wanted = {"pipeline": pipeline, "from_failed": from_failed}
+        return str(self._ask("POST", "/_twin/rerun", json=wanted).json()["workflow"])
+
     def emit(self, body: bytes, *, forged: bool = False) -> dict[str, Any]:
         """Send this body to the webhook URL once, signed (or signed with a wrong secret)."""
         query = {"forged": "true"} if forged else {}

@@ -44,6 +44,7 @@ class Control:
             ("GET", "/deliveries", self._get_deliveries),
             ("DELETE", "/deliveries", self._delete_deliveries),
             ("POST", "/emit", self._emit),
+            ("POST", "/rerun", self._rerun),
         )
         return [Route(method, f"/_twin{path}", handler, "control") for method, path, handler in table]
 
@@ -128,6 +129,14 @@ class Control:
         if not isinstance(seconds, int | float) or seconds < 0 or not isinstance(wait, int | float):
             return refuse(400, 'the body must be {"seconds": n}, n not negative')
         return reply(await self._dispatcher.advance(seconds, wait))
+
+    def _rerun(self, request: Request, _parts: Parts) -> Answer:
+        wanted = read_object(request.body) or {}
+        try:
+            made = self._world.rerun(str(wanted.get("pipeline")), from_failed=wanted.get("from_failed") is True)
+        except ValueError as exc:
+            return refuse(409, str(exc))
+        return reply({"workflow": made})
 
     def _get_deliveries(self, _request: Request, _parts: Parts) -> Answer:
         return reply([delivery.told() for delivery in self._dispatcher.deliveries])

@@ -141,10 +141,28 @@ class History:
 
     def _rerun(self, rng: Random, old: Workflow, created: int) -> Workflow:
         """Run a workflow again as a new one in the old pipeline, whole or from failed."""
-        kept: dict[int, Job] = {}
-        if old.status == "failed" and rng.random() >= self._knobs.rerun_whole_share:
-            kept = {at: job for at, job in enumerate(old.jobs) if job.status == "success"}
-        return self._workflow(rng, old.pipeline, old.spec, created, old=old, kept=kept)
+        whole = old.status != "failed" or rng.random() < self._knobs.rerun_whole_share
+        return self._workflow(rng, old.pipeline, old.spec, created, old=old, kept={} if whole else _kept(old))
+
+    def rerun(self, pipeline: Pipeline, now: int, *, from_failed: bool) -> Workflow:
+        """Rerun the newest workflow of a pipeline, once it has ended. Raises ValueError where none can be rerun."""
+        newest = {run.spec.name: run for run in sorted(pipeline.workflows, key=lambda run: run.created)}
+        ended = [run for run in newest.values() if run.done_at(now) and (run.status == "failed" or not from_failed)]
+        if not ended:
+            raise ValueError("no workflow of this pipeline has ended so that it could be rerun")
+        old = max(ended, key=lambda run: run.created)
+        rng = Random(f"{self._options.seed}/{self.project.index}/rerun/{len(self.workflows)}")
+        run = self._workflow(rng, pipeline, old.spec, now, old=old, kept=_kept(old) if from_failed else {})
+        self._number_again(now)
+        return run
+
+    def _number_again(self, now: int) -> None:
+        """Take back the numbers of builds to come, which nobody has seen, and give them anew in order."""
+        while self.builds and self.builds[-1].queued >= now:
+            job = self.builds.pop()
+            heappush(self._unnumbered, (job.queued, next(self._tie), job))
+        self._latest = {_place(job): job.number for job in self.builds}
+        self._number((self._day + 1) * DAY)
 
     def _workflow(
         self,
@@ -182,7 +200,7 @@ class History:
             job = heappop(self._unnumbered)[2]
             self.builds.append(job)
             job.number = len(self.builds)
-            place = (job.workflow.pipeline.branch, job.workflow.spec.name, job.spec.name)
+            place = _place(job)
             job.previous = self._latest.get(place, 0)
             self._latest[place] = job.number
 
@@ -192,6 +210,16 @@ class History:
             return False
         before = self.builds[job.previous - 1]
         return before.status in FAILED and 0 < before.stopped <= job.queued
+
+
+def _place(job: Job) -> tuple[str | None, str, str]:
+    """Name what a build repeats on its branch."""
+    return job.workflow.pipeline.branch, job.workflow.spec.name, job.spec.name
+
+
+def _kept(old: Workflow) -> dict[int, Job]:
+    """Give the jobs that a rerun from failed takes over."""
+    return {at: job for at, job in enumerate(old.jobs) if job.status == "success"}
 
 
 def _feature(topic: float, created: int) -> str:

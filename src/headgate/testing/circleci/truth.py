@@ -229,5 +229,6 @@ def _line(world: World, done: Job | Workflow, final: dict[str, Any], knowable: d
         "final": final,
         "knowable": {source: sorted(names & final.keys()) for source, names in knowable.items()},
         "rerun_of": _rerun_of(world, done),
+        "partial_rerun": isinstance(done, Workflow) and any(job.workflow is not done for job in done.jobs),
         "credits": done.credits,
     }

@@ -66,6 +66,15 @@ class World:
         if run.stopped > start:
             heappush(self._events, (self.happened_ms(run), next(self._tie), run))
 
+    def rerun(self, text: str, *, from_failed: bool) -> str:
+        """Rerun a workflow of a pipeline now, and give the new one's id. Raises ValueError where there is none."""
+        pipeline, now = self.pipeline(text), self.now()
+        if pipeline is None:
+            raise ValueError("there is no such pipeline")
+        run = self.histories[pipeline.project.index].rerun(pipeline, now, from_failed=from_failed)
+        self._expect(run)
+        return self.id_of(run)
+
     def happened_ms(self, done: Job | Workflow) -> int:
         """Give when CircleCI writes the delivery for something that finished."""
         spread = done.stopped % 36

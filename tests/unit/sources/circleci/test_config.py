@@ -58,3 +58,39 @@ def test_server_is_its_own_tenant():
     assert CircleCIConfig(base_url="https://ci.example:8443/api/v2/").tenant == "ci.example"
     assert CircleCIConfig(base_url="https://ci.example:8443/api/v2/").base_url == "https://ci.example:8443"
     assert CircleCIConfig(base_url="http://127.0.0.1:5", host="circleci.com").tenant == "circleci.com"
+
+
+@pytest.mark.parametrize(
+    ("server", "fields"),
+    [
+        (False, {}),
+        (False, {"base_url": "https://eu.circleci.com"}),
+        (False, {"base_url": "http://127.0.0.1:5"}),
+        (True, {"base_url": "http://127.0.0.1:5", "mode": "server"}),
+        (True, {"base_url": "https://ci.example/api/v2"}),
+        (False, {"base_url": "https://ci.example", "mode": "cloud"}),
+        (True, {"base_url": "https://notcircleci.com"}),
+    ],
+)
+def test_a_server_is_told_by_its_host_or_by_mode(server, fields):
+    """Its links lead to itself, unless `app_url` is set."""
+    config = CircleCIConfig.model_validate(fields)
+    assert server == config.is_server
+    assert config.app_url == ("https://app.circleci.com" if not server else config.base_url)
+    assert "https://other" == CircleCIConfig.model_validate(fields | {"app_url": "https://other"}).app_url
+
+
+def test_insights_may_be_off_and_ask_once_each():
+    """`off` as people write it and as YAML reads it, shown as `off` again; a part named twice is one."""
+    for off in ("off", False):
+        config = CircleCIConfig.model_validate({"insights": {"every": off, "parts": ["flaky", "org", "flaky"]}})
+        assert (0, ("flaky", "org")) == (config.insights.every, config.insights.parts)
+        assert "off" == config.model_dump(mode="json")["insights"]["every"]
+    assert "1d" == CircleCIConfig().model_dump(mode="json")["insights"]["every"]
+
+
+@pytest.mark.parametrize("given", [{"every": "often"}, {"every": True}, {"windows": []}, {"parts": ["all"]}])
+def test_insights_that_cannot_be(given):
+    """Words that CircleCI or we do not know."""
+    with pytest.raises(ValidationError):
+        CircleCIConfig.model_validate({"insights": given})

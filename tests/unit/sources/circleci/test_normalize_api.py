@@ -147,11 +147,6 @@ def test_workflow_ends_by_its_status(status, stopped, terminal):
     assert found.fields.get("status") == status
 
 
-def test_attempt_counts_from_one():
-    """CircleCI counts automatic reruns from 0, we count attempts."""
-    assert (_run(auto_rerun_number=1).fields["attempt"], _run().fields.get("attempt")) == (2, None)
-
-
 def test_jobs_of_a_workflow():
     """Captured jobs, with and without created_at."""
     (item,) = _items("workflow-jobs-page")
