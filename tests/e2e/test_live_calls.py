@@ -94,3 +94,31 @@ async def test_a_quiet_project_is_walked_less_until_something_happens(tmp_path):
         (state,) = live.polled.scopes.values()
         state.active_at = live.clock.monotonic()
         assert (await live.live(0.5))["/api/v2/project/{project-slug}/pipeline"] >= 18
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    ("config", "webhooks", "at_most"),
+    [
+        ({"poll": {"unrun": False}}, True, 0.1),
+        ({}, True, 0.6),
+        ({"enrich": "batch"}, True, 8),
+        ({}, False, 60),
+    ],
+    ids=["none-without-unrun", "none", "batch", "without-webhooks"],
+)
+async def test_the_calls_of_live_collection(tmp_path, config, webhooks, at_most):
+    """The table of docs/api-budget.md: three days of one project with a run about every 43 minutes, printed."""
+    twin = {**TWIN, "runs_per_day": 33}
+    async with simulation(tmp_path, {**PROJECT, **config}, webhooks=webhooks, knobs=CLEAN, **twin) as live:
+        await live.live(6)
+        begin = live.twin.about()["now"]
+        calls = await live.live(72)
+        runs = [one for one in live.twin.truth(begin) if one["kind"] == "workflow"]
+        lists = calls["/api/v2/project/{project-slug}/pipeline"] + 4 * 72
+        print(f"{len(runs)} runs, {lists} lists", dict(sorted(calls.items())))  # noqa: T201  # it is for people
+        pages = calls["/api/v1.1/project/{project-slug}"] - 4 * 72
+        assert (below(calls) + pages) / len(runs) <= at_most
+        if config.get("poll") is None:
+            assert await live.missing() == []

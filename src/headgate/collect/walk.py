@@ -61,10 +61,11 @@ async def walk_scope(polled: Polled, state: ScopeState, intake: Intake) -> bool:
 
 
 def _is_due(polled: Polled, state: ScopeState) -> bool:
-    """Whether to walk now. The scheduler comes by every interval, so the pace is what is waited beyond one."""
+    """Whether to walk now: the scheduler comes by every interval, a little earlier or later."""
     now, every = polled.clock.monotonic(), polled.settings.poll_every_ms / 1000
     pace = walk_seconds(every, now - state.active_at, told=state.told(now))
-    return now >= state.not_before and (not state.walked or now - state.walked_at >= pace - every)
+    waited = not state.walked or pace <= every or now - state.walked_at >= pace - every / 2
+    return waited and now >= state.not_before
 
 
 async def try_walk(polled: Polled, state: ScopeState, intake: Intake) -> None:

@@ -138,6 +138,9 @@ class FakeStore:
             if kind == "workflow" and not known.terminal and key not in self.gone
         ]
 
+    async def unasked(self, source, *, since_ms, limit):
+        return []
+
     async def wanting_enrichment(self, source, *, due_by_ms, limit):
         return [
             JobRef("gh/a/b", "p1", key, known.values["number"])

@@ -12,6 +12,7 @@ from headgate.collect.state import Polled, ScopeState
 from headgate.core.audits import Listed, Listing
 from headgate.core.clock import ManualClock
 from headgate.core.errors import NotFound, SourceRefused, SourceUnavailable
+from headgate.core.feeds import Span
 from headgate.core.merge import Observation, ProjectRef
 from headgate.core.metrics import NullMetrics
 from headgate.core.ports import RunRef, Scope
@@ -239,3 +240,45 @@ def test_webhooks_are_relied_on(announced, hours, expected):
     """Only where those of jobs come, as v1.1 shows, and none was missed in the last hours."""
     mark = AuditMark(announced=announced, hours={f"runs {NOW // HOUR_MS - ago}": one for ago, one in hours.items()})
     assert expected is mark.announces(NOW)
+
+
+async def test_young_pipelines_are_left_to_proven_webhooks(bench):
+    """What the list says of them is kept and no call is made; older ones are asked about, and all by a deep audit."""
+    bench.state.proven_at, bench.state.ends_told = 0.0, True
+    keys = {"young": key(1), "old": key(2)}
+    for name, age in (("young", MINUTE_MS), ("old", 15 * MINUTE_MS)):
+        at = NOW - age
+        seen = Observation("pipeline", keys[name], PROJECT, "v2", NOW, True, {"number": 1, "created_at": at})
+        ref = RunRef("gh/a/b", SCOPE.key, keys[name], None, at)
+        bench.source.lists.append([Listed("pipeline", keys[name], at, ref, observations=[seen], webhook=False)])
+    asked = []
+
+    async def revisit(ref):
+        asked.append(ref.pipeline_id)
+        return []
+
+    bench.source.revisit = revisit
+    mark = AuditMark()
+    proof = await bench.auditor.audit(SCOPE, Span(NOW - HOUR_MS, NOW), mark, deep=False)
+    assert (asked, proof.total().expected) == ([keys["old"]], 1)
+    assert set(await bench.store.kept("pipeline", list(keys.values()))) == set(keys.values())
+    await bench.auditor.audit(SCOPE, Span(NOW - HOUR_MS, NOW), mark, deep=True)
+    assert keys["young"] in asked
+
+
+async def test_a_round_proves_that_webhooks_come_or_takes_it_back(bench):
+    """Jobs by webhook and none missed: proven now; one missed: not any more."""
+    bench.clock.advance(10)
+    job = Observation("job", key(7), PROJECT, "webhook", NOW, True, {"stopped_at": NOW - HOUR_MS, "status": "success"})
+    late = {"stopped_at": NOW - HOUR_MS + MINUTE_MS, "status": "success"}
+    missed = Observation("job", key(8), PROJECT, "v1.1", NOW, True, late)
+    await bench.keep(job)
+    ref = RunRef("gh/a/b", SCOPE.key, None, key(9), NOW - HOUR_MS)
+    bench.source.lists = [[Listed("job", key(7), NOW - HOUR_MS, ref)]]
+    await bench.auditor.once()
+    assert bench.state.proven_at == bench.clock.monotonic()
+    await bench.keep(missed)
+    bench.source.lists[0].append(Listed("job", key(8), NOW - HOUR_MS, ref))
+    bench.clock.advance(ROUND_SECONDS)
+    await bench.auditor.once()
+    assert bench.state.proven_at is None
