@@ -110,14 +110,13 @@ async def test_a_quiet_project_is_walked_less_until_something_happens(tmp_path):
 )
 async def test_the_calls_of_live_collection(tmp_path, config, webhooks, at_most):
     """The table of docs/api-budget.md: three days of one project with a run about every 43 minutes, printed."""
-    twin = {**TWIN, "runs_per_day": 33}
+    twin = {**TWIN, "runs_per_day": 33, "days": 1}  # nothing older, for the first audits to find
     async with simulation(tmp_path, {**PROJECT, **config}, webhooks=webhooks, knobs=CLEAN, **twin) as live:
         await live.live(6)
         begin = live.twin.about()["now"]
         calls = await live.live(72)
         runs = [one for one in live.twin.truth(begin) if one["kind"] == "workflow"]
-        lists = calls["/api/v2/project/{project-slug}/pipeline"] + 4 * 72
-        print(f"{len(runs)} runs, {lists} lists", dict(sorted(calls.items())))  # noqa: T201  # it is for people
+        print(f"{len(runs)} runs, {sum(calls.values())} calls", dict(sorted(calls.items())))  # noqa: T201  # it is for people
         pages = calls["/api/v1.1/project/{project-slug}"] - 4 * 72
         assert (below(calls) + pages) / len(runs) <= at_most
         if config.get("poll") is None:

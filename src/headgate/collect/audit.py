@@ -136,7 +136,7 @@ class Auditor:
         """Audit a span that somebody asked about."""
         async with self._locks.setdefault(scope.key, asyncio.Lock()):
             mark = await self._mark(scope)
-            proof = await self.audit(scope, span, mark, deep=True)
+            proof = await self.audit(scope, span, mark, late=span)
             mark.slug = scope.slug
             mark.take(proof, self._polled.source.now_ms())
             await self._keep(scope, mark, proof)
@@ -168,11 +168,16 @@ class Auditor:
     async def _round(self, state: ScopeState) -> None:
         scope, now_ms = state.scope, self._polled.source.now_ms()
         mark = await self._mark(scope)
-        deep = now_ms - mark.deep_ms >= self._source.deep_every_ms(scope)
-        since_ms = now_ms - _DEEP_REACH_MS if deep and mark.deep_ms else self._since_ms(scope, mark, now_ms)
-        since_ms = max(since_ms, now_ms - self._polled.settings.retention_ms)
+        every_ms = self._source.deep_every_ms(scope)
+        deep = now_ms - mark.deep_ms >= every_ms
+        since_ms = late_ms = self._since_ms(scope, mark, now_ms)
+        if deep and mark.deep_ms:  # everything since the last time once more, and what Insights show late
+            since_ms = min(since_ms, mark.deep_ms - OVERLAP_MS)
+            late_ms = now_ms - _DEEP_REACH_MS
+        oldest_ms = now_ms - self._polled.settings.retention_ms
+        span, late = Span(max(since_ms, oldest_ms), now_ms), Span(max(late_ms, oldest_ms), now_ms)
         self._empty = {key: at for key, at in self._empty.items() if at >= now_ms - _DEEP_REACH_MS}
-        proof = await self.audit(scope, Span(since_ms, now_ms), mark, deep=deep)
+        proof = await self.audit(scope, span, mark, late=late if deep else None)
         mark.slug, mark.until_ms = scope.slug, now_ms
         if deep:
             mark.deep_ms = now_ms
@@ -190,16 +195,16 @@ class Auditor:
         reached = [at for at in (mark.until_ms, self._before.get(scope.key)) if at]
         return min(min(reached) - OVERLAP_MS, now_ms) if reached else now_ms - settings.initial_ms
 
-    async def audit(self, scope: Scope, span: Span, mark: AuditMark, *, deep: bool) -> Proof:
+    async def audit(self, scope: Scope, span: Span, mark: AuditMark, *, late: Span | None) -> Proof:
         """Hold every list of a span against the store and repair. Raises SourceError and StoreError.
 
-        `mark`: learns since when webhooks come.
+        `mark`: learns since when webhooks come. `late`: the span of the late lists, None to leave them out.
         """
         proof, seen = Proof(), set[tuple[str, str]]()
-        async for page in self._source.listings(scope, span, deep=deep):
+        async for page in self._source.listings(scope, span, late=late):
             # A page has a workflow as often as it has jobs of it.
             named = {(item.kind, item.key): item for item in page.items if (item.kind, item.key) not in seen}
-            fresh = list(named.values()) if deep else await self._without_young(scope, list(named.values()))
+            fresh = list(named.values()) if late else await self._without_young(scope, list(named.values()))
             seen |= named.keys()
             for kind in _KINDS:
                 items = [item for item in fresh if item.kind == kind]

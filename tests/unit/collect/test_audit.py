@@ -51,8 +51,8 @@ class FakeSource:
         self.lists, self.runs, self.asked, self.error = [], {}, [], None
         self.clock = ManualClock(NOW)
 
-    async def listings(self, _scope, span, *, deep):
-        self.asked.append((span.since_ms, span.until_ms, deep))
+    async def listings(self, _scope, span, *, late):
+        self.asked.append((span.since_ms, span.until_ms, late and late.since_ms))
         if self.error:
             raise self.error
         for items in self.lists:
@@ -132,7 +132,7 @@ async def test_a_run_that_goes_on_need_only_be_known(bench):
 
 
 async def test_a_round_begins_a_little_before_the_last_one_ended(bench):
-    """A call or two a quarter of an hour; once a day the late lists as well."""
+    """A call or two a quarter of an hour; once a day the whole day again, and three days of the late lists."""
     await bench.auditor.once()
     await bench.auditor.once()
     bench.clock.advance(ROUND_SECONDS)
@@ -140,9 +140,10 @@ async def test_a_round_begins_a_little_before_the_last_one_ended(bench):
     bench.clock.advance(DAY_MS / 1000)
     await bench.auditor.once()
     first, second, third = bench.source.asked
-    assert first == (NOW - bench.polled.settings.initial_ms, NOW, True)
-    assert second == (NOW - OVERLAP_MS, NOW + ROUND_SECONDS * 1000, False)
-    assert third[2] is True
+    assert first == (NOW - bench.polled.settings.initial_ms, NOW, NOW - bench.polled.settings.initial_ms)
+    assert second == (NOW - OVERLAP_MS, NOW + ROUND_SECONDS * 1000, None)
+    now_ms = bench.clock.now_ms()
+    assert third == (NOW - OVERLAP_MS, now_ms, now_ms - 3 * DAY_MS)
 
 
 async def test_a_failed_round_is_repeated_soon_from_the_same_place(bench):
@@ -259,10 +260,10 @@ async def test_young_pipelines_are_left_to_proven_webhooks(bench):
 
     bench.source.revisit = revisit
     mark = AuditMark()
-    proof = await bench.auditor.audit(SCOPE, Span(NOW - HOUR_MS, NOW), mark, deep=False)
+    proof = await bench.auditor.audit(SCOPE, Span(NOW - HOUR_MS, NOW), mark, late=None)
     assert (asked, proof.total().expected) == ([keys["old"]], 1)
     assert set(await bench.store.kept("pipeline", list(keys.values()))) == set(keys.values())
-    await bench.auditor.audit(SCOPE, Span(NOW - HOUR_MS, NOW), mark, deep=True)
+    await bench.auditor.audit(SCOPE, Span(NOW - HOUR_MS, NOW), mark, late=Span(NOW - HOUR_MS, NOW))
     assert keys["young"] in asked
 
 

@@ -216,9 +216,9 @@ class CircleCISource:
         scopes, server = await self._discovery.scopes(), self._config.is_server
         return await choose(self._api, self._feeds, self._exporting, scopes, self._discovery.orgs(), server=server)
 
-    def listings(self, scope: Scope, span: Span, *, deep: bool) -> AsyncIterator[Listing]:
+    def listings(self, scope: Scope, span: Span, *, late: Span | None) -> AsyncIterator[Listing]:
         """What CircleCI lists of a span, for the audit."""
-        return self._listings.read(scope, span, deep=deep)
+        return self._listings.read(scope, span, late=late)
 
     def deep_every_ms(self, scope: Scope) -> int:
         """How often the audit asks Insights."""
