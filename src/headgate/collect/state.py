@@ -124,7 +124,7 @@ class Polled:
             state.not_before = self.clock.monotonic() + _hold_seconds(error)
 
     def told_by_webhooks(self, observations: Iterable[Observation]) -> None:
-        """Deliveries came: their projects are active, and what they tell of need not be asked for now."""
+        """Deliveries came: their projects are active, and what they tell of need not be asked for soon."""
         now = self.clock.monotonic()
         for one in observations:
             state = self.scopes.get(one.project.project_id or one.project.slug)

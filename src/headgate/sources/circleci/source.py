@@ -135,7 +135,7 @@ class CircleCISource:
             fresh = [item for item in page.items if _is_newer(item, after, since_ms)]
             last = len(fresh) < len(page.items) or not page.more
             capped = not last and count >= self._config.poll.max_pages
-            observations = await self._page(fresh, owner) if below else self._pipelines(fresh, owner)
+            observations = await self._page(fresh, owner, below=below)
             numbers = [number for item in fresh if (number := integer(item.get("number"))) is not None]
             yield WalkPage(observations, max(numbers, default=None), last, capped)
             if capped:
@@ -158,15 +158,13 @@ class CircleCISource:
         # With what it repeats, if it is a rerun.
         return self._counted([parent, *await self._workflows(parent.key, owner, parent.fields)])
 
-    def _pipelines(self, items: Sequence[Json], owner: ProjectRef) -> list[Observation]:
-        context = self._context()
-        return self._counted([one for item in items if (one := shapes.pipeline(item, owner, context)) is not None])
-
-    async def _page(self, items: Sequence[Json], owner: ProjectRef, *, patient: bool = False) -> list[Observation]:
+    async def _page(
+        self, items: Sequence[Json], owner: ProjectRef, *, below: bool = True, patient: bool = False
+    ) -> list[Observation]:
         async def one(item: Json) -> list[Observation]:
             parent = shapes.pipeline(item, owner, self._context())
-            if parent is None:
-                return []
+            if parent is None or not below:
+                return [parent] if parent else []
             try:
                 return [parent, *await self._workflows(parent.key, owner, parent.fields, patient=patient)]
             except NotFound:
