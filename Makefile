@@ -12,12 +12,12 @@ OTHERS := 3.12 3.13
 demo: $(VENV)/.demo
 	$(BIN)/headgate demo $(ARGS)
 
-test: $(VENV)/.dev debian
+test: $(VENV)/.dev debian $(VENV)/.receivers
 	$(BIN)/python -m pytest -q -m "not long" -n 2 --dist loadgroup $(ARGS)
 	@$(MAKE) --no-print-directory others
 
 # Soak, scale and crash runs; about an hour.
-long: $(VENV)/.dev debian
+long: $(VENV)/.dev debian $(VENV)/.receivers
 	$(BIN)/python -m pytest -q -m long $(ARGS)
 
 bench: $(VENV)/.dev
@@ -57,6 +57,16 @@ debian:
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	    apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends chromium systemd openssl strace >/dev/null; \
 	  else echo "please install from Debian:$$missing"; exit 1; fi; fi
+
+# Real receivers for the tests, from Debian's packages, unpacked beside the environment: nothing is installed or started.
+UNPACKED := prometheus victoria-metrics
+$(VENV)/.receivers: $(VENV)/.venv
+	@if ! ls $(VENV)/debian/usr/bin/prometheus $(VENV)/debian/usr/bin/victoria-metrics >/dev/null 2>&1; then \
+	  command -v apt-get >/dev/null || { echo "the tests need Debian's packages $(UNPACKED)"; exit 1; }; \
+	  if [ "$$(id -u)" = 0 ]; then apt-get -qq update; fi; \
+	  mkdir -p $(VENV)/debian/archives && cd $(VENV)/debian/archives && apt-get -qq download $(UNPACKED) 2>/dev/null && \
+	  for package in *.deb; do dpkg -x $$package .. || exit 1; done; fi
+	@touch $@
 
 $(VENV)/.venv:
 	@test -n "$(PYTHON)" || { echo "Headgate needs Python 3.11 or newer (set PYTHON=...)"; exit 1; }

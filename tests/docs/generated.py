@@ -17,6 +17,8 @@ from headgate.core.metrics import METRICS
 from headgate.core.record import KINDS, record_schema
 from headgate.core.status import _TABLE
 from headgate.plugins.docs import with_table
+from headgate.sinks._measures import MEASURES
+from headgate.sinks._tally import family_name
 from headgate.sources.circleci.config import CircleCIConfig
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -31,6 +33,24 @@ def metrics_page() -> str:
     return (
         f"# Metrics of Headgate itself\n\n{_MARK}Served at `/metrics`. Labels come from closed or configured sets.\n\n"
         "| name | kind | labels | meaning |\n|---|---|---|---|\n" + "\n".join(rows) + "\n"
+    )
+
+
+def measures_page() -> str:
+    """What records measure, for every sink that takes numbers."""
+    rows = []
+    for m in MEASURES:
+        labels = ", ".join(f"`{label}`" for label in sorted(m.labels))
+        shown = family_name(m) + ("_total" if m.instrument == "counter" else "")
+        rows.append(f"| `{m.name}` | {m.unit} | {m.instrument} | `{m.kind}` | {labels} | {m.meaning} | `{shown}` |")
+    return (
+        f"# CI metrics\n\n{_MARK}What a record measures, the same in every sink that takes numbers; each renders"
+        " the names in its vendor's way. A label is there where the record has the fact. `circleci.project` is the"
+        " project's slug; tags of `records.tags` are labels too.\n\n"
+        "| name | unit | instrument | record | labels | meaning | in Prometheus |\n|---|---|---|---|---|---|---|\n"
+        + "\n".join(rows)
+        + "\n\nAn `insight` record gives a gauge for each figure, `circleci.insight.<figure>`, where it is about a"
+        " window up to now (`circleci.insight.window`) and all branches.\n"
     )
 
 
@@ -142,6 +162,7 @@ def _with_options(name: str, model: type[Any]) -> Callable[[], str]:
 
 PAGES: dict[str, Callable[[], str]] = {
     "metrics.md": metrics_page,
+    "measures.md": measures_page,
     "records.md": records_page,
     "cli.md": cli_page,
     "configuration.md": _with_options("configuration.md", Settings),

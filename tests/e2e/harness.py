@@ -374,11 +374,16 @@ def uuid_of(number: int) -> str:
     return f"e2e00000-0000-4000-8000-{number:012d}"
 
 
+def delivery_id(number: int) -> str:
+    """Id of the webhook that `made_up_job` makes."""
+    return uuid_of(number + 10**9)
+
+
 def made_up_job(number: int, *, stopped: datetime | None = None, padding: int = 0) -> bytes:
     """A job-completed webhook like a captured one, about a job that nobody else tells of; `padding` bytes longer."""
     told = json.loads((SAMPLES / "real-github-oauth-job-completed.json").read_text())
     end = stopped or datetime.now(UTC)
-    told["id"] = uuid_of(number + 10**9)
+    told["id"] = delivery_id(number)
     told["job"] |= {
         "id": uuid_of(number),
         "number": number + 1000,

@@ -131,7 +131,13 @@ class Daemon:
         )
         operations = StoreOperations(store, self._clock, running)
         with Serving(
-            self._configuration, operations, store, self._telemetry, clock=self._clock, on_webhooks=engines.on_webhooks
+            self._configuration,
+            operations,
+            store,
+            self._telemetry,
+            clock=self._clock,
+            on_webhooks=engines.on_webhooks,
+            sinks=lambda: engines.plant.sinks,
         ) as serving:
             self._reloader = Reloader(
                 self._configuration, self._reread, engines, serving, metrics=self._telemetry, on_new=self._learn_secrets

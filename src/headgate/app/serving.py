@@ -17,10 +17,11 @@ from headgate.app.servers import Listener, Server, bind, dispatch, most_connecti
 from headgate.app.settings import Configuration
 from headgate.app.telemetry import Telemetry
 from headgate.core.clock import Clock
-from headgate.core.ports import Source
+from headgate.core.ports import Sink, Source
 from headgate.core.storeport import Store
 from headgate.web.api import build_app
 from headgate.web.guard import Guard
+from headgate.web.metricpages import MetricPages, ci_page
 from headgate.web.operations import Operations
 from headgate.web.receiver import Receiver
 
@@ -41,6 +42,7 @@ class Serving:
         *,
         clock: Clock,
         on_webhooks: Callable[[], None],
+        sinks: Callable[[], Mapping[str, Sink]],
     ) -> None:
         settings = configuration.settings
         self._store = store
@@ -54,7 +56,9 @@ class Serving:
         self.webhooks_url = url_of(hook_socket)
         self.receiver = Receiver(store, clock, telemetry, on_webhooks)
         telemetry.before_reading(self.receiver.hand_over_counts)
-        inner = build_app(operations, self, telemetry.page, version=__version__)
+        inner = build_app(
+            operations, self, MetricPages(telemetry.page, lambda name: ci_page(sinks(), name)), version=__version__
+        )
         self._guard = Guard(inner, hosts=(), tokens=(), prefix=f"{clock.now_ms():x}")
         self.guard_with(configuration)
         if shared:

@@ -39,6 +39,7 @@ __all__ = [
     "Refusal",
     "RunRef",
     "Scope",
+    "Scraped",
     "Signal",
     "Sink",
     "Source",
@@ -334,6 +335,15 @@ class Sink(Protocol):
 
     async def aclose(self) -> None:
         """Free connections. Safe before any call and twice."""
+        ...
+
+
+@runtime_checkable
+class Scraped(Protocol):
+    """A sink that is asked as well: what it holds is served at `/metrics/ci`."""
+
+    def exposition(self) -> bytes | None:
+        """The page in Prometheus' text format; None where the sink, as configured, is not asked."""
         ...
 
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from fastapi import FastAPI, Query, Request, Response
+from fastapi import FastAPI, Query, Request
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
 from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from headgate.core.errors import StoreError
 from headgate.web.deployments import add_deployments
+from headgate.web.metricpages import MetricPages, add_metrics
 from headgate.web.operations import AuditOrder, BackfillOrder, ChosenDeliveries, Health, Json, Operations, Problem
 from headgate.web.page import Page
 
@@ -91,11 +91,12 @@ class BackupTarget(_Body):
     path: str
 
 
-def build_app(operations: Operations, health: Health, metrics_text: Callable[[], bytes], *, version: str) -> FastAPI:
-    """The application behind `http.listen`. `metrics_text`: the Prometheus page."""
+def build_app(operations: Operations, health: Health, pages: MetricPages, *, version: str) -> FastAPI:
+    """The application behind `http.listen`."""
     app = FastAPI(title="Headgate", version=version, openapi_url="/api/v1/openapi.json", docs_url=None, redoc_url=None)
     _add_errors(app)
-    _add_health(app, health, metrics_text)
+    _add_health(app, health)
+    add_metrics(app, pages)
     _add_questions(app, operations)
     _add_searches(app, operations)
     _add_actions(app, operations)
@@ -115,7 +116,7 @@ def _add_errors(app: FastAPI) -> None:
         return JSONResponse({"error": "store", "detail": str(exc)}, 503)
 
 
-def _add_health(app: FastAPI, health: Health, metrics_text: Callable[[], bytes]) -> None:
+def _add_health(app: FastAPI, health: Health) -> None:
     @app.get("/livez", response_class=PlainTextResponse)
     async def livez() -> PlainTextResponse:
         """200 while the event loop and the store's writer answer."""
@@ -131,11 +132,6 @@ def _add_health(app: FastAPI, health: Health, metrics_text: Callable[[], bytes])
         """200 once the store is open and the listeners are bound; a sink that is down does not matter."""
         wrong = health.ready()
         return PlainTextResponse(wrong or "ok", 503 if wrong else 200)
-
-    @app.get("/metrics")
-    async def metrics() -> Response:
-        """Headgate's own metrics for Prometheus."""
-        return Response(metrics_text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
 def _add_questions(app: FastAPI, operations: Operations) -> None:

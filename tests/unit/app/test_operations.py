@@ -21,6 +21,7 @@ from headgate.core.storeport import Explained, GapRow, MergeWork, OutcomeCounts,
 from headgate.core.times import HOUR_MS, format_ms
 from headgate.store import SqliteStore
 from headgate.web.api import build_app
+from headgate.web.metricpages import MetricPages, ci_page
 from headgate.web.operations import ChosenDeliveries, Problem
 from headgate.web.page import Page
 
@@ -51,7 +52,7 @@ async def store(tmp_path: Any) -> AsyncIterator[SqliteStore]:
 @pytest.fixture
 async def both(store: SqliteStore) -> AsyncIterator[tuple[StoreOperations, RemoteOperations]]:
     direct = StoreOperations(store, ManualClock(), Running(sources=lambda: {"circleci": None}))
-    app = build_app(direct, Health(), lambda: b"", version="0")
+    app = build_app(direct, Health(), MetricPages(lambda: b"", lambda name: ci_page({}, name)), version="0")
     remote = RemoteOperations("http://127.0.0.1", "token", httpx.ASGITransport(app))
     yield direct, remote
     await remote.aclose()

@@ -11,6 +11,7 @@ import pytest
 from headgate.app.telemetry import Telemetry
 from headgate.core.errors import StoreFull
 from headgate.web.api import build_app
+from headgate.web.metricpages import MetricPages, ci_page
 from headgate.web.operations import ChosenDeliveries, Json, Problem
 
 EVIL = "<script>alert(1)</script>"
@@ -153,7 +154,9 @@ class Bench:
 
     def __init__(self) -> None:
         self.answers, self.health, self.telemetry = Answers(), Health(), Telemetry()
-        app = build_app(self.answers, self.health, self.telemetry.page, version="0.0")
+        app = build_app(
+            self.answers, self.health, MetricPages(self.telemetry.page, lambda name: ci_page({}, name)), version="0.0"
+        )
         self.http = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://x")
 
 

@@ -13,6 +13,7 @@ from headgate.core.record import decode_record
 from headgate.store.memory import MemoryStore
 from headgate.testing.store_data import NOW
 from headgate.web.api import build_app
+from headgate.web.metricpages import MetricPages, ci_page
 
 TOLD = {
     "id": "release-17",
@@ -41,7 +42,7 @@ async def client(store):
     sources = {"ci": FakeSource(host="circleci.com")}
     running = Running(sources=lambda: dict(sources), app_urls=lambda: dict.fromkeys(sources, "https://ci.example"))
     operations = StoreOperations(store, store.clock, running)
-    app = build_app(operations, None, Telemetry().page, version="0")
+    app = build_app(operations, None, MetricPages(Telemetry().page, lambda name: ci_page({}, name)), version="0")
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://x") as made:
         made.sources = sources
