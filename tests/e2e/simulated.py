@@ -10,7 +10,7 @@ import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -121,11 +121,16 @@ class Simulation:
         await self.auditor.once()
         await self.enricher.once()
 
-    async def missing(self) -> list[str]:
-        """Ids of what has finished since the start by the twin's truth and is not kept with its end."""
+    async def missing(self, *, minutes: float = 0) -> list[str]:
+        """Ids of what has finished since the start by the twin's truth and is not kept with its end.
+
+        `minutes`: leave out what ended in the last ones, and what has no time of its end.
+        """
         wanted: dict[str, list[str]] = {"workflow": [], "job": []}
+        before = datetime.fromisoformat(self.twin.about()["now"]) - timedelta(minutes=minutes)
         for one in self.twin.truth(self.twin.about()["started"]):
-            if one["kind"] in wanted:
+            stopped = one["final"].get("circleci.stopped_at")
+            if one["kind"] in wanted and (not minutes or (stopped and datetime.fromisoformat(stopped) < before)):
                 wanted[one["kind"]].append(one["provider_id"])
         found = []
         for kind, keys in wanted.items():

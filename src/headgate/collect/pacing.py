@@ -43,10 +43,10 @@ def revisit_seconds(age_ms: int, poll_every_ms: int) -> float:
 def walk_seconds(every_seconds: float, quiet_seconds: float, *, told: bool) -> float:
     """How long until a scope is walked again, given how long nothing new was seen in it.
 
-    A twentieth of the quiet time, ten minutes at most, an hour where webhooks tell everything (`told`); never more
+    A tenth of the quiet time, ten minutes at most, an hour where webhooks tell everything (`told`); never more
     often than configured.
     """
-    return max(every_seconds, _TOLD_SECONDS if told else min(quiet_seconds / 20, _QUIET_SECONDS))
+    return max(every_seconds, _TOLD_SECONDS if told else min(quiet_seconds / 10, _QUIET_SECONDS))
 
 
 def walk_since_ms(cursor: SourceCursor, now_ms: int, *, initial_ms: int, retention_ms: int) -> int:

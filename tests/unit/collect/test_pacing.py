@@ -70,8 +70,8 @@ def test_enrichment_comes_before_the_wait_ends(wait_ms, hurry, expected):
     ("every", "quiet", "told", "expected"),
     [
         (60, 0, False, 60),
-        (60, 1200, False, 60),
-        (60, 3600, False, 180),
+        (60, 600, False, 60),
+        (60, 3600, False, 360),
         (60, 1e6, False, 600),
         (60, 0, True, 3600),
         (1800, 1e6, False, 1800),
@@ -80,5 +80,5 @@ def test_enrichment_comes_before_the_wait_ends(wait_ms, hurry, expected):
     ],
 )
 def test_walks_follow_activity(every, quiet, told, expected):
-    """A twentieth of the quiet time, at most ten minutes; where webhooks tell, an hour; never more often than set."""
+    """A tenth of the quiet time, at most ten minutes; where webhooks tell, an hour; never more often than set."""
     assert expected == walk_seconds(every, quiet, told=told)
