@@ -63,10 +63,10 @@ def webhook_catcher() -> Iterator[tuple[str, list[bytes]]]:
 
 
 class Simulation:
-    """One source on a twin. `lose`: every so many-th webhook never comes."""
+    """One source on a twin. `lose`: every so many-th webhook never comes; `lost`: nor do those that hold this."""
 
     def __init__(self, twin: Twin, bodies: list[bytes], folder: Path, config: dict[str, Any]) -> None:
-        self.twin, self.bodies, self.lose = twin, bodies, 0
+        self.twin, self.bodies, self.lose, self.lost = twin, bodies, 0, b"nothing"
         now = datetime.fromisoformat(twin.about()["now"])
         self.clock = ManualClock(round(now.timestamp() * 1000))
         metrics = NullMetrics()
@@ -107,7 +107,7 @@ class Simulation:
         kept = []
         for body in taken:
             self._sent += 1
-            if not self.lose or self._sent % self.lose:
+            if self.lost not in body and (not self.lose or self._sent % self.lose):
                 kept.append(Delivery("ci", arrived, str(self._sent), "application/json", body))
         if kept:
             await self.store.accept(kept)

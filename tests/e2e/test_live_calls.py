@@ -67,13 +67,16 @@ async def test_lost_webhooks_bring_polling_back(tmp_path):
         assert not any(live.polled.is_told(key) for key in live.polled.scopes)
 
 
-async def test_what_webhooks_stop_telling_is_found_within_a_quarter_of_an_hour(tmp_path):
-    """Once they are relied on and then all are lost, every end is kept 15 minutes and a step later."""
+@pytest.mark.parametrize(
+    "lost", [b"", b"workflow-completed", pytest.param(b"job-completed", marks=pytest.mark.long)], ids=repr
+)
+async def test_what_webhooks_stop_telling_is_found_within_a_quarter_of_an_hour(tmp_path, lost):
+    """Relied on, then all or those of a kind are lost: every end is kept 15 minutes and a step later."""
     async with simulation(tmp_path, PROJECT, **TWIN | {"runs_per_day": 150}) as live:
-        await live.live(2)
+        await live.live(1.5)
         assert all(live.polled.is_told(key) for key in live.polled.scopes)
-        live.lose = 1
-        for _ in range(18):
+        live.lost = lost
+        for _ in range(14):
             await live.live(5 / 60)
             assert await live.missing(minutes=16) == []
         assert not any(live.polled.is_told(key) for key in live.polled.scopes)

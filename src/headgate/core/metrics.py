@@ -94,7 +94,7 @@ METRICS: dict[str, MetricDef] = _defs(
         "headgate_source_walk_age_seconds",
         "gauge",
         ("source",),
-        "Age of the oldest last complete walk of any project; one whose webhooks are proven to come counts as walked now.",
+        "Age of the oldest last complete walk of any project; one with proven webhooks counts as walked now.",
     ),
     (
         "headgate_source_missing_detail_total",

@@ -108,7 +108,7 @@ class PollConfig(PluginConfig):
     enabled: bool = Field(default=True, description="Ask the API at all; off: webhooks alone.")
     every: Duration = duration_field(
         "60s",
-        "How often each project is asked for what is new; up to ten minutes where it is quiet, an hour where webhooks tell.",
+        "How often a project is asked for what is new; every 10 minutes where it is quiet, hourly where webhooks tell.",
     )
     initial: Duration = duration_field("24h", "How far back the first walk of a project reaches.")
     unrun: bool = Field(
