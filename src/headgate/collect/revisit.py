@@ -27,6 +27,7 @@ _AT_ONCE = 4
 _TICK_SECONDS = 15.0
 _LOOK_SECONDS = 60.0  # between two looks for ended runs that were never asked about
 _UNASKED_MS = 6 * HOUR_MS  # how far back they may have ended
+_UNASKED_SECONDS = 3600.0  # between two questions about one of them, if the first brought nothing
 _log = structlog.get_logger("headgate.collect")
 
 
@@ -56,6 +57,7 @@ class Revisiter:
         self._sleep = sleep
         self._next: dict[str, float] = {}
         self._look_at = 0.0
+        self._unasked_at: dict[str, float] = {}
 
     async def run(self) -> None:
         """Revisit for ever."""
@@ -71,10 +73,9 @@ class Revisiter:
             return 0
         groups = _grouped(await self._store.unfinished(self._polled.name, limit=_LIMIT))
         due = self._due(groups)
-        for key, group in _grouped(await self._unasked()).items():
-            if key not in groups:
-                groups[key] = group
-                due += [key] if self._next.get(key, 0.0) <= self._polled.clock.monotonic() else []
+        more = {key: group for key, group in _grouped(await self._unasked()).items() if key not in groups}
+        due += self._due_once(more)
+        groups |= more
         gate = asyncio.Semaphore(_AT_ONCE)
 
         async def one(key: str) -> None:
@@ -97,6 +98,14 @@ class Revisiter:
         since_ms = self._polled.source.now_ms() - _UNASKED_MS
         runs = await self._store.unasked(self._polled.name, since_ms=since_ms, limit=_LIMIT)
         return [run for run in runs if run.project_key in told]
+
+    def _due_once(self, groups: dict[str, _Group]) -> list[str]:
+        """Keys of ended runs to ask about now: what failed is tried again later, what brings nothing never floods."""
+        now = self._polled.clock.monotonic()
+        self._unasked_at = {key: at for key, at in self._unasked_at.items() if now - at < _UNASKED_SECONDS}
+        due = [key for key in groups if key not in self._unasked_at]
+        self._unasked_at |= dict.fromkeys(due, now)
+        return due
 
     def _due(self, groups: dict[str, _Group]) -> list[str]:
         """Keys to ask about now. What is new here was just walked, except after a start: then all are asked."""

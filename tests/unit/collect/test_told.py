@@ -6,8 +6,9 @@ from tests.unit.collect.fakes import NOW, PROJECT, Rig, workflow
 from headgate.collect.pacing import TRUST_SECONDS
 from headgate.collect.revisit import Revisiter
 from headgate.collect.walk import try_walk
+from headgate.core.audits import Kept
 from headgate.core.merge import EMPTY, Observation, merge
-from headgate.core.ports import Scope, WalkPage
+from headgate.core.ports import RunRef, Scope, WalkPage
 from headgate.core.storeport import SourceCursor
 from headgate.core.times import MINUTE_MS
 
@@ -129,6 +130,28 @@ async def test_an_end_that_no_webhook_told_of_ends_the_trust(rig):
     assert not rig.polled.is_told("p1")
     rig.polled.told_by_webhooks([workflow("w2", terminal=True)])
     assert rig.polled.is_told("p1")
+
+
+async def test_an_ended_run_whose_answer_brings_nothing_is_asked_about_once_an_hour(rig):
+    """However often the store names it."""
+
+    async def unasked(source, *, since_ms, limit):
+        return [RunRef("gh/a/b", "p1", "pl-w1", "w1", NOW)]
+
+    rig.store.unasked = unasked
+    rig.source.revisits = {"w1": [workflow("w1", terminal=True)]}
+    rig.store.kept = unasked_kept
+    revisiter = Revisiter(rig.store, rig.intake, rig.polled)
+    for _ in range(90):
+        rig.state().proven_at = rig.clock.monotonic()
+        await revisiter.once()
+        rig.clock.advance(60)
+    assert len(rig.asked("revisit")) == 2
+
+
+async def unasked_kept(kind, keys):
+    """All of them, with their end."""
+    return {key: Kept(ended=True, announced=True, rerun=False) for key in keys}
 
 
 def test_a_delivery_of_a_strange_project_changes_no_scope(rig):
