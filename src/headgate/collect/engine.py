@@ -43,7 +43,7 @@ class SourceStatus:
     """Figures of one source for `status` and the page.
 
     `refused`: reason while the source refuses us, else empty. `complete_ms`: scope slug -> start of its last complete
-    walk, now where webhooks are proven to tell of it, None before the first. `troubles`: scope slug -> what is wrong with it now.
+    walk, now where webhooks are proven to tell of it, None before the first. `troubles`: scope slug -> what is wrong.
     """
 
     usage: SourceUsage
