@@ -11,8 +11,11 @@ from pathlib import Path
 import orjson
 
 from headgate import sinks
-from headgate.sinks import elasticsearch, http, jsonl, loki
+from headgate.core.verdicts import SendResult
+from headgate.sinks import elasticsearch, http, jsonl, loki, prometheus
+from headgate.testing.sink_harness import NOW_MS, make_batch, open_sink, send
 from headgate.testing.sink_suite import CANARY, Far, SinkContract, Subject, VendorSinkContract, VendorSubject
+from headgate.testing.sinks import FakeVendor
 
 BASIC = {"basic_auth": {"user": "headgate", "password": CANARY}}
 WRONG_BASIC = {"basic_auth": {"user": "headgate", "password": "wrong"}}
@@ -139,6 +142,32 @@ class TestJsonlFile(SinkContract):
             return [orjson.loads(line)["id"] for line in path.read_bytes().splitlines()] if path.exists() else []
 
         yield Far({"path": str(path)}, ids)
+
+
+class TestPrometheus(SinkContract):
+    """Remote write, which keeps no records but counts them."""
+
+    subject = Subject(plugin=prometheus.PLUGINS[0], secret_settings=BASIC)
+
+    @contextmanager
+    def far(self, directory: Path) -> Iterator[Far]:
+        """A strict receiver; the ids are those of nobody, so what is counted stands in for them."""
+        with FakeVendor("prometheus", clock_ms=lambda: NOW_MS, basic=f"headgate:{CANARY}") as vendor:
+            yield Far({"url": f"{vendor.url}/api/v1/write", **BASIC}, lambda: [None] * int(_counted(vendor)))
+
+    async def test_a_batch_is_taken_whole_and_in_order(self, tmp_path: Path) -> None:
+        """SINK-03: every record of a good batch is counted once."""
+        with self.far(tmp_path) as far:
+            async with open_sink(self.subject.plugin, far.settings) as (_, signal):
+                assert await send(signal, make_batch(20)) == SendResult()
+                assert len(far.ids()) == 20
+
+
+def _counted(vendor: FakeVendor) -> float:
+    """The newest count of jobs, 0 where none was told."""
+    name = "cicd_pipeline_task_run_duration_seconds_count"
+    told: list[float] = [row["native"]["value"] for row in vendor.stored() if row["native"]["name"] == name]
+    return told[-1] if told else 0.0
 
 
 def test_every_sink_is_under_contract() -> None:

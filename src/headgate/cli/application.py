@@ -12,6 +12,7 @@ from headgate import __version__
 from headgate.cli import (
     audit,
     backfill,
+    dashboards,
     deadletters,
     forwarding,
     housekeeping,
@@ -54,6 +55,7 @@ def _tree() -> typer.Typer:
     for name, group, text in (
         ("deadletters", deadletters.group, "Records that a sink will never take as they are."),
         ("sinks", forwarding.group, "Where records go."),
+        ("dashboards", dashboards.group, "Dashboards and monitors for the products that records go to."),
         ("schema", schemas.group, "JSON Schemas of records, configuration and rules."),
         ("rules", rules.group, "Alert rules: check, test, replay."),
         ("alerts", looking.alerts_group, "Alerts."),
