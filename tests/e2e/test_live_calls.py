@@ -46,7 +46,9 @@ async def test_runs_that_webhooks_tell_cost_next_to_nothing(tmp_path):
         assert await live.missing() == []
 
 
-@pytest.mark.parametrize("lose", [0, 7], ids=["all webhooks", "one of seven lost"])
+@pytest.mark.parametrize(
+    "lose", [0, pytest.param(7, marks=pytest.mark.long)], ids=["all webhooks", "one of seven lost"]
+)
 async def test_nothing_is_missing_of_runs_of_every_kind(tmp_path, lose):
     """Approvals, jobs that never ran, reruns and errors are all known, whether webhooks come or are lost."""
     async with simulation(tmp_path, PROJECT, **TWIN) as live:
@@ -82,6 +84,7 @@ async def test_what_webhooks_stop_telling_is_found_within_a_quarter_of_an_hour(t
         assert not any(live.polled.is_told(key) for key in live.polled.scopes)
 
 
+@pytest.mark.long
 async def test_without_the_question_about_jobs_that_never_ran(tmp_path):
     """`poll.unrun: false` leaves ended runs to their webhooks: everything that ran is known all the same."""
     config = {**PROJECT, "poll": {"unrun": False}}
