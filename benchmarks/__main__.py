@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import deliver, history, ingest, projects
+from benchmarks import deliver, encode_newrelic, encode_sumologic, history, ingest, projects
 from benchmarks.report import Row, as_json, table
 
 BENCHMARKS: dict[str, Callable[..., list[Row]]] = {
@@ -20,6 +20,8 @@ BENCHMARKS: dict[str, Callable[..., list[Row]]] = {
     "neighbour": deliver.neighbour,
     "backfill": history.backfill,
     "projects": projects.projects,
+    "encode-sumologic": encode_sumologic.run,
+    "encode-newrelic": encode_newrelic.run,
 }
 
 

@@ -11,9 +11,11 @@ from pathlib import Path
 import orjson
 
 from headgate import sinks
+from headgate.core.ports import LogEntry
+from headgate.core.record import Kind
 from headgate.core.verdicts import SendResult
-from headgate.sinks import elasticsearch, http, jsonl, loki, prometheus
-from headgate.testing.sink_harness import NOW_MS, make_batch, open_sink, send
+from headgate.sinks import elasticsearch, http, jsonl, loki, newrelic, prometheus, sumologic
+from headgate.testing.sink_harness import NOW_MS, make_batch, make_entry, open_sink, send
 from headgate.testing.sink_suite import CANARY, Far, SinkContract, Subject, VendorSinkContract, VendorSubject
 from headgate.testing.sinks import FakeVendor
 
@@ -126,6 +128,113 @@ class TestHttpSingle(VendorSinkContract):
         key_settings=BASIC,
         wrong_key_settings=WRONG_BASIC,
     )
+
+
+def sumologic_subject(signal: str, **settings: object) -> VendorSubject:
+    """One signal of a Sumo Logic source whose address holds a secret."""
+    return VendorSubject(
+        plugin=sumologic.PLUGINS[0],
+        vendor="sumologic",
+        settings=lambda url: {"url": f"{url}/receiver/v1/http/{CANARY}", "signals": [signal], **settings},
+        cases_of="sumologic",
+        statuses={400: "config", 408: "split"},
+        deduplicates=False,
+        secret_settings={"token": CANARY},
+        locked_options={"token": "a-long-token"},
+        key_settings={"token": "a-long-token"},
+        wrong_key_settings={"token": "another-token"},
+    )
+
+
+class TestSumologicLogs(VendorSinkContract):
+    """Log lines."""
+
+    subject = sumologic_subject("logs", category="ci", fields={"team": "web"})
+
+
+class TestSumologicJobFeed(VendorSinkContract):
+    """The feed of jobs."""
+
+    subject = sumologic_subject("job_feed")
+
+
+class TestSumologicWorkflowFeed(VendorSinkContract):
+    """The feed of workflows."""
+
+    subject = sumologic_subject("workflow_feed")
+
+    def batch(self, count: int, *, first: int = 1) -> list[LogEntry]:
+        """Workflows."""
+        return tagged_entries("workflow", count, first)
+
+
+class TestSumologicMetrics(VendorSinkContract):
+    """Metrics as Prometheus text."""
+
+    subject = sumologic_subject("metrics", fields={"team": "web"})
+
+    def batch(self, count: int, *, first: int = 1) -> list[LogEntry]:
+        """Jobs with their ids as a tag, and so as a dimension: a point has no place for an id of its own."""
+        return tagged_entries("job", count, first)
+
+
+class TestSumologicCarbon(TestSumologicMetrics):
+    """Metrics as Carbon 2.0."""
+
+    subject = sumologic_subject("metrics", metrics_format="carbon2")
+
+
+def tagged_entries(kind: Kind, count: int, first: int) -> list[LogEntry]:
+    """Records of a kind with their ids in the tag `record_id`."""
+    return [
+        make_entry(
+            first + n,
+            kind=kind,
+            occurred_ms=NOW_MS + n,
+            tag__record_id=make_entry(first + n, kind=kind).record_id,
+        )
+        for n in range(count)
+    ]
+
+
+def newrelic_subject(signal: str, api: str, **more: object) -> VendorSubject:
+    """New Relic with one signal switched on."""
+    switches = {name: name == signal for name in ("events", "logs", "metrics", "spans")}
+    return VendorSubject(
+        plugin=newrelic.PLUGINS[0],
+        vendor="newrelic",
+        settings=lambda url: {"license_key": "k", "account_id": 1, "endpoints": {api: url}, **switches, **more},
+        cases_of="newrelic",
+        deduplicates=False,
+        secret_settings={"license_key": CANARY},
+        locked_options={"key": CANARY, "account": 1},
+        key_settings={"license_key": CANARY},
+        wrong_key_settings={"license_key": "wrong"},
+    )
+
+
+class TestNewRelicEvents(VendorSinkContract):
+    """New Relic's Event API."""
+
+    subject = newrelic_subject("events", "events")
+
+
+class TestNewRelicLogs(VendorSinkContract):
+    """New Relic's Log API."""
+
+    subject = newrelic_subject("logs", "logs")
+
+
+class TestNewRelicMetrics(VendorSinkContract):
+    """New Relic's Metric API, with ids, so that it can be told which records came."""
+
+    subject = newrelic_subject("metrics", "metrics", metric_ids=True)
+
+
+class TestNewRelicSpans(VendorSinkContract):
+    """New Relic's Trace API."""
+
+    subject = newrelic_subject("spans", "traces")
 
 
 class TestJsonlFile(SinkContract):

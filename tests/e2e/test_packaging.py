@@ -42,7 +42,11 @@ DUMMY = {
     "CIRCLECI_TOKEN": "dummy-token",
     "CIRCLECI_WEBHOOK_SECRET": "dummy-secret",
     "ES_API_KEY": "ZHVtbXk6ZHVtbXk=",
+    "NEW_RELIC_ACCOUNT_ID": "1",
+    "NEW_RELIC_LICENSE_KEY": "dummy-key",
     "SLACK_TOKEN": "xoxb-dummy",
+    "SUMO_APP_URL": "https://collectors.example/receiver/v1/http/dummy-app",
+    "SUMO_URL": "https://collectors.example/receiver/v1/http/dummy",
 }
 SECRET_WORDS = re.compile(r"token|secret|passw|api_?key|credential", re.IGNORECASE)
 

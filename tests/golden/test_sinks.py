@@ -11,7 +11,7 @@ import pytest
 from headgate.core.ports import HttpSignal, LogEntry, Plugin
 from headgate.core.record import KINDS, decode_record, encode_record
 from headgate.core.times import HOUR_MS
-from headgate.sinks import elasticsearch, http, loki
+from headgate.sinks import elasticsearch, http, loki, newrelic
 from headgate.sinks.elasticsearch import ElasticsearchSignal
 from headgate.testing.sink_harness import NOW_MS, build_sink, make_entry
 
@@ -46,6 +46,12 @@ def batch() -> list[LogEntry]:
     ]
 
 
+def newrelic_signal(signal: str, **more: object) -> dict[str, object]:
+    """Settings of a New Relic sink with one signal."""
+    switches = {name: name == signal for name in ("events", "logs", "metrics", "spans")}
+    return {"license_key": "k", "account_id": 1, **switches, **more}
+
+
 CASES: list[tuple[str, Plugin, dict[str, object]]] = [
     ("loki.json", loki.PLUGINS[0], {"url": URL}),
     ("loki-no-project.json", loki.PLUGINS[0], {"url": URL, "labels": [], "static_labels": {"cluster": "eu"}}),
@@ -57,6 +63,11 @@ CASES: list[tuple[str, Plugin, dict[str, object]]] = [
     ),
     ("http-lines.ndjson", http.PLUGINS[0], {"url": URL}),
     ("http-array.json", http.PLUGINS[0], {"url": URL, "format": "array"}),
+    ("newrelic-events.json", newrelic.PLUGINS[0], newrelic_signal("events")),
+    ("newrelic-logs.json", newrelic.PLUGINS[0], newrelic_signal("logs")),
+    ("newrelic-metrics.json", newrelic.PLUGINS[0], newrelic_signal("metrics")),
+    ("newrelic-metric-ids.json", newrelic.PLUGINS[0], newrelic_signal("metrics", metric_ids=True)),
+    ("newrelic-spans.json", newrelic.PLUGINS[0], newrelic_signal("spans")),
 ]
 
 
@@ -65,7 +76,8 @@ def test_bodies_are_as_reviewed(name: str, plugin: Plugin, settings: dict[str, o
     """What is sent is what was reviewed; a change here changes what every user's queries see."""
     signal = build_sink(plugin, settings).signals()[0]
     assert isinstance(signal, HttpSignal | ElasticsearchSignal)
-    encoded = signal.encode(batch())
+    encoded = signal.encode([entry for entry in batch() if signal.kinds is None or entry.kind in signal.kinds])
+    assert encoded is not None
     body = encoded if isinstance(encoded, bytes) else encoded.body
     path = DATA / name
     if os.environ.get("UPDATE_GOLDEN") == "1":

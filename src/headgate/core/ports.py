@@ -293,8 +293,11 @@ class HttpSignal(Signal, Protocol):
     # Verify TLS, a private CA file, a proxy: read by the transport. None: defaults.
     transport: TransportOptions
 
-    def encode(self, batch: Sequence[LogEntry]) -> HttpRequest:
-        """The request for a batch; never empty. The same batch gives the same bytes."""
+    def encode(self, batch: Sequence[LogEntry]) -> HttpRequest | None:
+        """The request for a batch, which is never empty. The same batch gives the same bytes.
+
+        None: no record of it is for this endpoint; nothing is sent and all of them are done with.
+        """
         ...
 
     def interpret(self, reply: HttpReply, batch: Sequence[LogEntry]) -> SendResult:

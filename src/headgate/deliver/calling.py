@@ -99,6 +99,8 @@ class Caller:
         if wire is None:
             try:
                 wire = await self._prepare(signal, entries)
+                if wire is None:
+                    return _accepted(SendResult(), entries, 0.0, None, None)
             except (BatchRejected, SinkRefused) as exc:
                 return _refusal(exc, 0.0, None, None, overloaded=False)
             if wire.body_bytes > self._max_bytes:
@@ -118,12 +120,13 @@ class Caller:
             return _refusal(exc, seconds, wire, reply, overloaded=overloaded)
         return _accepted(result, entries, seconds, wire, reply)
 
-    async def _prepare(self, signal: HttpSignal, entries: Sequence[LogEntry]) -> Wire:
+    async def _prepare(self, signal: HttpSignal, entries: Sequence[LogEntry]) -> Wire | None:
         clock = self._clock
 
-        def work() -> tuple[Wire, float]:
+        def work() -> tuple[Wire | None, float]:
             started = clock.monotonic()
-            wire = prepare(signal.encode(entries))
+            request = signal.encode(entries)
+            wire = prepare(request) if request is not None else None
             return wire, clock.monotonic() - started
 
         expected = self._record_seconds * len(entries)

@@ -11,10 +11,10 @@ import re
 import ssl
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Self
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import httpx
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from headgate.core.errors import SinkRefused, SinkUnavailable
 from headgate.core.ports import CheckResult, HttpReply, TransportOptions
@@ -31,11 +31,13 @@ __all__ = [
     "BasicAuth",
     "EndpointConfig",
     "Redactor",
+    "SecretUrl",
     "failed_check",
     "fingerprint",
     "judge_check",
     "origin",
     "probe",
+    "shown_address",
 ]
 
 # Shorter strings would be found in ordinary words; a real secret is longer.
@@ -44,19 +46,32 @@ _CHECK_SECONDS = 10.0
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 
-def _base_url(text: str) -> str:
-    """Check an address: http or https, a host, no credentials, query or fragment; cut the final slash."""
+def _address(text: str) -> SplitResult:
+    """Check an address: http or https, a host, no credentials."""
     parts = urlsplit(text)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("write an address such as https://host:port/path")
     if parts.username or parts.password:
         raise ValueError("credentials do not belong into the address; use basic_auth or bearer_token")
+    return parts
+
+
+def _base_url(text: str) -> str:
+    """Check an address that has no query and no fragment either; cut the final slash."""
+    parts = _address(text)
     if parts.query or parts.fragment:
         raise ValueError("the address may not have a query or a fragment")
     return text.rstrip("/")
 
 
+def _secret_url(value: SecretStr) -> SecretStr:
+    _address(reveal(value))
+    return value
+
+
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
+# Where the path or the query is the key.
+SecretUrl = Annotated[Secret, AfterValidator(_secret_url)]
 
 
 def origin(url: str) -> str:
@@ -64,6 +79,11 @@ def origin(url: str) -> str:
     parts = urlsplit(url)
     port = f":{parts.port}" if parts.port else ""
     return f"{parts.scheme}://{parts.hostname}{port}"
+
+
+def shown_address(url: str) -> str:
+    """An address without path and query, which may be a secret, and a short print that tells two apart."""
+    return f"{origin(url)}/… ({fingerprint(url)})"
 
 
 class BasicAuth(PluginConfig):
@@ -151,7 +171,13 @@ def pack(body: bytes) -> bytes:
 
 
 async def probe(
-    method: str, url: str, headers: Iterable[tuple[str, str]], options: TransportOptions, clean: Redactor
+    method: str,
+    url: str,
+    headers: Iterable[tuple[str, str]],
+    options: TransportOptions,
+    clean: Redactor,
+    *,
+    body: bytes | None = None,
 ) -> HttpReply:
     """Send one request for `headgate check`; it is never repeated and follows no redirect.
 
@@ -164,7 +190,7 @@ async def probe(
         async with httpx.AsyncClient(
             verify=verify, proxy=options.proxy, timeout=_CHECK_SECONDS, trust_env=True
         ) as client:
-            reply = await client.request(method, url, headers=list(headers))
+            reply = await client.request(method, url, headers=list(headers), content=body)
             return HttpReply(reply.status_code, {k.lower(): v for k, v in reply.headers.items()}, reply.content)
     except (httpx.HTTPError, httpx.InvalidURL, OSError) as exc:
         text = clean(str(exc)) or type(exc).__name__

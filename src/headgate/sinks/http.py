@@ -9,16 +9,16 @@ import hmac
 import re
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 from urllib.parse import quote, urlsplit
 
-from pydantic import AfterValidator, Field, SecretStr, model_validator
+from pydantic import Field, model_validator
 
 from headgate.core.errors import SinkRefused, SinkUnavailable
 from headgate.core.ports import BuildContext, CheckResult, HttpReply, HttpRequest, Limits, LogEntry, Plugin
 from headgate.core.verdicts import SendResult, Verdict, classify, raise_for, retry_after_seconds
 from headgate.plugins.config import PluginConfig, Secret, reveal
-from headgate.sinks._endpoint import EndpointConfig, failed_check, fingerprint, origin, pack, probe
+from headgate.sinks._endpoint import EndpointConfig, SecretUrl, failed_check, pack, probe, shown_address
 
 __all__ = ["PLACEHOLDERS", "PLUGINS", "HmacConfig", "HttpConfig", "HttpSink", "HttpSinkSignal"]
 
@@ -32,15 +32,6 @@ _OF_RECORD: dict[str, Callable[[LogEntry], str]] = {
     "project": lambda entry: entry.project,
 }
 PLACEHOLDERS = (*_OF_BATCH, *_OF_RECORD)
-
-
-def _address(value: SecretStr) -> SecretStr:
-    parts = urlsplit(value.get_secret_value())
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("write an address such as https://host:port/path")
-    if parts.username or parts.password:
-        raise ValueError("credentials do not belong into the address; use basic_auth or bearer_token")
-    return value
 
 
 class HmacConfig(PluginConfig):
@@ -58,9 +49,7 @@ class HmacConfig(PluginConfig):
 class HttpConfig(EndpointConfig):
     """Options of a generic HTTP sink."""
 
-    url: Annotated[Secret, AfterValidator(_address)] = Field(
-        description="Full address. Path and query are treated as secret and never shown."
-    )
+    url: SecretUrl = Field(description="Full address. Path and query are treated as secret and never shown.")
     method: Literal["POST", "PUT", "PATCH"] = Field(default="POST", description="HTTP method.")
     format: Literal["jsonl", "array", "single"] = Field(
         default="jsonl", description="JSON Lines, a JSON array, or one JSON object a request."
@@ -173,11 +162,6 @@ class HttpSinkSignal:
 def _header_text(value: str) -> str:
     """A value made safe for a header: printable ASCII, everything else percent-encoded."""
     return quote(value, safe="/:@.,;=+-_~ ")
-
-
-def shown_address(url: str) -> str:
-    """The address without path and query, which may be a secret, and a short print that tells two apart."""
-    return f"{origin(url)}/… ({fingerprint(url)})"
 
 
 def redactor(config: HttpConfig) -> Callable[[str], str]:

@@ -142,7 +142,8 @@ async def send(signal: Signal, batch: Sequence[LogEntry]) -> SendResult:
     """Send one batch, whichever kind of signal it is. Raises as `CallSignal.send`."""
     if isinstance(signal, CallSignal):
         return await signal.send(batch)
-    return signal.interpret(await transmit(signal.encode(batch), signal), batch)
+    request = signal.encode(batch)
+    return SendResult() if request is None else signal.interpret(await transmit(request, signal), batch)
 
 
 async def try_send(signal: Signal, batch: Sequence[LogEntry]) -> SendResult | SinkError:

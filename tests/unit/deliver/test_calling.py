@@ -92,6 +92,20 @@ def test_an_http_answer_is_read_once(*, reply, error, verdict, overloaded, unfor
     assert answer.words == (reply.text() if verdict == "drop" else "")
 
 
+def test_a_batch_of_which_nothing_is_for_the_far_side_is_done_without_a_request():
+    """Nothing is sent, and every record counts as accepted."""
+
+    class Signal(HttpScripted):
+        def encode(self, batch):
+            return None
+
+    async def scenario():
+        return await Caller(Signal(), FakeTransport(raising(AssertionError)), LoopClock(), None).attempt(BATCH, None)
+
+    answer = run_virtual(scenario())
+    assert (answer.verdict, answer.result, answer.wire) == ("ok", SendResult(), None)
+
+
 def test_a_time_out_is_overload():
     """It shrinks the number of requests in flight."""
 

@@ -1,0 +1,36 @@
+"""Ids of traces and spans, the same whoever sends them and however often. Pure.
+
+A workflow is one trace: its id is the workflow's UUID itself, so that either finds the other by hand. A span's id is a
+hash of what it is about: `span_id(workflow_id)` for the root, `span_id(job_id)` for a job, further parts for what is
+inside a job (`span_id(job_id, "queue")`, `span_id(job_id, "step", node, index)`). Invariant: no time, clock or chance
+goes in, and no id is all zero, which W3C Trace Context section 3.2.2 (read November 2026) forbids.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+__all__ = ["span_id", "trace_id"]
+
+_TRACE_BYTES = 16
+_SPAN_BYTES = 8
+
+
+def trace_id(workflow_id: str) -> bytes:
+    """The 16 bytes of a workflow's trace: those of its UUID, or of a hash where the id is none."""
+    try:
+        own = bytes.fromhex(workflow_id.replace("-", ""))
+    except ValueError:
+        own = b""
+    return own if len(own) == _TRACE_BYTES and any(own) else _hashed(_TRACE_BYTES, workflow_id)
+
+
+def span_id(*parts: str) -> bytes:
+    """The 8 bytes of a span, from the parts that name it; at least one, none with a NUL."""
+    return _hashed(_SPAN_BYTES, "\0".join(parts))
+
+
+def _hashed(size: int, text: str) -> bytes:
+    """The first `size` bytes of the hash; a 1 in the last place of the one hash in 2**64 that begins with zeros."""
+    found = sha256(text.encode()).digest()[:size]
+    return found if any(found) else b"\x01".rjust(size, b"\0")
