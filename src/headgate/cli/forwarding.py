@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import asyncio
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from headgate.cli.output import ConfigOption, JsonOption, moment_ms, print_json, print_table
-from headgate.cli.session import answer
+from headgate.cli.session import answer, load_configuration
 from headgate.core.clock import SystemClock
+
+if TYPE_CHECKING:
+    from headgate.app.settings import Configuration
+    from headgate.core.ports import SetUpOutcome
 
 __all__ = ["group", "replay"]
 
@@ -55,6 +61,38 @@ def reset(
         return
     for key in keys:
         print(f"{key} starts again from {start}")
+
+
+@group.command("setup")
+def set_up(
+    sink: Annotated[str, typer.Argument(metavar="NAME", help="Name of a sink.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")] = False,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> int:
+    """Make what a sink wants at its far side, such as index templates; repeating it is safe, nothing is deleted."""
+    return 0 if asyncio.run(_set_up(load_configuration(config, secrets=True), sink, json, dry_run=dry_run)) else 1
+
+
+async def _set_up(configuration: Configuration, name: str, json: bool, *, dry_run: bool) -> bool:
+    from headgate.app.setups import set_up_sink
+
+    fine = True
+    async for step in set_up_sink(configuration, name, dry_run=dry_run):
+        fine &= step.outcome != "failed"
+        if json:
+            print_json({"sink": name, "dry_run": dry_run, **asdict(step)})
+            continue
+        print(f"{_word(step.outcome, dry_run=dry_run):14}{step.what}")
+        for line in (*step.diff, *([step.fix] if step.fix else [])):
+            print(f"      {line}")
+    return fine
+
+
+def _word(outcome: SetUpOutcome, *, dry_run: bool) -> str:
+    if dry_run:
+        return {"done": "would make", "changed": "would change"}.get(outcome, outcome)
+    return outcome
 
 
 def replay(

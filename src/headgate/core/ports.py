@@ -15,6 +15,7 @@ import msgspec
 from headgate.core.clock import Clock
 from headgate.core.merge import Observation
 from headgate.core.metrics import Metrics
+from headgate.core.setup import SetsUp, SetUpOutcome, SetUpStep
 from headgate.core.verdicts import SendResult
 from headgate.core.webhooks import Delivery, Refusal, WebhookAdmin, WebhookPolicy, WebhookSource
 
@@ -40,6 +41,9 @@ __all__ = [
     "RunRef",
     "Scope",
     "Scraped",
+    "SetUpOutcome",
+    "SetUpStep",
+    "SetsUp",
     "Signal",
     "Sink",
     "Source",

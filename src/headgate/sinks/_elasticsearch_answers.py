@@ -5,6 +5,8 @@ Source: elastic.co "Bulk API" and OpenSearch's documentation of the same, read N
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from headgate.core.errors import SinkRefused, SinkUnavailable
@@ -12,7 +14,7 @@ from headgate.core.ports import HttpReply
 from headgate.core.verdicts import Reject, SendResult, Verdict, classify, raise_for, retry_after_seconds
 from headgate.sinks._endpoint import Redactor
 
-__all__ = ["is_known_product", "read_bulk"]
+__all__ = ["product_of", "read_bulk", "refuses_media"]
 
 # A write block or a full disk is lifted by a person, not within a second.
 _BLOCKED_SECONDS = 60.0
@@ -110,6 +112,11 @@ def _words(error: _Error | str | None) -> tuple[str, str]:
     return "", error or ""
 
 
+def refuses_media(reply: HttpReply) -> bool:
+    """Whether a server of another generation, or OpenSearch, refuses the names of our media types."""
+    return reply.status in (406, 415) or (reply.status == 400 and b"media_type_header_exception" in reply.body)
+
+
 class _Version(msgspec.Struct):
     distribution: str = ""
 
@@ -118,11 +125,14 @@ class _Info(msgspec.Struct):
     version: _Version = msgspec.field(default_factory=_Version)
 
 
-def is_known_product(reply: HttpReply) -> bool:
-    """Whether the answer to `GET /` is that of Elasticsearch or OpenSearch."""
+def product_of(reply: HttpReply) -> Literal["elasticsearch", "opensearch"] | None:
+    """What the answer to `GET /` is that of; None where it is neither."""
+    if reply.status != 200:
+        return None
     if reply.headers.get("x-elastic-product") == "Elasticsearch":
-        return True
+        return "elasticsearch"
     try:
-        return msgspec.json.decode(reply.body, type=_Info).version.distribution == "opensearch"
+        opensearch = msgspec.json.decode(reply.body, type=_Info).version.distribution == "opensearch"
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return False
+        return None
+    return "opensearch" if opensearch else None

@@ -179,7 +179,7 @@ async def probe(
     *,
     body: bytes | None = None,
 ) -> HttpReply:
-    """Send one request for `headgate check`; it is never repeated and follows no redirect.
+    """Send one request that a person waits for, of `check` or `setup`; it is never repeated, follows no redirect.
 
     Raises SinkUnavailable when nothing answered, SinkRefused (config) when the certificate is not trusted.
     """

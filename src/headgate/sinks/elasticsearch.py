@@ -9,21 +9,24 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, Self
 
 import orjson
 from pydantic import Field, field_validator, model_validator
 
 from headgate.core.errors import SinkRefused, SinkUnavailable
-from headgate.core.ports import BuildContext, CheckResult, Limits, LogEntry, Plugin
-from headgate.core.record import decode_record
+from headgate.core.ports import BuildContext, CheckResult, HttpReply, Limits, LogEntry, Plugin, SetUpStep
+from headgate.core.record import KINDS
 from headgate.core.times import format_ms
 from headgate.core.verdicts import SendResult
-from headgate.plugins.config import Secret, reveal
-from headgate.sinks._ecs import data_stream, ecs_document
-from headgate.sinks._elasticsearch_answers import is_known_product, read_bulk
+from headgate.plugins.config import Duration, Secret, duration_field, reveal
+from headgate.sinks._ecs import EcsMapper, data_stream
+from headgate.sinks._elasticsearch_answers import product_of, read_bulk, refuses_media
+from headgate.sinks._elasticsearch_setup import prepare
+from headgate.sinks._elasticsearch_templates import Layout, data_views
 from headgate.sinks._endpoint import BaseUrl, EndpointConfig, Redactor, failed_check, judge_check, pack
+from headgate.sinks._kibana import Kibana, as_ndjson, bring_in
 
 if TYPE_CHECKING:
     from headgate.sinks._elasticsearch_client import BulkClient
@@ -54,6 +57,14 @@ class ElasticsearchConfig(EndpointConfig):
         default="circleci",
         pattern=r"^[a-z0-9][a-z0-9_.-]{0,99}$",
         description="First part of the month indices' names.",
+    )
+    retention: Duration = duration_field(
+        "0s", "Age at which `sinks setup` lets the cluster delete documents, counted by index; 0s: never."
+    )
+    kibana_url: BaseUrl | None = Field(
+        default=None,
+        description="Kibana or OpenSearch Dashboards, with `/s/<space>` if it is not the default space; `sinks setup` "
+        "puts data views there.",
     )
     tags: tuple[str, ...] = Field(default=(), description="ECS `tags` of every document.")
     labels: Mapping[str, str] = Field(default_factory=dict, description="ECS `labels` of every document.")
@@ -108,22 +119,29 @@ class ElasticsearchSignal:
         self._headers = {"user-agent": user_agent, **media_types(config.generation)}
         if config.gzip:
             self._headers["content-encoding"] = "gzip"
-        self._static_labels = dict(config.labels)
+        streams = config.target == "data_stream"
+        self._mapper = EcsMapper(
+            namespace=config.namespace if streams else None, tags=config.tags, labels=config.labels
+        )
+        self._streams: dict[str, str] = {kind: data_stream(kind, config.namespace).name for kind in KINDS}
+        self._index_of = self._stream if streams else self._month_index
         self.destination = shown_address(config)
         self.limits = Limits(max_records=config.batch_records, max_bytes=config.batch_bytes)
 
     def encode(self, batch: Sequence[LogEntry]) -> bytes:
         """The bulk body: an action and a document per entry. Pure."""
         parts: list[bytes] = []
-        config = self._config
+        document, index_of, dumps = self._mapper.document, self._index_of, orjson.dumps
         for entry in batch:
-            stream = data_stream(entry.kind, config.namespace) if config.target == "data_stream" else None
-            index = stream.name if stream else f"{config.index_prefix}-{entry.kind}-{_month(entry.occurred_ms)}"
-            record = decode_record(entry.body)
-            document = ecs_document(record, stream=stream, tags=config.tags, labels=self._static_labels)
-            parts.append(orjson.dumps({"create": {"_index": index, "_id": entry.record_id}}))
-            parts.append(orjson.dumps(document))
+            parts.append(dumps({"create": {"_index": index_of(entry), "_id": entry.record_id}}))
+            parts.append(document(entry.body))
         return b"\n".join([*parts, b""])
+
+    def _stream(self, entry: LogEntry) -> str:
+        return self._streams.get(entry.kind) or data_stream(entry.kind, self._config.namespace).name
+
+    def _month_index(self, entry: LogEntry) -> str:
+        return f"{self._config.index_prefix}-{entry.kind}-{_month(entry.occurred_ms)}"
 
     async def send(self, batch: Sequence[LogEntry]) -> SendResult:
         """One bulk request; encoded and compressed in a thread, because a thousand documents are milliseconds."""
@@ -186,13 +204,33 @@ class ElasticsearchSink:
         except (SinkUnavailable, SinkRefused) as error:
             return (failed_check(name, error),)
         text = redactor(self._config)(reply.text(200))
+        if refuses_media(reply):
+            fix = f"answered {reply.status}: {text}; set generation to auto, or to that of the cluster"
+            return (CheckResult(name, ok=False, reason="config", fix=fix),)
         result = judge_check(name, reply, text, "an Elasticsearch")
-        if result.ok and not is_known_product(reply):
+        if result.ok and product_of(reply) is None:
             fix = (
                 f"answered without a product header: {text}; the address is not that of an Elasticsearch or OpenSearch"
             )
             result = CheckResult(name, ok=False, reason="wrong_product", fix=fix)
         return (result,)
+
+    async def set_up(self, *, dry_run: bool) -> AsyncIterator[SetUpStep]:
+        """Lifecycle policy, mapping and index templates; with `kibana_url` data views."""
+        config, clean = self._config, redactor(self._config)
+        layout = Layout(config.target, config.namespace, config.index_prefix, config.retention)
+        async for step in prepare(self._call, layout, clean, dry_run=dry_run):
+            yield step
+        if config.kibana_url:
+            key = reveal(config.api_key)
+            headers = (*config.credentials(), *([("authorization", f"ApiKey {key}")] if key else []))
+            kibana = Kibana(config.kibana_url, headers, config.transport(), clean)
+            async for step in bring_in(kibana, as_ndjson(data_views(layout)), dry_run=dry_run):
+                yield step
+
+    async def _call(self, method: str, path: str, body: bytes | None) -> HttpReply:
+        headers = self._headers if body is None else {**self._headers, "content-type": self._headers["accept"]}
+        return await self._client.call(method, path, headers, body, timeout_seconds=self._config.timeout_seconds)
 
     async def aclose(self) -> None:
         await self._client.close()

@@ -18,7 +18,7 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from headgate.core.errors import SinkError, SinkUnavailable
-from headgate.core.ports import HttpSignal, LogEntry, Plugin, Sink
+from headgate.core.ports import HttpSignal, LogEntry, Plugin, SetsUp, Sink
 from headgate.core.verdicts import SendResult
 from headgate.testing.relay import make_certificate, proxy, tls_front
 from headgate.testing.sink_harness import (
@@ -367,6 +367,20 @@ class VendorSinkContract(SinkContract):
                 assert vendor.requests()[0]["headers"].get("content-encoding", "") == (
                     self.subject.packs if packed else ""
                 )
+
+    async def test_setting_up_can_be_repeated(self) -> None:
+        """SINK-25: a dry run and a second run change nothing, nothing is deleted, and no step shows a secret."""
+        with self.running() as vendor:
+            async with self.opened(vendor.url, **self.subject.secret_settings) as (sink, _):
+                if not isinstance(sink, SetsUp):
+                    return
+                would, did, again = [
+                    [step async for step in sink.set_up(dry_run=dry_run)] for dry_run in (True, False, False)
+                ]
+                assert [(step.what, step.outcome) for step in would] == [(step.what, step.outcome) for step in did]
+                assert {step.outcome for step in again} == {"unchanged"}
+                assert "DELETE" not in {row["method"] for row in vendor.requests()}
+                assert CANARY not in repr([would, did, again])
 
     def test_secret_settings_reach_a_secret(self) -> None:
         """SINK-24: `secret_settings` fill at least one secret, so that the canary tests mean something."""

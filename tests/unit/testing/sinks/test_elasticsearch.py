@@ -207,6 +207,43 @@ def test_policies_are_kept_per_product(fake):
         assert put(other, "/_plugins/_ism/policies/p", {"policy": {}}).status_code == 200
 
 
+def test_a_template_of_missing_parts_is_refused(fake):
+    """Component templates must be there, be built in, or be allowed to lack; OpenSearch knows neither of the latter."""
+    template = {"index_patterns": ["x-*"], "composed_of": ["ecs@mappings", "mine"]}
+    path = "/_index_template/x"
+    answer = put(fake, path, template)
+    assert (answer.status_code, "['mine'] that do not exist" in answer.text) == (400, True)
+    lenient = template | {"ignore_missing_component_templates": ["mine"]}
+    assert put(fake, path, lenient).status_code == 200
+    with FakeVendor("elasticsearch", generation="opensearch") as other:
+        assert "unknown field [ignore_missing_component_templates]" in put(other, path, lenient).text
+        assert put(other, path, {"index_patterns": ["x-*"], "composed_of": ["ecs@mappings"]}).status_code == 400
+
+
+def test_an_ism_policy_is_replaced_only_by_its_number():
+    """Who has not read what is there is refused with 409."""
+    path = "/_plugins/_ism/policies/p"
+    with FakeVendor("elasticsearch", generation="opensearch") as fake:
+        assert put(fake, path, {"policy": {"states": []}}).status_code == 200
+        assert put(fake, path, {"policy": {"states": [1]}}).status_code == 409
+        shown = HTTP.get(fake.url + path).json()
+        guard = f"?if_seq_no={shown['_seq_no']}&if_primary_term={shown['_primary_term']}"
+        assert put(fake, path + guard, {"policy": {"states": [1]}}).status_code == 200
+        assert put(fake, path + guard, {"policy": {"states": [2]}}).status_code == 409
+        assert HTTP.get(fake.url + path).json()["policy"]["states"] == [1]
+
+
+def test_dynamic_templates_type_new_fields(fake):
+    """The first rule whose path and type fit decides; without it a whole number would refuse the next fraction."""
+    rule = {"path_match": "n.*", "match_mapping_type": "long", "mapping": {"type": "double"}}
+    template = {"index_patterns": ["y-*"], "template": {"mappings": {"dynamic_templates": [{"numbers": rule}]}}}
+    assert put(fake, "/_index_template/y", template).status_code == 200
+    assert outcomes(bulk(fake, {"n.a": 1, "m": 1}, index="y-1")) == [(201, None)]
+    answers = bulk(fake, {"_id": "2", "n.a": "words"}, {"_id": "3", "m": "words"}, index="y-1")
+    reasons = [one["create"]["error"]["reason"] for one in answers.json()["items"]]
+    assert ["[double]" in reasons[0], "[long]" in reasons[1]] == [True, True]
+
+
 def test_opensearch_has_no_built_in_data_streams():
     """Without a template of one's own the name makes a plain index, and no product header is sent."""
     with FakeVendor("elasticsearch", generation="opensearch") as fake:

@@ -103,6 +103,7 @@ class Indices:
         )
         for mappings in self._mappings(template):
             types.declare(mappings.get("properties", {}))
+            types.dynamic += mappings.get("dynamic_templates", [])
             types.strict |= mappings.get("dynamic") == "strict"
             types.date_detection &= mappings.get("date_detection", True)
         types.declare(properties or {})

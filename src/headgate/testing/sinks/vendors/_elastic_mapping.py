@@ -10,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass, field
 from datetime import datetime
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class FieldTypes:
     date_detection: bool = True
     strict: bool = False
     fields_limit: int = 1_000
+    dynamic: list[Mapping[str, Any]] = field(default_factory=list)
 
     def declare(self, properties: Mapping[str, Any], prefix: str = "") -> None:
         """Add the fields of a template's `properties`."""
@@ -105,7 +107,7 @@ class FieldTypes:
     def _scalar(self, path: str, value: Any, new: dict[str, str], constants: dict[str, str]) -> None:
         kind = self.types.get(path) or new.get(path)
         if kind is None:
-            new[path] = self._learn(path, self._guess(value))
+            new[path] = self._learn(path, self._by_template(path, self._guess(value)))
         elif kind in OBJECTS or kind == "flattened":
             leaf = path.rpartition(".")[2]
             raise DocumentError(
@@ -121,6 +123,16 @@ class FieldTypes:
             leaf = path.rpartition(".")[2]
             raise DocumentError(f"mapping set to strict, dynamic introduction of [{leaf}] within [_doc] is not allowed")
         return kind
+
+    def _by_template(self, path: str, guess: str) -> str:
+        """The type that the first fitting dynamic template gives, else the guessed one."""
+        matched = {"text": "string", "float": "double"}.get(guess, guess)
+        for named in self.dynamic:
+            rule = next(iter(named.values()))
+            fits = fnmatchcase(path, rule.get("path_match", "*"))
+            if fits and rule.get("match_mapping_type", "*") in ("*", matched):
+                return str(rule["mapping"].get("type", guess))
+        return guess
 
     def _guess(self, value: Any) -> str:
         if isinstance(value, bool):

@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
 from headgate.testing.sinks.bodies import (
     OversizedBodyError,
     UnreadableBodyError,
@@ -32,11 +30,10 @@ from headgate.testing.sinks.vendors._elastic_bulk import (
     filtered,
 )
 from headgate.testing.sinks.vendors._elastic_index import Action, Indices, ItemError
+from headgate.testing.sinks.vendors._elastic_kept import check_parts, check_turn, kept_thing, read_object, shown_thing
 from headgate.testing.sinks.wire import Reply, Request
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from headgate.testing.sinks.cases import Case
 
 PRODUCT = {"x-elastic-product": "Elasticsearch"}
@@ -195,21 +192,26 @@ class Elasticsearch(Vendor):
         shelf = {"_index_template": self._indices.templates, "_component_template": self._indices.components}
         things = shelf.get(family, self._policies)
         if request.method in ("PUT", "POST"):
-            things[name] = _thing(family, body)
+            thing = kept_thing(family, body)
+            if family == "_index_template":
+                check_parts(name, thing, self._indices.components, opensearch=other == "_ilm/policy")
+            if family == "_plugins/_ism/policies":
+                check_turn(request, things.get(name))
+            things[name] = thing | {"seq_no": things.get(name, {}).get("seq_no", -1) + 1}
             return self._reply(request, 200, {"acknowledged": True})
         if name not in things:
             raise RequestError(404, "resource_not_found_exception", f"{family} matching [{name}] not found")
         if request.method == "DELETE":
             del things[name]
             return self._reply(request, 200, {"acknowledged": True})
-        return self._reply(request, 200, _shown(family, name, things[name]))
+        return self._reply(request, 200, shown_thing(family, name, things[name]))
 
     def _index(self, request: Request, name: str, verb: str, body: bytes) -> Reply:
         found = self._indices.found
         if request.method == "PUT" and not verb:
             if name in found:
                 raise RequestError(400, "resource_already_exists_exception", f"index [{name}] already exists")
-            properties = _object(body or b"{}").get("mappings", {}).get("properties", {})
+            properties = read_object(body or b"{}").get("mappings", {}).get("properties", {})
             self._indices.create(name, properties)
             return self._reply(request, 200, {"acknowledged": True, "index": name})
         if name not in found:
@@ -245,38 +247,6 @@ class Elasticsearch(Vendor):
         if status == 401:
             headers["www-authenticate"] = 'Basic realm="security", charset="UTF-8"'
         return json_reply(status, {"error": error, "status": status}, headers)
-
-
-def _object(body: bytes) -> dict[str, Any]:
-    try:
-        value = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise RequestError(400, "parse_exception", f"body is not JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise RequestError(400, "parse_exception", "body must be an object")
-    return value
-
-
-def _thing(family: str, body: bytes) -> dict[str, Any]:
-    value = _object(body)
-    patterns = value.get("index_patterns")
-    named = isinstance(patterns, list) and patterns and all(isinstance(one, str) for one in patterns)
-    if family == "_index_template" and not (named and isinstance(value.get("priority", 0), int)):
-        text = "Required one of fields [index_patterns], but none were specified"
-        raise RequestError(400, "illegal_argument_exception", text)
-    if family in ("_ilm/policy", "_plugins/_ism/policies") and not isinstance(value.get("policy"), dict):
-        raise RequestError(400, "x_content_parse_exception", "Required [policy]")
-    if family == "_component_template" and not isinstance(value.get("template"), dict):
-        raise RequestError(400, "x_content_parse_exception", "Required [template]")
-    return value
-
-
-def _shown(family: str, name: str, thing: Mapping[str, Any]) -> dict[str, Any]:
-    if family == "_index_template":
-        return {"index_templates": [{"name": name, "index_template": thing}]}
-    if family == "_component_template":
-        return {"component_templates": [{"name": name, "component_template": thing}]}
-    return {name: {"version": 1, **thing}}
 
 
 FAKE = Fake(name="elasticsearch", options=ElasticsearchOptions, build=Elasticsearch, bad_bodies=BAD_BODIES)
