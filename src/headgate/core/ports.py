@@ -181,10 +181,7 @@ class Source(Protocol):
         ...
 
     def walk(self, scope: Scope, *, after: int | None, since_ms: int, below: bool) -> AsyncIterator[WalkPage]:
-        """Walk a scope from its newest end down to position `after` (exclusive) or time `since_ms`.
-
-        `below`: with what belongs to each run, which costs calls for each; else the list alone.
-        """
+        """Walk a scope from its newest end to position `after` (exclusive) or `since_ms`; `below`: with its runs."""
         ...
 
     async def revisit(self, run: RunRef) -> Sequence[Observation]:
