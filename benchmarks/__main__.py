@@ -18,6 +18,7 @@ from benchmarks import (
     encode_sumologic,
     history,
     ingest,
+    projects,
 )
 from benchmarks.report import Row, as_json, table
 
@@ -31,6 +32,7 @@ BENCHMARKS: dict[str, Callable[..., list[Row]]] = {
     "backfill": history.backfill,
     "datadog-ways": datadog_ways.run,
     "encode-datadog": encode_datadog.run,
+    "projects": projects.projects,
     "encode-sumologic": encode_sumologic.run,
     "encode-newrelic": encode_newrelic.run,
     "encode-elasticsearch": encode_elasticsearch.run,

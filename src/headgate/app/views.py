@@ -105,7 +105,7 @@ def source_view(
     first one.
     """
     here = {key for key, one in found.projects.items() if not one.gone} or cursors.keys()
-    walks = [cursor.complete_ms for key, cursor in cursors.items() if key in here]
+    walks = [cursors[key].complete_ms if key in cursors else None for key in here]
     known = [walk for walk in walks if walk is not None]
     complete = bool(known) and len(known) == len(walks)
     usage = source.usage() if source else None

@@ -14,9 +14,10 @@ import msgspec
 import structlog
 
 from headgate.collect.audit_requests import AuditRequest, load_audits, request_key
-from headgate.collect.audit_state import AuditMark, Proof, Tally, audit_observations, decode_mark, mark_key
+from headgate.collect.audit_state import NEVER_MS, AuditMark, Proof, Tally, audit_observations, decode_mark, mark_key
 from headgate.collect.intake import Intake, Sleep
 from headgate.collect.orders import outdated
+from headgate.collect.pacing import TOLD_GRACE_MS
 from headgate.collect.state import Polled, ScopeState, first_error, forgiving
 from headgate.core.audits import AuditSource, Kept, Listed, ListedKind
 from headgate.core.errors import NotFound, SourceRefused, SourceUnavailable
@@ -32,7 +33,6 @@ ROUND_SECONDS = 900.0
 OVERLAP_MS = 2 * HOUR_MS  # what was still running when the last audit came by
 _DEEP_REACH_MS = 3 * DAY_MS
 _GRACE_MS = 30 * MINUTE_MS  # a webhook that comes later than that never came
-_NEVER_MS = 1 << 62
 _TICK_SECONDS = 1.0
 _AGAIN_SECONDS = 30.0
 _ATTEMPTS = 5  # of one project that somebody asked about
@@ -136,7 +136,7 @@ class Auditor:
         """Audit a span that somebody asked about."""
         async with self._locks.setdefault(scope.key, asyncio.Lock()):
             mark = await self._mark(scope)
-            proof = await self.audit(scope, span, mark, deep=True)
+            proof = await self.audit(scope, span, mark, late=span)
             mark.slug = scope.slug
             mark.take(proof, self._polled.source.now_ms())
             await self._keep(scope, mark, proof)
@@ -168,17 +168,23 @@ class Auditor:
     async def _round(self, state: ScopeState) -> None:
         scope, now_ms = state.scope, self._polled.source.now_ms()
         mark = await self._mark(scope)
-        deep = now_ms - mark.deep_ms >= self._source.deep_every_ms(scope)
-        since_ms = now_ms - _DEEP_REACH_MS if deep and mark.deep_ms else self._since_ms(scope, mark, now_ms)
-        since_ms = max(since_ms, now_ms - self._polled.settings.retention_ms)
+        every_ms = self._source.deep_every_ms(scope)
+        deep = now_ms - mark.deep_ms >= every_ms
+        since_ms = late_ms = self._since_ms(scope, mark, now_ms)
+        if deep and mark.deep_ms:  # everything since the last time once more, and what Insights show late
+            since_ms = min(since_ms, mark.deep_ms - OVERLAP_MS)
+            late_ms = now_ms - _DEEP_REACH_MS
+        oldest_ms = now_ms - self._polled.settings.retention_ms
+        span, late = Span(max(since_ms, oldest_ms), now_ms), Span(max(late_ms, oldest_ms), now_ms)
         self._empty = {key: at for key, at in self._empty.items() if at >= now_ms - _DEEP_REACH_MS}
-        proof = await self.audit(scope, Span(since_ms, now_ms), mark, deep=deep)
+        proof = await self.audit(scope, span, mark, late=late if deep else None)
         mark.slug, mark.until_ms = scope.slug, now_ms
         if deep:
             mark.deep_ms = now_ms
         mark.take(proof, now_ms)
         await self._keep(scope, mark, proof)
         state.audited = True
+        state.proven_at = self._polled.clock.monotonic() if mark.announces(now_ms) else None
 
     async def _mark(self, scope: Scope) -> AuditMark:
         key = mark_key(scope.key)
@@ -189,22 +195,33 @@ class Auditor:
         reached = [at for at in (mark.until_ms, self._before.get(scope.key)) if at]
         return min(min(reached) - OVERLAP_MS, now_ms) if reached else now_ms - settings.initial_ms
 
-    async def audit(self, scope: Scope, span: Span, mark: AuditMark, *, deep: bool) -> Proof:
+    async def audit(self, scope: Scope, span: Span, mark: AuditMark, *, late: Span | None) -> Proof:
         """Hold every list of a span against the store and repair. Raises SourceError and StoreError.
 
-        `mark`: learns since when webhooks come.
+        `mark`: learns since when webhooks come. `late`: the span of the late lists, None to leave them out.
         """
         proof, seen = Proof(), set[tuple[str, str]]()
-        async for page in self._source.listings(scope, span, deep=deep):
+        async for page in self._source.listings(scope, span, late=late):
             # A page has a workflow as often as it has jobs of it.
             named = {(item.kind, item.key): item for item in page.items if (item.kind, item.key) not in seen}
-            fresh = list(named.values())
+            fresh = list(named.values()) if late else await self._without_young(scope, list(named.values()))
             seen |= named.keys()
             for kind in _KINDS:
                 items = [item for item in fresh if item.kind == kind]
                 if items:
                     await self._hold(scope, items, mark, proof)
         return proof
+
+    async def _without_young(self, scope: Scope, items: list[Listed]) -> list[Listed]:
+        """Leave new pipelines of a told scope to webhooks and, later, to revisits; keep what the list says of them."""
+        if not self._polled.is_told(scope.key):
+            return items
+        late_ms = self._polled.source.now_ms() - TOLD_GRACE_MS
+        young = {item.key: item for item in items if item.kind == "pipeline" and item.at_ms >= late_ms}
+        kept = await self._store.kept("pipeline", list(young))
+        wait = {key for key in young if key not in kept or not kept[key].ended}
+        await self._intake.merge_answer(self._polled, [one for key in wait for one in young[key].observations])
+        return [item for item in items if item.key not in wait]
 
     async def _hold(self, scope: Scope, items: Sequence[Listed], mark: AuditMark, proof: Proof) -> None:
         """Compare items of one kind, repair what is missing, and count."""
@@ -217,7 +234,7 @@ class Auditor:
             kept = await self._store.kept(kind, [item.key for item in items])
         late_ms = self._polled.source.now_ms() - _GRACE_MS
         announced = [one.stopped_ms or item.at_ms for item in items if (one := kept.get(item.key)) and one.announced]
-        first = mark.announced[kind] = min([*announced, mark.announced.get(kind, _NEVER_MS)])
+        first = mark.announced[kind] = min([*announced, mark.announced.get(kind, NEVER_MS)])
         for item in items:
             found = kept.get(item.key)
             tally = proof.tally(item, "reruns" if found is not None and found.rerun else "runs")

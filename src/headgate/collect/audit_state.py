@@ -15,9 +15,21 @@ from headgate.core.merge import Observation, ProjectRef
 from headgate.core.storeport import Store
 from headgate.core.times import DAY_MS, HOUR_MS
 
-__all__ = ["PREFIX", "AuditMark", "Proof", "Tally", "audit_observations", "decode_mark", "load_marks", "mark_key"]
+__all__ = [
+    "NEVER_MS",
+    "PREFIX",
+    "AuditMark",
+    "Proof",
+    "Tally",
+    "audit_observations",
+    "decode_mark",
+    "load_marks",
+    "mark_key",
+]
 
 PREFIX = "audit/"
+NEVER_MS = 1 << 62
+_TRUST_HOURS = 6  # a webhook was missed in them: everything is asked about as without webhooks
 _KEPT_MS = 26 * HOUR_MS  # hours that a mark remembers; older ones are records and facts alone
 What = Literal["runs", "reruns"]
 
@@ -70,6 +82,13 @@ class AuditMark(msgspec.Struct, omit_defaults=True):
             )
         oldest = (now_ms - _KEPT_MS) // HOUR_MS
         self.hours = {name: tally for name, tally in self.hours.items() if int(name.split()[1]) >= oldest}
+
+    def announces(self, now_ms: int) -> bool:
+        """Whether webhooks of jobs come, and none of anything was missed in the last hours."""
+        recent = [
+            tally for name, tally in self.hours.items() if int(name.split()[1]) >= now_ms // HOUR_MS - _TRUST_HOURS
+        ]
+        return self.announced.get("job", NEVER_MS) < NEVER_MS and not any(tally.unannounced for tally in recent)
 
     def last_day(self, now_ms: int) -> Tally:
         """Sums over the last 24 hours."""

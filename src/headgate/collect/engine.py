@@ -43,7 +43,7 @@ class SourceStatus:
     """Figures of one source for `status` and the page.
 
     `refused`: reason while the source refuses us, else empty. `complete_ms`: scope slug -> start of its last complete
-    walk, None before the first. `troubles`: scope slug -> what is wrong with it now.
+    walk, now where webhooks are proven to tell of it, None before the first. `troubles`: scope slug -> what is wrong.
     """
 
     usage: SourceUsage
@@ -183,7 +183,7 @@ class Collector:
         return reasons
 
     def watermark_ms(self, source: str, slug: str | None = None) -> int | None:
-        """Up to when runs are known completely, by the source's clock: start of the last complete walk.
+        """Up to when runs are known completely, by the source's clock (`status`).
 
         Of one scope, or the lowest of all; None where anything was never walked, or nothing is polled.
         """

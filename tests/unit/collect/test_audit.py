@@ -6,12 +6,13 @@ import pytest
 from headgate.collect import SourceSettings
 from headgate.collect.audit import OVERLAP_MS, ROUND_SECONDS, Auditor
 from headgate.collect.audit_requests import AuditRequest, load_audits, store_audit
-from headgate.collect.audit_state import Tally, load_marks
+from headgate.collect.audit_state import AuditMark, Tally, load_marks
 from headgate.collect.intake import Intake
 from headgate.collect.state import Polled, ScopeState
 from headgate.core.audits import Listed, Listing
 from headgate.core.clock import ManualClock
 from headgate.core.errors import NotFound, SourceRefused, SourceUnavailable
+from headgate.core.feeds import Span
 from headgate.core.merge import Observation, ProjectRef
 from headgate.core.metrics import NullMetrics
 from headgate.core.ports import RunRef, Scope
@@ -50,8 +51,8 @@ class FakeSource:
         self.lists, self.runs, self.asked, self.error = [], {}, [], None
         self.clock = ManualClock(NOW)
 
-    async def listings(self, _scope, span, *, deep):
-        self.asked.append((span.since_ms, span.until_ms, deep))
+    async def listings(self, _scope, span, *, late):
+        self.asked.append((span.since_ms, span.until_ms, late and late.since_ms))
         if self.error:
             raise self.error
         for items in self.lists:
@@ -131,7 +132,7 @@ async def test_a_run_that_goes_on_need_only_be_known(bench):
 
 
 async def test_a_round_begins_a_little_before_the_last_one_ended(bench):
-    """A call or two a quarter of an hour; once a day the late lists as well."""
+    """A call or two a quarter of an hour; once a day the whole day again, and three days of the late lists."""
     await bench.auditor.once()
     await bench.auditor.once()
     bench.clock.advance(ROUND_SECONDS)
@@ -139,9 +140,10 @@ async def test_a_round_begins_a_little_before_the_last_one_ended(bench):
     bench.clock.advance(DAY_MS / 1000)
     await bench.auditor.once()
     first, second, third = bench.source.asked
-    assert first == (NOW - bench.polled.settings.initial_ms, NOW, True)
-    assert second == (NOW - OVERLAP_MS, NOW + ROUND_SECONDS * 1000, False)
-    assert third[2] is True
+    assert first == (NOW - bench.polled.settings.initial_ms, NOW, NOW - bench.polled.settings.initial_ms)
+    assert second == (NOW - OVERLAP_MS, NOW + ROUND_SECONDS * 1000, None)
+    now_ms = bench.clock.now_ms()
+    assert third == (NOW - OVERLAP_MS, now_ms, now_ms - 3 * DAY_MS)
 
 
 async def test_a_failed_round_is_repeated_soon_from_the_same_place(bench):
@@ -220,3 +222,64 @@ async def test_a_request_outlives_an_outage(bench):
     bench.source.error = SourceUnavailable("down")
     await bench.auditor.answer()
     assert (await load_audits(bench.store, "ci"))[1].problems == {"gh/a/b": "down"}
+
+
+@pytest.mark.parametrize(
+    ("announced", "hours", "expected"),
+    [
+        ({"job": 1, "workflow": 1}, {}, True),
+        ({"job": 1}, {}, True),
+        ({"workflow": 1, "pipeline": 1}, {}, False),
+        ({"job": 1 << 62, "workflow": 1}, {}, False),
+        ({"job": 1, "workflow": 1}, {1: Tally(5, 5, unannounced=1)}, False),
+        ({"job": 1, "workflow": 1}, {9: Tally(5, 5, unannounced=1)}, True),
+        ({"job": 1, "workflow": 1}, {1: Tally(5, 4, 1)}, True),
+    ],
+    ids=["both come", "jobs alone", "v1.1 shows no jobs", "none yet", "missed lately", "missed long ago", "repaired"],
+)
+def test_webhooks_are_relied_on(announced, hours, expected):
+    """Only where those of jobs come, as v1.1 shows, and none was missed in the last hours."""
+    mark = AuditMark(announced=announced, hours={f"runs {NOW // HOUR_MS - ago}": one for ago, one in hours.items()})
+    assert expected is mark.announces(NOW)
+
+
+async def test_young_pipelines_are_left_to_proven_webhooks(bench):
+    """What the list says of them is kept and no call is made; older ones are asked about, and all by a deep audit."""
+    bench.state.proven_at, bench.state.ends_told = 0.0, True
+    keys = {"young": key(1), "old": key(2)}
+    for name, age in (("young", MINUTE_MS), ("old", 15 * MINUTE_MS)):
+        at = NOW - age
+        seen = Observation("pipeline", keys[name], PROJECT, "v2", NOW, True, {"number": 1, "created_at": at})
+        ref = RunRef("gh/a/b", SCOPE.key, keys[name], None, at)
+        bench.source.lists.append([Listed("pipeline", keys[name], at, ref, observations=[seen], webhook=False)])
+    asked = []
+
+    async def revisit(ref):
+        asked.append(ref.pipeline_id)
+        return []
+
+    bench.source.revisit = revisit
+    mark = AuditMark()
+    proof = await bench.auditor.audit(SCOPE, Span(NOW - HOUR_MS, NOW), mark, late=None)
+    assert (asked, proof.total().expected) == ([keys["old"]], 1)
+    assert set(await bench.store.kept("pipeline", list(keys.values()))) == set(keys.values())
+    await bench.auditor.audit(SCOPE, Span(NOW - HOUR_MS, NOW), mark, late=Span(NOW - HOUR_MS, NOW))
+    assert keys["young"] in asked
+
+
+async def test_a_round_proves_that_webhooks_come_or_takes_it_back(bench):
+    """Jobs by webhook and none missed: proven now; one missed: not any more."""
+    bench.clock.advance(10)
+    job = Observation("job", key(7), PROJECT, "webhook", NOW, True, {"stopped_at": NOW - HOUR_MS, "status": "success"})
+    late = {"stopped_at": NOW - HOUR_MS + MINUTE_MS, "status": "success"}
+    missed = Observation("job", key(8), PROJECT, "v1.1", NOW, True, late)
+    await bench.keep(job)
+    ref = RunRef("gh/a/b", SCOPE.key, None, key(9), NOW - HOUR_MS)
+    bench.source.lists = [[Listed("job", key(7), NOW - HOUR_MS, ref)]]
+    await bench.auditor.once()
+    assert bench.state.proven_at == bench.clock.monotonic()
+    await bench.keep(missed)
+    bench.source.lists[0].append(Listed("job", key(8), NOW - HOUR_MS, ref))
+    bench.clock.advance(ROUND_SECONDS)
+    await bench.auditor.once()
+    assert bench.state.proven_at is None

@@ -122,7 +122,7 @@ async def test_it_stops_in_the_middle_of_a_walk():
     store, source = FakeStore(), _source()
     stopped = []
 
-    async def walk(scope, *, after, since_ms):
+    async def walk(scope, *, after, since_ms, below):
         try:
             yield WalkPage([job(1)], 1, last=False)
             await asyncio.get_running_loop().create_future()

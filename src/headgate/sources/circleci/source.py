@@ -126,8 +126,8 @@ class CircleCISource:
         """Projects found before this start."""
         self._discovery.recall(found)
 
-    async def walk(self, scope: Scope, *, after: int | None, since_ms: int) -> AsyncIterator[WalkPage]:
-        """The project's pipelines newest first, with the workflows and jobs of each."""
+    async def walk(self, scope: Scope, *, after: int | None, since_ms: int, below: bool) -> AsyncIterator[WalkPage]:
+        """The project's pipelines newest first; `below`: with the workflows and jobs of each."""
         owner = self._discovery.known(scope.slug, scope.key)
         count = 0
         async for page in self._api.pages("/api/v2/project/{slug}/pipeline", slug=scope.slug):
@@ -135,7 +135,7 @@ class CircleCISource:
             fresh = [item for item in page.items if _is_newer(item, after, since_ms)]
             last = len(fresh) < len(page.items) or not page.more
             capped = not last and count >= self._config.poll.max_pages
-            observations = await self._page(fresh, owner)
+            observations = await self._page(fresh, owner, below=below)
             numbers = [number for item in fresh if (number := integer(item.get("number"))) is not None]
             yield WalkPage(observations, max(numbers, default=None), last, capped)
             if capped:
@@ -158,11 +158,13 @@ class CircleCISource:
         # With what it repeats, if it is a rerun.
         return self._counted([parent, *await self._workflows(parent.key, owner, parent.fields)])
 
-    async def _page(self, items: Sequence[Json], owner: ProjectRef, *, patient: bool = False) -> list[Observation]:
+    async def _page(
+        self, items: Sequence[Json], owner: ProjectRef, *, below: bool = True, patient: bool = False
+    ) -> list[Observation]:
         async def one(item: Json) -> list[Observation]:
             parent = shapes.pipeline(item, owner, self._context())
-            if parent is None:
-                return []
+            if parent is None or not below:
+                return [parent] if parent else []
             try:
                 return [parent, *await self._workflows(parent.key, owner, parent.fields, patient=patient)]
             except NotFound:
@@ -212,9 +214,9 @@ class CircleCISource:
         scopes, server = await self._discovery.scopes(), self._config.is_server
         return await choose(self._api, self._feeds, self._exporting, scopes, self._discovery.orgs(), server=server)
 
-    def listings(self, scope: Scope, span: Span, *, deep: bool) -> AsyncIterator[Listing]:
+    def listings(self, scope: Scope, span: Span, *, late: Span | None) -> AsyncIterator[Listing]:
         """What CircleCI lists of a span, for the audit."""
-        return self._listings.read(scope, span, deep=deep)
+        return self._listings.read(scope, span, late=late)
 
     def deep_every_ms(self, scope: Scope) -> int:
         """How often the audit asks Insights."""
