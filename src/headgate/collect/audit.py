@@ -13,10 +13,9 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 import structlog
 
-from headgate.collect.audit_requests import AuditRequest, load_audits, request_key
 from headgate.collect.audit_state import AuditMark, Proof, Tally, audit_observations, decode_mark, mark_key
 from headgate.collect.intake import Intake, Sleep
-from headgate.collect.orders import outdated
+from headgate.collect.requests import AUDITS, AuditRequest
 from headgate.collect.state import Polled, ScopeState, first_error, forgiving
 from headgate.core.audits import AuditSource, Kept, Listed, ListedKind
 from headgate.core.errors import NotFound, SourceRefused, SourceUnavailable
@@ -100,14 +99,11 @@ class Auditor:
     async def answer(self) -> None:
         """Do what was asked for and is not done, project by project; what is done is stored at once."""
         polled = self._polled
-        requests = await load_audits(self._store, polled.name)
-        for request in [one for one in requests if one.state != "done"]:
+        for request in await AUDITS.unfinished(self._store, polled.name):
             going = msgspec.structs.replace(request, state="running")
             for scope in [state.scope for state in polled.scopes.values() if request.wants(state.scope.slug)]:
                 going = await self._answer_one(going, scope)
-            done = [one for one in await load_audits(self._store, polled.name) if one.state == "done"]
-            marks: dict[str, bytes | None] = {request_key(one.id): None for one in outdated(done)}
-            marks[request_key(going.id)] = msgspec.structs.replace(going, state="done").encode()
+            marks = await AUDITS.finish(self._store, polled.name, going)
             await self._intake.merge_answer(polled, (), marks=marks)
 
     async def _answer_one(self, request: AuditRequest, scope: Scope) -> AuditRequest:
@@ -129,7 +125,7 @@ class Auditor:
                 else:
                     await self._sleep(error.retry_after or _AGAIN_SECONDS)
         request = msgspec.structs.replace(request, results=results, problems=problems)
-        await self._intake.merge_answer(self._polled, (), marks={request_key(request.id): request.encode()})
+        await self._intake.merge_answer(self._polled, (), marks=AUDITS.marks(request))
         return request
 
     async def _audited(self, scope: Scope, span: Span) -> Tally:

@@ -18,10 +18,10 @@ from headgate.core.clock import ManualClock
 from headgate.core.ports import Delivery, Limits
 from headgate.core.release import ReleasePolicy
 from headgate.core.storeport import Explained, GapRow, MergeWork, OutcomeCounts, SignalSpec
-from headgate.core.times import HOUR_MS, format_ms
+from headgate.core.times import DAY_MS, HOUR_MS, format_ms
 from headgate.store import SqliteStore
 from headgate.web.api import build_app
-from headgate.web.operations import ChosenDeliveries, Problem
+from headgate.web.operations import ChosenDeliveries, Order, Problem
 from headgate.web.page import Page
 
 
@@ -122,6 +122,29 @@ async def test_problems_are_told_the_same_way(both: tuple[StoreOperations, Remot
         await ask.explain("x")
     with pytest.raises(Problem, match="nothing is running here"):
         await ask.reload()
+
+
+@pytest.mark.parametrize("work", ["audit", "backfill"])
+async def test_long_work_is_asked_for_in_one_way(store: SqliteStore, work: str) -> None:
+    """Audits and backfills take the same orders, bounded by what is kept, and refuse the same ones."""
+    clock = ManualClock()
+    now_ms = clock.now_ms()
+    direct = StoreOperations(store, clock, Running(polled=lambda: {"ci": DAY_MS}))
+    ask, listed = getattr(direct, work), getattr(direct, f"{work}s")
+    (made,) = await ask(Order(0, 1 << 45, orgs=("github/acme",), projects=("gh/acme/*",)))
+    assert (made["source"], made["state"]) == ("ci", "waiting")
+    assert (made["since"], made["until"]) == (format_ms(now_ms - DAY_MS), format_ms(now_ms))
+    assert made["orgs"] == ["gh/acme"]
+    assert await listed() == [made]
+    for refused, reason in (
+        (Order(now_ms, now_ms), "refused"),
+        (Order(0, now_ms - DAY_MS), "refused"),
+        (Order(0, now_ms, source="other"), "unknown"),
+    ):
+        with pytest.raises(Problem) as told:
+            await ask(refused)
+        assert told.value.reason == reason
+    assert await listed() == [made]
 
 
 async def test_nobody_at_the_address_is_told() -> None:

@@ -5,9 +5,9 @@ import pytest
 
 from headgate.collect import SourceSettings
 from headgate.collect.audit import OVERLAP_MS, ROUND_SECONDS, Auditor
-from headgate.collect.audit_requests import AuditRequest, load_audits, store_audit
 from headgate.collect.audit_state import Tally, load_marks
 from headgate.collect.intake import Intake
+from headgate.collect.requests import AUDITS, AuditRequest
 from headgate.collect.state import Polled, ScopeState
 from headgate.core.audits import Listed, Listing
 from headgate.core.clock import ManualClock
@@ -182,11 +182,11 @@ async def test_no_webhook_is_missed_for_a_pipeline(bench):
 async def test_an_audit_that_is_asked_for_is_done_project_by_project(bench):
     """Its result is stored; a project that is not asked for is not touched."""
     request = AuditRequest("a1", NOW - 24 * HOUR_MS, NOW, NOW, projects=("gh/a/*",))
-    await store_audit(bench.store, "ci", request, now_ms=NOW)
+    await AUDITS.save(bench.store, "ci", request, now_ms=NOW)
     bench.source.lists = [[listed(1), listed(2)]]
     bench.source.runs = {key(1): run(1)}
     await bench.auditor.answer()
-    (done,) = await load_audits(bench.store, "ci")
+    (done,) = await AUDITS.load(bench.store, "ci")
     assert done.state == "done"
     found = done.results["gh/a/b"]
     assert (found.expected, found.present, found.repaired, found.unrepairable) == (2, 0, 1, 1)
@@ -203,7 +203,7 @@ async def test_a_failed_audit_holds_no_walk(bench):
 
 async def test_a_request_outlives_an_outage(bench):
     """It is tried again and told in the end; a lasting outage becomes a problem of the project."""
-    await store_audit(bench.store, "ci", AuditRequest("a1", NOW - HOUR_MS, NOW, NOW), now_ms=NOW)
+    await AUDITS.save(bench.store, "ci", AuditRequest("a1", NOW - HOUR_MS, NOW, NOW), now_ms=NOW)
     waits = []
 
     async def sleep(seconds):
@@ -214,9 +214,9 @@ async def test_a_request_outlives_an_outage(bench):
     bench.auditor = Auditor(bench.store, bench.intake, bench.polled, bench.source, sleep=sleep)
     bench.source.error = SourceUnavailable("503", retry_after=7)
     await bench.auditor.answer()
-    (done,) = await load_audits(bench.store, "ci")
+    (done,) = await AUDITS.load(bench.store, "ci")
     assert (done.state, waits, set(done.results), done.problems) == ("done", [7, 7], {"gh/a/b"}, {})
-    await store_audit(bench.store, "ci", AuditRequest("a2", NOW - HOUR_MS, NOW, NOW + 1), now_ms=NOW)
+    await AUDITS.save(bench.store, "ci", AuditRequest("a2", NOW - HOUR_MS, NOW, NOW + 1), now_ms=NOW)
     bench.source.error = SourceUnavailable("down")
     await bench.auditor.answer()
-    assert (await load_audits(bench.store, "ci"))[1].problems == {"gh/a/b": "down"}
+    assert (await AUDITS.load(bench.store, "ci"))[1].problems == {"gh/a/b": "down"}
