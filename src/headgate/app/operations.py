@@ -15,6 +15,7 @@ from headgate.alerting.listing import list_alerts
 from headgate.app import audits, requests, views
 from headgate.app.deployments import told_deployment, told_key
 from headgate.collect import CallRates
+from headgate.collect.insights import last_reading_ms
 from headgate.collect.pacing import LIVE_WINDOW_MS
 from headgate.collect.requests import AUDITS, BACKFILLS, BackfillRequest
 from headgate.core.clock import Clock
@@ -101,6 +102,7 @@ class StoreOperations:
                 await self._store.source_cursors(name),
                 await load_found(self._store, name),
                 rates.get(name),
+                await last_reading_ms(self._store, name),
             )
             for name, source in self._running.sources().items()
         }
@@ -136,6 +138,7 @@ class StoreOperations:
             "level": figures.level,
             "runs": await self.runs(25, None),
             "alerts": alerts,
+            "completeness": await audits.by_project(self._store, list(status["sources"]), self._clock),
             "hints": [
                 *views.parked_hints(figures.inbox_parked),
                 *self._hints(status, figures.facts, await self._running.problems()),

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 import structlog
 
-from headgate.collect.audit_state import AuditMark, Proof, Tally, audit_observations, decode_mark, mark_key
+from headgate.collect.audit_state import AuditMark, Proof, Silence, Tally, audit_observations, decode_mark, mark_key
 from headgate.collect.intake import Intake, Sleep
 from headgate.collect.requests import AUDITS, AuditRequest
 from headgate.collect.state import Polled, ScopeState, first_error, forgiving
@@ -53,6 +53,8 @@ class Auditor:
         self._source = source
         self._sleep = sleep
         self._before: dict[str, int | None] = {}
+        # What ended before could not be told to us.
+        self._listens_ms = polled.source.now_ms()
         # One audit of a scope at a time: its figures are read, added to and written.
         self._locks: dict[str, asyncio.Lock] = {}
         self._wanted = asyncio.Event()
@@ -214,6 +216,7 @@ class Auditor:
         late_ms = self._polled.source.now_ms() - _GRACE_MS
         announced = [one.stopped_ms or item.at_ms for item in items if (one := kept.get(item.key)) and one.announced]
         first = mark.announced[kind] = min([*announced, mark.announced.get(kind, _NEVER_MS)])
+        untold = []
         for item in items:
             found = kept.get(item.key)
             tally = proof.tally(item, "reruns" if found is not None and found.rerun else "runs")
@@ -223,7 +226,10 @@ class Auditor:
             tally.repaired += item.key in missing and item.key not in gone and self._is_kept(item, kept)
             # W09: it ended while webhooks of its kind come, and its own did not.
             if item.webhook and found is not None and found.ended and not found.announced:
-                tally.unannounced += first < (found.stopped_ms or item.at_ms) < late_ms
+                at = found.stopped_ms or item.at_ms
+                tally.unannounced += first < at < late_ms
+                untold += [at] if self._listens_ms < at < late_ms else []
+        mark.silence.setdefault(kind, Silence()).hear(announced, untold)
 
     def _is_kept(self, item: Listed, kept: Mapping[str, Kept]) -> bool:
         found = kept.get(item.key)

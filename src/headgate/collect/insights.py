@@ -14,8 +14,9 @@ from headgate.collect.loops import SourceLoop
 from headgate.collect.state import forgiving
 from headgate.core.feeds import InsightSource
 from headgate.core.ports import Scope
+from headgate.core.storeport import Store
 
-__all__ = ["InsightReader"]
+__all__ = ["InsightReader", "last_reading_ms"]
 
 _PREFIX = "insights/"
 _TICK_SECONDS = 5.0
@@ -91,3 +92,9 @@ class InsightReader(SourceLoop[InsightSource]):
         self._early.pop(scope.key, None)
         self._not_before.pop(scope.key, None)
         _log.debug("insights_read", source=self._polled.name, scope=scope.slug, aggregates=told)
+
+
+async def last_reading_ms(store: Store, source: str) -> int | None:
+    """When an organisation or project of a source was last read to its end, by our clock; None: never."""
+    marks = await store.source_marks(source, _PREFIX)
+    return max((int(value) for value in marks.values()), default=None)

@@ -61,7 +61,8 @@ class Operations(Protocol):
         """What the page shows.
 
         `{"status", "facts": {kind: n}, "ended": {kind: {our status: n}}, "unreleased", "level", "runs", "alerts",
-        "hints": [text]}`; `hints` says what is missing and what to do.
+        "completeness": [{"source", "project", "expected", "present", "repaired", "unrepairable", "unannounced"}],
+        "hints": [text]}`; `completeness` is of the last 24 hours, `hints` says what is missing and what to do.
         """
         ...
 

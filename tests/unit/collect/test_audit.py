@@ -166,6 +166,40 @@ async def test_what_no_webhook_told_of_is_counted_once_webhooks_come(bench):
     assert sum(one[4] for one in (await bench.hours()).values()) == 1
 
 
+async def test_webhooks_that_stop_and_come_again(bench):
+    """Runs that end without theirs while we listen are counted once, over restarts too, until one comes again."""
+    bench.polled.cursors = {}
+
+    async def ends(numbers, source="v2", minutes=40):
+        """Runs end; so much later the next audit comes by."""
+        bench.clock.advance(60)
+        at = bench.clock.now_ms()
+        await bench.keep(*(run(number, at=at + number, source=source) for number in numbers))
+        bench.source.lists = [[listed(number, at=at + number) for number in numbers], *bench.source.lists]
+        bench.clock.advance(minutes * 60)
+        await bench.auditor.once()
+        mark = (await load_marks(bench.store, "ci"))[SCOPE.key]
+        return mark.silent(bench.clock.now_ms())
+
+    async def begin():
+        bench.auditor = Auditor(bench.store, bench.intake, bench.polled, bench.source)
+        bench.state.audit_at = 0.0
+
+    assert await ends(range(1, 9)) is None  # none has come before
+    assert await ends([10], "webhook") is None
+    assert await ends(range(11, 15)) is None  # as many may be lost
+    assert (await ends([15])).missing == 5
+    await begin()
+    assert (await ends([16])).missing == 6  # those of before were counted
+    assert await ends([17], "webhook") is None
+    bench.clock.advance(60)
+    await bench.keep(*(run(number, at=bench.clock.now_ms() + number) for number in range(20, 30)))
+    bench.source.lists = [[listed(number, at=bench.clock.now_ms() + number) for number in range(20, 30)]]
+    bench.clock.advance(60)
+    await begin()
+    assert await ends([]) is None  # these ended while nobody listened
+
+
 async def test_no_webhook_is_missed_for_a_pipeline(bench):
     """No webhook tells of a pipeline by itself; what webhooks of its runs mention says nothing of the others."""
     made = {key(1): "webhook", key(2): "v2"}
