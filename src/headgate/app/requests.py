@@ -71,6 +71,7 @@ def backfill_view(source: str, request: BackfillRequest, now_ms: int) -> Json:
         "seconds_left": request.seconds_left(now_ms),
         "problems": list(request.problems),
         "trouble": request.trouble or None,
+        "waits_for": request.waits_for or None,
     }
 
 

@@ -72,8 +72,8 @@ def _progress(mine: Listed) -> str:
 
 def _progress_of(one: dict[str, Any]) -> str:
     left = one["seconds_left"]
-    if one["trouble"]:
-        return f"{one['source']}: {one['share']:.0%}, waiting: {one['trouble']}"
+    if one["trouble"] or one["waits_for"]:
+        return f"{one['source']}: {one['share']:.0%}, waiting: {one['trouble'] or one['waits_for']}"
     more = "" if left is None else f", about {left // 60} min {left % 60} s left"
     return f"{one['source']}: {one['share']:.0%}, {one['calls']} calls, {one['observations']} facts{more}"
 

@@ -61,8 +61,6 @@ class Auditor:
         self._wanted.set()
         # Scope -> missing webhooks at its last audit; more of them are said once.
         self._told: dict[str, int] = {}
-        # Pipelines that were asked about and have no workflows, by when they were made: a skipped commit, say.
-        self._empty: dict[str, int] = {}
 
     async def run(self) -> None:
         """Audit for ever. The first round of a scope reaches back to the last walk before this start."""
@@ -169,7 +167,7 @@ class Auditor:
         deep = now_ms - mark.deep_ms >= self._source.deep_every_ms(scope)
         since_ms = now_ms - _DEEP_REACH_MS if deep and mark.deep_ms else self._since_ms(scope, mark, now_ms)
         since_ms = max(since_ms, now_ms - self._polled.settings.retention_ms)
-        self._empty = {key: at for key, at in self._empty.items() if at >= now_ms - _DEEP_REACH_MS}
+        mark.empty = {key: at for key, at in mark.empty.items() if at >= now_ms - _DEEP_REACH_MS}
         proof = await self.audit(scope, Span(since_ms, now_ms), mark, deep=deep)
         mark.slug, mark.until_ms = scope.slug, now_ms
         if deep:
@@ -208,10 +206,10 @@ class Auditor:
         """Compare items of one kind, repair what is missing, and count."""
         kind = items[0].kind
         kept = await self._store.kept(kind, [item.key for item in items])
-        missing = {item.key for item in items if not self._is_kept(item, kept)}
+        missing = {item.key for item in items if not _is_kept(item, kept, mark)}
         gone: set[str] = set()
         if missing:
-            gone = await self._repair(scope, [item for item in items if item.key in missing])
+            gone = await self._repair(scope, [item for item in items if item.key in missing], mark)
             kept = await self._store.kept(kind, [item.key for item in items])
         late_ms = self._polled.source.now_ms() - _GRACE_MS
         announced = [one.stopped_ms or item.at_ms for item in items if (one := kept.get(item.key)) and one.announced]
@@ -222,8 +220,9 @@ class Auditor:
             tally = proof.tally(item, "reruns" if found is not None and found.rerun else "runs")
             tally.expected += 1
             tally.present += item.key not in missing
-            tally.unrepairable += item.key in missing and (item.key in gone or not self._is_kept(item, kept))
-            tally.repaired += item.key in missing and item.key not in gone and self._is_kept(item, kept)
+            lost = item.key in gone or not _is_kept(item, kept, mark)
+            tally.unrepairable += item.key in missing and lost
+            tally.repaired += item.key in missing and not lost
             # W09: it ended while webhooks of its kind come, and its own did not.
             if item.webhook and found is not None and found.ended and not found.announced:
                 at = found.stopped_ms or item.at_ms
@@ -231,13 +230,7 @@ class Auditor:
                 untold += [at] if self._listens_ms < at < late_ms else []
         mark.silence.setdefault(kind, Silence()).hear(announced, untold)
 
-    def _is_kept(self, item: Listed, kept: Mapping[str, Kept]) -> bool:
-        found = kept.get(item.key)
-        if found is None:
-            return False
-        return found.ended or not item.ended or item.key in self._empty
-
-    async def _repair(self, scope: Scope, missing: Sequence[Listed]) -> set[str]:
+    async def _repair(self, scope: Scope, missing: Sequence[Listed], mark: AuditMark) -> set[str]:
         """Ask for the runs of what is missing; gives the keys that the source itself no longer has."""
         gone: set[str] = set()
         runs = {item.run.pipeline_id or item.run.workflow_id: item.run for item in missing}
@@ -249,7 +242,7 @@ class Auditor:
                 gone |= {item.key for item in missing if (item.run.pipeline_id or item.run.workflow_id) == key}
             await self._intake.merge_answer(self._polled, observations)
             if run.pipeline_id is not None and not observations:
-                self._empty[run.pipeline_id] = run.created_ms
+                mark.empty[run.pipeline_id] = run.created_ms
         told = [one for item in missing for one in item.observations]
         await self._intake.merge_answer(self._polled, told)
         gone -= {item.key for item in missing if item.observations}
@@ -278,6 +271,13 @@ class Auditor:
                 count=total.unannounced,
                 fix="run `headgate webhooks plan`: is the webhook of this project there, and does it reach us?",
             )
+
+
+def _is_kept(item: Listed, kept: Mapping[str, Kept], mark: AuditMark) -> bool:
+    found = kept.get(item.key)
+    if found is None:
+        return False
+    return found.ended or not item.ended or item.key in mark.empty
 
 
 def _owner(polled: Polled, scope: Scope) -> ProjectRef:

@@ -75,7 +75,8 @@ class AuditMark(msgspec.Struct, omit_defaults=True):
 
     `slug`: as people name it. `until_ms`: everything before it was held against the lists; `deep_ms`: also against
     those that are late. `hours`: by "what hour-number". `announced`: kind -> since when webhooks of it come; `silence`:
-    kind -> since when they do not.
+    kind -> since when they do not. `empty`: pipelines that were asked about and have no workflows, a skipped commit,
+    say -> when they were made.
     """
 
     slug: str = ""
@@ -84,6 +85,7 @@ class AuditMark(msgspec.Struct, omit_defaults=True):
     hours: dict[str, Tally] = msgspec.field(default_factory=dict)
     announced: dict[str, int] = msgspec.field(default_factory=dict)
     silence: dict[str, Silence] = msgspec.field(default_factory=dict)
+    empty: dict[str, int] = msgspec.field(default_factory=dict)
 
     def encode(self) -> bytes:
         """The bytes that are stored."""

@@ -218,6 +218,7 @@ class Backfiller(SourceLoop[FeedSource]):
             observations=work.request.observations + len(wanted),
             share=self._share(work),
             problems=(*work.request.problems, *page.problems)[:_MOST_PROBLEMS],
+            waits_for=page.waits_for,
         )
         for problem in page.problems:
             _log.warning("backfill_problem", source=self._polled.name, id=work.request.id, problem=problem)
@@ -289,7 +290,8 @@ class Backfiller(SourceLoop[FeedSource]):
         work.told_at = now
         request = work.request
         _log.info("backfill_progress", source=self._polled.name, id=request.id, percent=round(request.share * 100),
-                  calls=request.calls, seconds_left=request.seconds_left(self._polled.clock.now_ms()))  # fmt: skip
+                  calls=request.calls, seconds_left=request.seconds_left(self._polled.clock.now_ms()),
+                  waits_for=request.waits_for or None)  # fmt: skip
 
 
 async def _pages(reader: _Reader, position: str | None) -> AsyncGenerator[FeedPage, None]:

@@ -59,7 +59,7 @@ class BackfillRequest(Request, frozen=True, omit_defaults=True):
     """History. `feeds`: only these; empty: all.
 
     `share`: 0 to 1; `calls`, `observations`: so far; `why`: what the strategy could not use; `problems`: scopes that a
-    feed refused; `trouble`: why it does not go on just now.
+    feed refused; `trouble`: why it does not go on just now; `waits_for`: what the far side has to do first.
     """
 
     feeds: tuple[str, ...] = ()
@@ -72,10 +72,11 @@ class BackfillRequest(Request, frozen=True, omit_defaults=True):
     ended_ms: int | None = None
     problems: tuple[str, ...] = ()
     trouble: str = ""
+    waits_for: str = ""
 
     def seconds_left(self, now_ms: int) -> int | None:
         """How long it will take at the pace so far; None while that cannot be told."""
-        if self.began_ms is None or not 0.0 < self.share < 1.0:
+        if self.began_ms is None or self.waits_for or not 0.0 < self.share < 1.0:
             return None
         return round((now_ms - self.began_ms) / 1000 * (1 - self.share) / self.share)
 

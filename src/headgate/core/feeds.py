@@ -12,7 +12,7 @@ from typing import Literal, Protocol, runtime_checkable
 from headgate.core.merge import Observation
 from headgate.core.ports import Scope
 
-__all__ = ["Feed", "FeedPage", "FeedSource", "InsightSource", "Refresh", "Span", "Strategy"]
+__all__ = ["Feed", "FeedPage", "FeedSource", "InsightSource", "Refresh", "RegularSource", "Span", "Strategy"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,8 @@ class FeedPage:
 
     `position`: opaque; reading goes on behind this page from it, also in another process. It holds no secrets. `last`:
     everything of the span has been told. `reached_ms`: what ended at or after it has been told; None: not known yet.
-    `calls`: requests that the page took. `problems`: what could not be read and is passed over, in words for people.
+    `calls`: requests that the page took. `waits_for`: what the far side has to do before there is more, in words for
+    people; empty where reading goes on. `problems`: what could not be read and is passed over, in words for people.
     """
 
     observations: Sequence[Observation]
@@ -38,6 +39,7 @@ class FeedPage:
     reached_ms: int | None = None
     calls: int = 0
     problems: Sequence[str] = ()
+    waits_for: str = ""
 
 
 class Feed(Protocol):
@@ -94,6 +96,15 @@ class FeedSource(Protocol):
 
     async def strategy(self) -> Strategy:
         """Probe by real calls what the token may do, and choose. Raises as `Source` does."""
+        ...
+
+
+@runtime_checkable
+class RegularSource(Protocol):
+    """A source that asks for some things by the clock, whatever runs."""
+
+    def regular_calls(self, *, projects: int, workflows: int) -> Mapping[str, float]:
+        """Calls an hour by what they are for. `workflows`: names that ran in all projects together. Pure."""
         ...
 
 

@@ -213,6 +213,26 @@ async def test_no_webhook_is_missed_for_a_pipeline(bench):
     assert await bench.hours() == {"runs": (2, 2, 0, 0, 0)}
 
 
+async def test_a_pipeline_without_workflows_is_asked_about_once(bench):
+    """A skipped commit, say: neither the next round nor one after a restart asks again."""
+    seen = Observation("pipeline", key(1), PROJECT, "v2", NOW, False, {"number": 1, "created_at": NOW - HOUR_MS})
+    ref = RunRef("gh/a/b", SCOPE.key, key(1), None, NOW - HOUR_MS)
+    bench.source.lists = [[Listed("pipeline", key(1), NOW - HOUR_MS, ref, observations=[seen], webhook=False)]]
+
+    async def nothing(ref):
+        bench.source.asked.append(ref.pipeline_id)
+        return []
+
+    bench.source.revisit = nothing
+    for _ in range(2):
+        for _ in range(2):
+            bench.clock.advance(ROUND_SECONDS)
+            await bench.auditor.once()
+        bench.auditor = Auditor(bench.store, bench.intake, bench.polled, bench.source)
+    assert bench.source.asked.count(key(1)) == 1
+    assert (await bench.hours())["runs"] == (1, 0, 1, 0, 0)
+
+
 async def test_an_audit_that_is_asked_for_is_done_project_by_project(bench):
     """Its result is stored; a project that is not asked for is not touched."""
     request = AuditRequest("a1", NOW - 24 * HOUR_MS, NOW, NOW, projects=("gh/a/*",))

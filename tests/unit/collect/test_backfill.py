@@ -3,6 +3,7 @@
 import asyncio
 from contextlib import suppress
 
+import msgspec
 import pytest
 from tests.unit.collect.fakes import until
 
@@ -126,6 +127,25 @@ async def test_everything_asked_for_is_read_once_and_said_to_be_done(bench):
     assert (request.state, request.share, request.calls, request.observations) == ("done", 1.0, 27, 120)
     assert (request.strategy, request.why) == ("runs", ("no export: the token lacks the right",))
     assert await load_spots(bench.store, "ci", "r1") == {}
+
+
+async def test_while_the_far_side_works_nobody_guesses_how_long(bench):
+    """What is waited for is said in place of the time left, which the wait would only spoil."""
+    request = BackfillRequest("r1", 0, 1, 0, share=0.5, began_ms=0)
+    assert request.seconds_left(60_000) == 60
+    assert msgspec.structs.replace(request, waits_for="an export").seconds_left(60_000) is None
+    asked = await bench.ask(days=3)
+    told = []
+
+    async def read(scope, span, *, position=None):
+        yield FeedPage((), "1", last=False, reached_ms=span.until_ms - 1, waits_for="an export")
+        told.append(((await BACKFILLS.load(bench.store, "ci"))[0].waits_for, scope.slug))
+        yield FeedPage((), "2", last=True)
+
+    bench.feed.read = read
+    await bench.backfiller.work(asked)
+    assert {said for said, _ in told} == {"an export"}
+    assert (await BACKFILLS.load(bench.store, "ci"))[0].waits_for == ""
 
 
 async def test_only_what_was_asked_for(bench):

@@ -98,7 +98,7 @@ class ExportFeed:
                     yield _page(place, last=True, reached_ms=span.since_ms)
                     return
                 place = await self._create(scope, piece, place)
-                yield _page(place, calls=1)
+                yield _page(place, calls=1, waits_for=f"CircleCI makes the usage export of {scope.slug}")
             async with aclosing(self._read_on(scope, place)) as told:
                 async for following, page in told:
                     place = following
@@ -145,7 +145,7 @@ class ExportFeed:
         if export.state == "failed":
             yield self._missed(scope, place, f"it failed: {export.reason}", again=True)
         elif export.state != "completed":
-            yield place, _page(place, calls=1)
+            yield place, _page(place, calls=1, waits_for=f"CircleCI makes the usage export of {scope.slug}")
         elif not export.urls:
             yield place.told(), _page(place.told(), calls=1, reached_ms=place.since_ms)
         else:
@@ -268,6 +268,8 @@ def _page(
     reached_ms: int | None = None,
     calls: int = 0,
     problems: Sequence[str] = (),
+    waits_for: str = "",
 ) -> FeedPage:
     position = msgspec.json.encode(place).decode()
-    return FeedPage(found, position, last, place.told_ms if reached_ms is None else reached_ms, calls, problems)
+    reached_ms = place.told_ms if reached_ms is None else reached_ms
+    return FeedPage(found, position, last, reached_ms, calls, problems, waits_for)

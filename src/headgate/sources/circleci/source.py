@@ -54,6 +54,7 @@ from headgate.sources.circleci.listings import Listings
 from headgate.sources.circleci.making import api_of, privacy_of
 from headgate.sources.circleci.normalize_v1 import build
 from headgate.sources.circleci.reading import Json, integer, uuid_text
+from headgate.sources.circleci.regular import regular_calls
 from headgate.sources.circleci.strategy import Exporting, Feeds, choose
 from headgate.sources.circleci.usage_csv import Row
 from headgate.sources.circleci.webhook import CircleCIWebhookPolicy
@@ -98,6 +99,7 @@ class CircleCISource:
         every = config.usage_export.every if exports != "off" and config.token is not None else 0
         self.refresh = Refresh(every, _REFRESH_MS, ("export", "insights")) if every else None
         self._insights = Insights(name, config.insights, self._api, self._discovery, self._context)
+        self.regular_calls = partial(regular_calls, config)
 
     # -- webhooks
 

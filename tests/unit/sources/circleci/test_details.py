@@ -210,7 +210,9 @@ async def test_junit_is_read_where_no_result_is_listed(make, monkeypatch):
     respx.get(TESTS).mock(side_effect=_pages([]))
     respx.get(ARTIFACTS).mock(side_effect=_pages(items))
     for node, body in bodies.items():
-        respx.get(FILE.format(node).replace("output.circle-artifacts.com", "93.184.216.34")).respond(200 if body else 404, content=body or b"")
+        respx.get(FILE.format(node).replace("output.circle-artifacts.com", "93.184.216.34")).respond(
+            200 if body else 404, content=body or b""
+        )
     source = make()
 
     async def public(host, port):
