@@ -21,7 +21,7 @@ from headgate.collect.loops import SourceLoop
 from headgate.collect.requests import BACKFILLS, BackfillRequest, Spot, load_spots, spot_key
 from headgate.collect.state import first_error, forgiving
 from headgate.core.errors import NotFound, SourceError, SourceRefused, SourceUnavailable
-from headgate.core.feeds import Feed, FeedPage, FeedSource, Refresh, Span, Strategy
+from headgate.core.feeds import Feed, FeedPage, FeedSource, OrderedFeed, Refresh, Span, Strategy
 from headgate.core.ports import Scope
 from headgate.core.release import ReleasePolicy
 from headgate.core.slug import org_slug
@@ -140,10 +140,29 @@ class Backfiller(SourceLoop[FeedSource]):
             projects=len(scopes),
             since=format_ms(request.since_ms),
         )
+        if not work.spots:
+            await self._order(work, feeds, windows)
         for number, window in enumerate(windows):
             for feed, read_for in feeds:
                 await self._read_feed(work, feed, read_for, window, number)
         await self._finish(work)
+
+    async def _order(self, work: _Work, feeds: Sequence[tuple[Feed, list[Scope]]], windows: Sequence[Span]) -> None:
+        """Let the far side work for all windows at once; what cannot be ordered now is ordered when it is read."""
+        for feed, read_for in feeds:
+            if not isinstance(feed, OrderedFeed):
+                continue
+            for number, window in enumerate(windows):
+                for scope in read_for:
+                    await self._go_ahead()
+                    try:
+                        page = await feed.order(scope, window)
+                    except (SourceUnavailable, NotFound) as error:
+                        self._polled.failed(error, "backfill_failed", project=scope.slug)
+                        continue
+                    key = spot_key(work.request.id, number, feed.name, scope.key)
+                    if page is not None:
+                        await self._keep(work, _Reader(0.0, 0, feed, scope, window, key), page)
 
     async def _read_feed(self, work: _Work, feed: Feed, scopes: Sequence[Scope], window: Span, number: int) -> None:
         """One feed of all scopes for one window; always the scope whose newest part is missing is read on."""

@@ -12,7 +12,17 @@ from typing import Literal, Protocol, runtime_checkable
 from headgate.core.merge import Observation
 from headgate.core.ports import Scope
 
-__all__ = ["Feed", "FeedPage", "FeedSource", "InsightSource", "Refresh", "RegularSource", "Span", "Strategy"]
+__all__ = [
+    "Feed",
+    "FeedPage",
+    "FeedSource",
+    "InsightSource",
+    "OrderedFeed",
+    "Refresh",
+    "RegularSource",
+    "Span",
+    "Strategy",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +68,18 @@ class Feed(Protocol):
 
     def read(self, scope: Scope, span: Span, *, position: str | None = None) -> AsyncIterator[FeedPage]:
         """The span, newest first where the far side lets us choose; from behind `position` where one is given."""
+        ...
+
+
+@runtime_checkable
+class OrderedFeed(Protocol):
+    """A feed whose far side has to work before there is anything to read, and can do so for several spans at once."""
+
+    async def order(self, scope: Scope, span: Span) -> FeedPage | None:
+        """Have the far side begin with a span; reading goes on from the page's position. Raises as `Feed` does.
+
+        None: there is nothing to order, or the far side takes no more orders now, so that it is left to reading.
+        """
         ...
 
 

@@ -25,7 +25,7 @@ from headgate.sources.circleci import usage_csv
 from headgate.sources.circleci.budget import Sleep
 from headgate.sources.circleci.config import UsageExportConfig
 from headgate.sources.circleci.export_files import Downloads, keep_bad, pages, rows
-from headgate.sources.circleci.export_jobs import Export, ExportJobs
+from headgate.sources.circleci.export_jobs import CALLS_PER_HOUR, Export, ExportJobs
 from headgate.sources.circleci.normalize import Context
 
 __all__ = ["ExportFeed", "TodayFeed"]
@@ -33,6 +33,7 @@ __all__ = ["ExportFeed", "TodayFeed"]
 _WIDTH_MS = 31 * DAY_MS
 _REACH_MS = 366 * DAY_MS - HOUR_MS  # an hour less than CircleCI allows, for what passes until it reads the order
 _WAITED_MS = 6 * HOUR_MS  # the longest that a job waits for a machine over midnight
+_SPARED = 3  # orders of an hour that are kept for exports that fail
 _TRIES = 3  # exports that fail or vanish, and downloads that break, before a span is given up
 _log = structlog.get_logger("headgate.sources.circleci")
 
@@ -85,6 +86,13 @@ class ExportFeed:
     ) -> None:
         self._jobs, self._downloads, self._config = jobs, downloads, config
         self._owner, self._context, self._now_ms, self._sleep = owner, context, now_ms, sleep
+
+    async def order(self, scope: Scope, span: Span) -> FeedPage | None:
+        """Order the export of a span, while that leaves some orders of this hour for what goes wrong."""
+        piece = self._next(span, _Place())
+        if piece is None or len(self._jobs.limit.made(scope.key, "POST")) >= CALLS_PER_HOUR - _SPARED:
+            return None
+        return _page(await self._create(scope, piece, _Place()), calls=1)
 
     async def read(self, scope: Scope, span: Span, *, position: str | None = None) -> AsyncIterator[FeedPage]:
         """Export by export, the newest first; days that are not over in UTC are left out."""
