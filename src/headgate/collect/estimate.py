@@ -19,6 +19,7 @@ from headgate.collect.settings import SourceSettings
 from headgate.collect.state import Polled, forgiving
 from headgate.core.audits import AuditSource
 from headgate.core.details import DetailSource
+from headgate.core.feeds import RegularSource
 from headgate.core.runs import run_pages
 from headgate.core.storeport import Store
 from headgate.core.times import DAY_MS
@@ -36,13 +37,17 @@ _log = structlog.get_logger("headgate.collect")
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """The last day of a source. `seconds`: of all runs together; `active`: projects that ran anything."""
+    """The last day of a source. `seconds`: of all runs together; `active`: projects that ran anything.
+
+    `workflows`: different ones, by project and name.
+    """
 
     runs: int = 0
     unsuccessful: int = 0
     jobs: float = 0.0
     seconds: float = 0.0
     active: int = 0
+    workflows: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,14 +124,18 @@ class Forecaster:
         """Estimate now."""
         polled = self._polled
         states = polled.scopes.values()
+        day = await self._day({state.scope.slug for state in states})
+        regular: Mapping[str, float] = {}
+        if isinstance(polled.source, RegularSource):
+            regular = polled.source.regular_calls(projects=len(states), workflows=day.workflows)
         self._parts = estimate_calls(
             polled.settings,
-            await self._day({state.scope.slug for state in states}),
+            day,
             projects=len(states),
             told=sum(polled.is_told(key) for key in polled.scopes),
             audited=polled.settings.poll_enabled and isinstance(polled.source, AuditSource),
             per_job=polled.source.calls_per_job() if isinstance(polled.source, DetailSource) else {},
-        )
+        ) | dict(regular)
 
     async def _day(self, slugs: Collection[str]) -> Activity:
         """The last day as the store knows it; jobs by the average of all that is kept."""
@@ -142,6 +151,7 @@ class Forecaster:
             jobs=len(rows) * each,
             seconds=sum((row.duration_ms or 0) for row in rows) / 1000,
             active=len({row.project for row in rows}),
+            workflows=len({(row.project, row.workflow) for row in rows}),
         )
 
     def _live(self) -> float | None:

@@ -14,7 +14,7 @@ import structlog
 from headgate.collect.pacing import TRUST_SECONDS
 from headgate.collect.settings import SourceSettings
 from headgate.core.clock import Clock
-from headgate.core.errors import SourceError, SourceRefused, SourceUnavailable, StoreError, StoreFailed
+from headgate.core.errors import SourceError, SourceRefused, SourceUnavailable, StoreError, StoreFailed, told
 from headgate.core.merge import Observation
 from headgate.core.metrics import Metrics
 from headgate.core.ports import Scope, Source
@@ -118,7 +118,7 @@ class Polled:
         if (state.trouble != reason) if state else (said not in self._said):
             self._said.add(said)
             slug = state.scope.slug if state else project
-            _log.warning(what, source=self.name, project=slug, reason=reason, error=str(error))
+            _log.warning(what, source=self.name, **({"project": slug} if slug else {}), **told(error))
         if state is not None:
             state.trouble = reason
             state.not_before = self.clock.monotonic() + _hold_seconds(error)
@@ -150,7 +150,7 @@ class Polled:
 
     def _refuse(self, error: SourceRefused) -> None:
         if self.refused != error.reason:
-            _log.error("source_refused", source=self.name, reason=error.reason, error=str(error), fix=error.fix)
+            _log.error("source_refused", source=self.name, **told(error))
             if self.refused:
                 self.metrics.set("headgate_source_refused", 0, source=self.name, reason=self.refused)
         self.refused = error.reason

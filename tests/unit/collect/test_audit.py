@@ -5,9 +5,9 @@ import pytest
 
 from headgate.collect import SourceSettings
 from headgate.collect.audit import OVERLAP_MS, ROUND_SECONDS, Auditor
-from headgate.collect.audit_requests import AuditRequest, load_audits, store_audit
 from headgate.collect.audit_state import AuditMark, Tally, load_marks
 from headgate.collect.intake import Intake
+from headgate.collect.requests import AUDITS, AuditRequest
 from headgate.collect.state import Polled, ScopeState
 from headgate.core.audits import Listed, Listing
 from headgate.core.clock import ManualClock
@@ -168,6 +168,40 @@ async def test_what_no_webhook_told_of_is_counted_once_webhooks_come(bench):
     assert sum(one[4] for one in (await bench.hours()).values()) == 1
 
 
+async def test_webhooks_that_stop_and_come_again(bench):
+    """Runs that end without theirs while we listen are counted once, over restarts too, until one comes again."""
+    bench.polled.cursors = {}
+
+    async def ends(numbers, source="v2", minutes=40):
+        """Runs end; so much later the next audit comes by."""
+        bench.clock.advance(60)
+        at = bench.clock.now_ms()
+        await bench.keep(*(run(number, at=at + number, source=source) for number in numbers))
+        bench.source.lists = [[listed(number, at=at + number) for number in numbers], *bench.source.lists]
+        bench.clock.advance(minutes * 60)
+        await bench.auditor.once()
+        mark = (await load_marks(bench.store, "ci"))[SCOPE.key]
+        return mark.silent(bench.clock.now_ms())
+
+    async def begin():
+        bench.auditor = Auditor(bench.store, bench.intake, bench.polled, bench.source)
+        bench.state.audit_at = 0.0
+
+    assert await ends(range(1, 9)) is None  # none has come before
+    assert await ends([10], "webhook") is None
+    assert await ends(range(11, 15)) is None  # as many may be lost
+    assert (await ends([15])).missing == 5
+    await begin()
+    assert (await ends([16])).missing == 6  # those of before were counted
+    assert await ends([17], "webhook") is None
+    bench.clock.advance(60)
+    await bench.keep(*(run(number, at=bench.clock.now_ms() + number) for number in range(20, 30)))
+    bench.source.lists = [[listed(number, at=bench.clock.now_ms() + number) for number in range(20, 30)]]
+    bench.clock.advance(60)
+    await begin()
+    assert await ends([]) is None  # these ended while nobody listened
+
+
 async def test_no_webhook_is_missed_for_a_pipeline(bench):
     """No webhook tells of a pipeline by itself; what webhooks of its runs mention says nothing of the others."""
     made = {key(1): "webhook", key(2): "v2"}
@@ -181,14 +215,34 @@ async def test_no_webhook_is_missed_for_a_pipeline(bench):
     assert await bench.hours() == {"runs": (2, 2, 0, 0, 0)}
 
 
+async def test_a_pipeline_without_workflows_is_asked_about_once(bench):
+    """A skipped commit, say: neither the next round nor one after a restart asks again."""
+    seen = Observation("pipeline", key(1), PROJECT, "v2", NOW, False, {"number": 1, "created_at": NOW - HOUR_MS})
+    ref = RunRef("gh/a/b", SCOPE.key, key(1), None, NOW - HOUR_MS)
+    bench.source.lists = [[Listed("pipeline", key(1), NOW - HOUR_MS, ref, observations=[seen], webhook=False)]]
+
+    async def nothing(ref):
+        bench.source.asked.append(ref.pipeline_id)
+        return []
+
+    bench.source.revisit = nothing
+    for _ in range(2):
+        for _ in range(2):
+            bench.clock.advance(ROUND_SECONDS)
+            await bench.auditor.once()
+        bench.auditor = Auditor(bench.store, bench.intake, bench.polled, bench.source)
+    assert bench.source.asked.count(key(1)) == 1
+    assert (await bench.hours())["runs"] == (1, 0, 1, 0, 0)
+
+
 async def test_an_audit_that_is_asked_for_is_done_project_by_project(bench):
     """Its result is stored; a project that is not asked for is not touched."""
     request = AuditRequest("a1", NOW - 24 * HOUR_MS, NOW, NOW, projects=("gh/a/*",))
-    await store_audit(bench.store, "ci", request, now_ms=NOW)
+    await AUDITS.save(bench.store, "ci", request, now_ms=NOW)
     bench.source.lists = [[listed(1), listed(2)]]
     bench.source.runs = {key(1): run(1)}
     await bench.auditor.answer()
-    (done,) = await load_audits(bench.store, "ci")
+    (done,) = await AUDITS.load(bench.store, "ci")
     assert done.state == "done"
     found = done.results["gh/a/b"]
     assert (found.expected, found.present, found.repaired, found.unrepairable) == (2, 0, 1, 1)
@@ -205,7 +259,7 @@ async def test_a_failed_audit_holds_no_walk(bench):
 
 async def test_a_request_outlives_an_outage(bench):
     """It is tried again and told in the end; a lasting outage becomes a problem of the project."""
-    await store_audit(bench.store, "ci", AuditRequest("a1", NOW - HOUR_MS, NOW, NOW), now_ms=NOW)
+    await AUDITS.save(bench.store, "ci", AuditRequest("a1", NOW - HOUR_MS, NOW, NOW), now_ms=NOW)
     waits = []
 
     async def sleep(seconds):
@@ -216,12 +270,12 @@ async def test_a_request_outlives_an_outage(bench):
     bench.auditor = Auditor(bench.store, bench.intake, bench.polled, bench.source, sleep=sleep)
     bench.source.error = SourceUnavailable("503", retry_after=7)
     await bench.auditor.answer()
-    (done,) = await load_audits(bench.store, "ci")
+    (done,) = await AUDITS.load(bench.store, "ci")
     assert (done.state, waits, set(done.results), done.problems) == ("done", [7, 7], {"gh/a/b"}, {})
-    await store_audit(bench.store, "ci", AuditRequest("a2", NOW - HOUR_MS, NOW, NOW + 1), now_ms=NOW)
+    await AUDITS.save(bench.store, "ci", AuditRequest("a2", NOW - HOUR_MS, NOW, NOW + 1), now_ms=NOW)
     bench.source.error = SourceUnavailable("down")
     await bench.auditor.answer()
-    assert (await load_audits(bench.store, "ci"))[1].problems == {"gh/a/b": "down"}
+    assert (await AUDITS.load(bench.store, "ci"))[1].problems == {"gh/a/b": "down"}
 
 
 @pytest.mark.parametrize(

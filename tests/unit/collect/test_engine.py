@@ -94,7 +94,8 @@ async def test_a_broken_source_harms_no_other():
             await until(lambda: ("job", "j1") in store.released)
             await until(lambda: len(buggy.asked) >= 3)
     assert len(dead.asked) == 1
-    assert len([line for line in logs if line["event"] == "source_refused"]) == 1
+    (refused,) = [line for line in logs if line["event"] == "source_refused"]
+    assert (refused["error"], refused["reason"], refused["fix"]) == ("no", "token_expired", "new")
 
 
 async def test_enrichment_under_batch():

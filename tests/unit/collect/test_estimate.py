@@ -50,6 +50,7 @@ async def test_the_last_day_and_the_live_rate_are_measured():
     await store.open_signals([LOGS], now_ms=NOW)
     await merge(store, pipeline(), workflow(stopped_at=NOW - 1000), job())
     source = FakeSource(clock=clock)
+    source.regular_calls = lambda *, projects, workflows: {"insights": 10 * projects + workflows}
     polled = Polled(source, SourceSettings(), clock, NullMetrics(), discovered=True)
     polled.scopes = {"p": ScopeState(Scope("p", PROJECT.slug))}
     ticks = []
@@ -66,4 +67,5 @@ async def test_the_last_day_and_the_live_rate_are_measured():
         await forecaster.run()
     rates = forecaster.rates()
     assert (rates.live, rates.parts["walks"]) == (pytest.approx(180), 60)
+    assert rates.parts["insights"] == 11
     assert rates.parts["runs"] > 0
