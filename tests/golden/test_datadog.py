@@ -36,6 +36,18 @@ def records() -> list[LogEntry]:
         make_entry(114, kind="deployment", deployment__name="shop", deployment__status="succeeded", **GIT),
         make_entry(115, kind="deployment", deployment__name="shop", deployment__status="failed"),
         make_entry(116, kind="alert", headgate__alert__rule="SlowJob", headgate__alert__state="resolved"),
+        make_entry(117, kind="workflow", headgate__status="success", circleci__trigger__type="webhook"),
+        make_entry(118, circleci__resource_class="large", circleci__queue_ms=4200),
+        make_entry(119, kind="usage", circleci__credits__compute=60, circleci__resource_class="large"),
+        make_entry(120, kind="deployment", deployment__environment__name="production", deployment__status="succeeded"),
+        make_entry(
+            121,
+            kind="test_result",
+            test__case__name="adds up",
+            test__case__result__status="fail",
+            circleci__test__duration_ms=70,
+        ),
+        make_entry(122, kind="flaky_test", test__case__name="adds up"),
     ]
 
 
