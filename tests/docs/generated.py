@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import typer
 
 import headgate.cli
+from headgate.app.records import RecordsConfig
 from headgate.app.settings import Settings
 from headgate.cli.application import application
-from headgate.core.attributes import ATTRIBUTES
-from headgate.core.facts import FIELDS
+from headgate.core.fieldlist import ATTRIBUTES, AttributeInfo
 from headgate.core.metrics import METRICS
 from headgate.core.record import KINDS, record_schema
 from headgate.core.status import _TABLE
-from headgate.plugins.docs import with_table
+from headgate.plugins.docs import option_table, with_table
 from headgate.sinks._measures import MEASURES
 from headgate.sinks._tally import family_name
 from headgate.sources.circleci.config import CircleCIConfig
@@ -60,14 +60,16 @@ def records_page() -> str:
         f"# Records\n\n{_MARK}The envelope is described by `headgate schema record`. Kinds: "
         + ", ".join(f"`{kind}`" for kind in KINDS)
         + ".\n\nA job's record also carries `cicd.pipeline.name`, the pipeline, trigger, `vcs.*`, author and commit"
-        " of its workflow. Missing is absent, never blank or 0. An `amendment` carries `headgate.amends` (id of the"
+        " of its workflow. Missing is absent, never blank or 0. Personal attributes are those that a sink's"
+        " [privacy](forwarding.md#privacy) is for. An `amendment` carries `headgate.amends` (id of the"
         " record), `headgate.revision` and the names that changed. An `insight` carries each number as"
         " `circleci.insight.<name>` (the page of its source says which); one about an organisation has no project.\n"
     ]
-    for kind in FIELDS:
-        rows = sorted(ATTRIBUTES[kind], key=lambda one: (one.name, one.type, one.doc))
-        parts.append(f"\n## {kind}\n\n| attribute | type | meaning |\n|---|---|---|\n")
-        parts.extend(f"| `{one.name}` | {one.type} | {one.doc} |\n" for one in rows)
+    for kind, listed in ATTRIBUTES.items():
+        own = [info for info in listed.values() if info.name not in _ANYWHERE]
+        parts.append(f"\n## {kind}\n\n" + (_attribute_table(own) if own else "Nothing of its own yet.\n"))
+    anywhere = [info for info in ATTRIBUTES["job"].values() if info.name in _ANYWHERE]
+    parts.append(f"\n## Any kind\n\n{_attribute_table(anywhere)}")
     parts.append("\n## Status words\n\n| CircleCI | Headgate | final |\n|---|---|---|\n")
     parts.extend(
         f"| `{theirs}` | `{ours}` | {'yes' if final else 'no'} |\n" for theirs, (ours, final) in _TABLE.items()
@@ -76,9 +78,19 @@ def records_page() -> str:
     return "".join(parts)
 
 
+_ANYWHERE = set.intersection(*(set(listed) for listed in ATTRIBUTES.values()))
+
+
+def _attribute_table(rows: Iterable[AttributeInfo]) -> str:
+    head = "| attribute | type | unit | personal | meaning |\n|---|---|---|---|---|\n"
+    return head + "".join(
+        f"| `{i.name}` | {i.type} | {i.unit} | {'yes' if i.personal else ''} | {i.meaning} |\n" for i in rows
+    )
+
+
 def published_record() -> dict[str, Any]:
     """What readers of records may rely on: the envelope, and the attributes of each kind with their types."""
-    attributes = {kind: dict(sorted((one.name, one.type) for one in ATTRIBUTES[kind])) for kind in FIELDS}
+    attributes = {kind: {name: info.type for name, info in listed.items()} for kind, listed in ATTRIBUTES.items()}
     return {"envelope": record_schema(), "attributes": attributes}
 
 
@@ -130,9 +142,9 @@ def _row(param: Any) -> str:
     return f"| {shown} | {param.help} | {cell} |\n"
 
 
-def _with_options(name: str, model: type[Any]) -> Callable[[], str]:
-    """A page written by hand whose option table is that of a model."""
-    return lambda: with_table((DOCS / name).read_text(encoding="utf-8"), model)
+def _with_options(name: str, model: type[Any], more: str = "") -> Callable[[], str]:
+    """A page written by hand whose option table is that of a model, and `more` rows."""
+    return lambda: with_table((DOCS / name).read_text(encoding="utf-8"), model, more)
 
 
 PAGES: dict[str, Callable[[], str]] = {
@@ -140,6 +152,8 @@ PAGES: dict[str, Callable[[], str]] = {
     "measures.md": measures_page,
     "records.md": records_page,
     "cli.md": cli_page,
-    "configuration.md": _with_options("configuration.md", Settings),
+    "configuration.md": _with_options(
+        "configuration.md", Settings, option_table(RecordsConfig, "sinks.<name>.records.")
+    ),
     "sources/circleci.md": _with_options("sources/circleci.md", CircleCIConfig),
 }

@@ -128,7 +128,7 @@ def redacted_configuration(configuration: Configuration) -> dict[str, Any]:
     redactor = Redactor()
     for chosen in (configuration.sources, configuration.sinks, configuration.notifiers):
         for part in chosen.values():
-            redactor.learn(secrets_of(part.config))
+            redactor.learn(secrets_of([part.config, part.records]))
     redactor.learn(configuration.tokens)
     shown = configuration.settings.model_dump(mode="json", include={"version", "store", "http", "webhooks", "log"})
     for section, chosen in (

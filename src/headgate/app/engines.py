@@ -22,6 +22,7 @@ from headgate.collect import CallRates, Collector, settings_from
 from headgate.core.clock import Clock
 from headgate.core.metrics import Metrics
 from headgate.core.ports import Source
+from headgate.core.shaping import Shaper
 from headgate.core.storeport import Store
 from headgate.deliver import DeliveryEngine, EngineOptions, HttpTransport, OutboxWorker
 from headgate.insights.catalogue import Family
@@ -124,6 +125,7 @@ class Engines:
             metrics=self._metrics,
             starts=self._starts(self._configuration),
             overflows=self._overflows(self._configuration),
+            shapers=self._shapers(self._configuration),
             options=EngineOptions(stop_seconds=_STOP_SECONDS),
         )
 
@@ -134,6 +136,10 @@ class Engines:
     @staticmethod
     def _overflows(configuration: Configuration) -> dict[str, Literal["keep", "drop_oldest"]]:
         return {name: part.overflow for name, part in configuration.sinks.items()}
+
+    @staticmethod
+    def _shapers(configuration: Configuration) -> dict[str, Shaper]:
+        return {name: section.shaper() for name, section in configuration.records().items()}
 
     # -- running
 
@@ -289,7 +295,7 @@ class Engines:
 
     async def swap(self, new: Configuration, prepared: Prepared) -> None:
         """Go on with what was prepared. Raises what the store raises; nothing was changed then."""
-        await self._delivery.apply(prepared.plant.sinks, self._starts(new), self._overflows(new))
+        await self._delivery.apply(prepared.plant.sinks, self._starts(new), self._overflows(new), self._shapers(new))
         self._configuration, self.plant = new, prepared.plant
         if prepared.collection:
             self._renew.set()

@@ -107,7 +107,7 @@ class Daemon:
     def _learn_secrets(self, configuration: Configuration) -> None:
         for parts in (configuration.sources, configuration.sinks, configuration.notifiers):
             for part in parts.values():
-                self._redactor.learn(secrets_of(part.config))
+                self._redactor.learn(secrets_of([part.config, part.records]))
         self._redactor.learn(configuration.tokens)
 
     async def _live(self, store: Store, plant: Plant) -> None:
@@ -119,6 +119,7 @@ class Daemon:
             app_urls=engines.app_urls,
             idle=lambda: self._configuration.idle,
             signals=lambda: signals_of(engines.plant.sinks),
+            records=lambda: self._configuration.records(),  # noqa: PLW0108  # a reload replaces the configuration
             problems=engines.problems,
             lags=engines.lags,
             wake=engines.look_again,

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from headgate.alerting.listing import list_alerts
 from headgate.app import audits, backfills, views
 from headgate.app.deployments import told_deployment, told_key
+from headgate.app.records import RecordsConfig
 from headgate.collect import CallRates
 from headgate.collect.pacing import LIVE_WINDOW_MS
 from headgate.core.clock import Clock
@@ -52,16 +53,18 @@ class Running:
     """What a daemon adds to a store. The defaults are those of a command that opened the store alone.
 
     `sources`: present ones by name; `idle`: those that poll nothing, with what to set; `signals`: by key; `app_urls`:
-    where the links of each source lead to; `problems`: signal -> why it is held; `lags`: signal -> seconds, as its
-    worker knows it; `wake`: deliveries have something to do; `reset`: replaces the store's reset where workers must let
-    go first; `polled`: sources that can be asked for history -> how far back facts are kept, milliseconds;
-    `wake_backfills`, `wake_audits`: a request was stored; `call_rates`: calls an hour by source.
+    where the links of each source lead to; `records`: sink -> its section of that name; `problems`: signal -> why it is
+    held; `lags`: signal -> seconds, as its worker knows it; `wake`: deliveries have something to do; `reset`: replaces
+    the store's reset where workers must let go first; `polled`: sources that can be asked for history -> how far back
+    facts are kept, milliseconds; `wake_backfills`, `wake_audits`: a request was stored; `call_rates`: calls an hour by
+    source.
     """
 
     sources: Callable[[], Mapping[str, Source | None]] = field(default=dict)
     app_urls: Callable[[], Mapping[str, str]] = field(default=dict)
     idle: Callable[[], Mapping[str, str]] = field(default=dict)
     signals: Callable[[], Mapping[str, Signal]] = field(default=dict)
+    records: Callable[[], Mapping[str, RecordsConfig]] = field(default=dict)
     problems: Callable[[], Awaitable[Mapping[str, str]]] = _none_held
     lags: Callable[[], Awaitable[Mapping[str, float]]] | None = None
     wake: Callable[[], None] = _nothing
@@ -104,7 +107,8 @@ class StoreOperations:
             for name, source in self._running.sources().items()
         }
         audit = await audits.figures(self._store, list(sources), self._clock)
-        return views.status_view(figures, sinks, sources, audit)
+        records = {name: section.shown() for name, section in self._running.records().items()}
+        return views.status_view(figures, sinks, sources, audit, records)
 
     async def _lanes(self) -> dict[str, list[CursorView]]:
         lanes: dict[str, list[CursorView]] = {}
@@ -177,7 +181,8 @@ class StoreOperations:
             raise Problem("unknown", f"nothing is known about {query}; it is not collected yet, or past retention")
         counts, gaps = await self._store.outcome_counts(), await self._store.gaps(_ALL_GAPS)
         signals = self._running.signals()
-        return [views.explained_view(one, views.ways_of(one, counts, gaps, signals)) for one in found]
+        shapers = {name: section.shaper() for name, section in self._running.records().items()}
+        return [views.explained_view(one, views.ways_of(one, counts, gaps, signals, shapers)) for one in found]
 
     async def tail(self, after: Mapping[str, int], limit: int) -> Json:
         """The newest records beyond `after`, and where the next call goes on."""

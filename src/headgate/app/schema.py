@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from headgate.app.records import RecordsConfig
 from headgate.app.settings import Settings
 from headgate.core.ports import PluginKind
 from headgate.plugins import Registry
@@ -26,6 +27,9 @@ def config_schema(registry: Registry) -> dict[str, Any]:
     """Draft 2020-12. Strings may hold `${...}` references wherever a value is expected."""
     schema = Settings.model_json_schema()
     definitions: dict[str, Any] = schema.setdefault("$defs", {})
+    records = RecordsConfig.model_json_schema(ref_template="#/$defs/records_{model}")
+    definitions |= {f"records_{model}": definition for model, definition in records.pop("$defs", {}).items()}
+    definitions["records"] = records
     properties = schema["properties"]
     properties["sources"]["additionalProperties"] = _choices(registry, "source", definitions)
     properties["sinks"]["additionalProperties"] = _choices(registry, "sink", definitions)
@@ -45,6 +49,7 @@ def _choices(registry: Registry, kind: PluginKind, definitions: dict[str, Any]) 
         if kind == "sink":
             own["properties"]["start"] = _START
             own["properties"]["overflow"] = _OVERFLOW
+            own["properties"]["records"] = {"$ref": "#/$defs/records"}
         own["required"] = ["type", *own.get("required", [])]
         definitions[key] = own
         choices.append({"$ref": f"#/$defs/{key}"})

@@ -12,14 +12,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from headgate.app.configfile import KeyPath, Origins, interpolate, overlay_environment, read_yaml
 from headgate.app.problems import nearest, problems_of
+from headgate.app.records import RecordsConfig
 from headgate.app.sections import (
     AlertSettings,
     HttpSettings,
@@ -35,6 +36,7 @@ from headgate.plugins import Registry, reveal
 
 __all__ = ["Configuration", "PluginSettings", "Settings", "default_file", "load"]
 
+_Model = TypeVar("_Model", bound=BaseModel)
 _TOKENS = "http.access.tokens"
 _NAME = re.compile(r"^[a-z0-9][a-z0-9_-]{0,39}$")
 
@@ -95,7 +97,8 @@ class Settings(BaseSettings):
 class PluginSettings:
     """One configured plugin. `config`: its validated model.
 
-    Of sinks only, `start`: where a new one begins; `overflow`: what may become of its records when the store is full.
+    Of sinks only, `start`: where a new one begins; `overflow`: what may become of its records when the store is full;
+    `records`: which it gets, and what of them.
     """
 
     name: str
@@ -103,6 +106,7 @@ class PluginSettings:
     config: Any
     start: Literal["now", "retained"] | int = "now"
     overflow: Literal["keep", "drop_oldest"] = "keep"
+    records: RecordsConfig = field(default_factory=RecordsConfig)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +134,10 @@ class Configuration:
         """Sources that can be asked for history -> how far back facts are kept, milliseconds."""
         kept = self.settings.store.retention.facts
         return {name: kept for name, part in self.sources.items() if part.config.poll.enabled}
+
+    def records(self) -> dict[str, RecordsConfig]:
+        """Sink -> which records it gets, and what of them."""
+        return {name: part.records for name, part in self.sinks.items()}
 
     @property
     def idle(self) -> dict[str, str]:
@@ -332,19 +340,39 @@ def _plugin(
     except ConfigError as exc:
         raise ConfigError(f"{origins.where((*path, 'type'))}: {dotted}.type: {exc}") from exc
     own = {key: item for key, item in value.items() if key not in _KEYS[kind]}
-    start = _start(value.get("start", "now"), origins.where((*path, "start")), dotted) if kind == "sink" else "now"
+    if kind != "sink":
+        return PluginSettings(name, plugin, _model(plugin.config, own, path, origins, _KEYS[kind]))
+    start = _start(value.get("start", "now"), origins.where((*path, "start")), dotted)
     overflow = _overflow(value.get("overflow", "keep"), origins.where((*path, "overflow")), dotted)
+    problems: list[str] = []
+    records = RecordsConfig()
     try:
-        config = plugin.config.model_validate(own)
+        records = _model(RecordsConfig, value.get("records", {}), (*path, "records"), origins)
+    except ConfigError as exc:
+        problems += exc.problems
+    try:
+        config = _model(plugin.config, own, path, origins, _KEYS[kind])
+    except ConfigError as exc:
+        raise ConfigError(*exc.problems, *problems) from exc
+    if problems:
+        raise ConfigError(*problems)
+    return PluginSettings(name, plugin, config, start, overflow, records)
+
+
+def _model(
+    model: type[_Model], value: Any, path: KeyPath, origins: Origins, extra: frozenset[str] = frozenset()
+) -> _Model:
+    """The valid model. Raises ConfigError with every problem; `extra`: keys known beside the model's own."""
+    try:
+        return model.model_validate(value)
     except ValidationError as exc:
-        raise ConfigError(*problems_of(exc, plugin.config, path, origins, _KEYS[kind])) from exc
-    return PluginSettings(name, plugin, config, start, overflow)
+        raise ConfigError(*problems_of(exc, model, path, origins, extra)) from exc
 
 
 # Keys of a plugin's section that are ours, not the plugin's.
 _KEYS: dict[PluginKind, frozenset[str]] = {
     "source": frozenset({"type"}),
-    "sink": frozenset({"type", "start", "overflow"}),
+    "sink": frozenset({"type", "start", "overflow", "records"}),
     "notifier": frozenset({"type"}),
     "detector": frozenset({"type"}),
 }

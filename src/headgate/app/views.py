@@ -12,6 +12,7 @@ import orjson
 from headgate.collect import CallRates
 from headgate.core.discovery import Found
 from headgate.core.ports import LogEntry, Signal, Source
+from headgate.core.shaping import Shaper, filtered_words
 from headgate.core.storeport import (
     CursorView,
     DeadLetter,
@@ -153,10 +154,16 @@ def status_view(
     sinks: Mapping[str, Mapping[str, Json]],
     sources: Mapping[str, Json],
     audit: Mapping[str, int | None],
+    records: Mapping[str, Mapping[str, Any]],
 ) -> Json:
-    """`headgate status --json`. The figures of `audit`, over 24 hours, are null until an audit has run."""
+    """`headgate status --json`. The figures of `audit`, over 24 hours, are null until an audit has run.
+
+    `records`: sink -> what its section of that name says; empty where it has none.
+    """
     return {
-        "sinks": {name: {"signals": dict(signals)} for name, signals in sinks.items()},
+        "sinks": {
+            name: {"signals": dict(signals), "records": dict(records.get(name, {}))} for name, signals in sinks.items()
+        },
         "inbox": {
             "waiting": figures.inbox_waiting,
             "dead": figures.inbox_dead,
@@ -223,19 +230,32 @@ def entry_view(entry: LogEntry) -> Json:
 
 
 def ways_of(
-    found: Explained, counts: Mapping[str, OutcomeCounts], gaps: Sequence[GapRow], signals: Mapping[str, Signal]
+    found: Explained,
+    counts: Mapping[str, OutcomeCounts],
+    gaps: Sequence[GapRow],
+    signals: Mapping[str, Signal],
+    shapers: Mapping[str, Shaper],
 ) -> dict[str, str]:
     """Signal -> what became of the record there: one word, and after a colon what is known beside it.
 
     Skips and purged dead letters are counted and not noted by record, so where there are any and the record itself
-    does not tell, the word is `settled`, with all that it may be. `signals`: those that are configured, by key.
+    does not tell, the word is `settled`, with all that it may be. `signals`: those that are configured, by key;
+    `shapers`: by sink. A filter is told as it is configured now.
     """
     ways = {}
     for key, word in found.path.items():
         signal, sink = signals.get(key), key.partition(".")[0]
         purged = sum(gap.count for gap in gaps if gap.sink == sink and gap.reason.startswith("dead_letters:"))
-        ways[key] = _way(word, found, signal, counts.get(key), purged)
+        ways[key] = _filtered(word, found, sink, shapers) or _way(word, found, signal, counts.get(key), purged)
     return ways
+
+
+def _filtered(word: str, found: Explained, sink: str, shapers: Mapping[str, Shaper]) -> str | None:
+    """Which filter of the sink holds the record back, in words; None where none does."""
+    if word not in ("accepted", "waiting") or found.record is None or sink not in shapers:
+        return None
+    by = shapers[sink].filtered_by(found.record)
+    return None if by is None else filtered_words(sink, by)
 
 
 def _way(word: str, found: Explained, signal: Signal | None, counts: OutcomeCounts | None, purged: int) -> str:

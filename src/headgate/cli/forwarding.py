@@ -26,7 +26,7 @@ def list_sinks(config: ConfigOption = None, json: JsonOption = False) -> None:
     """List every signal with its state, cursor and what waits."""
     figures = answer(config, lambda ask: ask.status())
     rows = [
-        {"sink": name, "signal": signal, **one}
+        {"sink": name, "signal": signal, **one, "records": sink["records"]}
         for name, sink in sorted(figures["sinks"].items())
         for signal, one in sorted(sink["signals"].items())
     ]
@@ -34,8 +34,9 @@ def list_sinks(config: ConfigOption = None, json: JsonOption = False) -> None:
         for row in rows:
             print_json(row)
         return
-    table = [(r["sink"], r["signal"], r["state"], r["cursor"], r["waiting"], r["accepted"], r["dead"]) for r in rows]
-    columns = ("Sink", "Signal", "State", "Cursor", "Waiting", "Accepted", "Dead")
+    names = ("sink", "signal", "state", "cursor", "waiting", "accepted", "dead")
+    table = [(*(row[name] for name in names), ", ".join(row["records"]) or "all") for row in rows]
+    columns = ("Sink", "Signal", "State", "Cursor", "Waiting", "Accepted", "Dead", "Records")
     print_table(columns, table, empty="No sink has a cursor yet.")
 
 

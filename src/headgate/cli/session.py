@@ -81,6 +81,7 @@ async def _alone(configuration: Configuration, *, create: bool) -> AsyncIterator
             sources=lambda: names,
             idle=lambda: configuration.idle,
             signals=lambda: signals_of(sinks),
+            records=configuration.records,
             polled=configuration.polled,
         )
         yield StoreOperations(store, clock, known)

@@ -128,6 +128,12 @@ METRICS: dict[str, MetricDef] = _defs(
         "Records a signal did not take, by reason.",
     ),
     (
+        "headgate_sink_filtered_total",
+        "counter",
+        ("sink", "signal", "by"),
+        "Records that the sink's `records` section holds back: kinds, projects, branches.",
+    ),
+    (
         "headgate_sink_requests_total",
         "counter",
         ("sink", "signal", "verdict"),

@@ -19,6 +19,8 @@ from headgate.core.times import format_ms
 
 __all__ = [
     "APP_URL",
+    "FROM_JOB",
+    "FROM_WORKFLOW",
     "SHARED_FIELDS",
     "LeafParents",
     "changed_attributes",
@@ -48,6 +50,8 @@ SHARED_FIELDS = (
     "author_email",
     "commit_subject",
 )
+# And what it takes from its workflow alone.
+FROM_WORKFLOW = ("name", "pipeline_id", "attempt", "rerun_of")
 # What is different each time that somebody asks, and so is no news by itself.
 _OF_ASKING = frozenset({"circleci.insight.delay_ms"})
 _ATTRIBUTE: dict[FactKind, dict[str, tuple[str, str]]] = {
@@ -158,11 +162,7 @@ def job_attributes(
     if pipeline is not None:
         parents |= _shared(pipeline.values)
     if workflow is not None:
-        parents |= {
-            name: workflow.values[name]
-            for name in (*SHARED_FIELDS, "name", "pipeline_id", "attempt", "rerun_of")
-            if name in workflow.values
-        }
+        parents |= {name: workflow.values[name] for name in (*SHARED_FIELDS, *FROM_WORKFLOW) if name in workflow.values}
     out = _plain("workflow", parents) | _plain("job", values)
     out["cicd.pipeline.task.run.id"] = key
     if "status" in values:
@@ -192,7 +192,7 @@ class LeafParents:
 
 
 # What a leaf's record takes over from its job's record, so that people can group by it.
-_OF_JOB = (
+FROM_JOB = (
     "cicd.pipeline.name",
     "cicd.pipeline.run.id",
     "cicd.pipeline.run.url.full",
@@ -217,11 +217,11 @@ def leaf_attributes(
     out: dict[str, Attribute] = {}
     if above.job is not None:
         of_job = job_attributes("", above.job, project, above.workflow, above.pipeline, app_url=app_url)
-        out |= {name: of_job[name] for name in _OF_JOB if name in of_job}
+        out |= {name: of_job[name] for name in FROM_JOB if name in of_job}
     elif above.workflow is not None:
         key = str(values.get("workflow_id", ""))
         of_run = workflow_attributes(key, above.workflow, project, above.pipeline, app_url=app_url)
-        out |= {name: of_run[name] for name in _OF_JOB if name in of_run}
+        out |= {name: of_run[name] for name in FROM_JOB if name in of_run}
     out |= _plain(kind, values)
     if kind in ("step", "usage") and "status" in values:
         out["headgate.status"] = map_status(str(values["status"]))

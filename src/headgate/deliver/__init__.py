@@ -4,9 +4,10 @@ Invariant: knows sinks and notifiers only as core.ports; a record is delivered, 
 reason.
 """
 
-from headgate.deliver.engine import DeliveryEngine, SignalStatus
+from headgate.deliver.engine import DeliveryEngine
 from headgate.deliver.outbox import OutboxOptions, OutboxWorker
 from headgate.deliver.settle import DeliveryEvent
+from headgate.deliver.status import SignalStatus
 from headgate.deliver.transport import HttpTransport, Transport
 from headgate.deliver.worker import EngineOptions
 

@@ -18,13 +18,15 @@ from headgate.core.clock import Clock
 from headgate.core.errors import StoreBusy, StoreError, StoreFull
 from headgate.core.metrics import Metrics
 from headgate.core.ports import CallSignal, HttpSignal, Lane, Sink
+from headgate.core.shaping import Shaper
 from headgate.core.storeport import CursorView, Replay, SignalSpec, SignalState, Store
 from headgate.deliver.outcomes import OutcomeWriter
 from headgate.deliver.settle import DeliveryEvent
+from headgate.deliver.status import SignalStatus
 from headgate.deliver.transport import HttpTransport, Transport
 from headgate.deliver.worker import EngineOptions, SignalWorker, Tools
 
-__all__ = ["DeliveryEngine", "Overflow", "SignalStatus", "Start"]
+__all__ = ["DeliveryEngine", "Overflow", "Start"]
 
 _log = structlog.get_logger(__name__)
 
@@ -36,23 +38,6 @@ _RESTART_SECONDS = 1.0
 _RESTART_MOST_SECONDS = 60.0
 # Threads for encoding and compressing: more would only fight for the interpreter's lock.
 _THREADS = 2
-
-
-@dataclass(frozen=True, slots=True)
-class SignalStatus:
-    """One signal, as `headgate status --json` shows it. `cursor`: of lane live. `waiting`: in all lanes.
-
-    `lag_seconds`: age of the oldest live record that is not settled; 0 when there is none.
-    """
-
-    state: SignalState
-    reason: str
-    cursor: int
-    lag_seconds: float
-    waiting: int
-    dead: int
-    skipped: Mapping[str, int]
-    accepted: int
 
 
 @dataclass(slots=True, eq=False)
@@ -79,7 +64,8 @@ class DeliveryEngine:
     """Delivers the log to sinks. Used from one event loop; `run` once.
 
     `starts`: sink -> where a signal that is new begins (default now). `overflows`: sink -> what the store may do with
-    records past retention that it has not got (default keep). `on_event`: told of opened breakers, holds and
+    records past retention that it has not got (default keep). `shapers`: sink -> what it gets of each record (default:
+    all of it, as it is). `on_event`: told of opened breakers, holds and
     resumptions; must not block or raise.
     """
 
@@ -92,6 +78,7 @@ class DeliveryEngine:
         metrics: Metrics,
         starts: Mapping[str, Start] | None = None,
         overflows: Mapping[str, Overflow] | None = None,
+        shapers: Mapping[str, Shaper] | None = None,
         transport: Transport | None = None,
         options: EngineOptions | None = None,
         on_event: Callable[[DeliveryEvent], None] = _ignore,
@@ -101,6 +88,7 @@ class DeliveryEngine:
         self._sinks = dict(sinks)
         self._starts = dict(starts or {})
         self._overflows = dict(overflows or {})
+        self._shapers = dict(shapers or {})
         self._options = options or EngineOptions()
         self._own_executor = ThreadPoolExecutor(_THREADS, "headgate-encode") if executor is None else None
         self._writer = OutcomeWriter(store, clock, delay_seconds=self._options.outcome_seconds, on_unblocked=self.wake)
@@ -165,6 +153,7 @@ class DeliveryEngine:
         sinks: Mapping[str, Sink],
         starts: Mapping[str, Start] | None = None,
         overflows: Mapping[str, Overflow] | None = None,
+        shapers: Mapping[str, Shaper] | None = None,
     ) -> None:
         """Go on with these sinks.
 
@@ -175,6 +164,7 @@ class DeliveryEngine:
             before = self._sinks, self._starts, self._overflows
             self._sinks, self._starts, self._overflows = dict(sinks), dict(starts or {}), dict(overflows or {})
             if self._group is None:
+                self._shapers = dict(shapers or {})
                 return
             try:
                 # First while all goes on as before, so that a store that cannot write now costs no worker.
@@ -185,6 +175,7 @@ class DeliveryEngine:
                 raise
             gone = [name for name, sink in before[0].items() if self._sinks.get(name) is not sink]
             await self._end([one for one in self._running.values() if one.sink in gone])
+            self._shapers = dict(shapers or {})
             for name in gone:
                 await _close_sink(before[0][name])
             await self._open()
@@ -289,7 +280,7 @@ class DeliveryEngine:
         if not await self._writer.flush():
             return
         views = {view.lane: view for view in await self._store.cursors() if view.signal == one.key}
-        worker = SignalWorker(one.sink, one.signal, views, self._tools)
+        worker = SignalWorker(one.sink, one.signal, views, self._tools, self._shapers.get(one.sink))
         await self._tell_replays({one.key: worker})
         one.worker = worker
         if not one.stopping:

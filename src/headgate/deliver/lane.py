@@ -6,10 +6,11 @@ What is settled is told to the store by `take`, once.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 
 from headgate.core.ports import Lane, Limits, LogEntry
+from headgate.core.shaping import Shaped, ShapedEntry, filtered_words
 from headgate.core.storeport import Outcomes, Replay
 from headgate.core.verdicts import Reject
 from headgate.deliver.bisect import bounded
@@ -102,31 +103,35 @@ class LaneQueue:
             return False
         return self.stale and 2 * self.bytes < budget_bytes and self.room > 0
 
-    def read(self, entries: Sequence[LogEntry], limits: Limits, kinds: frozenset[str] | None) -> Mapping[str, int]:
-        """Take a non-empty read in. Returns what was settled at once: outcome or reason -> count."""
-        sorted_out = admit(entries, limits, kinds, self.window.settled())
+    def read(self, shaped: Shaped, read_to: int, limits: Limits, kinds: frozenset[str] | None) -> int:
+        """Take in a read that ended at seq `read_to`. Returns how many were rejected at once."""
+        sorted_out = admit(shaped.keep, limits, kinds, self.window.settled())
         pending = [entry.seq for entry in sorted_out.keep]
-        unfit = sorted(entry.seq for entry in self._unfit(sorted_out))
+        unfit = self._unfit(shaped, sorted_out, limits)
         acked = self.window.acked
-        self.window.admit(sorted([*pending, *unfit]) if unfit else pending, entries[-1].seq)
+        self.window.admit(sorted([*pending, *(one.seq for one, _ in unfit)]) if unfit else pending, read_to)
         size = total_bytes(sorted_out.keep)
         self.bytes += size
         self.queue_bytes += size
         self.queue.extend(sorted_out.keep)
-        self._settle_unfit(sorted_out, limits)
+        for entry, why in unfit:
+            self._bury(entry, why, 0)
         self._dirty = self._dirty or self.window.acked > acked
-        return {"too_large": len(sorted_out.too_large)} if sorted_out.too_large else {}
+        return sum(why.reason != "not_taken" for _, why in unfit)
 
-    def _unfit(self, admitted: Admitted) -> Sequence[LogEntry]:
-        return [*admitted.too_large, *admitted.passed] if self.lane == "dead" else admitted.too_large
-
-    def _settle_unfit(self, admitted: Admitted, limits: Limits) -> None:
-        for entry in admitted.too_large:
-            words = f"{len(entry.body)} bytes, at most {limits.max_record_bytes}"
-            self._bury(entry, Reject("too_large", None, words), 0)
+    def _unfit(self, shaped: Shaped, admitted: Admitted, limits: Limits) -> Sequence[tuple[LogEntry, Reject]]:
+        """What becomes a dead letter at once. What is passed over elsewhere goes back there in lane `dead`."""
+        found = [
+            (one, Reject("too_large", None, f"{len(one.body)} bytes, at most {limits.max_record_bytes}"))
+            for one in admitted.too_large
+        ]
+        found += [(one, Reject("invalid_record", None, "the stored bytes are no record")) for one in shaped.broken]
         if self.lane == "dead":
-            for entry in admitted.passed:
-                self._bury(entry, Reject("not_taken", None, f"the signal does not take kind {entry.kind}"), 0)
+            sink = self._signal.partition(".")[0]
+            found += [(one, _not_taken(f"the signal does not take kind {one.kind}")) for one in admitted.passed]
+            found += [(one, _not_taken(filtered_words(sink, by))) for one, by in shaped.filtered]
+        settled = self.window.settled()
+        return [(one, why) for one, why in found if one.seq not in settled]
 
     def cut(
         self, limits: Limits, *, now_ms: int, busy: AbstractSet[int], ratio: SizeRatio, max_records: int | None = None
@@ -179,7 +184,9 @@ class LaneQueue:
 
     def _bury(self, entry: LogEntry, why: Reject, attempts: int) -> None:
         self.window.settle((entry.seq,))
-        self._dead.append((entry, bounded(why), attempts))
+        # As it is in the log: when it is sent again, it is shaped by the rules of then.
+        stored = entry.stored if isinstance(entry, ShapedEntry) else entry
+        self._dead.append((stored, bounded(why), attempts))
         self._dirty = True
 
     def _skip(self, entries: Sequence[LogEntry], reason: str) -> None:
@@ -235,3 +242,7 @@ class LaneQueue:
         self._unconfirmed = True
         self._forget()
         return made
+
+
+def _not_taken(words: str) -> Reject:
+    return Reject("not_taken", None, words)

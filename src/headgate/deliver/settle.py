@@ -90,6 +90,10 @@ class Settlement:
         """Count records that were not sent."""
         self._metrics.count("headgate_sink_skipped_total", count, sink=self._sink, signal=self._signal, reason=reason)
 
+    def filtered(self, by: str, count: int) -> None:
+        """Count records that the sink's `records` section holds back."""
+        self._metrics.count("headgate_sink_filtered_total", count, sink=self._sink, signal=self._signal, by=by)
+
     def records(self, outcome: str, count: int) -> None:
         """Count records by outcome."""
         if count:

@@ -8,9 +8,11 @@ left.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from functools import partial
 
 import structlog
 
@@ -18,7 +20,8 @@ from headgate.core.backoff import BackOff
 from headgate.core.clock import Clock
 from headgate.core.errors import StoreBusy, StoreFull
 from headgate.core.metrics import Metrics
-from headgate.core.ports import CallSignal, HttpSignal, Lane
+from headgate.core.ports import CallSignal, HttpSignal, Lane, LogEntry
+from headgate.core.shaping import Shaped, Shaper
 from headgate.core.storeport import CursorView, Outcomes, Replay, SignalState, Store
 from headgate.deliver.calling import Caller
 from headgate.deliver.gate import NEVER, Gate, Hold
@@ -34,6 +37,10 @@ _log = structlog.get_logger(__name__)
 
 # A read fetches at most this many entries: one turn of the event loop handles them all, in about a millisecond.
 _READ_ENTRIES = 2000
+# Looked at in one go where most of it is passed over; then what was found is sent first.
+_LOOK_ENTRIES = 10 * _READ_ENTRIES
+# Shaping this many takes about a millisecond.
+_INLINE_ENTRIES = 50
 # No timer is shorter: what is due within it may as well be a little late.
 _TICK_SECONDS = 0.001
 # Between two writes of the same signal's state, unless it became worse. Seconds.
@@ -79,9 +86,14 @@ class SignalWorker:
     """One signal of one sink."""
 
     def __init__(
-        self, sink: str, signal: HttpSignal | CallSignal, views: Mapping[Lane, CursorView], tools: Tools
+        self,
+        sink: str,
+        signal: HttpSignal | CallSignal,
+        views: Mapping[Lane, CursorView],
+        tools: Tools,
+        shaper: Shaper | None = None,
     ) -> None:
-        self.sink, self.signal = sink, signal
+        self.sink, self.signal, self._shaper = sink, signal, shaper
         self.key = f"{sink}.{signal.name}"
         self._tools = tools
         options = tools.options
@@ -235,6 +247,7 @@ class SignalWorker:
     async def _fill(self, lane: LaneQueue) -> None:
         options, limits = self._tools.options, self.signal.limits
         budget = max(options.lane_bytes, limits.max_bytes)
+        end = lane.window.read_to + _LOOK_ENTRIES
         while lane.wants(budget) and len(lane.queue) < max(_READ_ENTRIES, limits.max_records):
             lane.stale = False
             lane.rewind()
@@ -250,13 +263,27 @@ class SignalWorker:
                     self._tools.writer.mark(self)
                 return
             lane.stale = True
-            self._count_read(lane.read(entries, limits, self.signal.kinds))
+            shaped = await self._shape(entries)
+            self._settlement.records("rejected", lane.read(shaped, entries[-1].seq, limits, self.signal.kinds))
             if lane.dirty:
                 self._tools.writer.mark(self)
+            if self._stopping or lane.window.read_to >= end:
+                self._wake.set()
+                return
 
-    def _count_read(self, settled: Mapping[str, int]) -> None:
-        for count in settled.values():
-            self._settlement.records("rejected", count)
+    async def _shape(self, entries: Sequence[LogEntry]) -> Shaped:
+        """What the sink gets of a read, as it gets it. Many are shaped in a thread, so that webhooks do not wait."""
+        shaper, executor = self._shaper, self._tools.executor
+        if shaper is None:
+            return Shaped(entries)
+        if executor is None or len(entries) <= _INLINE_ENTRIES:
+            shaped = shaper.shape(entries, self.signal.kinds)
+        else:
+            work = partial(shaper.shape, entries, self.signal.kinds)
+            shaped = await asyncio.get_running_loop().run_in_executor(executor, work)
+        for by, count in Counter(by for _, by in shaped.filtered).items():
+            self._settlement.filtered(by, count)
+        return shaped
 
     async def _dispatch(self, lane: LaneQueue, group: asyncio.TaskGroup, tasks: set[asyncio.Task[None]]) -> float:
         """Send from one lane while slots last; seconds until more of it may go."""

@@ -31,11 +31,11 @@ def option_table(model: type[BaseModel], prefix: str = "") -> str:
     return head + "".join(_rows(name, field, prefix) for name, field in model.model_fields.items())
 
 
-def with_table(page: str, model: type[BaseModel]) -> str:
-    """The page with its table brought up to date. Raises ValueError when it has no marks."""
+def with_table(page: str, model: type[BaseModel], more: str = "") -> str:
+    """The page with its table brought up to date; `more`: rows below it. Raises ValueError when it has no marks."""
     if not _BETWEEN.search(page):
         raise ValueError(f"the page lacks {BEGIN} and {END}")
-    table = f"{BEGIN}\n{option_table(model)}{END}"
+    table = f"{BEGIN}\n{option_table(model)}{more}{END}"
     return _BETWEEN.sub(lambda _: table, page)
 
 

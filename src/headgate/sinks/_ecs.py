@@ -79,7 +79,7 @@ _OUTCOMES = {
 # inside a text the quotes would be escaped.
 _CREDITS_KEY, _CREDITS_USED_KEY = b'"circleci.credits":', b'"circleci.credits.used":'
 _TAG, _TAG_KEY = "tag.", b'"tag.'
-# Kinds whose attributes are those of `core.attributes`, none of which is a field of ECS; others may have any name.
+# Kinds whose attributes are those of `core.fieldlist`, none of which is a field of ECS; others may have any name.
 _CLOSED_KINDS = _SHAPES.keys() - {"custom_metric"}
 _KNOWN = {
     "created": "circleci.created_at",

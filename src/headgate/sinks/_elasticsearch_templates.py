@@ -1,6 +1,6 @@
 """What an Elasticsearch or OpenSearch should have before the first document: mapping, templates, lifecycle, data views.
 
-Pure. Mappings are generated from `core.attributes` and `_ecs.ECS_TYPES`. Invariant: everything has a name of our own,
+Pure. Mappings are generated from `core.fieldlist` and `_ecs.ECS_TYPES`. Invariant: everything has a name of our own,
 so nothing of anybody else is touched; what users add goes into the component template `circleci@custom`.
 Sources: elastic.co "Index templates", "ILM"; opensearch.org "Index State Management policies", read November 2026.
 """
@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import orjson
 
-from headgate.core.attributes import ATTRIBUTES, AttributeType
+from headgate.core.fieldlist import ATTRIBUTES, AttributeType
 from headgate.core.record import KINDS
 from headgate.core.times import DAY_MS, HOUR_MS
 from headgate.sinks._ecs import ECS_TYPES, data_stream
@@ -85,7 +85,9 @@ def mapping_types() -> dict[str, str]:
     """Type of every field that has a name of its own, sorted by name."""
     types = dict(ECS_TYPES)
     for listed in ATTRIBUTES.values():
-        for one in listed:
+        for one in listed.values():
+            if one.name.endswith(".*"):  # names that are data: the dynamic templates'
+                continue
             name = _RENAMED.get(one.name, one.name)
             types[name] = "text" if name in _PROSE else _TYPES[one.type]
     return dict(sorted(types.items()))

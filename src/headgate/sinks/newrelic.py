@@ -8,6 +8,7 @@ Source of limits and statuses: docs.newrelic.com, the pages of the four ingest A
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -21,7 +22,7 @@ from headgate.core.errors import BatchRejected, SinkRefused, SinkUnavailable
 from headgate.core.ports import BuildContext, CheckResult, HttpReply, HttpRequest, Limits, LogEntry, Plugin
 from headgate.core.record import decode_record
 from headgate.core.times import DAY_MS, HOUR_MS, MINUTE_MS
-from headgate.core.verdicts import SendResult, classify, raise_for, retry_after_seconds
+from headgate.core.verdicts import SendResult, Verdict, classify, raise_for, retry_after_seconds
 from headgate.plugins.config import PluginConfig, Secret, reveal
 from headgate.sinks._endpoint import BaseUrl, EndpointConfig, Redactor, failed_check, judge_check, pack, probe
 from headgate.sinks._newrelic_metrics import METRIC_KINDS, metrics
@@ -198,7 +199,9 @@ class NewRelicSignal:
         wait = retry_after_seconds(reply.headers)
         if reply.status == 429 and wait is None:
             wait = _RATE_LIMITED_SECONDS
-        raise_for(classify(reply.status), reply.status, text, retry_after=wait)
+        verdict = classify(reply.status)
+        fix = "check license_key, account_id and region" if verdict is Verdict.AUTH else ""
+        raise_for(verdict, reply.status, text, retry_after=wait, fix=fix)
         return SendResult()
 
     async def check(self, name: str) -> CheckResult:
@@ -254,7 +257,7 @@ class NewRelicSink:
 
     async def check(self) -> Sequence[CheckResult]:
         """One line for each signal: they have different hosts."""
-        return [await signal.check(f"sinks.{self.name}.{signal.name}") for signal in self._signals]
+        return await asyncio.gather(*(signal.check(f"sinks.{self.name}.{signal.name}") for signal in self._signals))
 
     async def aclose(self) -> None:
         """Nothing is held open."""

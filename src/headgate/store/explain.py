@@ -50,7 +50,7 @@ def rerender(session: Session, facts: Facts, kind: FactKind, number: int, positi
         record.id,
         kind,
         fact.seen_ms if ended is None else ended,
-        project.slug,
+        record.project or "",
         order_key(workflow),
         encode_record(record),
     )

@@ -286,7 +286,7 @@ def _rerender(facts: MemoryFacts, fact: MemoryFact, ended: int) -> LogEntry:
         workflow=view.workflow,
     )
     body = encode_record(record)
-    return LogEntry(0, "replay", record.id, fact.kind, ended, project.slug, facts.order(fact), body)
+    return LogEntry(0, "replay", record.id, fact.kind, ended, record.project or "", facts.order(fact), body)
 
 
 def figures(

@@ -188,4 +188,4 @@ def test_the_way_of_a_record_is_never_a_guess(
 ) -> None:
     """Accepted only where it can be nothing else; else all that it may be."""
     counts = {"loki.logs": OutcomeCounts(1, 0, skipped)}
-    assert {"loki.logs": expected} == ways_of(found, counts, gaps, {"loki.logs": signal} if signal else {})
+    assert {"loki.logs": expected} == ways_of(found, counts, gaps, {"loki.logs": signal} if signal else {}, {})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.unit.deliver.fakes import BASE_MS, entry
 
 from headgate.core.ports import Limits
+from headgate.core.shaping import Shaped
 from headgate.core.storeport import Replay
 from headgate.core.verdicts import Reject
 from headgate.deliver.lane import LaneQueue
@@ -14,7 +15,7 @@ from headgate.deliver.limits import SizeRatio
 def lane_of(*entries, lane="live", limits=Limits(), kinds=None, **more):  # noqa: B008  # frozen
     """A lane that has read these."""
     made = LaneQueue("a.main", lane, 0, **more)
-    made.read(entries, limits, kinds)
+    made.read(Shaped(entries), entries[-1].seq, limits, kinds)
     return made
 
 

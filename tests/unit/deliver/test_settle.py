@@ -9,6 +9,7 @@ from tests.unit.deliver.fakes import BASE_MS, Figures, entry
 from headgate.core.backoff import BackOff
 from headgate.core.clock import ManualClock
 from headgate.core.ports import Limits
+from headgate.core.shaping import Shaped
 from headgate.core.verdicts import Reject, SendResult
 from headgate.deliver.calling import Answer
 from headgate.deliver.gate import Gate, Hold
@@ -24,7 +25,7 @@ class Desk:
     def __init__(self, *rows, lane="live"):
         self.gate, self.parts, self.figures, self.events = Gate(16), Parts(), Figures(), []
         self.lane = LaneQueue("a.main", lane, 0)
-        self.lane.read(rows, Limits(), None)
+        self.lane.read(Shaped(rows), rows[-1].seq, Limits(), None)
         self.settlement = Settlement(
             "a",
             "main",

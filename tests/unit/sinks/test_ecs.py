@@ -13,8 +13,8 @@ import msgspec
 import orjson
 import pytest
 
-from headgate.core.attributes import ATTRIBUTES
 from headgate.core.facts import FIELDS
+from headgate.core.fieldlist import ATTRIBUTES
 from headgate.core.record import KINDS, decode_record, encode_record
 from headgate.sinks._ecs import ECS_TYPES, EcsMapper, data_stream
 from headgate.testing.sink_harness import make_entry
@@ -150,7 +150,7 @@ def test_an_attribute_wins_over_a_field_of_its_name() -> None:
 
 def test_no_attribute_of_ours_has_the_name_of_a_field() -> None:
     """What is copied as it stands never meets a field of the same name."""
-    names = {one.name for listed in ATTRIBUTES.values() for one in listed}
+    names = {name for listed in ATTRIBUTES.values() for name in listed}
     assert names & ECS_TYPES.keys() == set()
 
 

@@ -190,6 +190,12 @@ class TestAnswers:
         assert isinstance(outcome, SinkUnavailable)
         assert outcome.retry_after == wait
 
+    def test_a_wrong_key_may_be_a_wrong_region(self) -> None:
+        """Each data centre knows its own keys alone, so the error names all that can be wrong."""
+        with pytest.raises(SinkRefused) as caught:
+            only("logs").interpret(HttpReply(403, {}, b"{}"), make_batch(1))
+        assert (caught.value.reason, caught.value.fix) == ("auth", "check license_key, account_id and region")
+
     def test_a_web_page_is_no_success(self) -> None:
         """A proxy's page with status 200 holds the signal and loses nothing."""
         with pytest.raises(SinkRefused, match="web page"):
