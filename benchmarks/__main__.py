@@ -8,7 +8,18 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import deliver, encode_elasticsearch, encode_newrelic, encode_sumologic, history, ingest
+from benchmarks import (
+    datadog_ways,
+    deliver,
+    encode_datadog,
+    encode_elasticsearch,
+    encode_newrelic,
+    encode_otlp,
+    encode_sumologic,
+    history,
+    ingest,
+    projects,
+)
 from benchmarks.report import Row, as_json, table
 
 BENCHMARKS: dict[str, Callable[..., list[Row]]] = {
@@ -19,9 +30,13 @@ BENCHMARKS: dict[str, Callable[..., list[Row]]] = {
     "idle": deliver.idle,
     "neighbour": deliver.neighbour,
     "backfill": history.backfill,
+    "datadog-ways": datadog_ways.run,
+    "encode-datadog": encode_datadog.run,
+    "projects": projects.projects,
     "encode-sumologic": encode_sumologic.run,
     "encode-newrelic": encode_newrelic.run,
     "encode-elasticsearch": encode_elasticsearch.run,
+    "encode-otlp": encode_otlp.run,
 }
 
 

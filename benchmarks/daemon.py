@@ -77,13 +77,13 @@ def proc_kb(pid: int, name: str) -> int:
     raise RuntimeError(f"no {name} of process {pid}")
 
 
-def configuration(directory: Path, sinks: dict[str, Any], **source: Any) -> Path:
-    """Write a configuration for webhooks only; returns its path."""
+def configuration(directory: Path, sinks: dict[str, Any], *, webhooks: int = 0, **source: Any) -> Path:
+    """Write a configuration for webhooks only, unless `source` says more; returns its path."""
     config = {
         "version": 1,
         "store": {"url": f"sqlite:///{directory / 'headgate.db'}"},
         "http": {"listen": "127.0.0.1:0"},
-        "webhooks": {"listen": "127.0.0.1:0"},
+        "webhooks": {"listen": f"127.0.0.1:{webhooks}"},
         "log": {"level": "warning"},
         "sources": {
             "circleci": {
@@ -103,12 +103,12 @@ def configuration(directory: Path, sinks: dict[str, Any], **source: Any) -> Path
 
 @contextmanager
 def running_daemon(
-    sinks: dict[str, Any], *, directory: Path | None = None, cpu: int | None = None, **source: Any
+    sinks: dict[str, Any], *, directory: Path | None = None, cpu: int | None = None, webhooks: int = 0, **source: Any
 ) -> Iterator[Daemon]:
-    """The daemon with this configuration, ended with SIGKILL. `cpu`: the only core it may use."""
+    """The daemon with this configuration, ended with SIGKILL. `cpu`: the only core it may use; `webhooks`: a port."""
     with tempfile.TemporaryDirectory(prefix="headgate-bench-") as fresh:
         where = directory or Path(fresh)
-        path = configuration(where, sinks, **source)
+        path = configuration(where, sinks, webhooks=webhooks, **source)
         begin = time.monotonic()
         process = subprocess.Popen(
             [sys.executable, "-m", "headgate", "run", "-c", str(path)],

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any, ClassVar
 
 import orjson
 
 from headgate import sinks
+from headgate.core.ids import record_id
 from headgate.core.ports import LogEntry
 from headgate.core.record import Kind
 from headgate.core.verdicts import SendResult
-from headgate.sinks import elasticsearch, http, jsonl, loki, newrelic, prometheus, sumologic
+from headgate.sinks import datadog, elasticsearch, http, jsonl, loki, newrelic, otlp, prometheus, sumologic
 from headgate.testing.sink_harness import NOW_MS, make_batch, make_entry, open_sink, send
 from headgate.testing.sink_suite import CANARY, Far, SinkContract, Subject, VendorSinkContract, VendorSubject
 from headgate.testing.sinks import FakeVendor
@@ -237,6 +240,72 @@ class TestNewRelicSpans(VendorSinkContract):
     subject = newrelic_subject("spans", "traces")
 
 
+def otlp_subject(signal: str, encoding: str, **more: object) -> VendorSubject:
+    """One signal in one encoding. By the specification every failure but four statuses is final."""
+    return VendorSubject(
+        plugin=otlp.PLUGINS[0],
+        vendor="otlp",
+        settings=lambda url: {"url": url, "signals": [signal], "encoding": encoding, **more},
+        cases_of="otlp",
+        reads_body=True,
+        secret_settings={"headers": {"x-api-key": CANARY}},
+        locked_options={"bearer": CANARY},
+        key_settings={"bearer_token": CANARY},
+        wrong_key_settings={"bearer_token": "wrong"},
+        statuses=dict.fromkeys((408, 418, 425, 500, 599), "drop"),
+        # A delta that is sent twice is counted twice.
+        deduplicates=signal != "metrics" or "temporality" in more,
+    )
+
+
+class TestOtlpTraces(VendorSinkContract):
+    """Spans in protobuf."""
+
+    subject = otlp_subject("traces", "protobuf")
+
+
+class TestOtlpTracesJson(VendorSinkContract):
+    """Spans in JSON."""
+
+    subject = otlp_subject("traces", "json")
+
+
+class TestOtlpMetrics(VendorSinkContract):
+    """Deltas in protobuf."""
+
+    subject = otlp_subject("metrics", "protobuf")
+
+
+class TestOtlpMetricsJson(VendorSinkContract):
+    """Deltas in JSON."""
+
+    subject = otlp_subject("metrics", "json")
+
+
+class TestOtlpMetricsCumulative(VendorSinkContract):
+    """Totals in protobuf."""
+
+    subject = otlp_subject("metrics", "protobuf", temporality="cumulative")
+
+
+class TestOtlpMetricsCumulativeJson(VendorSinkContract):
+    """Totals in JSON."""
+
+    subject = otlp_subject("metrics", "json", temporality="cumulative")
+
+
+class TestOtlpLogs(VendorSinkContract):
+    """Log records in protobuf."""
+
+    subject = otlp_subject("logs", "protobuf")
+
+
+class TestOtlpLogsJson(VendorSinkContract):
+    """Log records in JSON."""
+
+    subject = otlp_subject("logs", "json")
+
+
 class TestJsonlFile(SinkContract):
     """A file of lines."""
 
@@ -251,6 +320,117 @@ class TestJsonlFile(SinkContract):
             return [orjson.loads(line)["id"] for line in path.read_bytes().splitlines()] if path.exists() else []
 
         yield Far({"path": str(path)}, ids)
+
+
+def _datadog(**signals: bool) -> Callable[[str], dict[str, object]]:
+    """Settings of a Datadog sink that has these signals alone, with all addresses on one server."""
+    off = dict.fromkeys(("logs", "metrics", "distributions", "events", "ci", "dora"), False)
+
+    def settings(url: str) -> dict[str, object]:
+        return {
+            "api_key": "a-made-up-key",
+            "endpoints": dict.fromkeys(("api", "logs", "events"), url),
+            **off,
+            **signals,
+        }
+
+    return settings
+
+
+DATADOG = VendorSubject(
+    plugin=datadog.PLUGINS[0],
+    vendor="datadog",
+    cases_of="datadog",
+    secret_settings={"api_key": CANARY},
+    locked_options={"api_key": CANARY},
+    key_settings={"api_key": CANARY},
+    wrong_key_settings={"api_key": "another-key"},
+)
+
+
+class TestDatadogLogs(VendorSinkContract):
+    """Logs v2, which fold nothing."""
+
+    subject = replace(DATADOG, settings=_datadog(logs=True), deduplicates=False)
+
+
+class TestDatadogCi(VendorSinkContract):
+    """CI Visibility, where the same id with the same times is one event."""
+
+    subject = replace(DATADOG, settings=_datadog(ci=True), packs="")
+
+
+class TestDatadogEvents(VendorSinkContract):
+    """Events v1, one alert a request."""
+
+    subject = replace(DATADOG, settings=_datadog(events=True), deduplicates=False, packs="")
+
+    def batch(self, count: int, *, first: int = 1) -> list[LogEntry]:
+        """Alerts."""
+        return [make_entry(first + n, kind="alert") for n in range(count)]
+
+
+class TestDatadogDora(VendorSinkContract):
+    """DORA deployments, known by their id."""
+
+    subject = replace(DATADOG, settings=_datadog(dora=True), packs="")
+
+    def batch(self, count: int, *, first: int = 1) -> list[LogEntry]:
+        """Deployments."""
+        return [make_entry(first + n, kind="deployment", deployment__status="succeeded") for n in range(count)]
+
+
+class PointVendor(FakeVendor):
+    """Points have no record's id, so each record of a test has a value of its own, by which it is known again."""
+
+    kind: Kind = "job"
+
+    def record_ids(self) -> list[str | None]:
+        """Ids of the records whose values are there."""
+        return [record_id(self.kind, "circleci.com", f"sample-{row['native']['value']:.0f}") for row in self.stored()]
+
+
+class PointContract(VendorSinkContract):
+    """Metrics and distributions: records of `kind` with an `attribute` of `unit` times their number."""
+
+    kind: ClassVar[Kind]
+    attribute: ClassVar[str]
+    unit: ClassVar[int]
+
+    @contextmanager
+    def running(self, **options: Any) -> Iterator[FakeVendor]:
+        """The fake, which names records by values."""
+        wanted = {**self.subject.vendor_options, **options}
+        with PointVendor(self.subject.vendor, clock_ms=lambda: NOW_MS, **wanted) as vendor:
+            vendor.kind = self.kind
+            yield vendor
+
+    def batch(self, count: int, *, first: int = 1) -> list[LogEntry]:
+        """Records whose value is their number."""
+        name, unit = self.attribute.replace(".", "__"), self.unit
+        spread = [NOW_MS - 10 * (count - 1 - n) for n in range(count)]
+        return [
+            make_entry(first + n, kind=self.kind, occurred_ms=at_ms, **{name: (first + n) * unit})
+            for n, at_ms in enumerate(spread)
+        ]
+
+
+class TestDatadogMetrics(PointContract):
+    """Counts, whose place is their record's own, so that a resend is the point that is there."""
+
+    subject = replace(DATADOG, settings=_datadog(metrics=True))
+    kind = "usage"
+    attribute = "circleci.credits.compute"
+    unit = 1
+
+
+class TestDatadogDistributions(PointContract):
+    """Durations, which add up, a resend's too."""
+
+    subject = replace(DATADOG, settings=_datadog(distributions=True), deduplicates=False, packs="deflate")
+    kind = "job"
+    attribute = "circleci.duration_ms"
+    unit = 1_000
 
 
 class TestPrometheus(SinkContract):

@@ -41,6 +41,7 @@ CONFIGS = sorted(ROOT.glob("config/**/*.yaml"))
 DUMMY = {
     "CIRCLECI_TOKEN": "dummy-token",
     "CIRCLECI_WEBHOOK_SECRET": "dummy-secret",
+    "DD_API_KEY": "dummy-key",
     "ES_API_KEY": "ZHVtbXk6ZHVtbXk=",
     "NEW_RELIC_ACCOUNT_ID": "1",
     "NEW_RELIC_LICENSE_KEY": "dummy-key",

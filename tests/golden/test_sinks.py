@@ -11,7 +11,7 @@ import pytest
 from headgate.core.ports import HttpSignal, LogEntry, Plugin
 from headgate.core.record import KINDS, decode_record, encode_record
 from headgate.core.times import HOUR_MS
-from headgate.sinks import elasticsearch, http, loki, newrelic
+from headgate.sinks import elasticsearch, http, loki, newrelic, otlp
 from headgate.sinks.elasticsearch import ElasticsearchSignal
 from headgate.testing.sink_harness import NOW_MS, build_sink, make_entry
 
@@ -68,6 +68,17 @@ CASES: list[tuple[str, Plugin, dict[str, object]]] = [
     ("newrelic-metrics.json", newrelic.PLUGINS[0], newrelic_signal("metrics")),
     ("newrelic-metric-ids.json", newrelic.PLUGINS[0], newrelic_signal("metrics", metric_ids=True)),
     ("newrelic-spans.json", newrelic.PLUGINS[0], newrelic_signal("spans")),
+    ("otlp-traces.json", otlp.PLUGINS[0], {"url": URL, "signals": ["traces"], "encoding": "json"}),
+    ("otlp-traces.binpb", otlp.PLUGINS[0], {"url": URL, "signals": ["traces"]}),
+    ("otlp-metrics-delta.json", otlp.PLUGINS[0], {"url": URL, "signals": ["metrics"], "encoding": "json"}),
+    ("otlp-metrics-delta.binpb", otlp.PLUGINS[0], {"url": URL, "signals": ["metrics"]}),
+    (
+        "otlp-metrics-cumulative.json",
+        otlp.PLUGINS[0],
+        {"url": URL, "signals": ["metrics"], "encoding": "json", "temporality": "cumulative"},
+    ),
+    ("otlp-logs.json", otlp.PLUGINS[0], {"url": URL, "signals": ["logs"], "encoding": "json"}),
+    ("otlp-logs.binpb", otlp.PLUGINS[0], {"url": URL, "signals": ["logs"]}),
 ]
 
 

@@ -10,12 +10,21 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import structlog
 
 from headgate.alerting.change import Subject, Telling, build_change
 from headgate.alerting.evaluate import RuleResult, Watermarks, evaluate_rule, lookback_ms
-from headgate.alerting.meta import COLLECTOR_STALE, META_RULES, SINK_HELD, held_subjects, stale_subjects
+from headgate.alerting.meta import (
+    COLLECTOR_STALE,
+    META_RULES,
+    SINK_HELD,
+    WEBHOOKS_MISSING,
+    held_subjects,
+    missing_subjects,
+    stale_subjects,
+)
 from headgate.alerting.routes import Routes
 from headgate.alerting.rules import Rule
 from headgate.alerting.templates import value_text
@@ -63,7 +72,8 @@ def is_empty(change: AlertChange) -> bool:
 class AlertEngine:
     """Runs the rules. One instance per store; not for concurrent calls of `evaluate_once`.
 
-    `held`: signals of sinks that a human must look at, with the reason.
+    `held`: signals of sinks that a human must look at, with the reason. `missing`: source and project whose webhooks do
+    not come any more -> when the last one came, and how many should have come since.
     """
 
     def __init__(
@@ -76,6 +86,7 @@ class AlertEngine:
         metrics: Metrics,
         watermarks: WatermarkProvider,
         held: Callable[[], Awaitable[Mapping[str, str]]] | None = None,
+        missing: Callable[[], Awaitable[Mapping[tuple[str, str], tuple[int, int]]]] | None = None,
         tenant: str = "circleci.com",
         app_url: str = "https://app.circleci.com",
     ) -> None:
@@ -85,7 +96,8 @@ class AlertEngine:
         self._clock = clock
         self._metrics = metrics
         self._watermarks = watermarks
-        self._held = held or _none_held
+        self._held = held or _nothing
+        self._missing = missing or _nothing
         self._tenant = tenant
         self._app_url = app_url
         self._due_ms: dict[str, int] = {}
@@ -136,6 +148,7 @@ class AlertEngine:
         frozen = self._by_source(rules)
         subjects += stale_subjects(frozen, _of_rule(known, COLLECTOR_STALE), now_ms)
         subjects += held_subjects(await self._held(), _of_rule(known, SINK_HELD), now_ms)
+        subjects += missing_subjects(await self._missing(), _of_rule(known, WEBHOOKS_MISSING), now_ms)
         change = build_change(subjects, Telling(self._routes, now_ms, self._tenant, self._app_url))
         if not is_empty(change):
             await self._store.transition(change)
@@ -199,7 +212,7 @@ def _of_rule(known: _Known, rule: str) -> _Known:
     return {name: pair for name, pair in known.items() if pair[0].rule == rule}
 
 
-async def _none_held() -> Mapping[str, str]:
+async def _nothing() -> Mapping[Any, Any]:
     return {}
 
 

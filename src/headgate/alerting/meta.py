@@ -1,12 +1,13 @@
 """Alerts about Headgate itself. Pure.
 
 CollectorStale: not being able to judge; one per source, naming the rules it freezes. SinkHeld: a sink refuses key,
-address or every record, so that a human must act; one per signal.
+address or every record, so that a human must act; one per signal. WebhooksMissing: those of a project came and do not
+any more, while its runs go on; one per source and project.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from headgate.alerting.change import Subject
 from headgate.core.alertdata import Alert, Outcome, Reading, Timing, fingerprint, new_alert
@@ -14,12 +15,21 @@ from headgate.core.alerts import step
 from headgate.core.storeport import AlertRow
 from headgate.core.times import MINUTE_MS, format_ms
 
-__all__ = ["COLLECTOR_STALE", "META_RULES", "SINK_HELD", "held_subjects", "stale_subjects"]
+__all__ = [
+    "COLLECTOR_STALE",
+    "META_RULES",
+    "SINK_HELD",
+    "WEBHOOKS_MISSING",
+    "held_subjects",
+    "missing_subjects",
+    "stale_subjects",
+]
 
 COLLECTOR_STALE = "CollectorStale"
 SINK_HELD = "SinkHeld"
+WEBHOOKS_MISSING = "WebhooksMissing"
 # Raised by the engine itself; no rule file may use these names.
-META_RULES = (COLLECTOR_STALE, SINK_HELD)
+META_RULES = (COLLECTOR_STALE, SINK_HELD, WEBHOOKS_MISSING)
 # A restart or a short outage of the far side is nobody's business; rules are frozen meanwhile, which is harmless.
 _STALE = Timing(for_ms=15 * MINUTE_MS, keep_firing_ms=5 * MINUTE_MS)
 
@@ -75,25 +85,68 @@ def _signal_labels(key: str) -> dict[str, str]:
 
 
 def _held(labels: dict[str, str], why: str | None, known: Mapping[str, tuple[AlertRow, Alert]], now_ms: int) -> Subject:
-    identity = fingerprint(SINK_HELD, labels)
+    def told(since: str) -> str:
+        if why is None:
+            return f"sink {labels['sink']} takes records again"
+        return f"sink {labels['sink']} holds records back since {since}: {why}; nothing is lost, see `headgate check`"
+
+    return _standing(SINK_HELD, labels, known, now_ms, wrong=why is not None, told=told)
+
+
+def missing_subjects(
+    missing: Mapping[tuple[str, str], tuple[int, int]], known: Mapping[str, tuple[AlertRow, Alert]], now_ms: int
+) -> list[Subject]:
+    """A subject per project whose webhooks do not come any more, or did not. `known`: by fingerprint.
+
+    `missing`: source and project -> when the last one told of an end, milliseconds, and how many have ended since.
+    """
+    before = {(row.labels.get("source", ""), row.labels.get("project", "")) for row, _ in known.values()}
+    return [_missing(*which, missing.get(which), known, now_ms) for which in sorted({*missing, *before})]
+
+
+def _missing(
+    source: str,
+    project: str,
+    since: tuple[int, int] | None,
+    known: Mapping[str, tuple[AlertRow, Alert]],
+    now_ms: int,
+) -> Subject:
+    def told(_: str) -> str:
+        if since is None:
+            return f"webhooks of {project} come again"
+        return (
+            f"webhooks of {project} stopped at {format_ms(since[0])}: {since[1]} runs and jobs have ended since;"
+            " they are collected all the same, only later; see `headgate webhooks plan`"
+        )
+
+    labels = {"source": source, "project": project}
+    return _standing(WEBHOOKS_MISSING, labels, known, now_ms, wrong=since is not None, told=told)
+
+
+def _standing(
+    rule: str,
+    labels: dict[str, str],
+    known: Mapping[str, tuple[AlertRow, Alert]],
+    now_ms: int,
+    *,
+    wrong: bool,
+    told: Callable[[str], str],
+) -> Subject:
+    """What is wrong until it is not: fires and resolves at once. `told`: the text, given since when it fires."""
+    identity = fingerprint(rule, labels)
     row = known.get(identity)
     before = row[1] if row else new_alert(now_ms)
-    outcome = Outcome.CLEAR if why is None else Outcome.BREACH
-    reading = Reading(now_ms, outcome, level=0 if why is None else 1, value=0.0 if why is None else 1.0, n=1, n_new=1)
-    made = step(before, reading, Timing())
-    since = format_ms(made.alert.fired_ms or now_ms)
-    told = f"sink {labels['sink']} takes records again" if why is None else (
-        f"sink {labels['sink']} holds records back since {since}: {why}; nothing is lost, see `headgate check`"
-    )  # fmt: skip
+    outcome = Outcome.BREACH if wrong else Outcome.CLEAR
+    made = step(before, Reading(now_ms, outcome, level=1 if wrong else 0, value=float(wrong), n=1, n_new=1), Timing())
     return Subject(
         fingerprint=identity,
-        rule=SINK_HELD,
+        rule=rule,
         group="headgate",
         labels=labels,
         fixed={},
         severity="warning",
         annotations={"summary": "{{ text }}"},
-        texts={"text": told},
+        texts={"text": told(format_ms(made.alert.fired_ms or now_ms))},
         before=before,
         step=made,
         stored=row is not None,

@@ -16,6 +16,7 @@ from headgate.alerting.evaluate import Watermark, Watermarks
 from headgate.alerting.load import load_rules
 from headgate.alerting.routes import Routes, build_routes
 from headgate.alerting.rules import Rule
+from headgate.app.audits import silences
 from headgate.app.compose import Plant, build_parts, context_of
 from headgate.app.settings import Configuration, PluginSettings
 from headgate.collect import CallRates, Collector, settings_from
@@ -89,6 +90,7 @@ class Engines:
             metrics=metrics,
             watermarks=self._watermarks,
             held=self.problems,
+            missing=self._missing_webhooks,
             tenant=first.host if first else "circleci.com",
             app_url=next((part.config.app_url for part in configuration.sources.values()), "https://app.circleci.com"),
         )
@@ -268,6 +270,11 @@ class Engines:
             for run in await self._store.recent_runs(_RECENT):
                 marks.setdefault(run.project, Watermark(unpolled[0], now_ms))
         return marks
+
+    async def _missing_webhooks(self) -> Mapping[tuple[str, str], tuple[int, int]]:
+        """What the alert about webhooks that stopped has to tell, of sources that take any."""
+        taking = [name for name, source in self.plant.sources.items() if source.webhook is not None]
+        return await silences(self._store, taking, self._clock)
 
     # -- reload
 

@@ -12,18 +12,20 @@ from pathlib import Path
 from typing import Any, Literal
 
 from headgate.alerting.listing import list_alerts
-from headgate.app import audits, backfills, views
+from headgate.app import audits, requests, views
 from headgate.app.deployments import told_deployment, told_key
 from headgate.app.records import RecordsConfig
 from headgate.collect import CallRates
+from headgate.collect.insights import last_reading_ms
 from headgate.collect.pacing import LIVE_WINDOW_MS
+from headgate.collect.requests import AUDITS, BACKFILLS, BackfillRequest
 from headgate.core.clock import Clock
 from headgate.core.discovery import load_found
 from headgate.core.ids import record_id
 from headgate.core.ports import Lane, Signal, Source
 from headgate.core.release import ReleasePolicy
 from headgate.core.storeport import CursorView, MergeWork, Store
-from headgate.web.operations import AuditOrder, BackfillOrder, ChosenDeliveries, Json, Problem
+from headgate.web.operations import ChosenDeliveries, Json, Order, Problem
 
 __all__ = ["Running", "StoreOperations"]
 
@@ -103,6 +105,7 @@ class StoreOperations:
                 await self._store.source_cursors(name),
                 await load_found(self._store, name),
                 rates.get(name),
+                await last_reading_ms(self._store, name),
             )
             for name, source in self._running.sources().items()
         }
@@ -139,6 +142,7 @@ class StoreOperations:
             "level": figures.level,
             "runs": await self.runs(25, None),
             "alerts": alerts,
+            "completeness": await audits.by_project(self._store, list(status["sources"]), self._clock),
             "hints": [
                 *views.parked_hints(figures.inbox_parked),
                 *self._hints(status, figures.facts, await self._running.problems()),
@@ -300,25 +304,30 @@ class StoreOperations:
         await self._store.backup(path)
         return {"path": path, "bytes": (await asyncio.to_thread(Path(path).stat)).st_size}
 
-    async def backfill(self, order: BackfillOrder) -> list[Json]:
+    async def backfill(self, order: Order) -> list[Json]:
         """Ask for history; a running daemon begins at once."""
-        made = await backfills.ask(self._store, self._running.polled(), order, self._clock)
+        made = await requests.ask(self._store, self._running.polled(), order, self._clock, BACKFILLS)
         self._running.wake_backfills()
-        return made
+        return self._backfill_views(made)
 
     async def backfills(self) -> list[Json]:
         """Requests for history and how far they are."""
-        return await backfills.listed(self._store, list(self._running.polled()), self._clock)
+        return self._backfill_views(await requests.listed(self._store, self._running.polled(), BACKFILLS))
 
-    async def audit(self, order: AuditOrder) -> list[Json]:
+    def _backfill_views(self, found: Sequence[tuple[str, BackfillRequest]]) -> list[Json]:
+        now_ms = self._clock.now_ms()
+        return [requests.backfill_view(name, one, now_ms) for name, one in found]
+
+    async def audit(self, order: Order) -> list[Json]:
         """Ask for an audit; a running daemon begins at once."""
-        made = await audits.ask(self._store, self._running.polled(), order, self._clock)
+        made = await requests.ask(self._store, self._running.polled(), order, self._clock, AUDITS)
         self._running.wake_audits()
-        return made
+        return [requests.audit_view(name, one) for name, one in made]
 
     async def audits(self) -> list[Json]:
         """Requests for audits and what came out."""
-        return await audits.listed(self._store, list(self._running.polled()))
+        found = await requests.listed(self._store, self._running.polled(), AUDITS)
+        return [requests.audit_view(name, one) for name, one in found]
 
     async def reload(self) -> Json:
         """Read the configuration again."""

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import httpx
 
 from headgate.core.errors import StoreError
-from headgate.web.operations import AuditOrder, BackfillOrder, ChosenDeliveries, Json, Problem
+from headgate.web.operations import ChosenDeliveries, Json, Order, Problem
 
 __all__ = ["Denied", "RemoteOperations", "Unreachable"]
 
@@ -139,7 +139,7 @@ class RemoteOperations:
         """Copy the store."""
         return await self._ask("POST", "/backup", json={"path": path}, timeout=_BACKUP_SECONDS)  # type: ignore[no-any-return]  # as above
 
-    async def backfill(self, order: BackfillOrder) -> list[Json]:
+    async def backfill(self, order: Order) -> list[Json]:
         """Ask for history."""
         return await self._ask("POST", "/backfills", json=asdict(order))  # type: ignore[no-any-return]  # the API's shape
 
@@ -147,7 +147,7 @@ class RemoteOperations:
         """Requests for history."""
         return await self._ask("GET", "/backfills")  # type: ignore[no-any-return]  # the API's shape
 
-    async def audit(self, order: AuditOrder) -> list[Json]:
+    async def audit(self, order: Order) -> list[Json]:
         """Ask for an audit."""
         return await self._ask("POST", "/audits", json=asdict(order))  # type: ignore[no-any-return]  # the API's shape
 

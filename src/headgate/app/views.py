@@ -95,17 +95,22 @@ def signal_view(lanes: Sequence[CursorView], counts: OutcomeCounts | None, lag_s
 
 
 def source_view(
-    source: Source | None, cursors: Mapping[str, SourceCursor], found: Found, rates: CallRates | None = None
+    source: Source | None,
+    cursors: Mapping[str, SourceCursor],
+    found: Found,
+    rates: CallRates | None = None,
+    insights_ms: int | None = None,
 ) -> Json:
     """One source of `status`. Without a running source only the store's part is known.
 
-    `last_complete_walk`: of the project that is furthest behind; null until every known project was walked. `gone`:
+    `last_complete_walk`: of the project that is furthest behind; null until every known project was walked.
+    `last_insights`: when CircleCI's own figures of any project were last read; null before. `gone`:
     projects that CircleCI no longer has, with since when. `refused`: why the far side takes no call of ours now.
     `calls_per_hour_estimate`: by part; null until it is made. `calls_per_hour`: of the last ten minutes; null in the
     first one.
     """
     here = {key for key, one in found.projects.items() if not one.gone} or cursors.keys()
-    walks = [cursor.complete_ms for key, cursor in cursors.items() if key in here]
+    walks = [cursors[key].complete_ms if key in cursors else None for key in here]
     known = [walk for walk in walks if walk is not None]
     complete = bool(known) and len(known) == len(walks)
     usage = source.usage() if source else None
@@ -121,6 +126,7 @@ def source_view(
         if rates and rates.parts
         else None,
         "last_complete_walk": _time(min(known)) if complete else None,
+        "last_insights": _time(insights_ms),
         "gone": {one.slug: format_ms(one.missing_ms) for one in found.projects.values() if one.gone},
     }
 

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from headgate.cli.orders import here, progress
+from headgate.cli.orders import Listed, here, ordered, watched
 from headgate.cli.output import ConfigOption, JsonOption, moment_ms, note, print_json, print_table
-from headgate.cli.session import load_configuration, operations
+from headgate.cli.session import load_configuration
 from headgate.core.clock import SystemClock
-from headgate.web.operations import AuditOrder
-
-if TYPE_CHECKING:
-    from headgate.app.settings import Configuration
+from headgate.web.operations import Order
 
 __all__ = ["audit"]
 
-_LOOK_SECONDS = 1.0
 _FIGURES = ("expected", "present", "repaired", "unrepairable", "unannounced")
 
 
@@ -26,6 +22,7 @@ def audit(
     *,
     since: Annotated[str, typer.Option("--since", help="Begin: 7d, 2026-11-01 or RFC 3339.")] = "7d",
     until: Annotated[str, typer.Option("--until", help="End, exclusive.")] = "now",
+    org: Annotated[list[str] | None, typer.Option("--org", metavar="SLUG", help="Only this organisation.")] = None,
     project: Annotated[
         list[str] | None, typer.Option("--project", metavar="GLOB", help="Only these projects, such as gh/acme/*.")
     ] = None,
@@ -38,14 +35,13 @@ def audit(
     A running daemon does it beside everything else; without one it is done here and now.
     """
     clock, configuration = SystemClock(), load_configuration(config)
-    order = AuditOrder(moment_ms(since, clock), moment_ms(until, clock), source, tuple(project or ()))
-    made, served = asyncio.run(_ordered(configuration, order))
-    ids = {(one["source"], one["id"]) for one in made}
+    order = Order(moment_ms(since, clock), moment_ms(until, clock), source, tuple(org or ()), tuple(project or ()))
+    made, served = asyncio.run(ordered(configuration, order, lambda asked, wanted: asked.audit(wanted)))
     if not served:
         code = here(config)
         if code:
             return code
-    done = asyncio.run(_watched(configuration, ids))
+    done = asyncio.run(watched(configuration, made, lambda asked: asked.audits(), _progress))
     rows = [
         (one["source"], slug, *(figures[name] for name in _FIGURES))
         for one in done
@@ -63,21 +59,5 @@ def audit(
     return 1 if problems or any(row[2 + _FIGURES.index("unrepairable")] for row in rows) else 0
 
 
-async def _ordered(configuration: Configuration, order: AuditOrder) -> tuple[list[dict[str, Any]], bool]:
-    """Store the request; whether a daemon has it."""
-    from headgate.app.remote import RemoteOperations
-
-    async with operations(configuration) as ask:
-        return await ask.audit(order), isinstance(ask, RemoteOperations)
-
-
-async def _watched(configuration: Configuration, ids: set[tuple[str, str]]) -> list[dict[str, Any]]:
-    """Wait until all requests are done."""
-    async with operations(configuration) as ask:
-        with progress() as say:
-            while True:
-                mine = [one for one in await ask.audits() if (one["source"], one["id"]) in ids]
-                say(f"{sum(len(one['projects']) + len(one['problems']) for one in mine)} projects audited")
-                if all(one["state"] == "done" for one in mine):
-                    return mine
-                await asyncio.sleep(_LOOK_SECONDS)
+def _progress(mine: Listed) -> str:
+    return f"{sum(len(one['projects']) + len(one['problems']) for one in mine)} projects audited"

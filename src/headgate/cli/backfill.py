@@ -7,18 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from headgate.cli.orders import here, progress
+from headgate.cli.orders import Listed, here, ordered, watched
 from headgate.cli.output import ConfigOption, JsonOption, moment_ms, note, print_json, print_table
 from headgate.cli.session import load_configuration, operations
 from headgate.core.clock import SystemClock
-from headgate.web.operations import BackfillOrder
+from headgate.web.operations import Order
 
 if TYPE_CHECKING:
     from headgate.app.settings import Configuration
 
 __all__ = ["backfill"]
-
-_LOOK_SECONDS = 1.0
 
 
 def backfill(
@@ -43,27 +41,24 @@ def backfill(
     if since is None:
         _show(asyncio.run(_listed(configuration)), json=json)
         return 0
-    order = BackfillOrder(
+    order = Order(
         since_ms=moment_ms(since, clock),
         until_ms=moment_ms(until, clock),
         source=source,
         orgs=tuple(org or ()),
         projects=tuple(project or ()),
     )
-    made, served = asyncio.run(_ordered(configuration, order))
-    ids = {(one["source"], one["id"]) for one in made}
+    made, served = asyncio.run(ordered(configuration, order, lambda asked, wanted: asked.backfill(wanted)))
     if not wait:
         _show(made, json=json)
         return 0
-    if served:
-        done = asyncio.run(_watched(configuration, ids))
-    else:
+    if not served:
         code = here(config)
         if code:
             return code
-        done = [one for one in asyncio.run(_listed(configuration)) if (one["source"], one["id"]) in ids]
+    done = asyncio.run(watched(configuration, made, lambda asked: asked.backfills(), _progress))
     _show(done, json=json)
-    return 1 if any(one["problems"] or one["state"] != "done" for one in done) else 0
+    return 1 if any(one["problems"] for one in done) else 0
 
 
 async def _listed(configuration: Configuration) -> list[dict[str, Any]]:
@@ -71,32 +66,14 @@ async def _listed(configuration: Configuration) -> list[dict[str, Any]]:
         return await ask.backfills()
 
 
-async def _ordered(configuration: Configuration, order: BackfillOrder) -> tuple[list[dict[str, Any]], bool]:
-    """Store the request; whether a daemon has it."""
-    from headgate.app.compose import make_store_directory
-    from headgate.app.remote import RemoteOperations
-
-    make_store_directory(configuration.settings.store.path)
-    async with operations(configuration, create=True) as ask:
-        return await ask.backfill(order), isinstance(ask, RemoteOperations)
+def _progress(mine: Listed) -> str:
+    return "; ".join(_progress_of(one) for one in mine)
 
 
-async def _watched(configuration: Configuration, ids: set[tuple[str, str]]) -> list[dict[str, Any]]:
-    """Show progress until all requests are done."""
-    async with operations(configuration) as ask:
-        with progress() as say:
-            while True:
-                mine = [one for one in await ask.backfills() if (one["source"], one["id"]) in ids]
-                say("; ".join(_progress(one) for one in mine))
-                if all(one["state"] == "done" for one in mine):
-                    return mine
-                await asyncio.sleep(_LOOK_SECONDS)
-
-
-def _progress(one: dict[str, Any]) -> str:
+def _progress_of(one: dict[str, Any]) -> str:
     left = one["seconds_left"]
-    if one["trouble"]:
-        return f"{one['source']}: {one['share']:.0%}, waiting: {one['trouble']}"
+    if one["trouble"] or one["waits_for"]:
+        return f"{one['source']}: {one['share']:.0%}, waiting: {one['trouble'] or one['waits_for']}"
     more = "" if left is None else f", about {left // 60} min {left % 60} s left"
     return f"{one['source']}: {one['share']:.0%}, {one['calls']} calls, {one['observations']} facts{more}"
 

@@ -30,10 +30,14 @@ def status(config: ConfigOption = None, json: JsonOption = False) -> None:
     ]
     print_table(("Signal", "State", "Accepted", "Waiting", "Lag", "Dead"), rows, empty="No sink has a cursor yet.")
     sources = [
-        (name, one["calls"], one["budget_left"], one["last_complete_walk"] or "-")
+        (name, one["calls"], one["budget_left"], one["last_complete_walk"] or "-", one["last_insights"] or "-")
         for name, one in sorted(figures["sources"].items())
     ]
-    print_table(("Source", "Calls", "Budget left", "Last complete walk"), sources, empty="No source is configured.")
+    print_table(
+        ("Source", "Calls", "Budget left", "Last complete walk", "Last Insights"),
+        sources,
+        empty="No source is configured.",
+    )
     for name, one in sorted(figures["sources"].items()):
         for slug, since in one["gone"].items():
             print(f"{name}: project {slug} is not found since {since}; its history is kept, it is asked for once a day")

@@ -2,18 +2,53 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from headgate.cli.output import note
-from headgate.cli.session import load_configuration
+from headgate.cli.session import load_configuration, operations
+from headgate.web.operations import Operations, Order
 
 if TYPE_CHECKING:
     from headgate.app.settings import Configuration
 
-__all__ = ["here", "progress"]
+__all__ = ["Listed", "here", "ordered", "watched"]
+
+_LOOK_SECONDS = 1.0
+Listed = list[dict[str, Any]]
+
+
+async def ordered(
+    configuration: Configuration, order: Order, ask: Callable[[Operations, Order], Awaitable[Listed]]
+) -> tuple[Listed, bool]:
+    """Store the requests; whether a daemon has them."""
+    from headgate.app.compose import make_store_directory
+    from headgate.app.remote import RemoteOperations
+
+    make_store_directory(configuration.settings.store.path)
+    async with operations(configuration, create=True) as asked:
+        return await ask(asked, order), isinstance(asked, RemoteOperations)
+
+
+async def watched(
+    configuration: Configuration,
+    made: Listed,
+    listed: Callable[[Operations], Awaitable[Listed]],
+    told: Callable[[Listed], str],
+) -> Listed:
+    """Wait until all requests are done, and show how far they are. `told`: that in words."""
+    ids = {(one["source"], one["id"]) for one in made}
+    async with operations(configuration) as asked:
+        with progress() as say:
+            while True:
+                mine = [one for one in await listed(asked) if (one["source"], one["id"]) in ids]
+                say(told(mine))
+                if all(one["state"] == "done" for one in mine):
+                    return mine
+                await asyncio.sleep(_LOOK_SECONDS)
 
 
 def here(config: str | None) -> int:

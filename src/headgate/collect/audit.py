@@ -13,10 +13,19 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 import structlog
 
-from headgate.collect.audit_requests import AuditRequest, load_audits, request_key
-from headgate.collect.audit_state import AuditMark, Proof, Tally, audit_observations, decode_mark, mark_key
+from headgate.collect.audit_state import (
+    NEVER_MS,
+    AuditMark,
+    Proof,
+    Silence,
+    Tally,
+    audit_observations,
+    decode_mark,
+    mark_key,
+)
 from headgate.collect.intake import Intake, Sleep
-from headgate.collect.orders import outdated
+from headgate.collect.pacing import TOLD_GRACE_MS
+from headgate.collect.requests import AUDITS, AuditRequest
 from headgate.collect.state import Polled, ScopeState, first_error, forgiving
 from headgate.core.audits import AuditSource, Kept, Listed, ListedKind
 from headgate.core.errors import NotFound, SourceRefused, SourceUnavailable
@@ -32,7 +41,6 @@ ROUND_SECONDS = 900.0
 OVERLAP_MS = 2 * HOUR_MS  # what was still running when the last audit came by
 _DEEP_REACH_MS = 3 * DAY_MS
 _GRACE_MS = 30 * MINUTE_MS  # a webhook that comes later than that never came
-_NEVER_MS = 1 << 62
 _TICK_SECONDS = 1.0
 _AGAIN_SECONDS = 30.0
 _ATTEMPTS = 5  # of one project that somebody asked about
@@ -54,14 +62,14 @@ class Auditor:
         self._source = source
         self._sleep = sleep
         self._before: dict[str, int | None] = {}
+        # What ended before could not be told to us.
+        self._listens_ms = polled.source.now_ms()
         # One audit of a scope at a time: its figures are read, added to and written.
         self._locks: dict[str, asyncio.Lock] = {}
         self._wanted = asyncio.Event()
         self._wanted.set()
         # Scope -> missing webhooks at its last audit; more of them are said once.
         self._told: dict[str, int] = {}
-        # Pipelines that were asked about and have no workflows, by when they were made: a skipped commit, say.
-        self._empty: dict[str, int] = {}
 
     async def run(self) -> None:
         """Audit for ever. The first round of a scope reaches back to the last walk before this start."""
@@ -100,14 +108,11 @@ class Auditor:
     async def answer(self) -> None:
         """Do what was asked for and is not done, project by project; what is done is stored at once."""
         polled = self._polled
-        requests = await load_audits(self._store, polled.name)
-        for request in [one for one in requests if one.state != "done"]:
+        for request in await AUDITS.unfinished(self._store, polled.name):
             going = msgspec.structs.replace(request, state="running")
             for scope in [state.scope for state in polled.scopes.values() if request.wants(state.scope.slug)]:
                 going = await self._answer_one(going, scope)
-            done = [one for one in await load_audits(self._store, polled.name) if one.state == "done"]
-            marks: dict[str, bytes | None] = {request_key(one.id): None for one in outdated(done)}
-            marks[request_key(going.id)] = msgspec.structs.replace(going, state="done").encode()
+            marks = await AUDITS.finish(self._store, polled.name, going)
             await self._intake.merge_answer(polled, (), marks=marks)
 
     async def _answer_one(self, request: AuditRequest, scope: Scope) -> AuditRequest:
@@ -129,14 +134,14 @@ class Auditor:
                 else:
                     await self._sleep(error.retry_after or _AGAIN_SECONDS)
         request = msgspec.structs.replace(request, results=results, problems=problems)
-        await self._intake.merge_answer(self._polled, (), marks={request_key(request.id): request.encode()})
+        await self._intake.merge_answer(self._polled, (), marks=AUDITS.marks(request))
         return request
 
     async def _audited(self, scope: Scope, span: Span) -> Tally:
         """Audit a span that somebody asked about."""
         async with self._locks.setdefault(scope.key, asyncio.Lock()):
             mark = await self._mark(scope)
-            proof = await self.audit(scope, span, mark, deep=True)
+            proof = await self.audit(scope, span, mark, late=span)
             mark.slug = scope.slug
             mark.take(proof, self._polled.source.now_ms())
             await self._keep(scope, mark, proof)
@@ -168,17 +173,23 @@ class Auditor:
     async def _round(self, state: ScopeState) -> None:
         scope, now_ms = state.scope, self._polled.source.now_ms()
         mark = await self._mark(scope)
-        deep = now_ms - mark.deep_ms >= self._source.deep_every_ms(scope)
-        since_ms = now_ms - _DEEP_REACH_MS if deep and mark.deep_ms else self._since_ms(scope, mark, now_ms)
-        since_ms = max(since_ms, now_ms - self._polled.settings.retention_ms)
-        self._empty = {key: at for key, at in self._empty.items() if at >= now_ms - _DEEP_REACH_MS}
-        proof = await self.audit(scope, Span(since_ms, now_ms), mark, deep=deep)
+        every_ms = self._source.deep_every_ms(scope)
+        deep = now_ms - mark.deep_ms >= every_ms
+        since_ms = late_ms = self._since_ms(scope, mark, now_ms)
+        if deep and mark.deep_ms:  # everything since the last time once more, and what Insights show late
+            since_ms = min(since_ms, mark.deep_ms - OVERLAP_MS)
+            late_ms = now_ms - _DEEP_REACH_MS
+        oldest_ms = now_ms - self._polled.settings.retention_ms
+        span, late = Span(max(since_ms, oldest_ms), now_ms), Span(max(late_ms, oldest_ms), now_ms)
+        mark.empty = {key: at for key, at in mark.empty.items() if at >= now_ms - _DEEP_REACH_MS}
+        proof = await self.audit(scope, span, mark, late=late if deep else None)
         mark.slug, mark.until_ms = scope.slug, now_ms
         if deep:
             mark.deep_ms = now_ms
         mark.take(proof, now_ms)
         await self._keep(scope, mark, proof)
         state.audited = True
+        state.proven_at = self._polled.clock.monotonic() if mark.announces(now_ms) else None
 
     async def _mark(self, scope: Scope) -> AuditMark:
         key = mark_key(scope.key)
@@ -189,16 +200,16 @@ class Auditor:
         reached = [at for at in (mark.until_ms, self._before.get(scope.key)) if at]
         return min(min(reached) - OVERLAP_MS, now_ms) if reached else now_ms - settings.initial_ms
 
-    async def audit(self, scope: Scope, span: Span, mark: AuditMark, *, deep: bool) -> Proof:
+    async def audit(self, scope: Scope, span: Span, mark: AuditMark, *, late: Span | None) -> Proof:
         """Hold every list of a span against the store and repair. Raises SourceError and StoreError.
 
-        `mark`: learns since when webhooks come.
+        `mark`: learns since when webhooks come. `late`: the span of the late lists, None to leave them out.
         """
         proof, seen = Proof(), set[tuple[str, str]]()
-        async for page in self._source.listings(scope, span, deep=deep):
+        async for page in self._source.listings(scope, span, late=late):
             # A page has a workflow as often as it has jobs of it.
             named = {(item.kind, item.key): item for item in page.items if (item.kind, item.key) not in seen}
-            fresh = list(named.values())
+            fresh = list(named.values()) if late else await self._without_young(scope, list(named.values()))
             seen |= named.keys()
             for kind in _KINDS:
                 items = [item for item in fresh if item.kind == kind]
@@ -206,36 +217,46 @@ class Auditor:
                     await self._hold(scope, items, mark, proof)
         return proof
 
+    async def _without_young(self, scope: Scope, items: list[Listed]) -> list[Listed]:
+        """Leave new pipelines of a told scope to webhooks and, later, to revisits; keep what the list says of them."""
+        if not self._polled.is_told(scope.key):
+            return items
+        late_ms = self._polled.source.now_ms() - TOLD_GRACE_MS
+        young = {item.key: item for item in items if item.kind == "pipeline" and item.at_ms >= late_ms}
+        kept = await self._store.kept("pipeline", list(young))
+        wait = {key for key in young if key not in kept or not kept[key].ended}
+        await self._intake.merge_answer(self._polled, [one for key in wait for one in young[key].observations])
+        return [item for item in items if item.key not in wait]
+
     async def _hold(self, scope: Scope, items: Sequence[Listed], mark: AuditMark, proof: Proof) -> None:
         """Compare items of one kind, repair what is missing, and count."""
         kind = items[0].kind
         kept = await self._store.kept(kind, [item.key for item in items])
-        missing = {item.key for item in items if not self._is_kept(item, kept)}
+        missing = {item.key for item in items if not _is_kept(item, kept, mark)}
         gone: set[str] = set()
         if missing:
-            gone = await self._repair(scope, [item for item in items if item.key in missing])
+            gone = await self._repair(scope, [item for item in items if item.key in missing], mark)
             kept = await self._store.kept(kind, [item.key for item in items])
         late_ms = self._polled.source.now_ms() - _GRACE_MS
         announced = [one.stopped_ms or item.at_ms for item in items if (one := kept.get(item.key)) and one.announced]
-        first = mark.announced[kind] = min([*announced, mark.announced.get(kind, _NEVER_MS)])
+        first = mark.announced[kind] = min([*announced, mark.announced.get(kind, NEVER_MS)])
+        untold = []
         for item in items:
             found = kept.get(item.key)
             tally = proof.tally(item, "reruns" if found is not None and found.rerun else "runs")
             tally.expected += 1
             tally.present += item.key not in missing
-            tally.unrepairable += item.key in missing and (item.key in gone or not self._is_kept(item, kept))
-            tally.repaired += item.key in missing and item.key not in gone and self._is_kept(item, kept)
+            lost = item.key in gone or not _is_kept(item, kept, mark)
+            tally.unrepairable += item.key in missing and lost
+            tally.repaired += item.key in missing and not lost
             # W09: it ended while webhooks of its kind come, and its own did not.
             if item.webhook and found is not None and found.ended and not found.announced:
-                tally.unannounced += first < (found.stopped_ms or item.at_ms) < late_ms
+                at = found.stopped_ms or item.at_ms
+                tally.unannounced += first < at < late_ms
+                untold += [at] if self._listens_ms < at < late_ms else []
+        mark.silence.setdefault(kind, Silence()).hear(announced, untold)
 
-    def _is_kept(self, item: Listed, kept: Mapping[str, Kept]) -> bool:
-        found = kept.get(item.key)
-        if found is None:
-            return False
-        return found.ended or not item.ended or item.key in self._empty
-
-    async def _repair(self, scope: Scope, missing: Sequence[Listed]) -> set[str]:
+    async def _repair(self, scope: Scope, missing: Sequence[Listed], mark: AuditMark) -> set[str]:
         """Ask for the runs of what is missing; gives the keys that the source itself no longer has."""
         gone: set[str] = set()
         runs = {item.run.pipeline_id or item.run.workflow_id: item.run for item in missing}
@@ -247,7 +268,7 @@ class Auditor:
                 gone |= {item.key for item in missing if (item.run.pipeline_id or item.run.workflow_id) == key}
             await self._intake.merge_answer(self._polled, observations)
             if run.pipeline_id is not None and not observations:
-                self._empty[run.pipeline_id] = run.created_ms
+                mark.empty[run.pipeline_id] = run.created_ms
         told = [one for item in missing for one in item.observations]
         await self._intake.merge_answer(self._polled, told)
         gone -= {item.key for item in missing if item.observations}
@@ -276,6 +297,13 @@ class Auditor:
                 count=total.unannounced,
                 fix="run `headgate webhooks plan`: is the webhook of this project there, and does it reach us?",
             )
+
+
+def _is_kept(item: Listed, kept: Mapping[str, Kept], mark: AuditMark) -> bool:
+    found = kept.get(item.key)
+    if found is None:
+        return False
+    return found.ended or not item.ended or item.key in mark.empty
 
 
 def _owner(polled: Polled, scope: Scope) -> ProjectRef:

@@ -5,7 +5,7 @@ Invariant: expected = present + repaired + unrepairable in every tally.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 import msgspec
@@ -15,10 +15,24 @@ from headgate.core.merge import Observation, ProjectRef
 from headgate.core.storeport import Store
 from headgate.core.times import DAY_MS, HOUR_MS
 
-__all__ = ["PREFIX", "AuditMark", "Proof", "Tally", "audit_observations", "decode_mark", "load_marks", "mark_key"]
+__all__ = [
+    "NEVER_MS",
+    "PREFIX",
+    "AuditMark",
+    "Proof",
+    "Silence",
+    "Tally",
+    "audit_observations",
+    "decode_mark",
+    "load_marks",
+    "mark_key",
+]
 
 PREFIX = "audit/"
+NEVER_MS = 1 << 62
+_TRUST_HOURS = 6  # a webhook was missed in them: everything is asked about as without webhooks
 _KEPT_MS = 26 * HOUR_MS  # hours that a mark remembers; older ones are records and facts alone
+_SILENT_AFTER = 5  # fewer are lost now and then; a run of a few jobs is more
 What = Literal["runs", "reruns"]
 
 
@@ -37,11 +51,35 @@ class Tally(msgspec.Struct, array_like=True):
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
 
+class Silence(msgspec.Struct, omit_defaults=True):
+    """Webhooks of one kind. `heard_ms`: the newest end that one told of, 0: of none yet.
+
+    `missing`: how many ended after it, webhooks being listened for, and none told of them; the newest of those at
+    `counted_ms`.
+    """
+
+    heard_ms: int = 0
+    counted_ms: int = 0
+    missing: int = 0
+
+    def hear(self, told: Iterable[int], untold: Iterable[int]) -> None:
+        """Ends of what a webhook told of, and of what none told of although it should have come by now."""
+        heard_ms = max(told, default=0)
+        if heard_ms > self.heard_ms:
+            self.heard_ms, self.counted_ms, self.missing = heard_ms, heard_ms, 0
+        if self.heard_ms:
+            more = [at for at in untold if at > self.counted_ms]
+            self.missing += len(more)
+            self.counted_ms = max([*more, self.counted_ms])
+
+
 class AuditMark(msgspec.Struct, omit_defaults=True):
     """What is remembered of a scope.
 
     `slug`: as people name it. `until_ms`: everything before it was held against the lists; `deep_ms`: also against
-    those that are late. `hours`: by "what hour-number". `announced`: kind -> since when webhooks of it come.
+    those that are late. `hours`: by "what hour-number". `announced`: kind -> since when webhooks of it come; `silence`:
+    kind -> since when they do not. `empty`: pipelines that were asked about and have no workflows, a skipped commit,
+    say -> when they were made.
     """
 
     slug: str = ""
@@ -49,6 +87,8 @@ class AuditMark(msgspec.Struct, omit_defaults=True):
     deep_ms: int = 0
     hours: dict[str, Tally] = msgspec.field(default_factory=dict)
     announced: dict[str, int] = msgspec.field(default_factory=dict)
+    silence: dict[str, Silence] = msgspec.field(default_factory=dict)
+    empty: dict[str, int] = msgspec.field(default_factory=dict)
 
     def encode(self) -> bytes:
         """The bytes that are stored."""
@@ -70,6 +110,20 @@ class AuditMark(msgspec.Struct, omit_defaults=True):
             )
         oldest = (now_ms - _KEPT_MS) // HOUR_MS
         self.hours = {name: tally for name, tally in self.hours.items() if int(name.split()[1]) >= oldest}
+
+    def announces(self, now_ms: int) -> bool:
+        """Whether webhooks of jobs come, and none of anything was missed in the last hours."""
+        recent = [
+            tally for name, tally in self.hours.items() if int(name.split()[1]) >= now_ms // HOUR_MS - _TRUST_HOURS
+        ]
+        return self.announced.get("job", NEVER_MS) < NEVER_MS and not any(tally.unannounced for tally in recent)
+
+    def silent(self, now_ms: int) -> Silence | None:
+        """The longest silence about a project that is still audited; None while webhooks come, or never came."""
+        if now_ms - self.until_ms >= _KEPT_MS:
+            return None
+        found = [one for one in self.silence.values() if one.missing >= _SILENT_AFTER]
+        return max(found, key=lambda one: one.missing, default=None)
 
     def last_day(self, now_ms: int) -> Tally:
         """Sums over the last 24 hours."""

@@ -11,22 +11,20 @@ import heapq
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from itertools import count
 
 import msgspec
 import structlog
 
-from headgate.collect.backfill_requests import Request, Spot, load_requests, load_spots, request_key, spot_key
-from headgate.collect.intake import Intake, Sleep, live_after_ms
-from headgate.collect.orders import outdated
-from headgate.collect.state import Polled, first_error, forgiving
+from headgate.collect.intake import live_after_ms
+from headgate.collect.loops import SourceLoop
+from headgate.collect.requests import BACKFILLS, BackfillRequest, Spot, load_spots, spot_key
+from headgate.collect.state import first_error, forgiving
 from headgate.core.errors import NotFound, SourceError, SourceRefused, SourceUnavailable
-from headgate.core.feeds import Feed, FeedPage, FeedSource, Refresh, Span, Strategy
+from headgate.core.feeds import Feed, FeedPage, FeedSource, OrderedFeed, Refresh, Span, Strategy
 from headgate.core.ports import Scope
 from headgate.core.release import ReleasePolicy
 from headgate.core.slug import org_slug
-from headgate.core.storeport import Store
 from headgate.core.times import DAY_MS, format_ms
 
 __all__ = ["Backfiller"]
@@ -46,7 +44,7 @@ _log = structlog.get_logger("headgate.collect")
 class _Work:
     """One request under way. `spots`: by store key; `total`: spots to be read when all windows are."""
 
-    request: Request
+    request: BackfillRequest
     spots: dict[str, Spot]
     policy: ReleasePolicy
     total: int = 0
@@ -66,19 +64,12 @@ class _Reader:
     failures: int = field(default=0, compare=False)
 
 
-class Backfiller:
+@dataclass(eq=False)
+class Backfiller(SourceLoop[FeedSource]):
     """The loop of one source that has feeds."""
 
-    def __init__(
-        self, store: Store, intake: Intake, polled: Polled, source: FeedSource, *, sleep: Sleep = asyncio.sleep
-    ) -> None:
-        self._store = store
-        self._intake = intake
-        self._polled = polled
-        self._source = source
-        self._sleep = sleep
-        self._wanted = asyncio.Event()
-        self._failures: dict[str, int] = {}
+    _wanted: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+    _failures: dict[str, int] = field(default_factory=dict, init=False)
 
     @property
     def refresh(self) -> Refresh | None:
@@ -93,7 +84,7 @@ class Backfiller:
         """Work off requests for ever, the oldest first."""
         while True:
             self._wanted.clear()
-            waiting = [one for one in await load_requests(self._store, self._polled.name) if one.state != "done"]
+            waiting = await BACKFILLS.unfinished(self._store, self._polled.name)
             if waiting:
                 # One that fails lets the others go first.
                 await self._try(min(waiting, key=lambda one: self._failures.get(one.id, 0)))
@@ -104,24 +95,24 @@ class Backfiller:
             except TimeoutError:
                 continue
 
-    async def _try(self, request: Request) -> None:
+    async def _try(self, request: BackfillRequest) -> None:
         """Work on a request; what stops it is told to whoever asks, and it is tried again."""
         with forgiving(self._polled, "backfill_failed"):
             try:
                 await self.work(request)
             except SourceError as error:
-                found = [one for one in await load_requests(self._store, self._polled.name) if one.id == request.id]
+                found = [one for one in await BACKFILLS.load(self._store, self._polled.name) if one.id == request.id]
                 told = msgspec.structs.replace(found[0], trouble=str(error))
-                await self._intake.merge_answer(self._polled, (), marks={request_key(told.id): told.encode()})
+                await self._intake.merge_answer(self._polled, (), marks=BACKFILLS.marks(told))
                 raise
             return
         self._failures[request.id] = self._failures.get(request.id, 0) + 1
-        await self._sleep(_AGAIN_SECONDS)
+        await self.sleep(_AGAIN_SECONDS)
 
-    async def work(self, request: Request) -> None:
+    async def work(self, request: BackfillRequest) -> None:
         """Read everything that a request asks for, going on where it was left. Raises SourceError and StoreError."""
         strategy = await self._source.strategy()
-        scopes = [scope for scope in await self._polled.source.scopes() if _wanted(request, scope.slug)]
+        scopes = [scope for scope in await self._polled.source.scopes() if request.covers(scope.slug)]
         feeds = [
             (feed, _scopes_of(feed, strategy, scopes))
             for feed in strategy.feeds
@@ -149,10 +140,29 @@ class Backfiller:
             projects=len(scopes),
             since=format_ms(request.since_ms),
         )
+        if not work.spots:
+            await self._order(work, feeds, windows)
         for number, window in enumerate(windows):
             for feed, read_for in feeds:
                 await self._read_feed(work, feed, read_for, window, number)
         await self._finish(work)
+
+    async def _order(self, work: _Work, feeds: Sequence[tuple[Feed, list[Scope]]], windows: Sequence[Span]) -> None:
+        """Let the far side work for all windows at once; what cannot be ordered now is ordered when it is read."""
+        for feed, read_for in feeds:
+            if not isinstance(feed, OrderedFeed):
+                continue
+            for number, window in enumerate(windows):
+                for scope in read_for:
+                    await self._go_ahead()
+                    try:
+                        page = await feed.order(scope, window)
+                    except (SourceUnavailable, NotFound) as error:
+                        self._polled.failed(error, "backfill_failed", project=scope.slug)
+                        continue
+                    key = spot_key(work.request.id, number, feed.name, scope.key)
+                    if page is not None:
+                        await self._keep(work, _Reader(0.0, 0, feed, scope, window, key), page)
 
     async def _read_feed(self, work: _Work, feed: Feed, scopes: Sequence[Scope], window: Span, number: int) -> None:
         """One feed of all scopes for one window; always the scope whose newest part is missing is read on."""
@@ -211,7 +221,7 @@ class Backfiller:
             if reader.failures >= _ATTEMPTS:
                 await self._give_up(work, reader, error)
                 return
-            await self._sleep(error.retry_after or _PAUSED_SECONDS * reader.failures)
+            await self.sleep(error.retry_after or _PAUSED_SECONDS * reader.failures)
         heapq.heappush(others, reader)
 
     async def _keep(self, work: _Work, reader: _Reader, page: FeedPage) -> None:
@@ -220,20 +230,21 @@ class Backfiller:
         spot = Spot(page.position, page.last, page.reached_ms)
         work.spots[reader.key] = spot
         # A feed of a whole organisation tells of projects that nobody asked for, too.
-        wanted = [one for one in page.observations if _wanted(work.request, one.project.slug)]
+        wanted = [one for one in page.observations if work.request.covers(one.project.slug)]
         work.request = msgspec.structs.replace(
             work.request,
             calls=work.request.calls + page.calls,
             observations=work.request.observations + len(wanted),
             share=self._share(work),
             problems=(*work.request.problems, *page.problems)[:_MOST_PROBLEMS],
+            waits_for=page.waits_for,
         )
         for problem in page.problems:
             _log.warning("backfill_problem", source=self._polled.name, id=work.request.id, problem=problem)
         await self._intake.merge_answer(
             self._polled,
             wanted,
-            marks={reader.key: spot.encode(), request_key(work.request.id): work.request.encode()},
+            marks={reader.key: spot.encode(), **BACKFILLS.marks(work.request)},
             policy=work.policy,
         )
         if page.reached_ms is not None:
@@ -246,7 +257,7 @@ class Backfiller:
         spot = work.spots[reader.key] = Spot(None, last=True, problem=problem)
         problems = (*work.request.problems, problem)[:_MOST_PROBLEMS]
         work.request = msgspec.structs.replace(work.request, problems=problems)
-        marks = {reader.key: spot.encode(), request_key(work.request.id): work.request.encode()}
+        marks = {reader.key: spot.encode(), **BACKFILLS.marks(work.request)}
         await self._intake.merge_answer(self._polled, (), marks=marks)
 
     async def _release(self, policy: ReleasePolicy) -> None:
@@ -267,11 +278,8 @@ class Backfiller:
     async def _finish(self, work: _Work) -> None:
         """The request stays, for those who ask; where each feed was read to is no longer needed."""
         await self._release(work.policy)
-        done = msgspec.structs.replace(work.request, state="done", share=1.0, ended_ms=self._polled.clock.now_ms())
-        marks: dict[str, bytes | None] = dict.fromkeys(work.spots)
-        old = [one for one in await load_requests(self._store, self._polled.name) if one.state == "done"]
-        marks |= {request_key(one.id): None for one in outdated(old)}
-        marks[request_key(done.id)] = done.encode()
+        done = msgspec.structs.replace(work.request, share=1.0, ended_ms=self._polled.clock.now_ms())
+        marks = dict.fromkeys(work.spots) | await BACKFILLS.finish(self._store, self._polled.name, done)
         await self._intake.merge_answer(self._polled, (), marks=marks)
         _log.info("backfill_done", source=self._polled.name, id=done.id, calls=done.calls,
                   observations=done.observations, problems=len(done.problems))  # fmt: skip
@@ -279,7 +287,7 @@ class Backfiller:
     async def _go_ahead(self) -> None:
         """Wait while the store is too full for polling or the source refuses us."""
         while self._store.space_level() in ("pause", "refuse") or not self._polled.may_call():
-            await self._sleep(_PAUSED_SECONDS)
+            await self.sleep(_PAUSED_SECONDS)
 
     def _share(self, work: _Work) -> float:
         """How much of the request is read, 0 to 1; a spot that is under way counts by the time it has reached."""
@@ -301,7 +309,8 @@ class Backfiller:
         work.told_at = now
         request = work.request
         _log.info("backfill_progress", source=self._polled.name, id=request.id, percent=round(request.share * 100),
-                  calls=request.calls, seconds_left=request.seconds_left(self._polled.clock.now_ms()))  # fmt: skip
+                  calls=request.calls, seconds_left=request.seconds_left(self._polled.clock.now_ms()),
+                  waits_for=request.waits_for or None)  # fmt: skip
 
 
 async def _pages(reader: _Reader, position: str | None) -> AsyncGenerator[FeedPage, None]:
@@ -328,10 +337,3 @@ def _windows(span: Span) -> list[Span]:
         found.append(Span(since, until))
         until = since
     return found
-
-
-def _wanted(request: Request, slug: str) -> bool:
-    org = slug.rpartition("/")[0]
-    if request.orgs and org not in request.orgs:
-        return False
-    return not request.projects or any(fnmatchcase(slug, glob) for glob in request.projects)

@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import msgspec
 import structlog
 
-from headgate.collect.intake import Intake, Sleep
+from headgate.collect.loops import SourceLoop
 from headgate.collect.pacing import GONE_AFTER_MS, detail_given_up, detail_pause_seconds
-from headgate.collect.state import Polled, forgiving
+from headgate.collect.state import forgiving
 from headgate.core.details import DetailSource, EndedJob
 from headgate.core.errors import NotFound, SourceError, SourceRefused, SourceUnavailable, StoreError
 from headgate.core.merge import Observation
 from headgate.core.ports import Lane, LogEntry
 from headgate.core.record import Record, decode_record
-from headgate.core.storeport import Store
 from headgate.core.times import parse_ms
 
 __all__ = ["Details", "ended_job"]
@@ -89,23 +89,16 @@ def _text(record: Record, name: str) -> str:
     return value if isinstance(value, str) else ""
 
 
-class Details:
+@dataclass(eq=False)
+class Details(SourceLoop[DetailSource]):
     """The loops of one source: one reads the log, a few ask."""
 
-    def __init__(
-        self, store: Store, intake: Intake, polled: Polled, source: DetailSource, *, sleep: Sleep = asyncio.sleep
-    ) -> None:
-        self._store = store
-        self._intake = intake
-        self._polled = polled
-        self._source = source
-        self._sleep = sleep
-        # Lane -> highest seq looked at; None before the first look, and where no position was kept.
-        self._seen: dict[Lane, int] | None = None
-        self._saved: dict[Lane, int] = {}
-        self._todo: dict[str, _Todo] = {}
-        self._not_before: dict[str, float] = {}
-        self._asking: set[str] = set()
+    # Lane -> highest seq looked at; None before the first look, and where no position was kept.
+    _seen: dict[Lane, int] | None = field(default=None, init=False)
+    _saved: dict[Lane, int] = field(default_factory=dict, init=False)
+    _todo: dict[str, _Todo] = field(default_factory=dict, init=False)
+    _not_before: dict[str, float] = field(default_factory=dict, init=False)
+    _asking: set[str] = field(default_factory=set, init=False)
 
     async def run(self) -> None:
         """Follow and ask for ever."""
@@ -126,7 +119,7 @@ class Details:
         while True:
             with forgiving(self._polled, "details_log_failed"):
                 await self.look()
-            await self._sleep(_TICK_SECONDS)
+            await self.sleep(_TICK_SECONDS)
 
     async def look(self) -> None:
         """Read the log of both lanes up to its end, or until there is no more room."""
@@ -190,7 +183,7 @@ class Details:
     async def _work(self) -> None:
         while True:
             if not await self.once():
-                await self._sleep(_TICK_SECONDS)
+                await self.sleep(_TICK_SECONDS)
 
     async def once(self) -> bool:
         """Ask about one job; False where none is due, or nothing may be asked now."""

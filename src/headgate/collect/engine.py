@@ -12,9 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from headgate.collect.audit import Auditor
-from headgate.collect.audit_requests import load_audits
 from headgate.collect.backfill import Backfiller
-from headgate.collect.backfill_requests import load_requests
 from headgate.collect.details import Details
 from headgate.collect.due import DueReleaser
 from headgate.collect.enrich import Enricher
@@ -24,6 +22,7 @@ from headgate.collect.insights import InsightReader
 from headgate.collect.intake import Intake, Sleep, nobody
 from headgate.collect.poll import Poller
 from headgate.collect.refresh import Refresher
+from headgate.collect.requests import AUDITS, BACKFILLS
 from headgate.collect.revisit import Revisiter
 from headgate.collect.settings import SourceSettings, hurried
 from headgate.collect.state import Polled, first_error
@@ -43,7 +42,7 @@ class SourceStatus:
     """Figures of one source for `status` and the page.
 
     `refused`: reason while the source refuses us, else empty. `complete_ms`: scope slug -> start of its last complete
-    walk, None before the first. `troubles`: scope slug -> what is wrong with it now.
+    walk, now where webhooks are proven to tell of it, None before the first. `troubles`: scope slug -> what is wrong.
     """
 
     usage: SourceUsage
@@ -175,15 +174,15 @@ class Collector:
         """Backfills and audits that were asked for and are not done."""
         reasons = []
         for name in self._backfillers:
-            backfills = [one for one in await load_requests(self._store, name) if one.state != "done"]
+            backfills = await BACKFILLS.unfinished(self._store, name)
             reasons += [f"{name}: backfill {one.id} is under way ({one.share:.0%})" for one in backfills]
         for auditor in self._auditors:
-            audits = [one for one in await load_audits(self._store, auditor.name) if one.state != "done"]
+            audits = await AUDITS.unfinished(self._store, auditor.name)
             reasons += [f"{auditor.name}: audit {one.id} is under way" for one in audits]
         return reasons
 
     def watermark_ms(self, source: str, slug: str | None = None) -> int | None:
-        """Up to when runs are known completely, by the source's clock: start of the last complete walk.
+        """Up to when runs are known completely, by the source's clock (`status`).
 
         Of one scope, or the lowest of all; None where anything was never walked, or nothing is polled.
         """

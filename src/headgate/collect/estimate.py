@@ -14,10 +14,12 @@ import structlog
 
 from headgate.collect.audit import ROUND_SECONDS
 from headgate.collect.intake import Sleep
+from headgate.collect.pacing import walk_seconds
 from headgate.collect.settings import SourceSettings
 from headgate.collect.state import Polled, forgiving
 from headgate.core.audits import AuditSource
 from headgate.core.details import DetailSource
+from headgate.core.feeds import RegularSource
 from headgate.core.runs import run_pages
 from headgate.core.storeport import Store
 from headgate.core.times import DAY_MS
@@ -35,12 +37,17 @@ _log = structlog.get_logger("headgate.collect")
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """The last day of a source. `seconds`: of all runs together; `active`: projects that ran anything."""
+    """The last day of a source. `seconds`: of all runs together; `active`: projects that ran anything.
+
+    `workflows`: different ones, by project and name.
+    """
 
     runs: int = 0
+    unsuccessful: int = 0
     jobs: float = 0.0
     seconds: float = 0.0
     active: int = 0
+    workflows: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,21 +63,28 @@ def estimate_calls(
     day: Activity,
     *,
     projects: int,
+    told: int,
     audited: bool,
     per_job: Mapping[str, float],
 ) -> dict[str, float]:
     """Calls an hour by part: walks, audits, runs, enrichment, and details by kind.
 
-    `per_job`: calls for each job's details. A run is asked about while it goes on as often as its project is walked,
-    which is the most that collect.pacing allows.
+    `told`: projects whose webhooks tell everything. `per_job`: calls for each job's details. The rest is as
+    collect.pacing does it, with every active project active all day.
     """
     every = settings.poll_every_ms / 1000
+    share = told / projects if projects else 0.0
     runs, jobs = day.runs / 24, day.jobs / 24
     asked = _BELOW * (runs + day.seconds / 24 / every)
+    unrun = _BELOW * day.unsuccessful / 24 if settings.ask_unrun else 0.0
+    busy = max(0, min(day.active, projects) - told)
+    walks = [(busy, 0.0, False), (projects - told - busy, _HOUR * 24, False), (told, 0.0, True)]
     parts = {
-        "walks": projects * _HOUR / every if settings.poll_enabled else 0.0,
+        "walks": sum(many * _HOUR / walk_seconds(every, quiet, told=proven) for many, quiet, proven in walks)
+        if settings.poll_enabled
+        else 0.0,
         "audits": projects * _LISTS * _HOUR / ROUND_SECONDS if audited else 0.0,
-        "runs": asked if settings.poll_enabled else 0.0,
+        "runs": ((1 - share) * asked + share * unrun) if settings.poll_enabled else 0.0,
         "enrichment": {"none": 0.0, "batch": min(jobs, 60.0 * day.active), "each": jobs}[settings.policy.profile],
         **{f"details.{kind}": calls * jobs for kind, calls in per_job.items()},
     }
@@ -110,13 +124,18 @@ class Forecaster:
         """Estimate now."""
         polled = self._polled
         states = polled.scopes.values()
+        day = await self._day({state.scope.slug for state in states})
+        regular: Mapping[str, float] = {}
+        if isinstance(polled.source, RegularSource):
+            regular = polled.source.regular_calls(projects=len(states), workflows=day.workflows)
         self._parts = estimate_calls(
             polled.settings,
-            await self._day({state.scope.slug for state in states}),
+            day,
             projects=len(states),
+            told=sum(polled.is_told(key) for key in polled.scopes),
             audited=polled.settings.poll_enabled and isinstance(polled.source, AuditSource),
             per_job=polled.source.calls_per_job() if isinstance(polled.source, DetailSource) else {},
-        )
+        ) | dict(regular)
 
     async def _day(self, slugs: Collection[str]) -> Activity:
         """The last day as the store knows it; jobs by the average of all that is kept."""
@@ -128,9 +147,11 @@ class Forecaster:
         each = facts.get("job", 0) / max(1, facts.get("workflow", 0))
         return Activity(
             runs=len(rows),
+            unsuccessful=sum(row.status != "success" for row in rows),
             jobs=len(rows) * each,
             seconds=sum((row.duration_ms or 0) for row in rows) / 1000,
             active=len({row.project for row in rows}),
+            workflows=len({(row.project, row.workflow) for row in rows}),
         )
 
     def _live(self) -> float | None:

@@ -139,6 +139,7 @@ class InboxMerger:
             _log.exception("merge_failed", source=polled.name, deliveries=len(done))
             await self._merge_one_by_one(polled, share)
         else:
+            polled.told_by_webhooks(share.observations)
             self._count_dead(polled.name, share.dead)
 
     async def _merge_one_by_one(self, polled: Polled, share: _Share) -> None:

@@ -6,17 +6,17 @@ forgets one; a scope that fails is tried again later and stops no other.
 
 from __future__ import annotations
 
-import asyncio
+from dataclasses import dataclass, field
 
 import structlog
 
-from headgate.collect.intake import Intake, Sleep
-from headgate.collect.state import Polled, forgiving
+from headgate.collect.loops import SourceLoop
+from headgate.collect.state import forgiving
 from headgate.core.feeds import InsightSource
 from headgate.core.ports import Scope
 from headgate.core.storeport import Store
 
-__all__ = ["InsightReader"]
+__all__ = ["InsightReader", "last_reading_ms"]
 
 _PREFIX = "insights/"
 _TICK_SECONDS = 5.0
@@ -29,37 +29,23 @@ _EARLY = 0.05
 _log = structlog.get_logger("headgate.collect")
 
 
-class InsightReader:
-    """The loop of one source that has aggregates."""
+@dataclass(eq=False)
+class InsightReader(SourceLoop[InsightSource]):
+    """The loop of one source that has aggregates. `hurry`: somebody waits for it, so that it begins at once."""
 
-    def __init__(
-        self,
-        store: Store,
-        intake: Intake,
-        polled: Polled,
-        source: InsightSource,
-        *,
-        hurry: bool = False,
-        sleep: Sleep = asyncio.sleep,
-    ) -> None:
-        self._store = store
-        self._intake = intake
-        self._polled = polled
-        self._source = source
-        self._hurry = hurry
-        self._sleep = sleep
-        self._read_ms: dict[str, int] = {}
-        self._early: dict[str, float] = {}
-        self._not_before: dict[str, float] = {}
+    hurry: bool = field(default=False, kw_only=True)
+    _read_ms: dict[str, int] = field(default_factory=dict, init=False)
+    _early: dict[str, float] = field(default_factory=dict, init=False)
+    _not_before: dict[str, float] = field(default_factory=dict, init=False)
 
     async def run(self) -> None:
         """Read for ever, whatever is due."""
         await self.load()
-        if not self._hurry:
-            await self._sleep(_FIRST_SECONDS)
+        if not self.hurry:
+            await self.sleep(_FIRST_SECONDS)
         while True:
             await self.once()
-            await self._sleep(_TICK_SECONDS)
+            await self.sleep(_TICK_SECONDS)
 
     async def load(self) -> None:
         """Recall when each scope was read last."""
@@ -106,3 +92,9 @@ class InsightReader:
         self._early.pop(scope.key, None)
         self._not_before.pop(scope.key, None)
         _log.debug("insights_read", source=self._polled.name, scope=scope.slug, aggregates=told)
+
+
+async def last_reading_ms(store: Store, source: str) -> int | None:
+    """When an organisation or project of a source was last read to its end, by our clock; None: never."""
+    marks = await store.source_marks(source, _PREFIX)
+    return max((int(value) for value in marks.values()), default=None)

@@ -8,11 +8,14 @@ from headgate.core.times import DAY_MS, HOUR_MS, MINUTE_MS
 __all__ = [
     "GONE_AFTER_MS",
     "LIVE_WINDOW_MS",
+    "TOLD_GRACE_MS",
+    "TRUST_SECONDS",
     "detail_given_up",
     "detail_pause_seconds",
     "enrich_pause_seconds",
     "page_cursor",
     "revisit_seconds",
+    "walk_seconds",
     "walk_since_ms",
 ]
 
@@ -20,12 +23,30 @@ __all__ = [
 LIVE_WINDOW_MS = 30 * MINUTE_MS
 # CircleCI may answer 404 for ids that are newer than its own caches; an older run that is not found is gone.
 GONE_AFTER_MS = 10 * MINUTE_MS
+# A proof that webhooks come is believed so long: three rounds of the audit.
+TRUST_SECONDS = 2700.0
+# Where webhooks tell everything, a run is left to them until none of it came for so long: with the time until
+# somebody looks, and a call, within the 15 minutes of a round of the audit.
+TOLD_GRACE_MS = 14 * MINUTE_MS
+# Where webhooks tell everything, a walk only refreshes the list, which each audit reads too.
+_TOLD_SECONDS = 3600.0
+# Well below the 15 minutes after which rules take collection for stale.
+_QUIET_SECONDS = 600.0
 _OVERLAP_MS = 5 * MINUTE_MS
 
 
 def revisit_seconds(age_ms: int, poll_every_ms: int) -> float:
     """How long until an unfinished run of this age is asked about again: a twentieth of its age, at most an hour."""
     return max(poll_every_ms, min(age_ms // 20, HOUR_MS)) / 1000
+
+
+def walk_seconds(every_seconds: float, quiet_seconds: float, *, told: bool) -> float:
+    """How long until a scope is walked again, given how long nothing new was seen in it.
+
+    A tenth of the quiet time, ten minutes at most, an hour where webhooks tell everything (`told`); never more
+    often than configured.
+    """
+    return max(every_seconds, _TOLD_SECONDS if told else min(quiet_seconds / 10, _QUIET_SECONDS))
 
 
 def walk_since_ms(cursor: SourceCursor, now_ms: int, *, initial_ms: int, retention_ms: int) -> int:

@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 
 from headgate.collect.backfill import Backfiller
-from headgate.collect.backfill_requests import Request, store_request
 from headgate.collect.intake import Sleep
+from headgate.collect.requests import BACKFILLS, BackfillRequest
 from headgate.collect.state import Polled, forgiving
 from headgate.core.feeds import Refresh
 from headgate.core.release import ReleasePolicy
@@ -55,7 +55,7 @@ class Refresher:
             return
         # What was missed while we were down is missed once: the next time lies ahead.
         missed = (now_ms - due_ms) // self._refresh.every_ms + 1
-        request = Request(
+        request = BackfillRequest(
             id=f"refresh-{due_ms // 1000:x}",
             since_ms=now_ms - self._refresh.reach_ms,
             until_ms=now_ms,
@@ -63,7 +63,7 @@ class Refresher:
             feeds=self._refresh.feeds,
         )
         following = {_MARK: _due(due_ms + missed * self._refresh.every_ms)}
-        await store_request(self._store, source, request, now_ms=now_ms, marks=following)
+        await BACKFILLS.save(self._store, source, request, now_ms=now_ms, marks=following)
         self._backfiller.wake()
 
 

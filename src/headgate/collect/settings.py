@@ -18,7 +18,7 @@ _HURRIED_WAIT_MS = 15_000
 
 @dataclass(frozen=True, slots=True)
 class SourceSettings:
-    """How one source is collected. Times in milliseconds.
+    """How one source is collected. Times in milliseconds. `ask_unrun`: ask for what no webhook tells of a run.
 
     `initial_ms`: how far the first walk of a scope reaches; `retention_ms`: how far any walk reaches.
     """
@@ -29,6 +29,7 @@ class SourceSettings:
     initial_ms: int = DAY_MS
     retention_ms: int = DEFAULT_RETENTION_MS
     app_url: str = "https://app.circleci.com"
+    ask_unrun: bool = True
 
 
 def settings_from(config: SourceConfig, *, retention_ms: int = DEFAULT_RETENTION_MS) -> SourceSettings:
@@ -40,6 +41,7 @@ def settings_from(config: SourceConfig, *, retention_ms: int = DEFAULT_RETENTION
         initial_ms=min(config.poll.initial, retention_ms),
         retention_ms=retention_ms,
         app_url=config.app_url.rstrip("/"),
+        ask_unrun=config.poll.unrun,
     )
 
 

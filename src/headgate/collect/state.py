@@ -5,15 +5,17 @@ Invariant: everything here can be lost; what must survive is in the store.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import structlog
 
+from headgate.collect.pacing import TRUST_SECONDS
 from headgate.collect.settings import SourceSettings
 from headgate.core.clock import Clock
-from headgate.core.errors import SourceError, SourceRefused, SourceUnavailable, StoreError, StoreFailed
+from headgate.core.errors import SourceError, SourceRefused, SourceUnavailable, StoreError, StoreFailed, told
+from headgate.core.merge import Observation
 from headgate.core.metrics import Metrics
 from headgate.core.ports import Scope, Source
 from headgate.core.storeport import SourceCursor
@@ -31,7 +33,9 @@ _log = structlog.get_logger("headgate.collect")
 class ScopeState:
     """One scope. `walked`: completely, since start; `audited`: held against all lists, since start.
 
-    `busy`: a walk is under way. `audit_at`: monotonic seconds of the next audit. `not_before`: of the next walk.
+    `busy`: a walk is under way. Monotonic seconds: `audit_at` of the next audit, `not_before` of the next walk,
+    `walked_at` of the last complete one, `active_at` when something new was last seen, `proven_at` of the last audit,
+    if it missed no webhook. `ends_told`: workflows end by webhook, as far as this process has seen.
     """
 
     scope: Scope
@@ -41,11 +45,23 @@ class ScopeState:
     busy: bool = False
     trouble: str = ""
     not_before: float = 0.0
+    walked_at: float = 0.0
+    active_at: float = 0.0
+    proven_at: float | None = None
+    ends_told: bool = False
+
+    def told(self, now: float) -> bool:
+        """Whether webhooks tell what happens here, as an audit has proven lately: then less is asked."""
+        proven = self.proven_at is not None and now - self.proven_at < TRUST_SECONDS
+        return self.walked and self.ends_told and proven
 
 
 @dataclass(slots=True)
 class Polled:
-    """One source with everything remembered about it."""
+    """One source with everything remembered about it.
+
+    `heard`: pipeline, or workflow of none -> monotonic seconds of its last webhook; old ones are forgotten.
+    """
 
     source: Source
     settings: SourceSettings
@@ -53,6 +69,7 @@ class Polled:
     metrics: Metrics
     scopes: dict[str, ScopeState] = field(default_factory=dict)
     cursors: dict[str, SourceCursor] = field(default_factory=dict)
+    heard: dict[str, float] = field(default_factory=dict)
     discovering: bool = False
     discovered: bool = False
     revisited: bool = False
@@ -101,22 +118,39 @@ class Polled:
         if (state.trouble != reason) if state else (said not in self._said):
             self._said.add(said)
             slug = state.scope.slug if state else project
-            _log.warning(what, source=self.name, project=slug, reason=reason, error=str(error))
+            _log.warning(what, source=self.name, **({"project": slug} if slug else {}), **told(error))
         if state is not None:
             state.trouble = reason
             state.not_before = self.clock.monotonic() + _hold_seconds(error)
 
+    def told_by_webhooks(self, observations: Iterable[Observation]) -> None:
+        """Deliveries came: their projects are active, and what they tell of need not be asked for soon."""
+        now = self.clock.monotonic()
+        for one in observations:
+            state = self.scopes.get(one.project.project_id or one.project.slug)
+            if state is not None:
+                state.active_at = now
+                state.ends_told = state.ends_told or (one.kind == "workflow" and one.terminal)
+            if one.kind == "workflow":
+                self.heard[str(one.fields.get("pipeline_id", one.key))] = now
+
+    def is_told(self, key: str) -> bool:
+        """Whether webhooks tell what happens in a scope."""
+        state = self.scopes.get(key)
+        return state is not None and state.told(self.clock.monotonic())
+
     def complete_ms(self) -> dict[str, int | None]:
-        """Start of the last complete walk of each scope that is walked now, by slug."""
+        """Up to when each scope is known, by slug: start of its last complete walk; now, where webhooks tell of it."""
         found = {}
         for key, state in self.scopes.items():
             cursor = self.cursors.get(key)
-            found[state.scope.slug] = cursor.complete_ms if cursor else None
+            walked_ms = cursor.complete_ms if cursor else None
+            found[state.scope.slug] = self.source.now_ms() if self.is_told(key) else walked_ms
         return found
 
     def _refuse(self, error: SourceRefused) -> None:
         if self.refused != error.reason:
-            _log.error("source_refused", source=self.name, reason=error.reason, error=str(error), fix=error.fix)
+            _log.error("source_refused", source=self.name, **told(error))
             if self.refused:
                 self.metrics.set("headgate_source_refused", 0, source=self.name, reason=self.refused)
         self.refused = error.reason

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 import structlog
 
 from headgate.collect.intake import Intake
-from headgate.collect.pacing import page_cursor, walk_since_ms
+from headgate.collect.pacing import page_cursor, walk_seconds, walk_since_ms
 from headgate.collect.state import Polled, ScopeState, forgiving
 from headgate.core.ports import WalkPage
 from headgate.core.storeport import SourceCursor
@@ -32,7 +32,8 @@ async def walk_scope(polled: Polled, state: ScopeState, intake: Intake) -> bool:
     )
     high: int | None = None
     pages = observations = 0
-    async with _closing(polled.source.walk(state.scope, after=cursor.high, since_ms=since)) as walk:
+    below = not state.told(polled.clock.monotonic())
+    async with _closing(polled.source.walk(state.scope, after=cursor.high, since_ms=since, below=below)) as walk:
         async for page in walk:
             pages += 1
             observations += len(page.observations)
@@ -42,7 +43,10 @@ async def walk_scope(polled: Polled, state: ScopeState, intake: Intake) -> bool:
             polled.answered(key)
             if page.last and moved is not None:
                 polled.cursors[key] = moved
-                state.walked = True
+                now = polled.clock.monotonic()
+                if observations or not state.walked:
+                    state.active_at = now
+                state.walked, state.walked_at = True, now
                 _log.debug(
                     "walk_complete",
                     source=polled.name,
@@ -56,9 +60,17 @@ async def walk_scope(polled: Polled, state: ScopeState, intake: Intake) -> bool:
     return False
 
 
+def _is_due(polled: Polled, state: ScopeState) -> bool:
+    """Whether to walk now: the scheduler comes by every interval, a little earlier or later."""
+    now, every = polled.clock.monotonic(), polled.settings.poll_every_ms / 1000
+    pace = walk_seconds(every, now - state.active_at, told=state.told(now))
+    waited = not state.walked or pace <= every or now - state.walked_at >= pace - every / 2
+    return waited and now >= state.not_before
+
+
 async def try_walk(polled: Polled, state: ScopeState, intake: Intake) -> None:
     """Walk unless the source or scope is held; trouble is remembered and said once. Raises StoreFailed alone."""
-    if polled.clock.monotonic() < state.not_before or not polled.may_call():
+    if not _is_due(polled, state) or not polled.may_call():
         return
     with forgiving(polled, "walk_failed", state.scope.key):
         await walk_scope(polled, state, intake)

@@ -61,8 +61,8 @@ class Kept:
 class AuditSource(Protocol):
     """A source whose completeness can be proven."""
 
-    def listings(self, scope: Scope, span: Span, *, deep: bool) -> AsyncIterator[Listing]:
-        """Everything of the span in every list that costs little; `deep`: also in those that are late or dear."""
+    def listings(self, scope: Scope, span: Span, *, late: Span | None) -> AsyncIterator[Listing]:
+        """Everything of the span in every list that costs little; of the span `late` in those that are late or dear."""
         ...
 
     def deep_every_ms(self, scope: Scope) -> int:

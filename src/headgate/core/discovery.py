@@ -12,7 +12,7 @@ import msgspec
 from headgate.core.merge import ProjectRef
 from headgate.core.storeport import Store
 
-__all__ = ["MARK", "DiscoverySource", "Found", "FoundProject", "decode_found", "load_found"]
+__all__ = ["MARK", "DiscoverySource", "Found", "FoundProject", "Unseen", "decode_found", "load_found"]
 
 MARK = "discovery"
 
@@ -49,15 +49,25 @@ class FoundProject(msgspec.Struct, omit_defaults=True):
         return ProjectRef(self.host, self.slug, self.org, self.project_id, self.org_id, self.default_branch)
 
 
+class Unseen(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The rest of a look through an organisation's pipelines: from `page` (empty: the newest) back to `since_ms`."""
+
+    org: str
+    since_ms: int
+    page: str = ""
+    failures: int = 0
+
+
 class Found(msgspec.Struct, omit_defaults=True):
     """Everything found.
 
-    `projects`: by scope key. `orgs`: up to when each was looked through. `asked_ms`: when every project, and the lists
-    that are asked once a day, were last asked.
+    `projects`: by scope key. `orgs`: up to when each was looked through; `unseen`: what was left out before that.
+    `asked_ms`: when every project, and the lists that are asked once a day, were last asked.
     """
 
     projects: dict[str, FoundProject] = msgspec.field(default_factory=dict)
     orgs: dict[str, int] = msgspec.field(default_factory=dict)
+    unseen: list[Unseen] = msgspec.field(default_factory=list)
     asked_ms: int = 0
 
     def encode(self) -> bytes:

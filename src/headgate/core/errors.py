@@ -39,6 +39,7 @@ __all__ = [
     "StoreFull",
     "StoreLocked",
     "Unparsable",
+    "told",
 ]
 
 
@@ -103,12 +104,26 @@ class SourceRefused(SourceError):
 
     def __init__(self, message: str, *, reason: str, fix: str) -> None:
         super().__init__(f"{message}; {fix}")
+        self.what = message
         self.reason = reason
         self.fix = fix
 
 
 class NotFound(SourceError):
     """The thing asked for is not there: past retention, or never was."""
+
+
+def told(error: SourceError | Unparsable) -> dict[str, str]:
+    """An error for a log line, each thing once: `error` is what happened, `reason` its kind, `fix` what to do."""
+    if isinstance(error, SourceRefused):
+        return {"error": error.what, "reason": error.reason, "fix": error.fix}
+    if isinstance(error, Unparsable):
+        return {
+            "error": str(error),
+            "reason": error.reason,
+            "fix": "nothing: it is asked for again; report it if it stays",
+        }
+    return {"error": str(error), "reason": type(error).__name__, "fix": "nothing: it is asked for again by itself"}
 
 
 class SinkError(HeadgateError):

@@ -12,7 +12,17 @@ from typing import Literal, Protocol, runtime_checkable
 from headgate.core.merge import Observation
 from headgate.core.ports import Scope
 
-__all__ = ["Feed", "FeedPage", "FeedSource", "InsightSource", "Refresh", "Span", "Strategy"]
+__all__ = [
+    "Feed",
+    "FeedPage",
+    "FeedSource",
+    "InsightSource",
+    "OrderedFeed",
+    "Refresh",
+    "RegularSource",
+    "Span",
+    "Strategy",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +39,8 @@ class FeedPage:
 
     `position`: opaque; reading goes on behind this page from it, also in another process. It holds no secrets. `last`:
     everything of the span has been told. `reached_ms`: what ended at or after it has been told; None: not known yet.
-    `calls`: requests that the page took. `problems`: what could not be read and is passed over, in words for people.
+    `calls`: requests that the page took. `waits_for`: what the far side has to do before there is more, in words for
+    people; empty where reading goes on. `problems`: what could not be read and is passed over, in words for people.
     """
 
     observations: Sequence[Observation]
@@ -38,6 +49,7 @@ class FeedPage:
     reached_ms: int | None = None
     calls: int = 0
     problems: Sequence[str] = ()
+    waits_for: str = ""
 
 
 class Feed(Protocol):
@@ -56,6 +68,18 @@ class Feed(Protocol):
 
     def read(self, scope: Scope, span: Span, *, position: str | None = None) -> AsyncIterator[FeedPage]:
         """The span, newest first where the far side lets us choose; from behind `position` where one is given."""
+        ...
+
+
+@runtime_checkable
+class OrderedFeed(Protocol):
+    """A feed whose far side has to work before there is anything to read, and can do so for several spans at once."""
+
+    async def order(self, scope: Scope, span: Span) -> FeedPage | None:
+        """Have the far side begin with a span; reading goes on from the page's position. Raises as `Feed` does.
+
+        None: there is nothing to order, or the far side takes no more orders now, so that it is left to reading.
+        """
         ...
 
 
@@ -94,6 +118,15 @@ class FeedSource(Protocol):
 
     async def strategy(self) -> Strategy:
         """Probe by real calls what the token may do, and choose. Raises as `Source` does."""
+        ...
+
+
+@runtime_checkable
+class RegularSource(Protocol):
+    """A source that asks for some things by the clock, whatever runs."""
+
+    def regular_calls(self, *, projects: int, workflows: int) -> Mapping[str, float]:
+        """Calls an hour by what they are for. `workflows`: names that ran in all projects together. Pure."""
         ...
 
 

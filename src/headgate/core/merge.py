@@ -29,8 +29,8 @@ __all__ = [
 # Higher wins. Source: order at the end of the CircleCI notes (docs/circleci.md): "times webhook > v1.1 > v2 lists;
 # status webhook > v2 > insights; credits export > insights; author v1.1 > webhook > pipelines".
 _RANKS: dict[Family, tuple[str, ...]] = {
-    # The export comes last: it has whole seconds, as v2 lists, and of workflows Insights knows the milliseconds.
-    "time": ("export", "insights", "v2", "detail", "v1.1", "webhook"),
+    # The export and v2 lists come last: they have whole seconds, and of workflows Insights knows the milliseconds.
+    "time": ("export", "v2", "insights", "detail", "v1.1", "webhook"),
     "status": ("insights", "export", "v1.1", "detail", "v2", "webhook"),
     "author": ("insights", "export", "detail", "v2", "webhook", "v1.1"),
     "credits": ("v2", "detail", "v1.1", "webhook", "insights", "export"),

@@ -94,7 +94,7 @@ METRICS: dict[str, MetricDef] = _defs(
         "headgate_source_walk_age_seconds",
         "gauge",
         ("source",),
-        "Age of the oldest last complete walk of any project.",
+        "Age of the oldest last complete walk of any project; one with proven webhooks counts as walked now.",
     ),
     (
         "headgate_source_missing_detail_total",
@@ -145,7 +145,7 @@ METRICS: dict[str, MetricDef] = _defs(
         "headgate_sink_lag_seconds",
         "gauge",
         ("sink", "signal"),
-        "Age of the oldest record that the signal has not got.",
+        "Age, since the end it tells of, of the oldest record that the signal has not got.",
     ),
     ("headgate_sink_dead", "gauge", ("sink", "signal"), "Dead letters."),
     ("headgate_sink_state", "gauge", ("sink", "signal", "state"), "1 for the state the signal is in."),

@@ -180,8 +180,8 @@ class Source(Protocol):
         """Everything to walk now, each once, sorted by slug."""
         ...
 
-    def walk(self, scope: Scope, *, after: int | None, since_ms: int) -> AsyncIterator[WalkPage]:
-        """Walk a scope from its newest end down to position `after` (exclusive) or time `since_ms`."""
+    def walk(self, scope: Scope, *, after: int | None, since_ms: int, below: bool) -> AsyncIterator[WalkPage]:
+        """Walk a scope from its newest end to position `after` (exclusive) or `since_ms`; `below`: with its runs."""
         ...
 
     async def revisit(self, run: RunRef) -> Sequence[Observation]:

@@ -456,6 +456,14 @@ class Store(ReadStore, Protocol):
         """Workflows that have not ended, and pipelines of the last hour without workflows; newest first."""
         ...
 
+    async def unasked(self, source: str, *, since_ms: int, limit: int) -> Sequence[RunRef]:
+        """Workflows that ended since then, of which webhooks alone told and which may hold jobs no webhook tells of.
+
+        That is: it did not succeed, or none of its name that succeeded was asked about in a week, or one that was
+        had such jobs. Newest first.
+        """
+        ...
+
     async def kept(self, kind: ListedKind, keys: Sequence[str]) -> Mapping[str, Kept]:
         """What is known of the given keys; those of which nothing is kept are absent."""
         ...

@@ -54,12 +54,16 @@ class Reject:
 class SendResult:
     """Outcome of one batch by index into it; every index that is not named was accepted.
 
-    `retry`: send again later. `retry_after`: seconds the far side asked for, None where it did not say.
+    `retry`: send again later. `retry_after`: seconds the far side asked for, None where it did not say. `unnamed`: of
+    the accepted ones, how many the far side says that it refused for good without saying which; they are counted as
+    skipped. `words`: what it said about them.
     """
 
     rejected: Mapping[int, Reject] = field(default_factory=dict)
     retry: frozenset[int] = frozenset()
     retry_after: float | None = None
+    unnamed: int = 0
+    words: str = ""
 
 
 _BY_STATUS: dict[int, Verdict] = {

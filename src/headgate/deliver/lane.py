@@ -17,7 +17,10 @@ from headgate.deliver.bisect import bounded
 from headgate.deliver.limits import Admitted, Cut, SizeRatio, admit, cut, total_bytes
 from headgate.deliver.window import Window
 
-__all__ = ["MAX_HOLES", "LaneQueue"]
+__all__ = ["MAX_HOLES", "UNNAMED", "LaneQueue"]
+
+# Why records are skipped that the far side refused without naming them.
+UNNAMED = "refused_unnamed"
 
 # Settled entries beyond a stuck one that are remembered: the cursor row stays below 100 kB.
 MAX_HOLES = 10_000
@@ -176,6 +179,11 @@ class LaneQueue:
         if self.lane == "dead":
             self._settled_dead += seqs
         self._dirty = True
+
+    def doubt(self, count: int) -> None:
+        """So many of those just accepted were refused, and nobody knows which: they count as skipped instead."""
+        self._accepted -= count
+        self._skipped[UNNAMED] = self._skipped.get(UNNAMED, 0) + count
 
     def reject(self, entry: LogEntry, why: Reject, attempts: int) -> None:
         """The far side will never take it: a dead letter."""

@@ -15,11 +15,12 @@ from headgate.core.backoff import BackOff, wait_seconds
 from headgate.core.clock import Clock
 from headgate.core.metrics import Metrics
 from headgate.core.ports import LogEntry
-from headgate.core.verdicts import Reject
+from headgate.core.verdicts import Reject, SendResult
 from headgate.deliver.bisect import halve
 from headgate.deliver.calling import Answer
 from headgate.deliver.gate import Gate, Hold
 from headgate.deliver.guard import RefusalGuard
+from headgate.deliver.lane import UNNAMED
 from headgate.deliver.limits import SizeRatio
 from headgate.deliver.parts import Part, Parts, make_part
 
@@ -71,7 +72,7 @@ class Settlement:
         match answer.verdict:
             case "ok":
                 self._answered(part, answer, now)
-                self._accept(part, part.entries)
+                self._accept(part, part.entries, answer.result)
                 self._note(part, len(part.entries), 0)
             case "partial":
                 self._partial(part, answer, now)
@@ -134,12 +135,20 @@ class Settlement:
             _log.info("sends again", sink=self._sink, signal=self._signal, was=hold.reason)
             self._event("resumed", hold.reason, hold.text)
 
-    def _accept(self, part: Part, entries: Sequence[LogEntry]) -> None:
+    def _accept(self, part: Part, entries: Sequence[LogEntry], result: SendResult) -> None:
         if not entries:
             return
         size = part.size if entries is part.entries else sum(len(entry.body) for entry in entries)
         part.lane.accept(entries, size)
-        self.records("accepted", len(entries))
+        doubted = min(result.unnamed, len(entries))
+        if doubted:
+            part.lane.doubt(doubted)
+            self.skipped(UNNAMED, doubted)
+            if self._tell_once(UNNAMED):
+                _log.warning(
+                    "records refused, nobody says which", sink=self._sink, signal=self._signal, text=result.words
+                )
+        self.records("accepted", len(entries) - doubted)
 
     def _partial(self, part: Part, answer: Answer, now: float) -> None:
         result = answer.result
@@ -152,7 +161,7 @@ class Settlement:
             entry for index, entry in enumerate(part.entries) if index not in rejected and index not in result.retry
         ]
         too_many = self._too_many(part, len(accepted), len(rejected))
-        self._accept(part, accepted)
+        self._accept(part, accepted, answer.result)
         if too_many:
             self._hold(part, self._rejects(next(iter(rejected.values()))), now)
             part.lane.put_back([entry for i, entry in enumerate(part.entries) if i in rejected or i in result.retry])

@@ -106,8 +106,15 @@ class PollConfig(PluginConfig):
     """How a source is polled."""
 
     enabled: bool = Field(default=True, description="Ask the API at all; off: webhooks alone.")
-    every: Duration = duration_field("60s", "How often each project is asked for what is new.")
+    every: Duration = duration_field(
+        "60s",
+        "How often a project is asked for what is new; every 10 minutes where it is quiet, hourly where webhooks tell.",
+    )
     initial: Duration = duration_field("24h", "How far back the first walk of a project reaches.")
+    unrun: bool = Field(
+        default=True,
+        description="Where webhooks tell all else, ask about runs that may hold approvals or jobs that never ran.",
+    )
     max_pages: int = Field(
         default=500, ge=1, description="Pages of one walk at most; a walk cut by it is warned about and repeated."
     )

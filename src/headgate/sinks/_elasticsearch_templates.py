@@ -85,9 +85,8 @@ def mapping_types() -> dict[str, str]:
     """Type of every field that has a name of its own, sorted by name."""
     types = dict(ECS_TYPES)
     for listed in ATTRIBUTES.values():
-        for one in listed.values():
-            if one.name.endswith(".*"):  # names that are data: the dynamic templates'
-                continue
+        # Under a name that ends in `.*` stands data, which the dynamic templates type.
+        for one in (one for one in listed.values() if not one.name.endswith(".*")):
             name = _RENAMED.get(one.name, one.name)
             types[name] = "text" if name in _PROSE else _TYPES[one.type]
     return dict(sorted(types.items()))

@@ -167,6 +167,9 @@ class MemoryStore:
     async def unfinished(self, source: str, *, limit: int) -> Sequence[RunRef]:
         return queries.unfinished(self.facts, source, self.clock.now_ms(), limit)
 
+    async def unasked(self, source: str, *, since_ms: int, limit: int) -> Sequence[RunRef]:
+        return queries.unasked(self.facts, source, self.clock.now_ms(), since_ms, limit)
+
     async def kept(self, kind: ListedKind, keys: Sequence[str]) -> Mapping[str, Kept]:
         return queries.kept(self.facts, kind, keys)
 

@@ -19,6 +19,7 @@ from headgate.store.memory_delivery import MemoryDelivery
 from headgate.store.memory_facts import MemoryFact, MemoryFacts
 from headgate.store.releases import end_ms, render
 from headgate.store.schema import LANES, encode_key
+from headgate.store.unasked import ASKED_MS
 
 __all__ = [
     "explain",
@@ -28,6 +29,7 @@ __all__ = [
     "runs",
     "runs_between",
     "tail",
+    "unasked",
     "unfinished",
     "wanting_enrichment",
 ]
@@ -64,6 +66,51 @@ def unfinished(facts: MemoryFacts, source: str, now_ms: int, limit: int) -> list
         ):
             found.append(RunRef(project.slug, project.key, fact.key, None, created))
     return sorted(found, key=lambda run: -run.created_ms)[:limit]
+
+
+def unasked(facts: MemoryFacts, source: str, now_ms: int, since_ms: int, limit: int) -> list[RunRef]:
+    """Ended workflows of which webhooks alone told and which may hold jobs that no webhook tells of."""
+    jobs: dict[object, list[MemoryFact]] = {}
+    for fact in facts.all():
+        if fact.kind == "job":
+            jobs.setdefault(fact.known.values.get("workflow_id"), []).append(fact)
+    more: dict[tuple[int, object, int], bool] = {}
+    found: list[RunRef] = []
+    ended = [fact for fact in facts.all() if fact.kind == "workflow" and fact.known.terminal]
+    for fact in ended:
+        told, name = jobs.get(fact.key, []), _like(facts, fact)
+        if (
+            _stamped(fact, "v2")
+            and _succeeded(fact)
+            and (end_ms(fact.known) or 0) > now_ms - ASKED_MS
+            and any(_stamped(job, "webhook") for job in told)
+        ):
+            more[name] = more.get(name, False) or any(map(_is_untold, told))
+    for fact in ended:
+        stopped, project = end_ms(fact.known), facts.projects.by_id[fact.project]
+        if fact.source != source or fact.gone or stopped is None or stopped <= since_ms or _stamped(fact, "v2"):
+            continue
+        clean = _succeeded(fact) and not more.get(_like(facts, fact), True)
+        if _stamped(fact, "webhook") and not clean:
+            above = _text(fact.known.values.get("pipeline_id"))
+            found.append(RunRef(project.slug, project.key, above, fact.key, stopped))
+    return sorted(found, key=lambda run: -run.created_ms)[:limit]
+
+
+def _stamped(fact: MemoryFact, source: str) -> bool:
+    return any(stamp.source == source for stamp in fact.known.stamps.values())
+
+
+def _like(facts: MemoryFacts, fact: MemoryFact) -> tuple[int, object, int]:
+    return fact.project, fact.known.values.get("name"), facts.branch_class(fact)
+
+
+def _is_untold(fact: MemoryFact) -> bool:
+    return fact.known.values.get("type") == "approval" or "started_at" not in fact.known.values
+
+
+def _succeeded(fact: MemoryFact) -> bool:
+    return fact.known.values.get("status") == "success"
 
 
 def wanting_enrichment(facts: MemoryFacts, source: str, due_by_ms: int, limit: int) -> list[JobRef]:

@@ -41,7 +41,7 @@ from headgate.core.storeport import (
     SpaceLevel,
     StoreFigures,
 )
-from headgate.store import alerts, delivery, inbox, kept, positions, queries, replays, setaside, trim
+from headgate.store import alerts, delivery, inbox, kept, positions, queries, replays, setaside, trim, unasked
 from headgate.store.due import release_due_unit
 from headgate.store.explain import explain
 from headgate.store.facts import Facts
@@ -230,6 +230,10 @@ class SqliteStore:
     async def unfinished(self, source: str, *, limit: int) -> Sequence[RunRef]:
         now_ms = self._clock.now_ms()
         return await self._ask(lambda db: queries.unfinished(db, source, now_ms, limit))
+
+    async def unasked(self, source: str, *, since_ms: int, limit: int) -> Sequence[RunRef]:
+        now_ms = self._clock.now_ms()
+        return await self._ask(lambda db: unasked.unasked(db, source, now_ms, since_ms, limit))
 
     async def kept(self, kind: ListedKind, keys: Sequence[str]) -> Mapping[str, Kept]:
         return await self._ask(lambda db: kept.kept(db, kind, keys))

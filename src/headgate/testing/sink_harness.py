@@ -162,7 +162,7 @@ def outcome_class(outcome: SendResult | SinkError) -> str:
     """
     match outcome:
         case SendResult():
-            return "partial" if outcome.rejected or outcome.retry else "ok"
+            return "partial" if outcome.rejected or outcome.retry or outcome.unnamed else "ok"
         case SinkUnavailable():
             return "retry"
         case SinkRefused():

@@ -94,6 +94,25 @@ class IntakeSuite:
         await merge(store, workflow())
         assert list(await store.unfinished("ci", limit=10)) == []
 
+    async def test_ended_runs_are_asked_about_once_unless_their_like_is_known(self, store: Store) -> None:
+        """Of a name: the first, every one that did not succeed, and all where one had a job no webhook told of."""
+        first, second, failed = WORKFLOW, WORKFLOW[:-1] + "7", WORKFLOW[:-1] + "8"
+
+        async def asked() -> set[str | None]:
+            return {run.workflow_id for run in await store.unasked("ci", since_ms=NOW - 3_600_000, limit=10)}
+
+        await merge(store, workflow(source="webhook"), job(source="webhook"))
+        assert await asked() == {first}
+        await merge(store, workflow(source="v2", at=NOW + 1, started_by="x"))
+        assert await asked() == set()
+        ended = {"name": "build", "status": "success", "stopped_at": NOW}
+        await merge(store, seen("workflow", second, ended, source="webhook", terminal=True))
+        await merge(store, seen("workflow", failed, {**ended, "status": "failed"}, source="webhook", terminal=True))
+        assert await asked() == {failed}
+        await merge(store, job(key=JOB[:-1] + "9", source="v2", type="approval"))
+        assert await asked() == {second, failed}
+        assert list(await store.unasked("other", since_ms=0, limit=10)) == []
+
     async def test_a_job_waits_for_enrichment_until_it_comes(self, store: Store) -> None:
         """Under profile batch an ended job waits, is listed, and leaves when its enrichment arrives."""
         batch = ReleasePolicy("batch", 60_000)

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from headgate.core.errors import StoreError
 from headgate.web.deployments import add_deployments
 from headgate.web.metricpages import MetricPages, add_metrics
-from headgate.web.operations import AuditOrder, BackfillOrder, ChosenDeliveries, Health, Json, Operations, Problem
+from headgate.web.operations import ChosenDeliveries, Health, Json, Operations, Order, Problem
 from headgate.web.page import Page
 
 __all__ = ["build_app"]
@@ -60,22 +60,13 @@ class ReplayRange(_Body):
     until_ms: _Number
 
 
-class BackfillRange(_Body):
-    """History that is wanted, milliseconds since the epoch; of one source, some organisations or projects (globs)."""
+class OrderedSpan(_Body):
+    """A span to work on, milliseconds since the epoch; of one source, some organisations or projects (globs)."""
 
     since_ms: _Number
     until_ms: _Number
     source: str = Field(default="", max_length=200)
     orgs: tuple[str, ...] = Field(default=(), max_length=200)
-    projects: tuple[str, ...] = Field(default=(), max_length=1000)
-
-
-class AuditRange(_Body):
-    """A range to audit, milliseconds since the epoch; of one source, of some projects (globs)."""
-
-    since_ms: _Number
-    until_ms: _Number
-    source: str = Field(default="", max_length=200)
     projects: tuple[str, ...] = Field(default=(), max_length=1000)
 
 
@@ -249,14 +240,14 @@ def _add_actions(app: FastAPI, operations: Operations) -> None:
 
 def _add_orders(app: FastAPI, operations: Operations) -> None:
     @app.post("/api/v1/backfills")
-    async def backfill(body: BackfillRange) -> list[Json]:
+    async def backfill(body: OrderedSpan) -> list[Json]:
         """Ask for history; it is collected behind everything live."""
-        return await operations.backfill(BackfillOrder(**body.model_dump()))
+        return await operations.backfill(Order(**body.model_dump()))
 
     @app.post("/api/v1/audits")
-    async def audit(body: AuditRange) -> list[Json]:
+    async def audit(body: OrderedSpan) -> list[Json]:
         """Hold what CircleCI lists against what is kept, and repair it."""
-        return await operations.audit(AuditOrder(**body.model_dump()))
+        return await operations.audit(Order(**body.model_dump()))
 
 
 def _add_page(app: FastAPI, operations: Operations, version: str) -> None:

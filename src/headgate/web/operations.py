@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-__all__ = ["AuditOrder", "BackfillOrder", "ChosenDeliveries", "Health", "Json", "Operations", "Problem"]
+__all__ = ["ChosenDeliveries", "Health", "Json", "Operations", "Order", "Problem"]
 
 Json = dict[str, Any]
 
@@ -24,23 +24,16 @@ class Problem(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class BackfillOrder:
-    """History that is wanted: `since_ms` <= t < `until_ms`. `source`: empty for all; `orgs`, `projects`: only these."""
+class Order:
+    """Long work that is wanted on a span of the past, `since_ms` <= t < `until_ms`.
+
+    `source`: empty for all; `orgs`, `projects` (globs): only these.
+    """
 
     since_ms: int
     until_ms: int
     source: str = ""
     orgs: tuple[str, ...] = ()
-    projects: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class AuditOrder:
-    """Completeness to be proven: `since_ms` <= t < `until_ms`. `source`: empty for all; `projects`: globs."""
-
-    since_ms: int
-    until_ms: int
-    source: str = ""
     projects: tuple[str, ...] = ()
 
 
@@ -68,7 +61,8 @@ class Operations(Protocol):
         """What the page shows.
 
         `{"status", "facts": {kind: n}, "ended": {kind: {our status: n}}, "unreleased", "level", "runs", "alerts",
-        "hints": [text]}`; `hints` says what is missing and what to do.
+        "completeness": [{"source", "project", "expected", "present", "repaired", "unrepairable", "unannounced"}],
+        "hints": [text]}`; `completeness` is of the last 24 hours, `hints` says what is missing and what to do.
         """
         ...
 
@@ -138,7 +132,7 @@ class Operations(Protocol):
         """Copy the store to `path` while it runs."""
         ...
 
-    async def backfill(self, order: BackfillOrder) -> list[Json]:
+    async def backfill(self, order: Order) -> list[Json]:
         """Ask for history; returns the requests made, one for each source, as `backfills` lists them."""
         ...
 
@@ -146,7 +140,7 @@ class Operations(Protocol):
         """Requests for history and how far they are, the newest last."""
         ...
 
-    async def audit(self, order: AuditOrder) -> list[Json]:
+    async def audit(self, order: Order) -> list[Json]:
         """Ask for an audit; returns the requests made, one for each source, as `audits` lists them."""
         ...
 

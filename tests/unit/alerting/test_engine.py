@@ -217,6 +217,27 @@ async def test_a_held_sink_is_told_once_and_when_it_goes_on():
     assert [one["state"] for one in world.messages()] == ["firing", "resolved", "firing"]
 
 
+async def test_webhooks_that_stopped_are_told_once_and_when_they_come_again():
+    """One message per project, however many more are missing meanwhile and over a restart; one more at the end."""
+    world = World()
+    since_ms = world.clock.now_ms() - HOUR
+    world.missing = {("circleci", "gh/acme/web"): (since_ms, 7)}
+    await world.engine.evaluate_once()
+    world.missing = {("circleci", "gh/acme/web"): (since_ms, 12)}
+    world.engine = world.started()
+    await world.pass_time(10, "success")
+    [message] = world.messages()
+    assert (message["rule"], message["state"]) == ("WebhooksMissing", "firing")
+    assert message["labels"] == {"severity": "warning", "source": "circleci", "project": "gh/acme/web"}
+    assert message["annotations"]["summary"].startswith(
+        f"webhooks of gh/acme/web stopped at {format_ms(since_ms)}: 7 runs and jobs have ended since"
+    )
+    world.missing = {}
+    await world.pass_time(5, "success")
+    assert [one["state"] for one in world.messages()] == ["firing", "resolved"]
+    assert world.messages()[-1]["annotations"]["summary"] == "webhooks of gh/acme/web come again"
+
+
 async def test_a_short_delay_of_the_collector_is_not_told():
     """A collector that catches up within 15 minutes raises no meta-alert."""
     world = World()

@@ -72,6 +72,7 @@ class World:
         self.routes = build_routes([RouteConfig(**route) for route in routes or []], notifiers)
         self.rules = rules(text)
         self.held: dict[str, str] = {}
+        self.missing: dict[tuple[str, str], tuple[int, int]] = {}
         self.engine = self.started()
 
     def started(self) -> AlertEngine:
@@ -84,10 +85,14 @@ class World:
             metrics=NullMetrics(),
             watermarks=self.watermarks,
             held=self.held_signals,
+            missing=self.missing_webhooks,
         )
 
     async def held_signals(self):
         return self.held
+
+    async def missing_webhooks(self):
+        return self.missing
 
     async def watermarks(self, family):
         assert family == "runs"

@@ -123,6 +123,7 @@ def test_a_daemon_from_ready_to_term(tmp_path: Path) -> None:
             "calls_per_hour",
             "calls_per_hour_estimate",
             "last_complete_walk",
+            "last_insights",
             "refused",
         } == set(status["sources"]["circleci"])
         signal_keys = {"state", "cursor", "lag_seconds", "waiting", "dead", "skipped", "accepted"}

@@ -10,19 +10,21 @@ from typing import Any
 import httpx
 import pytest
 
+from headgate.app.audits import silences
 from headgate.app.operations import Running, StoreOperations
 from headgate.app.remote import RemoteOperations, Unreachable
 from headgate.app.telemetry import Telemetry
 from headgate.app.views import ways_of
+from headgate.collect.audit_state import AuditMark, Silence, Tally
 from headgate.core.clock import ManualClock
 from headgate.core.ports import Delivery, Limits
 from headgate.core.release import ReleasePolicy
 from headgate.core.storeport import Explained, GapRow, MergeWork, OutcomeCounts, SignalSpec
-from headgate.core.times import HOUR_MS, format_ms
+from headgate.core.times import DAY_MS, HOUR_MS, format_ms
 from headgate.store import SqliteStore
 from headgate.web.api import build_app
 from headgate.web.metricpages import MetricPages, ci_page
-from headgate.web.operations import ChosenDeliveries, Problem
+from headgate.web.operations import ChosenDeliveries, Order, Problem
 from headgate.web.page import Page
 
 
@@ -125,6 +127,29 @@ async def test_problems_are_told_the_same_way(both: tuple[StoreOperations, Remot
         await ask.reload()
 
 
+@pytest.mark.parametrize("work", ["audit", "backfill"])
+async def test_long_work_is_asked_for_in_one_way(store: SqliteStore, work: str) -> None:
+    """Audits and backfills take the same orders, bounded by what is kept, and refuse the same ones."""
+    clock = ManualClock()
+    now_ms = clock.now_ms()
+    direct = StoreOperations(store, clock, Running(polled=lambda: {"ci": DAY_MS}))
+    ask, listed = getattr(direct, work), getattr(direct, f"{work}s")
+    (made,) = await ask(Order(0, 1 << 45, orgs=("github/acme",), projects=("gh/acme/*",)))
+    assert (made["source"], made["state"]) == ("ci", "waiting")
+    assert (made["since"], made["until"]) == (format_ms(now_ms - DAY_MS), format_ms(now_ms))
+    assert made["orgs"] == ["gh/acme"]
+    assert await listed() == [made]
+    for refused, reason in (
+        (Order(now_ms, now_ms), "refused"),
+        (Order(0, now_ms - DAY_MS), "refused"),
+        (Order(0, now_ms, source="other"), "unknown"),
+    ):
+        with pytest.raises(Problem) as told:
+            await ask(refused)
+        assert told.value.reason == reason
+    assert await listed() == [made]
+
+
 async def test_nobody_at_the_address_is_told() -> None:
     """The command then asks the store itself."""
 
@@ -135,6 +160,34 @@ async def test_nobody_at_the_address_is_told() -> None:
     with pytest.raises(Unreachable, match="ConnectError"):
         await ask.status()
     await ask.aclose()
+
+
+async def test_completeness_and_the_last_reading_are_shown(store: SqliteStore) -> None:
+    """What audits prove of each project and when Insights were read: in `status`, on the page, as they are kept."""
+    clock = ManualClock()
+    now_ms = clock.now_ms()
+    direct = StoreOperations(store, clock, Running(sources=lambda: {"ci": None}))
+    assert (await direct.status())["sources"]["ci"]["last_insights"] is None
+    assert (await direct.overview())["completeness"] == []
+    told = AuditMark("gh/acme/web", now_ms, hours={f"runs {now_ms // HOUR_MS}": Tally(1234, 1230, 3, 1, 5)})
+    told.silence["job"] = Silence(now_ms - HOUR_MS, now_ms, 7)
+    marks: dict[str, bytes | None] = {
+        "audit/k": told.encode(),
+        "insights/k": str(now_ms - HOUR_MS).encode(),
+        "insights/l": str(now_ms - 2 * HOUR_MS).encode(),
+    }
+    await store.merge_and_release(MergeWork("ci", (), ReleasePolicy(), now_ms, now_ms, marks=marks))
+    figures = {"expected": 1234, "present": 1230, "repaired": 3, "unrepairable": 1, "unannounced": 5}
+    overview = await direct.overview()
+    assert overview["completeness"] == [{"source": "ci", "project": "gh/acme/web", **figures}]
+    assert overview["status"]["sources"]["ci"]["last_insights"] == format_ms(now_ms - HOUR_MS)
+    page = await Page(direct, "0").whole()
+    row = page[page.index('data-audited="gh/acme/web"') :]
+    assert [f'<td class="n">{text}</td>' in row for text in ("1,234", "1,230", "3", "5")] == [True] * 4
+    assert '<td class="n bad">1</td>' in row
+    assert await silences(store, ["ci"], clock) == {("ci", "gh/acme/web"): (now_ms - HOUR_MS, 7)}
+    clock.advance(2 * 86_400)
+    assert await silences(store, ["ci"], clock) == {}, "a project that is audited no more is not waited for"
 
 
 async def test_the_page_of_a_real_store_renders(both: tuple[StoreOperations, RemoteOperations]) -> None:

@@ -138,6 +138,9 @@ class FakeStore:
             if kind == "workflow" and not known.terminal and key not in self.gone
         ]
 
+    async def unasked(self, source, *, since_ms, limit):
+        return []
+
     async def wanting_enrichment(self, source, *, due_by_ms, limit):
         return [
             JobRef("gh/a/b", "p1", key, known.values["number"])
@@ -201,7 +204,7 @@ class FakeSource:
             raise self.found
         return self.found
 
-    async def walk(self, scope, *, after, since_ms):
+    async def walk(self, scope, *, after, since_ms, below):
         self.asked.append(("walk", scope.key, after, since_ms))
         walks = self.pages.get(scope.key, [[WalkPage((), None, True)]])
         walk = walks.pop(0) if len(walks) > 1 else walks[0]

@@ -5,13 +5,14 @@ import pytest
 
 from headgate.collect import SourceSettings
 from headgate.collect.audit import OVERLAP_MS, ROUND_SECONDS, Auditor
-from headgate.collect.audit_requests import AuditRequest, load_audits, store_audit
-from headgate.collect.audit_state import Tally, load_marks
+from headgate.collect.audit_state import AuditMark, Tally, load_marks
 from headgate.collect.intake import Intake
+from headgate.collect.requests import AUDITS, AuditRequest
 from headgate.collect.state import Polled, ScopeState
 from headgate.core.audits import Listed, Listing
 from headgate.core.clock import ManualClock
 from headgate.core.errors import NotFound, SourceRefused, SourceUnavailable
+from headgate.core.feeds import Span
 from headgate.core.merge import Observation, ProjectRef
 from headgate.core.metrics import NullMetrics
 from headgate.core.ports import RunRef, Scope
@@ -50,8 +51,8 @@ class FakeSource:
         self.lists, self.runs, self.asked, self.error = [], {}, [], None
         self.clock = ManualClock(NOW)
 
-    async def listings(self, _scope, span, *, deep):
-        self.asked.append((span.since_ms, span.until_ms, deep))
+    async def listings(self, _scope, span, *, late):
+        self.asked.append((span.since_ms, span.until_ms, late and late.since_ms))
         if self.error:
             raise self.error
         for items in self.lists:
@@ -131,7 +132,7 @@ async def test_a_run_that_goes_on_need_only_be_known(bench):
 
 
 async def test_a_round_begins_a_little_before_the_last_one_ended(bench):
-    """A call or two a quarter of an hour; once a day the late lists as well."""
+    """A call or two a quarter of an hour; once a day the whole day again, and three days of the late lists."""
     await bench.auditor.once()
     await bench.auditor.once()
     bench.clock.advance(ROUND_SECONDS)
@@ -139,9 +140,10 @@ async def test_a_round_begins_a_little_before_the_last_one_ended(bench):
     bench.clock.advance(DAY_MS / 1000)
     await bench.auditor.once()
     first, second, third = bench.source.asked
-    assert first == (NOW - bench.polled.settings.initial_ms, NOW, True)
-    assert second == (NOW - OVERLAP_MS, NOW + ROUND_SECONDS * 1000, False)
-    assert third[2] is True
+    assert first == (NOW - bench.polled.settings.initial_ms, NOW, NOW - bench.polled.settings.initial_ms)
+    assert second == (NOW - OVERLAP_MS, NOW + ROUND_SECONDS * 1000, None)
+    now_ms = bench.clock.now_ms()
+    assert third == (NOW - OVERLAP_MS, now_ms, now_ms - 3 * DAY_MS)
 
 
 async def test_a_failed_round_is_repeated_soon_from_the_same_place(bench):
@@ -166,6 +168,40 @@ async def test_what_no_webhook_told_of_is_counted_once_webhooks_come(bench):
     assert sum(one[4] for one in (await bench.hours()).values()) == 1
 
 
+async def test_webhooks_that_stop_and_come_again(bench):
+    """Runs that end without theirs while we listen are counted once, over restarts too, until one comes again."""
+    bench.polled.cursors = {}
+
+    async def ends(numbers, source="v2", minutes=40):
+        """Runs end; so much later the next audit comes by."""
+        bench.clock.advance(60)
+        at = bench.clock.now_ms()
+        await bench.keep(*(run(number, at=at + number, source=source) for number in numbers))
+        bench.source.lists = [[listed(number, at=at + number) for number in numbers], *bench.source.lists]
+        bench.clock.advance(minutes * 60)
+        await bench.auditor.once()
+        mark = (await load_marks(bench.store, "ci"))[SCOPE.key]
+        return mark.silent(bench.clock.now_ms())
+
+    async def begin():
+        bench.auditor = Auditor(bench.store, bench.intake, bench.polled, bench.source)
+        bench.state.audit_at = 0.0
+
+    assert await ends(range(1, 9)) is None  # none has come before
+    assert await ends([10], "webhook") is None
+    assert await ends(range(11, 15)) is None  # as many may be lost
+    assert (await ends([15])).missing == 5
+    await begin()
+    assert (await ends([16])).missing == 6  # those of before were counted
+    assert await ends([17], "webhook") is None
+    bench.clock.advance(60)
+    await bench.keep(*(run(number, at=bench.clock.now_ms() + number) for number in range(20, 30)))
+    bench.source.lists = [[listed(number, at=bench.clock.now_ms() + number) for number in range(20, 30)]]
+    bench.clock.advance(60)
+    await begin()
+    assert await ends([]) is None  # these ended while nobody listened
+
+
 async def test_no_webhook_is_missed_for_a_pipeline(bench):
     """No webhook tells of a pipeline by itself; what webhooks of its runs mention says nothing of the others."""
     made = {key(1): "webhook", key(2): "v2"}
@@ -179,14 +215,34 @@ async def test_no_webhook_is_missed_for_a_pipeline(bench):
     assert await bench.hours() == {"runs": (2, 2, 0, 0, 0)}
 
 
+async def test_a_pipeline_without_workflows_is_asked_about_once(bench):
+    """A skipped commit, say: neither the next round nor one after a restart asks again."""
+    seen = Observation("pipeline", key(1), PROJECT, "v2", NOW, False, {"number": 1, "created_at": NOW - HOUR_MS})
+    ref = RunRef("gh/a/b", SCOPE.key, key(1), None, NOW - HOUR_MS)
+    bench.source.lists = [[Listed("pipeline", key(1), NOW - HOUR_MS, ref, observations=[seen], webhook=False)]]
+
+    async def nothing(ref):
+        bench.source.asked.append(ref.pipeline_id)
+        return []
+
+    bench.source.revisit = nothing
+    for _ in range(2):
+        for _ in range(2):
+            bench.clock.advance(ROUND_SECONDS)
+            await bench.auditor.once()
+        bench.auditor = Auditor(bench.store, bench.intake, bench.polled, bench.source)
+    assert bench.source.asked.count(key(1)) == 1
+    assert (await bench.hours())["runs"] == (1, 0, 1, 0, 0)
+
+
 async def test_an_audit_that_is_asked_for_is_done_project_by_project(bench):
     """Its result is stored; a project that is not asked for is not touched."""
     request = AuditRequest("a1", NOW - 24 * HOUR_MS, NOW, NOW, projects=("gh/a/*",))
-    await store_audit(bench.store, "ci", request, now_ms=NOW)
+    await AUDITS.save(bench.store, "ci", request, now_ms=NOW)
     bench.source.lists = [[listed(1), listed(2)]]
     bench.source.runs = {key(1): run(1)}
     await bench.auditor.answer()
-    (done,) = await load_audits(bench.store, "ci")
+    (done,) = await AUDITS.load(bench.store, "ci")
     assert done.state == "done"
     found = done.results["gh/a/b"]
     assert (found.expected, found.present, found.repaired, found.unrepairable) == (2, 0, 1, 1)
@@ -203,7 +259,7 @@ async def test_a_failed_audit_holds_no_walk(bench):
 
 async def test_a_request_outlives_an_outage(bench):
     """It is tried again and told in the end; a lasting outage becomes a problem of the project."""
-    await store_audit(bench.store, "ci", AuditRequest("a1", NOW - HOUR_MS, NOW, NOW), now_ms=NOW)
+    await AUDITS.save(bench.store, "ci", AuditRequest("a1", NOW - HOUR_MS, NOW, NOW), now_ms=NOW)
     waits = []
 
     async def sleep(seconds):
@@ -214,9 +270,70 @@ async def test_a_request_outlives_an_outage(bench):
     bench.auditor = Auditor(bench.store, bench.intake, bench.polled, bench.source, sleep=sleep)
     bench.source.error = SourceUnavailable("503", retry_after=7)
     await bench.auditor.answer()
-    (done,) = await load_audits(bench.store, "ci")
+    (done,) = await AUDITS.load(bench.store, "ci")
     assert (done.state, waits, set(done.results), done.problems) == ("done", [7, 7], {"gh/a/b"}, {})
-    await store_audit(bench.store, "ci", AuditRequest("a2", NOW - HOUR_MS, NOW, NOW + 1), now_ms=NOW)
+    await AUDITS.save(bench.store, "ci", AuditRequest("a2", NOW - HOUR_MS, NOW, NOW + 1), now_ms=NOW)
     bench.source.error = SourceUnavailable("down")
     await bench.auditor.answer()
-    assert (await load_audits(bench.store, "ci"))[1].problems == {"gh/a/b": "down"}
+    assert (await AUDITS.load(bench.store, "ci"))[1].problems == {"gh/a/b": "down"}
+
+
+@pytest.mark.parametrize(
+    ("announced", "hours", "expected"),
+    [
+        ({"job": 1, "workflow": 1}, {}, True),
+        ({"job": 1}, {}, True),
+        ({"workflow": 1, "pipeline": 1}, {}, False),
+        ({"job": 1 << 62, "workflow": 1}, {}, False),
+        ({"job": 1, "workflow": 1}, {1: Tally(5, 5, unannounced=1)}, False),
+        ({"job": 1, "workflow": 1}, {9: Tally(5, 5, unannounced=1)}, True),
+        ({"job": 1, "workflow": 1}, {1: Tally(5, 4, 1)}, True),
+    ],
+    ids=["both come", "jobs alone", "v1.1 shows no jobs", "none yet", "missed lately", "missed long ago", "repaired"],
+)
+def test_webhooks_are_relied_on(announced, hours, expected):
+    """Only where those of jobs come, as v1.1 shows, and none was missed in the last hours."""
+    mark = AuditMark(announced=announced, hours={f"runs {NOW // HOUR_MS - ago}": one for ago, one in hours.items()})
+    assert expected is mark.announces(NOW)
+
+
+async def test_young_pipelines_are_left_to_proven_webhooks(bench):
+    """What the list says of them is kept and no call is made; older ones are asked about, and all by a deep audit."""
+    bench.state.proven_at, bench.state.ends_told = 0.0, True
+    keys = {"young": key(1), "old": key(2)}
+    for name, age in (("young", MINUTE_MS), ("old", 15 * MINUTE_MS)):
+        at = NOW - age
+        seen = Observation("pipeline", keys[name], PROJECT, "v2", NOW, True, {"number": 1, "created_at": at})
+        ref = RunRef("gh/a/b", SCOPE.key, keys[name], None, at)
+        bench.source.lists.append([Listed("pipeline", keys[name], at, ref, observations=[seen], webhook=False)])
+    asked = []
+
+    async def revisit(ref):
+        asked.append(ref.pipeline_id)
+        return []
+
+    bench.source.revisit = revisit
+    mark = AuditMark()
+    proof = await bench.auditor.audit(SCOPE, Span(NOW - HOUR_MS, NOW), mark, late=None)
+    assert (asked, proof.total().expected) == ([keys["old"]], 1)
+    assert set(await bench.store.kept("pipeline", list(keys.values()))) == set(keys.values())
+    await bench.auditor.audit(SCOPE, Span(NOW - HOUR_MS, NOW), mark, late=Span(NOW - HOUR_MS, NOW))
+    assert keys["young"] in asked
+
+
+async def test_a_round_proves_that_webhooks_come_or_takes_it_back(bench):
+    """Jobs by webhook and none missed: proven now; one missed: not any more."""
+    bench.clock.advance(10)
+    job = Observation("job", key(7), PROJECT, "webhook", NOW, True, {"stopped_at": NOW - HOUR_MS, "status": "success"})
+    late = {"stopped_at": NOW - HOUR_MS + MINUTE_MS, "status": "success"}
+    missed = Observation("job", key(8), PROJECT, "v1.1", NOW, True, late)
+    await bench.keep(job)
+    ref = RunRef("gh/a/b", SCOPE.key, None, key(9), NOW - HOUR_MS)
+    bench.source.lists = [[Listed("job", key(7), NOW - HOUR_MS, ref)]]
+    await bench.auditor.once()
+    assert bench.state.proven_at == bench.clock.monotonic()
+    await bench.keep(missed)
+    bench.source.lists[0].append(Listed("job", key(8), NOW - HOUR_MS, ref))
+    bench.clock.advance(ROUND_SECONDS)
+    await bench.auditor.once()
+    assert bench.state.proven_at is None

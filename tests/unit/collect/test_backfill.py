@@ -3,13 +3,14 @@
 import asyncio
 from contextlib import suppress
 
+import msgspec
 import pytest
 from tests.unit.collect.fakes import until
 
 from headgate.collect import SourceSettings
 from headgate.collect.backfill import Backfiller
-from headgate.collect.backfill_requests import Request, load_requests, load_spots, store_request
 from headgate.collect.intake import Intake
+from headgate.collect.requests import BACKFILLS, BackfillRequest, load_spots
 from headgate.collect.state import Polled
 from headgate.core.clock import ManualClock
 from headgate.core.errors import SourceRefused, SourceUnavailable
@@ -99,8 +100,8 @@ class Bench:
 
     async def ask(self, days=40, **more):
         """Store a request for the last `days`."""
-        request = Request("r1", NOW - days * DAY_MS, NOW, NOW, **more)
-        await store_request(self.store, "ci", request, now_ms=NOW)
+        request = BackfillRequest("r1", NOW - days * DAY_MS, NOW, NOW, **more)
+        await BACKFILLS.save(self.store, "ci", request, now_ms=NOW)
         return request
 
     async def kept(self):
@@ -122,10 +123,29 @@ async def test_everything_asked_for_is_read_once_and_said_to_be_done(bench):
     assert sorted(bench.feed.asked) == sorted(
         (one.slug, day) for one in SCOPES for day in (0, 5, 10, 15, 20, 25, 30, 31, 36)
     )
-    (request,) = await load_requests(bench.store, "ci")
+    (request,) = await BACKFILLS.load(bench.store, "ci")
     assert (request.state, request.share, request.calls, request.observations) == ("done", 1.0, 27, 120)
     assert (request.strategy, request.why) == ("runs", ("no export: the token lacks the right",))
     assert await load_spots(bench.store, "ci", "r1") == {}
+
+
+async def test_while_the_far_side_works_nobody_guesses_how_long(bench):
+    """What is waited for is said in place of the time left, which the wait would only spoil."""
+    request = BackfillRequest("r1", 0, 1, 0, share=0.5, began_ms=0)
+    assert request.seconds_left(60_000) == 60
+    assert msgspec.structs.replace(request, waits_for="an export").seconds_left(60_000) is None
+    asked = await bench.ask(days=3)
+    told = []
+
+    async def read(scope, span, *, position=None):
+        yield FeedPage((), "1", last=False, reached_ms=span.until_ms - 1, waits_for="an export")
+        told.append(((await BACKFILLS.load(bench.store, "ci"))[0].waits_for, scope.slug))
+        yield FeedPage((), "2", last=True)
+
+    bench.feed.read = read
+    await bench.backfiller.work(asked)
+    assert {said for said, _ in told} == {"an export"}
+    assert (await BACKFILLS.load(bench.store, "ci"))[0].waits_for == ""
 
 
 async def test_only_what_was_asked_for(bench):
@@ -139,7 +159,7 @@ async def test_a_feed_is_read_for_the_organisations_it_is_meant_for(bench):
     bench.feed.only = {"runs": {"gh/b"}}
     await bench.backfiller.work(await bench.ask(days=3))
     assert {slug for slug, _ in bench.feed.asked} == {"gh/b/three"}
-    assert (await load_requests(bench.store, "ci"))[0].share == 1.0
+    assert (await BACKFILLS.load(bench.store, "ci"))[0].share == 1.0
 
 
 async def test_what_a_feed_could_not_read_is_a_problem_of_the_request(bench):
@@ -147,7 +167,7 @@ async def test_what_a_feed_could_not_read_is_a_problem_of_the_request(bench):
     bench.feed.problems = {"gh/a/one": ("a file cannot be read",)}
     await bench.backfiller.work(await bench.ask(days=10))
     assert await bench.kept() == 30
-    assert (await load_requests(bench.store, "ci"))[0].problems == ("a file cannot be read",)
+    assert (await BACKFILLS.load(bench.store, "ci"))[0].problems == ("a file cannot be read",)
 
 
 async def test_a_feed_of_an_organisation_tells_of_wanted_projects_alone(bench):
@@ -184,13 +204,13 @@ async def test_a_kill_between_pages_loses_and_repeats_nothing(bench):
             await working
             break
         bench.start()
-        (request,) = await load_requests(bench.store, "ci")
+        (request,) = await BACKFILLS.load(bench.store, "ci")
     assert await bench.kept() == 3 * 30
     heads = (await bench.store.figures()).log_head
     assert heads["live"] + heads["backfill"] == 90
     # A page that was read but not kept when the kill came is read again; nothing else is.
     assert len(bench.feed.asked) <= 18 + 2 * 40
-    assert (await load_requests(bench.store, "ci"))[0].state == "done"
+    assert (await BACKFILLS.load(bench.store, "ci"))[0].state == "done"
 
 
 async def test_a_project_that_refuses_is_told_and_the_rest_goes_on(bench):
@@ -198,7 +218,7 @@ async def test_a_project_that_refuses_is_told_and_the_rest_goes_on(bench):
     bench.feed.errors["gh/a/one", NOW - 5 * DAY_MS] = SourceRefused("403", reason="no_access", fix="ask for access")
     await bench.backfiller.work(await bench.ask(days=10))
     assert await bench.kept() == 5 + 10 + 10
-    (request,) = await load_requests(bench.store, "ci")
+    (request,) = await BACKFILLS.load(bench.store, "ci")
     assert request.state == "done"
     assert request.problems == ("runs of gh/a/one: 403; ask for access",)
 
@@ -211,7 +231,7 @@ async def test_a_refused_token_stops_it_until_it_is_taken_again(bench):
         await bench.backfiller.work(request)
     assert bench.polled.refused == "token_expired"
     bench.polled.answered()
-    (request,) = await load_requests(bench.store, "ci")
+    (request,) = await BACKFILLS.load(bench.store, "ci")
     await bench.backfiller.work(request)
     assert await bench.kept() == 30
 
@@ -226,15 +246,15 @@ async def test_an_outage_is_waited_for(bench):
 async def test_requests_are_worked_off_in_order_and_a_few_remembered(bench):
     """The loop takes the oldest request that is not done."""
     for number in range(25):
-        request = Request(f"r{number:02}", NOW - DAY_MS, NOW, NOW + number, projects=("gh/a/one",))
-        await store_request(bench.store, "ci", request, now_ms=NOW)
+        request = BackfillRequest(f"r{number:02}", NOW - DAY_MS, NOW, NOW + number, projects=("gh/a/one",))
+        await BACKFILLS.save(bench.store, "ci", request, now_ms=NOW)
     running = asyncio.create_task(bench.backfiller.run())
     async with asyncio.timeout(10):
         await until(lambda: len(bench.feed.asked) == 25)
-        while any(one.state != "done" for one in await load_requests(bench.store, "ci")):  # noqa: ASYNC110  # no event
+        while any(one.state != "done" for one in await BACKFILLS.load(bench.store, "ci")):  # noqa: ASYNC110  # no event
             await asyncio.sleep(0)
     running.cancel()
-    assert [one.id for one in await load_requests(bench.store, "ci")] == [f"r{number:02}" for number in range(5, 25)]
+    assert [one.id for one in await BACKFILLS.load(bench.store, "ci")] == [f"r{number:02}" for number in range(5, 25)]
 
 
 async def test_a_feed_that_stays_down_is_given_up_and_told(bench):
@@ -249,7 +269,7 @@ async def test_a_feed_that_stays_down_is_given_up_and_told(bench):
     bench.feed.read = down
     await bench.backfiller.work(await bench.ask(days=10))
     assert await bench.kept() == 20
-    (request,) = await load_requests(bench.store, "ci")
+    (request,) = await BACKFILLS.load(bench.store, "ci")
     assert (request.state, request.problems) == ("done", ("runs of gh/a/one: 503 for ever",))
 
 
@@ -259,7 +279,7 @@ async def test_a_request_that_cannot_begin_lets_others_go_first(bench):
     good = bench.backfiller._source.strategy  # the fake's own
 
     async def strategy():
-        (first, *_) = [one for one in await load_requests(bench.store, "ci") if one.state != "done"]
+        (first, *_) = [one for one in await BACKFILLS.load(bench.store, "ci") if one.state != "done"]
         if first.id in broken and not first.trouble:
             raise SourceUnavailable("503 at the door")
         return await good()
@@ -268,13 +288,13 @@ async def test_a_request_that_cannot_begin_lets_others_go_first(bench):
     finished, finish = [], bench.backfiller._finish
 
     async def noted(work):
-        finished.append((work.request.id, (await load_requests(bench.store, "ci"))[0].trouble))
+        finished.append((work.request.id, (await BACKFILLS.load(bench.store, "ci"))[0].trouble))
         await finish(work)
 
     bench.backfiller._finish = noted
     for number in range(2):
-        request = Request(f"r{number}", NOW - DAY_MS, NOW, NOW + number)
-        await store_request(bench.store, "ci", request, now_ms=NOW)
+        request = BackfillRequest(f"r{number}", NOW - DAY_MS, NOW, NOW + number)
+        await BACKFILLS.save(bench.store, "ci", request, now_ms=NOW)
     running = asyncio.create_task(bench.backfiller.run())
     async with asyncio.timeout(10):
         await until(lambda: len(finished) == 2)

@@ -94,7 +94,8 @@ async def test_a_broken_source_harms_no_other():
             await until(lambda: ("job", "j1") in store.released)
             await until(lambda: len(buggy.asked) >= 3)
     assert len(dead.asked) == 1
-    assert len([line for line in logs if line["event"] == "source_refused"]) == 1
+    (refused,) = [line for line in logs if line["event"] == "source_refused"]
+    assert (refused["error"], refused["reason"], refused["fix"]) == ("no", "token_expired", "new")
 
 
 async def test_enrichment_under_batch():
@@ -122,7 +123,7 @@ async def test_it_stops_in_the_middle_of_a_walk():
     store, source = FakeStore(), _source()
     stopped = []
 
-    async def walk(scope, *, after, since_ms):
+    async def walk(scope, *, after, since_ms, below):
         try:
             yield WalkPage([job(1)], 1, last=False)
             await asyncio.get_running_loop().create_future()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from headgate.collect.pacing import enrich_pause_seconds, page_cursor, revisit_seconds, walk_since_ms
+from headgate.collect.pacing import enrich_pause_seconds, page_cursor, revisit_seconds, walk_seconds, walk_since_ms
 from headgate.core.storeport import SourceCursor
 from headgate.core.times import DAY_MS, HOUR_MS, MINUTE_MS
 
@@ -64,3 +64,21 @@ def test_enrichment_comes_before_the_wait_ends(wait_ms, hurry, expected):
     first, between = enrich_pause_seconds(wait_ms, hurry=hurry)
     assert expected == (first, pytest.approx(between))
     assert hurry or first + between < wait_ms / 1000 + 5
+
+
+@pytest.mark.parametrize(
+    ("every", "quiet", "told", "expected"),
+    [
+        (60, 0, False, 60),
+        (60, 600, False, 60),
+        (60, 3600, False, 360),
+        (60, 1e6, False, 600),
+        (60, 0, True, 3600),
+        (1800, 1e6, False, 1800),
+        (1800, 0, True, 3600),
+        (7200, 0, True, 7200),
+    ],
+)
+def test_walks_follow_activity(every, quiet, told, expected):
+    """A tenth of the quiet time, at most ten minutes; where webhooks tell, an hour; never more often than set."""
+    assert expected == walk_seconds(every, quiet, told=told)

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 from tests.unit.collect.test_backfill import NOW, Bench, until
 
-from headgate.collect.backfill_requests import load_requests
 from headgate.collect.refresh import Refresher
+from headgate.collect.requests import BACKFILLS
 from headgate.core.feeds import Refresh
 from headgate.core.times import DAY_MS
 
@@ -29,7 +29,7 @@ def refresher(bench):
 
 async def asked(bench):
     """Requests that were stored."""
-    return await load_requests(bench.store, "ci")
+    return await BACKFILLS.load(bench.store, "ci")
 
 
 async def test_it_is_asked_for_once_a_day(bench):

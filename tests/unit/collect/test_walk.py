@@ -80,7 +80,7 @@ async def test_canceled_walk_moves_no_cursor():
     rig = Rig()
     hang = asyncio.Event()
 
-    async def walk(scope, *, after, since_ms):
+    async def walk(scope, *, after, since_ms, below):
         yield THREE[0]
         hang.set()
         await asyncio.get_running_loop().create_future()

@@ -80,6 +80,7 @@ def test_nothing_is_forgotten():
 RANKED = [
     pytest.param("started_at", "v2", "v1.1", id="times-v1.1-over-v2"),
     pytest.param("started_at", "v1.1", "webhook", id="times-webhook-over-v1.1"),
+    pytest.param("stopped_at", "v2", "insights", id="milliseconds-of-insights-over-whole-seconds-of-v2"),
     pytest.param("status", "v2", "webhook", id="status-webhook-over-v2"),
     pytest.param("status", "v1.1", "v2", id="status-v2-over-v1.1"),
     pytest.param("credits", "insights", "export", id="credits-export-over-insights"),

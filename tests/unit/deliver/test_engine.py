@@ -234,6 +234,18 @@ def test_partial_answers_are_applied_by_record():
     assert figures.get("headgate_sink_records_total", sink="a", signal="main", outcome="retried") == 1
 
 
+def test_records_refused_without_a_name_are_counted_and_never_sent_again():
+    """Where the far side only counts what it refused, so many count as skipped instead of accepted."""
+    store = FakeStore(live=[entry(seq) for seq in range(1, 6)])
+    signal = ScriptedSignal(script=lambda batch, call: SendResult(unnamed=2, words="too old"))
+    figures = deliver(store, signal)
+    assert signal.calls == [names(1, 2, 3, 4, 5)]
+    assert store.accepted == {"a.main": 3}
+    assert store.skips["a.main"] == {"refused_unnamed": 2}
+    assert figures.get("headgate_sink_records_total", sink="a", signal="main", outcome="accepted") == 3
+    assert figures.get("headgate_sink_skipped_total", sink="a", signal="main", reason="refused_unnamed") == 2
+
+
 def test_a_record_that_waits_alone_does_not_hold_up_the_rest():
     """The others are delivered, the cursor stays before it and the rest are holes."""
 

@@ -41,10 +41,16 @@ class Answers:
             "skipped": {},
             "accepted": 9,
         }
+        source = {
+            "calls": 7,
+            "budget_left": None,
+            "last_complete_walk": None,
+            "last_insights": "2026-11-20T09:01:10.000Z",
+        }
         return {
             "sinks": {"loki": {"signals": {"logs": signal}}} if self.full else {},
             "inbox": {"waiting": 0, "dead": 1},
-            "sources": {"circleci": {"calls": 7, "budget_left": None, "last_complete_walk": None}} if self.full else {},
+            "sources": {"circleci": source} if self.full else {},
             "audit": {},
             "store": {"bytes": 12345678, "schema": 1},
         }
@@ -71,6 +77,18 @@ class Answers:
             "level": "ok",
             "runs": [run, {**run, "url": "https://app.circleci.com/x", "duration_ms": None}] if self.full else [],
             "alerts": [alert] if self.full else [],
+            "completeness": [
+                {
+                    "source": "circleci",
+                    "project": f"gh/acme/{number}{EVIL}",
+                    "expected": 1500 + number,
+                    "present": 9,
+                    "repaired": 8,
+                    "unrepairable": 7,
+                    "unannounced": 6,
+                }
+                for number in range(21 if self.full else 0)
+            ],
             "hints": [] if self.full else ["No source is configured: add one"],
         }
 

@@ -138,7 +138,9 @@ class DiscoverConfig(PluginConfig):
         "7d", "A project that is not found for so long is gone: asked for once a day, its history kept."
     )
     max_pages: int = Field(
-        default=200, ge=1, description="Pages of one look through an organisation; a cut is warned about."
+        default=200,
+        ge=1,
+        description="Pages of one look through an organisation; a cut is warned about, and the next look goes on.",
     )
 
 

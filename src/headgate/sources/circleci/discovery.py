@@ -12,8 +12,8 @@ from fnmatch import fnmatchcase
 import structlog
 
 from headgate.core.clock import Clock
-from headgate.core.discovery import Found, FoundProject
-from headgate.core.errors import NotFound, SourceRefused, Unparsable
+from headgate.core.discovery import Found, FoundProject, Unseen
+from headgate.core.errors import NotFound, SourceRefused, SourceUnavailable, Unparsable, told
 from headgate.core.merge import ProjectRef
 from headgate.core.metrics import Metrics
 from headgate.core.ports import Scope
@@ -29,6 +29,7 @@ from headgate.sources.circleci.reading import text, uuid_text
 __all__ = ["Discovery"]
 
 _AT_ONCE = 4
+_ATTEMPTS = 5  # to go on where a look was cut; a page that cannot be had then is given up
 # Pipelines are created out of order by a little; a later look overlaps the one before by this much.
 _OVERLAP_MS = 5 * MINUTE_MS
 _log = structlog.get_logger("headgate.sources.circleci")
@@ -114,7 +115,7 @@ class Discovery:
         if daily:
             await gather_bounded(lambda key: self._ask_again(key, now_ms), list(self.found.projects), _AT_ONCE)
             self._by_slug = {one.slug: key for key, one in self.found.projects.items()}
-        slugs, refusal = set(self._config.explicit_projects), None
+        slugs, refusal = set(self._config.explicit_projects) | await self._of_unseen(), None
         for org in self._config.orgs:
             try:
                 slugs |= await self._of_org(org, now_ms, daily=daily)
@@ -122,7 +123,7 @@ class Discovery:
                 if error.reason not in ("no_access", "project_not_found"):
                     raise
                 refusal = error
-                _log.warning("organisation_refused", source=self._name, org=org, reason=error.reason, error=str(error))
+                _log.warning("organisation_refused", source=self._name, org=org, **told(error))
         if daily and self._config.orgs:
             slugs |= {slug for slug in await followed(self._api) if org_slug(slug) in self._config.orgs}
         new = {slug for slug in slugs if self.wanted(slug)} - self._by_slug.keys()
@@ -140,22 +141,40 @@ class Discovery:
         slugs = await in_insights(self._api, org) if daily else set[str]()
         initial, look_back = self._config.poll.initial, self._config.discover.look_back
         first = now_ms - (initial if slugs else max(initial, look_back))
-        slugs |= await self._seen_in(org, self.found.orgs.get(org, first))
+        slugs |= await self._seen_in(Unseen(org, self.found.orgs.get(org, first)))
         self.found.orgs[org] = now_ms - _OVERLAP_MS
         return slugs
 
-    async def _seen_in(self, org: str, since_ms: int) -> set[str]:
-        """Slugs in the organisation's newest pipelines."""
+    async def _of_unseen(self) -> set[str]:
+        """Slugs in pipelines that a look before this one did not come to, `discover.max_pages` of them."""
+        waiting, slugs = self.found.unseen[:], set[str]()
+        for one in waiting:
+            self.found.unseen.remove(one)
+            if one.org not in self._config.orgs:
+                continue
+            try:
+                slugs |= await self._seen_in(one)
+            except SourceUnavailable as error:
+                _log.warning("discovery_unavailable", source=self._name, org=one.org, **told(error))
+                if one.failures + 1 < _ATTEMPTS:
+                    self.found.unseen.append(Unseen(one.org, one.since_ms, one.page, one.failures + 1))
+        return slugs
+
+    async def _seen_in(self, look: Unseen) -> set[str]:
+        """Slugs in the organisation's pipelines, newest first; where it is cut, the next look goes on."""
+        org, since_ms = look.org, look.since_ms
         slugs: set[str] = set()
         count = 0
+        params = {"org-slug": org} | ({"page-token": look.page} if look.page else {})
         try:
-            async for page in self._api.pages("/api/v2/pipeline", params={"org-slug": org}):
+            async for page in self._api.pages("/api/v2/pipeline", params=params):
                 count += 1
                 slugs |= {short_slug(slug) for item in page.items if (slug := text(item.get("project_slug")))}
                 created = (parse_ms(item.get("created_at")) for item in page.items)
                 if any(at is not None and at < since_ms for at in created):
                     break
-                if count >= self._config.discover.max_pages and page.more:
+                if count >= self._config.discover.max_pages and page.next:
+                    self.found.unseen.append(Unseen(org, since_ms, page.next))
                     self._capped(org, count)
                     break
         except NotFound as error:
@@ -170,7 +189,7 @@ class Discovery:
             source=self._name,
             org=org,
             pages=pages,
-            fix="raise discover.max_pages, lower discover.look_back, or name quiet projects in projects.include",
+            fix="nothing: the next look goes on from here; discover.max_pages is how many pages one look reads",
         )
 
     async def _resolve(self, slug: str) -> None:
@@ -180,7 +199,7 @@ class Discovery:
         except (SourceRefused, Unparsable) as error:
             if isinstance(error, SourceRefused) and error.reason not in ("no_access", "project_not_found"):
                 raise
-            _log.warning("project_refused", source=self._name, project=slug, reason=error.reason, error=str(error))
+            _log.warning("project_refused", source=self._name, project=slug, **told(error))
 
     async def _ask(self, slug: str) -> FoundProject:
         given = await self._api.get("/api/v2/project/{slug}", slug=slug)
@@ -208,7 +227,7 @@ class Discovery:
             elif error.reason != "no_access":
                 raise
         except Unparsable as error:
-            _log.warning("project_refused", source=self._name, project=one.slug, reason=error.reason, error=str(error))
+            _log.warning("project_refused", source=self._name, project=one.slug, **told(error))
         else:
             self._take(one.slug, owner)
             if key != owner.key:  # its name was given to another project

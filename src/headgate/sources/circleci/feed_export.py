@@ -25,7 +25,7 @@ from headgate.sources.circleci import usage_csv
 from headgate.sources.circleci.budget import Sleep
 from headgate.sources.circleci.config import UsageExportConfig
 from headgate.sources.circleci.export_files import Downloads, keep_bad, pages, rows
-from headgate.sources.circleci.export_jobs import Export, ExportJobs
+from headgate.sources.circleci.export_jobs import CALLS_PER_HOUR, Export, ExportJobs
 from headgate.sources.circleci.normalize import Context
 
 __all__ = ["ExportFeed", "TodayFeed"]
@@ -33,6 +33,7 @@ __all__ = ["ExportFeed", "TodayFeed"]
 _WIDTH_MS = 31 * DAY_MS
 _REACH_MS = 366 * DAY_MS - HOUR_MS  # an hour less than CircleCI allows, for what passes until it reads the order
 _WAITED_MS = 6 * HOUR_MS  # the longest that a job waits for a machine over midnight
+_SPARED = 3  # orders of an hour that are kept for exports that fail
 _TRIES = 3  # exports that fail or vanish, and downloads that break, before a span is given up
 _log = structlog.get_logger("headgate.sources.circleci")
 
@@ -86,6 +87,13 @@ class ExportFeed:
         self._jobs, self._downloads, self._config = jobs, downloads, config
         self._owner, self._context, self._now_ms, self._sleep = owner, context, now_ms, sleep
 
+    async def order(self, scope: Scope, span: Span) -> FeedPage | None:
+        """Order the export of a span, while that leaves some orders of this hour for what goes wrong."""
+        piece = self._next(span, _Place())
+        if piece is None or len(self._jobs.limit.made(scope.key, "POST")) >= CALLS_PER_HOUR - _SPARED:
+            return None
+        return _page(await self._create(scope, piece, _Place()), calls=1)
+
     async def read(self, scope: Scope, span: Span, *, position: str | None = None) -> AsyncIterator[FeedPage]:
         """Export by export, the newest first; days that are not over in UTC are left out."""
         place = msgspec.json.decode(position, type=_Place) if position else _Place()
@@ -98,7 +106,7 @@ class ExportFeed:
                     yield _page(place, last=True, reached_ms=span.since_ms)
                     return
                 place = await self._create(scope, piece, place)
-                yield _page(place, calls=1)
+                yield _page(place, calls=1, waits_for=f"CircleCI makes the usage export of {scope.slug}")
             async with aclosing(self._read_on(scope, place)) as told:
                 async for following, page in told:
                     place = following
@@ -145,7 +153,7 @@ class ExportFeed:
         if export.state == "failed":
             yield self._missed(scope, place, f"it failed: {export.reason}", again=True)
         elif export.state != "completed":
-            yield place, _page(place, calls=1)
+            yield place, _page(place, calls=1, waits_for=f"CircleCI makes the usage export of {scope.slug}")
         elif not export.urls:
             yield place.told(), _page(place.told(), calls=1, reached_ms=place.since_ms)
         else:
@@ -268,6 +276,8 @@ def _page(
     reached_ms: int | None = None,
     calls: int = 0,
     problems: Sequence[str] = (),
+    waits_for: str = "",
 ) -> FeedPage:
     position = msgspec.json.encode(place).decode()
-    return FeedPage(found, position, last, place.told_ms if reached_ms is None else reached_ms, calls, problems)
+    reached_ms = place.told_ms if reached_ms is None else reached_ms
+    return FeedPage(found, position, last, reached_ms, calls, problems, waits_for)

@@ -45,14 +45,14 @@ class Listings:
         """Once a day; without v1.1 Insights alone tell of a rerun of an old pipeline, a day after its end."""
         return _WITHOUT_BUILDS_MS if scope.key in self._unknown else DAY_MS
 
-    async def read(self, scope: Scope, span: Span, *, deep: bool) -> AsyncIterator[Listing]:
-        """Pipelines, then builds, then (`deep`) Insights runs."""
+    async def read(self, scope: Scope, span: Span, *, late: Span | None) -> AsyncIterator[Listing]:
+        """Pipelines, then builds, then, where `late` is given, Insights runs of that span."""
         async for page in self._pipelines(scope, span):
             yield page
         async for page in self._builds(scope, span):
             yield page
-        if deep:
-            async for page in self._runs(scope, span):
+        if late is not None:
+            async for page in self._runs(scope, late):
                 yield page
 
     async def _pipelines(self, scope: Scope, span: Span) -> AsyncIterator[Listing]:

@@ -16,7 +16,7 @@ import structlog
 from headgate.core.audits import Listing
 from headgate.core.details import EndedJob
 from headgate.core.discovery import Found
-from headgate.core.errors import NotFound, SourceRefused, SourceUnavailable
+from headgate.core.errors import NotFound
 from headgate.core.facts import Value
 from headgate.core.feeds import Refresh, Span, Strategy
 from headgate.core.merge import Observation, ProjectRef
@@ -42,6 +42,7 @@ from headgate.sources.circleci.config import CircleCIConfig
 from headgate.sources.circleci.config_details import details_cost
 from headgate.sources.circleci.details import make_details
 from headgate.sources.circleci.discovery import Discovery
+from headgate.sources.circleci.enrich import Enricher
 from headgate.sources.circleci.export_files import Downloads
 from headgate.sources.circleci.export_jobs import ExportJobs, HourlyLimit
 from headgate.sources.circleci.feed_export import ExportFeed, TodayFeed
@@ -52,8 +53,8 @@ from headgate.sources.circleci.hooks import webhook_admin
 from headgate.sources.circleci.insights import Insights
 from headgate.sources.circleci.listings import Listings
 from headgate.sources.circleci.making import api_of, privacy_of
-from headgate.sources.circleci.normalize_v1 import build
 from headgate.sources.circleci.reading import Json, integer, uuid_text
+from headgate.sources.circleci.regular import regular_calls
 from headgate.sources.circleci.strategy import Exporting, Feeds, choose
 from headgate.sources.circleci.usage_csv import Row
 from headgate.sources.circleci.webhook import CircleCIWebhookPolicy
@@ -61,9 +62,7 @@ from headgate.sources.circleci.webhook import CircleCIWebhookPolicy
 __all__ = ["CircleCISource"]
 
 _AT_ONCE = 8  # calls of one walk in flight; the budget bounds all walks together
-_BUILDS = 100  # as many as v1.1 gives a page
 _REFRESH_MS = 4 * DAY_MS  # so that three full days are in it whatever the time of day
-_RECENT = {"limit": str(_BUILDS), "filter": "completed", "shallow": "true"}
 # CircleCI's one word for an end that it cannot name: known, though ours for it is `unknown`.
 _KNOWN_UNKNOWN = "terminated-unknown"
 _log = structlog.get_logger("headgate.sources.circleci")
@@ -86,10 +85,8 @@ class CircleCISource:
         self._privacy = privacy_of(config)
         self._api = api_of(name, config, context)
         self.webhook_admin: WebhookAdmin | None = webhook_admin(config, self._api)
-        # Scope key -> lowest and highest build number of the newest page of v1.1 last seen.
-        self._oldest_recent: dict[str, int] = {}
-        self._newest_recent: dict[str, int] = {}
         self._discovery = Discovery(name, config, self._api, clock=context.clock, metrics=context.metrics)
+        self._enricher = Enricher(config, self._api, self._discovery, self._context, self.now_ms)
         self._details = make_details(name, config, self._api, self._discovery, context)
         self._export_jobs = ExportJobs(self._api, HourlyLimit(self.now_ms, asyncio.sleep))
         exports = "off" if config.is_server else config.usage_export.enabled  # a Server has none
@@ -98,6 +95,7 @@ class CircleCISource:
         every = config.usage_export.every if exports != "off" and config.token is not None else 0
         self.refresh = Refresh(every, _REFRESH_MS, ("export", "insights")) if every else None
         self._insights = Insights(name, config.insights, self._api, self._discovery, self._context)
+        self.regular_calls = partial(regular_calls, config)
 
     # -- webhooks
 
@@ -126,8 +124,8 @@ class CircleCISource:
         """Projects found before this start."""
         self._discovery.recall(found)
 
-    async def walk(self, scope: Scope, *, after: int | None, since_ms: int) -> AsyncIterator[WalkPage]:
-        """The project's pipelines newest first, with the workflows and jobs of each."""
+    async def walk(self, scope: Scope, *, after: int | None, since_ms: int, below: bool) -> AsyncIterator[WalkPage]:
+        """The project's pipelines newest first; `below`: with the workflows and jobs of each."""
         owner = self._discovery.known(scope.slug, scope.key)
         count = 0
         async for page in self._api.pages("/api/v2/project/{slug}/pipeline", slug=scope.slug):
@@ -135,7 +133,7 @@ class CircleCISource:
             fresh = [item for item in page.items if _is_newer(item, after, since_ms)]
             last = len(fresh) < len(page.items) or not page.more
             capped = not last and count >= self._config.poll.max_pages
-            observations = await self._page(fresh, owner)
+            observations = await self._page(fresh, owner, below=below)
             numbers = [number for item in fresh if (number := integer(item.get("number"))) is not None]
             yield WalkPage(observations, max(numbers, default=None), last, capped)
             if capped:
@@ -158,11 +156,13 @@ class CircleCISource:
         # With what it repeats, if it is a rerun.
         return self._counted([parent, *await self._workflows(parent.key, owner, parent.fields)])
 
-    async def _page(self, items: Sequence[Json], owner: ProjectRef, *, patient: bool = False) -> list[Observation]:
+    async def _page(
+        self, items: Sequence[Json], owner: ProjectRef, *, below: bool = True, patient: bool = False
+    ) -> list[Observation]:
         async def one(item: Json) -> list[Observation]:
             parent = shapes.pipeline(item, owner, self._context())
-            if parent is None:
-                return []
+            if parent is None or not below:
+                return [parent] if parent else []
             try:
                 return [parent, *await self._workflows(parent.key, owner, parent.fields, patient=patient)]
             except NotFound:
@@ -212,9 +212,9 @@ class CircleCISource:
         scopes, server = await self._discovery.scopes(), self._config.is_server
         return await choose(self._api, self._feeds, self._exporting, scopes, self._discovery.orgs(), server=server)
 
-    def listings(self, scope: Scope, span: Span, *, deep: bool) -> AsyncIterator[Listing]:
+    def listings(self, scope: Scope, span: Span, *, late: Span | None) -> AsyncIterator[Listing]:
         """What CircleCI lists of a span, for the audit."""
-        return self._listings.read(scope, span, deep=deep)
+        return self._listings.read(scope, span, late=late)
 
     def deep_every_ms(self, scope: Scope) -> int:
         """How often the audit asks Insights."""
@@ -272,56 +272,12 @@ class CircleCISource:
     # -- enrichment
 
     async def enrich_recent(self, scope: Scope, jobs: Sequence[JobRef]) -> Enrichment:
-        """The newest page of v1.1 builds: queue times and authors of those asked for and everything newer.
-
-        Jobs older than the page are gone: this profile will never see them. Rows older than every job asked for and
-        than a first walk's reach are left out. What is new since the last page is told unasked: so a rerun of an old
-        pipeline is found of which no webhook came.
-        """
-        owner = self._discovery.known(scope.slug, scope.key)
-        oldest = self._oldest_recent.get(scope.key, 0)
-        if jobs and all(job.number < oldest for job in jobs):
-            # The newest page only moves up, so what was beyond it once is beyond it for good.
-            return Enrichment((), tuple(job.job_id for job in jobs), "beyond_page")
-        try:
-            rows = await self._api.get("/api/v1.1/project/{slug}", params=_RECENT, slug=scope.slug)
-        except SourceRefused as error:
-            if error.reason != "project_not_found":
-                raise
-            return Enrichment((), tuple(job.job_id for job in jobs), "not_in_v1.1")
-        if not isinstance(rows, list):
-            raise SourceUnavailable(f"GET /api/v1.1/project/{scope.slug}: the answer is no list of builds")
-        numbered = [
-            (number, row) for row in rows if isinstance(row, dict) and (number := integer(row.get("build_num")))
-        ]
-        newest = max((number for number, _ in numbered), default=0)
-        floor = min([job.number for job in jobs] + [self._newest_recent.get(scope.key, newest) + 1])
-        self._newest_recent[scope.key] = newest
-        context = self._context()
-        # What a first walk may reach may be told as well: builds of reruns older than the walk's own cursor.
-        since = self.now_ms() - self._config.poll.initial
-        found = [
-            one
-            for number, row in numbered
-            if number >= floor or (parse_ms(row.get("usage_queued_at")) or 0) >= since
-            for one in build(row, owner, context)
-        ]
-        oldest = self._oldest_recent[scope.key] = min((number for number, _ in numbered), default=oldest)
-        gone = tuple(job.job_id for job in jobs if job.number < oldest)
-        return Enrichment(self._counted(found), gone, "beyond_page" if gone else "")
+        """One page of v1.1 for the newest jobs of a project."""
+        return self._counting(await self._enricher.recent(scope, jobs))
 
     async def enrich_job(self, job: JobRef) -> Enrichment:
-        """GET the job's detail: queue time, machine, contexts, messages."""
-        owner = self._discovery.known(job.project_slug, job.project_key)
-        try:
-            given = await self._api.get(
-                "/api/v2/project/{project}/job/{number}", project=job.project_slug, number=str(job.number)
-            )
-        except NotFound:
-            return Enrichment((), (job.job_id,), "retention")
-        if not isinstance(given, dict):
-            raise SourceUnavailable(f"the detail of job {job.number} of {job.project_slug} is no object")
-        return Enrichment(self._counted([shapes.job_detail(given, job.job_id, owner, self._context())]))
+        """The detail of one job."""
+        return self._counting(await self._enricher.one(job))
 
     # -- details of ended jobs
 
@@ -368,6 +324,10 @@ class CircleCISource:
     def _context(self, observed_ms: int | None = None) -> shapes.Context:
         at = self._clock.now_ms() if observed_ms is None else observed_ms
         return shapes.Context(self.host, at, self._privacy, self._config.profile)
+
+    def _counting(self, found: Enrichment) -> Enrichment:
+        self._count_words(found.observations)
+        return found
 
     def _counted(self, found: list[Observation]) -> list[Observation]:
         self._count_words(found)

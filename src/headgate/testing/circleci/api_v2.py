@@ -135,7 +135,8 @@ class ApiV2:
         if build is None:
             return refuse(404, "Job not found")
         done = 0 < build.stopped <= self._world.now()
-        items = evidence.tests(self._world, build) if done else []
+        listed = done and self._world.options.knobs.test_lists
+        items = evidence.tests(self._world, build) if listed else []
         return reply({"next_page_token": None, "items": items})
 
     def _history(self, parts: Parts) -> History | None:

@@ -57,6 +57,7 @@ class Knobs:
     outage_fail_rate: float = 0.75
     steps: bool = True  # commands in the steps of v1.1's single build; without, only the two of the platform
     tests: bool = True
+    test_lists: bool = True  # without, jobs store results as artifacts alone
     artifacts: bool = True
     retention_days: int = 0  # what is older is 404; 0: 90 days, of a Server 660
     export_polls: int = 2  # looks at a usage export until it is completed, and

@@ -4,8 +4,8 @@ import asyncio
 
 from headgate.collect import SourceSettings
 from headgate.collect.backfill import Backfiller
-from headgate.collect.backfill_requests import Request, load_requests, store_request
 from headgate.collect.intake import Intake
+from headgate.collect.requests import BACKFILLS, BackfillRequest
 from headgate.collect.state import Polled
 from headgate.core.clock import ManualClock
 from headgate.core.metrics import NullMetrics
@@ -70,8 +70,8 @@ class Bench:
         """Store a request."""
         now_ms = self.clock.now_ms()
         days = self.twin.options.days + 20 if days is None else days
-        request = Request("r1", now_ms - days * DAY_MS, now_ms, now_ms, **more)
-        await store_request(self.store, "ci", request, now_ms=now_ms)
+        request = BackfillRequest("r1", now_ms - days * DAY_MS, now_ms, now_ms, **more)
+        await BACKFILLS.save(self.store, "ci", request, now_ms=now_ms)
         return request
 
     async def backfill(self, **more):
@@ -81,7 +81,7 @@ class Bench:
 
     async def request(self):
         """The request as it is stored."""
-        return (await load_requests(self.store, "ci"))[-1]
+        return (await BACKFILLS.load(self.store, "ci"))[-1]
 
     async def lines(self):
         """Every record, as bytes."""

@@ -1,5 +1,6 @@
 """The details of jobs, asked of the twin over sockets, and of made-up answers where the twin is too kind."""
 
+from collections import Counter
 from pathlib import Path
 
 import httpx
@@ -17,7 +18,7 @@ from headgate.plugins import build_plugin, load_plugins
 from headgate.sources.circleci import CircleCIConfig
 from headgate.sources.circleci.config_details import DetailsConfig, details_cost
 from headgate.sources.circleci.details import PART
-from headgate.testing.circleci import Twin
+from headgate.testing.circleci import Knobs, Twin
 from headgate.testing.circleci.api_output import LEAKED, SIGNATURE
 
 WIDE = {"per_second": 100_000, "burst": 10_000}
@@ -209,7 +210,9 @@ async def test_junit_is_read_where_no_result_is_listed(make, monkeypatch):
     respx.get(TESTS).mock(side_effect=_pages([]))
     respx.get(ARTIFACTS).mock(side_effect=_pages(items))
     for node, body in bodies.items():
-        respx.get(FILE.format(node)).respond(200 if body else 404, content=body or b"")
+        respx.get(FILE.format(node).replace("output.circle-artifacts.com", "93.184.216.34")).respond(
+            200 if body else 404, content=body or b""
+        )
     source = make()
 
     async def public(host, port):
@@ -232,6 +235,36 @@ async def test_junit_is_read_where_no_result_is_listed(make, monkeypatch):
         "junit_xml_broken": 1,
         "junit_expired": 1,
     }
+
+
+@pytest.mark.parametrize(
+    ("faults", "reasons"),
+    [
+        ({"junit_broken": {"count": 1}}, {"xml_broken"}),
+        ({"junit_bomb": {"count": 1}}, {"xml_declaration"}),
+        ({"junit_broken": {"count": 1}, "junit_bomb": {"count": 1}}, {"xml_broken", "xml_declaration"}),
+    ],
+    ids=["broken", "bomb", "both"],
+)
+async def test_junit_is_whole_but_for_the_files_that_are_not(make, faults, reasons):
+    """Of one job after the other on the twin: every result of each good file once, of a bad one none, counted."""
+    with Twin(seed=3, days=1, projects=1, runs_per_day=16, knobs=Knobs(test_lists=False)) as twin:
+        truth = {one["job_id"]: one["results"] for one in twin.tests(twin.about()["projects"][0])}
+        source = make(base_url=twin.base_url)
+        twin.put_faults(faults)
+        told = {}
+        for job, slug in _jobs(twin):
+            if job.job_id in truth:
+                *results, _ = await _ask(source, _of(job, slug), "tests")
+                told[job.job_id] = Counter((one.fields["name"], one.fields["result"]) for one in results)
+    words = {"success": "pass", "failure": "fail", "skipped": "skip"}
+    wanted = {key: Counter((one["name"], words[one["result"]]) for one in found) for key, found in truth.items()}
+    assert len(told) > len(reasons)
+    short = {key for key in told if told[key] != wanted[key]}
+    assert 0 < len(short) <= len(reasons)
+    assert all(told[key] < wanted[key] for key in short)
+    missing = {key[2]: count for key, count in source.metrics.counts.items() if key[0] == MISSING}
+    assert missing == {f"junit_{reason}": 1 for reason in reasons}
 
 
 async def test_junit_is_not_read_where_results_are_listed(make):

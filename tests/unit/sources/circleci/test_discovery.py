@@ -31,7 +31,7 @@ class FakeApi:
 
     def __init__(self):
         self.projects, self.pipelines, self.insights, self.rows = {}, {}, {}, None
-        self.asked, self.down = [], False
+        self.asked, self.down, self.broken = [], False, None
 
     async def get(self, route, *, params=None, patient=False, **parts):
         slug = parts.get("slug", "")
@@ -53,11 +53,13 @@ class FakeApi:
         return {"slug": names[-1], "id": uuid(number), "vcs_info": {"default_branch": "main"}}
 
     async def pages(self, route, *, params, **_parts):
-        items = self.pipelines.get(params["org-slug"], ())
-        for number, (slug, days) in enumerate(items, 1):
+        items, first = self.pipelines.get(params["org-slug"], ()), int(params.get("page-token", 1))
+        for number, (slug, days) in enumerate(items[first - 1 :], first):
+            if number == self.broken:
+                raise SourceUnavailable("down")
             self.asked.append(f"{route} {params['org-slug']}")
             item = {"project_slug": slug, "created_at": format_ms(NOW - round(days * DAY_MS))}
-            yield Page([item], more=number < len(items))
+            yield Page([item], more=number < len(items), next=str(number + 1) if number < len(items) else None)
 
 
 class Rig:
@@ -123,6 +125,36 @@ async def test_insights_spare_the_long_look():
     rig.api.pipelines = {"gh/acme": [("gh/acme/a", days) for days in range(1, 80)]}
     assert ["gh/acme/a"] == await rig.slugs()
     assert 2 == rig.api.asked.count("/api/v2/pipeline gh/acme")
+
+
+async def test_a_look_that_was_cut_goes_on_later():
+    """Behind the last page that was read, over a restart too, until all of `look_back` was seen; the newest as well."""
+    rig = Rig(discover={"max_pages": 2})
+    rig.api.projects = {f"gh/acme/{name}": number for number, name in enumerate("abcdef")}
+    rig.api.pipelines = {"gh/acme": [(f"gh/acme/{name}", 10 * number) for number, name in enumerate("abcde", 1)]}
+    with capture_logs() as logs:
+        assert ["gh/acme/a", "gh/acme/b"] == await rig.slugs()
+    assert [line["org"] for line in logs if line["event"] == "discovery_capped"] == ["gh/acme"]
+    rig.restart()
+    assert ["gh/acme/a", "gh/acme/b", "gh/acme/c", "gh/acme/d"] == await rig.slugs(days=0.1)
+    rig.restart()
+    assert [f"gh/acme/{name}" for name in "abcde"] == await rig.slugs(days=0.1)
+    assert rig.discovery.found.unseen == []
+    await rig.slugs(days=0.1)
+    assert rig.api.asked == ["/api/v2/pipeline gh/acme"]
+
+
+async def test_a_page_that_cannot_be_had_is_given_up():
+    """It holds up nothing else meanwhile."""
+    rig = Rig(discover={"max_pages": 1})
+    rig.api.projects = {"gh/acme/a": 1, "gh/acme/b": 2}
+    rig.api.pipelines = {"gh/acme": [("gh/acme/a", 10), ("gh/acme/b", 20)]}
+    await rig.slugs()
+    rig.api.broken = 2
+    for _ in range(5):
+        assert len(rig.discovery.found.unseen) == 1
+        assert ["gh/acme/a"] == await rig.slugs(days=0.1)
+    assert rig.discovery.found.unseen == []
 
 
 async def test_a_restart_asks_for_nothing_that_is_known():

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections import Counter
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 from structlog.testing import capture_logs
@@ -79,6 +80,23 @@ async def test_a_slow_export_is_waited_for(twin):
         assert await rows(bench) == wanted(twin)
     # 15 looks, and the twin refuses an eleventh within an hour.
     assert twin.calls()[LOOK] == 15
+
+
+async def test_exports_of_all_windows_are_made_at_once():
+    """They are ordered before any is read, as many as the hourly limit leaves room for; each is told once."""
+    with Twin(history(days=3, runs_per_day=3.0, knobs=replace(SMALL, export_polls=1))) as twin:
+        twin.put_faults({"export_slow": {"rate": 1.0, "polls": 0, "seconds": 1200}})
+        async with Bench(twin, usage_export={"poll": "600s"}) as bench:
+            began = bench.clock.now_ms()
+            asked = await bench.ask(days=150, feeds=("export",))
+            await bench.backfiller.work(asked)
+            request = await bench.request()
+            took_ms = bench.clock.now_ms() - began
+            assert (request.state, request.problems) == ("done", ())
+            assert await rows(bench) == wanted(twin)
+        assert twin.calls()[ORDER] == 1 + 5  # one of them asked whether it may
+        # Each takes twenty minutes; one after the other they would take five times as long.
+        assert took_ms < 2 * 20 * MINUTE_MS
 
 
 async def test_no_address_means_no_data(twin):

@@ -58,7 +58,7 @@ def _merge_into(known, observations):
 async def _collect(source):
     known, projects = {}, {}
     for scope in await source.scopes():
-        async for page in source.walk(scope, after=None, since_ms=0):
+        async for page in source.walk(scope, after=None, since_ms=0, below=True):
             _merge_into(known, page.observations)
             projects |= {(found.kind, found.key): found.project for found in page.observations}
     return known, projects
@@ -133,13 +133,13 @@ async def test_walk_stops_at_its_cursor(make):
     """A second walk gives one page without anything new; its calls are one per project."""
     source = make()
     scope = (await source.scopes())[0]
-    first = [page async for page in source.walk(scope, after=None, since_ms=0)]
+    first = [page async for page in source.walk(scope, after=None, since_ms=0, below=True)]
     high = max(page.high for page in first if page.high)
     assert [False] * (len(first) - 1) + [True] == [page.last for page in first]
     before = source.usage().calls
-    (again,) = [page async for page in source.walk(scope, after=high, since_ms=0)]
+    (again,) = [page async for page in source.walk(scope, after=high, since_ms=0, below=True)]
     assert (again.last, again.high, list(again.observations), source.usage().calls - before) == (True, None, [], 1)
-    (some,) = [page async for page in source.walk(scope, after=high - 3, since_ms=0)]
+    (some,) = [page async for page in source.walk(scope, after=high - 3, since_ms=0, below=True)]
     assert {high, high - 1, high - 2} == {one.fields["number"] for one in some.observations if one.kind == "pipeline"}
 
 
@@ -148,7 +148,7 @@ async def test_walk_stops_at_its_look_back(make):
     source = make()
     scope = (await source.scopes())[0]
     since = source.now_ms() - DAY_MS
-    pages = [page async for page in source.walk(scope, after=None, since_ms=since)]
+    pages = [page async for page in source.walk(scope, after=None, since_ms=since, below=True)]
     created = [one.fields["created_at"] for page in pages for one in page.observations if one.kind == "pipeline"]
     assert created
     assert min(created) >= since
@@ -160,7 +160,7 @@ async def test_walk_that_is_capped_is_loud(make):
     source = make(poll={"initial": "4d", "max_pages": 1})
     scope = (await source.scopes())[0]
     with capture_logs() as logs:
-        (page,) = [page async for page in source.walk(scope, after=None, since_ms=0)]
+        (page,) = [page async for page in source.walk(scope, after=None, since_ms=0, below=True)]
     assert (page.last, page.capped) == (False, True)
     assert [line["event"] for line in logs] == ["walk_capped"]
     assert source.metrics.counts["headgate_walk_pages_capped_total", "ci"] == 1
@@ -172,7 +172,7 @@ async def test_repeated_page_token_ends_the_walk_with_an_error(make, twin):
     scope = (await source.scopes())[0]
     twin.put_faults({"repeated_page_token": {"rate": 1.0}})
     with pytest.raises(SourceUnavailable, match="page token"):
-        [page async for page in source.walk(scope, after=None, since_ms=0)]
+        [page async for page in source.walk(scope, after=None, since_ms=0, below=True)]
 
 
 async def test_revisit_finds_all_runs_of_a_pipeline(make, twin):
@@ -389,6 +389,6 @@ async def test_jobs_past_retention_leave_their_workflow(make):
         web.get(f"/pipeline/{run}/workflow").mock(httpx.Response(200, json=listed))
         web.get(url__regex=r".*/pipeline/5.*").mock(httpx.Response(404))
         web.get(f"/workflow/{run}/job").mock(httpx.Response(404))
-        (page,) = [page async for page in source.walk(Scope("p", "gh/a/b"), after=None, since_ms=0)]
+        (page,) = [page async for page in source.walk(Scope("p", "gh/a/b"), after=None, since_ms=0, below=True)]
     assert [one.kind for one in page.observations] == ["pipeline", "workflow", "pipeline"]
     assert source.metrics.counts["headgate_source_missing_detail_total", "ci", "retention"] == 1
