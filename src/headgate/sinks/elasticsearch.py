@@ -26,7 +26,8 @@ from headgate.sinks._elasticsearch_answers import product_of, read_bulk, refuses
 from headgate.sinks._elasticsearch_setup import prepare
 from headgate.sinks._elasticsearch_templates import Layout, data_views
 from headgate.sinks._endpoint import BaseUrl, EndpointConfig, Redactor, failed_check, judge_check, pack
-from headgate.sinks._kibana import Kibana, as_ndjson, bring_in
+from headgate.sinks._kibana import bring_in
+from headgate.sinks._saved_objects import Place, as_ndjson
 
 if TYPE_CHECKING:
     from headgate.sinks._elasticsearch_client import BulkClient
@@ -224,8 +225,9 @@ class ElasticsearchSink:
         if config.kibana_url:
             key = reveal(config.api_key)
             headers = (*config.credentials(), *([("authorization", f"ApiKey {key}")] if key else []))
-            kibana = Kibana(config.kibana_url, headers, config.transport(), clean)
-            async for step in bring_in(kibana, as_ndjson(data_views(layout)), dry_run=dry_run):
+            place = Place(config.kibana_url, headers, clean)
+            views = as_ndjson(data_views(layout))
+            async for step in bring_in(place, config.transport(), views, dry_run=dry_run):
                 yield step
 
     async def _call(self, method: str, path: str, body: bytes | None) -> HttpReply:

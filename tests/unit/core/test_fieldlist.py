@@ -113,6 +113,15 @@ def test_everything_listed_is_rendered() -> None:
     assert {name for _, name in missing} == set(NOT_RENDERED)
 
 
+def test_a_name_has_one_type() -> None:
+    """A mapping that is shared by all kinds can hold each attribute."""
+    types: dict[str, set[str]] = {}
+    for listed in ATTRIBUTES.values():
+        for name, info in listed.items():
+            types.setdefault(name, set()).add(info.type)
+    assert {name: found for name, found in types.items() if len(found) > 1} == {}
+
+
 def test_golden_records_are_listed() -> None:
     """The records that the sinks' golden files are made of, and those expected of real webhooks, hold nothing else."""
     for entry in batch():

@@ -8,7 +8,8 @@ import pytest
 
 from headgate.core.ports import SetUpStep, TransportOptions
 from headgate.sinks._endpoint import Redactor
-from headgate.sinks._kibana import Kibana, as_ndjson, bring_in
+from headgate.sinks._kibana import bring_in
+from headgate.sinks._saved_objects import Place, as_ndjson
 from headgate.testing.sinks import FakeVendor
 
 VIEW = {"type": "index-pattern", "id": "v", "attributes": {"title": "logs-*"}, "references": []}
@@ -22,8 +23,8 @@ BOARD = {
 
 async def bring(url: str, *objects: dict[str, Any], dry_run: bool = False) -> list[SetUpStep]:
     """The steps of one file."""
-    kibana = Kibana(url, (("authorization", "ApiKey canary"),), TransportOptions(), Redactor(("canary",)))
-    return [step async for step in bring_in(kibana, as_ndjson(objects), dry_run=dry_run)]
+    place = Place(url, (("authorization", "ApiKey canary"),), Redactor(("canary",)))
+    return [step async for step in bring_in(place, TransportOptions(), as_ndjson(objects), dry_run=dry_run)]
 
 
 async def test_a_file_of_any_objects_is_brought_in_once() -> None:

@@ -1,4 +1,4 @@
-"""A strict Kibana or OpenSearch Dashboards: saved objects, imported and exported.
+"""A strict Kibana or OpenSearch Dashboards: saved objects, imported and exported, and Kibana's rules of alerting.
 
 Source: elastic.co "Saved objects: import, export", opensearch.org "Saved objects API" (general knowledge, not re-read).
 Invariant: an object that is refused leaves what was there, and the others of its file are still taken.
@@ -15,6 +15,8 @@ import orjson
 
 from headgate.testing.sinks.bodies import basic_credentials, same
 from headgate.testing.sinks.vendor import BadBody, Fake, Vendor, json_reply
+from headgate.testing.sinks.vendors import _kibana_rules
+from headgate.testing.sinks.vendors._kibana_rules import RefusedError
 from headgate.testing.sinks.wire import Reply, Request
 
 if TYPE_CHECKING:
@@ -23,15 +25,6 @@ if TYPE_CHECKING:
 ROUTE = re.compile(r"(?:/s/(?P<space>[^/]+))?/api/saved_objects/_(?P<verb>import|export)\Z")
 TYPES = frozenset({"index-pattern", "dashboard", "lens", "search", "visualization", "map", "tag", "query"})
 XSRF = {"kibana": "kbn-xsrf", "opensearch": "osd-xsrf"}
-
-
-class RefusedError(Exception):
-    """The whole request is refused with a status and words."""
-
-    def __init__(self, status: int, message: str, more: dict[str, Any] | None = None) -> None:
-        super().__init__(message)
-        self.status = status
-        self.more = more or {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +45,7 @@ class Kibana(Vendor):
         self._options = options
         self._ledger = ledger
         self._header = XSRF[options.product]
+        self._rules = _kibana_rules.Rules(ledger)
 
     def handle(self, request: Request) -> Reply:
         """Answer one request."""
@@ -63,6 +57,9 @@ class Kibana(Vendor):
             return json_reply(error.status, words)
 
     def _route(self, request: Request) -> Reply:
+        rule = _kibana_rules.ROUTE.match(request.path)
+        if rule and self._options.product == "kibana":
+            return self._rules.handle(rule["space"] or "default", rule["id"], request)
         match = ROUTE.match(request.path)
         if match is None or request.method != "POST":
             raise RefusedError(404, "Not Found")
@@ -180,6 +177,27 @@ def _bad(name: str, status: int, body: bytes, reason: str, **more: Any) -> BadBo
     return BadBody(name, status, body, reason, **{"path": IMPORT, "headers": FORM, **more})
 
 
+RULE_PATH = "/api/alerting/rule/4fe0ab39-7f3c-4c1e-9d2f-0a1b2c3d4e5f"
+PARAMS = {
+    "searchType": "esqlQuery",
+    "esqlQuery": {"esql": "FROM logs-* | LIMIT 1"},
+    "timeField": "@timestamp",
+    "timeWindowSize": 5,
+    "timeWindowUnit": "m",
+    "size": 1,
+    "threshold": [0],
+    "thresholdComparator": ">",
+}
+RULE = {"name": "r", "rule_type_id": ".es-query", "consumer": "stackAlerts", "schedule": {"interval": "1m"}}
+
+
+def _bad_rule(
+    name: str, reason: str, *, path: str = RULE_PATH, params: dict[str, Any] | None = None, **more: Any
+) -> BadBody:
+    body = orjson.dumps({**RULE, "params": {**PARAMS, **(params or {})}, **more})
+    return _bad(name, 400, body, reason, path=path, headers={"kbn-xsrf": "true", "content-type": "application/json"})
+
+
 BAD_BODIES = (
     _bad("no-xsrf", 400, _form(VIEW), "kbn-xsrf", headers={"content-type": FORM["content-type"]}),
     _bad("xsrf-of-kibana", 400, _form(VIEW), "osd-xsrf", options={"product": "opensearch"}),
@@ -195,6 +213,22 @@ BAD_BODIES = (
     _bad("unknown-type", 200, _form(VIEW.replace(b"index-pattern", b"panel")), "unsupported_type"),
     _bad("missing-reference", 200, _form(LOST), "missing_references"),
     _bad("two-wishes", 400, _form(VIEW), "createNewCopies", path=f"{IMPORT}?overwrite=true&createNewCopies=true"),
+    _bad_rule("rule-without-uuid", "UUID", path="/api/alerting/rule/mine"),
+    _bad_rule("rule-with-another-name", "definition for this key", revision=1),
+    _bad_rule("rule-of-unknown-type", "not registered", rule_type_id=".none"),
+    _bad_rule("rule-with-a-threshold", "required to be 0", params={"threshold": [5]}),
+    _bad_rule("rule-with-two-queries", "expected to be present", params={"esQuery": "{}"}),
+    _bad_rule("rule-without-interval", "duration", schedule={"interval": "often"}),
+    _bad_rule("rule-with-a-shown-action", "definition for this key", actions=[{"connector_type_id": ".slack"}]),
+    _bad(
+        "rule-at-opensearch",
+        404,
+        b"{}",
+        "Not Found",
+        path=RULE_PATH,
+        headers={"osd-xsrf": "1"},
+        options={"product": "opensearch"},
+    ),
     _bad("other-path", 404, _form(VIEW), "Not Found", path="/api/saved_objects/_delete"),
 )
 
