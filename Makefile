@@ -13,7 +13,7 @@ demo: $(VENV)/.demo
 	$(BIN)/headgate demo $(ARGS)
 
 test: $(VENV)/.dev debian $(VENV)/.receivers
-	$(BIN)/python -m pytest -q -m "not long" -n 2 --dist loadgroup $(ARGS)
+	$(BIN)/python -m pytest -q -m "not long" -n 2 --dist loadfile $(ARGS)
 	@$(MAKE) --no-print-directory others
 
 # Soak, scale and crash runs; about an hour.
@@ -47,7 +47,7 @@ others: $(VENV)/.dev
 	  test -d .venv-$$version || "$$python" -m venv .venv-$$version || exit 1; \
 	  .venv-$$version/bin/pip install $(PIP_FLAGS) -e '.[test]' || exit 1; \
 	  echo "python$$version: unit and contract suites"; \
-	  .venv-$$version/bin/python -m pytest -q -m "not long" -n 2 --dist loadgroup tests/unit tests/contract || exit 1; \
+	  .venv-$$version/bin/python -m pytest -q -m "not long" -n 2 --dist loadfile tests/unit tests/contract || exit 1; \
 	done
 
 # What the end-to-end tests use from Debian: a browser, systemd's checker, openssl. Installed where we may.

@@ -78,7 +78,6 @@ def evaluated(daemon: Daemon, times: int) -> None:
 
 
 @pytest.mark.timeout(180)
-@pytest.mark.xdist_group("alerts")
 def test_a_planted_regression_is_told_once_and_when_it_is_over(tmp_path):
     """Firing once at webhook and Slack, silence over a restart, resolved once after the recovery."""
     (tmp_path / "rules.yaml").write_text(yaml.safe_dump(RULES))

@@ -7,12 +7,9 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import pytest
 from tests.e2e.harness import Daemon, headgate, made_up_job, wait_until, write_config
 
 from headgate.testing.sinks import FakeVendor
-
-pytestmark = pytest.mark.xdist_group("commands")
 
 
 def data_of(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:

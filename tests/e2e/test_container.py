@@ -20,7 +20,7 @@ import httpx
 import pytest
 from tests.e2e.harness import ROOT, Child, free_port, wait_until
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(1500), pytest.mark.xdist_group("container")]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(1500)]
 
 PACKAGES = "python3,python3-venv,python3-pip,ca-certificates"
 CERTIFICATES = "etc/ssl/certs/ca-certificates.crt"

@@ -16,7 +16,7 @@ import pytest
 from playwright.sync_api import Page, Request, sync_playwright
 from tests.e2e.harness import Child, wait_until
 
-pytestmark = [pytest.mark.xdist_group("demo"), pytest.mark.timeout(240)]
+pytestmark = pytest.mark.timeout(240)
 
 CHROMIUM = "/usr/bin/chromium"
 BROWSER_ARGUMENTS = [

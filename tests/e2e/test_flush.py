@@ -45,7 +45,6 @@ def whole_calls(trace: str) -> list[str]:
 
 
 @pytest.mark.xfail(not can_trace(), reason="strace cannot run here", run=False, strict=True)
-@pytest.mark.xdist_group("flush")
 def test_each_200_follows_a_flush_of_its_bytes(tmp_path):
     """Between each request and its 200 its own bytes are written to the log, and the log is flushed after that."""
     config = write_config(tmp_path, {"file": {"type": "jsonl", "path": str(tmp_path / "out.jsonl")}})

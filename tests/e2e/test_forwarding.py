@@ -7,12 +7,9 @@ import signal
 from pathlib import Path
 from typing import Any
 
-import pytest
 from tests.e2e.harness import Daemon, headgate, made_up_job, read_jsonl, uuid_of, wait_until, write_config
 
 from headgate.testing.sinks import FakeVendor
-
-pytestmark = pytest.mark.xdist_group("commands")
 
 GITHUB = "ghp_a1B2c3D4e5F6a7B8c9D0e1F2a3B4c5D6e7F8"
 PROJECT = "gh/DavidS/circleci-hook"

@@ -118,7 +118,6 @@ def survive(folder: Path, kills: int, seed: int) -> None:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.xdist_group("kill")
 def test_twenty_five_kills_lose_nothing(tmp_path):
     """Killed 25 times at moments drawn from a printed seed: 0 lost, 0 unknown, repeats only as promised."""
     seed = random.SystemRandom().randrange(1_000_000)

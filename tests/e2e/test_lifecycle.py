@@ -34,8 +34,6 @@ from tests.e2e.harness import (
 )
 from tests.e2e.recording import in_thread
 
-pytestmark = pytest.mark.xdist_group("lifecycle")
-
 
 def file_sink(path: Path, **more: object) -> dict[str, object]:
     return {"type": "jsonl", "path": str(path), **more}

@@ -35,8 +35,6 @@ from tests.e2e.harness import (
 
 from headgate.testing.sinks import FakeVendor
 
-pytestmark = pytest.mark.xdist_group("samples")
-
 EXPECTED = Path(__file__).with_name("expected")
 FILES = sorted(path.stem for path in SAMPLES.glob("*.json"))
 TELLING = [name for name in FILES if name != "real-ping"]

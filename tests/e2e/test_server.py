@@ -20,6 +20,7 @@ from tests.e2e.harness import (
 )
 
 
+@pytest.mark.long
 @pytest.mark.timeout(200)
 def test_a_server_tells_its_history_and_what_happens_now(tmp_path: Path) -> None:
     """A backfill of 100 days and an afternoon of webhooks give every record."""

@@ -7,10 +7,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
-import pytest
 from tests.e2e.harness import Daemon, TwinProcess, free_port, headgate, read_jsonl, source, wait_until, write_config
-
-pytestmark = pytest.mark.xdist_group("wiring")
 
 FIRST, SECOND = "wiring-secret-number-one", "wiring-secret-number-two"
 _DAY = 86_400  # whole days: some hours of a night bring nothing

@@ -46,9 +46,6 @@ PAIRS = {
     (strategy, fault, (number + place) % len(FORMS))
     for number, strategy in enumerate(STRATEGIES)
     for place, fault in enumerate(FAULTS)
-} | {
-    (list(STRATEGIES)[place % len(STRATEGIES)], fault, (place + len(STRATEGIES)) % len(FORMS))
-    for place, fault in enumerate(FAULTS)
 }
 CELLS = [
     pytest.param(*cell, marks=() if cell in PAIRS else pytest.mark.long, id=f"{cell[0]}-{cell[1]}-{FORMS[cell[2]]}")
