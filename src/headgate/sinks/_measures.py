@@ -173,7 +173,7 @@ _RESULTS = {
 }
 _ERRORS = frozenset({"failure", "error", "timeout"})
 _CREDIT_KINDS = {
-    f"circleci.credits.{kind}": kind
+    f"circleci.credits.{kind}": (("circleci.credits.kind", kind),)
     for kind in ("compute", "dlc", "ipranges", "lease", "lease_overage", "network", "storage", "user")
 }
 
@@ -193,10 +193,10 @@ def points(record: Record) -> list[Point]:
     if measured is None:
         return []
     at_ms = parse_ms(record.occurred_at) or 0
-    tags = tuple(
-        (name[len(TAG_PREFIX) :], str(value)) for name, value in record.attributes.items() if name[:4] == TAG_PREFIX
-    )
-    found = _Found(record.attributes, record.project or record.org or "", tags)
+    attributes = record.attributes
+    tagged = [name for name in attributes if name[:4] == TAG_PREFIX]
+    tags = tuple((name[4:], str(attributes[name])) for name in tagged) if tagged else ()
+    found = _Found(attributes, record.project or record.org or "", tags)
     return [Point(measure, value, found.labels(measure, *more), at_ms) for measure, value, more in measured(found)]
 
 
@@ -285,10 +285,11 @@ def _job(found: _Found) -> _Measured:
 
 
 def _usage(found: _Found) -> _Measured:
+    attributes = found.attributes
     for attribute, kind in _CREDIT_KINDS.items():
-        value = found.number(attribute)
+        value = found.number(attribute) if attribute in attributes else None
         if value:
-            yield _CREDITS, value, (("circleci.credits.kind", kind),)
+            yield _CREDITS, value, kind
     for measure, attribute in ((_CPU, "circleci.job.cpu.median_pct"), (_MEMORY, "circleci.job.memory.median_pct")):
         value = found.number(attribute)
         if value is not None:
