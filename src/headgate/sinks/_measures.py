@@ -187,12 +187,13 @@ def insight_measure(attribute: str) -> Measure:
     return found
 
 
-def points(record: Record) -> list[Point]:
-    """What a record measures, in a fixed order; nothing for most kinds."""
+def points(record: Record, at_ms: int | None = None) -> list[Point]:
+    """What a record measures, in a fixed order; nothing for most kinds. `at_ms`: its `occurred_at`, where known."""
     measured = _BY_KIND.get(record.kind)
     if measured is None:
         return []
-    at_ms = parse_ms(record.occurred_at) or 0
+    if at_ms is None:
+        at_ms = parse_ms(record.occurred_at) or 0
     attributes = record.attributes
     tagged = [name for name in attributes if name[:4] == TAG_PREFIX]
     tags = tuple((name[4:], str(attributes[name])) for name in tagged) if tagged else ()
