@@ -169,11 +169,12 @@ def _compare_one(one: Mapping[str, Any], record: Mapping[str, Any], report: Repo
             continue
         exact = any(name in told[source] for source in sources if source not in coarse)
         report.compared += 1
-        if not _equal(name, final[name], got[name], exact=exact):
+        if not equal(name, final[name], got[name], exact=exact):
             report.different.append(f"{where}: {name} is {got[name]!r}, not {final[name]!r}")
 
 
-def _equal(name: str, wanted: Any, got: Any, *, exact: bool) -> bool:
+def equal(name: str, wanted: Any, got: Any, *, exact: bool) -> bool:
+    """Whether a value is the true one; where it is not `exact`, times may lack their fraction of a second."""
     if wanted == got and type(wanted) is type(got):
         return True
     if exact:
