@@ -1,4 +1,4 @@
-"""Headgate that probes a held signal every half second, not every minute: `python -m tests.e2e.impatient run -c FILE`."""
+"""Headgate that probes a held signal twice a second, not once a minute: `python -m tests.e2e.impatient run -c FILE`."""
 
 from __future__ import annotations
 
