@@ -16,6 +16,7 @@ from benchmarks import (
     encode_newrelic,
     encode_otlp,
     encode_sumologic,
+    five,
     history,
     ingest,
 )
@@ -28,6 +29,7 @@ BENCHMARKS: dict[str, Callable[..., list[Row]]] = {
     "drain": deliver.drain,
     "idle": deliver.idle,
     "neighbour": deliver.neighbour,
+    "five": five.run,
     "backfill": history.backfill,
     "datadog-ways": datadog_ways.run,
     "encode-datadog": encode_datadog.run,
