@@ -140,10 +140,13 @@ def compare(
 
 
 def _compare_chain(one: Mapping[str, Any], records: Mapping[str, Mapping[str, Any]], report: Report) -> None:
-    """What a workflow repeats, which follows from its pipeline wherever that is known; what it took over, from v2."""
+    """What a workflow repeats, which follows from its pipeline and when it was created wherever those are known.
+
+    What it took over follows from v2.
+    """
     record = records[one["provider_id"]]
     got, where = record["attributes"], f"{one['kind']} {one['provider_id']}"
-    if one["kind"] != "workflow" or "circleci.pipeline.id" not in got:
+    if one["kind"] != "workflow" or not {"circleci.pipeline.id", "circleci.created_at"} <= got.keys():
         return
     old = records.get(one["rerun_of"])
     if one["rerun_of"] is None or (old is not None and "circleci.pipeline.id" in old["attributes"]):
@@ -169,12 +172,11 @@ def _compare_one(one: Mapping[str, Any], record: Mapping[str, Any], report: Repo
             continue
         exact = any(name in told[source] for source in sources if source not in coarse)
         report.compared += 1
-        if not equal(name, final[name], got[name], exact=exact):
+        if not _equal(name, final[name], got[name], exact=exact):
             report.different.append(f"{where}: {name} is {got[name]!r}, not {final[name]!r}")
 
 
-def equal(name: str, wanted: Any, got: Any, *, exact: bool) -> bool:
-    """Whether a value is the true one; where it is not `exact`, times may lack their fraction of a second."""
+def _equal(name: str, wanted: Any, got: Any, *, exact: bool) -> bool:
     if wanted == got and type(wanted) is type(got):
         return True
     if exact:

@@ -13,6 +13,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
+import httpx
 import pytest
 import yaml
 from tests.e2e.harness import (
@@ -50,6 +51,8 @@ WORDS: dict[str, tuple[int, str]] = {
     "newrelic.events": (413, "4000"),
     "loki.push": (400, "max entry size '4000' bytes exceeded"),
 }
+# An index whose subjects are dates.
+MAPPING = {"mappings": {"properties": {"circleci.commit.subject": {"type": "date"}}}}
 ONE_SIGNAL: Mapping[str, Row] = {
     "datadog": {"api_key": "a-made-up-key", "metrics": False, "distributions": False, "events": False},
     "newrelic": {"license_key": "a-made-up-key", "account_id": 7, "logs": False, "metrics": False, "spans": False},
@@ -126,9 +129,12 @@ def figures(daemon: Daemon) -> dict[str, Row]:
 def test_a_record_that_nobody_takes_is_a_dead_letter_and_the_rest_is_delivered(tmp_path: Path) -> None:
     """Each of the five refuses one record in its own words; its neighbours are there; a week later is told apart."""
     now = datetime.now(UTC)
-    # Elasticsearch takes the field for dates from the first one on.
+    bad = now - timedelta(hours=1)
     subjects = {number: (now - timedelta(days=number)).date().isoformat() for number in range(GOOD)}
     with running(STRICT) as fakes:
+        for month in {f"{at:%Y.%m}" for at in (now, bad)}:
+            index = f"{fakes['elasticsearch'].url}/circleci-job-{month}"
+            httpx.put(index, json=MAPPING, trust_env=False).raise_for_status()
         config = write_config(tmp_path, sinks(urls(fakes)))
         with Daemon(config) as daemon:
             assert daemon.deliver(job(0, subjects.pop(0), now)).status_code == 200
@@ -137,7 +143,7 @@ def test_a_record_that_nobody_takes_is_a_dead_letter_and_the_rest_is_delivered(t
                 fake.answer(status=503)  # so that they wait for each other, and go in one batch
             for number, subject in subjects.items():
                 assert daemon.deliver(job(number, subject, now)).status_code == 200
-            assert daemon.deliver(job(BAD, "x" * 5_000, now - timedelta(hours=1))).status_code == 200
+            assert daemon.deliver(job(BAD, "x" * 5_000, bad)).status_code == 200
             old = now - timedelta(days=8)
             assert daemon.deliver(job(OLD, old.date().isoformat(), old)).status_code == 200
             wait_until(lambda: min(one["waiting"] for one in figures(daemon).values()) >= GOOD, "all of them waiting")
