@@ -140,13 +140,10 @@ def compare(
 
 
 def _compare_chain(one: Mapping[str, Any], records: Mapping[str, Mapping[str, Any]], report: Report) -> None:
-    """What a workflow repeats, which follows from its pipeline and when it was created wherever those are known.
-
-    What it took over follows from v2.
-    """
+    """What a workflow repeats, which follows from its pipeline wherever that is known; what it took over, from v2."""
     record = records[one["provider_id"]]
     got, where = record["attributes"], f"{one['kind']} {one['provider_id']}"
-    if one["kind"] != "workflow" or not {"circleci.pipeline.id", "circleci.created_at"} <= got.keys():
+    if one["kind"] != "workflow" or "circleci.pipeline.id" not in got:
         return
     old = records.get(one["rerun_of"])
     if one["rerun_of"] is None or (old is not None and "circleci.pipeline.id" in old["attributes"]):
