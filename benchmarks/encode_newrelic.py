@@ -113,7 +113,7 @@ def client_spans(entries: Iterable[LogEntry]) -> int:
         record = decode_record(entry.body)
         found = record.attributes
         run, job = str(found["cicd.pipeline.run.id"]), str(found["cicd.pipeline.task.run.id"])
-        ids = (span_id(job).hex(), trace_id(run).hex(), span_id(run).hex())
+        ids = (span_id("job", job).hex(), trace_id(run).hex(), span_id("workflow", run).hex())
         name = str(found["cicd.pipeline.task.name"])
         batch.record(Span(name, flat(record), *ids, start_time_ms=entry.occurred_ms, duration_ms=130_000))
     return _payload(SpanClient, *batch.flush())
