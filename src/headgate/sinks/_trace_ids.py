@@ -2,8 +2,8 @@
 
 A workflow is one trace: its id is the workflow's UUID itself, so that either finds the other by hand. A span's id is a
 hash of what it is about: `span_id("workflow", workflow_id)` for the root, `span_id("job", job_id)`, and with more parts
-for what is inside a job: `span_id("queue", job_id)`, `span_id("step", job_id, node, index)`. Invariant: no time, clock or
-chance goes in; a workflow and a job of one id have two spans, so that none is its own parent; and no id is all zero,
+for what is inside a job: `span_id("queue", job_id)`, `span_id("step", job_id, node, index)`. Invariant: no time, clock
+or chance goes in; a workflow and a job of one id have two spans, so that none is its own parent; and no id is all zero,
 which W3C Trace Context section 3.2.2 (read November 2026) forbids.
 """
 
