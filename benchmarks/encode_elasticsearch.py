@@ -15,9 +15,9 @@ import orjson
 
 from benchmarks.jobs import RECORDS, RUN, batches
 from benchmarks.report import Row, row
+from headgate.core.packing import pack
 from headgate.core.ports import LogEntry
 from headgate.sinks import elasticsearch
-from headgate.sinks._endpoint import pack
 from headgate.sinks.elasticsearch import ElasticsearchSignal
 from headgate.testing.sink_harness import build_sink, make_entry
 

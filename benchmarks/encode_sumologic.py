@@ -16,8 +16,8 @@ import orjson
 
 from benchmarks.jobs import RECORDS, RUN, Batches, batches
 from benchmarks.report import Row, row
+from headgate.core.packing import pack
 from headgate.core.ports import HttpSignal, LogEntry
-from headgate.sinks._endpoint import pack
 from headgate.sinks.sumologic import PLUGINS
 from headgate.testing.sink_harness import NOW_MS, build_sink, make_entry
 

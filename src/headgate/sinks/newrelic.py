@@ -19,12 +19,13 @@ import orjson
 from pydantic import Field, model_validator
 
 from headgate.core.errors import BatchRejected, SinkRefused, SinkUnavailable
+from headgate.core.packing import pack
 from headgate.core.ports import BuildContext, CheckResult, HttpReply, HttpRequest, Limits, LogEntry, Plugin
 from headgate.core.record import decode_record
 from headgate.core.times import DAY_MS, HOUR_MS, MINUTE_MS
 from headgate.core.verdicts import SendResult, Verdict, classify, raise_for, retry_after_seconds
 from headgate.plugins.config import PluginConfig, Secret, reveal
-from headgate.sinks._endpoint import BaseUrl, EndpointConfig, Redactor, failed_check, judge_check, pack, probe
+from headgate.sinks._endpoint import BaseUrl, EndpointConfig, Redactor, failed_check, judge_check, probe
 from headgate.sinks._newrelic_metrics import METRIC_KINDS, metrics
 from headgate.sinks._newrelic_records import SPAN_KINDS, event, log, span
 
