@@ -17,7 +17,7 @@ from headgate import __version__
 from headgate.core.record import Attribute, Record
 from headgate.core.slug import long_slug
 from headgate.core.times import parse_ms
-from headgate.sinks._measures import TAG_PREFIX
+from headgate.sinks._measures import ERRORS, RESULTS, TAG_PREFIX
 from headgate.sinks._otlp_model import INTERNAL, NS_PER_MS, SERVER, LogRecord, Resource, Span
 from headgate.sinks._trace_ids import span_id, trace_id
 
@@ -31,16 +31,7 @@ _URL = "vcs.repository.url.full"
 _OWNER, _REPOSITORY, _PROVIDER = "vcs.owner.name", "vcs.repository.name", "vcs.provider.name"
 # CircleCI only runs: there is no other action to tell from it.
 _ACTION = "RUN"
-_RESULTS = {
-    "success": "success",
-    "failure": "failure",
-    "error": "error",
-    "timeout": "timeout",
-    "canceled": "cancellation",
-    "skipped": "skip",
-}
 _RESULT_NAMES = {"workflow": "cicd.pipeline.result", "job": "cicd.pipeline.task.run.result"}
-_ERRORS = frozenset({"failure", "error", "timeout"})
 _HOSTS = {"github.com": "github", "bitbucket.org": "bitbucket", "gitlab.com": "gitlab"}
 _SLUGS = frozenset({"github", "bitbucket"})
 # Enum SeverityNumber, by what went how.
@@ -113,9 +104,9 @@ def run_attributes(record: Record) -> dict[str, Attribute]:
             out[name] = value
     status = record.attributes.get("headgate.status")
     result_name = _RESULT_NAMES.get(record.kind)
-    if result_name and status in _RESULTS:
-        out[result_name] = _RESULTS[str(status)]
-    if status in _ERRORS:
+    if result_name and status in RESULTS:
+        out[result_name] = RESULTS[str(status)]
+    if status in ERRORS:
         out["error.type"] = status
     return {**tags, **out} if tags else out
 
