@@ -35,6 +35,7 @@ __all__ = [
     "judge_check",
     "origin",
     "probe",
+    "refuse_unprintable",
     "shown_address",
     "unanswered",
 ]
@@ -85,6 +86,12 @@ def shown_address(url: str) -> str:
     return f"{origin(url)}/… ({fingerprint(url)})"
 
 
+def refuse_unprintable(name: str, text: str) -> None:
+    """Raise ValueError for a text that no header can hold; the text itself is not told."""
+    if not (text.isascii() and text.isprintable()):
+        raise ValueError(f"{name} is not printable ASCII")
+
+
 class BasicAuth(PluginConfig):
     """User and password of HTTP basic authentication."""
 
@@ -111,8 +118,7 @@ class EndpointConfig(PluginConfig):
             if not _HEADER_NAME.fullmatch(name):
                 raise ValueError(f"{name!r} is not a header name")
         for name, text in self.credentials():
-            if not (text.isascii() and text.isprintable()):
-                raise ValueError(f"the value of header {name} is not printable ASCII")
+            refuse_unprintable(f"the value of header {name}", text)
         return self
 
     @property

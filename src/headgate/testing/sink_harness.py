@@ -92,9 +92,9 @@ def make_entry(
     return LogEntry(seq, lane, record.id, kind, occurred_ms, project, seq // 8, encode_record(record))
 
 
-def make_batch(count: int, *, first: int = 1, lane: Lane = "live", step_ms: int = 10) -> list[LogEntry]:
-    """`count` jobs of one project, in order of time, the last of them now."""
-    return [make_entry(first + n, lane=lane, occurred_ms=NOW_MS - (count - 1 - n) * step_ms) for n in range(count)]
+def make_batch(count: int, *, first: int = 1, lane: Lane = "live") -> list[LogEntry]:
+    """`count` jobs of one project, 10 ms apart, the last of them now."""
+    return [make_entry(first + n, lane=lane, occurred_ms=NOW_MS - (count - 1 - n) * 10) for n in range(count)]
 
 
 def build_sink(plugin: Plugin, settings: Mapping[str, object], *, name: str = "sample") -> Sink:
