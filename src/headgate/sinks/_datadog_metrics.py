@@ -48,7 +48,8 @@ class _Form:
     def measured(self, entry: LogEntry) -> Sequence[Point]:
         """Every point of a record."""
         record = decode_record(entry.body)
-        return [*points(record), *_tile_points(record)] if self._compat else points(record)
+        found = points(record, entry.occurred_ms)
+        return [*found, *_tile_points(record)] if self._compat else found
 
     def _make_head(self, name: str, kind: int, labels: Labels, place: str) -> bytes:
         """A series as the beginning of a JSON object, up to its points."""
@@ -74,9 +75,9 @@ class SeriesForm(_Form):
         """The body, None when nothing was counted. Counts of one place, which lie far apart, are added."""
         series: dict[bytes, dict[int, float]] = {}
         for entry in batch:
+            second, place = self._place(entry)
             for measure, value, labels, at_ms in self.measured(entry):
                 if measure.instrument == "counter":
-                    second, place = self._place(entry)
                     values = series.setdefault(self._head(measure.name, _COUNT, labels, place), {})
                     values[second] = values.get(second, 0.0) + value
                 elif measure.instrument == "gauge":

@@ -184,7 +184,7 @@ RESULTS = {
 }
 ERRORS = frozenset({"failure", "error", "timeout"})
 _CREDIT_KINDS = {
-    f"circleci.credits.{kind}": kind
+    f"circleci.credits.{kind}": (("circleci.credits.kind", kind),)
     for kind in ("compute", "dlc", "ipranges", "lease", "lease_overage", "network", "storage", "user")
 }
 
@@ -198,16 +198,17 @@ def insight_measure(attribute: str) -> Measure:
     return found
 
 
-def points(record: Record) -> list[Point]:
-    """What a record measures, in a fixed order; nothing for most kinds."""
+def points(record: Record, at_ms: int | None = None) -> list[Point]:
+    """What a record measures, in a fixed order; nothing for most kinds. `at_ms`: its `occurred_at`, where known."""
     measured = _BY_KIND.get(record.kind)
     if measured is None:
         return []
-    at_ms = parse_ms(record.occurred_at) or 0
-    tags = tuple(
-        (name[len(TAG_PREFIX) :], str(value)) for name, value in record.attributes.items() if name[:4] == TAG_PREFIX
-    )
-    found = _Found(record.attributes, record.project or record.org or "", tags)
+    if at_ms is None:
+        at_ms = parse_ms(record.occurred_at) or 0
+    attributes = record.attributes
+    tagged = [name for name in attributes if name[:4] == TAG_PREFIX]
+    tags = tuple((name[4:], str(attributes[name])) for name in tagged) if tagged else ()
+    found = _Found(attributes, record.project or record.org or "", tags)
     return [Point(measure, value, found.labels(measure, *more), at_ms) for measure, value, more in measured(found)]
 
 
@@ -296,10 +297,11 @@ def _job(found: _Found) -> _Measured:
 
 
 def _usage(found: _Found) -> _Measured:
+    attributes = found.attributes
     for attribute, kind in _CREDIT_KINDS.items():
-        value = found.number(attribute)
+        value = found.number(attribute) if attribute in attributes else None
         if value:
-            yield _CREDITS, value, (("circleci.credits.kind", kind),)
+            yield _CREDITS, value, kind
     for measure, attribute in ((_CPU, "circleci.job.cpu.median_pct"), (_MEMORY, "circleci.job.memory.median_pct")):
         value = found.number(attribute)
         if value is not None:

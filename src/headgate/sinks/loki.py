@@ -281,10 +281,24 @@ class LokiSink:
             return (failed_check(name, error),)
         if ready.status == 503:
             return (CheckResult(name, ok=False, reason="not_ready", fix=f"wait: {self._clean(ready.text(200))}"),)
-        return (judge_check(name, reply, self._clean(reply.text(200)), "a Loki"),)
+        text = self._clean(reply.text(200))
+        result = judge_check(name, reply, text, "a Loki")
+        if result.ok and not _lists_labels(reply):
+            fix = f"answered {reply.status} without a list of labels: {text}; the address is not that of a Loki"
+            result = CheckResult(name, ok=False, reason="wrong_product", fix=fix)
+        return (result,)
 
     async def aclose(self) -> None:
         """Nothing is held open."""
+
+
+def _lists_labels(reply: HttpReply) -> bool:
+    """Whether an answer is Loki's to the question for labels, of which an empty Loki has none."""
+    try:
+        told = msgspec.json.decode(reply.body)
+    except msgspec.DecodeError:
+        return False
+    return isinstance(told, dict) and told.get("status") == "success"
 
 
 def build(name: str, config: LokiConfig, context: BuildContext) -> LokiSink:

@@ -77,7 +77,7 @@ class PrometheusConfig(EndpointConfig):
 
 def _points(batch: Sequence[LogEntry]) -> Iterator[Point]:
     for entry in batch:
-        yield from points(decode_record(entry.body))
+        yield from points(decode_record(entry.body), entry.occurred_ms)
 
 
 class _MetricSignal:

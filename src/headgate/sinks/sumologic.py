@@ -220,7 +220,12 @@ class SumologicSink:
             reply = await probe("POST", reveal(config.url), self._headers, config.transport(), clean)
         except (SinkUnavailable, SinkRefused) as error:
             return (failed_check(name, error),)
-        return (judge_check(name, reply, clean(reply.text(200)), "a Sumo Logic HTTP source"),)
+        text = clean(reply.text(200))
+        result = judge_check(name, reply, text, "a Sumo Logic HTTP source")
+        if result.ok and text:
+            fix = f"answered {reply.status}: {text}; a Sumo Logic HTTP source says nothing, the address is another's"
+            result = CheckResult(name, ok=False, reason="wrong_product", fix=fix)
+        return (result,)
 
     async def aclose(self) -> None:
         """Nothing is held open."""

@@ -316,6 +316,9 @@ async def test_check_knows_what_is_no_loki() -> None:
         sink = PLUGINS[0].build("x", LokiConfig(url=other.url), CONTEXT)
         (result,) = await sink.check()
         assert (result.ok, result.reason) == (False, "wrong_product")
+        other.answer(status=200, body={"greeting": "Hello"}, store=False)
+        (result,) = await sink.check()
+        assert (result.reason, "Hello" in result.fix) == ("wrong_product", True)
     with FakeVendor("loki") as vendor:
         sink = PLUGINS[0].build("x", LokiConfig(url=vendor.url), CONTEXT)
         vendor.answer(status=503, body="Ingester not ready: waiting for 15s", path="/ready")

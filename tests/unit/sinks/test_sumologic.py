@@ -332,6 +332,13 @@ class TestAnswers:
         with pytest.raises(SinkRefused, match="web page"):
             signal().interpret(HttpReply(200, {"content-type": "text/html"}, b"<html>"), make_batch(1))
 
+    async def test_check_knows_that_a_source_says_nothing(self) -> None:
+        """Somebody else who takes everything has something to say of it, which is shown."""
+        with FakeVendor("sumologic") as other:
+            other.answer(status=200, body={"greeting": "Hello"}, store=False)
+            (result,) = await build_sink(PLUGINS[0], {"url": f"{other.url}/receiver/v1/http/c0de"}).check()
+            assert (result.ok, result.reason, "Hello" in result.fix) == (False, "wrong_product", True)
+
     async def test_check_posts_nothing_at_all(self) -> None:
         """The probe has address and token and no body, so there is nothing to store."""
         with FakeVendor("sumologic", token="t0ken", clock_ms=lambda: NOW_MS) as vendor:
