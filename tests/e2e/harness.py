@@ -377,10 +377,10 @@ def delivery_id(number: int) -> str:
     return uuid_of(number + 10**9)
 
 
-def made_up_job(number: int, *, padding: int = 0) -> bytes:
+def made_up_job(number: int, *, stopped: datetime | None = None, padding: int = 0) -> bytes:
     """A job-completed webhook like a captured one, about a job that nobody else tells of; `padding` bytes longer."""
     told = json.loads((SAMPLES / "real-github-oauth-job-completed.json").read_text())
-    end = datetime.now(UTC)
+    end = stopped or datetime.now(UTC)
     told["id"] = delivery_id(number)
     told["job"] |= {
         "id": uuid_of(number),
