@@ -56,6 +56,11 @@ class PrometheusConfig(EndpointConfig):
         "1h", "Older records are skipped as too_old: a counter counts when it is told, and history would be a spike."
     )
     stale_after: Duration = duration_field("7d", "Series that nothing touched for so long are no longer served.")
+    zero_first: Duration = duration_field(
+        "60s",
+        "How long a new series is shown as 0 when scraped, so that `increase` sees its first value; at least as long as"
+        " the longest scrape interval.",
+    )
     max_series: int = Field(
         default=20_000, ge=1, description="Label sets at most; further ones are counted under `overflow`."
     )
@@ -98,6 +103,11 @@ class ScrapeSignal(_MetricSignal):
     name = "scrape"
     destination = "/metrics/ci"
 
+    def __init__(self, config: PrometheusConfig, clock: Clock) -> None:
+        super().__init__(config, clock)
+        # When a page first showed a label set; while that is young it is shown as nothing.
+        self._shown: dict[Key, int] = {}
+
     async def send(self, batch: Sequence[LogEntry]) -> SendResult:
         """Add the records up. Cannot fail."""
         self._tally.take(self._tally.after(_points(batch), self._clock.now_ms()))
@@ -111,14 +121,18 @@ class ScrapeSignal(_MetricSignal):
     def collect(self) -> Iterator[Metric]:
         """The families, as the client library's writer wants them."""
         family: Metric | None = None
-        for key, cell in self._tally.items():
+        cells, now_ms = self._tally.items(), self._clock.now_ms()
+        self._shown = {key: self._shown.get(key, now_ms) for key, _ in cells}
+        for key, cell in cells:
             measure = key[0]
+            young = now_ms - self._shown[key] < self._config.zero_first
             if family is None or family.name != family_name(measure):
                 if family is not None:
                     yield family
                 family = Metric(family_name(measure), measure.meaning, measure.instrument)
             for name, labels, value in samples(key, cell):
-                family.add_sample(name, {**self._config.labels, **labels}, value)
+                shown = 0.0 if young and measure.instrument != "gauge" else value
+                family.add_sample(name, {**self._config.labels, **labels}, shown)
         if family is not None:
             yield family
 
