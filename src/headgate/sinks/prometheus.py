@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import repeat
 from typing import NamedTuple, Self
@@ -21,12 +20,12 @@ from pydantic import Field, model_validator
 
 from headgate.core.clock import Clock
 from headgate.core.errors import SinkRefused, SinkUnavailable
-from headgate.core.ports import BuildContext, CheckResult, HttpReply, Limits, LogEntry, Plugin, TransportOptions
+from headgate.core.ports import BuildContext, CheckResult, HttpReply, Limits, LogEntry, Plugin
 from headgate.core.record import decode_record
 from headgate.core.times import MINUTE_MS
 from headgate.core.verdicts import SendResult, classify, raise_for, retry_after_seconds
 from headgate.plugins.config import Duration, duration_field
-from headgate.sinks._endpoint import BaseUrl, EndpointConfig, failed_check, judge_check, origin
+from headgate.sinks._endpoint import BaseUrl, EndpointConfig, answer, connections, failed_check, judge_check, unanswered
 from headgate.sinks._measures import MEASURES, Point, points
 from headgate.sinks._tally import Cell, Key, Tally, family_name, samples
 
@@ -233,17 +232,15 @@ class RemoteWriteSignal(_MetricSignal):
 
     async def _post(self, body: bytes) -> HttpReply:
         if self._client is None:
-            self._client = _client(self._config.transport(), self._config.timeout_seconds)
+            self._client = await connections(self._config.transport(), self._config.timeout_seconds)
         try:
-            reply = await self._client.post(self._url, content=body, headers=list(self._headers))
+            return answer(await self._client.post(self._url, content=body, headers=list(self._headers)))
         except (httpx.HTTPError, OSError) as exc:
-            text = self._clean(str(exc)) or type(exc).__name__
-            if "CERTIFICATE_VERIFY_FAILED" in text:
-                raise SinkRefused(f"{origin(self._url)}: {text}", reason="config", fix="set ca_file") from exc
-            if isinstance(exc, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout):
-                raise _NeverSentError(f"{origin(self._url)}: {text}") from exc
-            raise SinkUnavailable(f"{origin(self._url)}: {text}") from exc
-        return HttpReply(reply.status_code, {k.lower(): v for k, v in reply.headers.items()}, reply.content)
+            error = unanswered(self._url, exc, self._clean)
+            never_sent = isinstance(exc, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
+            if never_sent and isinstance(error, SinkUnavailable):
+                raise _NeverSentError(str(error)) from exc
+            raise error from exc
 
     async def try_nothing(self) -> HttpReply:
         """Write no series at all. Raises as `send`."""
@@ -254,13 +251,6 @@ class RemoteWriteSignal(_MetricSignal):
         if self._client is not None:
             await self._client.aclose()
             self._client = None
-
-
-def _client(options: TransportOptions, timeout_seconds: float) -> httpx.AsyncClient:
-    verify: ssl.SSLContext | bool = options.verify
-    if options.verify and options.ca_file:
-        verify = ssl.create_default_context(cafile=options.ca_file)
-    return httpx.AsyncClient(verify=verify, proxy=options.proxy, timeout=timeout_seconds, trust_env=True)
 
 
 class PrometheusSink:
