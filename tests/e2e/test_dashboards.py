@@ -18,6 +18,7 @@ from tests.e2e.receivers import program, prometheus, query
 from headgate.core.clock import SystemClock
 from headgate.core.metrics import NullMetrics
 from headgate.core.ports import BuildContext, LogEntry
+from headgate.dashboards.questions import MONITORS
 from headgate.dashboards.target import targets
 from headgate.sinks.prometheus import PLUGINS, PrometheusConfig
 from headgate.testing.sink_harness import make_entry
@@ -64,6 +65,8 @@ def test_every_query_of_grafana_runs_on_prometheus(tmp_path: Path) -> None:
         for name, value in VARIABLES.items():
             rate = rate.replace(name, value)
         assert list(query(url, rate).values()) == [pytest.approx(1 / 7)]
+        low = next(asked.query for asked in target.queries() if asked.title == MONITORS[0].title)
+        assert not query(url, low.replace(">= 5", ">= 50"))
     rules = tmp_path / "rules.yaml"
     rules.write_bytes(target.render()["rules.yaml"])
     checked = subprocess.run([program("promtool"), "check", "rules", str(rules)], capture_output=True, check=False)
@@ -72,12 +75,14 @@ def test_every_query_of_grafana_runs_on_prometheus(tmp_path: Path) -> None:
 
 def test_files_are_written_by_command(tmp_path: Path) -> None:
     """`dashboards export` gives each target a folder; an unknown one is told with the known ones."""
-    done = headgate("dashboards", "export", "--to", str(tmp_path / "out"), "--json")
+    account = {"NEW_RELIC_ACCOUNT_ID": "4242"}
+    done = headgate("dashboards", "export", "--to", str(tmp_path / "out"), "--json", env=account)
     assert done.returncode == 0, done.stderr
     told = [json.loads(line) for line in done.stdout.splitlines()]
     assert [one["target"] for one in told] == list(targets())
     for one in told:
         assert sorted(path.name for path in Path(one["folder"]).iterdir()) == one["files"]
+    assert '"accountId": 4242,' in (tmp_path / "out" / "newrelic" / "dashboard.json").read_text()
     wrong = headgate("dashboards", "export", "grafana")
     assert (wrong.returncode, "grafana-loki" in wrong.stderr) == (2, True)
 

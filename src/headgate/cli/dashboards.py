@@ -41,16 +41,17 @@ def export(
     """Write the files; what stands there under the same names is replaced."""
     for target in _chosen(names):
         folder = to / target.name
+        files = target.localise(target.render(), os.environ)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            for name, contents in target.render().items():
+            for name, contents in files.items():
                 (folder / name).write_bytes(contents)
         except OSError as exc:
             raise ConfigError(f"{folder}: {exc.strerror}; choose another folder with --to") from exc
         if json:
-            print_json({"target": target.name, "folder": str(folder), "files": sorted(target.render())})
+            print_json({"target": target.name, "folder": str(folder), "files": sorted(files)})
         else:
-            print(f"{folder}: {len(target.render())} files")
+            print(f"{folder}: {len(files)} files")
 
 
 @group.command("push")

@@ -89,10 +89,14 @@ def answer(question: Question, scope: Scope) -> Answer:
     return Answer((_log_query("a", question, scope, outcomes),), "a", _counted_unit(question))
 
 
-def failure_share(question: Question, scope: Scope) -> Answer:
-    """The complement of a success rate, from 0 to 1: a group without any success needs no default there."""
+def failure_share(question: Question, scope: Scope, at_least: int) -> Answer:
+    """The complement of a success rate, from 0 to 1: a group without any success needs no default there.
+
+    Of fewer than `at_least` runs it is 0.
+    """
     queries = (_log_query("a", question, scope, FAILURES), _log_query("b", question, scope, EVIDENCE))
-    return Answer(queries, "a / b", "")
+    # The vendor's guide "Add a Minimum Request Threshold for Error Rate Alerts"; runs are whole numbers.
+    return Answer(queries, f"a / b * is_greater(b, {at_least - 1})", "")
 
 
 def metric_query(question: Question, scope: str) -> str | None:

@@ -9,7 +9,7 @@ import re
 
 from headgate.dashboards.questions import EVIDENCE, FAILURES, Question
 
-__all__ = ["label", "logql"]
+__all__ = ["evidence", "label", "logql"]
 
 _NOT_IN_A_NAME = re.compile(r"[^a-zA-Z0-9_]")
 _QUANTILES = {"p50": "0.5", "p95": "0.95"}
@@ -22,7 +22,7 @@ def label(attribute: str) -> str:
 
 def logql(question: Question, window: str, *, project: str = "") -> str | None:
     """The query over `window` (`$__range`, `6h`). `project`: a regular expression; blank: all."""
-    by = ", ".join(label(attribute) for attribute in question.by)
+    by = _groups(question)
     if question.what in ("p50", "p95", "sum"):
         lines = _lines(question, project, (question.field,)) + f" | unwrap {label(question.field)} | __error__=``"
         if question.what == "sum":
@@ -34,9 +34,18 @@ def logql(question: Question, window: str, *, project: str = "") -> str | None:
     failures = _counted(question, project, window, by, FAILURES)
     if question.what == "failures":
         return failures
-    evidence = _counted(question, project, window, by, EVIDENCE)
+    ran = _counted(question, project, window, by, EVIDENCE)
     good = _counted(question, project, window, by, ("success",))
-    return f"({good} or 0 * {evidence}) / {evidence}"
+    return f"({good} or 0 * {ran}) / {ran}"
+
+
+def evidence(question: Question, window: str) -> str:
+    """How many runs a success rate rests on, in the same groups."""
+    return _counted(question, "", window, _groups(question), EVIDENCE)
+
+
+def _groups(question: Question) -> str:
+    return ", ".join(label(attribute) for attribute in question.by)
 
 
 def _counted(question: Question, project: str, window: str, by: str, outcomes: tuple[str, ...]) -> str:

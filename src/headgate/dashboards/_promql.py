@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from headgate.dashboards.questions import EVIDENCE, FAILURES, Question
 
-__all__ = ["label", "promql"]
+__all__ = ["evidence", "label", "promql"]
 
 # (kind, numeric attribute) -> histogram, and how many of the attribute's units one of the metric's is.
 _HISTOGRAMS = {
@@ -70,26 +70,35 @@ def promql(question: Question, window: str, *, project: str = "") -> str | None:
     return _answer(question, window, ", ".join(name for name in by if name), matchers)
 
 
+def evidence(question: Question, window: str) -> str:
+    """How many runs a success rate rests on, in the same groups."""
+    by = ", ".join(name for name in (label(question, attribute) for attribute in question.by) if name)
+    return _ended(question, window, by, [], EVIDENCE)
+
+
 def _answer(question: Question, window: str, by: str, matchers: list[str]) -> str | None:
     if question.what in ("p50", "p95"):
         return _quantile(question, window, by, matchers)
     if question.what == "sum":
         counter = _SUMS.get((question.of, question.field))
         return _total(counter, matchers, window, by) if counter else None
-    counter, outcome = _COUNTS.get(question.of), _OUTCOME.get(question.of)
+    counter = _COUNTS.get(question.of)
     if counter and question.what == "count":
         return _total(counter, matchers, window, by)
-    if not (counter and outcome):
+    if not (counter and question.of in _OUTCOME):
         return None
-
-    # OpenTelemetry's words for these outcomes are ours.
-    def ended(*words: str) -> str:
-        return _total(counter, [*matchers, f'{outcome}=~"{"|".join(words)}"'], window, by)
-
     if question.what == "failures":
-        return ended(*FAILURES)
+        return _ended(question, window, by, matchers, FAILURES)
+    good = _ended(question, window, by, matchers, ("success",))
+    ran = _ended(question, window, by, matchers, EVIDENCE)
     # Without any success the first part has no series; a group that only failed has a rate of nothing.
-    return f"({ended('success')} or 0 * {ended(*EVIDENCE)}) / {ended(*EVIDENCE)}"
+    return f"({good} or 0 * {ran}) / {ran}"
+
+
+def _ended(question: Question, window: str, by: str, matchers: list[str], words: tuple[str, ...]) -> str:
+    """Runs with these outcomes; OpenTelemetry's words for them are ours."""
+    outcome = f'{_OUTCOME[question.of]}=~"{"|".join(words)}"'
+    return _total(_COUNTS[question.of], [*matchers, outcome], window, by)
 
 
 def _quantile(question: Question, window: str, by: str, matchers: list[str]) -> str | None:

@@ -16,8 +16,8 @@ _OUTCOMES = {"failures": FAILURES, "success_rate": EVIDENCE}
 _STATUS = "headgate.status"
 
 
-def sumo(question: Question, *, category: str = CATEGORY_VARIABLE, over: str = "") -> str:
-    """The query. `over`: how to slice time (`100 buckets`), or blank for one value a group.
+def sumo(question: Question, *, category: str = CATEGORY_VARIABLE, over: str = "", runs: bool = False) -> str:
+    """The query. `over`: how to slice time (`100 buckets`), or blank for one value a group. `runs`: their number too.
 
     A line that lacks an attribute that is asked for is left out, as `json` without `nodrop` does.
     """
@@ -29,6 +29,8 @@ def sumo(question: Question, *, category: str = CATEGORY_VARIABLE, over: str = "
     if over:
         stages.append(f"timeslice {over}")
     *before, value = _measured(question)
+    if runs:
+        value += ", count as runs"
     stages += [*before, f"{value} by {by}" if by else value]
     if over:
         stages.append(f"transpose row _timeslice column {', '.join(groups)}")

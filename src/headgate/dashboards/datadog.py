@@ -95,7 +95,7 @@ def _watched(monitor: Monitor) -> dict[str, Any]:
     window = f"{monitor.minutes // 60}h" if monitor.minutes % 60 == 0 else f"{monitor.minutes}m"
     options: dict[str, Any] = {"include_tags": True, "on_missing_data": "resolve", "require_full_window": False}
     if question.what == "success_rate":
-        share = failure_share(question, _WATCH)
+        share = failure_share(question, _WATCH, monitor.at_least)
         limit = round(1 - monitor.limit, 10)
         kind, asked, sign = "log alert", f'formula("{share.formula}").last("{window}")', _OPPOSITES[monitor.beyond]
         options["variables"] = list(share.queries)

@@ -15,9 +15,8 @@ import orjson
 import yaml
 
 from headgate.core.ports import HttpRequest
-from headgate.dashboards._logql import logql
-from headgate.dashboards._promql import promql
-from headgate.dashboards.questions import DASHBOARDS, MONITORS, Dashboard, Monitor, Panel
+from headgate.dashboards import _logql, _promql
+from headgate.dashboards.questions import DASHBOARDS, MONITORS, Dashboard, Monitor, Panel, Question
 from headgate.dashboards.target import Asked, Files, Talk, Target, failed
 
 __all__ = ["TARGETS"]
@@ -35,10 +34,11 @@ _Ask = Callable[..., str | None]
 
 @dataclass(frozen=True, slots=True)
 class _Flavour:
-    """A data source of Grafana's. `step`: the window of a point of a graph."""
+    """A data source of Grafana's. `ran`: runs that a success rate rests on. `step`: window of a graph's point."""
 
     kind: str
     ask: _Ask
+    ran: Callable[[Question, str], str]
     step: str
     projects: object
 
@@ -117,18 +117,22 @@ def _panel(number: int, panel: Panel, query: str, kind: str, place: dict[str, in
     }
 
 
-def _threshold(ask: _Ask, monitor: Monitor) -> str:
-    query = ask(monitor.question, f"{monitor.minutes}m")
+def _threshold(flavour: _Flavour, monitor: Monitor) -> str:
+    window = f"{monitor.minutes}m"
+    query = flavour.ask(monitor.question, window)
     assert query is not None, f"monitor {monitor.key} cannot be asked"  # noqa: S101  # a fault of the catalogue; tested
     sign = "<" if monitor.beyond == "below" else ">"
-    return f"{query} {sign} {monitor.limit:g}"
+    beyond = f"{query} {sign} {monitor.limit:g}"
+    if not monitor.at_least:
+        return beyond
+    return f"{beyond} and {flavour.ran(monitor.question, window)} >= {monitor.at_least}"
 
 
-def _rules(ask: _Ask) -> bytes:
+def _rules(flavour: _Flavour) -> bytes:
     rules = [
         {
             "alert": monitor.title,
-            "expr": _threshold(ask, monitor),
+            "expr": _threshold(flavour, monitor),
             "for": "5m",
             "labels": {"severity": "warning", "headgate_monitor": monitor.key},
             "annotations": {"summary": monitor.about},
@@ -145,12 +149,12 @@ def _render(flavour: _Flavour) -> Files:
         for dashboard in DASHBOARDS
         if any(_panels(flavour, dashboard))
     }
-    return dict(sorted({**files, "rules.yaml": _rules(flavour.ask)}.items()))
+    return dict(sorted({**files, "rules.yaml": _rules(flavour)}.items()))
 
 
 def _queries(flavour: _Flavour) -> list[Asked]:
     found = [Asked(panel.title, query) for dashboard in DASHBOARDS for panel, query in _panels(flavour, dashboard)]
-    return [*found, *(Asked(monitor.title, _threshold(flavour.ask, monitor)) for monitor in MONITORS)]
+    return [*found, *(Asked(monitor.title, _threshold(flavour, monitor)) for monitor in MONITORS)]
 
 
 def _push(url: str, credentials: Mapping[str, str], name: str, contents: bytes) -> Talk | None:
@@ -179,13 +183,15 @@ def _target(flavour: _Flavour) -> Target:
 
 _PROMETHEUS = _Flavour(
     "prometheus",
-    promql,
+    _promql.promql,
+    _promql.evidence,
     "$__rate_interval",
     "label_values(cicd_pipeline_run_duration_seconds_count, circleci_project)",
 )
 _LOKI = _Flavour(
     "loki",
-    logql,
+    _logql.logql,
+    _logql.evidence,
     "$__interval",
     {"type": 1, "label": "project", "stream": '{service_name="circleci"}', "refId": "project"},
 )

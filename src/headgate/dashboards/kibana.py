@@ -49,14 +49,17 @@ def esql(monitor: Monitor) -> str:
     if question.what == "success_rate":
         words = ", ".join(f'"{word}"' for word in EVIDENCE)
         kept += f" AND headgate.status IN ({words})"
-        figure = '| EVAL succeeded = CASE(headgate.status == "success", 1.0, 0.0) | STATS value = AVG(succeeded)'
+        figure = '| EVAL succeeded = CASE(headgate.status == "success", 1.0, 0.0)'
+        figure += " | STATS value = AVG(succeeded), runs = COUNT(*)"
     else:
         figure = f"| STATS value = PERCENTILE({field_of(question.field)}, {question.what[1:]})"
     groups = ", ".join(map(field_of, question.by))
-    sign = "<" if monitor.beyond == "below" else ">"
+    beyond = f"value {'<' if monitor.beyond == 'below' else '>'} {monitor.limit}"
+    if monitor.at_least:
+        beyond += f" AND runs >= {monitor.at_least}"
     # The names of data streams and of month indices; a pattern without an index is passed over.
     source = f"{data_stream(question.of, '*').name}, {_LAYOUT.index_prefix}-{question.of}-*"
-    return f"FROM {source} | WHERE {kept} {figure} BY {groups} | WHERE value {sign} {monitor.limit}"
+    return f"FROM {source} | WHERE {kept} {figure} BY {groups} | WHERE {beyond}"
 
 
 def _rule(monitor: Monitor) -> Json:

@@ -33,16 +33,26 @@ _EVENTS = {
 _SHAPES = {"stat": ("viz.billboard", 3, 2), "series": ("viz.line", 6, 3), "table": ("viz.table", 6, 3)}
 # Events are resent after a lost answer, so runs are counted by id.
 _RUNS = "uniqueCount(id)"
+# What a success rate is shown and compared as.
+_PERCENT = 100
+_UNITS = {"ratio": "PERCENTAGE", "ms": "MS"}
+# Seconds. Windows overlap: each limit is looked at every five minutes, once late events have had two to come.
+_SLIDE_BY = 300
+_DELAY = 120
+_ANY_ACCOUNT = b'"accountId": 0'
 _OPERATORS = {"above": "ABOVE", "below": "BELOW"}
 
 
-def nrql(question: Question, *, over: str = "", limit: bool = True) -> str:
-    """The query. `over`: `TIMESERIES`, or blank for one value a group."""
+def nrql(question: Question, *, over: str = "", limit: bool = True, at_least: int = 0) -> str:
+    """The query. `over`: `TIMESERIES`, or blank for one value a group.
+
+    A success rate is a percentage; of fewer than `at_least` runs it is 100 too much, which is below no limit.
+    """
     where = "".join(f" WHERE {_name(name)} = '{value}'" for name, value in question.where)
     facet = f" FACET {', '.join(map(_name, question.by))}" if question.by else ""
     bounded = f" LIMIT {_TOP}" if question.by and limit else ""
     series = f" {over}" if over else ""
-    return f"FROM {_EVENTS[question.of]} SELECT {_what(question)}{where}{facet}{bounded}{series}"
+    return f"FROM {_EVENTS[question.of]} SELECT {_what(question)}{_padding(at_least)}{where}{facet}{bounded}{series}"
 
 
 def _what(question: Question) -> str:
@@ -51,10 +61,17 @@ def _what(question: Question) -> str:
     if question.what == "failures":
         return _ended(*FAILURES)
     if question.what == "success_rate":
-        return f"{_ended('success')} / {_ended(*EVIDENCE)}"
+        return f"{_PERCENT} * {_ended('success')} / {_ended(*EVIDENCE)}"
     if question.what == "sum":
         return f"sum({_name(question.field)})"
     return f"percentile({_name(question.field)}, {question.what[1:]})"
+
+
+def _padding(at_least: int) -> str:
+    """What is added where there are too few runs; a condition takes one value and knows no HAVING."""
+    if not at_least:
+        return ""
+    return f" + {_PERCENT} * clamp_min(clamp_max({at_least} - {_ended(*EVIDENCE)}, 1), 0)"
 
 
 def _ended(*words: str) -> str:
@@ -84,32 +101,36 @@ def _asked(panel: Panel) -> str:
 
 
 def _widget(panel: Panel, shape: str, layout: dict[str, int]) -> dict[str, Any]:
-    return {
-        "title": panel.title,
-        "layout": layout,
-        "visualization": {"id": shape},
-        # 0 stands for the account that the file is imported into.
-        "rawConfiguration": {"nrqlQueries": [{"accountId": 0, "query": _asked(panel)}]},
-    }
+    # 0 stands for the account that the file is imported into.
+    shown: dict[str, Any] = {"nrqlQueries": [{"accountId": 0, "query": _asked(panel)}]}
+    if panel.unit in _UNITS:
+        shown["units"] = {"unit": _UNITS[panel.unit]}
+    return {"title": panel.title, "layout": layout, "visualization": {"id": shape}, "rawConfiguration": shown}
+
+
+def _watched(monitor: Monitor) -> str:
+    return nrql(monitor.question, limit=False, at_least=monitor.at_least)
 
 
 def _condition(monitor: Monitor) -> dict[str, Any]:
     """The input of `alertsNrqlConditionStaticCreate`."""
+    limit = monitor.limit * _PERCENT if monitor.question.what == "success_rate" else monitor.limit
     return {
         "name": monitor.title,
         "description": monitor.about,
         "enabled": True,
-        "nrql": {"query": nrql(monitor.question, limit=False)},
+        "nrql": {"query": _watched(monitor)},
         "signal": {
             "aggregationWindow": monitor.minutes * 60,
-            "aggregationMethod": "EVENT_TIMER",
-            "aggregationTimer": 60,
+            "aggregationMethod": "EVENT_FLOW",
+            "aggregationDelay": _DELAY,
+            "slideBy": _SLIDE_BY,
         },
         "terms": [
             {
                 "operator": _OPERATORS[monitor.beyond],
                 "priority": "WARNING",
-                "threshold": monitor.limit,
+                "threshold": limit,
                 "thresholdDuration": monitor.minutes * 60,
                 "thresholdOccurrences": "AT_LEAST_ONCE",
             }
@@ -133,7 +154,7 @@ def _render() -> Files:
 
 def _queries() -> list[Asked]:
     found = [Asked(panel.title, _asked(panel)) for dashboard in DASHBOARDS for panel in dashboard.panels]
-    return [*found, *(Asked(monitor.title, nrql(monitor.question, limit=False)) for monitor in MONITORS)]
+    return [*found, *(Asked(monitor.title, _watched(monitor)) for monitor in MONITORS)]
 
 
 _FIND = """query($query: String!) {
@@ -151,10 +172,8 @@ def _push(url: str, credentials: Mapping[str, str], name: str, contents: bytes) 
     """The dashboard over NerdGraph, found by its name; conditions belong into a policy of your choice, by hand."""
     if name != "dashboard.json":
         return None
-    if not credentials["NEW_RELIC_ACCOUNT_ID"].isdecimal():
-        raise ConfigError("NEW_RELIC_ACCOUNT_ID: not a number")
-    account = int(credentials["NEW_RELIC_ACCOUNT_ID"])
-    dashboard = orjson.loads(contents.replace(b'"accountId": 0', f'"accountIds": [{account}]'.encode()))
+    account = _account(credentials)
+    dashboard = orjson.loads(contents.replace(_ANY_ACCOUNT, f'"accountIds": [{account}]'.encode()))
 
     def ask(text: str, **variables: object) -> HttpRequest:
         headers = (("content-type", "application/json"), ("api-key", credentials["NEW_RELIC_USER_KEY"]))
@@ -173,6 +192,19 @@ def _push(url: str, credentials: Mapping[str, str], name: str, contents: bytes) 
     return talk()
 
 
+def _account(environment: Mapping[str, str]) -> int:
+    """The number of the account; 0 where none is set, which no account has."""
+    told = environment.get("NEW_RELIC_ACCOUNT_ID") or "0"
+    if not told.isdecimal():
+        raise ConfigError("NEW_RELIC_ACCOUNT_ID: not a number")
+    return int(told)
+
+
+def _localise(files: Files, environment: Mapping[str, str]) -> Files:
+    account = f'"accountId": {_account(environment)}'.encode()
+    return {name: contents.replace(_ANY_ACCOUNT, account) for name, contents in files.items()}
+
+
 def _problem(reply: HttpReply) -> str:
     """GraphQL answers 200 to nearly everything; what went wrong stands in the body."""
     if problem := failed(reply):
@@ -187,4 +219,14 @@ def _problem(reply: HttpReply) -> str:
     return "; ".join(str(one.get("message") or one.get("description")) for one in told)
 
 
-TARGETS = (Target("newrelic", "newrelic", _render, _queries, ("NEW_RELIC_USER_KEY", "NEW_RELIC_ACCOUNT_ID"), _push),)
+TARGETS = (
+    Target(
+        "newrelic",
+        "newrelic",
+        _render,
+        _queries,
+        ("NEW_RELIC_USER_KEY", "NEW_RELIC_ACCOUNT_ID"),
+        _push,
+        _localise,
+    ),
+)

@@ -60,7 +60,10 @@ class Dashboard:
 
 @dataclass(frozen=True, slots=True)
 class Monitor:
-    """An alert in the product's own alerting. Fires when the question's value over `minutes` is beyond `limit`."""
+    """An alert in the product's own alerting. Fires when the question's value over `minutes` is beyond `limit`.
+
+    `at_least`: of a success rate, how many runs must have succeeded or failed in that time; fewer say nothing.
+    """
 
     key: str
     title: str
@@ -69,6 +72,7 @@ class Monitor:
     beyond: Literal["above", "below"]
     limit: float
     minutes: int
+    at_least: int = 0
 
 
 _PROJECT = "project"
@@ -116,9 +120,15 @@ _JOBS = Dashboard(
         Panel("Runs by job", "series", "runs", Question("job", "count", by=(_JOB,))),
         Panel("Success rate by job", "series", "ratio", Question("job", "success_rate", by=(_JOB,))),
         Panel("95 % duration by job", "series", "ms", Question("job", "p95", _DURATION, (_JOB,))),
-        Panel("95 % wait by machine class", "series", "ms", Question("job", "p95", _QUEUE, (_CLASS,))),
+        Panel("95 % wait by project", "series", "ms", Question("job", "p95", _QUEUE, (_PROJECT,))),
         Panel("Failures by job", "table", "runs", Question("job", "failures", by=(_PROJECT, _JOB))),
         Panel("Wait for approval", "table", "ms", Question("job", "p50", "circleci.approval_wait_ms", (_WORKFLOW,))),
+        Panel(
+            "95 % wait by machine class (needs enrich: each)",
+            "series",
+            "ms",
+            Question("job", "p95", _QUEUE, (_CLASS,)),
+        ),
     ),
 )
 _TEST = "test.case.name"
@@ -178,17 +188,18 @@ MONITORS: tuple[Monitor, ...] = (
     Monitor(
         "success-rate",
         "CircleCI: success rate of a project is low",
-        "Less than 80 % of the runs of the last 6 hours succeeded.",
+        "Less than 80 % of the runs of the last 6 hours succeeded, of at least 5.",
         Question("workflow", "success_rate", by=(_PROJECT,)),
         "below",
         0.8,
         360,
+        at_least=5,
     ),
     Monitor(
         "queue",
         "CircleCI: jobs wait long for a machine",
-        "Of the jobs of the last hour 5 % waited longer than 5 minutes.",
-        Question("job", "p95", _QUEUE, (_CLASS,)),
+        "Of the jobs of a project 5 % waited longer than 5 minutes in the last hour.",
+        Question("job", "p95", _QUEUE, (_PROJECT,)),
         "above",
         300_000,
         60,

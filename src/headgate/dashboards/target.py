@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import headgate.dashboards
 from headgate.core.ports import HttpReply, HttpRequest
 
-__all__ = ["Asked", "Files", "Push", "Talk", "Target", "failed", "targets"]
+__all__ = ["Asked", "Files", "Localise", "Push", "Talk", "Target", "failed", "targets"]
 
 # File name -> contents, sorted by name; the same code gives the same bytes.
 Files = Mapping[str, bytes]
@@ -22,6 +22,8 @@ Files = Mapping[str, bytes]
 # that is loaded by hand.
 Talk = Generator[HttpRequest, HttpReply, str]
 Push = Callable[[str, Mapping[str, str], str, bytes], Talk | None]
+# Rendered files and the environment -> the files to write.
+Localise = Callable[[Files, Mapping[str, str]], Files]
 
 
 def failed(reply: HttpReply) -> str:
@@ -29,6 +31,10 @@ def failed(reply: HttpReply) -> str:
     if reply.status < 300:
         return ""
     return f"answered {reply.status}: {reply.text(300)}"
+
+
+def _unchanged(files: Files, _environment: Mapping[str, str]) -> Files:
+    return files
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +50,8 @@ class Target:
     """`name`: what commands call it. `sink`: type of the sink whose data it shows.
 
     `render`: the files. `queries`: every query in them. `environment`: variables that hold the credentials of a push.
-    `push`: how one file gets there over the product's API.
+    `push`: how one file gets there over the product's API. `localise`: what an export puts into the files from the
+    environment, if anything; files that are pushed are the rendered ones.
     """
 
     name: str
@@ -53,6 +60,7 @@ class Target:
     queries: Callable[[], list[Asked]]
     environment: tuple[str, ...]
     push: Push
+    localise: Localise = _unchanged
 
 
 def targets() -> dict[str, Target]:

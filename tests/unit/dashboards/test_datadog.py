@@ -214,9 +214,12 @@ def test_each_monitor_has_its_limit() -> None:
     """Milliseconds become seconds; of the success rate its complement is watched, so a run of failures is seen."""
     asked = {name: (body(name)["query"], body(name)["options"]["thresholds"]) for name in WATCHES}
     assert asked == {
-        "monitor-success-rate.json": ('formula("a / b").last("6h") > 0.2', {"critical": 0.2}),
+        "monitor-success-rate.json": (
+            'formula("a / b * is_greater(b, 4)").last("6h") > 0.2',
+            {"critical": 0.2},
+        ),
         "monitor-queue.json": (
-            "percentile(last_1h):p95:cicd.pipeline.task.run.queue.duration{*} by {circleci.resource_class} > 300",
+            "percentile(last_1h):p95:cicd.pipeline.task.run.queue.duration{*} by {circleci.project} > 300",
             {"critical": 300.0},
         ),
         "monitor-duration.json": (

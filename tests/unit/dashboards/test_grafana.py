@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -109,10 +110,21 @@ def test_lines_are_taken_apart_as_they_are_sent() -> None:
 
 @pytest.mark.parametrize("name", ["grafana-prometheus", "grafana-loki"])
 def test_rules_hold_every_monitor(name: str) -> None:
-    """One rule for each monitor, with a limit and a summary."""
+    """One rule for each monitor, with a limit and a summary; few runs say nothing about a rate."""
     (group,) = yaml.safe_load(targets()[name].render()["rules.yaml"])["groups"]
     assert [rule["labels"]["headgate_monitor"] for rule in group["rules"]] == [one.key for one in MONITORS]
-    assert all(re.search(r"[<>] [\d.e+]+$", rule["expr"]) for rule in group["rules"])
+    assert all(re.search(r" (?:<|>|>=) [\d.e+]+$", rule["expr"]) for rule in group["rules"])
+    rate = group["rules"][0]["expr"]
+    share, enough = rate.split(" < 0.8 and ")
+    assert enough == share.split(") / ")[-1] + " >= 5"
+
+
+def test_the_page_of_the_sink_asks_as_the_dashboards_do() -> None:
+    """Its example counts projects that never failed, and neither canceled nor skipped runs."""
+    page = (Path(__file__).parents[3] / "docs" / "sinks" / "prometheus.md").read_text()
+    asked = promql(Question("workflow", "success_rate", by=("project",)), "1d")
+    assert asked is not None
+    assert asked in " ".join(page.split())
 
 
 def test_a_push_replaces_by_uid_and_leaves_rules_alone() -> None:

@@ -192,10 +192,10 @@ def test_a_rule_reads_as_people_write_it() -> None:
         'FROM logs-circleci.workflow-*, circleci-workflow-* | WHERE headgate.kind == "workflow"'
         ' AND headgate.status IN ("success", "failure", "error", "timeout")'
         ' | EVAL succeeded = CASE(headgate.status == "success", 1.0, 0.0)'
-        " | STATS value = AVG(succeeded) BY service.name | WHERE value < 0.8"
+        " | STATS value = AVG(succeeded), runs = COUNT(*) BY service.name | WHERE value < 0.8 AND runs >= 5"
     )
     assert esql(MONITORS[1]).endswith(
-        "| STATS value = PERCENTILE(circleci.queue_ms, 95) BY circleci.resource_class | WHERE value > 300000"
+        "| STATS value = PERCENTILE(circleci.queue_ms, 95) BY service.name | WHERE value > 300000"
     )
 
 
@@ -206,7 +206,8 @@ def test_each_monitor_is_a_rule() -> None:
         rule = Rule.model_validate_json(FILES[f"rule-{monitor.key}.json"])
         sign = {"above": ">", "below": "<"}[monitor.beyond]
         assert rule.name == monitor.title
-        assert rule.params.esqlQuery.esql.endswith(f"| WHERE value {sign} {monitor.limit}")
+        enough = f" AND runs >= {monitor.at_least}" if monitor.at_least else ""
+        assert rule.params.esqlQuery.esql.endswith(f"| WHERE value {sign} {monitor.limit}{enough}")
         assert (rule.params.timeWindowSize, rule.params.timeWindowUnit) == (monitor.minutes, "m")
 
 

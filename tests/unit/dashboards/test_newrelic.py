@@ -10,6 +10,7 @@ import orjson
 import pytest
 from tests.docs.generated import published_record
 
+from headgate.core.errors import ConfigError
 from headgate.core.ports import HttpReply
 from headgate.dashboards.newrelic import TARGETS, nrql
 from headgate.dashboards.questions import DASHBOARDS, MONITORS, Question
@@ -63,18 +64,55 @@ def test_a_query_reads_as_people_write_it() -> None:
     """Runs are counted by id, outcomes filtered, groups bounded."""
     question = Question("workflow", "success_rate", by=("project",))
     assert nrql(question, over="TIMESERIES") == (
-        "FROM CircleCIWorkflow SELECT filter(uniqueCount(id), WHERE `headgate.status` IN ('success')) /"
+        "FROM CircleCIWorkflow SELECT 100 * filter(uniqueCount(id), WHERE `headgate.status` IN ('success')) /"
         " filter(uniqueCount(id), WHERE `headgate.status` IN ('success', 'failure', 'error', 'timeout'))"
         " FACET `project` LIMIT 20 TIMESERIES"
     )
 
 
 def test_each_monitor_is_a_condition() -> None:
-    """Limits, windows and directions are those of the catalogue."""
+    """Limits, windows and directions are those of the catalogue; windows overlap, and a rate is a percentage."""
     conditions = orjson.loads(TARGET.render()["conditions.json"])
     assert [(one["terms"][0]["threshold"], one["terms"][0]["operator"]) for one in conditions] == [
-        (monitor.limit, monitor.beyond.upper()) for monitor in MONITORS
+        (80 if monitor.key == "success-rate" else monitor.limit, monitor.beyond.upper()) for monitor in MONITORS
     ]
+    for monitor, one in zip(MONITORS, conditions, strict=True):
+        signal = one["signal"]
+        assert signal == {
+            "aggregationWindow": monitor.minutes * 60,
+            "aggregationMethod": "EVENT_FLOW",
+            "aggregationDelay": 120,
+            "slideBy": 300,
+        }
+        # The product's limits: half a minute to six hours, and a slide that divides the window.
+        assert 30 <= signal["aggregationWindow"] <= 21_600
+        assert not signal["aggregationWindow"] % signal["slideBy"]
+
+
+def test_few_runs_are_below_no_limit() -> None:
+    """A condition has one value, so a hundred is added to the rate of fewer than five runs."""
+    rate, *others = [one["nrql"]["query"] for one in orjson.loads(TARGET.render()["conditions.json"])]
+    ran = "filter(uniqueCount(id), WHERE `headgate.status` IN ('success', 'failure', 'error', 'timeout'))"
+    assert f" / {ran} + 100 * clamp_min(clamp_max(5 - {ran}, 1), 0) FACET `project`" in rate
+    assert not any("clamp" in query for query in others)
+
+
+def test_widgets_name_their_unit() -> None:
+    """Rates are percentages, durations are milliseconds, counts have none."""
+    board = orjson.loads(TARGET.render()["dashboard.json"])
+    shown = [widget["rawConfiguration"].get("units") for page in board["pages"] for widget in page["widgets"]]
+    units = {"ratio": {"unit": "PERCENTAGE"}, "ms": {"unit": "MS"}}
+    assert shown == [units.get(panel.unit) for one in DASHBOARDS for panel in one.panels]
+
+
+def test_an_export_is_of_the_account_that_is_told() -> None:
+    """Its number stands in every widget; without one the placeholder is left, and nonsense is refused."""
+    files = TARGET.render()
+    exported = TARGET.localise(files, {"NEW_RELIC_ACCOUNT_ID": "42"})
+    assert set(re.findall(rb'"accountId": (\d+)', exported["dashboard.json"])) == {b"42"}
+    assert TARGET.localise(files, {}) == files
+    with pytest.raises(ConfigError, match="NEW_RELIC_ACCOUNT_ID: not a number"):
+        TARGET.localise(files, {"NEW_RELIC_ACCOUNT_ID": "x"})
 
 
 def reply(body: dict[str, Any], status: int = 200) -> HttpReply:

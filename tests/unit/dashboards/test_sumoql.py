@@ -23,16 +23,17 @@ _NAMES = r"\w+(?:, \w+)*"
 _TEXTS = r'"[^"]*"(?:, "[^"]*")*'
 _STAGES = {
     "json": rf"json field=_raw (?P<paths>{_TEXTS}) as (?P<made>{_NAMES})",
-    "where": rf'where (?P<conditions>\w+ (?:[=<>] (?:"[^"]*"|\d+)|in \({_TEXTS}\))(?: and .+)?)',
+    "where": rf'where (?P<conditions>\w+ (?:(?:[=<>]|>=) (?:"[^"]*"|\d+)|in \({_TEXTS}\))(?: and .+)?)',
     "dedup": r"dedup by (?P<used>\w+)",
     "timeslice": r"timeslice \d+ buckets",
     "if": r'if\((?P<used>\w+) = "[^"]*", \d+, \d+\) as (?P<made>\w+)',
-    "aggregate": rf"(?:count|(?:sum|avg|pct)\((?P<used>\w+)(?:, \d+)?\)) as (?P<made>\w+)(?: by (?P<by>{_NAMES}))?",
+    "aggregate": rf"(?:count|(?:sum|avg|pct)\((?P<used>\w+)(?:, \d+)?\)) as (?P<made>\w+)"
+    rf"(?:, count as (?P<more>\w+))?(?: by (?P<by>{_NAMES}))?",
     "transpose": rf"transpose row (?P<used>_timeslice) column (?P<by>{_NAMES})",
     "sort": r"sort by (?P<used>\w+)",
     "limit": r"limit \d+",
 }
-_CONDITION = re.compile(rf'(?P<field>\w+) (?:[=<>] (?:"[^"]*"|\d+)|in \({_TEXTS}\))')
+_CONDITION = re.compile(rf'(?P<field>\w+) (?:(?:[=<>]|>=) (?:"[^"]*"|\d+)|in \({_TEXTS}\))')
 
 
 def parsed(query: str) -> tuple[list[str], str, list[str]]:
@@ -62,7 +63,7 @@ def parsed(query: str) -> tuple[list[str], str, list[str]]:
             assert len(paths) == len(made) == len(set(made))
         if name == "where" and not kind:
             (kind,) = re.findall(r'^where kind = "(\w+)"', text)
-        there = (by if name == "aggregate" else there) | set(made) - {""}
+        there = (by if name == "aggregate" else there) | {*made, parts.get("more", "")} - {""}
         there |= {"_timeslice"} if name == "timeslice" else set()
     return stages, kind, paths
 
