@@ -17,50 +17,15 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from benchmarks.jobs import Batches, batches, jobs
 from benchmarks.report import Row, row
 from headgate.core.ports import HttpReply, LogEntry
-from headgate.testing.sink_harness import NOW_MS, make_entry
 from headgate.testing.sinks import FakeVendor
 
 WAYS = ("ours", "bytes", "client")
 BATCH = 1_000
 AT_ONCE = 4
 ROUNDS = 3
-RECORDS = 10_000
-RUN = "https://app.circleci.com/pipelines/github/acme/web/25/workflows/fda08377-fe7e-46b1-8992-3a7aaecac9c3"
-Batches = Sequence[Sequence[LogEntry]]
-
-
-def jobs() -> list[LogEntry]:
-    """Finished jobs with all that is usually known of one, about 1.3 kB each."""
-    return [
-        make_entry(
-            n,
-            occurred_ms=NOW_MS - n * 10,
-            project=f"gh/acme/p{n % 12}",
-            cicd__pipeline__run__url__full=RUN,
-            cicd__pipeline__task__name=f"job-{n % 8}",
-            cicd__pipeline__task__run__url__full=f"{RUN}/jobs/{n}",
-            circleci__author__login="octocat",
-            circleci__commit__subject=f"Change number {n}",
-            circleci__created_at="2026-11-20T09:59:56.000Z",
-            circleci__credits=120,
-            circleci__job__contexts=["aws", "deploy"],
-            circleci__pipeline__number=n // 8,
-            circleci__queue_ms=4200 + n,
-            circleci__resource_class="medium",
-            circleci__started_at="2026-11-20T10:00:00.000Z",
-            circleci__stopped_at="2026-11-20T10:02:10.000Z",
-            vcs__ref__head__revision="1dc6aa69429bff4806ad6afe58d3d8f57e25973e",
-            vcs__repository__url__full="https://github.com/acme/web",
-        )
-        for n in range(RECORDS)
-    ]
-
-
-def batches(entries: Sequence[LogEntry], size: int) -> list[Sequence[LogEntry]]:
-    """The records as the engine would cut them."""
-    return [entries[n : n + size] for n in range(0, len(entries), size)]
 
 
 def _signal(url: str) -> Any:

@@ -38,7 +38,7 @@ from datadog_api_client.v2.model.metric_payload import MetricPayload
 from datadog_api_client.v2.model.metric_point import MetricPoint
 from datadog_api_client.v2.model.metric_series import MetricSeries
 
-from benchmarks.datadog_ways import RECORDS, Batches, batches, jobs
+from benchmarks.jobs import RECORDS, Batches, batches, jobs
 from benchmarks.report import Row, row
 from headgate.core.ports import HttpSignal, LogEntry
 from headgate.core.record import decode_record

@@ -13,15 +13,15 @@ from time import thread_time
 
 import orjson
 
+from benchmarks.jobs import RECORDS, RUN, batches
 from benchmarks.report import Row, row
+from headgate.core.packing import pack
 from headgate.core.ports import LogEntry
 from headgate.sinks import elasticsearch
-from headgate.sinks._endpoint import pack
 from headgate.sinks.elasticsearch import ElasticsearchSignal
 from headgate.testing.sink_harness import build_sink, make_entry
 
-RECORDS, BATCH = 10_000, 1_000
-RUN = "https://app.circleci.com/pipelines/github/acme/web/25/workflows/fda08377-fe7e-46b1-8992-3a7aaecac9c3"
+BATCH = 1_000
 
 
 def entries() -> list[LogEntry]:
@@ -46,17 +46,17 @@ def entries() -> list[LogEntry]:
 
 def run(*, long: bool) -> list[Row]:
     """Microseconds a record for encoding, and for encoding and compressing; the target is half of the helper's."""
-    batches = _batches(entries())
+    parts = batches(entries(), BATCH)
     signal = build_sink(elasticsearch.PLUGINS[0], {"hosts": ["http://127.0.0.1:1"]}).signals()[0]
     assert isinstance(signal, ElasticsearchSignal)
-    actions = [_actions(signal.encode(batch)) for batch in batches]
-    assert all(_same(signal.encode(batch), _by_helper(given)) for batch, given in zip(batches, actions, strict=True))
+    actions = [_actions(signal.encode(batch)) for batch in parts]
+    assert all(_same(signal.encode(batch), _by_helper(given)) for batch, given in zip(parts, actions, strict=True))
     rounds = 41 if long else 11
     plain = _in_turn(
-        lambda: [signal.encode(batch) for batch in batches], lambda: [_by_helper(given) for given in actions], rounds
+        lambda: [signal.encode(batch) for batch in parts], lambda: [_by_helper(given) for given in actions], rounds
     )
     packed = _in_turn(
-        lambda: [pack(signal.encode(batch)) for batch in batches],
+        lambda: [pack(signal.encode(batch)) for batch in parts],
         lambda: [gzip.compress(_by_helper(given)) for given in actions],
         max(3, rounds // 5),
     )
@@ -65,10 +65,6 @@ def run(*, long: bool) -> list[Row]:
 
 def _judged(name: str, ours: float, helper: float) -> Row:
     return row(name, ours, "µs a record", peer=("official helper", helper), target="<= 0.5", met=ours / helper <= 0.5)
-
-
-def _batches(all_of_them: list[LogEntry]) -> list[list[LogEntry]]:
-    return [all_of_them[at : at + BATCH] for at in range(0, RECORDS, BATCH)]
 
 
 def _actions(body: bytes) -> list[dict[str, object]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from statistics import median
 from typing import Any
 
@@ -21,6 +21,7 @@ from newrelic_telemetry_sdk import (
 )
 from newrelic_telemetry_sdk.batch import LogBatch
 
+from benchmarks.jobs import Batches, batches, jobs
 from benchmarks.report import Row, row
 from headgate.core.ports import HttpSignal, LogEntry
 from headgate.core.record import Record, decode_record
@@ -28,45 +29,10 @@ from headgate.deliver.transport import prepare
 from headgate.sinks._measures import points
 from headgate.sinks._trace_ids import span_id, trace_id
 from headgate.sinks.newrelic import PLUGINS
-from headgate.testing.sink_harness import NOW_MS, build_sink, make_entry
+from headgate.testing.sink_harness import build_sink
 
-RECORDS = 10_000
 ROUNDS = 5
 TARGET = 1.5
-RUN = "https://app.circleci.com/pipelines/github/acme/web/25/workflows/fda08377-fe7e-46b1-8992-3a7aaecac9c3"
-Batches = Sequence[Sequence[LogEntry]]
-
-
-def records() -> list[LogEntry]:
-    """Finished jobs with all that is usually known of one, about 1.3 kB each."""
-    return [
-        make_entry(
-            n,
-            occurred_ms=NOW_MS - n * 10,
-            project=f"gh/acme/p{n % 12}",
-            cicd__pipeline__run__url__full=RUN,
-            cicd__pipeline__task__name=f"job-{n % 8}",
-            cicd__pipeline__task__run__url__full=f"{RUN}/jobs/{n}",
-            circleci__author__login="octocat",
-            circleci__commit__subject=f"Change number {n}",
-            circleci__created_at="2026-11-20T09:59:56.000Z",
-            circleci__credits=120,
-            circleci__job__contexts=["aws", "deploy"],
-            circleci__pipeline__number=n // 8,
-            circleci__queue_ms=4200 + n,
-            circleci__resource_class="medium",
-            circleci__started_at="2026-11-20T10:00:00.000Z",
-            circleci__stopped_at="2026-11-20T10:02:10.000Z",
-            vcs__ref__head__revision="1dc6aa69429bff4806ad6afe58d3d8f57e25973e",
-            vcs__repository__url__full="https://github.com/acme/web",
-        )
-        for n in range(RECORDS)
-    ]
-
-
-def batches(entries: Sequence[LogEntry], size: int) -> list[Sequence[LogEntry]]:
-    """The records as the engine would cut them."""
-    return [entries[n : n + size] for n in range(0, len(entries), size)]
 
 
 def ours(name: str) -> Callable[[Batches], int]:
@@ -113,7 +79,7 @@ def client_spans(entries: Iterable[LogEntry]) -> int:
         record = decode_record(entry.body)
         found = record.attributes
         run, job = str(found["cicd.pipeline.run.id"]), str(found["cicd.pipeline.task.run.id"])
-        ids = (span_id(job).hex(), trace_id(run).hex(), span_id(run).hex())
+        ids = (span_id("job", job).hex(), trace_id(run).hex(), span_id("workflow", run).hex())
         name = str(found["cicd.pipeline.task.name"])
         batch.record(Span(name, flat(record), *ids, start_time_ms=entry.occurred_ms, duration_ms=130_000))
     return _payload(SpanClient, *batch.flush())
@@ -147,7 +113,7 @@ PEERS: dict[str, Callable[[Iterable[LogEntry]], int]] = {
 
 def run(*, long: bool) -> list[Row]:
     """Milliseconds of both ways, in turns; the ratio is how many times faster ours is."""
-    parts = batches(records(), 2_000)
+    parts = batches(jobs(), 2_000)
     rows = []
     for name, peer in PEERS.items():
         encode = ours(name)

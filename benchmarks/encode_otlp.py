@@ -12,6 +12,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, InstrumentationScope, KeyValue
 
+from benchmarks.jobs import Batches, batches, jobs
 from benchmarks.report import Row, row
 from headgate import __version__
 from headgate.core.ports import HttpRequest, HttpSignal, LogEntry
@@ -21,42 +22,11 @@ from headgate.sinks._otlp_model import SCOPE, Metric, Resource, SeriesPoint
 from headgate.sinks._otlp_records import log_record, spans
 from headgate.sinks._otlp_series import delta
 from headgate.sinks.otlp import PLUGINS, grouped
-from headgate.testing.sink_harness import NOW_MS, build_sink, make_entry
+from headgate.testing.sink_harness import build_sink
 
-RECORDS = 10_000
 BATCH = 2_000
 ROUNDS = 5
-RUN = "https://app.circleci.com/pipelines/github/acme/web/25/workflows/fda08377-fe7e-46b1-8992-3a7aaecac9c3"
 Attributes = Iterable[tuple[str, Attribute]]
-
-
-def entries() -> list[list[LogEntry]]:
-    """Finished jobs that waited, with all that is usually known of one, as the engine would cut them."""
-    made = [
-        make_entry(
-            n,
-            occurred_ms=NOW_MS - n * 10,
-            project=f"gh/acme/p{n % 12}",
-            cicd__pipeline__run__url__full=RUN,
-            cicd__pipeline__task__name=f"job-{n % 8}",
-            cicd__pipeline__task__run__url__full=f"{RUN}/jobs/{n}",
-            circleci__author__login="octocat",
-            circleci__commit__subject=f"Change number {n}",
-            circleci__created_at="2026-11-20T09:59:56.000Z",
-            circleci__credits=120,
-            circleci__job__contexts=["aws", "deploy"],
-            circleci__pipeline__number=n // 8,
-            circleci__queue_ms=4200,
-            circleci__queued_at="2026-11-20T09:59:55.800Z",
-            circleci__resource_class="medium",
-            circleci__started_at="2026-11-20T10:00:00.000Z",
-            circleci__stopped_at="2026-11-20T10:02:10.000Z",
-            vcs__ref__head__revision="1dc6aa69429bff4806ad6afe58d3d8f57e25973e",
-            vcs__repository__url__full="https://github.com/acme/web",
-        )
-        for n in range(RECORDS)
-    ]
-    return [made[n : n + BATCH] for n in range(0, RECORDS, BATCH)]
 
 
 def any_value(value: Attribute) -> AnyValue:
@@ -191,22 +161,22 @@ def theirs(name: str) -> Callable[[Sequence[LogEntry]], bytes]:
 
 def run(*, long: bool) -> list[Row]:
     """Milliseconds of processor time for all records, the ways in turns; both write the same protobuf."""
-    batches = entries()
+    parts = batches(jobs(circleci__queued_at="2026-11-20T09:59:55.800Z"), BATCH)
     rows = []
     for name in PEERS:
         ways = {"protobuf": ours(name, "protobuf"), "json": ours(name, "json"), "package": theirs(name)}
-        assert all(ways["protobuf"](batch) == ways["package"](batch) for batch in batches), "the bodies differ"
+        assert all(ways["protobuf"](batch) == ways["package"](batch) for batch in parts), "the bodies differ"
         taken: dict[str, list[float]] = {way: [] for way in ways}
         for _ in range(ROUNDS * (4 if long else 1)):
             for way, encode in ways.items():
-                taken[way].append(_ms(encode, batches))
+                taken[way].append(_ms(encode, parts))
         peer = ("opentelemetry-proto", median(taken["package"]))
         rows += [row(f"OTLP {name}, {way}", median(taken[way]), "ms", peer=peer) for way in ("protobuf", "json")]
     return rows
 
 
-def _ms(encode: Callable[[Sequence[LogEntry]], bytes], batches: Sequence[Sequence[LogEntry]]) -> float:
+def _ms(encode: Callable[[Sequence[LogEntry]], bytes], parts: Batches) -> float:
     begin = time.process_time()
-    for batch in batches:
+    for batch in parts:
         encode(batch)
     return (time.process_time() - begin) * 1000

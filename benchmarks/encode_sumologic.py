@@ -14,15 +14,14 @@ from functools import partial
 
 import orjson
 
+from benchmarks.jobs import RECORDS, RUN, Batches, batches
 from benchmarks.report import Row, row
+from headgate.core.packing import pack
 from headgate.core.ports import HttpSignal, LogEntry
-from headgate.sinks._endpoint import pack
 from headgate.sinks.sumologic import PLUGINS
 from headgate.testing.sink_harness import NOW_MS, build_sink, make_entry
 
-RECORDS = 10_000
 BATCH = 1_000
-RUN = "https://app.circleci.com/pipelines/github/acme/web/25/workflows/fda08377-fe7e-46b1-8992-3a7aaecac9c3"
 
 
 def _entry(number: int) -> LogEntry:
@@ -55,30 +54,27 @@ def _best_ms(work: Callable[[], object], times: int) -> float:
 def run(*, long: bool = False) -> list[Row]:
     """One row a signal."""
     times = 20 if long else 5
-    entries = [_entry(number) for number in range(RECORDS)]
-    batches = [entries[first : first + BATCH] for first in range(0, RECORDS, BATCH)]
+    parts = batches([_entry(number) for number in range(RECORDS)], BATCH)
     rows: list[Row] = []
     for name in ("logs", "metrics", "job_feed"):
         settings = {"url": "http://127.0.0.1:1/receiver/v1/http/code", "signals": [name]}
         signal = build_sink(PLUGINS[0], settings).signals()[0]
         assert isinstance(signal, HttpSignal)
-        peer = (
-            None if name == "metrics" else ("json.dumps and gzip, mapped already", _dumped_ms(signal, batches, times))
-        )
-        taken = _best_ms(partial(_encoded, signal, batches), times)
+        peer = None if name == "metrics" else ("json.dumps and gzip, mapped already", _dumped_ms(signal, parts, times))
+        taken = _best_ms(partial(_encoded, signal, parts), times)
         rows.append(row(f"Sumo Logic {name}: encode and gzip {RECORDS:,} jobs", taken, "ms", peer=peer))
     return rows
 
 
-def _encoded(signal: HttpSignal, batches: list[list[LogEntry]]) -> None:
-    for batch in batches:
+def _encoded(signal: HttpSignal, parts: Batches) -> None:
+    for batch in parts:
         request = signal.encode(batch)
         assert request is not None
         pack(request.body)
 
 
-def _dumped_ms(signal: HttpSignal, batches: list[list[LogEntry]], times: int) -> float:
-    requests = [signal.encode(batch) for batch in batches]
+def _dumped_ms(signal: HttpSignal, parts: Batches, times: int) -> float:
+    requests = [signal.encode(batch) for batch in parts]
     documents = [[orjson.loads(line) for line in request.body.splitlines()] for request in requests if request]
 
     def dump() -> None:

@@ -7,7 +7,6 @@ import time
 import urllib.request
 from datetime import UTC, datetime, timedelta
 from statistics import quantiles
-from typing import Any
 
 from benchmarks.daemon import HOOK, SECRET, Daemon, running_daemon, running_module
 from benchmarks.deliver import loki
@@ -22,10 +21,6 @@ _GRANTED_MS = 50.0
 def _live(daemon: Daemon) -> int:
     """How many live records the sink has."""
     return sum(int(signal["cursor"]) for signal in daemon.status()["sinks"]["loki"]["signals"].values())
-
-
-def _walked(status: dict[str, Any]) -> bool:
-    return status["sources"]["circleci"]["last_complete_walk"] is not None
 
 
 def _latency(daemon: Daemon, *, seconds: float, start: int) -> list[float]:

@@ -137,6 +137,25 @@ def test_tests_named_by_the_checklist_exist() -> None:
     assert (missing, silent) == ([], [])
 
 
+# --- lists of tests and benchmarks ----------------------------------------------------------------------------------
+
+
+def test_each_end_to_end_file_is_listed() -> None:
+    """docs/testing.md says what each shows."""
+    page = (ROOT / "docs" / "testing.md").read_text(encoding="utf-8")
+    files = sorted(path.name for path in (ROOT / "tests" / "e2e").glob("test_*.py"))
+    assert sorted(re.findall(r"^\| `(test_\w+\.py)`", page, re.MULTILINE)) == files
+
+
+def test_each_benchmark_is_listed() -> None:
+    """docs/performance.md says what each measures."""
+    source = (ROOT / "benchmarks" / "__main__.py").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8").partition("## Measured")[0]
+    named = re.findall(r'^    "([a-z-]+)": \w+\.\w+,$', source, re.MULTILINE)
+    assert named
+    assert sorted(re.findall(r"^\| `([a-z-]+)`", page, re.MULTILINE)) == sorted(named)
+
+
 # --- configurations -------------------------------------------------------------------------------------------------
 
 

@@ -41,6 +41,14 @@ def test_each_sink_has_a_page_with_its_options(plugin: Plugin) -> None:
     _compare(path, with_table(page, plugin.config))
 
 
+@pytest.mark.parametrize("plugin", _plugins(), ids=lambda plugin: plugin.name)
+def test_each_sink_is_in_the_lists_of_sinks(plugin: Plugin) -> None:
+    """Whoever looks for it finds it, with what is promised about its duplicates."""
+    assert re.search(rf"^\| `{plugin.name}`", (DOCS / "delivery.md").read_text("utf-8"), re.MULTILINE)
+    for page in (DOCS / "configuration.md", DOCS.parent / "README.md"):
+        assert f"sinks/{plugin.name}.md" in page.read_text("utf-8"), page.name
+
+
 def test_the_page_of_verdicts_is_generated() -> None:
     """The table of classes says what the code does."""
     _compare(DOCS / "sinks" / "verdicts.md", verdict_page())

@@ -303,9 +303,9 @@ def headgate(*arguments: str, env: Mapping[str, str] | None = None, seconds: flo
     )
 
 
-def run_until_idle(config: Path, seconds: int = 120) -> None:
+def run_until_idle(config: Path) -> None:
     """`run --until-idle` on a configuration; asserts that it ended well."""
-    done = headgate("run", "-c", str(config), "--until-idle", "--timeout", str(seconds), seconds=seconds + 30)
+    done = headgate("run", "-c", str(config), "--until-idle", "--timeout", "120", seconds=150)
     assert done.returncode == 0, f"{done.returncode}: {done.stdout[-1000:]}\n{done.stderr[-6000:]}"
 
 
@@ -332,12 +332,10 @@ def write_config(
     folder: Path,
     sinks: Mapping[str, Mapping[str, Any]],
     sources: Mapping[str, Mapping[str, Any]] | None = None,
-    *,
-    name: str = "headgate.yaml",
     **sections: Any,
 ) -> Path:
     """A configuration file in `folder`, with the store beside it and free ports; `sections` are added or replace."""
-    file = folder / name
+    file = folder / "headgate.yaml"
     wanted = {
         "version": 1,
         "store": {"url": f"sqlite://{folder / 'headgate.db'}"},

@@ -43,6 +43,8 @@ def test_dead_letters_and_replay_by_command(tmp_path: Path) -> None:
             assert first["record"] in data_of(ask("tail", "--json", "--lines", "3"))
 
             vendor.answer()
+            unknown = ask("deadletters", "replay", str(first["id"]), "999999")
+            assert (unknown.returncode, "no dead letter 999999" in unknown.stderr) == (1, True)
             assert [{"requeued": 1}] == data_of(ask("deadletters", "replay", str(first["id"]), "--json"))
             wait_until(lambda: vendor.record_ids() == [first["record_id"]], "the letter that was sent again")
             assert ask("deadletters", "purge", "--all").returncode == 130, "a purge asks first"

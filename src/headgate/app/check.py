@@ -45,7 +45,7 @@ REASONS: dict[str, str] = {
     "config": "The far side refuses path, product or options.",
     "not_ready": "The far side answers and is not ready, or limits us now.",
     "wrong_product": "The address is not that of the expected product.",
-    "tls": "The certificate is not trusted.",
+    "tls": "The certificate is not trusted, or `ca_file` cannot be used.",
     "connected": "The address answers and its certificate is trusted; `check --send` tries whether it takes messages.",
     "unreachable": "The address does not answer.",
     "unwritable": "A file cannot be written.",

@@ -6,13 +6,17 @@ further checks, and its key never shows.
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from itertools import chain
 from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from headgate.app.sections import Size
+from headgate.core.fieldlist import ATTRIBUTES
 from headgate.core.patterns import compile_pattern
 from headgate.core.record import Kind
 from headgate.core.shaping import Globs, Shaper, ShapingRules, TagRule, Treatment
@@ -26,6 +30,12 @@ _MOST_RULES = 200
 _MOST_PATTERNS = 20
 # A longer character than this has none: what is cut keeps at least one.
 _LEAST_TEXT = 16
+# A shorter key could be found by trying.
+_LEAST_KEY_BYTES = 16
+# Names of attributes under these are data.
+_FAMILIES = tuple(name[:-1] for name in {*chain(*ATTRIBUTES.values())} if name.endswith(".*"))
+_KNOWN = sorted({name for name in chain(*ATTRIBUTES.values()) if not name.endswith(".*")})
+_SLASHES_OF_A_SLUG = 2
 
 
 def _checked_tags(tags: dict[str, str]) -> dict[str, str]:
@@ -115,10 +125,29 @@ class RecordsConfig(PluginConfig):
                 raise ValueError(f"pattern {number}: {exc}") from exc
         return patterns
 
+    @field_validator("privacy")
+    @classmethod
+    def _about_something(cls, privacy: dict[str, Treatment]) -> dict[str, Treatment]:
+        """A glob that matches nothing would leave in the open what somebody meant to hide."""
+        for glob in privacy:
+            if glob.startswith(_FAMILIES) or any(fnmatchcase(name, glob) for name in _KNOWN):
+                continue
+            near = difflib.get_close_matches(glob, _KNOWN, n=1)
+            hint = f"did you mean {near[0]}?" if near else "docs/records.md has the names"
+            raise ValueError(f"{glob} matches no attribute; {hint}")
+        return privacy
+
     @model_validator(mode="after")
-    def _has_key(self) -> Self:
+    def _means_what_it_says(self) -> Self:
+        if "kinds" in self.model_fields_set and not self.kinds:
+            raise ValueError("kinds is empty, so nothing would be sent; leave it out for all kinds")
         if "hash" in self.privacy.values() and self.hash_key is None:
             raise ValueError("`hash` needs hash_key: a secret of your own, such as ${HEADGATE_HASH_KEY}")
+        if self.hash_key is not None and len(reveal(self.hash_key).encode()) < _LEAST_KEY_BYTES:
+            raise ValueError(f"hash_key is short enough to be found by trying; take {_LEAST_KEY_BYTES} bytes or more")
+        for glob in (*self.projects.include, *self.projects.exclude):
+            if "*" not in glob and "?" not in glob and glob.count("/") < _SLASHES_OF_A_SLUG:
+                raise ValueError(f"{glob} is no project; write the whole slug, such as gh/acme/web, or a glob")
         return self
 
     def shaper(self) -> Shaper:

@@ -99,7 +99,10 @@ async def _chosen(
     """Numbers that a command is about. Raises typer.BadParameter when it does not say which."""
     if not ids and not everything and signal is None and reason is None:
         raise typer.BadParameter("name the dead letters, or say --signal, --reason or --all")
-    return [letter["id"] for letter in await _find(ask, ids or (), signal, reason)]
+    found = [letter["id"] for letter in await _find(ask, ids or (), signal, reason)]
+    if unknown := sorted({*(ids or ())} - {*found}):
+        raise Problem("unknown", f"no dead letter {', '.join(map(str, unknown))}; nothing was done")
+    return found
 
 
 def _chosen_webhooks(

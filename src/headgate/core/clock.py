@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import random
 import time
-from datetime import UTC, datetime
 from typing import Protocol
 
 __all__ = ["Clock", "ManualClock", "SystemClock"]
@@ -81,8 +80,3 @@ class ManualClock:
     def jump(self, seconds: float) -> None:
         """Move the wall clock alone, as NTP or an operator does; may be negative."""
         self._now_ms += round(seconds * 1000)
-
-
-def utc(now_ms: int) -> datetime:
-    """Milliseconds since the epoch as an aware UTC datetime."""
-    return datetime.fromtimestamp(now_ms / 1000, tz=UTC)

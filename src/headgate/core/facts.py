@@ -20,7 +20,6 @@ __all__ = [
     "Field",
     "FieldType",
     "Value",
-    "field_names",
 ]
 
 FactKind = Literal[
@@ -331,8 +330,3 @@ RELEASED_KINDS: tuple[FactKind, ...] = (*RUN_KINDS, *LEAF_KINDS)
 FIELD_INDEX: dict[FactKind, dict[str, int]] = {
     kind: {field.name: position for position, field in enumerate(fields)} for kind, fields in FIELDS.items()
 }
-
-
-def field_names(kind: FactKind) -> tuple[str, ...]:
-    """Names of the fields of one kind, in the order of their positions."""
-    return tuple(field.name for field in FIELDS[kind])

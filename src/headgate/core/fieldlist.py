@@ -35,20 +35,16 @@ TRUNCATED = "headgate.truncated"
 
 @dataclass(frozen=True, slots=True)
 class AttributeInfo:
-    """One attribute of one kind. `unit`: `ms`, `s`, `%`, `credits` or empty. `personal`: it tells of a person.
-
-    `free_text`: people or their programs wrote it, so a secret may stand in it.
-    """
+    """One attribute of one kind. `unit`: `ms`, `s`, `%`, `credits` or empty. `personal`: it tells of a person."""
 
     name: str
     type: AttributeType
     unit: str
     meaning: str
     personal: bool
-    free_text: bool
 
 
-# Attributes that hold what people or their programs wrote.
+# Attributes that hold what people or their programs wrote, so that a secret may stand there.
 FREE_TEXT = frozenset(
     {
         "circleci.commit.subject",
@@ -178,7 +174,7 @@ def _unit(name: str) -> str:
 def _info(row: _Row) -> AttributeInfo:
     name, type_, meaning = row
     unit = _unit(name) if type_ in ("integer", "number") else ""
-    return AttributeInfo(name, type_, unit, meaning, name in PERSONAL, name in FREE_TEXT)
+    return AttributeInfo(name, type_, unit, meaning, name in PERSONAL)
 
 
 def _listed(kind: Kind) -> Mapping[str, AttributeInfo]:

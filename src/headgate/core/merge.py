@@ -23,7 +23,6 @@ __all__ = [
     "decode_stamps",
     "encode_stamps",
     "merge",
-    "source_rank",
 ]
 
 # Higher wins. Source: order at the end of the CircleCI notes (docs/circleci.md): "times webhook > v1.1 > v2 lists;
@@ -37,6 +36,7 @@ _RANKS: dict[Family, tuple[str, ...]] = {
     "plain": ("insights", "export", "detail", "v1.1", "v2", "webhook"),
     "derived": (),
 }
+# How much a source is believed about a family of fields; one that is not named (a plugin's) counts 0.
 _RANK: dict[Family, dict[str, int]] = {
     family: {source: rank + 1 for rank, source in enumerate(order)} for family, order in _RANKS.items()
 }
@@ -46,11 +46,6 @@ _SPECIFIC = frozenset({"infrastructure_fail", "timedout"})
 _FAMILY: dict[FactKind, dict[str, Family]] = {
     kind: {field.name: field.family for field in fields} for kind, fields in FIELDS.items()
 }
-
-
-def source_rank(family: Family, source: str) -> int:
-    """How much a source is believed about a family of fields; an unranked source (a plugin's) is 0."""
-    return _RANK[family].get(source, 0)
 
 
 @dataclass(frozen=True, slots=True)

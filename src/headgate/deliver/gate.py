@@ -7,23 +7,21 @@ I/O; times are monotonic seconds.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from headgate.core.backoff import BackOff, wait_seconds
 from headgate.core.storeport import SignalState
 from headgate.deliver.aimd import ConcurrencyLimit
 from headgate.deliver.breaker import Breaker, RetryBudget
 
-__all__ = ["NEVER", "Gate", "Hold", "HoldReason"]
+__all__ = ["NEVER", "Gate", "Hold"]
 
-HoldReason = Literal["auth", "config", "rejects", "internal"]
 # Until something else happens: an answer, a wake.
 NEVER = float("inf")
 
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Why nothing is sent. `text`: for people, without secrets."""
+    """Why nothing is sent. `reason`: auth, config, rejects or internal. `text`: for people, without secrets."""
 
     reason: str
     text: str

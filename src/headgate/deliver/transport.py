@@ -20,12 +20,9 @@ from urllib.parse import urlsplit
 import httpx
 
 from headgate.core.errors import SinkRefused, SinkUnavailable
+from headgate.core.packing import pack
 from headgate.core.ports import HttpReply, HttpRequest, TransportOptions
-
-try:
-    from isal.igzip import compress as _compress
-except ImportError:  # platforms without a build of ISA-L
-    from gzip import compress as _compress  # type: ignore[assignment]  # equal for the arguments used here
+from headgate.plugins.tls import verification
 
 __all__ = ["MAX_REPLY_BYTES", "HttpTransport", "TimedOut", "Transport", "Wire", "prepare", "public_address"]
 
@@ -63,17 +60,11 @@ class Transport(Protocol):
         ...
 
 
-def _gzip(body: bytes) -> bytes:
-    # No time in the header: the same body gives the same bytes.
-    packed: bytes = _compress(body, 1, mtime=0)
-    return packed
-
-
 def prepare(request: HttpRequest) -> Wire:
-    """Compress where asked. Pure; takes about 0.4 ms per MB, so call it in a thread for large bodies."""
+    """Compress where asked. Pure; takes as long as `pack`."""
     body, headers = request.body, request.headers
     if request.gzip:
-        body, headers = _gzip(body), (*headers, ("content-encoding", "gzip"))
+        body, headers = pack(body), (*headers, ("content-encoding", "gzip"))
     return Wire(request.method, request.url, headers, body, len(request.body), request.timeout_seconds)
 
 
@@ -88,11 +79,8 @@ def public_address(url: str) -> str:
 
 
 def _client(options: TransportOptions) -> httpx.AsyncClient:
-    verify: ssl.SSLContext | bool = options.verify
-    if options.verify and options.ca_file is not None:
-        verify = ssl.create_default_context(cafile=options.ca_file)
     return httpx.AsyncClient(
-        verify=verify,
+        verify=verification(options),
         proxy=options.proxy,
         # Without `proxy` the variables that everybody knows: HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY.
         trust_env=True,

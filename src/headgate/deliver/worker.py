@@ -141,14 +141,14 @@ class SignalWorker:
             lane.stale = True
         self._wake.set()
 
-    def replaying(self, replay: Replay | None, holes: Sequence[int] = ()) -> None:
+    def replaying(self, replay: Replay | None) -> None:
         """Tell which replay is open. A new one starts after what it has done; the end of one is found out here."""
         lane = self._lanes.get("replay")
         if lane is not None and (replay is None or lane.replay_id != replay.id) and not lane.busy and not lane.dirty:
             del self._lanes["replay"]
             lane = None
         if replay is not None and lane is None and replay.done < replay.total:
-            self._lanes["replay"] = LaneQueue(self.key, "replay", replay.done, holes, replay=replay)
+            self._lanes["replay"] = LaneQueue(self.key, "replay", replay.done, replay=replay)
             self._wake.set()
 
     def stop(self) -> None:

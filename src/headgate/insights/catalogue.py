@@ -48,7 +48,6 @@ class MetricDef:
     """One metric. `unit`: of the value (1, s, {run}); a percentage is a ratio from 0 to 1, a duration seconds.
 
     `counts`: which runs qualify; the number of them is the sample size. `compute`: takes at least one such run.
-    `worse`: the direction that people want to be told of.
     """
 
     id: str
@@ -57,7 +56,6 @@ class MetricDef:
     doc: str
     counts: Callable[[RunRow], bool]
     compute: Callable[[Sequence[RunRow]], float]
-    worse: Literal["up", "down", "either"]
     dimensions: tuple[str, ...] = tuple(DIMENSIONS)
     family: Family = "runs"
 
@@ -90,7 +88,6 @@ CATALOGUE: Mapping[str, MetricDef] = {
             "skipped runs do not count.",
             lambda run: run.status in _JUDGED,
             _success_rate,
-            "down",
         ),
         MetricDef(
             "runs",
@@ -99,7 +96,6 @@ CATALOGUE: Mapping[str, MetricDef] = {
             "Ended runs, whatever their end, canceled ones included; skipped ones did not run.",
             lambda run: run.status != "skipped",
             lambda runs: float(len(runs)),
-            "either",
         ),
         MetricDef(
             "failed_runs",
@@ -108,7 +104,6 @@ CATALOGUE: Mapping[str, MetricDef] = {
             "Runs that ended as failure, error or timeout. The sample size also counts successful ones.",
             lambda run: run.status in _JUDGED,
             lambda runs: float(sum(run.status in FAILED for run in runs)),
-            "up",
         ),
         MetricDef(
             "duration_p50",
@@ -117,7 +112,6 @@ CATALOGUE: Mapping[str, MetricDef] = {
             "Median duration of successful runs, nearest rank, exact.",
             _timed_success,
             lambda runs: _seconds(runs, 0.5),
-            "up",
         ),
         MetricDef(
             "duration_p95",
@@ -126,7 +120,6 @@ CATALOGUE: Mapping[str, MetricDef] = {
             "95th percentile of the duration of successful runs, nearest rank, exact.",
             _timed_success,
             lambda runs: _seconds(runs, 0.95),
-            "up",
         ),
     )
 }

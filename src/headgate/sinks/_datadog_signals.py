@@ -70,9 +70,8 @@ def shape_of(name: str, look: Look) -> Shape:
 
 def _logs(look: Look) -> Shape:
     form = LogForm(look.env, look.tags)
-    limits = Limits(
-        1_000, 5_000_000, _LOG_RECORD_BYTES, max_age_ms=_LOG_AGE_MS, max_ahead_ms=12 * HOUR_MS
-    )  # ahead: [K]
+    # How far ahead is [K].
+    limits = Limits(1_000, 5_000_000, _LOG_RECORD_BYTES, max_age_ms=_LOG_AGE_MS, max_ahead_ms=12 * HOUR_MS)
     return Shape(None, limits, lambda batch: b"[" + b",".join(map(form, batch)) + b"]", _packing(look))
 
 

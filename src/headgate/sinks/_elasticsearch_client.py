@@ -7,7 +7,6 @@ already carried out, so it is not used: `check` judges the product instead.
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,6 +25,7 @@ from elasticsearch import AsyncElasticsearch
 
 from headgate.core.errors import SinkRefused, SinkUnavailable
 from headgate.core.ports import HttpReply, TransportOptions
+from headgate.plugins.tls import verification
 from headgate.sinks._endpoint import Redactor
 
 __all__ = ["BulkClient"]
@@ -51,13 +51,10 @@ def _node_class(options: TransportOptions) -> type[BaseAsyncNode]:
     class Node(HttpxAsyncHttpNode):
         def __init__(self, config: NodeConfig) -> None:
             BaseAsyncNode.__init__(self, config)
-            verify: ssl.SSLContext | bool = options.verify
-            if options.verify and options.ca_file:
-                verify = ssl.create_default_context(cafile=options.ca_file)
             self.client = httpx.AsyncClient(
                 base_url=f"{config.scheme}://{config.host}:{config.port}{config.path_prefix}",
                 limits=httpx.Limits(max_connections=_CONNECTIONS),
-                verify=verify,
+                verify=verification(options),
                 proxy=options.proxy,
                 timeout=config.request_timeout,
                 trust_env=True,

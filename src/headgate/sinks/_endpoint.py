@@ -5,10 +5,10 @@ Invariant: no text that leaves this module holds a secret.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import re
-import ssl
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Self
 from urllib.parse import SplitResult, urlsplit
@@ -20,11 +20,7 @@ from headgate.core.errors import SinkRefused, SinkUnavailable
 from headgate.core.ports import CheckResult, HttpReply, TransportOptions
 from headgate.core.verdicts import Verdict, classify
 from headgate.plugins.config import Duration, PluginConfig, Secret, duration_field, reveal
-
-try:
-    from isal.igzip import compress as _compress
-except ImportError:  # platforms without a build of ISA-L
-    from gzip import compress as _compress  # type: ignore[assignment]  # equal for the arguments used here
+from headgate.plugins.tls import verification
 
 __all__ = [
     "BaseUrl",
@@ -32,12 +28,16 @@ __all__ = [
     "EndpointConfig",
     "Redactor",
     "SecretUrl",
+    "answer",
+    "connections",
     "failed_check",
     "fingerprint",
     "judge_check",
     "origin",
     "probe",
+    "refuse_unprintable",
     "shown_address",
+    "unanswered",
 ]
 
 # Shorter strings would be found in ordinary words; a real secret is longer.
@@ -86,6 +86,12 @@ def shown_address(url: str) -> str:
     return f"{origin(url)}/… ({fingerprint(url)})"
 
 
+def refuse_unprintable(name: str, text: str) -> None:
+    """Raise ValueError for a text that no header can hold; the text itself is not told."""
+    if not (text.isascii() and text.isprintable()):
+        raise ValueError(f"{name} is not printable ASCII")
+
+
 class BasicAuth(PluginConfig):
     """User and password of HTTP basic authentication."""
 
@@ -112,8 +118,7 @@ class EndpointConfig(PluginConfig):
             if not _HEADER_NAME.fullmatch(name):
                 raise ValueError(f"{name!r} is not a header name")
         for name, text in self.credentials():
-            if not (text.isascii() and text.isprintable()):
-                raise ValueError(f"the value of header {name} is not printable ASCII")
+            refuse_unprintable(f"the value of header {name}", text)
         return self
 
     @property
@@ -164,10 +169,31 @@ def fingerprint(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
-def pack(body: bytes) -> bytes:
-    """The body as gzip, fastest level; no time in it, so the same body gives the same bytes."""
-    packed: bytes = _compress(body, 1, mtime=0)
-    return packed
+async def connections(options: TransportOptions, timeout_seconds: float) -> httpx.AsyncClient:
+    """A client that follows no redirect; without `proxy` it obeys the environment. Its owner closes it.
+
+    Raises SinkRefused (config) where the options cannot be used.
+    """
+    try:
+        verify = await asyncio.to_thread(verification, options)
+        return httpx.AsyncClient(verify=verify, proxy=options.proxy, timeout=timeout_seconds, trust_env=True)
+    except (OSError, ValueError, httpx.InvalidURL) as exc:
+        raise SinkRefused(
+            f"cannot prepare connections: {type(exc).__name__}", reason="config", fix="check ca_file and proxy"
+        ) from exc
+
+
+def answer(response: httpx.Response) -> HttpReply:
+    """An answer of httpx as the port has it."""
+    return HttpReply(response.status_code, {k.lower(): v for k, v in response.headers.items()}, response.content)
+
+
+def unanswered(url: str, error: Exception, clean: Redactor) -> SinkUnavailable | SinkRefused:
+    """What it means that a call failed: SinkRefused (config) when the certificate is not trusted."""
+    text = clean(str(error)) or type(error).__name__
+    if "CERTIFICATE_VERIFY_FAILED" in text:
+        return SinkRefused(f"{origin(url)}: {text}", reason="config", fix="set ca_file")
+    return SinkUnavailable(f"{origin(url)} cannot be reached: {text}")
 
 
 async def probe(
@@ -183,20 +209,11 @@ async def probe(
 
     Raises SinkUnavailable when nothing answered, SinkRefused (config) when the certificate is not trusted.
     """
-    try:
-        verify: ssl.SSLContext | bool = options.verify
-        if options.verify and options.ca_file:
-            verify = ssl.create_default_context(cafile=options.ca_file)
-        async with httpx.AsyncClient(
-            verify=verify, proxy=options.proxy, timeout=_CHECK_SECONDS, trust_env=True
-        ) as client:
-            reply = await client.request(method, url, headers=list(headers), content=body)
-            return HttpReply(reply.status_code, {k.lower(): v for k, v in reply.headers.items()}, reply.content)
-    except (httpx.HTTPError, httpx.InvalidURL, OSError) as exc:
-        text = clean(str(exc)) or type(exc).__name__
-        if "CERTIFICATE_VERIFY_FAILED" in text:
-            raise SinkRefused(f"{origin(url)}: {text}", reason="config", fix="set ca_file") from exc
-        raise SinkUnavailable(f"{origin(url)} cannot be reached: {text}") from exc
+    async with await connections(options, _CHECK_SECONDS) as client:
+        try:
+            return answer(await client.request(method, url, headers=list(headers), content=body))
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as exc:
+            raise unanswered(url, exc, clean) from exc
 
 
 def failed_check(name: str, error: SinkUnavailable | SinkRefused) -> CheckResult:

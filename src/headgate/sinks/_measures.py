@@ -15,7 +15,18 @@ from typing import Literal, NamedTuple
 from headgate.core.record import Attribute, Record
 from headgate.core.times import parse_ms
 
-__all__ = ["INSIGHT_PREFIX", "MEASURES", "TAG_PREFIX", "Labels", "Measure", "Point", "insight_measure", "points"]
+__all__ = [
+    "ERRORS",
+    "INSIGHT_PREFIX",
+    "MEASURES",
+    "RESULTS",
+    "TAG_PREFIX",
+    "Labels",
+    "Measure",
+    "Point",
+    "insight_measure",
+    "points",
+]
 
 Instrument = Literal["histogram", "counter", "gauge"]
 Labels = tuple[tuple[str, str], ...]
@@ -163,7 +174,7 @@ _known: dict[object, Labels] = {}
 _MOST_KNOWN = 20_000
 
 # Our word -> OpenTelemetry's result of a run or task.
-_RESULTS = {
+RESULTS = {
     "success": "success",
     "failure": "failure",
     "error": "error",
@@ -171,7 +182,7 @@ _RESULTS = {
     "canceled": "cancellation",
     "skipped": "skip",
 }
-_ERRORS = frozenset({"failure", "error", "timeout"})
+ERRORS = frozenset({"failure", "error", "timeout"})
 _CREDIT_KINDS = {
     f"circleci.credits.{kind}": (("circleci.credits.kind", kind),)
     for kind in ("compute", "dlc", "ipranges", "lease", "lease_overage", "network", "storage", "user")
@@ -251,11 +262,11 @@ class _Found:
 
 
 def _result(outcome: str) -> str:
-    return _RESULTS.get(outcome, "")
+    return RESULTS.get(outcome, "")
 
 
 def _error_type(outcome: str) -> str:
-    return outcome if outcome in _ERRORS else ""
+    return outcome if outcome in ERRORS else ""
 
 
 _OF_OUTCOME = {
@@ -270,7 +281,7 @@ def _workflow(found: _Found) -> _Measured:
     duration = found.seconds("circleci.duration_ms")
     if duration is not None:
         yield _RUN_DURATION, duration, ()
-    if found.outcome in _ERRORS:
+    if found.outcome in ERRORS:
         yield _RUN_ERRORS, 1.0, ()
 
 

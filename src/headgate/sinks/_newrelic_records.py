@@ -303,9 +303,9 @@ def _identity(record: Record) -> tuple[bytes, bytes, bytes]:
     job = str(found.get("cicd.pipeline.task.run.id", ""))
     trace = trace_id(run or job or record.id)
     if record.kind == "workflow":
-        return span_id(run or record.id), b"", trace
+        return span_id("workflow", run or record.id), b"", trace
     if record.kind == "job":
-        return span_id(job or record.id), span_id(run) if run else b"", trace
+        return span_id("job", job or record.id), span_id("workflow", run) if run else b"", trace
     place = (str(found.get("circleci.step.node", "")), str(found.get("circleci.step.index", "")))
-    own = span_id(job, "step", *place) if job and all(place) else span_id(record.id)
-    return own, span_id(job) if job else b"", trace
+    own = span_id("step", job, *place) if job and all(place) else span_id("record", record.id)
+    return own, span_id("job", job) if job else b"", trace

@@ -17,7 +17,7 @@ from headgate import __version__
 from headgate.core.record import Attribute, Record
 from headgate.core.slug import long_slug
 from headgate.core.times import parse_ms
-from headgate.sinks._measures import TAG_PREFIX
+from headgate.sinks._measures import ERRORS, RESULTS, TAG_PREFIX
 from headgate.sinks._otlp_model import INTERNAL, NS_PER_MS, SERVER, LogRecord, Resource, Span
 from headgate.sinks._trace_ids import span_id, trace_id
 
@@ -31,16 +31,7 @@ _URL = "vcs.repository.url.full"
 _OWNER, _REPOSITORY, _PROVIDER = "vcs.owner.name", "vcs.repository.name", "vcs.provider.name"
 # CircleCI only runs: there is no other action to tell from it.
 _ACTION = "RUN"
-_RESULTS = {
-    "success": "success",
-    "failure": "failure",
-    "error": "error",
-    "timeout": "timeout",
-    "canceled": "cancellation",
-    "skipped": "skip",
-}
 _RESULT_NAMES = {"workflow": "cicd.pipeline.result", "job": "cicd.pipeline.task.run.result"}
-_ERRORS = frozenset({"failure", "error", "timeout"})
 _HOSTS = {"github.com": "github", "bitbucket.org": "bitbucket", "gitlab.com": "gitlab"}
 _SLUGS = frozenset({"github", "bitbucket"})
 # Enum SeverityNumber, by what went how.
@@ -113,9 +104,9 @@ def run_attributes(record: Record) -> dict[str, Attribute]:
             out[name] = value
     status = record.attributes.get("headgate.status")
     result_name = _RESULT_NAMES.get(record.kind)
-    if result_name and status in _RESULTS:
-        out[result_name] = _RESULTS[str(status)]
-    if status in _ERRORS:
+    if result_name and status in RESULTS:
+        out[result_name] = RESULTS[str(status)]
+    if status in ERRORS:
         out["error.type"] = status
     return {**tags, **out} if tags else out
 
@@ -131,12 +122,12 @@ def trace_context(record: Record) -> tuple[bytes, bytes]:
 def _own_span(record: Record, run: str, task: str) -> bytes:
     if record.kind == "step":
         return _step_span(record.attributes, task)
-    return span_id(task or run) if record.kind != "workflow" else span_id(run)
+    return span_id("job", task) if task and record.kind != "workflow" else span_id("workflow", run)
 
 
 def _step_span(attributes: Mapping[str, Attribute], task: str) -> bytes:
     node, index = attributes.get("circleci.step.node", 0), attributes.get("circleci.step.index", 0)
-    return span_id(task, "step", str(node), str(index))
+    return span_id("step", task, str(node), str(index))
 
 
 def spans(record: Record) -> list[Span]:
@@ -152,7 +143,7 @@ def spans(record: Record) -> list[Span]:
         return []
     if record.kind == "step":
         name = _text(attributes, "circleci.step.name") or "step"
-        own, parent = _step_span(attributes, task), span_id(task)
+        own, parent = _step_span(attributes, task), span_id("job", task)
         return [_span(record, (trace_id(run or task), own, parent), name)]
     return _job(record, run, task)
 
@@ -162,18 +153,18 @@ def _root(record: Record, run: str) -> Span:
     attributes["cicd.pipeline.action.name"] = _ACTION
     again = _text(attributes, "circleci.rerun_of")
     name = f"{_ACTION} {_text(attributes, 'cicd.pipeline.name') or 'workflow'}"
-    link = (trace_id(again), span_id(again)) if again else None
+    link = (trace_id(again), span_id("workflow", again)) if again else None
     created = _ms(attributes, "circleci.created_at")
-    root = _span(record, (trace_id(run), span_id(run), b""), name, start_ms=created)
+    root = _span(record, (trace_id(run), span_id("workflow", run), b""), name, start_ms=created)
     return root._replace(kind=SERVER, attributes=attributes, link=link)
 
 
 def _job(record: Record, run: str, task: str) -> list[Span]:
     attributes = record.attributes
-    trace, own = trace_id(run or task), span_id(task)
+    trace, own = trace_id(run or task), span_id("job", task)
     queued, started = _ms(attributes, "circleci.queued_at"), _ms(attributes, "circleci.started_at")
     name = _text(attributes, "cicd.pipeline.task.name") or "job"
-    parent = span_id(run) if run else b""
+    parent = span_id("workflow", run) if run else b""
     made = [_span(record, (trace, own, parent), name, start_ms=queued)]
     if queued is not None and started is not None and queued < started:
         told: dict[str, Attribute] = {
@@ -181,7 +172,7 @@ def _job(record: Record, run: str, task: str) -> list[Span]:
         }
         told["cicd.pipeline.task.run.queue.duration"] = (started - queued) / 1000
         queue = Span(
-            trace, span_id(task, "queue"), own, "queue", INTERNAL, queued * NS_PER_MS, started * NS_PER_MS, told
+            trace, span_id("queue", task), own, "queue", INTERNAL, queued * NS_PER_MS, started * NS_PER_MS, told
         )
         made.append(queue)
     return made

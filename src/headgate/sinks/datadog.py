@@ -17,7 +17,15 @@ from headgate.core.ports import BuildContext, CheckResult, HttpReply, Plugin
 from headgate.plugins.config import Duration, PluginConfig, Secret, duration_field, reveal
 from headgate.sinks._datadog_signals import DatadogSignal, Look, shape_of
 from headgate.sinks._datadog_text import tag
-from headgate.sinks._endpoint import BaseUrl, EndpointConfig, Redactor, failed_check, judge_check, probe
+from headgate.sinks._endpoint import (
+    BaseUrl,
+    EndpointConfig,
+    Redactor,
+    failed_check,
+    judge_check,
+    probe,
+    refuse_unprintable,
+)
 
 if TYPE_CHECKING:
     from headgate.sinks._datadog_client import Route
@@ -90,8 +98,7 @@ class DatadogConfig(EndpointConfig):
             raise ValueError(f"switch at least one of {', '.join(_SIGNALS)} on")
         if "ddog-gov" in self.site and (wanted := [name for name in _NOT_FOR_GOVERNMENT if getattr(self, name)]):
             raise ValueError(f"{self.site} does not offer {' and '.join(wanted)}")
-        if not (reveal(self.api_key).isascii() and reveal(self.api_key).isprintable()):
-            raise ValueError("api_key is not printable ASCII")
+        refuse_unprintable("api_key", reveal(self.api_key))
         for one in self.tags:
             name, colon, value = one.partition(":")
             if not (colon and value and tag(name, value)):

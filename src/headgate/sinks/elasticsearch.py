@@ -16,6 +16,7 @@ import orjson
 from pydantic import Field, field_validator, model_validator
 
 from headgate.core.errors import SinkRefused, SinkUnavailable
+from headgate.core.packing import pack
 from headgate.core.ports import BuildContext, CheckResult, HttpReply, Limits, LogEntry, Plugin, SetUpStep
 from headgate.core.record import KINDS
 from headgate.core.times import format_ms
@@ -25,7 +26,14 @@ from headgate.sinks._ecs import EcsMapper, data_stream
 from headgate.sinks._elasticsearch_answers import product_of, read_bulk, refuses_media
 from headgate.sinks._elasticsearch_setup import prepare
 from headgate.sinks._elasticsearch_templates import Layout, data_views
-from headgate.sinks._endpoint import BaseUrl, EndpointConfig, Redactor, failed_check, judge_check, pack
+from headgate.sinks._endpoint import (
+    BaseUrl,
+    EndpointConfig,
+    Redactor,
+    failed_check,
+    judge_check,
+    refuse_unprintable,
+)
 from headgate.sinks._kibana import bring_in
 from headgate.sinks._saved_objects import Place, as_ndjson
 
@@ -84,8 +92,7 @@ class ElasticsearchConfig(EndpointConfig):
     def _one_address_and_key(self) -> Self:
         if sum(map(bool, (self.hosts, self.url, self.cloud_id))) != 1:
             raise ValueError("set one of hosts, url and cloud_id")
-        if not (reveal(self.api_key).isascii() and reveal(self.api_key).isprintable()):
-            raise ValueError("api_key is not printable ASCII")
+        refuse_unprintable("api_key", reveal(self.api_key))
         if self.api_key and (self.basic_auth or self.bearer_token):
             raise ValueError("api_key, basic_auth and bearer_token exclude each other")
         return self

@@ -15,10 +15,11 @@ from urllib.parse import quote, urlsplit
 from pydantic import Field, model_validator
 
 from headgate.core.errors import SinkRefused, SinkUnavailable
+from headgate.core.packing import pack
 from headgate.core.ports import BuildContext, CheckResult, HttpReply, HttpRequest, Limits, LogEntry, Plugin
 from headgate.core.verdicts import SendResult, Verdict, classify, raise_for, retry_after_seconds
 from headgate.plugins.config import PluginConfig, Secret, reveal
-from headgate.sinks._endpoint import EndpointConfig, SecretUrl, failed_check, pack, probe, shown_address
+from headgate.sinks._endpoint import EndpointConfig, SecretUrl, failed_check, probe, shown_address
 
 __all__ = ["PLACEHOLDERS", "PLUGINS", "HmacConfig", "HttpConfig", "HttpSink", "HttpSinkSignal"]
 

@@ -19,12 +19,21 @@ import orjson
 from pydantic import Field, model_validator
 
 from headgate.core.errors import BatchRejected, SinkRefused, SinkUnavailable
+from headgate.core.packing import pack
 from headgate.core.ports import BuildContext, CheckResult, HttpReply, HttpRequest, Limits, LogEntry, Plugin
 from headgate.core.record import decode_record
 from headgate.core.times import DAY_MS, HOUR_MS, MINUTE_MS
 from headgate.core.verdicts import SendResult, Verdict, classify, raise_for, retry_after_seconds
 from headgate.plugins.config import PluginConfig, Secret, reveal
-from headgate.sinks._endpoint import BaseUrl, EndpointConfig, Redactor, failed_check, judge_check, pack, probe
+from headgate.sinks._endpoint import (
+    BaseUrl,
+    EndpointConfig,
+    Redactor,
+    failed_check,
+    judge_check,
+    probe,
+    refuse_unprintable,
+)
 from headgate.sinks._newrelic_metrics import METRIC_KINDS, metrics
 from headgate.sinks._newrelic_records import SPAN_KINDS, event, log, span
 
@@ -102,8 +111,7 @@ class NewRelicConfig(EndpointConfig):
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
-        if not (reveal(self.license_key).isascii() and reveal(self.license_key).isprintable()):
-            raise ValueError("license_key is not printable ASCII")
+        refuse_unprintable("license_key", reveal(self.license_key))
         if not self.switched_on:
             raise ValueError("nothing to send: switch on one of events, logs, metrics and spans")
         if self.events and self.account_id is None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import repeat
 from typing import NamedTuple, Self
@@ -21,12 +20,12 @@ from pydantic import Field, model_validator
 
 from headgate.core.clock import Clock
 from headgate.core.errors import SinkRefused, SinkUnavailable
-from headgate.core.ports import BuildContext, CheckResult, HttpReply, Limits, LogEntry, Plugin, TransportOptions
+from headgate.core.ports import BuildContext, CheckResult, HttpReply, Limits, LogEntry, Plugin
 from headgate.core.record import decode_record
 from headgate.core.times import MINUTE_MS
 from headgate.core.verdicts import SendResult, classify, raise_for, retry_after_seconds
 from headgate.plugins.config import Duration, duration_field
-from headgate.sinks._endpoint import BaseUrl, EndpointConfig, failed_check, judge_check, origin
+from headgate.sinks._endpoint import BaseUrl, EndpointConfig, answer, connections, failed_check, judge_check, unanswered
 from headgate.sinks._measures import MEASURES, Point, points
 from headgate.sinks._tally import Cell, Key, Tally, family_name, samples
 
@@ -57,6 +56,11 @@ class PrometheusConfig(EndpointConfig):
         "1h", "Older records are skipped as too_old: a counter counts when it is told, and history would be a spike."
     )
     stale_after: Duration = duration_field("7d", "Series that nothing touched for so long are no longer served.")
+    zero_first: Duration = duration_field(
+        "60s",
+        "How long a new series is shown as 0 when scraped, so that `increase` sees its first value; at least as long as"
+        " the longest scrape interval.",
+    )
     max_series: int = Field(
         default=20_000, ge=1, description="Label sets at most; further ones are counted under `overflow`."
     )
@@ -99,6 +103,11 @@ class ScrapeSignal(_MetricSignal):
     name = "scrape"
     destination = "/metrics/ci"
 
+    def __init__(self, config: PrometheusConfig, clock: Clock) -> None:
+        super().__init__(config, clock)
+        # When a page first showed a label set; while that is young it is shown as nothing.
+        self._shown: dict[Key, int] = {}
+
     async def send(self, batch: Sequence[LogEntry]) -> SendResult:
         """Add the records up. Cannot fail."""
         self._tally.take(self._tally.after(_points(batch), self._clock.now_ms()))
@@ -112,14 +121,18 @@ class ScrapeSignal(_MetricSignal):
     def collect(self) -> Iterator[Metric]:
         """The families, as the client library's writer wants them."""
         family: Metric | None = None
-        for key, cell in self._tally.items():
+        cells, now_ms = self._tally.items(), self._clock.now_ms()
+        self._shown = {key: self._shown.get(key, now_ms) for key, _ in cells}
+        for key, cell in cells:
             measure = key[0]
+            young = now_ms - self._shown[key] < self._config.zero_first
             if family is None or family.name != family_name(measure):
                 if family is not None:
                     yield family
                 family = Metric(family_name(measure), measure.meaning, measure.instrument)
             for name, labels, value in samples(key, cell):
-                family.add_sample(name, {**self._config.labels, **labels}, value)
+                shown = 0.0 if young and measure.instrument != "gauge" else value
+                family.add_sample(name, {**self._config.labels, **labels}, shown)
         if family is not None:
             yield family
 
@@ -219,17 +232,15 @@ class RemoteWriteSignal(_MetricSignal):
 
     async def _post(self, body: bytes) -> HttpReply:
         if self._client is None:
-            self._client = _client(self._config.transport(), self._config.timeout_seconds)
+            self._client = await connections(self._config.transport(), self._config.timeout_seconds)
         try:
-            reply = await self._client.post(self._url, content=body, headers=list(self._headers))
+            return answer(await self._client.post(self._url, content=body, headers=list(self._headers)))
         except (httpx.HTTPError, OSError) as exc:
-            text = self._clean(str(exc)) or type(exc).__name__
-            if "CERTIFICATE_VERIFY_FAILED" in text:
-                raise SinkRefused(f"{origin(self._url)}: {text}", reason="config", fix="set ca_file") from exc
-            if isinstance(exc, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout):
-                raise _NeverSentError(f"{origin(self._url)}: {text}") from exc
-            raise SinkUnavailable(f"{origin(self._url)}: {text}") from exc
-        return HttpReply(reply.status_code, {k.lower(): v for k, v in reply.headers.items()}, reply.content)
+            error = unanswered(self._url, exc, self._clean)
+            never_sent = isinstance(exc, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
+            if never_sent and isinstance(error, SinkUnavailable):
+                raise _NeverSentError(str(error)) from exc
+            raise error from exc
 
     async def try_nothing(self) -> HttpReply:
         """Write no series at all. Raises as `send`."""
@@ -240,13 +251,6 @@ class RemoteWriteSignal(_MetricSignal):
         if self._client is not None:
             await self._client.aclose()
             self._client = None
-
-
-def _client(options: TransportOptions, timeout_seconds: float) -> httpx.AsyncClient:
-    verify: ssl.SSLContext | bool = options.verify
-    if options.verify and options.ca_file:
-        verify = ssl.create_default_context(cafile=options.ca_file)
-    return httpx.AsyncClient(verify=verify, proxy=options.proxy, timeout=timeout_seconds, trust_env=True)
 
 
 class PrometheusSink:

@@ -29,6 +29,7 @@ from headgate.sinks._endpoint import (
     judge_check,
     origin,
     probe,
+    refuse_unprintable,
 )
 from headgate.sinks._sumologic_feeds import job_feed, workflow_feed
 from headgate.sinks._sumologic_lines import Document, fitting_line, log_document
@@ -99,8 +100,7 @@ class SumologicConfig(EndpointConfig):
                 raise ValueError(f"{name!r} is not the name of a field: letters, digits, `_`, `.`, `-`")
             if not _FIELD_VALUE.fullmatch(value):
                 raise ValueError(f"the value of field {name} is not 1 to 200 ASCII characters without `,` and `=`")
-        if self.token and not (reveal(self.token).isascii() and reveal(self.token).isprintable()):
-            raise ValueError("the token is not printable ASCII")
+        refuse_unprintable("token", reveal(self.token))
         return self
 
     def secrets(self) -> Redactor:

@@ -7,7 +7,6 @@ of times and then fails, so a sink that never comes to an end ends the test.
 from __future__ import annotations
 
 import gzip
-import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -32,6 +31,7 @@ from headgate.core.ports import (
 from headgate.core.record import Attribute, Kind, Record, encode_record
 from headgate.core.times import format_ms
 from headgate.core.verdicts import Reject, SendResult
+from headgate.plugins.tls import verification
 
 __all__ = [
     "CONTEXT",
@@ -92,9 +92,9 @@ def make_entry(
     return LogEntry(seq, lane, record.id, kind, occurred_ms, project, seq // 8, encode_record(record))
 
 
-def make_batch(count: int, *, first: int = 1, lane: Lane = "live", step_ms: int = 10) -> list[LogEntry]:
-    """`count` jobs of one project, in order of time, the last of them now."""
-    return [make_entry(first + n, lane=lane, occurred_ms=NOW_MS - (count - 1 - n) * step_ms) for n in range(count)]
+def make_batch(count: int, *, first: int = 1, lane: Lane = "live") -> list[LogEntry]:
+    """`count` jobs of one project, 10 ms apart, the last of them now."""
+    return [make_entry(first + n, lane=lane, occurred_ms=NOW_MS - (count - 1 - n) * 10) for n in range(count)]
 
 
 def build_sink(plugin: Plugin, settings: Mapping[str, object], *, name: str = "sample") -> Sink:
@@ -126,11 +126,8 @@ async def transmit(request: HttpRequest, signal: HttpSignal) -> HttpReply:
         body = gzip.compress(body, 1, mtime=0)
         headers.append(("content-encoding", "gzip"))
     try:
-        verify: ssl.SSLContext | bool = options.verify
-        if options.verify and options.ca_file:
-            verify = ssl.create_default_context(cafile=options.ca_file)
         async with httpx.AsyncClient(
-            verify=verify, proxy=options.proxy, timeout=request.timeout_seconds, trust_env=True
+            verify=verification(options), proxy=options.proxy, timeout=request.timeout_seconds, trust_env=True
         ) as client:
             reply = await client.request(request.method, request.url, headers=headers, content=body)
     except (httpx.HTTPError, OSError) as exc:

@@ -122,9 +122,9 @@ def net_records(entries: list[LogEntry]) -> dict[str, dict[str, Any]]:
     return held
 
 
-async def cursor(store: Store, lane: Lane = "live", key: str = LOGS.key) -> CursorView:
-    """One cursor."""
-    return next(one for one in await store.cursors() if (one.signal, one.lane) == (key, lane))
+async def cursor(store: Store, key: str = LOGS.key) -> CursorView:
+    """The live cursor of a signal."""
+    return next(one for one in await store.cursors() if (one.signal, one.lane) == (key, "live"))
 
 
 def delivery(number: int) -> Delivery:

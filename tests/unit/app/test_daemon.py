@@ -265,13 +265,16 @@ def test_piped_tables_say_what_their_columns_are(tmp_path: Path) -> None:
 
 
 def test_an_idle_daemon_stops_at_once(tmp_path: Path) -> None:
-    """With a sink that is down, a page that stays connected and a notifier: half a second where 5 s are allowed."""
+    """With a sink that is down, a page that stays connected and a notifier.
+
+    It takes half a second; a busy machine may take more, and whatever waits for its time-out takes all of 5 s.
+    """
     sinks = {"loki": {"type": "loki", "url": "http://127.0.0.1:9"}}
     notifiers = {"ops": {"type": "webhook", "url": "http://127.0.0.1:9"}}
     file = configuration(tmp_path, sinks=sinks, alerts={"notifiers": notifiers})
     with daemon(file) as process, httpx.Client(trust_env=False) as page:
         assert page.get(process.ready["http"] + "/readyz").status_code == 200
-        assert process.stop() < 2
+        assert process.stop() < 4
     assert process.popen.returncode == 0
 
 

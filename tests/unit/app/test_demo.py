@@ -6,13 +6,13 @@ import json
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from headgate.app.demo import DemoClock, compare_with_truth
 from headgate.core.clock import ManualClock
-from headgate.core.clock import utc as moment
 
 OPTIONS = ("--port", "0", "--days", "1", "--projects", "1", "--exit-after", "8")
 
@@ -41,7 +41,7 @@ def test_the_demo_plays_on_a_working_afternoon(days: int) -> None:
     """Tuesday to Friday, 13:00 UTC, never in the future."""
     real = ManualClock(1_795_000_000_000 + days * 86_400_000)
     clock = DemoClock(real)
-    start = moment(clock.now_ms())
+    start = datetime.fromtimestamp(clock.now_ms() / 1000, tz=UTC)
     assert start.weekday() in {1, 2, 3, 4}
     assert (13, 0) == (start.hour, start.minute)
     assert clock.now_ms() < real.now_ms()

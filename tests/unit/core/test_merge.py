@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from headgate.core.facts import Value
 from headgate.core.merge import (
     EMPTY,
     Known,
@@ -21,8 +22,8 @@ KEY = "410c427b-40a8-4bb4-9d42-5561f5bce5ba"
 SOURCES = ("webhook", "v2", "v1.1", "detail", "export", "insights", "a-plugin")
 
 
-def seen(source: str, *, at: int = 1, terminal: bool = True, **fields: object) -> Observation:
-    return Observation("job", KEY, PROJECT, source, at, terminal, fields)  # type: ignore[arg-type]
+def seen(source: str, *, at: int = 1, terminal: bool = True, **fields: Value) -> Observation:
+    return Observation("job", KEY, PROJECT, source, at, terminal, fields)
 
 
 def fold(observations: list[Observation]) -> Known:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import pytest
 
+from headgate.core.facts import Value
 from headgate.core.merge import EMPTY, Known, Stamp
 from headgate.core.release import Release, ReleasePolicy, decide
 
 FULL = {"status": "success", "started_at": 1, "stopped_at": 2, "number": 3, "ref_name": "main"}
 
 
-def ended(**values: object) -> Known:
-    return Known(values, {name: Stamp(True, 1, "webhook") for name in values})  # type: ignore[arg-type]
+def ended(**values: Value) -> Known:
+    return Known(values, {name: Stamp(True, 1, "webhook") for name in values})
 
 
 def without(name: str) -> dict[str, object]:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headgate.core.facts import FIELDS
+from headgate.core.facts import FIELDS, Value
 from headgate.core.merge import Known, ProjectRef, Stamp
 from headgate.core.record import encode_record, record_schema
 from headgate.core.render import (
@@ -28,8 +28,8 @@ WORKFLOW = "410c427b-40a8-4bb4-9d42-5561f5bce5ba"
 JOB = "20e45d7e-e4a7-4aa3-8f92-fd6d9d01da75"
 
 
-def known(**values: object) -> Known:
-    return Known(values, {name: Stamp(True, 1, "webhook") for name in values})  # type: ignore[arg-type]
+def known(**values: Value) -> Known:
+    return Known(values, {name: Stamp(True, 1, "webhook") for name in values})
 
 
 BUILD = known(name="build", pipeline_number=10, ref_name="main", ref_type="branch", created_at=0, status="success")

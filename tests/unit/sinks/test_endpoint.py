@@ -62,6 +62,6 @@ def test_a_probe_that_raised_is_a_line_of_check() -> None:
 
 
 async def test_a_missing_ca_file_is_no_crash() -> None:
-    """A path that does not exist is told, not raised as it comes."""
-    with pytest.raises(SinkUnavailable):
+    """A path that does not exist is told as what it is, with the option to look at."""
+    with pytest.raises(SinkRefused, match="check ca_file"):
         await probe("GET", "https://127.0.0.1:1/", (), TransportOptions(ca_file="/nowhere/ca.pem"), Redactor(()))

@@ -59,7 +59,11 @@ class TestSpans:
     def test_a_workflow_is_the_root_of_its_trace(self) -> None:
         """Kind SERVER, named by action and pipeline, from creation to end, its trace id that of the workflow."""
         root = only(spans(of("workflow")))
-        assert (root.trace_id.hex(), root.span_id, root.parent_id) == (RUN.replace("-", ""), span_id(RUN), b"")
+        assert (root.trace_id.hex(), root.span_id, root.parent_id) == (
+            RUN.replace("-", ""),
+            span_id("workflow", RUN),
+            b"",
+        )
         assert (root.name, root.kind) == ("RUN build", SERVER)
         assert (root.start_ns, root.end_ns) == (ns("2026-11-20T09:59:56.000Z"), ns(STOPPED))
 
@@ -67,7 +71,7 @@ class TestSpans:
         """A job begins when it was queued; queue and steps are its children, and none begins before it."""
         job, queue = spans(of("job"))
         step = only(spans(of("step", circleci__step__name="make test", circleci__step__index=3)))
-        assert (job.name, job.kind, job.parent_id) == ("unit", INTERNAL, span_id(RUN))
+        assert (job.name, job.kind, job.parent_id) == ("unit", INTERNAL, span_id("workflow", RUN))
         assert (job.start_ns, job.end_ns) == (ns(QUEUED), ns(STOPPED))
         assert (queue.name, queue.start_ns, queue.end_ns) == ("queue", ns(QUEUED), ns(STARTED))
         assert (step.name, step.start_ns, step.end_ns) == ("make test", ns(STARTED), ns(STOPPED))
@@ -110,7 +114,10 @@ class TestSpans:
     def test_a_rerun_links_to_what_it_repeats(self) -> None:
         """The link leads to the root of the other trace."""
         again = "11111111-2222-4333-8444-555555555555"
-        assert only(spans(of("workflow", circleci__rerun_of=again))).link == (trace_id(again), span_id(again))
+        assert only(spans(of("workflow", circleci__rerun_of=again))).link == (
+            trace_id(again),
+            span_id("workflow", again),
+        )
 
     @pytest.mark.parametrize(
         ("ours", "theirs", "result", "error"),
@@ -206,7 +213,7 @@ class TestLogs:
         """Event time, trace and span, a line for people, everything else as attributes."""
         told = log_record(of("job"))
         assert (told.time_ns, told.observed_ns) == (NOW_MS * NS_PER_MS, (NOW_MS + 900) * NS_PER_MS)
-        assert (told.trace_id, told.span_id) == (trace_id(RUN), span_id(JOB))
+        assert (told.trace_id, told.span_id) == (trace_id(RUN), span_id("job", JOB))
         assert (told.body, told.severity_text, told.event_name) == ("job unit: failure", "ERROR", "circleci.job")
         assert told.attributes["headgate.kind"] == "job"
         assert told.attributes["circleci.project"] == "gh/acme/web"

@@ -9,7 +9,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from headgate.core.clock import ManualClock
-from headgate.core.errors import BatchRejected, SinkError, SinkUnavailable
+from headgate.core.errors import BatchRejected, SinkError, SinkRefused, SinkUnavailable
 from headgate.sinks._measures import MEASURES, Point
 from headgate.sinks._tally import Tally
 from headgate.sinks.prometheus import PLUGINS, PrometheusConfig, PrometheusSink, RemoteWriteSignal, ScrapeSignal
@@ -92,7 +92,7 @@ class TestScrape:
 
     async def test_the_page_has_true_histograms(self, clock: ManualClock) -> None:
         """Buckets are cumulative and end at the count; the sum is that of the durations; a client library reads it."""
-        sink = sink_of(clock, labels={"cluster": "eu"})
+        sink = sink_of(clock, labels={"cluster": "eu"}, zero_first="0s")
         (signal,) = sink.signals()
         await signal.send(make_batch(3))
         await signal.send([make_entry(9, circleci__duration_ms=7_000)])
@@ -106,6 +106,24 @@ class TestScrape:
         assert {s.labels["le"]: s.value for s in found.samples if s.name.endswith("_bucket")}["10.0"] == 1
         assert {s.name[-5:]: s.value for s in found.samples if "le" not in s.labels} == {"s_sum": 397.0, "count": 4.0}
         assert all(s.labels["cluster"] == "eu" for s in found.samples)
+
+    async def test_a_new_series_is_nothing_at_first(self, clock: ManualClock) -> None:
+        """Whoever scrapes once a minute sees 0 before the first value, so that no increase is lost."""
+        sink = sink_of(clock)
+        (signal,) = sink.signals()
+        await signal.send(make_batch(3))
+
+        def count() -> str:
+            page = sink.exposition()
+            assert page is not None
+            return next(line for line in page.decode().splitlines() if line.startswith(COUNT)).rpartition(" ")[2]
+
+        clock.advance(600)  # nobody looked until now
+        assert count() == "0.0"
+        clock.advance(59)
+        assert count() == "0.0"
+        clock.advance(2)
+        assert count() == "3.0"
 
     async def test_a_sink_that_only_pushes_shows_no_page(self, clock: ManualClock) -> None:
         """With a url, scraping is off unless it is asked for."""
@@ -185,6 +203,13 @@ class TestRemoteWrite:
         await signal.send([make_entry(1, kind="insight")])
         assert receiver.requests() == []
         await signal.aclose()
+
+    async def test_an_authority_that_is_not_there_is_for_a_person_to_mend(self, clock: ManualClock) -> None:
+        """It is told as a mistake of the configuration, not raised as it comes."""
+        sink = sink_of(clock, url="https://127.0.0.1:1/api/v1/write", ca_file="/nowhere/ca.pem")
+        (signal,) = sink.signals()
+        with pytest.raises(SinkRefused, match="check ca_file"):
+            await signal.send(make_batch(1))
 
     async def test_check_writes_nothing(self, clock: ManualClock, receiver: FakeVendor) -> None:
         """Address and product are tried without making a series; another path is another product."""

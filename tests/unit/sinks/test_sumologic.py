@@ -288,7 +288,7 @@ class TestRequest:
             ({"fields": {"team": "é"}}, "the value of field team"),
             ({"fields": {"team": "v" * 201}}, "the value of field team"),
             ({"category": "a\nb"}, "category"),
-            ({"token": "é"}, "the token is not printable ASCII"),
+            ({"token": "é"}, "token is not printable ASCII"),
             ({"signals": []}, "signals"),
             ({"signals": ["traces"]}, "signals"),
             ({"max_line_bytes": 65_537}, "max_line_bytes"),

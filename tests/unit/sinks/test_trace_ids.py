@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 
 from headgate.sinks import _trace_ids
-from headgate.sinks._trace_ids import span_id, trace_id
+from headgate.sinks._trace_ids import SpanOf, span_id, trace_id
 
 WORKFLOW = "fda08377-fe7e-46b1-8992-3a7aaecac9c3"
 NIL = "00000000-0000-0000-0000-000000000000"
@@ -25,8 +27,13 @@ def test_any_other_id_is_hashed(odd: str) -> None:
 
 def test_a_span_id_tells_its_parts_apart() -> None:
     """Parts are not simply joined, and the same parts give the same id for ever."""
-    assert span_id(WORKFLOW).hex() == "b2524ec9710418bb"
-    assert len({span_id("ab", "c"), span_id("a", "bc"), span_id("abc"), span_id("c", "ab")}) == 4
+    assert span_id("workflow", WORKFLOW).hex() == "ae43bb16a2fd283c"
+    assert len({span_id("job", *parts) for parts in (("ab", "c"), ("a", "bc"), ("abc",), ("c", "ab"))}) == 4
+
+
+def test_a_job_with_the_id_of_its_workflow_has_a_span_of_its_own() -> None:
+    """A span that is its own parent would be refused."""
+    assert len({span_id(kind, "0") for kind in get_args(SpanOf)}) == 5
 
 
 def test_no_id_is_zero(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,4 +47,4 @@ def test_no_id_is_zero(monkeypatch: pytest.MonkeyPatch) -> None:
             return bytes(32)
 
     monkeypatch.setattr(_trace_ids, "sha256", Zeros)
-    assert span_id("a") == b"\0\0\0\0\0\0\0\1"
+    assert span_id("job", "a") == b"\0\0\0\0\0\0\0\1"

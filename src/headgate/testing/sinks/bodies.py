@@ -68,6 +68,16 @@ def basic_credentials(user_password: str) -> str:
     return "Basic " + base64.b64encode(user_password.encode()).decode()
 
 
+def authorized(given: str, *, api_key: str | None, basic: str | None, bearer: str | None) -> bool:
+    """Whether an Authorization header is one of those that are set; any is, where none is set."""
+    wanted = [
+        f"ApiKey {api_key}" if api_key else "",
+        basic_credentials(basic) if basic else "",
+        f"Bearer {bearer}" if bearer else "",
+    ]
+    return not any(wanted) or any(one and same(given, one) for one in wanted)
+
+
 def same(given: str, wanted: str) -> bool:
     """Compare two secrets in constant time."""
     return hmac.compare_digest(given.encode(), wanted.encode())

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 from headgate.testing.sinks.bodies import (
     OversizedBodyError,
     UnreadableBodyError,
-    basic_credentials,
-    same,
+    authorized,
     unpack,
 )
 from headgate.testing.sinks.ledger import Keep, Ledger
@@ -124,12 +123,7 @@ class Elasticsearch(Vendor):
 
     def _authorize(self, request: Request) -> None:
         options, given = self._options, request.headers.get("authorization", "")
-        wanted = [
-            f"ApiKey {options.api_key}" if options.api_key else "",
-            basic_credentials(options.basic) if options.basic else "",
-            f"Bearer {options.bearer}" if options.bearer else "",
-        ]
-        if any(wanted) and not any(one and same(given, one) for one in wanted):
+        if not authorized(given, api_key=options.api_key, basic=options.basic, bearer=options.bearer):
             text = "unable to authenticate" if given else "missing authentication credentials for REST request"
             raise RequestError(401, "security_exception", f"{text} [{request.path}]")
 

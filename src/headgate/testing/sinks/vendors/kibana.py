@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from headgate.testing.sinks.bodies import basic_credentials, same
+from headgate.testing.sinks.bodies import authorized
 from headgate.testing.sinks.vendor import BadBody, Fake, Vendor, json_reply
 from headgate.testing.sinks.vendors import _kibana_rules
 from headgate.testing.sinks.vendors._kibana_rules import RefusedError
@@ -68,12 +68,7 @@ class Kibana(Vendor):
 
     def _admit(self, request: Request) -> None:
         options, given = self._options, request.headers.get("authorization", "")
-        wanted = [
-            f"ApiKey {options.api_key}" if options.api_key else "",
-            basic_credentials(options.basic) if options.basic else "",
-            f"Bearer {options.bearer}" if options.bearer else "",
-        ]
-        if any(wanted) and not any(one and same(given, one) for one in wanted):
+        if not authorized(given, api_key=options.api_key, basic=options.basic, bearer=options.bearer):
             raise RefusedError(401, "Unauthorized")
         if request.method != "GET" and not request.headers.get(self._header):
             raise RefusedError(400, f"Request must contain a {self._header} header.")
