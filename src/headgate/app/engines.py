@@ -19,6 +19,7 @@ from headgate.alerting.rules import Rule
 from headgate.app.audits import silences
 from headgate.app.compose import Plant, build_parts, context_of
 from headgate.app.settings import Configuration, PluginSettings
+from headgate.app.views import signal_hints
 from headgate.collect import CallRates, Collector, settings_from
 from headgate.core.clock import Clock
 from headgate.core.metrics import Metrics
@@ -225,6 +226,10 @@ class Engines:
             for signal, status in signals.items()
             if status.state == "held"
         }
+
+    async def signal_hints(self) -> list[str]:
+        """Signals that do not deliver now: why, and until when."""
+        return signal_hints(await self._delivery.snapshot())
 
     async def lags(self) -> Mapping[str, float]:
         """Seconds of lag by signal key, as the workers know it."""

@@ -120,7 +120,7 @@ class Daemon:
             idle=lambda: self._configuration.idle,
             signals=lambda: signals_of(engines.plant.sinks),
             records=lambda: self._configuration.records(),  # noqa: PLW0108  # a reload replaces the configuration
-            problems=engines.problems,
+            signal_hints=engines.signal_hints,
             lags=engines.lags,
             wake=engines.look_again,
             reset=engines.reset_signal,

@@ -42,8 +42,8 @@ async def _no_reload() -> Json:
     raise Problem("refused", "nothing is running here; start `headgate run`")
 
 
-async def _none_held() -> Mapping[str, str]:
-    return {}
+async def _no_hints() -> Sequence[str]:
+    return ()
 
 
 def _nothing() -> None:
@@ -55,11 +55,11 @@ class Running:
     """What a daemon adds to a store. The defaults are those of a command that opened the store alone.
 
     `sources`: present ones by name; `idle`: those that poll nothing, with what to set; `signals`: by key; `app_urls`:
-    where the links of each source lead to; `records`: sink -> its section of that name; `problems`: signal -> why it is
-    held; `lags`: signal -> seconds, as its worker knows it; `wake`: deliveries have something to do; `reset`: replaces
-    the store's reset where workers must let go first; `polled`: sources that can be asked for history -> how far back
-    facts are kept, milliseconds; `wake_backfills`, `wake_audits`: a request was stored; `call_rates`: calls an hour by
-    source.
+    where the links of each source lead to; `records`: sink -> its section of that name; `signal_hints`: why signals do
+    not deliver now; `lags`: signal -> seconds, as its worker knows it; `wake`: deliveries have something to do;
+    `reset`: replaces the store's reset where workers must let go first; `polled`: sources that can be asked for history
+    -> how far back facts are kept, milliseconds; `wake_backfills`, `wake_audits`: a request was stored; `call_rates`:
+    calls an hour by source.
     """
 
     sources: Callable[[], Mapping[str, Source | None]] = field(default=dict)
@@ -67,7 +67,7 @@ class Running:
     idle: Callable[[], Mapping[str, str]] = field(default=dict)
     signals: Callable[[], Mapping[str, Signal]] = field(default=dict)
     records: Callable[[], Mapping[str, RecordsConfig]] = field(default=dict)
-    problems: Callable[[], Awaitable[Mapping[str, str]]] = _none_held
+    signal_hints: Callable[[], Awaitable[Sequence[str]]] = _no_hints
     lags: Callable[[], Awaitable[Mapping[str, float]]] | None = None
     wake: Callable[[], None] = _nothing
     reset: Callable[[str, Literal["now", "retained"] | int], Awaitable[None]] | None = None
@@ -145,12 +145,12 @@ class StoreOperations:
             "completeness": await audits.by_project(self._store, list(status["sources"]), self._clock),
             "hints": [
                 *views.parked_hints(figures.inbox_parked),
-                *self._hints(status, figures.facts, await self._running.problems()),
+                *self._hints(status, figures.facts, await self._running.signal_hints()),
                 *views.gap_hints(await self._store.gaps(_GAPS), self._clock.now_ms()),
             ],
         }
 
-    def _hints(self, status: Json, facts: Mapping[str, int], held: Mapping[str, str]) -> list[str]:
+    def _hints(self, status: Json, facts: Mapping[str, int], signals: Sequence[str]) -> list[str]:
         """What is missing or refused, and what to do about it."""
         hints: list[str] = []
         sources = self._running.sources()
@@ -161,7 +161,7 @@ class StoreOperations:
             if usage and usage.refused:
                 hints.append(f"Source {name} is refused ({usage.refused}): run `headgate check`.")
         hints += [f"Source {name} polls nothing: {text}." for name, text in self._running.idle().items()]
-        hints += [f"Signal {key} is held: {problem}" for key, problem in sorted(held.items())]
+        hints += signals
         if sources and not status["sinks"]:
             hints.append("No sink is configured: records are kept and not forwarded. Add one under sinks: and reload.")
         if sources and not facts.get("workflow"):

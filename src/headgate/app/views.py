@@ -26,6 +26,7 @@ from headgate.core.storeport import (
     StoreFigures,
 )
 from headgate.core.times import DAY_MS, format_ms, parse_ms
+from headgate.deliver.status import SignalStatus
 from headgate.web.operations import Json
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "provider_id_of",
     "replay_view",
     "run_view",
+    "signal_hints",
     "signal_view",
     "source_view",
     "status_view",
@@ -144,6 +146,21 @@ def gap_hints(gaps: Sequence[GapRow], now_ms: int) -> list[str]:
         + (f", of sink {gap.sink}" if gap.sink else "")
         for gap in found[:_GAP_HINTS]
     ]
+
+
+def signal_hints(sinks: Mapping[str, Mapping[str, SignalStatus]]) -> list[str]:
+    """Signals that do not deliver now: why, and when they try again."""
+    signals = {f"{sink}.{name}": one for sink, signals in sinks.items() for name, one in signals.items()}
+    hints = []
+    for key, one in sorted(signals.items()):
+        if one.state == "held":
+            hints.append(f"Signal {key} is held: {one.reason}")
+        elif one.state in {"open", "retrying"}:
+            next_try = "a try is under way" if one.next_try_ms is None else f"next try {format_ms(one.next_try_ms)}"
+            hints.append(f"Signal {key} is {one.state}: {one.reason or 'the sink did not answer'}; {next_try}")
+        elif one.ahead_until_ms is not None:
+            hints.append(f"Signal {key} waits until {format_ms(one.ahead_until_ms)}: its next record is dated ahead")
+    return hints
 
 
 def parked_hints(parked: Mapping[str, int]) -> list[str]:

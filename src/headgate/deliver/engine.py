@@ -22,7 +22,7 @@ from headgate.core.shaping import Shaper
 from headgate.core.storeport import CursorView, Replay, SignalSpec, SignalState, Store
 from headgate.deliver.outcomes import OutcomeWriter
 from headgate.deliver.settle import DeliveryEvent
-from headgate.deliver.status import SignalStatus
+from headgate.deliver.status import SignalStatus, tell_figures
 from headgate.deliver.transport import HttpTransport, Transport
 from headgate.deliver.worker import EngineOptions, SignalWorker, Tools
 
@@ -300,10 +300,7 @@ class DeliveryEngine:
             await self._tell_replays(workers)
             for sink, signals in (await self.snapshot()).items():
                 for name, status in signals.items():
-                    labels = {"sink": sink, "signal": name}
-                    self._metrics.set("headgate_sink_waiting", status.waiting, **labels)
-                    self._metrics.set("headgate_sink_lag_seconds", status.lag_seconds, **labels)
-                    self._metrics.set("headgate_sink_dead", status.dead, **labels)
+                    tell_figures(self._metrics, sink, name, status)
 
     async def _tell_replays(self, workers: Mapping[str, SignalWorker]) -> None:
         open_now: dict[str, Replay] = {
@@ -340,29 +337,41 @@ class DeliveryEngine:
             views, count = lanes.get(key, {}), counts.get(key)
             live = views.get("live")
             state, reason = self._state(key, live)
+            worker = self._worker(key)
             made.setdefault(name, {})[signal.name] = SignalStatus(
                 state=state,
                 reason=reason,
                 cursor=live.acked if live else 0,
-                lag_seconds=self._lag(key, now_ms),
+                lag_seconds=await self._lag(key, live, now_ms),
                 waiting=sum(view.waiting for view in views.values()),
                 dead=count.dead if count else 0,
                 skipped=dict(count.skipped) if count else {},
                 accepted=count.accepted if count else 0,
+                next_try_ms=worker.next_try_ms() if worker else None,
+                ahead_until_ms=worker.ahead_until_ms() if worker else None,
             )
         return made
 
     def _state(self, key: str, live: CursorView | None) -> tuple[SignalState, str]:
         if key in self._problems:
             return "held", self._problems[key]
-        one = self._running.get(key)
-        if one is not None and one.worker is not None:
-            return one.worker.state
+        worker = self._worker(key)
+        if worker is not None:
+            return worker.state
         return (live.state, live.reason) if live else ("ok", "")
 
-    def _lag(self, key: str, now_ms: int) -> float:
+    def _worker(self, key: str) -> SignalWorker | None:
         one = self._running.get(key)
-        oldest = one.worker.oldest_ms() if one is not None and one.worker is not None else None
+        return one.worker if one is not None else None
+
+    async def _lag(self, key: str, live: CursorView | None, now_ms: int) -> float:
+        """Seconds. Of a signal without a worker, as one that is refused, by the first record after its cursor."""
+        worker, oldest = self._worker(key), None
+        if worker is not None:
+            oldest = worker.oldest_ms()
+        elif live is not None and live.waiting:
+            rows = await self._store.read_log(key, "live", live.acked, limit=1, max_bytes=1)
+            oldest = rows[0].occurred_ms if rows else None
         return 0.0 if oldest is None else max(0.0, (now_ms - oldest) / 1000)
 
 

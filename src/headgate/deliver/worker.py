@@ -29,6 +29,7 @@ from headgate.deliver.lane import LaneQueue
 from headgate.deliver.outcomes import OutcomeWriter
 from headgate.deliver.parts import Part, Parts, make_part
 from headgate.deliver.settle import DeliveryEvent, Settlement
+from headgate.deliver.status import tell_state
 from headgate.deliver.transport import Transport
 
 __all__ = ["EngineOptions", "SignalWorker", "Tools"]
@@ -54,7 +55,8 @@ class EngineOptions:
     `linger_seconds`: a batch that is not full waits this long after the one before it. `look_seconds`: look for new
     records without being woken; `poll_seconds`: also for requeued and replayed ones, and keep the gauges.
     `probe_seconds`, `probe_records`: of a held signal. `outcome_seconds`: outcomes wait at most this long.
-    `stop_seconds`: what requests in flight get to end.
+    `stop_seconds`: what requests in flight get to end. `back_off`: its cap is also the longest that a breaker
+    stays open, unless the far side asks for more: so long may a far side be well again and get nothing.
     """
 
     lane_bytes: int = 6_000_000
@@ -65,7 +67,7 @@ class EngineOptions:
     probe_records: int = 10
     outcome_seconds: float = 0.2
     stop_seconds: float = 3.0
-    back_off: BackOff = field(default_factory=BackOff)
+    back_off: BackOff = field(default_factory=lambda: BackOff(cap=60.0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +187,21 @@ class SignalWorker:
     def state(self) -> tuple[SignalState, str]:
         """State and reason, as the store will show them."""
         return self.gate.state, self.gate.reason
+
+    def next_try_ms(self) -> int | None:
+        """When the next request may go after a failure; None when all is well, or before an answer."""
+        if self.gate.state == "ok":
+            return None
+        wait = self.gate.wait(self._tools.clock.monotonic(), retry=True)
+        return None if wait == NEVER else self._tools.clock.now_ms() + round(wait * 1000)
+
+    def ahead_until_ms(self) -> int | None:
+        """Until when nothing goes because the next record of each lane is dated ahead; None when that is not so."""
+        if self.gate.state != "ok" or self._parts.flying:
+            return None
+        now_ms = self._tools.clock.now_ms()
+        times = [lane.next_ms for lane in self._lanes.values() if lane.next_ms is not None and lane.next_ms > now_ms]
+        return min(times, default=None)
 
     # -- the loop
 
@@ -364,10 +381,7 @@ class SignalWorker:
         grave = state in {"held", "open"} and (self._published is None or self._published[0] != state)
         if not (grave or last) and now < self._published_at + _STATE_SECONDS:
             return
-        for name in ("ok", "retrying", "open", "held"):
-            self._tools.metrics.set(
-                "headgate_sink_state", float(name == state), sink=self.sink, signal=self.signal.name, state=name
-            )
+        tell_state(self._tools.metrics, self.sink, self.signal.name, state)
         self._published_at = now
         try:
             await self._tools.store.set_signal_state(self.key, state, reason)

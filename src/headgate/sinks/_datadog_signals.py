@@ -108,7 +108,7 @@ def _ci(look: Look) -> Shape:
         return orjson.dumps({"data": data}) if data else None
 
     # No size is stated; other intakes take 5 MB.
-    limits = Limits(1_000, 4_500_000, max_age_ms=_LOG_AGE_MS, max_ahead_ms=0)
+    limits = Limits(1_000, 4_500_000, max_age_ms=_LOG_AGE_MS, max_ahead_ms=MINUTE_MS)  # clocks differ
     return Shape(frozenset({"workflow", "job"}), limits, body, "identity")
 
 

@@ -27,9 +27,9 @@ from headgate.sinks._endpoint import (
     SecretUrl,
     failed_check,
     judge_check,
+    origin,
     probe,
     refuse_unprintable,
-    shown_address,
 )
 from headgate.sinks._sumologic_feeds import job_feed, workflow_feed
 from headgate.sinks._sumologic_lines import Document, fitting_line, log_document
@@ -123,7 +123,8 @@ class SumologicSignal:
         self._url = reveal(config.url)
         self._headers = (*request_headers(config, user_agent), *_source_headers(name, config))
         self.kinds, self._body = _content(name, config)
-        self.destination = shown_address(self._url)
+        # The path is the key: a new one is a rotated key, not another place.
+        self.destination = origin(self._url)
         self.transport = config.transport()
         age = _METRICS_MS if name == "metrics" else None
         self.limits = Limits(

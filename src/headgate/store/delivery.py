@@ -13,6 +13,7 @@ import msgspec
 
 from headgate.core.ports import Lane, LogEntry
 from headgate.core.storeport import CursorView, DeadLetter, GapRow, OutcomeCounts, Outcomes, SignalSpec, SignalState
+from headgate.store.destinations import moved
 from headgate.store.schema import LANES
 from headgate.store.session import Session
 from headgate.store.sql import Database
@@ -89,11 +90,8 @@ def open_signals(session: Session, specs: Sequence[SignalSpec], now_ms: int) -> 
                 (spec.key, spec.sink, spec.destination, spec.overflow),
             )
             _place(session, spec.key, spec.start)
-        elif old[1] not in ("", spec.destination):
-            problems[spec.key] = (
-                f"{spec.key} sent to {old[1]} before and is now configured for {spec.destination}: "
-                f"give the sink a new name, or run `headgate sinks reset {spec.sink}`"
-            )
+        elif problem := moved(str(old[1]), spec):
+            problems[spec.key] = problem
         else:
             _resume(session, spec, str(old[2]), now_ms)
     session.flush()

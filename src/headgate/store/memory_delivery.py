@@ -19,6 +19,7 @@ from headgate.core.storeport import (
     SignalSpec,
     SignalState,
 )
+from headgate.store.destinations import moved
 from headgate.store.memory_facts import MemoryFacts
 from headgate.store.schema import LANES
 
@@ -72,11 +73,8 @@ class MemoryDelivery:
             if spec.key not in self.signals:
                 self.signals[spec.key] = stand
                 self.place(stand, spec.start)
-            if stand.destination not in ("", spec.destination):
-                problems[spec.key] = (
-                    f"{spec.key} sent to {stand.destination} before and is now configured for {spec.destination}: "
-                    f"give the sink a new name, or run `headgate sinks reset {spec.sink}`"
-                )
+            if problem := moved(stand.destination, spec):
+                problems[spec.key] = problem
                 continue
             stand.destination, stand.overflow, stand.removed_ms = spec.destination, spec.overflow, None
             stand.state = "ok" if stand.state == "removed" else stand.state

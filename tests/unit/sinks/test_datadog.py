@@ -15,7 +15,7 @@ from tests.unit.sinks.test_datadog_forms import figure
 
 from headgate.core.errors import SinkRefused, SinkUnavailable
 from headgate.core.ports import HttpReply, LogEntry
-from headgate.core.times import HOUR_MS
+from headgate.core.times import HOUR_MS, format_ms
 from headgate.core.verdicts import SendResult
 from headgate.sinks._datadog_client import routes
 from headgate.sinks._datadog_metrics import SECONDS, SeriesForm
@@ -140,6 +140,16 @@ async def test_the_oldest_count_that_is_sent_is_taken() -> None:
         await send(sender, [usage(60, occurred_ms=NOW_MS - sender.limits.max_age_ms)])
         await send(sender, [usage(59, occurred_ms=NOW_MS + sender.limits.max_ahead_ms)])
         assert total(vendor) == 2
+
+
+async def test_a_run_that_ended_by_a_faster_clock_is_sent_and_taken() -> None:
+    """A minute ahead is a difference of clocks, not the future."""
+    with FakeVendor("datadog", clock_ms=lambda: NOW_MS) as vendor:
+        sender = signal(vendor.url, ci=True)
+        assert sender.limits.max_ahead_ms == 60_000
+        ahead = format_ms(NOW_MS + sender.limits.max_ahead_ms)
+        done = await deliver(sender, [make_entry(1, circleci__stopped_at=ahead)])
+        assert (len(done.accepted), done.rejected) == (1, {})
 
 
 async def test_a_bad_record_is_found_and_the_others_are_delivered() -> None:

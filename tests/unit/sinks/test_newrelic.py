@@ -139,6 +139,7 @@ class TestLimits:
         signal = only(name, **everywhere(vendor.url))
         assert signal.limits.max_age_ms is not None
         assert signal.limits.max_ahead_ms is not None
+        assert signal.limits.max_ahead_ms >= MINUTE_MS
         edges = (NOW_MS - signal.limits.max_age_ms, NOW_MS + signal.limits.max_ahead_ms)
         batch = [
             make_entry(n, occurred_ms=at, circleci__duration_ms=1_000, cicd__pipeline__run__id=f"run-{n}")

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 RECORD_TAG = "record_id:"
 CUT_LOG_BYTES = 1_000_000
+# A minute stands for the clocks' difference that every server bears.
+_CLOCKS_MS = 60_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +173,7 @@ class Datadog(Vendor):
         found = [checks.ci_resource(one) for one in items]
         for _, _, end_ms, _ in found:
             if end_ms is not None:
-                self._check_age(end_ms, now_ms, 0, "end")
+                self._check_age(end_ms, now_ms, _CLOCKS_MS, "end")
         for (level, key, _, resource), item in zip(found, items, strict=True):
             span = (level, key, resource["start"], resource.get("end"))
             self._ledger.add(span, _record_id(resource.get("tags", [])), item["attributes"])
