@@ -23,10 +23,10 @@ from headgate.core.verdicts import SendResult
 from headgate.plugins.config import Duration, Secret, duration_field, reveal
 from headgate.sinks._ecs import EcsMapper, data_stream
 from headgate.sinks._elasticsearch_answers import product_of, read_bulk, refuses_media
-from headgate.sinks._elasticsearch_setup import prepare
+from headgate.sinks._elasticsearch_setup import lacking, prepare
 from headgate.sinks._elasticsearch_templates import Layout, data_views
 from headgate.sinks._endpoint import BaseUrl, EndpointConfig, Redactor, failed_check, judge_check, pack, probe
-from headgate.sinks._kibana import bring_in
+from headgate.sinks._kibana import ask, bring_in
 from headgate.sinks._saved_objects import Place, as_ndjson
 
 if TYPE_CHECKING:
@@ -200,6 +200,11 @@ def redactor(config: ElasticsearchConfig) -> Redactor:
     return config.redactor(reveal(config.api_key))
 
 
+def layout_of(config: ElasticsearchConfig) -> Layout:
+    """What decides what `sinks setup` makes."""
+    return Layout(config.target, config.namespace, config.index_prefix, config.retention)
+
+
 class ElasticsearchSink:
     """One cluster."""
 
@@ -216,27 +221,46 @@ class ElasticsearchSink:
         return (self._signal,)
 
     async def check(self) -> Sequence[CheckResult]:
-        """Ask the cluster who it is. OpenSearch is told by its own words, Elasticsearch by its product header."""
-        name = f"sinks.{self.name}"
+        """One line for the cluster and, with `kibana_url`, one for Kibana."""
+        name, config = f"sinks.{self.name}", self._config
         try:
-            reply = await self._call("GET", "/", None)
+            found = [await self._check_cluster(name)]
         except (SinkUnavailable, SinkRefused) as error:
-            return (failed_check(name, error),)
+            found = [failed_check(name, error)]
+        if config.kibana_url:
+            place = Place(config.kibana_url, credentials(config), redactor(config))
+            views = as_ndjson(data_views(layout_of(config)))
+            found.append(await ask(f"{name}.kibana", place, config.transport(), views))
+        return found
+
+    async def _check_cluster(self, name: str) -> CheckResult:
+        """Ask the cluster who it is, then for our templates where it has none that would do.
+
+        OpenSearch is told by its own words, Elasticsearch by its product header. Raises as `probe`.
+        """
+        reply = await self._call("GET", "/", None)
         text, at = redactor(self._config)(reply.text(200)), self._nodes[0]
         if refuses_media(reply):
             fix = f"{at} answered {reply.status}: {text}; set generation to auto, or to that of the cluster"
-            return (CheckResult(name, ok=False, reason="config", fix=fix),)
-        result = judge_check(name, at, reply, text, "an Elasticsearch")
-        if result.ok and product_of(reply) is None:
+            return CheckResult(name, ok=False, reason="config", fix=fix)
+        result, product = judge_check(name, at, reply, text, "an Elasticsearch"), product_of(reply)
+        if not result.ok:
+            return result
+        if product is None:
             said = f"{at} answered without a product header: {text}"
             fix = f"{said}; the address is not that of an Elasticsearch or OpenSearch"
-            result = CheckResult(name, ok=False, reason="wrong_product", fix=fix)
-        return (result,)
+            return CheckResult(name, ok=False, reason="wrong_product", fix=fix)
+        if product == "elasticsearch" and self._config.target == "data_stream":
+            return result
+        if missing := await lacking(self._call, product, layout_of(self._config)):
+            fix = f"{at} has no {', '.join(missing)}; run `headgate sinks setup {self.name}`"
+            return CheckResult(name, ok=False, reason="not_set_up", fix=fix)
+        return result
 
     async def set_up(self, *, dry_run: bool) -> AsyncIterator[SetUpStep]:
         """Lifecycle policy, mapping and index templates; with `kibana_url` data views."""
         config, clean = self._config, redactor(self._config)
-        layout = Layout(config.target, config.namespace, config.index_prefix, config.retention)
+        layout = layout_of(config)
         async for step in prepare(self._call, layout, clean, dry_run=dry_run):
             yield step
         if config.kibana_url:
