@@ -35,7 +35,7 @@ async def bring_in(
 async def ask(name: str, place: Place, options: TransportOptions, ndjson: bytes) -> CheckResult:
     """The line of `headgate check`: ask what `bring_in` asks first, for the objects as they are there; writes nothing.
 
-    A 400 in Kibana's own form says that some of them are not there yet.
+    A 400 in Kibana's own form says that some of them are not there yet; else it shows them, data views among them.
     """
     request = next(wanted_there(place, read_ndjson(ndjson), dry_run=True))
     try:
@@ -44,10 +44,13 @@ async def ask(name: str, place: Place, options: TransportOptions, ndjson: bytes)
         return failed_check(name, error)
     if reply.status == 400 and b'"statusCode"' in reply.body:
         return CheckResult(name, ok=True, reason="ok")
+    text, product = place.clean(reply.text(200)), "a Kibana or OpenSearch Dashboards"
     rights = "check kibana_url and the rights of the key"
-    return judge_check(
-        name, place.url, reply, place.clean(reply.text(200)), "a Kibana or OpenSearch Dashboards", rights=rights
-    )
+    result = judge_check(name, place.url, reply, text, product, rights=rights)
+    if result.ok and b'"index-pattern"' not in reply.body:
+        fix = f"{place.url} answered {reply.status}: {text}; the address is not that of {product}"
+        return CheckResult(name, ok=False, reason="wrong_product", fix=fix)
+    return result
 
 
 async def _carried_out(exchange: Exchange, place: Place, options: TransportOptions) -> tuple[SetUpStep, ...]:

@@ -102,6 +102,8 @@ async def test_check_asks_kibana_too() -> None:
             assert kibana.stored() == []
             await set_up(vendor, kibana_url=kibana.url)
             assert [result.ok for result in await sink.check()] == [True, True]
+            kibana.answer(status=200, body={"greeting": "hello"})
+            assert [result.reason for result in await sink.check()] == ["ok", "wrong_product"]
             kibana.answer(status=401)
             result = (await sink.check())[1]
             assert (result.name, result.reason) == (f"sinks.{sink.name}.kibana", "auth")
