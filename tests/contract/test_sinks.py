@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+import httpx
 import orjson
 
 from headgate import sinks
@@ -57,7 +58,24 @@ class TestElasticsearchDataStream(VendorSinkContract):
     )
 
 
-class TestElasticsearchMonth(VendorSinkContract):
+class PreparedContract(VendorSinkContract):
+    """A cluster that has the index template which `sinks setup` makes."""
+
+    @contextmanager
+    def running(self, **options: Any) -> Iterator[FakeVendor]:
+        """Prepared before anything else asks; what it saw of that is forgotten."""
+        with super().running(**options) as vendor:
+            settings = {**self.subject.settings(vendor.url), **(self.subject.key_settings if options else {})}
+            config = elasticsearch.ElasticsearchConfig.model_validate(settings)
+            accept = elasticsearch.media_types(config.generation)["accept"]
+            headers = {**dict(config.credentials()), "accept": accept, "content-type": accept}
+            template = {"index_patterns": ["circleci-none-*"]}
+            httpx.put(f"{vendor.url}/_index_template/circleci", json=template, headers=headers).raise_for_status()
+            vendor.clear()
+            yield vendor
+
+
+class TestElasticsearchMonth(PreparedContract):
     """Elasticsearch 8 with month indices and the versioned media types."""
 
     subject = VendorSubject(
@@ -74,7 +92,7 @@ class TestElasticsearchMonth(VendorSinkContract):
     )
 
 
-class TestOpenSearch(VendorSinkContract):
+class TestOpenSearch(PreparedContract):
     """OpenSearch, which has no product header and refuses versioned media types."""
 
     subject = VendorSubject(

@@ -44,6 +44,7 @@ REASONS: dict[str, str] = {
     "auth": "A sink refuses the key.",
     "config": "The far side refuses path, product or options.",
     "not_ready": "The far side answers and is not ready, or limits us now.",
+    "not_set_up": "The far side lacks what `headgate sinks setup` makes.",
     "wrong_product": "The address is not that of the expected product.",
     "tls": "The certificate is not trusted, or `ca_file` cannot be used.",
     "connected": "The address answers and its certificate is trusted; `check --send` tries whether it takes messages.",

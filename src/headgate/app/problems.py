@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import types
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -28,11 +28,11 @@ def problems_of(
 ) -> list[str]:
     """One line per error. `prefix`: path of the model in the file; `extra`: keys known beside the model's own."""
     lines: list[str] = []
-    for found in error.errors(include_url=False, include_context=False, include_input=False):
+    for found in error.errors(include_url=False, include_input=False):
         inner = _real_path(model, found["loc"])
         path = (*prefix, *inner)
         dotted = ".".join(str(part) for part in path) or "the file"
-        text = _text(found["type"], found["msg"], model, inner, extra)
+        text = _form(found["type"], found.get("ctx", {})) or _text(found["type"], found["msg"], model, inner, extra)
         line = f"{origins.where(path)}: {dotted}: {text}"
         if line not in lines:
             lines.append(line)
@@ -52,6 +52,24 @@ def _text(kind: str, message: str, model: type[BaseModel], path: KeyPath, extra:
         return "must be " + message.removeprefix("Input should be ")
     text = message.removeprefix("Value error, ")
     return text if text != message or kind == "value_error" else message[:1].lower() + message[1:]
+
+
+def _form(kind: str, limits: Mapping[str, Any]) -> str:
+    """What is wrong with length or characters, where pydantic speaks of Python's types; empty where it is not that."""
+    match kind:
+        case "too_short":
+            return f"must have at least {_counted(limits['min_length'])}"
+        case "too_long":
+            return f"must have at most {_counted(limits['max_length'])}"
+        case "string_too_short" if limits["min_length"] == 1:
+            return "must not be empty"
+        case "string_pattern_mismatch":
+            return f"has a character or a length that is not allowed; the form is {limits['pattern']}"
+    return ""
+
+
+def _counted(count: int) -> str:
+    return "1 entry" if count == 1 else f"{count} entries"
 
 
 _LIST = "must be a list: write [one, two], or a line `- one` for each"

@@ -36,8 +36,10 @@ _ENDPOINTS: Mapping[str, tuple[str, type, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where one family of requests goes. `headers` hold the key."""
+    """Where one kind of request goes. `family` of addresses, `base`: its address; `headers` hold the key."""
 
+    family: str
+    base: str
     method: str
     url: str
     headers: tuple[tuple[str, str], ...]
@@ -56,16 +58,21 @@ def routes(site: str, api_key: str, bases: Mapping[str, str], headers: tuple[tup
     with ApiClient(configuration) as client:
         for name, (family, api, attribute) in _ENDPOINTS.items():
             endpoint: Endpoint = getattr(api(client), attribute)
-            found[name] = _route(configuration, endpoint, bases.get(family), headers)
+            found[name] = _route(configuration, endpoint, family, bases.get(family), headers)
     return found
 
 
 def _route(
-    configuration: Configuration, endpoint: Endpoint, base: str | None, headers: tuple[tuple[str, str], ...]
+    configuration: Configuration,
+    endpoint: Endpoint,
+    family: str,
+    base: str | None,
+    headers: tuple[tuple[str, str], ...],
 ) -> Route:
     settings = endpoint.settings
     variables, servers = configuration.server_variables, settings.get("servers")
     host = base or configuration.get_host_from_settings(0, variables, servers)  # type: ignore[no-untyped-call]  # as above
     params = endpoint.gather_params({})  # type: ignore[no-untyped-call]  # as above
     named = tuple((name.lower(), value) for name, value in params["header"].items())
-    return Route(settings["http_method"], f"{host}{settings['endpoint_path']}", (*headers, *named))
+    url = f"{host}{settings['endpoint_path']}"
+    return Route(family, host, settings["http_method"], url, (*headers, *named))

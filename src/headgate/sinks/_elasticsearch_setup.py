@@ -14,10 +14,10 @@ from headgate.core.errors import SinkRefused, SinkUnavailable
 from headgate.core.ports import HttpReply, SetUpStep
 from headgate.sinks._difference import differences
 from headgate.sinks._elasticsearch_answers import product_of, refuses_media
-from headgate.sinks._elasticsearch_templates import Layout, Thing, things
+from headgate.sinks._elasticsearch_templates import Layout, Product, Thing, things
 from headgate.sinks._endpoint import Redactor
 
-__all__ = ["Call", "prepare"]
+__all__ = ["Call", "lacking", "prepare"]
 
 # Method, path, JSON body: sends one request, once. Raises SinkUnavailable and SinkRefused.
 Call = Callable[[str, str, bytes | None], Awaitable[HttpReply]]
@@ -39,6 +39,15 @@ async def prepare(call: Call, layout: Layout, clean: Redactor, *, dry_run: bool)
         return
     for thing in things(product, layout):
         yield await _one(call, thing, clean, dry_run=dry_run)
+
+
+async def lacking(call: Call, product: Product, layout: Layout) -> tuple[str, ...]:
+    """Our index templates that the cluster says it has not; one that we may not read counts as there.
+
+    Raises SinkUnavailable and SinkRefused.
+    """
+    wanted = [thing for thing in things(product, layout) if thing.path.startswith("/_index_template/")]
+    return tuple([thing.what for thing in wanted if (await call("GET", thing.path, None)).status == 404])
 
 
 async def _one(call: Call, thing: Thing, clean: Redactor, *, dry_run: bool) -> SetUpStep:

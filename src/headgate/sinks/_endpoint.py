@@ -9,6 +9,7 @@ import asyncio
 import base64
 import hashlib
 import re
+import ssl
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Self
 from urllib.parse import SplitResult, urlsplit
@@ -69,6 +70,17 @@ def _secret_url(value: SecretStr) -> SecretStr:
     return value
 
 
+def _authorities(path: str) -> str:
+    """Read a file of certificates once, so that a wrong path is known before anything is sent."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=path)
+    except ssl.SSLError as exc:
+        raise ValueError(f"{path} holds no certificate in PEM form") from exc
+    except (OSError, ValueError) as exc:
+        raise ValueError(f"{path} cannot be read: {getattr(exc, 'strerror', None) or exc}") from exc
+    return path
+
+
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
 # Where the path or the query is the key.
 SecretUrl = Annotated[Secret, AfterValidator(_secret_url)]
@@ -105,7 +117,9 @@ class EndpointConfig(PluginConfig):
     basic_auth: BasicAuth | None = Field(default=None, description="User and password.")
     bearer_token: Secret | None = Field(default=None, description="Sent as `Authorization: Bearer`.")
     headers: Mapping[str, Secret] = Field(default_factory=dict, description="Further headers; treated as secret.")
-    ca_file: str | None = Field(default=None, description="PEM file of a private certificate authority.")
+    ca_file: Annotated[str, AfterValidator(_authorities)] | None = Field(
+        default=None, description="PEM file of a private certificate authority."
+    )
     verify: bool = Field(default=True, description="Verify the server's certificate.")
     proxy: Secret | None = Field(default=None, description="URL of a proxy, with credentials if it needs them.")
     timeout: Duration = duration_field("30s", "Longest time for one request.")
@@ -204,12 +218,13 @@ async def probe(
     clean: Redactor,
     *,
     body: bytes | None = None,
+    timeout_seconds: float = _CHECK_SECONDS,
 ) -> HttpReply:
     """Send one request that a person waits for, of `check` or `setup`; it is never repeated, follows no redirect.
 
     Raises SinkUnavailable when nothing answered, SinkRefused (config) when the certificate is not trusted.
     """
-    async with await connections(options, _CHECK_SECONDS) as client:
+    async with await connections(options, timeout_seconds) as client:
         try:
             return answer(await client.request(method, url, headers=list(headers), content=body))
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as exc:
@@ -223,15 +238,21 @@ def failed_check(name: str, error: SinkUnavailable | SinkRefused) -> CheckResult
     return CheckResult(name, ok=False, reason="unreachable", fix=f"{error}; check the address, network and proxy")
 
 
-def judge_check(name: str, reply: HttpReply, text: str, product: str) -> CheckResult:
-    """The line of `headgate check` for an answer. `text`: its start without secrets; `product`: what was expected."""
-    answered = f"answered {reply.status}: {text}" if text else f"answered {reply.status}"
+def judge_check(
+    name: str, at: str, reply: HttpReply, text: str, product: str, *, rights: str = "check the key and its rights"
+) -> CheckResult:
+    """The line of `headgate check` for an answer.
+
+    `at`: the address that answered and `text`: the start of what it said, both without secrets; `product`: what was
+    expected; `rights`: what to look at where the key is refused.
+    """
+    answered = f"{at} answered {reply.status}: {text}" if text else f"{at} answered {reply.status}"
     verdict = classify(reply.status)
     web_page = reply.headers.get("content-type", "").startswith("text/html")
     if verdict is Verdict.OK and not web_page:
         return CheckResult(name, ok=True, reason="ok")
     if verdict is Verdict.AUTH:
-        return CheckResult(name, ok=False, reason="auth", fix=f"{answered}; check the key, the tenant and their rights")
+        return CheckResult(name, ok=False, reason="auth", fix=f"{answered}; {rights}")
     if verdict is Verdict.RETRY:
         return CheckResult(name, ok=False, reason="not_ready", fix=f"{answered}; try again later")
     return CheckResult(name, ok=False, reason="wrong_product", fix=f"{answered}; the address is not that of {product}")

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from headgate.core.errors import SinkRefused, SinkUnavailable
-from headgate.core.ports import SetUpStep, TransportOptions
-from headgate.sinks._endpoint import probe
+from headgate.core.ports import CheckResult, SetUpStep, TransportOptions
+from headgate.sinks._endpoint import failed_check, judge_check, probe
 from headgate.sinks._saved_objects import Exchange, Place, named, read_ndjson, wanted_there
 
-__all__ = ["bring_in"]
+__all__ = ["ask", "bring_in"]
 
 
 async def bring_in(
@@ -30,6 +30,27 @@ async def bring_in(
         steps = tuple(SetUpStep(named(one), "failed", fix=fix) for one in objects)
     for step in steps:
         yield step
+
+
+async def ask(name: str, place: Place, options: TransportOptions, ndjson: bytes) -> CheckResult:
+    """The line of `headgate check`: ask what `bring_in` asks first, for the objects as they are there; writes nothing.
+
+    A 400 in Kibana's own form says that some of them are not there yet; else it shows them, data views among them.
+    """
+    request = next(wanted_there(place, read_ndjson(ndjson), dry_run=True))
+    try:
+        reply = await probe(request.method, request.url, request.headers, options, place.clean, body=request.body)
+    except (SinkUnavailable, SinkRefused) as error:
+        return failed_check(name, error)
+    if reply.status == 400 and b'"statusCode"' in reply.body:
+        return CheckResult(name, ok=True, reason="ok")
+    text, product = place.clean(reply.text(200)), "a Kibana or OpenSearch Dashboards"
+    rights = "check kibana_url and the rights of the key"
+    result = judge_check(name, place.url, reply, text, product, rights=rights)
+    if result.ok and b'"index-pattern"' not in reply.body:
+        fix = f"{place.url} answered {reply.status}: {text}; the address is not that of {product}"
+        return CheckResult(name, ok=False, reason="wrong_product", fix=fix)
+    return result
 
 
 async def _carried_out(exchange: Exchange, place: Place, options: TransportOptions) -> tuple[SetUpStep, ...]:

@@ -6,8 +6,10 @@ other. The vendor's client gives addresses and authentication and is imported on
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal, Self
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import orjson
 from pydantic import Field, model_validator
@@ -118,7 +120,7 @@ class DatadogSink:
         self.name = name
         self._config = config
         self._clean = redactor(config)
-        self._validate = routes["validate"]
+        self._probes = probes(config, routes)
         look = config.look()
         self._signals = tuple(
             DatadogSignal(one, shape_of(one, look), routes[one], config, self._clean)
@@ -130,29 +132,71 @@ class DatadogSink:
         return self._signals
 
     async def check(self) -> Sequence[CheckResult]:
-        """Ask Datadog whether the key is valid; nothing is stored."""
-        name, route, config = f"sinks.{self.name}", self._validate, self._config
+        """One line for each address that a signal goes to; nothing is stored."""
+        return await asyncio.gather(*(self._probed(one) for one in self._probes))
+
+    async def _probed(self, one: Probe) -> CheckResult:
+        name, route = f"sinks.{self.name}.{one.route.family}", one.route
         try:
-            reply = await probe(route.method, route.url, route.headers, config.transport(), self._clean)
+            reply = await probe(
+                route.method, route.url, route.headers, self._config.transport(), self._clean, body=one.body
+            )
         except (SinkUnavailable, SinkRefused) as error:
-            return (failed_check(name, error),)
-        text = self._clean(reply.text(200))
-        result = judge_check(name, reply, text, f"Datadog ({config.site})")
-        if result.ok and not _says_valid(reply):
-            fix = f"answered without `valid`: {text}; the address is not that of Datadog"
+            return failed_check(name, error)
+        if one.alive(reply):
+            return CheckResult(name, ok=True, reason="ok")
+        text, product = self._clean(reply.text(200)), f"Datadog's {route.family} ({self._config.site})"
+        result = judge_check(name, route.url, reply, text, product, rights="check api_key and site")
+        if result.ok:
+            fix = f"{route.url} answered {reply.status}: {text}; the address is not that of {product}"
             result = CheckResult(name, ok=False, reason="wrong_product", fix=fix)
-        return (result,)
+        return result
 
     async def aclose(self) -> None:
         """Nothing is held open."""
 
 
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A call that stores nothing. `alive`: whether an answer is what that endpoint of Datadog gives to it."""
+
+    route: Route
+    body: bytes | None
+    alive: Callable[[HttpReply], bool]
+
+
+def probes(config: DatadogConfig, routes: dict[str, Route]) -> tuple[Probe, ...]:
+    """One for each address of the signals that are on: `validate` where the API is, else what has nothing in it."""
+    known = {
+        "api": Probe(routes["validate"], None, _says_valid),
+        "logs": Probe(routes["logs"], b"[]", _takes_or_refuses_nothing),
+        "events": Probe(routes["events"], b"{}", _takes_or_refuses_nothing),
+    }
+    api = known["api"].route.base
+    wanted = {routes[one].family for one in _SIGNALS if getattr(config, one)}
+    families = dict.fromkeys("api" if known[one].route.base == api else one for one in known if one in wanted)
+    return tuple(known[one] for one in families)
+
+
 def _says_valid(reply: HttpReply) -> bool:
+    return reply.status == 200 and _object(reply).get("valid") is True
+
+
+def _takes_or_refuses_nothing(reply: HttpReply) -> bool:
+    """An intake says 202 to an empty list, or in its own form what is missing; a key that it refuses is neither."""
+    told = _object(reply)
+    return (reply.status == 202 and told in ({}, {"errors": []})) or (
+        reply.status == 400 and isinstance(told.get("errors"), list)
+    )
+
+
+def _object(reply: HttpReply) -> dict[str, Any]:
+    """The JSON object of an answer; empty where it is something else."""
     try:
         told = orjson.loads(reply.body)
     except orjson.JSONDecodeError:
-        return False
-    return isinstance(told, dict) and told.get("valid") is True
+        return {}
+    return told if isinstance(told, dict) else {}
 
 
 def redactor(config: DatadogConfig) -> Redactor:

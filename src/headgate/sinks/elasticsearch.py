@@ -10,10 +10,10 @@ import asyncio
 import base64
 import binascii
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 import orjson
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from headgate.core.errors import SinkRefused, SinkUnavailable
 from headgate.core.packing import pack
@@ -24,7 +24,7 @@ from headgate.core.verdicts import SendResult
 from headgate.plugins.config import Duration, Secret, duration_field, reveal
 from headgate.sinks._ecs import EcsMapper, data_stream
 from headgate.sinks._elasticsearch_answers import product_of, read_bulk, refuses_media
-from headgate.sinks._elasticsearch_setup import prepare
+from headgate.sinks._elasticsearch_setup import lacking, prepare
 from headgate.sinks._elasticsearch_templates import Layout, data_views
 from headgate.sinks._endpoint import (
     BaseUrl,
@@ -32,9 +32,10 @@ from headgate.sinks._endpoint import (
     Redactor,
     failed_check,
     judge_check,
+    probe,
     refuse_unprintable,
 )
-from headgate.sinks._kibana import bring_in
+from headgate.sinks._kibana import ask, bring_in
 from headgate.sinks._saved_objects import Place, as_ndjson
 
 if TYPE_CHECKING:
@@ -47,6 +48,11 @@ _BULK = "/_bulk?filter_path=took,errors,items.*.status,items.*.error,items.*.fai
 _PART = r"^[a-z0-9_.]{1,100}$"
 
 
+def _generation(value: object) -> object:
+    """YAML reads an unquoted 8 as a number."""
+    return str(value) if type(value) is int else value
+
+
 class ElasticsearchConfig(EndpointConfig):
     """Options of an Elasticsearch or OpenSearch sink."""
 
@@ -54,7 +60,7 @@ class ElasticsearchConfig(EndpointConfig):
     url: BaseUrl | None = Field(default=None, description="One address, instead of hosts.")
     cloud_id: str | None = Field(default=None, description="Elastic Cloud id, instead of hosts.")
     api_key: Secret | None = Field(default=None, description="API key, the base64 form of `id:key`.")
-    generation: Literal["auto", "8", "9", "opensearch"] = Field(
+    generation: Annotated[Literal["auto", "8", "9", "opensearch"], BeforeValidator(_generation)] = Field(
         default="auto", description="Media types to send; auto sends the plain ones, which every generation takes."
     )
     target: Literal["data_stream", "month"] = Field(
@@ -177,9 +183,20 @@ def media_types(generation: str) -> dict[str, str]:
     return {"content-type": "application/x-ndjson", "accept": "application/json"}
 
 
+def addresses(config: ElasticsearchConfig) -> tuple[str, ...]:
+    """The nodes, at least one; a cloud id is one."""
+    return config.nodes or (f"https://{cloud_host(config.cloud_id or '')}",)
+
+
+def credentials(config: ElasticsearchConfig) -> tuple[tuple[str, str], ...]:
+    """Headers that authenticate, as the client would send them, and the configured ones."""
+    key = reveal(config.api_key)
+    return (*config.credentials(), *((("authorization", f"ApiKey {key}"),) if key else ()))
+
+
 def shown_address(config: ElasticsearchConfig) -> str:
     """Where documents go, without secrets."""
-    nodes = ",".join(config.nodes) if config.nodes else f"https://{cloud_host(config.cloud_id or '')}"
+    nodes = ",".join(addresses(config))
     names = (
         f"logs-circleci.*-{config.namespace}" if config.target == "data_stream" else f"{config.index_prefix}-*-YYYY.MM"
     )
@@ -191,6 +208,11 @@ def redactor(config: ElasticsearchConfig) -> Redactor:
     return config.redactor(reveal(config.api_key))
 
 
+def layout_of(config: ElasticsearchConfig) -> Layout:
+    """What decides what `sinks setup` makes."""
+    return Layout(config.target, config.namespace, config.index_prefix, config.retention)
+
+
 class ElasticsearchSink:
     """One cluster."""
 
@@ -198,48 +220,84 @@ class ElasticsearchSink:
         self.name = name
         self._config = config
         self._client = client
-        self._headers = {"user-agent": context.user_agent, "accept": media_types(config.generation)["accept"]}
+        self._nodes = addresses(config)
+        self._accept = media_types(config.generation)["accept"]
+        self._headers = (("user-agent", context.user_agent), ("accept", self._accept), *credentials(config))
         self._signal = ElasticsearchSignal(config, client, context.user_agent)
 
     def signals(self) -> Sequence[ElasticsearchSignal]:
         return (self._signal,)
 
     async def check(self) -> Sequence[CheckResult]:
-        """Ask the cluster who it is. OpenSearch is told by its own words, Elasticsearch by its product header."""
-        name = f"sinks.{self.name}"
+        """One line for the cluster and, with `kibana_url`, one for Kibana."""
+        name, config = f"sinks.{self.name}", self._config
         try:
-            reply = await self._client.call("GET", "/", self._headers, timeout_seconds=self._config.timeout_seconds)
+            found = [await self._check_cluster(name)]
         except (SinkUnavailable, SinkRefused) as error:
-            return (failed_check(name, error),)
-        text = redactor(self._config)(reply.text(200))
+            found = [failed_check(name, error)]
+        if config.kibana_url:
+            place = Place(config.kibana_url, credentials(config), redactor(config))
+            views = as_ndjson(data_views(layout_of(config)))
+            found.append(await ask(f"{name}.kibana", place, config.transport(), views))
+        return found
+
+    async def _check_cluster(self, name: str) -> CheckResult:
+        """Ask the cluster who it is, then for our templates where it has none that would do.
+
+        OpenSearch is told by its own words, Elasticsearch by its product header. Raises as `probe`.
+        """
+        reply = await self._call("GET", "/", None)
+        text, at = redactor(self._config)(reply.text(200)), self._nodes[0]
         if refuses_media(reply):
-            fix = f"answered {reply.status}: {text}; set generation to auto, or to that of the cluster"
-            return (CheckResult(name, ok=False, reason="config", fix=fix),)
-        result = judge_check(name, reply, text, "an Elasticsearch")
-        if result.ok and product_of(reply) is None:
-            fix = (
-                f"answered without a product header: {text}; the address is not that of an Elasticsearch or OpenSearch"
-            )
-            result = CheckResult(name, ok=False, reason="wrong_product", fix=fix)
-        return (result,)
+            fix = f"{at} answered {reply.status}: {text}; set generation to auto, or to that of the cluster"
+            return CheckResult(name, ok=False, reason="config", fix=fix)
+        result, product = judge_check(name, at, reply, text, "an Elasticsearch"), product_of(reply)
+        if not result.ok:
+            return result
+        if product is None:
+            said = f"{at} answered without a product header: {text}"
+            fix = f"{said}; the address is not that of an Elasticsearch or OpenSearch"
+            return CheckResult(name, ok=False, reason="wrong_product", fix=fix)
+        if product == "elasticsearch" and self._config.target == "data_stream":
+            return result
+        if missing := await lacking(self._call, product, layout_of(self._config)):
+            fix = f"{at} has no {', '.join(missing)}; run `headgate sinks setup {self.name}`"
+            return CheckResult(name, ok=False, reason="not_set_up", fix=fix)
+        return result
 
     async def set_up(self, *, dry_run: bool) -> AsyncIterator[SetUpStep]:
         """Lifecycle policy, mapping and index templates; with `kibana_url` data views."""
         config, clean = self._config, redactor(self._config)
-        layout = Layout(config.target, config.namespace, config.index_prefix, config.retention)
+        layout = layout_of(config)
         async for step in prepare(self._call, layout, clean, dry_run=dry_run):
             yield step
         if config.kibana_url:
-            key = reveal(config.api_key)
-            headers = (*config.credentials(), *([("authorization", f"ApiKey {key}")] if key else []))
-            place = Place(config.kibana_url, headers, clean)
+            place = Place(config.kibana_url, credentials(config), clean)
             views = as_ndjson(data_views(layout))
             async for step in bring_in(place, config.transport(), views, dry_run=dry_run):
                 yield step
 
     async def _call(self, method: str, path: str, body: bytes | None) -> HttpReply:
-        headers = self._headers if body is None else {**self._headers, "content-type": self._headers["accept"]}
-        return await self._client.call(method, path, headers, body, timeout_seconds=self._config.timeout_seconds)
+        """Ask the nodes in turn until one answers, which is then the first. Raises as `probe`, naming the dead."""
+        config, dead = self._config, []
+        headers = self._headers if body is None else (*self._headers, ("content-type", self._accept))
+        for node in self._nodes:
+            try:
+                reply = await probe(
+                    method,
+                    node + path,
+                    headers,
+                    config.transport(),
+                    redactor(config),
+                    body=body,
+                    timeout_seconds=config.timeout_seconds,
+                )
+            except SinkUnavailable as error:
+                dead.append(f"{error}")
+            else:
+                self._nodes = (node, *(one for one in self._nodes if one != node))
+                return reply
+        raise SinkUnavailable("; ".join(dead))
 
     async def aclose(self) -> None:
         await self._client.close()

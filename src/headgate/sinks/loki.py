@@ -14,7 +14,7 @@ from operator import itemgetter
 from typing import Literal, Self
 
 import msgspec
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from headgate.core.errors import BatchRejected, SinkRefused, SinkUnavailable
 from headgate.core.ports import BuildContext, CheckResult, HttpReply, HttpRequest, Limits, LogEntry, Plugin
@@ -70,6 +70,13 @@ class LokiConfig(EndpointConfig):
         pattern=r"^[!-~]{1,128}$",
         description="Sent as `X-Loki-Backfill-Shard` with what is not live (servers after 3.8); raise max_age with it.",
     )
+
+    @field_validator("url")
+    @classmethod
+    def _base(cls, url: str) -> str:
+        if url.endswith(PUSH):
+            raise ValueError(f"the path {PUSH} is appended; write {url.removesuffix(PUSH)}")
+        return url
 
     @model_validator(mode="after")
     def _bounded_labels(self) -> Self:
@@ -280,11 +287,18 @@ class LokiSink:
         except (SinkUnavailable, SinkRefused) as error:
             return (failed_check(name, error),)
         if ready.status == 503:
-            return (CheckResult(name, ok=False, reason="not_ready", fix=f"wait: {self._clean(ready.text(200))}"),)
-        text = self._clean(reply.text(200))
-        result = judge_check(name, reply, text, "a Loki")
+            return (
+                CheckResult(
+                    name,
+                    ok=False,
+                    reason="not_ready",
+                    fix=f"wait: {config.url}/ready says {self._clean(ready.text(200))}",
+                ),
+            )
+        text, at = self._clean(reply.text(200)), config.url + LABELS
+        result = judge_check(name, at, reply, text, "a Loki", rights="check the key, the tenant and their rights")
         if result.ok and not _lists_labels(reply):
-            fix = f"answered {reply.status} without a list of labels: {text}; the address is not that of a Loki"
+            fix = f"{at} answered {reply.status} without a list of labels: {text}; the address is not that of a Loki"
             result = CheckResult(name, ok=False, reason="wrong_product", fix=fix)
         return (result,)
 

@@ -223,9 +223,12 @@ class NewRelicSignal:
         except (SinkUnavailable, SinkRefused) as error:
             return failed_check(name, error)
         text = self._clean(reply.text(200))
-        result = judge_check(name, reply, text, f"New Relic's {self.name}")
+        rights = "check license_key, account_id and region"
+        result = judge_check(name, self.destination, reply, text, f"New Relic's {self.name}", rights=rights)
         if result.ok and not _is_receipt(reply):
-            fix = f"answered {reply.status} without a receipt: {text}; the address is not New Relic's"
+            fix = (
+                f"{self.destination} answered {reply.status} without a receipt: {text}; the address is not New Relic's"
+            )
             result = CheckResult(name, ok=False, reason="wrong_product", fix=fix)
         return result
 

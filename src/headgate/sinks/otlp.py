@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Literal, Self, TypeVar, get_args
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from headgate import __version__
 from headgate.core.errors import SinkRefused, SinkUnavailable
@@ -74,6 +74,15 @@ class OtlpConfig(EndpointConfig):
     batch_records: int = Field(default=2_000, ge=1, description="Records of one request at most.")
     batch_bytes: int = Field(default=4_000_000, ge=1_000, description="Bytes of one request before compression.")
     gzip: bool = Field(default=True, description="Compress requests.")
+
+    @field_validator("url")
+    @classmethod
+    def _base(cls, url: str | None) -> str | None:
+        for name in _SIGNALS:
+            if url and url.endswith(path := f"/v1/{name}"):
+                base = url.removesuffix(path)
+                raise ValueError(f"the path {path} is appended; write {base}, or move the address to endpoints.{name}")
+        return url
 
     @model_validator(mode="after")
     def _each_has_an_address(self) -> Self:
@@ -216,7 +225,7 @@ class OtlpSink:
                 reply = await probe("POST", url, self._headers, config.transport(), clean, body=nothing)
             except (SinkUnavailable, SinkRefused) as error:
                 return (failed_check(name, error),)
-            judged = judge_check(name, reply, clean(refusal_words(reply)[:200]), f"an OTLP receiver ({url})")
+            judged = judge_check(name, url, reply, clean(refusal_words(reply)[:200]), "an OTLP receiver")
             if not judged.ok:
                 return (judged,)
         return (CheckResult(name, ok=True, reason="ok"),)

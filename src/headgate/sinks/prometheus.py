@@ -278,7 +278,9 @@ class PrometheusSink:
             reply = await self._remote.try_nothing()
         except (SinkUnavailable, SinkRefused) as error:
             return (failed_check(name, error),)
-        return (judge_check(name, reply, config.redactor()(reply.text(200)), "a remote write receiver"),)
+        text = config.redactor()(reply.text(200))
+        rights = "check user, password or token, and headers that name a tenant"
+        return (judge_check(name, config.url, reply, text, "a remote write receiver", rights=rights),)
 
     async def aclose(self) -> None:
         if self._remote is not None:

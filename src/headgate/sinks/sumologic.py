@@ -221,10 +221,12 @@ class SumologicSink:
             reply = await probe("POST", reveal(config.url), self._headers, config.transport(), clean)
         except (SinkUnavailable, SinkRefused) as error:
             return (failed_check(name, error),)
-        text = clean(reply.text(200))
-        result = judge_check(name, reply, text, "a Sumo Logic HTTP source")
+        text, at = clean(reply.text(200)), origin(reveal(config.url))
+        rights = "copy the address of the source again; it holds the key"
+        result = judge_check(name, at, reply, text, "a Sumo Logic HTTP source", rights=rights)
         if result.ok and text:
-            fix = f"answered {reply.status}: {text}; a Sumo Logic HTTP source says nothing, the address is another's"
+            said = f"{at} answered {reply.status}: {text}"
+            fix = f"{said}; a Sumo Logic HTTP source says nothing, the address is another's"
             result = CheckResult(name, ok=False, reason="wrong_product", fix=fix)
         return (result,)
 

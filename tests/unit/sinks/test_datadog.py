@@ -198,11 +198,37 @@ def test_a_web_page_is_no_datadog() -> None:
 async def test_check_finds_out_that_it_is_not_datadog() -> None:
     """Something that answers 200 and never says `valid` is told apart."""
     with FakeVendor("datadog") as vendor:
-        endpoints = {"api": vendor.url}
+        endpoints = {"api": vendor.url, "logs": f"{vendor.url}/l", "events": f"{vendor.url}/e"}
         sink = build_sink(PLUGINS[0], {"api_key": "k" * 32, "endpoints": endpoints})
         vendor.answer(status=200, body={"status": "ok"})
-        (result,) = await sink.check()
-        assert (result.ok, result.reason) == (False, "wrong_product")
+        results = await sink.check()
+        assert [(one.name, one.reason) for one in results] == [
+            (f"sinks.{sink.name}.{family}", "wrong_product") for family in ("api", "logs", "events")
+        ]
+        assert [one.fix.split()[0] for one in results] == [
+            f"{vendor.url}/api/v1/validate",
+            f"{vendor.url}/l/api/v2/logs",
+            f"{vendor.url}/e/api/v1/events",
+        ]
+
+
+async def test_check_asks_each_address_that_a_signal_goes_to() -> None:
+    """A dead address of logs is found though the API is well; an address that nothing goes to is not asked."""
+    dead = "http://127.0.0.1:1"
+    with FakeVendor("datadog") as vendor, FakeVendor("datadog") as other:
+        endpoints = {"api": vendor.url, "logs": other.url, "events": dead}
+        made = {"api_key": "k" * 32, "endpoints": endpoints, **OFF}
+        sink = build_sink(PLUGINS[0], {**made, "metrics": True, "logs": True})
+        assert [(one.ok, one.fix) for one in await sink.check()] == [(True, ""), (True, "")]
+        assert (vendor.stored(), other.stored()) == ([], [])
+        results = await build_sink(PLUGINS[0], {**made, "logs": True, "events": True}).check()
+        assert [(one.name.rpartition(".")[2], one.reason) for one in results] == [
+            ("logs", "ok"),
+            ("events", "unreachable"),
+        ]
+        assert dead in results[1].fix
+        sink = build_sink(PLUGINS[0], {**made, "endpoints": {**endpoints, "events": other.url}, "events": True})
+        assert [one.reason for one in await sink.check()] == ["ok"]
 
 
 # --- configuration ----------------------------------------------------------------------------------------------------

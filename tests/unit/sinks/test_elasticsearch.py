@@ -206,6 +206,20 @@ async def test_check_names_another_product() -> None:
             assert [(result.ok, result.reason) for result in await sink.check()] == [(False, "wrong_product")]
 
 
+async def test_check_and_setup_ask_the_next_node_where_one_is_dead() -> None:
+    """One dead node of several is no reason to fail; where all are dead, each is named."""
+    dead = "http://127.0.0.1:1"
+    with FakeVendor("elasticsearch", clock_ms=lambda: NOW_MS) as vendor:
+        async with open_sink(PLUGINS[0], {"hosts": [dead, vendor.url]}) as (sink, _):
+            assert [step.outcome async for step in sink.set_up(dry_run=True)].count("failed") == 0
+            assert [result.ok for result in await sink.check()] == [True]
+    async with open_sink(PLUGINS[0], {"hosts": [dead, "http://127.0.0.1:2"]}) as (sink, _):
+        (result,) = await sink.check()
+        assert result.reason == "unreachable"
+        assert dead in result.fix
+        assert "http://127.0.0.1:2" in result.fix
+
+
 def test_a_cloud_id_names_its_host() -> None:
     """The middle part of the decoded id is the cluster, in front of the host."""
     assert cloud_host(CLOUD) == "abc123.eu-west-1.aws.example.com:9243"

@@ -80,6 +80,40 @@ async def test_everything_is_made_once_and_then_left_alone(generation: str, targ
     assert kinds == [policy, "component", "index", *(["index"] if target == "data_stream" else [])]
 
 
+@pytest.mark.parametrize(
+    ("generation", "target", "needed"),
+    [("9", "data_stream", False), ("9", "month", True), ("opensearch", "data_stream", True)],
+)
+async def test_check_says_what_is_not_set_up(generation: str, target: str, needed: bool) -> None:
+    """Where nothing built in would do, documents would come into indices with guessed types."""
+    with cluster(generation) as vendor:
+        async with open_sink(PLUGINS[0], {"hosts": [vendor.url], "target": target}) as (sink, _):
+            (before,) = await sink.check()
+            assert (before.reason, "headgate sinks setup" in before.fix) == (("not_set_up" if needed else "ok"), needed)
+            await set_up(vendor, target=target)
+            assert [result.reason for result in await sink.check()] == ["ok"]
+
+
+async def test_check_asks_kibana_too() -> None:
+    """A line of its own: with and without our views, refused, another product, dead."""
+    with cluster() as vendor, FakeVendor("kibana") as kibana:
+        async with open_sink(PLUGINS[0], {"hosts": [vendor.url], "kibana_url": kibana.url}) as (sink, _):
+            assert [(result.ok, result.fix) for result in await sink.check()] == [(True, "")] * 2
+            assert kibana.stored() == []
+            await set_up(vendor, kibana_url=kibana.url)
+            assert [result.ok for result in await sink.check()] == [True, True]
+            kibana.answer(status=200, body={"greeting": "hello"})
+            assert [result.reason for result in await sink.check()] == ["ok", "wrong_product"]
+            kibana.answer(status=401)
+            result = (await sink.check())[1]
+            assert (result.name, result.reason) == (f"sinks.{sink.name}.kibana", "auth")
+            assert kibana.url in result.fix
+        async with open_sink(PLUGINS[0], {"hosts": [vendor.url], "kibana_url": vendor.url}) as (sink, _):
+            assert [result.ok for result in await sink.check()] == [True, False]
+        async with open_sink(PLUGINS[0], {"hosts": [vendor.url], "kibana_url": "http://127.0.0.1:1"}) as (sink, _):
+            assert [result.reason for result in await sink.check()] == ["ok", "unreachable"]
+
+
 @pytest.mark.parametrize("generation", GENERATIONS)
 async def test_a_dry_run_writes_nothing_and_shows_what_it_would(generation: str) -> None:
     """Only GET is sent; each line of the difference begins with plus or minus."""

@@ -51,8 +51,9 @@ def test_origin_has_no_credentials_or_path() -> None:
 )
 def test_check_says_what_answered(status: int, kind: str, ok: bool, reason: str) -> None:
     """Each answer to a probe has one of a closed set of reasons, and a fix unless all is well."""
-    result = judge_check("sinks.x", HttpReply(status, {"content-type": kind}, b""), "words", "a Loki")
+    result = judge_check("sinks.x", "http://far:1", HttpReply(status, {"content-type": kind}, b""), "words", "a Loki")
     assert (result.ok, result.reason, bool(result.fix)) == (ok, reason, not ok)
+    assert ok or result.fix.startswith("http://far:1 answered")
 
 
 def test_a_probe_that_raised_is_a_line_of_check() -> None:
