@@ -60,6 +60,8 @@ async def test_each_generation_takes_what_it_is_sent(
             signal,
         ):
             assert await send(signal, make_batch(3)) == SendResult()
+            steps = [step async for step in sink.set_up(dry_run=False)]
+            assert {step.outcome for step in steps} == {"done"}
             assert [result.ok for result in await sink.check()] == [True]
         bulk = next(row for row in vendor.requests() if row["path"] == "/_bulk")
         headers = bulk["headers"]
