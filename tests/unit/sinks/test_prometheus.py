@@ -9,7 +9,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from headgate.core.clock import ManualClock
-from headgate.core.errors import BatchRejected, SinkError, SinkRefused, SinkUnavailable
+from headgate.core.errors import BatchRejected, SinkError, SinkUnavailable
 from headgate.sinks._measures import MEASURES, Point
 from headgate.sinks._tally import Tally
 from headgate.sinks.prometheus import PLUGINS, PrometheusConfig, PrometheusSink, RemoteWriteSignal, ScrapeSignal
@@ -203,13 +203,6 @@ class TestRemoteWrite:
         await signal.send([make_entry(1, kind="insight")])
         assert receiver.requests() == []
         await signal.aclose()
-
-    async def test_an_authority_that_is_not_there_is_for_a_person_to_mend(self, clock: ManualClock) -> None:
-        """It is told as a mistake of the configuration, not raised as it comes."""
-        sink = sink_of(clock, url="https://127.0.0.1:1/api/v1/write", ca_file="/nowhere/ca.pem")
-        (signal,) = sink.signals()
-        with pytest.raises(SinkRefused, match="check ca_file"):
-            await signal.send(make_batch(1))
 
     async def test_check_writes_nothing(self, clock: ManualClock, receiver: FakeVendor) -> None:
         """Address and product are tried without making a series; another path is another product."""
