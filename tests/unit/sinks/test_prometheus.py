@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from headgate.core.clock import ManualClock
-from headgate.core.errors import BatchRejected, SinkError, SinkUnavailable
+from headgate.core.errors import BatchRejected, SinkError, SinkRefused, SinkUnavailable
 from headgate.sinks._measures import MEASURES, Point
 from headgate.sinks._tally import Tally
 from headgate.sinks.prometheus import PLUGINS, PrometheusConfig, PrometheusSink, RemoteWriteSignal, ScrapeSignal
@@ -203,6 +204,16 @@ class TestRemoteWrite:
         await signal.send([make_entry(1, kind="insight")])
         assert receiver.requests() == []
         await signal.aclose()
+
+    async def test_an_authority_that_is_gone_is_for_a_person_to_mend(self, clock: ManualClock, tmp_path: Path) -> None:
+        """One that vanished after the start is told as a mistake of the configuration, not raised as it comes."""
+        authority = tmp_path / "ca.pem"
+        authority.write_bytes((Path(__file__).parents[1] / "deliver" / "data" / "ca.pem").read_bytes())
+        sink = sink_of(clock, url="https://127.0.0.1:1/api/v1/write", ca_file=str(authority))
+        authority.unlink()
+        (signal,) = sink.signals()
+        with pytest.raises(SinkRefused, match="check ca_file"):
+            await signal.send(make_batch(1))
 
     async def test_check_writes_nothing(self, clock: ManualClock, receiver: FakeVendor) -> None:
         """Address and product are tried without making a series; another path is another product."""
