@@ -151,6 +151,7 @@ def test_a_record_that_nobody_takes_is_a_dead_letter_and_the_rest_is_delivered(t
                 fake.answer()
             wait_until(lambda: sum(one["dead"] for one in figures(daemon).values()) == len(VENDORS), "dead letters", 60)
             daemon.wait_settled(60)
+            wait_until(lambda: {one["state"] for one in figures(daemon).values()} == {"ok"}, "every signal being well")
             letters = {one["signal"]: one for one in daemon.get("/api/v1/deadletters").json()}
             status = figures(daemon)
         stored = {name: [row["record_id"] for row in fake.stored()] for name, fake in fakes.items()}
