@@ -139,7 +139,7 @@ def test_the_page_shows_the_counters_of_the_api(shown):
     wait_until(equal, "a moment in which page and API agree", _SAME_SECONDS)
 
 
-@pytest.mark.parametrize("width", [1280, 500])
+@pytest.mark.parametrize("width", [1280, 500, 390])
 def test_nothing_of_the_page_is_cut_off(shown, width):
     """At the width of a screen and of a phone no part has to be scrolled sideways."""
     _, page, _, _ = shown
