@@ -17,14 +17,14 @@ from headgate.core.times import parse_ms
 
 __all__ = [
     "ERRORS",
-    "INSIGHT_PREFIX",
     "MEASURES",
     "RESULTS",
     "TAG_PREFIX",
+    "_INSIGHT_PREFIX",
     "Labels",
     "Measure",
     "Point",
-    "insight_measure",
+    "_insight_measure",
     "points",
 ]
 
@@ -33,7 +33,7 @@ Labels = tuple[tuple[str, str], ...]
 
 # Attributes that per-sink tags arrive as; the label is the rest of the name.
 TAG_PREFIX = "tag."
-INSIGHT_PREFIX = "circleci.insight."
+_INSIGHT_PREFIX = "circleci.insight."
 
 _MINUTES = (1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0, 7200.0, 14400.0, 28800.0)
 _WAITS = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)
@@ -151,7 +151,7 @@ _PLATFORM = Measure(
     "platform_event",
     ("platform.action", "platform.plugin"),
 )
-# Every metric but CircleCI's own aggregates, of which there is one for each figure that it gives (`insight_measure`).
+# Every metric but CircleCI's own aggregates, of which there is one for each figure that it gives (`_insight_measure`).
 MEASURES: tuple[Measure, ...] = (
     _RUN_DURATION,
     _RUN_ERRORS,
@@ -189,7 +189,7 @@ _CREDIT_KINDS = {
 }
 
 
-def insight_measure(attribute: str) -> Measure:
+def _insight_measure(attribute: str) -> Measure:
     """The gauge of one figure of CircleCI Insights, named as the attribute: `circleci.insight.success_rate`."""
     found = _insights.get(attribute)
     if found is None:
@@ -324,9 +324,9 @@ def _insight(found: _Found) -> _Measured:
     ):
         return
     for attribute in found.attributes:
-        value = found.number(attribute) if attribute.startswith(INSIGHT_PREFIX) else None
+        value = found.number(attribute) if attribute.startswith(_INSIGHT_PREFIX) else None
         if value is not None and attribute not in _NOT_FIGURES:
-            yield insight_measure(attribute), value, (("circleci.insight.window", window),)
+            yield _insight_measure(attribute), value, (("circleci.insight.window", window),)
 
 
 _BY_KIND = {

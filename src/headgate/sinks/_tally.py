@@ -42,9 +42,6 @@ class Tally:
         self._most = most
         self._stale_ms = stale_ms
 
-    def __len__(self) -> int:
-        return len(self._cells)
-
     def get(self, key: Key) -> Cell | None:
         """The cell of a label set, if any."""
         return self._cells.get(key)
@@ -65,9 +62,10 @@ class Tally:
 
     def drop_stale(self, now_ms: int) -> None:
         """Forget label sets that no point has touched for long: a job that was renamed, a project that is gone."""
-        stale = [key for key, cell in self._cells.items() if now_ms - cell.touched_ms > self._stale_ms]
+        # A copy, because whoever asks for the page does so in another thread than who adds up.
+        stale = [key for key, cell in list(self._cells.items()) if now_ms - cell.touched_ms > self._stale_ms]
         for key in stale:
-            del self._cells[key]
+            self._cells.pop(key, None)
 
     def items(self) -> list[tuple[Key, Cell]]:
         """All cells, sorted by metric and labels."""

@@ -109,12 +109,13 @@ class ScrapeSignal(_MetricSignal):
         self._shown: dict[Key, int] = {}
 
     async def send(self, batch: Sequence[LogEntry]) -> SendResult:
-        """Add the records up. Cannot fail."""
-        self._tally.take(self._tally.after(_points(batch), self._clock.now_ms()))
+        """Add the records up, in a thread, because thousands are milliseconds. Cannot fail."""
+        changed = await asyncio.to_thread(lambda: self._tally.after(_points(batch), self._clock.now_ms()))
+        self._tally.take(changed)
         return SendResult()
 
     def page(self) -> bytes:
-        """The page, without what is stale."""
+        """The page, without what is stale. May be called in any thread."""
         self._tally.drop_stale(self._clock.now_ms())
         return generate_latest(self)
 

@@ -47,6 +47,9 @@ def add_metrics(app: FastAPI, pages: MetricPages) -> None:
         return Response(pages.own(), media_type=_MEDIA_TYPE)
 
     @app.get("/metrics/ci")
-    async def ci_metrics(sink: str | None = None) -> Response:
-        """What a sink of type `prometheus` counted; `sink` is its name where there are several."""
+    def ci_metrics(sink: str | None = None) -> Response:
+        """What a sink of type `prometheus` counted; `sink` is its name where there are several.
+
+        Not a coroutine: a page of many series takes long enough to hold up webhooks.
+        """
         return Response(pages.ci(sink), media_type=_MEDIA_TYPE)
