@@ -30,6 +30,7 @@ BENCHMARKS: dict[str, Callable[..., list[Row]]] = {
     "drain": deliver.drain,
     "idle": deliver.idle,
     "neighbour": deliver.neighbour,
+    "failing": deliver.failing,
     "five": five.run,
     "backfill": history.backfill,
     "datadog-ways": datadog_ways.run,
