@@ -1,4 +1,4 @@
-"""The seams of Headgate: what a source, a sink and a notifier must do, when they are called, what may go wrong.
+"""The seams of Headgate: what a source, a sink, a notifier and a detector must do, when, and what may go wrong.
 
 Engines (collect, deliver, alerting, web) know only this module; `app` joins them with adapters. The numbered rules are
 docs/spec/component.md; `headgate.testing` has the suites that enforce them on every plugin.
@@ -12,7 +12,9 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 import msgspec
 
+from headgate.core.changes import Change, Detector
 from headgate.core.clock import Clock
+from headgate.core.http import HttpReply, HttpRequest, TransportOptions
 from headgate.core.merge import Observation
 from headgate.core.metrics import Metrics
 from headgate.core.setup import SetsUp, SetUpOutcome, SetUpStep
@@ -22,8 +24,10 @@ from headgate.core.webhooks import Delivery, Refusal, WebhookAdmin, WebhookPolic
 __all__ = [
     "BuildContext",
     "CallSignal",
+    "Change",
     "CheckResult",
     "Delivery",
+    "Detector",
     "Enrichment",
     "HttpReply",
     "HttpRequest",
@@ -251,31 +255,6 @@ class Limits:
     concurrency: int = 16
 
 
-@dataclass(frozen=True, slots=True)
-class HttpRequest:
-    """A request that the engine's transport sends. `headers`: name and value. `gzip`: compress the body on the way."""
-
-    method: str
-    url: str
-    headers: tuple[tuple[str, str], ...]
-    body: bytes
-    gzip: bool = False
-    timeout_seconds: float = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class HttpReply:
-    """An answer. `headers`: lower-case names. `body`: at most 10 MB."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-    def text(self, limit: int = 2000) -> str:
-        """The start of the body as text, for messages and dead letters."""
-        return self.body[:limit].decode("utf-8", "replace").strip()
-
-
 class Signal(Protocol):
     """One endpoint of a sink, with its own cursor, limits and state. It never retries, sleeps, batches or logs."""
 
@@ -313,15 +292,6 @@ class CallSignal(Signal, Protocol):
     async def send(self, batch: Sequence[LogEntry]) -> SendResult:
         """Send one batch. Raises as `HttpSignal.interpret`; every lower error is translated."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class TransportOptions:
-    """How a signal's connections are made. `ca_file`: PEM of a private CA. `proxy`: URL. `verify`: TLS verification."""
-
-    ca_file: str | None = None
-    proxy: str | None = None
-    verify: bool = True
 
 
 class Sink(Protocol):
