@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-__all__ = ["OUR_STATUSES", "Status", "is_terminal", "map_status"]
+__all__ = ["FAILED", "OUR_STATUSES", "Status", "is_terminal", "map_status"]
 
 Status = Literal[
     "success",
@@ -23,6 +23,8 @@ Status = Literal[
     "unknown",
 ]
 OUR_STATUSES: tuple[Status, ...] = get_args(Status)
+# What counts as having failed; `error` is a failure of the infrastructure.
+FAILED: tuple[Status, ...] = ("failure", "error", "timeout")
 
 # Their word -> (ours, may it still change?). `retried` is an attempt that failed and was repeated by CircleCI itself.
 _TABLE: dict[str, tuple[Status, bool]] = {

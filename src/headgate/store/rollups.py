@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from headgate.core.rollup import Contribution, Measure
+from headgate.core.rollup import MEASURES, Contribution
 from headgate.core.times import DAY_MS, HOUR_MS
 from headgate.store.projects import default_branches
 from headgate.store.sql import Database, insert
 
-__all__ = ["MEASURES", "Rollups", "branch_class"]
+__all__ = ["Rollups", "branch_class"]
 
-MEASURES: tuple[Measure, ...] = ("duration_ok", "duration_failed", "queue")
 _MEASURE_NUMBER = {measure: number for number, measure in enumerate(MEASURES)}
 _COLUMNS = "n, ok, failed, canceled, credits, duration_ms, queue_ms"
 _ADDED = ", ".join(f"{name} = {name} + excluded.{name}" for name in _COLUMNS.split(", "))
