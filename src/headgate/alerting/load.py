@@ -16,9 +16,11 @@ from pydantic import BaseModel, ValidationError
 
 from headgate.alerting.compile import compile_file
 from headgate.alerting.meta import META_RULES
-from headgate.alerting.rules import Rule, RuleFile, spec_fields
+from headgate.alerting.rules import Rule
+from headgate.alerting.forms import RuleFile, spec_fields
 from headgate.alerting.yamlfile import KeyPath, Problem, YamlDocument, nearest, parse_yaml
 from headgate.core.errors import ConfigError
+from headgate.insights.catalogue import CATALOGUE, Catalogue
 
 __all__ = ["check_rules", "default_rules_text", "load_rules", "parse_rules", "read_spec", "rule_files"]
 
@@ -43,22 +45,31 @@ def rule_files(patterns: Sequence[str], base: Path) -> tuple[list[Path], list[Pr
     return list(found), problems
 
 
-def check_rules(paths: Sequence[str], *, base: Path | None = None) -> list[Problem]:
+def check_rules(
+    paths: Sequence[str], *, base: Path | None = None, catalogue: Catalogue = CATALOGUE
+) -> list[Problem]:
     """All that is wrong with the rule files; empty when they can be used."""
-    return _read(paths, base)[1]
+    return _read(paths, base, catalogue)[1]
 
 
-def load_rules(patterns: Sequence[str], *, base: Path | None = None) -> tuple[Rule, ...]:
-    """The rules of all files, or the shipped ones without any pattern. Raises ConfigError with every problem."""
-    rules, problems = _read(patterns, base)
+def load_rules(
+    patterns: Sequence[str], *, base: Path | None = None, catalogue: Catalogue = CATALOGUE
+) -> tuple[Rule, ...]:
+    """The rules of all files, or the shipped ones without any pattern. Raises ConfigError with every problem.
+
+    `catalogue`: the metrics there are, with KPIs of the configuration.
+    """
+    rules, problems = _read(patterns, base, catalogue)
     if problems:
         raise ConfigError(*map(str, problems))
     return rules
 
 
-def _read(patterns: Sequence[str], base: Path | None) -> tuple[tuple[Rule, ...], list[Problem]]:
+def _read(
+    patterns: Sequence[str], base: Path | None, catalogue: Catalogue
+) -> tuple[tuple[Rule, ...], list[Problem]]:
     if not patterns:
-        return parse_rules([("default_rules.yaml", default_rules_text())])
+        return parse_rules([("default_rules.yaml", default_rules_text())], catalogue=catalogue)
     files, problems = rule_files(patterns, base or Path())
     texts: list[tuple[str, str]] = []
     for file in files:
@@ -66,11 +77,13 @@ def _read(patterns: Sequence[str], base: Path | None) -> tuple[tuple[Rule, ...],
             texts.append((str(file), file.read_text("utf-8")))
         except (OSError, UnicodeDecodeError) as error:
             problems.append(Problem(str(file), 1, "", f"cannot be read: {error}"))
-    rules, more = parse_rules(texts)
+    rules, more = parse_rules(texts, catalogue=catalogue)
     return rules, problems + more
 
 
-def parse_rules(texts: Iterable[tuple[str, str]]) -> tuple[tuple[Rule, ...], list[Problem]]:
+def parse_rules(
+    texts: Iterable[tuple[str, str]], *, catalogue: Catalogue = CATALOGUE
+) -> tuple[tuple[Rule, ...], list[Problem]]:
     """Rules of (file name, text) pairs, with everything wrong with them."""
     rules: list[Rule] = []
     problems: list[Problem] = []
@@ -82,7 +95,7 @@ def parse_rules(texts: Iterable[tuple[str, str]]) -> tuple[tuple[Rule, ...], lis
         spec = read_spec(document, RuleFile, problems) if document else None
         if document is None or spec is None:
             continue
-        compiled, wrong = compile_file(spec)
+        compiled, wrong = compile_file(spec, base=Path(name).parent, catalogue=catalogue)
         problems += [document.problem(path, text) for path, text in wrong]
         problems += _duplicates(document, spec, seen, groups)
         rules += [dataclasses.replace(rule, source=document.place(path)) for path, rule in compiled]

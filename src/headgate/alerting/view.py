@@ -180,6 +180,12 @@ class View:
             return {}
         return {labels: found.n for labels, found in (await self.measure(bounds)).items()}
 
+    def accepts(self, values: Mapping[str, str]) -> bool:
+        """Whether the rule's matchers take a row with these values, so far as they name any of them."""
+        return all(
+            matcher.accepts(values[matcher.label]) for matcher in self.rule.where if matcher.label in values
+        )
+
     async def series(self, labels: Labels, limit: int) -> Sequence[Point]:
         """The newest runs of a group, oldest first."""
         named = dict(labels)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from pydantic import Field
 
@@ -18,8 +19,10 @@ from headgate.alerting.spec import Building, Spec
 from headgate.alerting.units import Duration, DurationField
 from headgate.alerting.view import Found, View
 from headgate.core.alertdata import Alert, AlertState, Outcome
+from headgate.core.runrows import RunRow
 from headgate.core.times import DAY_MS, HOUR_MS
-from headgate.insights.metric import Labels, Point
+from headgate.insights.dimensions import ROW_VALUES
+from headgate.insights.metric import Labels
 
 __all__ = ["Absence", "AbsenceSpec", "chance_of_silence"]
 
@@ -56,46 +59,48 @@ class Absence:
         return found
 
     async def _judged(self, view: View, labels: Labels) -> Mapping[Labels, Found]:
-        end_ms = view.end_ms(dict(labels))
-        points = [p for p in await view.series(labels, _MOST_RUNS) if p.at_ms >= end_ms - self.history_ms]
-        if len(points) < self.min_runs:
+        named = dict(labels)
+        end_ms = view.end_ms(named)
+        runs = [
+            run
+            for run in await view.shared.store.recent_runs(_MOST_RUNS, project=named["project"])
+            if end_ms - self.history_ms <= run.stopped_ms < end_ms and view.accepts(values := _values(run))
+            if all(values[name] == value for name, value in labels)
+        ]
+        if len(runs) < self.min_runs:
             return {}
-        silent_ms = end_ms - points[-1].at_ms
-        longest_ms = max((after.at_ms - before.at_ms for before, after in zip(points, points[1:], strict=False)))
+        times = sorted(run.stopped_ms for run in runs)
+        silent_ms = end_ms - times[-1]
+        longest_ms = max(after - before for before, after in pairwise(times))
         if silent_ms < max(self.at_least_ms, _BEYOND_LONGEST * longest_ms):
             return {}
-        if chance_of_silence(points, points[0].at_ms, end_ms) > self.p:
+        if chance_of_silence(times, end_ms) > self.p:
             return {}
-        found = Found(
-            Outcome.BREACH,
-            1,
-            silent_ms / 1000,
-            longest_ms / 1000,
-            len(points),
-            1,
-            points[-1].id,
-            points[-1].url,
-            texts={"last_run": points[-1].url},
-        )
+        last = max(runs, key=lambda run: run.stopped_ms)
+        seconds = silent_ms / 1000
+        found = Found(Outcome.BREACH, 1, seconds, longest_ms / 1000, len(runs), 1, last.workflow_id, last.url)
         return {labels: found}
 
 
-def chance_of_silence(points: Sequence[Point], since_ms: int, end_ms: int) -> float:
-    """How likely nothing runs from the last point to the end, by how often each hour of the week had a run before.
+def chance_of_silence(times: Sequence[int], end_ms: int) -> float:
+    """How likely nothing runs from the last of `times` to the end, by how often each hour of the week had a run before.
 
-    Hours count once however many runs they had, since runs come in bursts. `points`: at least one, oldest first.
+    Hours count once however many runs they had, since runs come in bursts. `times`: never empty, ascending.
     """
-    last_ms = points[-1].at_ms
-    busy = {point.at_ms // HOUR_MS for point in points}
+    last_ms = times[-1]
     had = [0] * _WEEK_HOURS
-    for hour in busy:
+    for hour in {at_ms // HOUR_MS for at_ms in times}:
         had[hour % _WEEK_HOURS] += 1
-    weeks = max(1.0, (last_ms - since_ms) / (7 * DAY_MS))
+    weeks = max(1.0, (last_ms - times[0]) / (7 * DAY_MS))
     log_chance = 0.0
     for hour in range(last_ms // HOUR_MS + 1, end_ms // HOUR_MS):
         usual = min(0.95, had[hour % _WEEK_HOURS] / (weeks + 1))
         log_chance += math.log1p(-usual)
     return math.exp(log_chance)
+
+
+def _values(run: RunRow) -> Mapping[str, str]:
+    return {name: value_of(run) for name, value_of in ROW_VALUES["runs"].items()}
 
 
 class AbsenceSpec(Spec):
@@ -108,11 +113,10 @@ class AbsenceSpec(Spec):
     def build(self, on: Building) -> Judge | None:
         """The judge; None after noting what is wrong."""
         on.unused()
-        missing = [name for name in on.metric.series_needs if name not in on.by and name != "workflow"]
-        if not on.metric.series_needs:
-            on.note(("metric",), f"{on.metric.id} has no single runs; silence is told of metric runs")
-        elif missing:
-            on.note(("by",), f"a rhythm is of one {missing[-1]}: add {', '.join(missing)}")
+        if on.metric.id != "runs" or on.metric.over != "workflow":
+            on.note(("metric",), "silence is told of metric runs")
+        if "project" not in on.by:
+            on.note(("by",), "a rhythm is of one project: add project")
         if self.history.ms < 3 * self.at_least.ms or self.history.ms < 14 * DAY_MS:
             on.note(("absence", "history"), "must be two weeks and three times at_least, or there is no rhythm")
         return Absence(self.at_least.ms, self.history.ms, self.p, on.min_runs)

@@ -18,7 +18,7 @@ from headgate.alerting.units import Duration, DurationField
 from headgate.alerting.view import Found, View
 from headgate.core.alertdata import Alert, Outcome
 from headgate.core.slug import org_slug
-from headgate.core.storeport import LiveRow
+from headgate.core.runrows import LiveRow
 from headgate.core.tally import class_name
 from headgate.core.times import DAY_MS, HOUR_MS
 from headgate.insights.catalogue import CATALOGUE
@@ -72,7 +72,7 @@ class Stuck:
     def _concerns(self, view: View, row: LiveRow) -> bool:
         if row.kind != self.kind or row.status not in self.statuses or row.project not in view.reach.ends:
             return False
-        return all(matcher.accepts(_value(row, matcher.label)) for matcher in view.rule.where)
+        return view.accepts({name: _value(row, name) for name in _DIMENSIONS})
 
     async def _usual(self, view: View) -> Mapping[tuple[str, ...], float]:
         """Seconds, by project, workflow and for jobs job; of those that ran often enough to tell."""
