@@ -45,7 +45,7 @@ class Subject:
     step: Step
     stored: bool
     first_bad_url: str = ""
-    texts: Mapping[str, str] = field(default_factory=dict)
+    texts: Mapping[str, Any] = field(default_factory=dict)
 
     def all_labels(self) -> dict[str, str]:
         """Labels as people and routes see them, without alertname and group; empty values are absent."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -16,10 +16,11 @@ from headgate.alerting.spec import Building, PlanSpec
 from headgate.alerting.templates import label_problem, template_problem
 from headgate.alerting.yamlfile import KeyPath, nearest
 from headgate.core.alertdata import Timing
+from headgate.core.tally import DEFAULT_BRANCH
 from headgate.core.times import DAY_MS
-from headgate.insights.catalogue import CATALOGUE, Catalogue
-from headgate.insights.dimensions import DEFAULT_BRANCH, DIMENSIONS
-from headgate.insights.match import Matcher, parse_matcher
+from headgate.insights.catalogue import Catalogue
+from headgate.insights.dimensions import DIMENSIONS
+from headgate.insights.match import Matcher, by_class, parse_matcher
 from headgate.insights.metric import MetricDef
 
 __all__ = ["compile_file"]
@@ -30,7 +31,7 @@ Wrong = tuple[KeyPath, str]
 
 
 def compile_file(
-    spec: RuleFile, *, base: Path, catalogue: Catalogue = CATALOGUE
+    spec: RuleFile, *, base: Path, catalogue: Catalogue, detectors: Collection[str]
 ) -> tuple[list[tuple[KeyPath, Rule]], list[Wrong]]:
     """Usable rules with their paths, and what is wrong with the others. `base`: folder of the rule file."""
     rules: list[tuple[KeyPath, Rule]] = []
@@ -39,7 +40,9 @@ def compile_file(
         where = _where(group, ("groups", g, "match"), wrong)
         for r, rule in enumerate(group.rules):
             path: KeyPath = ("groups", g, "rules", r)
-            compiled = _Compiler(rule, group, spec.defaults, spec.plan, base, catalogue, path, wrong).rule(where)
+            compiled = _Compiler(rule, group, spec.defaults, spec.plan, base, catalogue, detectors, path, wrong).rule(
+                where
+            )
             if compiled is not None:
                 rules.append((path, compiled))
     return rules, wrong
@@ -60,15 +63,8 @@ def _where(group: GroupSpec, path: KeyPath, wrong: list[Wrong]) -> tuple[Matcher
             continue
         if matcher.label not in DIMENSIONS:
             wrong.append(((*path, key), f"runs have no {matcher.label!r}{nearest(matcher.label, DIMENSIONS)}"))
-        found.append(_by_class(matcher))
+        found.append(by_class(matcher))
     return tuple(found)
-
-
-def _by_class(matcher: Matcher) -> Matcher:
-    """The default branch is known by its class, whatever its name."""
-    if matcher.label == "branch" and matcher.value == DEFAULT_BRANCH:
-        return Matcher("branch_class", matcher.op, matcher.value)
-    return matcher
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +77,7 @@ class _Compiler:
     plan: PlanSpec | None
     base: Path
     catalogue: Catalogue
+    detectors: Collection[str]
     path: KeyPath
     wrong: list[Wrong]
 
@@ -170,6 +167,7 @@ class _Compiler:
             recover=self.spec.recover,
             floor=self.spec.floor,
             plan=self.plan,
+            detectors=self.detectors,
             note=self._note,
         )
 
@@ -216,7 +214,7 @@ class _Compiler:
     def _check_where(self, metric: MetricDef, where: tuple[Matcher, ...]) -> None:
         for matcher in where:
             if matcher.label in DIMENSIONS and matcher.label not in metric.dimensions:
-                text = f"{metric.key} has no {matcher.label!r}, by which the group chooses runs"
+                text = f"{metric.id} has no {matcher.label!r}, by which the group chooses runs"
                 self._note(("metric",), text)
 
     def _check_by(self, metric: MetricDef) -> None:

@@ -25,13 +25,13 @@ _UNKNOWN = "unknown"
 
 @dataclass(frozen=True, slots=True)
 class GroupResult:
-    """One group: its labels, its alert before, and the step. `texts`: more names for its templates."""
+    """One group: its labels, its alert before, and the step. `found`: what was found; `texts`: more names for its templates."""
 
     fingerprint: str
     labels: Mapping[str, str]
     before: Alert
     step: Step
-    first_bad_url: str = ""
+    found: Found
     texts: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -118,7 +118,7 @@ async def _judged(
     texts = dict(found.texts)
     if after.notify == "firing" and rule.suspects:
         texts |= await suspects(view, labels, after.alert)
-    return GroupResult(fingerprint(rule.name, named), named, before, after, found.first_bad_url, texts)
+    return GroupResult(fingerprint(rule.name, named), named, before, after, found, texts)
 
 
 def reading_of(rule: Rule, found: Found, before: Alert, end_ms: int, now_ms: int) -> Reading:
@@ -139,5 +139,3 @@ def reading_of(rule: Rule, found: Found, before: Alert, end_ms: int, now_ms: int
         change_ms=found.change_ms,
         hold=found.hold,
     )
-
-

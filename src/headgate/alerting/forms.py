@@ -185,5 +185,3 @@ def spec_fields(model: type[BaseModel]) -> Iterator[str]:
     """The keys of a form as they are written."""
     for name, info in model.model_fields.items():
         yield info.alias or name
-
-

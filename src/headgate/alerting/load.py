@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import glob
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -26,6 +26,7 @@ __all__ = ["check_rules", "default_rules_text", "load_rules", "parse_rules", "re
 
 Form = TypeVar("Form", bound=BaseModel)
 REQUIRED = "is required"
+SHIPPED_DETECTORS = ("change_point",)
 
 
 def default_rules_text() -> str:
@@ -46,30 +47,38 @@ def rule_files(patterns: Sequence[str], base: Path) -> tuple[list[Path], list[Pr
 
 
 def check_rules(
-    paths: Sequence[str], *, base: Path | None = None, catalogue: Catalogue = CATALOGUE
+    paths: Sequence[str],
+    *,
+    base: Path | None = None,
+    catalogue: Catalogue = CATALOGUE,
+    detectors: Collection[str] = SHIPPED_DETECTORS,
 ) -> list[Problem]:
     """All that is wrong with the rule files; empty when they can be used."""
-    return _read(paths, base, catalogue)[1]
+    return _read(paths, base, catalogue, detectors)[1]
 
 
 def load_rules(
-    patterns: Sequence[str], *, base: Path | None = None, catalogue: Catalogue = CATALOGUE
+    patterns: Sequence[str],
+    *,
+    base: Path | None = None,
+    catalogue: Catalogue = CATALOGUE,
+    detectors: Collection[str] = SHIPPED_DETECTORS,
 ) -> tuple[Rule, ...]:
     """The rules of all files, or the shipped ones without any pattern. Raises ConfigError with every problem.
 
-    `catalogue`: the metrics there are, with KPIs of the configuration.
+    `catalogue`: the metrics there are, with KPIs of the configuration; `detectors`: names that rules can use.
     """
-    rules, problems = _read(patterns, base, catalogue)
+    rules, problems = _read(patterns, base, catalogue, detectors)
     if problems:
         raise ConfigError(*map(str, problems))
     return rules
 
 
 def _read(
-    patterns: Sequence[str], base: Path | None, catalogue: Catalogue
+    patterns: Sequence[str], base: Path | None, catalogue: Catalogue, detectors: Collection[str]
 ) -> tuple[tuple[Rule, ...], list[Problem]]:
     if not patterns:
-        return parse_rules([("default_rules.yaml", default_rules_text())], catalogue=catalogue)
+        return parse_rules([("default_rules.yaml", default_rules_text())], catalogue=catalogue, detectors=detectors)
     files, problems = rule_files(patterns, base or Path())
     texts: list[tuple[str, str]] = []
     for file in files:
@@ -77,12 +86,15 @@ def _read(
             texts.append((str(file), file.read_text("utf-8")))
         except (OSError, UnicodeDecodeError) as error:
             problems.append(Problem(str(file), 1, "", f"cannot be read: {error}"))
-    rules, more = parse_rules(texts, catalogue=catalogue)
+    rules, more = parse_rules(texts, catalogue=catalogue, detectors=detectors)
     return rules, problems + more
 
 
 def parse_rules(
-    texts: Iterable[tuple[str, str]], *, catalogue: Catalogue = CATALOGUE
+    texts: Iterable[tuple[str, str]],
+    *,
+    catalogue: Catalogue = CATALOGUE,
+    detectors: Collection[str] = SHIPPED_DETECTORS,
 ) -> tuple[tuple[Rule, ...], list[Problem]]:
     """Rules of (file name, text) pairs, with everything wrong with them."""
     rules: list[Rule] = []
@@ -95,7 +107,7 @@ def parse_rules(
         spec = read_spec(document, RuleFile, problems) if document else None
         if document is None or spec is None:
             continue
-        compiled, wrong = compile_file(spec, base=Path(name).parent, catalogue=catalogue)
+        compiled, wrong = compile_file(spec, base=Path(name).parent, catalogue=catalogue, detectors=detectors)
         problems += [document.problem(path, text) for path, text in wrong]
         problems += _duplicates(document, spec, seen, groups)
         rules += [dataclasses.replace(rule, source=document.place(path)) for path, rule in compiled]

@@ -15,9 +15,8 @@ from headgate.alerting.units import Condition
 from headgate.alerting.view import Found, View
 from headgate.core.alertdata import Alert, Timing
 from headgate.core.times import HOUR_MS, MINUTE_MS
-from headgate.insights.catalogue import MetricDef
 from headgate.insights.match import Matcher
-from headgate.insights.query import Labels
+from headgate.insights.metric import Labels, MetricDef
 
 __all__ = ["Judge", "Limit", "Rule"]
 

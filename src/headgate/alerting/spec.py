@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -45,6 +45,7 @@ class Building:
     """One rule on its way from form to judge. `note`: says what is wrong under a key of the rule.
 
     `window_given`: whether the rule has a window of its own. `plan`: of the file, None without.
+    `detectors`: names of those that are there.
     """
 
     metric: MetricDef
@@ -56,6 +57,7 @@ class Building:
     recover: RecoverSpec
     floor: Any
     plan: PlanSpec | None
+    detectors: Collection[str]
     note: Callable[[KeyPath, str], None]
 
     def quantity(self, key: KeyPath, read: Callable[[], float]) -> float | None:
@@ -73,5 +75,3 @@ class Building:
             self.note(("recover", name), "means nothing for this kind of rule")
         if self.floor is not None and "floor" not in names:
             self.note(("floor",), "belongs to compare; a fixed limit is a threshold")
-
-

@@ -50,7 +50,7 @@ def template_problem(text: str) -> str | None:
 class _Owned(str):
     """A project's slug that knows its team; `owner` is undefined where nobody is named."""
 
-    __slots__ = ("owner",)
+    owner: str
 
 
 def label_problem(text: str, by: Collection[str]) -> str | None:

@@ -14,15 +14,17 @@ from headgate.core.alertdata import Alert, Level, Outcome
 from headgate.core.ports import Detector
 from headgate.core.slug import org_slug
 from headgate.core.storeport import ReadStore
+from headgate.core.tally import Bounds
 from headgate.insights.metric import Family, Labels, Measured, MetricDef, Point
 from headgate.insights.reader import Reader
 
 if TYPE_CHECKING:
     from headgate.alerting.rules import Rule
 
-__all__ = ["Bounds", "DetectorFactory", "Found", "Pass", "Reach", "View", "Watermark", "Watermarks", "concerns"]
+__all__ = ["Bounds", "DetectorFactory", "Found", "Kept", "Pass", "Reach", "View", "Watermark", "Watermarks", "concerns"]
 
-Bounds = Mapping[str, tuple[int, int]]
+# Rule and slot -> windows of a baseline and what was measured in them.
+Kept = dict[tuple[str, int], tuple[Bounds, Mapping[Labels, Measured]]]
 # Builds a detector by name, direction and sensitivity. Raises ValueError for a name that nobody knows.
 DetectorFactory = Callable[[str, str, str], Detector]
 
@@ -84,8 +86,9 @@ class Pass:
     marks: Mapping[Family, Watermarks]
     detectors: DetectorFactory
     now_ms: int
-    kept: dict[tuple[str, int], tuple[Bounds, Mapping[Labels, Measured]]] = field(default_factory=dict)
+    kept: Kept = field(default_factory=dict)
     reaches: dict[tuple[frozenset[Family], int, int], Reach] = field(default_factory=dict)
+    measured: dict[object, tuple[Bounds, Mapping[Labels, Measured]]] = field(default_factory=dict)
     windows: dict[tuple[int, int, int, int], Bounds] = field(default_factory=dict)
 
     def reach(self, rule: Rule) -> Reach:
@@ -147,8 +150,13 @@ class View:
 
     async def measure(self, bounds: Bounds, *, metric: MetricDef | None = None) -> Mapping[Labels, Measured]:
         """The rule's metric, or another, of every group that has something in these windows."""
-        rule = self.rule
-        return await self.shared.reader.measure(metric or rule.metric, by=rule.by, where=rule.where, bounds=bounds)
+        rule, metric = self.rule, metric or self.rule.metric
+        key = (metric.id, metric.over, rule.by, rule.where, id(bounds))
+        known = self.shared.measured.get(key)
+        if known is None:
+            found = await self.shared.reader.measure(metric, by=rule.by, where=rule.where, bounds=bounds)
+            known = self.shared.measured[key] = (bounds, found)
+        return known[1]
 
     async def kept(self, slot: int, bounds: Bounds) -> Mapping[Labels, Measured]:
         """The same for a baseline, which is read anew only when its windows move. `slot`: which of the rule's."""
@@ -182,9 +190,7 @@ class View:
 
     def accepts(self, values: Mapping[str, str]) -> bool:
         """Whether the rule's matchers take a row with these values, so far as they name any of them."""
-        return all(
-            matcher.accepts(values[matcher.label]) for matcher in self.rule.where if matcher.label in values
-        )
+        return all(matcher.accepts(values[matcher.label]) for matcher in self.rule.where if matcher.label in values)
 
     async def series(self, labels: Labels, limit: int) -> Sequence[Point]:
         """The newest runs of a group, oldest first."""

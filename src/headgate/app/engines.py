@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from headgate.alerting.engine import AlertEngine
-from headgate.alerting.evaluate import Watermark, Watermarks
 from headgate.alerting.load import load_rules
 from headgate.alerting.routes import Routes, build_routes
 from headgate.alerting.rules import Rule
+from headgate.alerting.view import Watermark, Watermarks
 from headgate.app.audits import silences
 from headgate.app.compose import Plant, build_parts, context_of
+from headgate.app.detectors import detector_factory, detector_names
 from headgate.app.settings import Configuration, PluginSettings
 from headgate.app.views import signal_hints
 from headgate.collect import CallRates, Collector, settings_from
@@ -27,7 +28,8 @@ from headgate.core.ports import Source
 from headgate.core.shaping import Shaper
 from headgate.core.storeport import Store
 from headgate.deliver import DeliveryEngine, EngineOptions, HttpTransport, OutboxWorker
-from headgate.insights.catalogue import Family
+from headgate.insights.metric import Family
+from headgate.plugins import load_plugins
 
 __all__ = ["Engines", "Prepared", "prepare_alerts"]
 
@@ -54,7 +56,7 @@ class Prepared:
 def prepare_alerts(configuration: Configuration) -> tuple[tuple[Rule, ...], Routes]:
     """Rules and routes of a configuration. Raises ConfigError."""
     alerts = configuration.settings.alerts
-    rules = load_rules(alerts.rules, base=configuration.base)
+    rules = load_rules(alerts.rules, base=configuration.base, detectors=detector_names(load_plugins()))
     return rules, build_routes(alerts.routes, tuple(configuration.notifiers), alerts.default)
 
 
@@ -90,6 +92,7 @@ class Engines:
             clock=clock,
             metrics=metrics,
             watermarks=self._watermarks,
+            detectors=detector_factory(load_plugins(), context_of(clock, metrics)),
             held=self.problems,
             missing=self._missing_webhooks,
             tenant=first.host if first else "circleci.com",

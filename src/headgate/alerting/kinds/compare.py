@@ -115,7 +115,7 @@ class Compare:
             outcome = Outcome.BREACH
         elif self.stays.holds(value, baseline):
             outcome = Outcome.BETWEEN
-        return Found(outcome, int(outcome is Outcome.BREACH), value, baseline, n)
+        return Found(outcome, 1 if outcome is Outcome.BREACH else 0, value, baseline, n)
 
     def _breach(self, one: Measured, base: Base | None) -> Found:
         return Found(Outcome.BREACH, 1, one.value, base.value if base else None, one.n)

@@ -22,6 +22,7 @@ from headgate.alerting.rules import Judge
 from headgate.alerting.spec import Building, Spec
 from headgate.alerting.units import Percent, QuantityField, in_metric_unit
 from headgate.alerting.view import Found, View
+from headgate.alerting.yamlfile import nearest
 from headgate.core.alertdata import Alert, AlertState, Outcome
 from headgate.core.ports import Change
 from headgate.insights.metric import Labels, Point
@@ -60,7 +61,6 @@ class Detect:
     direction: Literal["up", "down", "both"]
     sensitivity: str
     min_runs: int
-
 
     async def find(self, view: View, alerts: Mapping[Labels, Alert]) -> Mapping[Labels, Found]:
         """As `Judge.find`."""
@@ -116,7 +116,12 @@ class Detect:
         """Nothing new ran: what was so is so."""
         outcome = Outcome.BREACH if alert.state in _OPEN and not alert.good else Outcome.CLEAR
         return Found(
-            outcome, int(outcome is Outcome.BREACH), alert.value, alert.baseline, alert.n, hold=bool(alert.change_ms)
+            outcome,
+            1 if outcome is Outcome.BREACH else 0,
+            alert.value,
+            alert.baseline,
+            alert.n,
+            hold=bool(alert.change_ms),
         )
 
     def _followed(self, alert: Alert, points: Sequence[Point], n_new: int) -> Found:
@@ -126,7 +131,7 @@ class Detect:
         value = level if outcome is Outcome.CLEAR else alert.value
         return Found(
             outcome,
-            int(outcome is Outcome.BREACH),
+            1 if outcome is Outcome.BREACH else 0,
             value,
             alert.baseline,
             len(points),
@@ -230,6 +235,10 @@ class DetectSpec(Spec):
     def build(self, on: Building) -> Judge | None:
         """The judge; None after noting what is wrong."""
         on.unused()
+        if self.detector not in on.detectors:
+            on.note(
+                ("detect", "detector"), f"no detector is called {self.detector!r}{nearest(self.detector, on.detectors)}"
+            )
         missing = [name for name in on.metric.series_needs if name not in on.by]
         if not on.metric.series_needs:
             on.note(("metric",), f"{on.metric.id} has no value of a single run, so nothing to find a change in")
@@ -237,8 +246,10 @@ class DetectSpec(Spec):
             on.note(("by",), f"a series is of one {on.metric.series_needs[-1]}: add {', '.join(missing)}")
         relative = isinstance(self.min_change, Percent) and on.metric.format != "percentage"
         written = self.min_change
-        least = written.ratio if relative else on.quantity(
-            ("detect", "min_change"), lambda: in_metric_unit(written, on.metric.format)
+        least = (
+            written.ratio
+            if relative
+            else on.quantity(("detect", "min_change"), lambda: in_metric_unit(written, on.metric.format))
         )
         if least is None:
             return None
@@ -246,5 +257,3 @@ class DetectSpec(Spec):
         return Detect(
             self.detector, self.runs, least, not relative, direction, self.sensitivity, min(on.min_runs, self.runs)
         )
-
-

@@ -18,12 +18,12 @@ from headgate.alerting.view import Bounds, Found, View
 from headgate.core.alertdata import Alert, AlertState, Outcome
 from headgate.core.slug import org_slug
 from headgate.core.times import DAY_MS, HOUR_MS
-from headgate.insights.flaky import Evidence, gather
+from headgate.insights.flaky import Evidence, count
 from headgate.insights.metric import Labels
+from headgate.insights.rows import outcome_pages
 
 __all__ = ["Flaky", "FlakySpec"]
 
-_PAGE = 5000
 _OPEN = (AlertState.PENDING, AlertState.FIRING, AlertState.RECOVERING)
 # Half-way between certain and unknown: below it the window no longer says that it is flaky.
 _RECOVERED = 0.5
@@ -57,15 +57,12 @@ class Flaky:
 
     async def _evidence(self, view: View, bounds: Bounds) -> Mapping[Labels, Evidence]:
         found: dict[Labels, Evidence] = {}
-        outcomes = []
-        after: tuple[str, str, str] | None = None
-        while True:
-            page = await view.shared.store.test_outcomes(bounds, after=after, limit=_PAGE)
-            outcomes += [one for one in page if view.accepts({"project": one.project, "org": org_slug(one.project)})]
-            if len(page) < _PAGE:
-                break
-            after = (page[-1].project, page[-1].test_id, page[-1].revision)
-        for seen in gather(outcomes).values():
+        tests: dict[tuple[str, str], Evidence] = {}
+        async for page in outcome_pages(view.shared.store, bounds):
+            for one in page:
+                if view.accepts({"project": one.project, "org": org_slug(one.project)}):
+                    count(tests, one)
+        for seen in tests.values():
             values = {"org": org_slug(seen.project), "project": seen.project, "test": seen.name}
             labels = tuple(sorted((name, values[name]) for name in view.rule.by))
             if labels not in found or seen.score > found[labels].score:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from headgate.alerting.view import Found, View
 from headgate.core.alertdata import Alert, Outcome
-from headgate.insights.culprit import first_bad
+from headgate.insights.firstbad import first_bad_run
 from headgate.insights.metric import Labels, Measured
 
 __all__ = ["completed", "silent"]
@@ -41,7 +41,7 @@ async def _with_first_bad(view: View, labels: Labels, found: Found) -> Found:
         return found
     since_ms = view.end_ms(named) - view.rule.window_ms
     points = [point for point in await view.series(labels, _SERIES) if point.at_ms >= since_ms]
-    bad = first_bad(points)
+    bad = first_bad_run(points) or next((point for point in points if not point.ok), None)
     if bad is None:
         return found
     return dataclasses.replace(found, first_bad=bad.id, first_bad_url=bad.url)

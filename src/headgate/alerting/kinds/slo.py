@@ -64,7 +64,7 @@ class Slo:
     def _found(self, one: Measured, burn: float | None) -> Found:
         outcome = Outcome.CLEAR if burn is None else Outcome.BREACH
         texts = {"burn": burn} if burn is not None else {}
-        return Found(outcome, int(burn is not None), one.value, self.objective, one.n, texts=texts)
+        return Found(outcome, 0 if burn is None else 1, one.value, self.objective, one.n, texts=texts)
 
 
 class SloSpec(Spec):
