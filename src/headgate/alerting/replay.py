@@ -17,7 +17,7 @@ from headgate.alerting.history import History
 from headgate.alerting.rules import Rule
 from headgate.alerting.templates import render_labels
 from headgate.alerting.view import DetectorFactory, Kept, Pass, Watermark
-from headgate.core.alertdata import Alert, AlertState
+from headgate.core.alertdata import Alert, AlertState, new_alert
 from headgate.core.runrows import JobRow, RunRow
 from headgate.core.runs import RUN_PAGE, RunHistory, run_pages
 from headgate.core.storeport import ReadStore
@@ -62,8 +62,8 @@ async def read_history(store: RowHistory, since_ms: int, until_ms: int) -> Histo
 class _Player:
     """One rule on its way through time."""
 
-    def __init__(self, rule: Rule, ends_ms: Sequence[int]) -> None:
-        self.rule = rule
+    def __init__(self, rule: Rule, ends_ms: Sequence[int], watched: Labels | None) -> None:
+        self.rule, self._watched = rule, watched
         self.alerts: dict[Labels, Alert] = {}
         self._ends_ms = ends_ms
         self._seen = 0
@@ -74,8 +74,11 @@ class _Player:
         nothing_new, self._seen = ended == self._seen, ended
         return nothing_new and not self.alerts and self.rule.kind not in _TIMED and self.rule.timing.no_data != "alert"
 
-    async def look(self, shared: Pass, watched: str) -> Iterator[GroupResult]:
-        """Evaluate; gives the groups in which something happened."""
+    async def look(self, shared: Pass) -> Iterator[GroupResult]:
+        """Evaluate; gives the groups in which something happened, and the watched one whatever happened."""
+        watched = self._watched
+        if watched is not None and watched not in self.alerts:
+            self.alerts[watched] = new_alert(shared.now_ms, self.rule.timing.version)
         result = await evaluate_rule(self.rule, shared, self.alerts)
         for group in result.groups:
             labels: Labels = tuple(sorted(group.labels.items()))
@@ -84,7 +87,7 @@ class _Player:
                 self.alerts.pop(labels, None)
             else:
                 self.alerts[labels] = alert
-        return (one for one in result.groups if one.step.transitions or one.step.notify or one.fingerprint == watched)
+        return (one for one in result.groups if one.step.transitions or one.step.notify or tuple(sorted(one.labels.items())) == watched)
 
 
 async def play_rules(
@@ -95,14 +98,14 @@ async def play_rules(
     *,
     detectors: DetectorFactory,
     owners: Owners | None = None,
-    watched: str = "",
+    watched: Labels | None = None,
 ) -> AsyncIterator[tuple[int, Rule, GroupResult]]:
     """Evaluate rules from `since_ms` to `until_ms`; gives the time and each group in which something happened.
 
-    `watched`: fingerprint of an alert whose every evaluation is given.
+    `watched`: a group whose every evaluation is given.
     """
     ends_ms = history.ends_ms()
-    players = [_Player(rule, ends_ms) for rule in rules]
+    players = [_Player(rule, ends_ms, watched) for rule in rules]
     owners, kept = owners or Owners(), cast(Kept, {})
     store = cast(ReadStore, history)  # it answers what evaluation asks, and nothing else is asked
     marks = {project: Watermark(_SOURCE, until_ms) for project in history.projects}
@@ -114,7 +117,7 @@ async def play_rules(
         reader = Reader(store, owners=owners)
         shared = Pass(reader, store, dict.fromkeys(_FAMILIES, marks), detectors, now_ms, kept)
         for player in due:
-            for group in await player.look(shared, watched):
+            for group in await player.look(shared):
                 yield now_ms, player.rule, group
 
 
@@ -168,18 +171,18 @@ async def replay_rules(
 async def evaluations(
     store: RowHistory,
     rule: Rule,
-    identity: str,
+    labels: Labels,
     since_ms: int,
     now_ms: int,
     *,
     detectors: DetectorFactory,
     owners: Owners | None = None,
 ) -> AsyncIterator[dict[str, Any]]:
-    """Every evaluation of the alert with that fingerprint, with its numbers, as its rule sees them now."""
+    """Every evaluation of one group with its numbers, as its rule sees them now."""
     history = await read_history(store, since_ms - LOOKBACK_MS, now_ms)
-    played = play_rules([rule], history, since_ms, now_ms, detectors=detectors, owners=owners, watched=identity)
+    played = play_rules([rule], history, since_ms, now_ms, detectors=detectors, owners=owners, watched=labels)
     async for at_ms, _, group in played:
-        if group.fingerprint == identity:
+        if tuple(sorted(group.labels.items())) == labels:
             alert = group.step.alert
             yield {
                 "at": format_ms(at_ms),

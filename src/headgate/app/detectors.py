@@ -20,7 +20,7 @@ def detector_names(registry: Registry) -> tuple[str, ...]:
 def detector_factory(registry: Registry, context: BuildContext) -> DetectorFactory:
     """What builds detectors for rules; each is built once. A detector that has no such option is built without it."""
 
-    @lru_cache(maxsize=None)
+    @lru_cache(maxsize=64)
     def build(name: str, direction: str, sensitivity: str) -> Detector:
         plugin = registry.find("detector", name)
         wanted = {"direction": direction, "sensitivity": sensitivity}

@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import msgspec
+
 from headgate.alerting.listing import list_alerts
 from headgate.app import audits, requests, views
 from headgate.app.deployments import told_deployment, told_key
@@ -25,6 +27,7 @@ from headgate.core.ids import record_id
 from headgate.core.ports import Lane, Signal, Source
 from headgate.core.release import ReleasePolicy
 from headgate.core.storeport import CursorView, MergeWork, Store
+from headgate.core.times import format_ms
 from headgate.web.operations import ChosenDeliveries, HistoryKind, Json, Order, Problem
 
 __all__ = ["Running", "StoreOperations"]

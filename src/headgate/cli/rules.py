@@ -113,7 +113,8 @@ def explain(
         for row in [*lines, *evaluations]:
             print_json(row)
         return 0
-    print_table(("At", "From", "To", "Why", "Value", "Baseline", "n", "Told"), [_history_line(row) for row in lines])
+    columns = ("At", "From", "To", "Why", "Value", "Baseline", "n", "Told")
+    print_table(columns, [_history_line(row) for row in lines], empty="Nothing has become of it.")
     print()
     columns = ("At", "Outcome", "State", "Value", "Baseline", "n", "New")
     print_table(columns, [_evaluation_line(row) for row in evaluations], empty="No evaluation in that time.")
@@ -178,7 +179,8 @@ async def _explained(
         rule = next((rule for rule in _rules(configuration, None) if rule.name == lines[-1]["rule"]), None)
         if rule is None:
             return lines, []
-        found = evaluations(_History(ask), rule, identity, since_ms, clock.now_ms(), detectors=_detectors())
+        labels = tuple(sorted((name, lines[-1]["labels"].get(name, "")) for name in rule.by))
+        found = evaluations(_History(ask), rule, labels, since_ms, clock.now_ms(), detectors=_detectors())
         return lines, [row async for row in found]
 
 
