@@ -20,6 +20,7 @@ from benchmarks import (
     history,
     ingest,
     projects,
+    quiet_rules,
 )
 from benchmarks.report import Row, as_json, table
 
@@ -36,6 +37,7 @@ BENCHMARKS: dict[str, Callable[..., list[Row]]] = {
     "datadog-ways": datadog_ways.run,
     "encode-datadog": encode_datadog.run,
     "projects": projects.projects,
+    "quiet-rules": quiet_rules.run,
     "encode-sumologic": encode_sumologic.run,
     "encode-newrelic": encode_newrelic.run,
     "encode-elasticsearch": encode_elasticsearch.run,
