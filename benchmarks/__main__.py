@@ -19,6 +19,7 @@ from benchmarks import (
     five,
     history,
     ingest,
+    many_rules,
     projects,
     quiet_rules,
 )
@@ -36,6 +37,7 @@ BENCHMARKS: dict[str, Callable[..., list[Row]]] = {
     "backfill": history.backfill,
     "datadog-ways": datadog_ways.run,
     "encode-datadog": encode_datadog.run,
+    "many-rules": many_rules.run,
     "projects": projects.projects,
     "quiet-rules": quiet_rules.run,
     "encode-sumologic": encode_sumologic.run,

@@ -23,7 +23,15 @@ from headgate.plugins import load_plugins
 START_MS = 1_767_571_200_000
 PAST_DAYS, JUDGED_DAYS = 35, 28
 # (steady success rate, runs of a working day, projects)
-HEALTHY = ((0.98, 22, 40), (0.95, 22, 40), (0.90, 22, 40), (0.85, 22, 40), (0.95, 60, 20), (0.90, 60, 20), (0.85, 60, 20))
+HEALTHY = (
+    (0.98, 22, 40),
+    (0.95, 22, 40),
+    (0.90, 22, 40),
+    (0.85, 22, 40),
+    (0.95, 60, 20),
+    (0.90, 60, 20),
+    (0.85, 60, 20),
+)
 SHORT = ((0.95, 22, 10), (0.85, 22, 10))
 JOBS = (("build", 240.0), ("unit", 420.0), ("lint", 60.0))
 # Whole hours of a working day with the share of its runs; a weekend has a tenth of it.
@@ -60,7 +68,14 @@ def _run(draw: random.Random, project: str, at_ms: int, rate: float) -> tuple[Ru
     status = "success" if draw.random() < rate else "failure"
     identity = f"{project}#{at_ms}"
     seconds = [mean * draw.lognormvariate(0, 0.25) for _, mean in JOBS]
-    shared = {"project": project, "workflow": "build", "ref": "main", "branch_class": 1, "revision": identity, "url": ""}
+    shared = {
+        "project": project,
+        "workflow": "build",
+        "ref": "main",
+        "branch_class": 1,
+        "revision": identity,
+        "url": "",
+    }
     duration_ms = int(max(seconds) * 1000)
     run = RunRow(
         workflow_id=identity,
