@@ -19,7 +19,9 @@ from benchmarks import (
     five,
     history,
     ingest,
+    many_rules,
     projects,
+    quiet_rules,
 )
 from benchmarks.report import Row, as_json, table
 
@@ -35,7 +37,9 @@ BENCHMARKS: dict[str, Callable[..., list[Row]]] = {
     "backfill": history.backfill,
     "datadog-ways": datadog_ways.run,
     "encode-datadog": encode_datadog.run,
+    "many-rules": many_rules.run,
     "projects": projects.projects,
+    "quiet-rules": quiet_rules.run,
     "encode-sumologic": encode_sumologic.run,
     "encode-newrelic": encode_newrelic.run,
     "encode-elasticsearch": encode_elasticsearch.run,

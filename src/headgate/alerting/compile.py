@@ -21,7 +21,7 @@ from headgate.core.times import DAY_MS
 from headgate.insights.catalogue import Catalogue
 from headgate.insights.dimensions import DIMENSIONS
 from headgate.insights.match import Matcher, by_class, parse_matcher
-from headgate.insights.metric import MetricDef
+from headgate.insights.metric import MetricDef, Over
 
 __all__ = ["compile_file"]
 
@@ -182,8 +182,9 @@ class _Compiler:
         if name not in self.catalogue:
             self._note(("metric",), f"unknown metric {name!r}{nearest(name, self.catalogue)}")
             return None
+        of_jobs: Over | None = "jobs" if self.spec.metric is None and "job" in self.spec.by else None
         try:
-            return self.catalogue.resolve(name, self.spec.over)
+            return self.catalogue.resolve(name, self.spec.over or of_jobs)
         except ValueError as error:
             self._note(("over",), str(error))
             return None

@@ -87,7 +87,11 @@ class _Player:
                 self.alerts.pop(labels, None)
             else:
                 self.alerts[labels] = alert
-        return (one for one in result.groups if one.step.transitions or one.step.notify or tuple(sorted(one.labels.items())) == watched)
+        return (
+            one
+            for one in result.groups
+            if one.step.transitions or one.step.notify or tuple(sorted(one.labels.items())) == watched
+        )
 
 
 async def play_rules(

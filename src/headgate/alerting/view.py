@@ -21,12 +21,26 @@ from headgate.insights.reader import Reader
 if TYPE_CHECKING:
     from headgate.alerting.rules import Rule
 
-__all__ = ["Bounds", "DetectorFactory", "Found", "Kept", "Pass", "Reach", "View", "Watermark", "Watermarks", "concerns"]
+__all__ = [
+    "Bounds",
+    "DetectorFactory",
+    "DetectorOptions",
+    "Found",
+    "Kept",
+    "Pass",
+    "Reach",
+    "View",
+    "Watermark",
+    "Watermarks",
+    "concerns",
+]
 
 # Rule and slot -> windows of a baseline and what was measured in them.
 Kept = dict[tuple[str, int], tuple[Bounds, Mapping[Labels, Measured]]]
-# Builds a detector by name, direction and sensitivity. Raises ValueError for a name that nobody knows.
-DetectorFactory = Callable[[str, str, str], Detector]
+# What a rule asks of a detector: direction, sensitivity, runs, min_change. One without such an option goes without.
+DetectorOptions = tuple[tuple[str, str | float], ...]
+# Builds a detector by name and options. Raises ConfigError for a name that nobody knows.
+DetectorFactory = Callable[[str, DetectorOptions], Detector]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,10 @@
-"""Detectors as rules name them: built from plugins once for each name, direction and sensitivity."""
+"""Detectors as rules name them: built from plugins once for each name and set of options."""
 
 from __future__ import annotations
 
 from functools import lru_cache
 
-from headgate.alerting.view import DetectorFactory
+from headgate.alerting.view import DetectorFactory, DetectorOptions
 from headgate.core.errors import ConfigError
 from headgate.core.ports import BuildContext, Detector
 from headgate.plugins import Registry, build_plugin
@@ -21,10 +21,9 @@ def detector_factory(registry: Registry, context: BuildContext) -> DetectorFacto
     """What builds detectors for rules; each is built once. A detector that has no such option is built without it."""
 
     @lru_cache(maxsize=64)
-    def build(name: str, direction: str, sensitivity: str) -> Detector:
+    def build(name: str, wanted: DetectorOptions) -> Detector:
         plugin = registry.find("detector", name)
-        wanted = {"direction": direction, "sensitivity": sensitivity}
-        options = {key: value for key, value in wanted.items() if key in plugin.config.model_fields}
+        options = {key: value for key, value in wanted if key in plugin.config.model_fields}
         found = build_plugin(plugin, name, plugin.config(**options), context)
         if not isinstance(found, Detector):
             raise ConfigError(f"detector {name} does not do what a detector must")

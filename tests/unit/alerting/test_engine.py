@@ -8,7 +8,7 @@ import pytest
 import structlog.testing
 from tests.unit.alerting.world import HOUR, MINUTE, RULES, START, World, rules, run
 
-from headgate.alerting.evaluate import Watermark
+from headgate.alerting.view import Watermark
 from headgate.core.alertdata import fingerprint
 from headgate.core.errors import StoreFull
 from headgate.core.ports import Notification

@@ -5,9 +5,18 @@ import pytest
 import yaml
 
 from headgate.alerting.load import check_rules, default_rules_text, load_rules, parse_rules
-from headgate.alerting.rules import rules_schema
+from headgate.alerting.forms import rules_schema
 from headgate.core.errors import ConfigError
 
+SHIPPED = [
+    "DefaultBranchFailing",
+    "JobDurationChanged",
+    "QueueTimeHigh",
+    "RunStuck",
+    "CreditsSpike",
+    "FlakyTest",
+    "ProjectSilent",
+]
 GOOD = """\
 version: 1
 defaults:
@@ -95,8 +104,8 @@ def test_a_good_file_becomes_rules_in_the_metrics_units():
     """Percentages are ratios, durations milliseconds, levels severest first; defaults fill the rest."""
     (rule,), problems = parse_rules([("rules.yaml", GOOD)])
     assert problems == []
-    assert [(level, limit.value) for level, limit in rule.levels] == [(2, 0.5), (1, 0.8)]
-    assert (rule.recover.value, rule.window_ms, rule.every_ms, rule.min_runs) == (0.9, 86_400_000, 300_000, 20)
+    assert [(level, limit.value) for level, limit in rule.judge.levels] == [(2, 0.5), (1, 0.8)]
+    assert (rule.judge.recover.value, rule.window_ms, rule.every_ms, rule.min_runs) == (0.9, 86_400_000, 300_000, 20)
     assert (rule.timing.for_runs, rule.timing.keep_firing_ms, rule.timing.gone_after_ms) == (3, 900_000, 172_800_000)
     assert rule.source == "rules.yaml:8"
 
@@ -105,7 +114,7 @@ def test_durations_are_compared_with_durations():
     """A duration metric takes a duration limit and holds it in seconds."""
     (rule,), problems = parse_rules([("rules.yaml", SLOW)])
     assert problems == []
-    assert rule.levels[0][1].value == 600
+    assert rule.judge.levels[0][1].value == 600
 
 
 def test_a_bare_number_is_no_duration_limit():
@@ -159,7 +168,7 @@ def test_a_problem_is_json_for_scripts(tmp_path):
 
 def test_the_shipped_rules_are_used_without_configuration():
     """No pattern means the shipped file, which is good."""
-    assert [rule.name for rule in load_rules([])] == ["DefaultBranchFailing"]
+    assert [rule.name for rule in load_rules([])] == SHIPPED
 
 
 def test_the_schema_takes_good_files_and_refuses_unknown_keys():

@@ -62,7 +62,10 @@ class Effect:
 
 @dataclass(frozen=True, slots=True)
 class Compare:
-    """`fires`, `stays`: what must hold to fire, and to go on firing. `floor`: fires whatever is usual, None without."""
+    """`fires`, `stays`: what must hold to fire, and to go on firing. `floor`: fires whatever is usual, None without.
+
+    `clear`: beyond it recovers what fired by the floor alone.
+    """
 
     baseline: Baseline
     fires: Effect
@@ -70,6 +73,7 @@ class Compare:
     test: Test
     p: float
     floor: float | None
+    clear: float | None
     min_runs: int
 
     async def find(self, view: View, alerts: Mapping[Labels, Alert]) -> Mapping[Labels, Found]:
@@ -98,7 +102,7 @@ class Compare:
         value = one.value
         if value is None or one.n < self.min_runs:
             return Found(Outcome.TOO_FEW, value=value, baseline=alert.baseline, n=one.n)
-        if alert.state in _OPEN and alert.baseline is not None:
+        if alert.state in _OPEN:
             return self._stays(value, one.n, alert.baseline)
         if self._breaches(one, base):
             return self._breach(one, base)
@@ -108,28 +112,32 @@ class Compare:
         outcome = Outcome.BETWEEN if self.stays.holds(value, base.value) else Outcome.CLEAR
         return Found(outcome, value=value, baseline=usual, n=one.n)
 
-    def _stays(self, value: float, n: int, baseline: float) -> Found:
-        """An open alert against the baseline with which it fired; between the two effects nothing changes."""
+    def _stays(self, value: float, n: int, baseline: float | None) -> Found:
+        """An open alert against the baseline with which it fired; between the two effects nothing changes.
+
+        One that fired by its floor, without a baseline, recovers beyond `clear`.
+        """
         outcome = Outcome.CLEAR
-        if self.fires.holds(value, baseline) or self._under_floor(value):
+        if self._beyond(self.floor, value) or (baseline is not None and self.fires.holds(value, baseline)):
             outcome = Outcome.BREACH
-        elif self.stays.holds(value, baseline):
+        elif self._beyond(self.clear, value) if baseline is None else self.stays.holds(value, baseline):
             outcome = Outcome.BETWEEN
         return Found(outcome, 1 if outcome is Outcome.BREACH else 0, value, baseline, n)
 
     def _breach(self, one: Measured, base: Base | None) -> Found:
         return Found(Outcome.BREACH, 1, one.value, base.value if base else None, one.n)
 
-    def _under_floor(self, value: float) -> bool:
-        if self.floor is None:
+    def _beyond(self, limit: float | None, value: float) -> bool:
+        """Whether a value is on the bad side of a fixed limit."""
+        if limit is None:
             return False
-        return value < self.floor if self.fires.lower else value > self.floor
+        return value < limit if self.fires.lower else value > limit
 
     def _breaches(self, one: Measured, base: Base | None) -> bool:
         value = one.value
         if value is None or one.n < self.min_runs:
             return False
-        if self._under_floor(value):
+        if self._beyond(self.floor, value):
             return True
         return base is not None and self.fires.holds(value, base.value) and self._surprising(one, value, base)
 
@@ -174,10 +182,10 @@ class CompareSpec(Spec):
         self._check_baseline(on, baseline, test)
         effect = self._effect(on, lower=lower)
         stays = self._stays(on, effect) if effect else None
-        floor = self._floor(on)
+        floor, clear = self._floor(on, lower=lower)
         if effect is None or stays is None:
             return None
-        return Compare(baseline, effect, stays, test, self.p or _P[test], floor, on.min_runs)
+        return Compare(baseline, effect, stays, test, self.p or _P[test], floor, clear, on.min_runs)
 
     def _direction(self, on: Building) -> bool:
         """Whether small values are bad."""
@@ -217,7 +225,7 @@ class CompareSpec(Spec):
     def _stays(self, on: Building, fires: Effect) -> Effect | None:
         """What must still hold for an alert not to recover: as `recover` says, else half of what fires it."""
         key = "drop" if fires.lower else "increase"
-        on.unused("floor", "ratio", key)
+        on.unused("floor", "ratio", key, *(("above" if fires.lower else "below",) if on.floor is not None else ()))
         written = on.recover.drop if fires.lower else on.recover.increase
         if written is not None:
             distance = _difference(on, written, ("recover", key))
@@ -230,11 +238,20 @@ class CompareSpec(Spec):
         ratio = on.recover.ratio or (1 + (fires.ratio - 1) * _HALF if fires.ratio is not None else None)
         return Effect(fires.lower, distance, ratio, fires.least * _HALF)
 
-    def _floor(self, on: Building) -> float | None:
+    def _floor(self, on: Building, *, lower: bool) -> tuple[float | None, float | None]:
+        """The floor, and the limit beyond which what fired by it alone recovers."""
         written = on.floor
         if written is None:
-            return None
-        return on.quantity(("floor",), lambda: in_metric_unit(written, on.metric.format))
+            return None, None
+        floor = on.quantity(("floor",), lambda: in_metric_unit(written, on.metric.format))
+        key = "above" if lower else "below"
+        back = on.recover.above if lower else on.recover.below
+        if floor is None or back is None:
+            return floor, floor
+        clear = on.quantity(("recover", key), lambda: in_metric_unit(back, on.metric.format))
+        if clear is not None and (clear < floor) == lower and clear != floor:
+            on.note(("recover", key), "holds while the rule still fires; put it on the good side of the floor")
+        return floor, clear
 
 
 def _difference(on: Building, written: object, key: tuple[str, ...]) -> Difference | None:

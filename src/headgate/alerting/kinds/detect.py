@@ -21,7 +21,7 @@ from pydantic import Field
 from headgate.alerting.rules import Judge
 from headgate.alerting.spec import Building, Spec
 from headgate.alerting.units import Percent, QuantityField, in_metric_unit
-from headgate.alerting.view import Found, View
+from headgate.alerting.view import DetectorOptions, Found, View
 from headgate.alerting.yamlfile import nearest
 from headgate.core.alertdata import Alert, AlertState, Outcome
 from headgate.core.ports import Change
@@ -88,11 +88,20 @@ class Detect:
         if len(points) < self.min_runs:
             return None, points
         await asyncio.sleep(0)  # a detector takes milliseconds; whoever cancels the pass is heard in between
-        detector = view.shared.detectors(self.detector, self.direction, self.sensitivity)
+        detector = view.shared.detectors(self.detector, self._options)
         change = detector.newest([point.value for point in points])
         if change is None or not self._large(change):
             return None, points
         return _Seen(change, points[change.index], points), points
+
+    @property
+    def _options(self) -> DetectorOptions:
+        return (
+            ("direction", self.direction),
+            ("sensitivity", self.sensitivity),
+            ("runs", self.runs),
+            ("min_change", 0.0 if self.absolute else self.least),
+        )
 
     def _large(self, change: Change) -> bool:
         moved = change.after - change.before

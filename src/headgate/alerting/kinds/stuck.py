@@ -45,12 +45,14 @@ class Stuck:
 
     async def find(self, view: View, alerts: Mapping[Labels, Alert]) -> Mapping[Labels, Found]:
         """As `Judge.find`."""
-        rows = [row for row in await view.shared.store.in_flight(_MOST) if self._concerns(view, row)]
+        live = await view.shared.store.in_flight(_MOST)
+        long_ago_ms = view.now_ms - self.longer_ms
+        rows = [row for row in live if row.since_ms < long_ago_ms and self._concerns(view, row)]
         usual = await self._usual(view) if self.usual and rows else {}
         groups: dict[Labels, list[LiveRow]] = {}
         for row in rows:
             age_ms = view.now_ms - row.since_ms
-            if age_ms > max(self.longer_ms, self.times * usual.get(_kind_of(row), 0.0) * 1000):
+            if age_ms > self.times * usual.get(_kind_of(row), 0.0) * 1000:
                 labels = tuple(sorted((name, _value(row, name)) for name in view.rule.by))
                 groups.setdefault(labels, []).append(row)
         found = {labels: Found(Outcome.CLEAR, value=0.0, n=1, n_new=1) for labels in alerts}
