@@ -110,8 +110,8 @@ async def play_rules(
     """
     ends_ms = history.ends_ms()
     players = [_Player(rule, ends_ms, watched) for rule in rules]
-    owners, kept = owners or Owners(), cast(Kept, {})
-    store = cast(ReadStore, history)  # it answers what evaluation asks, and nothing else is asked
+    owners, kept = owners or Owners(), cast("Kept", {})
+    store = cast("ReadStore", history)  # it answers what evaluation asks, and nothing else is asked
     marks = {project: Watermark(_SOURCE, until_ms) for project in history.projects}
     for now_ms in _moments(players, since_ms, until_ms):
         due = [one for one in players if (now_ms - since_ms) % one.rule.every_ms == 0 and not one.is_idle(now_ms)]

@@ -4,8 +4,8 @@ import jsonschema
 import pytest
 import yaml
 
-from headgate.alerting.load import check_rules, default_rules_text, load_rules, parse_rules
 from headgate.alerting.forms import rules_schema
+from headgate.alerting.load import check_rules, default_rules_text, load_rules, parse_rules
 from headgate.core.errors import ConfigError
 
 SHIPPED = [

@@ -98,7 +98,7 @@ class Forecast:
         today_ms = end_ms // DAY_MS * DAY_MS
         for back in range(_DAYS, 0, -1):
             at_ms = today_ms - back * DAY_MS
-            bounds = {project: (at_ms, at_ms + DAY_MS) for project in view.reach.ends}
+            bounds = dict.fromkeys(view.reach.ends, (at_ms, at_ms + DAY_MS))
             measured = await view.kept(at_ms // DAY_MS % _DAYS, bounds)
             for labels, one in measured.items():
                 found.setdefault(labels, [])
