@@ -20,6 +20,7 @@ from benchmarks import (
     history,
     ingest,
     many_rules,
+    insights,
     projects,
     quiet_rules,
 )
@@ -44,6 +45,7 @@ BENCHMARKS: dict[str, Callable[..., list[Row]]] = {
     "encode-newrelic": encode_newrelic.run,
     "encode-elasticsearch": encode_elasticsearch.run,
     "encode-otlp": encode_otlp.run,
+    "insights": insights.run,
 }
 
 
