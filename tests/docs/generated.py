@@ -61,11 +61,11 @@ def measures_page() -> str:
 def catalogue_page() -> str:
     """Every metric of the catalogue with its definition."""
     head = (
-        f"# Metric catalogue\n\n{_MARK}What rules, pages and exports can ask for. A percentage is a ratio from 0 to 1, a"
-        " duration is in seconds. A window is half open and goes by the end of what it counts. Counts, sums and means"
+        f"# Metric catalogue\n\n{_MARK}What rules, pages and exports can ask for. A percentage is a ratio from 0 to 1,"
+        " a duration is in seconds. A window is half open and goes by the end of what it counts. Counts, sums and means"
         " are exact; quantiles are within 1.01 % of the nearest rank. A metric has no value where nothing qualifies,"
         " which is not 0.\n\n"
-        "Whether a default branch counts alone is up to the rule (`branch: \"@default\"`); a metric itself takes every"
+        'Whether a default branch counts alone is up to the rule (`branch: "@default"`); a metric itself takes every'
         " branch. Rules choose runs, runs without time on hold, or jobs by `over`; formulas of"
         " [KPIs](configuration.md#metrics-of-your-own) use the names below. The metrics named `dora_` are **proxies**:"
         " they follow from deployments that CircleCI or you told of, not from what happened in production.\n\n"
@@ -78,7 +78,11 @@ def catalogue_page() -> str:
     parts = [_metric_part(name, metric) for name, metric in CATALOGUE.names.items()]
     dimensions = [f"| `{name}` | {meaning} |\n" for name, meaning in DIMENSIONS.items()]
     return (
-        head + "".join(rows) + "".join(parts) + "\n## Dimensions\n\n| name | meaning |\n|---|---|\n" + "".join(dimensions)
+        head
+        + "".join(rows)
+        + "".join(parts)
+        + "\n## Dimensions\n\n| name | meaning |\n|---|---|\n"
+        + "".join(dimensions)
     )
 
 

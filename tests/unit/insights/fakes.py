@@ -90,18 +90,19 @@ class Rows:
     def _of(self, kind):
         return [row for row in self.rows if isinstance(row, kind)]
 
-    def _between(self, kind, name, since_ms, until_ms, after, limit):
-        rows = [(row.stopped_ms, getattr(row, name)) for row in self._of(kind)]
-        found = [row for row, place in zip(self._of(kind), rows, strict=True) if after is None or place > after]
-        return [row for row in found if since_ms <= row.stopped_ms < until_ms][:limit]
+    def _between(self, kind, since_ms, until_ms, page):
+        name = {RunRow: "workflow_id", DeploymentRow: "deployment_id"}[kind]
+        behind = page["after"] or (since_ms - 1, "")
+        found = [row for row in self._of(kind) if since_ms <= row.stopped_ms < until_ms]
+        return [row for row in found if (row.stopped_ms, getattr(row, name)) > behind][: page["limit"]]
 
-    async def runs_between(self, since_ms, until_ms, *, after=None, limit):
+    async def runs_between(self, since_ms, until_ms, **page):
         """Runs by end."""
-        return self._between(RunRow, "workflow_id", since_ms, until_ms, after, limit)
+        return self._between(RunRow, since_ms, until_ms, {"after": None, **page})
 
-    async def deployments_between(self, since_ms, until_ms, *, after=None, limit):
+    async def deployments_between(self, since_ms, until_ms, **page):
         """Deployments by end."""
-        return self._between(DeploymentRow, "deployment_id", since_ms, until_ms, after, limit)
+        return self._between(DeploymentRow, since_ms, until_ms, {"after": None, **page})
 
     async def test_outcomes(self, bounds, *, after=None, limit):
         """Outcomes by project, test and commit."""

@@ -53,7 +53,7 @@ def test_what_a_metric_is_over_can_be_chosen(over, name):
 )
 def test_what_does_not_exist_is_refused_with_what_does(name, over, text):
     """The error says what is possible."""
-    with pytest.raises(ValueError, match="metric|over") as caught:
+    with pytest.raises(ValueError, match=r"metric|over") as caught:
         CATALOGUE.resolve(name, over)
     assert text in str(caught.value)
 

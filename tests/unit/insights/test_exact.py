@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator
 
 import pytest
+from tests.unit.insights.world import DAY, HOUR, NOW, PROJECTS, World, sqlite, tell
 
 from headgate.core.clock import ManualClock
 from headgate.core.storeport import Store
@@ -16,7 +17,6 @@ from headgate.insights.match import parse_matcher
 from headgate.insights.owners import Owners, parse_owner
 from headgate.insights.reader import Reader
 from headgate.store import MemoryStore
-from tests.unit.insights.world import DAY, HOUR, NOW, PROJECTS, World, sqlite, tell
 
 OURS = {
     "success": "success",
@@ -174,9 +174,7 @@ async def test_metrics_equal_a_slow_reference_in_memory(memory):
     await check(memory, world)
 
 
-@pytest.mark.parametrize(
-    "count", [10_000, pytest.param(100_000, marks=[pytest.mark.long, pytest.mark.timeout(1200)])]
-)
+@pytest.mark.parametrize("count", [10_000, pytest.param(100_000, marks=[pytest.mark.long, pytest.mark.timeout(1200)])])
 async def test_metrics_equal_a_slow_reference(count, tmp_path):
     """On many runs, most of them summed up in rollups."""
     world = World(count)

@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.insights.fakes import WEB, Rows
 
 from headgate.core.tally import Tally
 from headgate.insights.catalogue import CATALOGUE
@@ -10,16 +11,13 @@ from headgate.insights.kpi import make_kpi, parse_formula
 from headgate.insights.metric import Measured
 from headgate.insights.owners import Owners
 from headgate.insights.reader import Reader
-from tests.unit.insights.fakes import WEB, Rows
 
 BOUNDS = {WEB: (0, 86_400_000)}
 
 
 def kpi(formula: str, name: str = "mine"):
     """A KPI."""
-    return make_kpi(
-        name, formula, form="number", unit="1", doc="", higher_is_worse=True, catalogue=CATALOGUE
-    )
+    return make_kpi(name, formula, form="number", unit="1", doc="", higher_is_worse=True, catalogue=CATALOGUE)
 
 
 def value(formula: str, **values: float) -> float | None:
@@ -79,14 +77,19 @@ def test_values(formula, wanted):
 )
 def test_a_wrong_formula_is_refused(formula, text):
     """Each with what is wrong, and the nearest name."""
-    with pytest.raises(ValueError, match="formula|metric|function|takes") as caught:
+    with pytest.raises(ValueError, match=r"formula|metric|function|takes") as caught:
         parse_formula(formula, CATALOGUE)
     assert text in str(caught.value)
 
 
 @pytest.mark.parametrize(
     ("name", "text"),
-    [("runs", "is the name"), ("duration_p95_of_jobs", "is the name"), ("max", "is the name"), ("My KPI", "is no name")],
+    [
+        ("runs", "is the name"),
+        ("duration_p95_of_jobs", "is the name"),
+        ("max", "is the name"),
+        ("My KPI", "is no name"),
+    ],
 )
 def test_a_wrong_name_is_refused(name, text):
     """Names of metrics are taken."""

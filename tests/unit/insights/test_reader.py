@@ -1,6 +1,7 @@
 """What the reader makes of rows: outages, reruns, steps, deployments, freshness, series; and how it asks."""
 
 import pytest
+from tests.unit.insights.fakes import API, WEB, Rows, deployment, job, run
 
 from headgate.core.runrows import StepFailures
 from headgate.core.tally import Tally
@@ -10,7 +11,6 @@ from headgate.insights.match import parse_matcher
 from headgate.insights.metric import Measured
 from headgate.insights.owners import Owners, parse_owner
 from headgate.insights.reader import Reader
-from tests.unit.insights.fakes import API, WEB, Rows, deployment, job, run
 
 NOW = 100 * DAY_MS
 DAY = {WEB: (NOW - DAY_MS, NOW)}
@@ -33,7 +33,7 @@ def at(hours: float) -> int:
     [("mttr", Measured(2.5 * 3600, 2)), ("mtbf", Measured(3 * 3600, 1)), ("recoveries", Measured(2.0, 5))],
 )
 async def test_outages_end_in_the_window_and_may_begin_before_it(name, wanted):
-    """An outage lasts from its first failure, also before the window, to the next success; a canceled run is nothing."""
+    """An outage lasts from its first failure, also before the window, to a success; canceled runs are nothing."""
     found = await measure(
         name,
         run("a", at(26), "failure"),
@@ -212,6 +212,4 @@ async def test_a_series_of_jobs(name, value):
 async def test_what_has_no_series_says_so(name, text):
     """Metrics of no single run, and places that are not told apart."""
     with pytest.raises(ValueError, match=text):
-        await Reader(Rows(), owners=Owners()).series(
-            CATALOGUE[name], labels=PLACE, where=(), before_ms=NOW, limit=9
-        )
+        await Reader(Rows(), owners=Owners()).series(CATALOGUE[name], labels=PLACE, where=(), before_ms=NOW, limit=9)

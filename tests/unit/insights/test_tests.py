@@ -3,6 +3,7 @@
 import random
 
 import pytest
+from tests.unit.insights.fakes import API, WEB, Rows, outcome
 
 from headgate.core.tally import Tally
 from headgate.insights.catalogue import CATALOGUE
@@ -10,7 +11,6 @@ from headgate.insights.flaky import FLAKY_RATE, FLAKY_SCORE, Evidence, probabili
 from headgate.insights.metric import Measured
 from headgate.insights.owners import Owners
 from headgate.insights.reader import Reader
-from tests.unit.insights.fakes import API, WEB, Rows, outcome
 
 BOUNDS = {WEB: (0, 10), API: (0, 10)}
 

@@ -122,7 +122,12 @@ def _observation(kind: str, name: str, run: dict, fields: dict, observed_ms: int
 
 def _pipeline(run: dict) -> dict:
     place = {"ref_name": run["branch"], "ref_type": "branch", "revision": run["pipeline"][-8:]}
-    return {"number": int(run["pipeline"][-8:]) + 1, "created_at": run["created"], "trigger_type": run["trigger"], **place}
+    return {
+        "number": int(run["pipeline"][-8:]) + 1,
+        "created_at": run["created"],
+        "trigger_type": run["trigger"],
+        **place,
+    }
 
 
 def _run(run: dict) -> dict:
@@ -159,6 +164,4 @@ async def tell(store: Store, seen: list[Observation]) -> None:
 
 def sqlite(folder: Path) -> SqliteStore:
     """An empty store in a file."""
-    return SqliteStore(
-        folder / "h.db", clock=ManualClock(NOW), metrics=NullMetrics(), quota=Quota(ballast_bytes=0)
-    )
+    return SqliteStore(folder / "h.db", clock=ManualClock(NOW), metrics=NullMetrics(), quota=Quota(ballast_bytes=0))
