@@ -80,7 +80,7 @@ def deployment(name: str, stopped_ms: int, status: str = "succeeded", **more) ->
 
 
 class Rows:
-    """A store that has these rows. `asked`: the tallies and series that it was asked for."""
+    """A store that has these rows. `asked`: what it was asked for."""
 
     def __init__(self, *rows, tallies=None) -> None:
         self.rows = sorted(rows, key=lambda row: getattr(row, "stopped_ms", 0))
@@ -98,6 +98,7 @@ class Rows:
 
     async def runs_between(self, since_ms, until_ms, **page):
         """Runs by end."""
+        self.asked.append("runs")
         return self._between(RunRow, since_ms, until_ms, {"after": None, **page})
 
     async def deployments_between(self, since_ms, until_ms, **page):

@@ -151,6 +151,17 @@ async def test_a_pass_asks_once_for_each_sum():
     assert again[("project", WEB), ("workflow", "build")] == Measured(0.75, 4, 3)
 
 
+async def test_a_pass_reads_once_for_metrics_of_one_kind():
+    """Recoveries and the times between them come from one reading, by another grouping from another."""
+    store = Rows(run("a", at(3), "failure"), run("b", at(2)))
+    reader = Reader(store, owners=Owners())
+    for name in ("mttr", "mtbf", "recoveries"):
+        await reader.measure(CATALOGUE[name], by=("project",), where=(), bounds=DAY)
+    assert store.asked == ["runs"]
+    await reader.measure(CATALOGUE["mttr"], by=(), where=(), bounds=DAY)
+    assert store.asked == ["runs", "runs"]
+
+
 async def test_a_dimension_that_a_metric_lacks_is_refused():
     """Also as a filter."""
     for by, where in (("job",), ()), ((), ("job=test",)):
