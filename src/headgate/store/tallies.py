@@ -147,7 +147,9 @@ class _Count:
     def _rolled(self, table: str, span: Span, projects: list[int]) -> None:
         """Add whole buckets: for each of them and each project one range of the key."""
         first, last = self._db.execute(f"SELECT min(bucket), max(bucket) FROM {table}").fetchone()
-        span = (max(span[0], first or 0), min(span[1], (last or 0) + 1))
+        if first is None or span[0] > last or span[1] <= first:
+            return
+        span = (max(span[0], first), min(span[1], last + 1))
         columns = list(dict.fromkeys(_COLUMN[name] for name in self._query.by))
         sums = ", ".join(f"sum({name})" for name in SUMS)
         head = "".join(f"{name}, " for name in columns)
