@@ -86,20 +86,18 @@ class Fold(Protocol):
         """One row. `inside`: it ended in the window; the others came before it and are context."""
         ...
 
-    def measured(self) -> Measured | None:
-        """The value of the group; None where it has none of its own, and only context was added."""
-        ...
-
 
 @dataclass(frozen=True, slots=True)
 class FromRows:
-    """Computed from rows that are read one by one. `start`: an empty fold for a window of that many milliseconds.
+    """Computed from rows that are read one by one. `start`: an empty fold; metrics with the same share one reading.
 
-    `context`: as much time as the window is long is read before it too.
+    `read`: the value of a fold over a window of that many milliseconds. `context`: as much time as the window is long,
+    and a week at least, is read before it too.
     """
 
     rows: Rows
-    start: Callable[[int], Fold]
+    start: Callable[[], Fold]
+    read: Callable[[Any, int], Measured]
     context: bool = False
 
 
