@@ -51,10 +51,10 @@ def resampled(
         yield from _cases(source, lambda rng, values=values: _blocks(values, rng), seed, repeats, kinds)
 
 
-def made_up(seed: int, repeats: int, kinds: Sequence[str] = KINDS) -> Iterator[Case]:
-    """`repeats` cases of each kind from each made-up family."""
-    for source, make in FAMILIES.items():
-        yield from _cases(source, make, seed, repeats, kinds)
+def made_up(seed: int, repeats: int, families: Sequence[str]) -> Iterator[Case]:
+    """`repeats` cases of each kind from each of these made-up families."""
+    for source in families:
+        yield from _cases(source, FAMILIES[source], seed, repeats, KINDS)
 
 
 def _cases(

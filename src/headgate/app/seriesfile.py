@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import difflib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from headgate.core.errors import ConfigError
@@ -20,32 +20,36 @@ def read_series(path: Path, column: str) -> list[float | None]:
     """The cells of one column; None where one is blank: a run without a value. Raises ConfigError."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as lines:
-            return list(_cells(path, column, csv.reader(lines)))
+            return list(_cells(path, column, lines))
     except OSError as exc:
         raise ConfigError(f"{path}: cannot be read: {exc.strerror or exc}; name a CSV file") from exc
     except UnicodeDecodeError as exc:
         raise ConfigError(f"{path}: is not text in UTF-8 (byte {exc.start}); save it as CSV in UTF-8") from exc
 
 
-def _cells(path: Path, column: str, rows: Iterator[list[str]]) -> Iterator[float | None]:
-    line, found = 0, False
+def _cells(path: Path, column: str, lines: Iterable[str]) -> Iterator[float | None]:
+    rows = csv.reader(lines)
+    found = False
     try:
         names = [name.strip() for name in next(rows, [])]
         place = _place(path, column, names)
-        for line, row in enumerate(rows, start=2):
-            if not row:
-                continue
-            found = True
-            if place >= len(row):
-                raise ConfigError(
-                    f"{path}: line {line} has {len(row)} of {len(names)} columns, {column} is missing; "
-                    "complete the line or remove it"
-                )
-            yield _number(row[place].strip(), path, line, column)
+        for row in rows:
+            if row:
+                found = True
+                yield _number(_cell(row, place, names, path, rows.line_num), path, rows.line_num, column)
     except csv.Error as exc:
-        raise ConfigError(f"{path}: line {line + 1} is not CSV: {exc}; mend the line or remove it") from exc
+        raise ConfigError(f"{path}: line {rows.line_num} is not CSV: {exc}; mend the line or remove it") from exc
     if not found:
         raise ConfigError(f"{path}: has no rows below the names of its columns; give it one row a run, oldest first")
+
+
+def _cell(row: Sequence[str], place: int, names: Sequence[str], path: Path, line: int) -> str:
+    if place < len(row):
+        return row[place].strip()
+    raise ConfigError(
+        f"{path}: line {line} has {len(row)} of {len(names)} columns, {names[place]} is missing; "
+        "complete the line or remove it"
+    )
 
 
 def _place(path: Path, column: str, names: Sequence[str]) -> int:

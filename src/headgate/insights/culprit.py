@@ -48,7 +48,7 @@ def suspects(runs: Sequence[Ran], change: Change) -> Suspects:
 
     A change is placed to within a few runs, so the first bad run is sought around it: one that is nearer to what is
     now than to what was, and begins a stretch with more bad than good ones. `runs`: those that were judged, oldest
-    first; `change.index` is one of them.
+    first; `change.index` is one of them. Of a tail, which has good runs after it too, it is the first slow run.
     """
     first = _first_bad(runs, change)
     good = next((at for at in range(first - 1, -1, -1) if not _bad(runs[at].value, change)), None)
@@ -60,6 +60,9 @@ def suspects(runs: Sequence[Ran], change: Change) -> Suspects:
 
 
 def _first_bad(runs: Sequence[Ran], change: Change) -> int:
+    if change.kind == "tail":
+        slow = (at for at in range(change.index, len(runs)) if _bad(runs[at].value, change))
+        return next(slow, change.index)
     last = min(len(runs) - 1, change.index + NEAR_RUNS)
     for at in range(max(0, change.index - NEAR_RUNS), last + 1):
         after = runs[at : at + NEAR_RUNS]
