@@ -11,6 +11,7 @@ from pathlib import Path
 from benchmarks import (
     datadog_ways,
     deliver,
+    detect,
     encode_datadog,
     encode_elasticsearch,
     encode_newrelic,
@@ -46,6 +47,7 @@ BENCHMARKS: dict[str, Callable[..., list[Row]]] = {
     "encode-elasticsearch": encode_elasticsearch.run,
     "encode-otlp": encode_otlp.run,
     "insights": insights.run,
+    "detect": detect.run,
 }
 
 
