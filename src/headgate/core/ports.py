@@ -16,7 +16,7 @@ from headgate.core.changes import Change, Detector
 from headgate.core.clock import Clock
 from headgate.core.http import HttpReply, HttpRequest, TransportOptions
 from headgate.core.merge import Observation
-from headgate.core.messages import CallNotifier, Digest, Message, Notification, Notifier, Probing
+from headgate.core.messages import CallNotifier, Digest, Exchange, Message, Notification, Notifier, Probing, Refreshing
 from headgate.core.metrics import Metrics
 from headgate.core.setup import SetsUp, SetUpOutcome, SetUpStep
 from headgate.core.verdicts import SendResult
@@ -32,6 +32,7 @@ __all__ = [
     "Detector",
     "Digest",
     "Enrichment",
+    "Exchange",
     "HttpReply",
     "HttpRequest",
     "HttpSignal",
@@ -45,6 +46,7 @@ __all__ = [
     "Plugin",
     "PluginKind",
     "Probing",
+    "Refreshing",
     "Refusal",
     "RunRef",
     "Scope",

@@ -255,6 +255,9 @@ class MemoryStore:
     async def notifier_memory(self, notifier: str, thread: str) -> Mapping[str, str]:
         return self.alerting.memory.get((notifier, thread), {})
 
+    async def notifier_memories(self, notifier: str) -> Mapping[str, Mapping[str, str]]:
+        return {thread: body for (name, thread), body in self.alerting.memory.items() if name == notifier and body}
+
     # -- questions
 
     async def figures(self) -> StoreFigures:

@@ -302,6 +302,9 @@ class SqliteStore(Questions):
     async def notifier_memory(self, notifier: str, thread: str) -> Mapping[str, str]:
         return await self._ask(lambda db: alerts.notifier_memory(db, notifier, thread))
 
+    async def notifier_memories(self, notifier: str) -> Mapping[str, Mapping[str, str]]:
+        return await self._ask(lambda db: alerts.notifier_memories(db, notifier))
+
     # -- questions
 
     async def figures(self) -> StoreFigures:
