@@ -20,8 +20,8 @@ from benchmarks import (
     five,
     history,
     ingest,
-    many_rules,
     insights,
+    many_rules,
     projects,
     quiet_rules,
 )

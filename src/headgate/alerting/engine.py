@@ -269,6 +269,8 @@ def rule_subjects(result: RuleResult, known: _Known, owners: Owners) -> Iterable
             texts={
                 "suspects": [],
                 "last_good": None,
+                "grew": [],
+                "jobs": [],
                 **group.texts,
                 "metric": rule.metric.id,
                 "shown": shown(rule, alert),

@@ -25,7 +25,10 @@ _UNKNOWN = "unknown"
 
 @dataclass(frozen=True, slots=True)
 class GroupResult:
-    """One group: its labels, its alert before, and the step. `found`: what was found; `texts`: more names for its templates."""
+    """One group: its labels, its alert before, and the step. `found`: what was found.
+
+    `texts`: more names for its templates.
+    """
 
     fingerprint: str
     labels: Mapping[str, str]
@@ -117,7 +120,7 @@ async def _judged(
         return None
     texts = dict(found.texts)
     if after.notify == "firing" and rule.suspects:
-        texts |= await suspects(view, labels, after.alert)
+        texts = {**await suspects(view, labels, after.alert), **texts}
     return GroupResult(fingerprint(rule.name, named), named, before, after, found, texts)
 
 

@@ -203,7 +203,7 @@ async def evaluations(
 
 
 def per_week(rows: Iterable[Mapping[str, Any]], rules: Iterable[str]) -> list[tuple[str, str, int, int]]:
-    """Rule, week (its Monday), how many fired and how many were resolved; a rule that was quiet has one line of none."""
+    """Rule, week (its Monday), how many fired and were resolved; a rule that was quiet has one line without a week."""
     counts: Counter[tuple[str, str, str]] = Counter()
     for row in rows:
         day = datetime.fromisoformat(row["at"]).astimezone(UTC).date()
