@@ -102,7 +102,6 @@ class Pass:
     now_ms: int
     kept: Kept = field(default_factory=dict)
     reaches: dict[tuple[frozenset[Family], int, int], Reach] = field(default_factory=dict)
-    measured: dict[object, tuple[Bounds, Mapping[Labels, Measured]]] = field(default_factory=dict)
     windows: dict[tuple[int, int, int, int], Bounds] = field(default_factory=dict)
 
     def reach(self, rule: Rule) -> Reach:
@@ -164,13 +163,8 @@ class View:
 
     async def measure(self, bounds: Bounds, *, metric: MetricDef | None = None) -> Mapping[Labels, Measured]:
         """The rule's metric, or another, of every group that has something in these windows."""
-        rule, metric = self.rule, metric or self.rule.metric
-        key = (metric.id, metric.over, rule.by, rule.where, id(bounds))
-        known = self.shared.measured.get(key)
-        if known is None:
-            found = await self.shared.reader.measure(metric, by=rule.by, where=rule.where, bounds=bounds)
-            known = self.shared.measured[key] = (bounds, found)
-        return known[1]
+        rule = self.rule
+        return await self.shared.reader.measure(metric or rule.metric, by=rule.by, where=rule.where, bounds=bounds)
 
     async def kept(self, slot: int, bounds: Bounds) -> Mapping[Labels, Measured]:
         """The same for a baseline, which is read anew only when its windows move. `slot`: which of the rule's."""

@@ -5,7 +5,7 @@ Invariant: a definition holds everything that rules, pages, exports and document
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -28,7 +28,6 @@ __all__ = [
     "Over",
     "Point",
     "Rows",
-    "labels_of",
 ]
 
 Format = Literal["percentage", "score", "duration", "number", "credits"]
@@ -161,8 +160,3 @@ class MetricDef:
         if self.each is None:
             return ()
         return ("project", "workflow", "job") if self.each.kind == "job" else ("project", "workflow")
-
-
-def labels_of(values: Mapping[str, str], names: Sequence[str]) -> Labels:
-    """The labels of a group from all that is known of a row."""
-    return tuple(sorted((name, values[name]) for name in names))

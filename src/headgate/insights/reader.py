@@ -37,6 +37,7 @@ class Reader:
         self._store = store
         self._owners = owners
         self._behind_ms = behind_ms or {}
+        self._measured: dict[object, Mapping[Labels, Measured]] = {}
         self._folds: dict[object, Mapping[Labels, Fold]] = {}
         self._known: dict[object, list[tuple[TallyQuery, Tallies]]] = {}
 
@@ -53,11 +54,14 @@ class Reader:
             return {}
         match metric.compute:
             case FromTally() as how:
-                query = TallyQuery(how.kind, bounds, grouping.counted_by(how), how.bins)
-                query, tallies = await self._tallies(query)
-                if len(tallies) < _FEW:
-                    return group_tallies(how, grouping, bounds, query.by, tallies)
-                return await asyncio.to_thread(group_tallies, how, grouping, bounds, query.by, tallies)
+                key = (metric.id, metric.over, grouping, frozenset(bounds.items()))
+                if key not in self._measured:
+                    query = TallyQuery(how.kind, bounds, grouping.counted_by(how), how.bins)
+                    query, tallies = await self._tallies(query)
+                    args = (how, grouping, bounds, query.by, tallies)
+                    few = len(tallies) < _FEW
+                    self._measured[key] = group_tallies(*args) if few else await asyncio.to_thread(group_tallies, *args)
+                return self._measured[key]
             case FromRows() as how:
                 return await self._folded(how, grouping, bounds)
             case FromFormula() as how:

@@ -52,6 +52,7 @@ class World:
             "created": created,
             "stopped": created + round(draw.lognormvariate(13, 1)),
             "credits": draw.randrange(500),
+            "estimated": draw.random() < 0.05,
             "rerun_of": None,
             "hold": 0,
         }
@@ -138,6 +139,7 @@ def _run(run: dict) -> dict:
         "stopped_at": run["stopped"],
         "pipeline_id": run["pipeline"],
         "credits": run["credits"],
+        "credits_estimated": run["estimated"],
     }
 
 
