@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 
 import pytest
+
 from benchmarks.ci_series import FAMILIES, histories, made_up, resampled
 from benchmarks.detect import Score, ours, tcpd_f1
 
