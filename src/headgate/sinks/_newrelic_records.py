@@ -32,6 +32,7 @@ __all__ = [
     "event",
     "log",
     "span",
+    "span_place",
 ]
 
 Flat = dict[str, str | int | float]
@@ -122,6 +123,11 @@ def span(record: Record, occurred_ms: int) -> dict[str, object]:
     if _word(record, ("headgate.status",)) in _FAILED:
         attributes["error.message"] = cut(_word(record, _THEIR_STATUS), SPANS.value_bytes)
     return {"id": own.hex(), "trace.id": trace.hex(), "timestamp": start, "attributes": attributes}
+
+
+def span_place(record: Record, occurred_ms: int) -> tuple[int, bytes]:
+    """When a record's span begins, and the id of its trace."""
+    return _start_ms(record, occurred_ms), _trace(record)
 
 
 def cut(text: str, limit: int) -> str:
@@ -296,12 +302,17 @@ def _start_ms(record: Record, occurred_ms: int) -> int:
     return min(start, occurred_ms)
 
 
+def _trace(record: Record) -> bytes:
+    found = record.attributes
+    return trace_id(str(found.get("cicd.pipeline.run.id") or found.get("cicd.pipeline.task.run.id") or record.id))
+
+
 def _identity(record: Record) -> tuple[bytes, bytes, bytes]:
     """Ids of the span, of its parent (empty: none) and of the trace. What belongs to no workflow is a trace alone."""
     found = record.attributes
     run = str(found.get("cicd.pipeline.run.id", ""))
     job = str(found.get("cicd.pipeline.task.run.id", ""))
-    trace = trace_id(run or job or record.id)
+    trace = _trace(record)
     if record.kind == "workflow":
         return span_id("workflow", run or record.id), b"", trace
     if record.kind == "job":

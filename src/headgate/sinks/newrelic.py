@@ -2,14 +2,15 @@
 
 Invariant: a 2xx of New Relic says that a request was taken, never that its contents were kept: those are looked at
 later, and what is then dropped is told by `NrIntegrationError` events alone. So everything that it is known to drop is
-kept from it here: by form (_newrelic_records) and by age (`limits`). It knows no duplicates: a resend is stored twice.
+kept from it here: by form (_newrelic_records) and by age (`limits`, _newrelic_traces). It knows no duplicates: a resend
+is stored twice.
 Source of limits and statuses: docs.newrelic.com, the pages of the four ingest APIs, read November 2026.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Literal, Self
@@ -36,6 +37,7 @@ from headgate.sinks._endpoint import (
 )
 from headgate.sinks._newrelic_metrics import METRIC_KINDS, metrics
 from headgate.sinks._newrelic_records import SPAN_KINDS, event, log, span
+from headgate.sinks._newrelic_traces import FreshTraces
 
 if TYPE_CHECKING:
     from headgate.sinks._newrelic_client import Address
@@ -150,7 +152,7 @@ _FORMS: dict[Name, _Form] = {
     "events": _Form("events", "", None, DAY_MS - _MARGIN_MS, MINUTE_MS),
     "logs": _Form("logs", "logs", None, 2 * DAY_MS - _MARGIN_MS, MINUTE_MS),
     "metrics": _Form("metrics", "metrics", METRIC_KINDS, 2 * DAY_MS - _MARGIN_MS, DAY_MS - HOUR_MS),
-    # A span's time is its start: what ran for longer than this is taken only while its trace is fresh.
+    # A span's time is its start, of which `SpanSignal.judge` knows more.
     "spans": _Form("traces", "spans", SPAN_KINDS, 20 * MINUTE_MS - MINUTE_MS, MINUTE_MS),
 }
 
@@ -257,6 +259,24 @@ def redactor(config: NewRelicConfig) -> Redactor:
     return config.redactor(reveal(config.license_key))
 
 
+class SpanSignal(NewRelicSignal):
+    """The Trace API, which dates a span by its start."""
+
+    def __init__(self, config: NewRelicConfig, address: Address, context: BuildContext) -> None:
+        super().__init__("spans", config, address, context.user_agent)
+        self._traces = FreshTraces(context.clock, _FORMS["spans"].max_age_ms)
+
+    def judge(self, batch: Sequence[LogEntry], now_ms: int) -> Mapping[int, Literal["too_old", "later"]]:
+        """Spans that would be taken and then dropped there."""
+        return self._traces.judge(batch, now_ms)
+
+    def interpret(self, reply: HttpReply, batch: Sequence[LogEntry]) -> SendResult:
+        """As of the other signals; what was taken keeps its traces fresh."""
+        result = super().interpret(reply, batch)
+        self._traces.seen(batch)
+        return result
+
+
 class NewRelicSink:
     """One account."""
 
@@ -283,6 +303,8 @@ def build(name: str, config: NewRelicConfig, context: BuildContext) -> NewRelicS
         api = _FORMS[which].api
         base = getattr(config.endpoints, api)
         where = address(api, config.region, base, reveal(config.license_key), config.account_id)
+        if which == "spans":
+            return SpanSignal(config, where, context)
         return NewRelicSignal(which, config, where, context.user_agent)
 
     return NewRelicSink(name, tuple(map(signal, config.switched_on)))

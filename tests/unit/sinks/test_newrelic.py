@@ -13,6 +13,7 @@ from newrelic_telemetry_sdk import EventClient, LogClient, MetricClient, SpanCli
 from pydantic import ValidationError
 
 from headgate.core.errors import BatchRejected, SinkRefused, SinkUnavailable
+from headgate.core.judging import Judging
 from headgate.core.ports import HttpReply, HttpSignal
 from headgate.core.times import HOUR_MS, MINUTE_MS
 from headgate.core.verdicts import SendResult
@@ -147,6 +148,26 @@ class TestLimits:
         ]
         assert await send(signal, batch) == SendResult()
         assert vendor.stats()["records"] == 2
+
+    async def test_a_long_run_is_sent_only_beside_a_fresh_neighbour(self, vendor: FakeVendor) -> None:
+        """What New Relic would take and drop is too old here; once its trace was seen it goes."""
+        signal = only("spans", **everywhere(vendor.url))
+        assert isinstance(signal, Judging)
+        long, short, alone = (
+            make_entry(1, circleci__duration_ms=30 * MINUTE_MS),
+            make_entry(2),
+            make_entry(9, circleci__duration_ms=30 * MINUTE_MS),
+        )
+        assert signal.judge([long, short, alone], NOW_MS) == {0: "later", 2: "too_old"}
+        vendor.answer(status=503, store=False, count=1)
+        assert isinstance(await try_send(signal, [short]), SinkUnavailable)
+        assert signal.judge([long], NOW_MS) == {0: "too_old"}
+        assert await send(signal, [short]) == SendResult()
+        assert signal.judge([long, alone], NOW_MS) == {1: "too_old"}
+        assert signal.judge([long], NOW_MS + 20 * MINUTE_MS) == {0: "too_old"}
+        assert await send(signal, [long]) == SendResult()
+        assert isinstance(await try_send(signal, [alone]), BatchRejected)
+        assert vendor.record_ids() == ids_of([short, long])
 
     def test_what_does_not_pack_into_a_megabyte_is_halved(self) -> None:
         """The limit after compression is judged before sending; each half is tried by itself."""
