@@ -314,6 +314,11 @@ def _tell(document: Document, kind: str, known: _Known, place: str) -> None:
     """Add the line that people read, and how grave it is."""
     ours = known.our_status or known.test_status or known.deployment_status or known.alert_state or ""
     status = known.status or ours or known.pipeline_state or ""
-    name = next((found for word in _NAMED.get(kind, ()) if (found := getattr(known, word)) is not None), "")
+    name: Attribute = ""
+    for word in _NAMED.get(kind, ()):
+        found = getattr(known, word)
+        if found is not None:
+            name = found
+            break
     document["message"] = sentence(kind, str(name), str(status), place, str(known.branch or ""))
     document["log.level"] = level(str(ours))

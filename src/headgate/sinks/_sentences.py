@@ -38,8 +38,12 @@ NAMES: Mapping[str, tuple[str, ...]] = {
 
 def sentence(kind: str, name: str, status: str, place: str, branch: str) -> str:
     """The line. Each part but `kind` and `place` may be empty."""
-    words, where = (kind.replace("_", " "), name, status), (place, branch)
-    return f"{' '.join(filter(None, words))} ({', '.join(filter(None, where))})"
+    line = kind.replace("_", " ")
+    if name:
+        line = f"{line} {name}"
+    if status:
+        line = f"{line} {status}"
+    return f"{line} ({place}, {branch})" if branch else f"{line} ({place})"
 
 
 def level(status: str) -> str:

@@ -24,6 +24,7 @@ from headgate.core.verdicts import SendResult, classify, raise_for, retry_after_
 from headgate.plugins.config import Duration, duration_field
 from headgate.sinks._endpoint import BaseUrl, EndpointConfig, failed_check, judge_check, probe
 from headgate.sinks._loki_refusals import reason_of, refused_lines
+from headgate.sinks._measures import TAG_PREFIX
 
 __all__ = ["PLUGINS", "LokiConfig", "LokiSignal", "LokiSink"]
 
@@ -40,6 +41,9 @@ _BLOCKED_SECONDS = 60.0
 # The server's limit is 64 KiB of metadata a line; a shorter record cannot reach it.
 _CUT_METADATA_OF_BYTES = 60_000
 _CUT_METADATA_TO = 1_000
+_CUT_TAGS_TO = 250
+# The server takes 128 pairs of metadata a line.
+_MOST_TAGS = 64
 
 
 class LokiConfig(EndpointConfig):
@@ -121,7 +125,9 @@ class _Metadata(msgspec.Struct, gc=False, omit_defaults=True):
     amends: str | None = None
 
 
-_Value = tuple[str, str, _Metadata]
+_Value = tuple[str, str, _Metadata | dict[str, str]]
+_TAG, _TAG_KEY = "tag_", f'"{TAG_PREFIX}'.encode()
+_NOT_OF_A_NAME = re.compile(r"[^a-zA-Z0-9_]")
 _decode_line = msgspec.json.Decoder(_Line).decode
 _encode = msgspec.json.Encoder().encode
 
@@ -140,6 +146,18 @@ def _read(body: bytes) -> _Line:
             value = getattr(found, name)
             setattr(found, name, value[:_CUT_METADATA_TO] if value else value)
     return line
+
+
+def _tagged(metadata: _Metadata, body: bytes) -> dict[str, str]:
+    """The metadata with the record's tags: `tag.team` is `tag_team`, as LogQL can name it."""
+    found = [(name, value) for name, value in decode_record(body).attributes.items() if name.startswith(TAG_PREFIX)]
+    longest = _CUT_TAGS_TO if len(body) > _CUT_METADATA_OF_BYTES else None
+    tags = {
+        _TAG + _NOT_OF_A_NAME.sub("_", name[len(TAG_PREFIX) :])[:longest]: str(value)[:longest]
+        for name, value in found[:_MOST_TAGS]
+    }
+    own: dict[str, str] = msgspec.to_builtins(metadata)
+    return own | tags
 
 
 @lru_cache(maxsize=1024)
@@ -198,7 +216,8 @@ class LokiSignal:
                 found.revision,
                 found.amends,
             )
-            value = (f"{entry.occurred_ms}000000", body.decode(), metadata)
+            told = _tagged(metadata, body) if _TAG_KEY in body else metadata
+            value = (f"{entry.occurred_ms}000000", body.decode(), told)
             if key in streams:
                 streams[key].append(value)
             else:
