@@ -56,9 +56,6 @@ class Endpoints(PluginConfig):
     api: BaseUrl | None = Field(default=None, description="For metrics, distributions, CI, DORA and the key's check.")
     logs: BaseUrl | None = Field(default=None, description="For logs.")
     events: BaseUrl | None = Field(default=None, description="For events.")
-    otlp: BaseUrl | None = Field(
-        default=None, description="For OTLP, which this sink does not speak: taken, so that one list serves both sinks."
-    )
 
 
 class DatadogConfig(EndpointConfig):

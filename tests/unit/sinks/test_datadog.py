@@ -297,3 +297,9 @@ def test_the_client_is_imported_when_the_sink_is_built() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout.split() == ["False", "True", "False"]
+
+
+def test_an_address_that_nothing_goes_to_is_refused() -> None:
+    """OTLP has a sink of its own; an address for it here would be a promise."""
+    with pytest.raises(ValidationError, match=r"endpoints\.otlp"):
+        DatadogConfig.model_validate({"api_key": "k" * 32, "endpoints": {"otlp": "http://127.0.0.1:1"}})
