@@ -58,7 +58,7 @@ class LokiConfig(EndpointConfig):
         default=frozenset({"project", "outcome"}),
         description="Labels taken from the record; leave `project` out when there are more than some hundred projects.",
     )
-    static_labels: Mapping[str, str] = Field(default_factory=dict, description="Labels that every stream gets.")
+    tags: Mapping[str, str] = Field(default_factory=dict, description="Label -> value, of every stream.")
     max_age: Duration = duration_field(
         "7d", "Older records are skipped as too_old; as the server's `reject_old_samples_max_age`."
     )
@@ -84,11 +84,13 @@ class LokiConfig(EndpointConfig):
 
     @model_validator(mode="after")
     def _bounded_labels(self) -> Self:
-        for name in self.static_labels:
+        for name in self.tags:
             if not _LABEL_NAME.fullmatch(name) or name in _OURS or name.startswith("__"):
-                raise ValueError(f"static label {name!r} is not a free label name")
-        if len(self.static_labels) + len(_OURS) > MAX_LABELS:
-            raise ValueError(f"at most {MAX_LABELS - len(_OURS)} static labels: the server takes {MAX_LABELS} in all")
+                raise ValueError(f"tag {name!r} is not a free label name")
+        if len(self.tags) + len(_OURS) > MAX_LABELS:
+            raise ValueError(
+                f"at most {MAX_LABELS - len(_OURS)} tags: they are labels, and the server takes {MAX_LABELS} in all"
+            )
         return self
 
 
@@ -249,7 +251,7 @@ class LokiSignal:
 
     def _pushed(self, key: tuple[str, str, str, str], values: list[_Value]) -> dict[str, object]:
         kind, project, outcome, hour = key
-        labels = {**self._config.static_labels, "service_name": self._config.service_name, "record": kind}
+        labels = {**self._config.tags, "service_name": self._config.service_name, "record": kind}
         labels |= {
             name: value for name, value in (("project", project), ("outcome", outcome), ("backfill", hour)) if value
         }

@@ -1,4 +1,4 @@
-"""New Relic: records as custom events, logs, metrics and spans, each a signal with a switch of its own.
+"""New Relic: records as custom events, logs, metrics and spans, each a signal of its own.
 
 Invariant: a 2xx of New Relic says that a request was taken, never that its contents were kept: those are looked at
 later, and what is then dropped is told by `NrIntegrationError` events alone. So everything that it is known to drop is
@@ -13,7 +13,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Self, get_args
 from urllib.parse import urlsplit
 
 import orjson
@@ -54,6 +54,7 @@ _LOCAL_DOMAINS = frozenset({"internal", "lan", "local", "localhost", "svc", "tes
 _COMMON = {"attributes": {"instrumentation.provider": "headgate"}}
 
 Name = Literal["events", "logs", "metrics", "spans"]
+_NAMES: tuple[Name, ...] = get_args(Name)
 _Items = Sequence[object]
 _Encoder = Callable[[Sequence[LogEntry]], _Items]
 
@@ -95,10 +96,12 @@ class NewRelicConfig(EndpointConfig):
     endpoints: NewRelicEndpoints = Field(
         default_factory=NewRelicEndpoints, description="Other addresses than the region's."
     )
-    events: bool = Field(default=True, description="Send custom events, `CircleCIWorkflow`, `CircleCIJob` and so on.")
-    logs: bool = Field(default=True, description="Send logs, as the public CircleCI quickstart reads them.")
-    metrics: bool = Field(default=True, description="Send metrics.")
-    spans: bool = Field(default=True, description="Send a span for each workflow, job and step.")
+    signals: frozenset[Name] = Field(
+        default=frozenset({"events", "logs", "metrics", "spans"}),
+        min_length=1,
+        description="What is sent: custom events, `CircleCIWorkflow`, `CircleCIJob` and so on; logs, as the public "
+        "CircleCI quickstart reads them; metrics; a span for each workflow, job and step.",
+    )
     metric_ids: bool = Field(
         default=False,
         description="Give each metric its record's id instead of summing up by minute: exact, and a series a record.",
@@ -114,26 +117,15 @@ class NewRelicConfig(EndpointConfig):
     @model_validator(mode="after")
     def _complete(self) -> Self:
         refuse_unprintable("license_key", reveal(self.license_key))
-        if not self.switched_on:
-            raise ValueError("nothing to send: switch on one of events, logs, metrics and spans")
-        if self.events and self.account_id is None:
-            raise ValueError("events need account_id; set it, or set `events: false`")
-        if self.spans and self.region == "fedramp" and self.endpoints.traces is None:
+        if "events" in self.signals and self.account_id is None:
+            raise ValueError("events need account_id; set it, or leave events out of `signals`")
+        if "spans" in self.signals and self.region == "fedramp" and self.endpoints.traces is None:
             raise ValueError(
-                "no trace host of the region fedramp is known; set endpoints.traces, or set `spans: false`"
+                "no trace host of the region fedramp is known; set endpoints.traces, or leave spans out of `signals`"
             )
         return self
 
-    @property
-    def switched_on(self) -> tuple[Name, ...]:
-        """Names of the signals, in a fixed order."""
-        switches: tuple[tuple[Name, bool], ...] = (
-            ("events", self.events),
-            ("logs", self.logs),
-            ("metrics", self.metrics),
-            ("spans", self.spans),
-        )
-        return tuple(name for name, on in switches if on)
+    other_words: ClassVar[Mapping[str, str]] = {**PluginConfig.other_words, **dict.fromkeys(_NAMES, "signals")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,7 +299,7 @@ def build(name: str, config: NewRelicConfig, context: BuildContext) -> NewRelicS
             return SpanSignal(config, where, context)
         return NewRelicSignal(which, config, where, context.user_agent)
 
-    return NewRelicSink(name, tuple(map(signal, config.switched_on)))
+    return NewRelicSink(name, tuple(signal(one) for one in _NAMES if one in config.signals))
 
 
 PLUGINS = (Plugin(kind="sink", name="newrelic", config=NewRelicConfig, build=build, extra="newrelic"),)

@@ -77,7 +77,7 @@ class SumologicConfig(EndpointConfig):
         pattern=_TEXT,
         description="Sent as `X-Sumo-Category` with logs and metrics; a feed has the category that the app looks for.",
     )
-    fields: Mapping[str, str] = Field(
+    tags: Mapping[str, str] = Field(
         default_factory=dict, description="Fields of every log message, dimensions of every metric; 30 at most."
     )
     metrics_format: MetricsFormat = Field(default="prometheus", description="Content type of the metrics.")
@@ -92,14 +92,14 @@ class SumologicConfig(EndpointConfig):
     gzip: bool = Field(default=True, description="Compress requests.")
 
     @model_validator(mode="after")
-    def _sendable_fields(self) -> Self:
-        if len(self.fields) > _MOST_FIELDS:
-            raise ValueError(f"at most {_MOST_FIELDS} fields")
-        for name, value in self.fields.items():
+    def _sendable_tags(self) -> Self:
+        if len(self.tags) > _MOST_FIELDS:
+            raise ValueError(f"at most {_MOST_FIELDS} tags")
+        for name, value in self.tags.items():
             if not _FIELD.fullmatch(name):
                 raise ValueError(f"{name!r} is not the name of a field: letters, digits, `_`, `.`, `-`")
             if not _FIELD_VALUE.fullmatch(value):
-                raise ValueError(f"the value of field {name} is not 1 to 200 ASCII characters without `,` and `=`")
+                raise ValueError(f"the value of tag {name} is not 1 to 200 ASCII characters without `,` and `=`")
         refuse_unprintable("token", reveal(self.token))
         return self
 
@@ -189,7 +189,7 @@ def _source_headers(name: SignalName, config: SumologicConfig) -> tuple[tuple[st
     """What the source is told of all records of a signal."""
     metrics = name == "metrics"
     category = _FEEDS[name][2] if name in _FEEDS else config.category
-    fields = ",".join(f"{field}={value}" for field, value in config.fields.items())
+    fields = ",".join(f"{field}={value}" for field, value in config.tags.items())
     given = (
         ("x-sumo-name", config.name),
         ("x-sumo-host", config.host),

@@ -99,8 +99,8 @@ async def test_any_number_of_tags_is_taken_by_the_server() -> None:
 
 
 def test_labels_can_be_left_out_and_added() -> None:
-    """Without the project label the project is metadata; static labels are on every stream."""
-    sender = signal(labels=[], static_labels={"cluster": "eu"}, service_name="ci")
+    """Without the project label the project is metadata; tags of the section are on every stream."""
+    sender = signal(labels=[], tags={"cluster": "eu"}, service_name="ci")
     (stream,) = streams(sender, make_entry(1))
     assert stream["stream"] == {"cluster": "eu", "service_name": "ci", "record": "job"}
     assert stream["values"][0][2]["project"] == "gh/acme/web"
@@ -170,9 +170,9 @@ def test_the_tenant_and_the_shard_are_headers() -> None:
         {"url": "http://user:pw@loki:3100"},
         {"url": "loki:3100"},
         {"url": "http://loki:3100?x=1"},
-        {"static_labels": {"record": "x"}},
-        {"static_labels": {"a.b": "x"}},
-        {"static_labels": {f"l{n}": "x" for n in range(11)}},
+        {"tags": {"record": "x"}},
+        {"tags": {"a.b": "x"}},
+        {"tags": {f"l{n}": "x" for n in range(11)}},
         {"labels": ["branch"]},
         {"backfill_shard": "x" * 129},
         {"bearer_token": "a", "basic_auth": {"user": "u", "password": "p"}},

@@ -42,7 +42,7 @@ def signals(**settings: Any) -> dict[str, NewRelicSignal]:
 
 def only(name: str, **settings: Any) -> NewRelicSignal:
     """The one signal that is switched on."""
-    (found,) = signals(**{one: one == name for one in SIGNALS}, **settings).values()
+    (found,) = signals(signals=[name], **settings).values()
     return found
 
 
@@ -77,7 +77,9 @@ class TestAddresses:
             "https://metric-api.eu.newrelic.com/metric/v1",
             "https://trace-api.eu.newrelic.com/trace/v1",
         ]
-        gov = [signal.destination for signal in signals(region="fedramp", spans=False).values()]
+        gov = [
+            signal.destination for signal in signals(region="fedramp", signals=["events", "logs", "metrics"]).values()
+        ]
         assert gov == [
             "https://gov-insights-collector.newrelic.com/v1/accounts/42/events",
             "https://gov-log-api.newrelic.com/log/v1",
@@ -97,7 +99,7 @@ class TestAddresses:
         ("settings", "words"),
         [
             ({"account_id": None}, "account_id"),
-            (dict.fromkeys(SIGNALS, False), "nothing to send"),
+            ({"signals": []}, "at least 1"),
             ({"region": "fedramp"}, "endpoints.traces"),
             ({"license_key": "käse"}, "printable ASCII"),
             ({"endpoints": {"logs": "http://logs.example.com"}}, "write https"),
@@ -251,9 +253,7 @@ class TestCheck:
     async def test_another_product_is_named(self, vendor: FakeVendor) -> None:
         """A 2xx without New Relic's receipt is not New Relic."""
         vendor.answer(status=200, body={"status": "green"}, store=False)
-        (result,) = await build_sink(
-            PLUGINS[0], {**KEY, **everywhere(vendor.url), **{name: name == "logs" for name in SIGNALS}}
-        ).check()
+        (result,) = await build_sink(PLUGINS[0], {**KEY, **everywhere(vendor.url), "signals": ["logs"]}).check()
         assert (result.reason, "green" in result.fix) == ("wrong_product", True)
 
 
