@@ -179,6 +179,12 @@ class TestSumologicJobFeed(VendorSinkContract):
     subject = sumologic_subject("job_feed")
 
 
+class TestSumologicWebhooks(VendorSinkContract):
+    """Lines in the form of CircleCI's webhooks."""
+
+    subject = sumologic_subject("webhooks", category="ci")
+
+
 class TestSumologicWorkflowFeed(VendorSinkContract):
     """The feed of workflows."""
 

@@ -346,3 +346,14 @@ class TestAnswers:
                 assert result.reason == reason
             assert [(row["method"], row["body_bytes"]) for row in vendor.requests()] == [("POST", 0)] * 2
             assert vendor.stored() == []
+
+
+def test_an_approval_has_no_webhook() -> None:
+    """CircleCI sends none, so there is no line; without any line there is no request."""
+    (sender,) = build_sink(PLUGINS[0], {"url": URL, "signals": ["webhooks"], "category": "ci"}).signals()
+    assert isinstance(sender, SumologicSignal)
+    assert sender.encode([make_entry(1, circleci__job__type="approval")]) is None
+    request = sender.encode([make_entry(2), make_entry(3, kind="workflow")])
+    assert request is not None
+    assert dict(request.headers)["x-sumo-category"] == "ci"
+    assert [orjson.loads(line)["type"] for line in request.body.splitlines()] == ["job-completed", "workflow-completed"]
