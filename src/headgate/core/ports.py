@@ -1,4 +1,4 @@
-"""The seams of Headgate: what a source, a sink, a notifier and a detector must do, when, and what may go wrong.
+"""The seams of Headgate: what a source, a sink and a notifier must do, when they are called, what may go wrong.
 
 Engines (collect, deliver, alerting, web) know only this module; `app` joins them with adapters. The numbered rules are
 docs/spec/component.md; `headgate.testing` has the suites that enforce them on every plugin.
@@ -7,15 +7,15 @@ docs/spec/component.md; `headgate.testing` has the suites that enforce them on e
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import msgspec
 
 from headgate.core.changes import Change, Detector
 from headgate.core.clock import Clock
-from headgate.core.http import HttpReply, HttpRequest, TransportOptions
 from headgate.core.merge import Observation
+from headgate.core.messages import CallNotifier, Digest, Exchange, Message, Notification, Notifier, Probing, Refreshing
 from headgate.core.metrics import Metrics
 from headgate.core.setup import SetsUp, SetUpOutcome, SetUpStep
 from headgate.core.verdicts import SendResult
@@ -23,12 +23,15 @@ from headgate.core.webhooks import Delivery, Refusal, WebhookAdmin, WebhookPolic
 
 __all__ = [
     "BuildContext",
+    "CallNotifier",
     "CallSignal",
     "Change",
     "CheckResult",
     "Delivery",
     "Detector",
+    "Digest",
     "Enrichment",
+    "Exchange",
     "HttpReply",
     "HttpRequest",
     "HttpSignal",
@@ -36,11 +39,13 @@ __all__ = [
     "Lane",
     "Limits",
     "LogEntry",
+    "Message",
     "Notification",
     "Notifier",
     "Plugin",
     "PluginKind",
     "Probing",
+    "Refreshing",
     "Refusal",
     "RunRef",
     "Scope",
@@ -255,6 +260,31 @@ class Limits:
     concurrency: int = 16
 
 
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """A request that the engine's transport sends. `headers`: name and value. `gzip`: compress the body on the way."""
+
+    method: str
+    url: str
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+    gzip: bool = False
+    timeout_seconds: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class HttpReply:
+    """An answer. `headers`: lower-case names. `body`: at most 10 MB."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def text(self, limit: int = 2000) -> str:
+        """The start of the body as text, for messages and dead letters."""
+        return self.body[:limit].decode("utf-8", "replace").strip()
+
+
 class Signal(Protocol):
     """One endpoint of a sink, with its own cursor, limits and state. It never retries, sleeps, batches or logs."""
 
@@ -294,6 +324,15 @@ class CallSignal(Signal, Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class TransportOptions:
+    """How a signal's connections are made. `ca_file`: PEM of a private CA. `proxy`: URL. `verify`: TLS verification."""
+
+    ca_file: str | None = None
+    proxy: str | None = None
+    verify: bool = True
+
+
 class Sink(Protocol):
     """A backend: one or several signals. Built once, used from one event loop."""
 
@@ -318,53 +357,4 @@ class Scraped(Protocol):
 
     def exposition(self) -> bytes | None:
         """The page in Prometheus' text format; None where the sink, as configured, is not asked."""
-        ...
-
-
-# --- Notifiers ----------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Notification:
-    """One message about one alert transition. Plain data; stored in the outbox as JSON before it is sent.
-
-    `key`: idempotency key, fingerprint and transition number. `state`: firing or resolved. `labels`, `annotations`:
-    rendered. `numbers`: value, baseline, n as far as known. Times in milliseconds since the epoch.
-    """
-
-    key: str
-    fingerprint: str
-    rule: str
-    state: Literal["firing", "resolved"]
-    reason: str
-    labels: Mapping[str, str]
-    annotations: Mapping[str, str]
-    starts_ms: int
-    ends_ms: int | None
-    at_ms: int
-    numbers: Mapping[str, float] = field(default_factory=dict)
-
-
-@runtime_checkable
-class Notifier(Protocol):
-    """A channel to people. Like an HttpSignal: encodes and interprets, never sends, retries or logs."""
-
-    name: str
-    transport: TransportOptions
-
-    def encode(self, notification: Notification, *, now_ms: int) -> HttpRequest:
-        """The request for one notification. `now_ms` for signed timestamps."""
-        ...
-
-    def interpret(self, reply: HttpReply) -> None:
-        """Return when accepted; raise SinkUnavailable, BatchRejected or SinkRefused otherwise."""
-        ...
-
-
-@runtime_checkable
-class Probing(Protocol):
-    """A notifier whose far side can be asked about the key without telling anybody; `interpret` reads the answer."""
-
-    def probe(self) -> HttpRequest | None:
-        """The request for `headgate check`; None where, as configured, only the connection can be tried."""
         ...
