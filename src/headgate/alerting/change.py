@@ -16,10 +16,10 @@ from headgate.alerting.routes import Routes
 from headgate.alerting.templates import render_annotations
 from headgate.core.alertdata import Alert, AlertState, Step, encode_alert, notification_key
 from headgate.core.ids import record_id
-from headgate.core.ports import Notification
+from headgate.core.messages import Notification, payload_of
 from headgate.core.record import SCHEMA_VERSION, Attribute, Record
 from headgate.core.slug import long_slug, org_slug
-from headgate.core.storeport import AlertChange, AlertRow
+from headgate.core.storeport import AlertChange, AlertRow, OutboxEntry
 from headgate.core.times import format_ms
 
 __all__ = ["Subject", "Telling", "build_change", "history_row"]
@@ -68,7 +68,7 @@ def build_change(subjects: Iterable[Subject], telling: Telling) -> AlertChange:
     rows: list[AlertRow] = []
     removed: list[str] = []
     history: list[tuple[str, int, bytes]] = []
-    outbox: list[tuple[str, str, bytes, int]] = []
+    outbox: list[OutboxEntry] = []
     records: list[Record] = []
     for subject in subjects:
         alert = subject.step.alert
@@ -120,14 +120,14 @@ def _tell(
     subject: Subject,
     telling: Telling,
     history: list[tuple[str, int, bytes]],
-    outbox: list[tuple[str, str, bytes, int]],
+    outbox: list[OutboxEntry],
     records: list[Record],
 ) -> None:
     notification = _notification(subject, telling)
-    payload = msgspec.json.encode(notification)
+    payload = payload_of(notification)
     seen = {"alertname": subject.rule, "group": subject.group, **notification.labels}
     notifiers = telling.routes.notifiers(seen)
-    outbox += [(name, notification.key, payload, telling.now_ms) for name in notifiers]
+    outbox += [OutboxEntry(name, notification.key, payload, telling.now_ms) for name in notifiers]
     records.append(_record(subject, notification, telling))
     state = str(subject.step.alert.state)
     number = subject.step.alert.number

@@ -6,10 +6,12 @@ Invariant: no message reaches people unless `send` asks for it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from headgate.core.clock import Clock
 from headgate.core.errors import BatchRejected, SinkError, SinkRefused
-from headgate.core.ports import CheckResult, Notification, Notifier, Probing
+from headgate.core.messages import CallNotifier, Message, Notification, Notifier, Probing
+from headgate.core.ports import CheckResult, HttpReply, HttpRequest
 from headgate.deliver import HttpTransport
 from headgate.deliver.transport import prepare
 
@@ -28,7 +30,7 @@ class NotifierChecks:
         """Free connections."""
         await self._transport.aclose()
 
-    async def check(self, notifier: Notifier) -> Sequence[CheckResult]:
+    async def check(self, notifier: Notifier | CallNotifier) -> Sequence[CheckResult]:
         """One result."""
         label = f"notifier {notifier.name}"
         try:
@@ -37,19 +39,32 @@ class NotifierChecks:
             return [CheckResult(label, ok=False, reason=_reason(exc), fix=str(exc))]
         return [CheckResult(label, ok=True, reason=reason)]
 
-    async def _try(self, notifier: Notifier) -> str:
+    async def _try(self, notifier: Notifier | CallNotifier) -> str:
         now_ms = self._clock.now_ms()
-        message = notifier.encode(_message(now_ms), now_ms=now_ms)
-        request = message if self._send else notifier.probe() if isinstance(notifier, Probing) else None
-        if request is None:
-            await self._transport.reach(message.url, notifier.transport)
-            return "connected"
-        notifier.interpret(await self._transport.send(prepare(request), notifier.transport))
-        return "ok"
+        message = _message(now_ms)
+        http = partial(self._exchange, notifier)
+        if isinstance(notifier, CallNotifier):
+            if self._send:
+                await notifier.send(message, now_ms=now_ms, http=http)
+            else:
+                await notifier.reach(http)
+            return "ok"
+        request = notifier.encode(message, now_ms=now_ms)
+        if self._send:
+            notifier.interpret(await http(request), message)
+            return "ok"
+        if isinstance(notifier, Probing) and (probe := notifier.probe()) is not None:
+            notifier.read_probe(await http(probe))
+            return "ok"
+        await self._transport.reach(request.url, notifier.transport)
+        return "connected"
+
+    async def _exchange(self, notifier: Notifier | CallNotifier, request: HttpRequest) -> HttpReply:
+        return await self._transport.send(prepare(request), notifier.transport)
 
 
-def _message(now_ms: int) -> Notification:
-    return Notification(
+def _message(now_ms: int) -> Message:
+    told = Notification(
         key=f"headgate-test:{now_ms}",
         fingerprint="headgate-test",
         rule="HeadgateTest",
@@ -61,6 +76,7 @@ def _message(now_ms: int) -> Notification:
         ends_ms=None,
         at_ms=now_ms,
     )
+    return Message(told.key, (told,))
 
 
 def _reason(error: SinkError) -> str:

@@ -12,7 +12,7 @@ from headgate.app.settings import Configuration, PluginSettings, Settings
 from headgate.core.clock import Clock
 from headgate.core.errors import ConfigError, StoreError
 from headgate.core.metrics import Metrics
-from headgate.core.ports import BuildContext, Notifier, Signal, Sink, Source
+from headgate.core.ports import BuildContext, CallNotifier, Notifier, Signal, Sink, Source
 from headgate.core.storeport import Store
 from headgate.plugins import build_plugin
 
@@ -34,7 +34,7 @@ class Plant:
 
     sources: dict[str, Source] = field(default_factory=dict)
     sinks: dict[str, Sink] = field(default_factory=dict)
-    notifiers: dict[str, Notifier] = field(default_factory=dict)
+    notifiers: dict[str, Notifier | CallNotifier] = field(default_factory=dict)
 
     async def aclose(self) -> None:
         """Free all connections."""

@@ -7,13 +7,14 @@ docs/spec/component.md; `headgate.testing` has the suites that enforce them on e
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import msgspec
 
 from headgate.core.clock import Clock
 from headgate.core.merge import Observation
+from headgate.core.messages import CallNotifier, Digest, Exchange, Message, Notification, Notifier, Probing, Refreshing
 from headgate.core.metrics import Metrics
 from headgate.core.setup import SetsUp, SetUpOutcome, SetUpStep
 from headgate.core.verdicts import SendResult
@@ -21,10 +22,13 @@ from headgate.core.webhooks import Delivery, Refusal, WebhookAdmin, WebhookPolic
 
 __all__ = [
     "BuildContext",
+    "CallNotifier",
     "CallSignal",
     "CheckResult",
     "Delivery",
+    "Digest",
     "Enrichment",
+    "Exchange",
     "HttpReply",
     "HttpRequest",
     "HttpSignal",
@@ -32,11 +36,13 @@ __all__ = [
     "Lane",
     "Limits",
     "LogEntry",
+    "Message",
     "Notification",
     "Notifier",
     "Plugin",
     "PluginKind",
     "Probing",
+    "Refreshing",
     "Refusal",
     "RunRef",
     "Scope",
@@ -348,53 +354,4 @@ class Scraped(Protocol):
 
     def exposition(self) -> bytes | None:
         """The page in Prometheus' text format; None where the sink, as configured, is not asked."""
-        ...
-
-
-# --- Notifiers ----------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Notification:
-    """One message about one alert transition. Plain data; stored in the outbox as JSON before it is sent.
-
-    `key`: idempotency key, fingerprint and transition number. `state`: firing or resolved. `labels`, `annotations`:
-    rendered. `numbers`: value, baseline, n as far as known. Times in milliseconds since the epoch.
-    """
-
-    key: str
-    fingerprint: str
-    rule: str
-    state: Literal["firing", "resolved"]
-    reason: str
-    labels: Mapping[str, str]
-    annotations: Mapping[str, str]
-    starts_ms: int
-    ends_ms: int | None
-    at_ms: int
-    numbers: Mapping[str, float] = field(default_factory=dict)
-
-
-@runtime_checkable
-class Notifier(Protocol):
-    """A channel to people. Like an HttpSignal: encodes and interprets, never sends, retries or logs."""
-
-    name: str
-    transport: TransportOptions
-
-    def encode(self, notification: Notification, *, now_ms: int) -> HttpRequest:
-        """The request for one notification. `now_ms` for signed timestamps."""
-        ...
-
-    def interpret(self, reply: HttpReply) -> None:
-        """Return when accepted; raise SinkUnavailable, BatchRejected or SinkRefused otherwise."""
-        ...
-
-
-@runtime_checkable
-class Probing(Protocol):
-    """A notifier whose far side can be asked about the key without telling anybody; `interpret` reads the answer."""
-
-    def probe(self) -> HttpRequest | None:
-        """The request for `headgate check`; None where, as configured, only the connection can be tried."""
         ...

@@ -46,6 +46,7 @@ __all__ = [
     "InboxRow",
     "MergeResult",
     "MergeWork",
+    "OutboxEntry",
     "OutboxRow",
     "OutcomeCounts",
     "Outcomes",
@@ -144,8 +145,22 @@ class Outcomes:
 
 
 @dataclass(frozen=True, slots=True)
+class OutboxEntry:
+    """One thing to tell through one notifier. `payload`: `core.messages.payload_of`.
+
+    `due_ms`: when it is sent at the earliest. `group`: those of an equal one, not empty, may be sent as one message.
+    """
+
+    notifier: str
+    key: str
+    payload: bytes
+    due_ms: int
+    group: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class OutboxRow:
-    """One notification on its way. `payload`: JSON of a core.ports.Notification. `due_ms`: next attempt."""
+    """One entry on its way. `due_ms`: next attempt. `batch`: row that leads the message it was bound into, or None."""
 
     id: int
     notifier: str
@@ -155,20 +170,22 @@ class OutboxRow:
     due_ms: int
     attempts: int = 0
     last_error: str = ""
+    group: str = ""
+    batch: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class AlertChange:
     """Transitions of alert instances with everything that must be true in the same transaction.
 
-    `rows`: upserts; `removed`: fingerprints. `history`: (fingerprint, at_ms, JSON). `outbox`: (notifier, key, payload,
-    due_ms); an equal (notifier, key) is stored once. `records`: alert records for every sink, lane live.
+    `rows`: upserts; `removed`: fingerprints. `history`: (fingerprint, at_ms, JSON). `outbox`: an equal notifier and key
+    is stored once. `records`: alert records for every sink, lane live.
     """
 
     rows: Sequence[AlertRow] = ()
     removed: Sequence[str] = ()
     history: Sequence[tuple[str, int, bytes]] = ()
-    outbox: Sequence[tuple[str, str, bytes, int]] = ()
+    outbox: Sequence[OutboxEntry] = ()
     records: Sequence[Record] = ()
 
 
@@ -294,9 +311,29 @@ class Store(ReadStore, Protocol):
     # -- alerts
     async def transition(self, change: AlertChange) -> None: ...
     async def outbox_due(self, *, now_ms: int, limit: int) -> Sequence[OutboxRow]: ...
-    async def outbox_done(self, ids: Sequence[int]) -> None: ...
-    async def outbox_retry(self, row_id: int, *, due_ms: int, error: str) -> None: ...
-    async def outbox_dead(self, row_id: int, *, error: str, at_ms: int) -> None: ...
+    async def outbox_bind(self, row_id: int, *, limit: int) -> Sequence[OutboxRow]:
+        """The rows that are sent in one message with this one, itself first, due or not; oldest first.
+
+        They are bound to each other for good, so that every attempt, also after a restart, sends the same message. A
+        row without a group is alone. Empty when the row has left the outbox.
+        """
+        ...
+
+    async def outbox_done(
+        self, ids: Sequence[int], *, memory: tuple[str, str, Mapping[str, str]] | None = None
+    ) -> None:
+        """These were accepted. `memory`: notifier, thread and what it remembers of it from now on; empty forgets."""
+        ...
+
+    async def outbox_retry(self, ids: Sequence[int], *, due_ms: int, error: str) -> None: ...
+    async def outbox_dead(self, ids: Sequence[int], *, error: str, at_ms: int) -> None: ...
+    async def notifier_memory(self, notifier: str, thread: str) -> Mapping[str, str]:
+        """What a notifier remembers of a thread: of a group, or of one alert; empty if nothing."""
+        ...
+
+    async def notifier_memories(self, notifier: str) -> Mapping[str, Mapping[str, str]]:
+        """Everything that a notifier remembers, by thread."""
+        ...
 
     # -- housekeeping
     async def trim(self, retention: Mapping[str, int], *, now_ms: int) -> Mapping[str, int]:

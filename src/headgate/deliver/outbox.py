@@ -1,24 +1,36 @@
-"""Delivers notifications from the outbox through notifiers, each by itself.
+"""Delivers notifications from the outbox through notifiers, those of a group in one message.
 
 Invariant: a notification leaves the outbox when its notifier accepted it, when it is no longer wanted, or dead with its
-reason; those of one notifier go in the order in which they were written. A slow or broken notifier delays no other.
+reason; those of one notifier and group go in the order in which they were written. What is bound into one message stays
+together on every attempt. A slow or broken notifier delays no other.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections import deque
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 import msgspec
 import structlog
 
 from headgate.core.backoff import BackOff, wait_seconds
 from headgate.core.clock import Clock
-from headgate.core.errors import BatchRejected, SinkRefused, SinkUnavailable, StoreError
+from headgate.core.errors import BatchRejected, SinkError, SinkRefused, SinkUnavailable, StoreError
+from headgate.core.messages import (
+    CallNotifier,
+    Digest,
+    Message,
+    Notification,
+    Notifier,
+    Refreshing,
+    content_of,
+)
 from headgate.core.metrics import Metrics
-from headgate.core.ports import Notification, Notifier
+from headgate.core.ports import HttpReply, HttpRequest
 from headgate.core.storeport import OutboxRow, Store
 from headgate.deliver.transport import Transport, prepare
 
@@ -26,7 +38,7 @@ __all__ = ["OutboxOptions", "OutboxWorker"]
 
 _log = structlog.get_logger(__name__)
 
-_decoder = msgspec.json.Decoder(Notification)
+_BATCH = 100  # notifications of one message
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +71,13 @@ class OutboxWorker:
     """One task per notifier that has something to send.
 
     `wanted`: asked before each attempt; False ends a notification without sending (its alert has moved on).
-    `on_dead`: told of each notification that is given up; must not raise.
+    `on_dead`: told of each notification that is given up; must not raise. `is_open`: whether an alert is open still.
     """
 
     def __init__(
         self,
         store: Store,
-        notifiers: Mapping[str, Notifier],
+        notifiers: Mapping[str, Notifier | CallNotifier],
         *,
         transport: Transport,
         clock: Clock,
@@ -73,12 +85,14 @@ class OutboxWorker:
         options: OutboxOptions | None = None,
         wanted: Callable[[Notification, int], bool] = lambda _notification, _now_ms: True,
         on_dead: Callable[[OutboxRow, str], None] = lambda _row, _error: None,
+        is_open: Callable[[str], bool] = lambda _fingerprint: True,
     ) -> None:
         self._store, self._notifiers = store, dict(notifiers)
         self._transport, self._clock, self._metrics = transport, clock, metrics
         self._options = options or OutboxOptions()
-        self._wanted, self._on_dead = wanted, on_dead
+        self._wanted, self._on_dead, self._is_open = wanted, on_dead, is_open
         self._channels: dict[str, _Channel] = {}
+        self._refresh_at: dict[str, float] = {}  # monotonic seconds
         self._at_hand: set[int] = set()
         self._wake = asyncio.Event()
         self._stopping = False
@@ -87,12 +101,13 @@ class OutboxWorker:
         """Something was written to the outbox."""
         self._wake.set()
 
-    def apply(self, notifiers: Mapping[str, Notifier]) -> None:
+    def apply(self, notifiers: Mapping[str, Notifier | CallNotifier]) -> None:
         """Go on with these notifiers; back-off of those that changed is forgotten."""
         for name, channel in self._channels.items():
             if notifiers.get(name) is not self._notifiers.get(name):
                 channel.ready_at, channel.failures, channel.told = 0.0, 0, ""
         self._notifiers = dict(notifiers)
+        self._refresh_at.clear()
         self._wake.set()
 
     def stop(self) -> None:
@@ -106,7 +121,7 @@ class OutboxWorker:
             while not self._stopping:
                 self._wake.clear()
                 await self._fetch()
-                wait = self._start(group)
+                wait = min(self._start(group), self._refresh_due(group))
                 await self._pause(wait)
 
     async def _pause(self, seconds: float) -> None:
@@ -141,75 +156,164 @@ class OutboxWorker:
         """Send the rows of one channel until they are gone or it must wait."""
         try:
             while channel.rows and not self._stopping:
-                row = channel.rows[0]
-                wait = await self._deliver(name, channel, row)
+                rows = await self._together(name, channel.rows[0])
+                wait = await self._deliver(name, channel, rows) if rows else None
                 if wait is not None:
                     channel.ready_at = self._clock.monotonic() + wait
                     return
-                channel.rows.popleft()
-                self._at_hand.discard(row.id)
+                self._settled(channel, {channel.rows[0].id, *(row.id for row in rows)})
         finally:
             channel.task = None
             self._wake.set()
 
-    async def _deliver(self, name: str, channel: _Channel, row: OutboxRow) -> float | None:
-        """Try one row once. None when it is settled, else seconds to wait with the whole channel."""
+    def _settled(self, channel: _Channel, ids: set[int]) -> None:
+        channel.rows = deque(row for row in channel.rows if row.id not in ids)
+        self._at_hand -= ids
+
+    async def _together(self, name: str, row: OutboxRow) -> Sequence[OutboxRow]:
+        """The rows of one message; empty when they were sent with an earlier one."""
+        notifier = self._notifiers.get(name)
+        if not row.group or notifier is None or not notifier.grouped:
+            return [row]
+        return await self._store.outbox_bind(row.id, limit=_BATCH)
+
+    async def _deliver(self, name: str, channel: _Channel, rows: Sequence[OutboxRow]) -> float | None:
+        """Try one message once. None when it is settled, else seconds to wait with the whole channel."""
         try:
-            sent = await self._send(name, row)
+            sent = await self._send(name, rows)
         except SinkUnavailable as exc:
             channel.failures += 1
             wait = wait_seconds(
                 self._options.back_off, channel.failures, self._clock.jitter(), retry_after=exc.retry_after
             )
-            return await self._later(name, channel, row, str(exc), wait)
+            return await self._later(name, channel, rows, str(exc), wait)
         except SinkRefused as exc:
-            return await self._later(name, channel, row, str(exc), self._options.refused_seconds)
+            return await self._later(name, channel, rows, str(exc), self._options.refused_seconds)
         except (BatchRejected, msgspec.DecodeError) as exc:
-            await self._give_up(row, str(exc))
+            await self._give_up(rows, str(exc))
             return None
         except StoreError:
             raise
         except Exception as exc:  # noqa: BLE001  # a notifier's bug must not harm the others
             text = f"the notifier's code failed: {type(exc).__name__}"
-            return await self._later(name, channel, row, text, self._options.refused_seconds)
+            return await self._later(name, channel, rows, text, self._options.refused_seconds)
         if channel.told:
             _log.info("notifier takes notifications again", notifier=name)
         channel.failures, channel.told = 0, ""
-        await self._store.outbox_done([row.id])
-        self._count(name, "accepted" if sent else "unwanted")
+        self._count(name, "accepted" if sent else "unwanted", len(rows))
         return None
 
-    async def _send(self, name: str, row: OutboxRow) -> bool:
-        """False when it is no longer wanted."""
-        notification = _decoder.decode(row.payload)
+    async def _send(self, name: str, rows: Sequence[OutboxRow]) -> bool:
+        """Send one message and let its rows leave the outbox. False when nothing of it is wanted any more."""
         now_ms = self._clock.now_ms()
-        if not self._wanted(notification, now_ms):
-            return False
-        notifier = self._notifiers.get(name)
-        if notifier is None:
-            raise SinkRefused("no notifier of this name is configured", reason="config", fix=f"add {name} or wait")
-        wire = prepare(notifier.encode(notification, now_ms=now_ms))
-        notifier.interpret(await self._transport.send(wire, notifier.transport))
-        return True
+        message = self._message(rows, now_ms)
+        memory: Mapping[str, str] | None = None
+        thread = _thread(rows[0], message)
+        if message is not None:
+            notifier = self._notifiers.get(name)
+            if notifier is None:
+                raise SinkRefused("no notifier of this name is configured", reason="config", fix=f"add {name} or wait")
+            message = replace(message, memory=await self._store.notifier_memory(name, thread))
+            memory = await self._tell(notifier, message, now_ms)
+        remember = None if memory is None else (name, thread, memory)
+        await self._store.outbox_done([row.id for row in rows], memory=remember)
+        return message is not None
 
-    async def _later(self, name: str, channel: _Channel, row: OutboxRow, error: str, wait: float) -> float | None:
+    async def _tell(self, notifier: Notifier | CallNotifier, message: Message, now_ms: int) -> Mapping[str, str] | None:
+        http = partial(self._exchange, notifier)
+        if isinstance(notifier, CallNotifier):
+            return await notifier.send(message, now_ms=now_ms, http=http)
+        return notifier.interpret(await http(notifier.encode(message, now_ms=now_ms)), message)
+
+    async def _exchange(self, notifier: Notifier | CallNotifier, request: HttpRequest) -> HttpReply:
+        return await self._transport.send(prepare(request), notifier.transport)
+
+    # -- channels that must be told again
+
+    def _refresh_due(self, group: asyncio.TaskGroup) -> float:
+        """Start what is due; seconds until the next is."""
+        now = self._clock.monotonic()
+        wait = self._options.poll_seconds
+        for name, notifier in self._notifiers.items():
+            if not isinstance(notifier, Refreshing):
+                continue
+            due = self._refresh_at.setdefault(name, now)
+            if due <= now:
+                self._refresh_at[name] = due = now + notifier.refresh_seconds
+                group.create_task(self._refresh(name, notifier), name=f"refresh {name}")
+            wait = min(wait, due - now)
+        return wait
+
+    async def _refresh(self, name: str, notifier: Refreshing) -> None:
+        """Tell everything again. A failure is no more than logged: the next time is near."""
+        try:
+            memories = await self._store.notifier_memories(name)
+            if not memories:
+                return
+            gone = await notifier.refresh(
+                memories,
+                now_ms=self._clock.now_ms(),
+                open_alerts=self._is_open,
+                http=partial(self._exchange, self._notifiers[name]),
+            )
+            for thread in gone:
+                await self._store.outbox_done([], memory=(name, thread, {}))
+        except StoreError:
+            raise
+        except SinkError as exc:
+            _log.warning("notifier could not be told again", notifier=name, error=str(exc))
+        except Exception as exc:  # noqa: BLE001  # a notifier's bug must not harm the others
+            _log.error("the notifier's code failed", notifier=name, error=type(exc).__name__)
+
+    def _message(self, rows: Sequence[OutboxRow], now_ms: int) -> Message | None:
+        """What the rows say now: of each alert the last, as far as it is wanted."""
+        last: dict[str, Notification] = {}
+        for row in rows:
+            content = content_of(row.payload)
+            if isinstance(content, Digest):
+                return Message(content.key, (), digest=content)
+            last.pop(content.fingerprint, None)
+            last[content.fingerprint] = content
+        told = tuple(one for one in last.values() if self._wanted(one, now_ms))
+        if not told:
+            return None
+        keys = [row.key for row in rows]
+        key = keys[0] if len(keys) == 1 else hashlib.sha256("\n".join(keys).encode()).hexdigest()
+        return Message(key, told, _group_labels(rows[0].group))
+
+    async def _later(
+        self, name: str, channel: _Channel, rows: Sequence[OutboxRow], error: str, wait: float
+    ) -> float | None:
         """Store the next attempt, or give up what is too old."""
         if channel.told != error:
             channel.told = error
             _log.warning("notification waits", notifier=name, error=error)
         now_ms = self._clock.now_ms()
-        if now_ms - row.created_ms >= self._options.dead_after_seconds * 1000:
-            await self._give_up(row, error)
+        if now_ms - rows[0].created_ms >= self._options.dead_after_seconds * 1000:
+            await self._give_up(rows, error)
             return None
-        await self._store.outbox_retry(row.id, due_ms=now_ms + round(wait * 1000), error=error)
+        await self._store.outbox_retry([row.id for row in rows], due_ms=now_ms + round(wait * 1000), error=error)
         self._count(name, "retried")
         return wait
 
-    async def _give_up(self, row: OutboxRow, error: str) -> None:
-        await self._store.outbox_dead(row.id, error=error, at_ms=self._clock.now_ms())
-        self._count(row.notifier, "dead")
-        _log.error("notification given up", notifier=row.notifier, key=row.key, error=error)
-        self._on_dead(row, error)
+    async def _give_up(self, rows: Sequence[OutboxRow], error: str) -> None:
+        await self._store.outbox_dead([row.id for row in rows], error=error, at_ms=self._clock.now_ms())
+        for row in rows:
+            self._count(row.notifier, "dead")
+            _log.error("notification given up", notifier=row.notifier, key=row.key, error=error)
+            self._on_dead(row, error)
 
-    def _count(self, notifier: str, outcome: str) -> None:
-        self._metrics.count("headgate_notifications_total", notifier=notifier, outcome=outcome)
+    def _count(self, notifier: str, outcome: str, n: int = 1) -> None:
+        self._metrics.count("headgate_notifications_total", n, notifier=notifier, outcome=outcome)
+
+
+def _thread(row: OutboxRow, message: Message | None) -> str:
+    """What a notifier's memory is about: a group, or one alert."""
+    if row.group or message is None:
+        return row.group
+    return message.notifications[0].fingerprint if message.notifications else message.key
+
+
+def _group_labels(group: str) -> dict[str, str]:
+    """The labels that a group's name is made of (`alerting.routes`)."""
+    return msgspec.json.decode(group, type=dict[str, str]) if group else {}

@@ -2,7 +2,7 @@
 
 Slack answers API errors with status 200 and `{"ok": false, "error": "..."}`; the tables below say what each means.
 Source: docs.slack.dev, "chat.postMessage", "Sending messages using incoming webhooks", "Rate limits", "Formatting
-message text", read 2026-11. `message` builds what is shown, `_request` says where it goes: an edit of an earlier
+message text", read 2026-11. `shown` builds what is shown, `_request` says where it goes: an edit of an earlier
 message differs in the second alone.
 """
 
@@ -14,13 +14,14 @@ from typing import Any, Self
 import msgspec
 from pydantic import Field, model_validator
 
-from headgate.core.ports import BuildContext, HttpReply, HttpRequest, Notification, Plugin, TransportOptions
+from headgate.core.messages import Message, Notification
+from headgate.core.ports import BuildContext, HttpReply, HttpRequest, Plugin, TransportOptions
 from headgate.core.times import format_ms
 from headgate.core.verdicts import Verdict, classify, raise_for, retry_after_seconds
 from headgate.notifiers._config import HttpNotifierConfig, HttpUrl, without_secrets
 from headgate.plugins.config import Secret, address_secrets, reveal
 
-__all__ = ["PLUGINS", "SlackConfig", "SlackNotifier", "message"]
+__all__ = ["PLUGINS", "SlackConfig", "SlackNotifier", "shown"]
 
 _AUTH = """
 access_denied account_inactive ekm_access_denied invalid_auth missing_scope no_permission not_allowed_token_type
@@ -99,7 +100,7 @@ def _linked(text: str, link: str) -> str:
     return f"<{safe}|{text}>" if link.startswith(("http://", "https://")) and len(safe) < 2000 else text
 
 
-def message(notification: Notification) -> dict[str, Any]:
+def shown(notification: Notification) -> dict[str, Any]:
     """What is shown: a title, the summary, labels and times; `text` is the fallback of phones and screen readers."""
     word = {"firing": "Firing", "resolved": "Resolved"}[notification.state]
     severity = notification.labels.get("severity", "")
@@ -128,22 +129,25 @@ def message(notification: Notification) -> dict[str, Any]:
 class SlackNotifier:
     """Posts one message a notification."""
 
+    grouped = False
+    digests = False
+
     def __init__(self, name: str, config: SlackConfig, context: BuildContext) -> None:
         self.name = name
         self.transport: TransportOptions = config.transport()
         self._config = config
         self._user_agent = context.user_agent
 
-    def encode(self, notification: Notification, *, now_ms: int) -> HttpRequest:  # noqa: ARG002  # nothing is signed
+    def encode(self, message: Message, *, now_ms: int) -> HttpRequest:  # noqa: ARG002  # nothing is signed
         """The request that posts the message."""
-        body = message(notification)
+        body = shown(message.notifications[0])
         if self._config.token is None:
             return self._request(reveal(self._config.webhook_url), body)
         body |= {
             "channel": self._config.channel,
             "unfurl_links": False,
             "unfurl_media": False,
-            "metadata": {"event_type": "headgate_alert", "event_payload": {"id": notification.key}},
+            "metadata": {"event_type": "headgate_alert", "event_payload": {"id": message.key}},
         }
         return self._request(f"{self._config.url.rstrip('/')}/chat.postMessage", body)
 
@@ -161,8 +165,12 @@ class SlackNotifier:
             "POST", url, tuple(headers), msgspec.json.encode(body), timeout_seconds=self._config.timeout / 1000
         )
 
-    def interpret(self, reply: HttpReply) -> None:
+    def interpret(self, reply: HttpReply, message: Message) -> None:  # noqa: ARG002  # nothing is remembered
         """Read Slack's own word where there is one, else the status."""
+        self.read_probe(reply)
+
+    def read_probe(self, reply: HttpReply) -> None:
+        """The same words for every method."""
         word = _webhook_word(reply) if self._config.token is None else _api_word(reply)
         verdict = _verdict(word, reply.status)
         wait = retry_after_seconds(reply.headers)

@@ -14,7 +14,8 @@ from typing import Any
 import msgspec
 from pydantic import Field, field_validator
 
-from headgate.core.ports import BuildContext, HttpReply, HttpRequest, Notification, Plugin, TransportOptions
+from headgate.core.messages import Digest, Message, Notification
+from headgate.core.ports import BuildContext, HttpReply, HttpRequest, Plugin, TransportOptions
 from headgate.core.times import format_ms
 from headgate.core.verdicts import classify, raise_for, retry_after_seconds
 from headgate.notifiers._config import (
@@ -54,45 +55,80 @@ class WebhookConfig(HttpNotifierConfig):
         return headers
 
 
-def payload(receiver: str, notification: Notification) -> dict[str, Any]:
-    """The body as plain data."""
-    labels = {"alertname": notification.rule, **notification.labels}
-    annotations = dict(notification.annotations)
-    ends = format_ms(notification.ends_ms) if notification.ends_ms is not None else _NO_END
+def payload(receiver: str, message: Message) -> dict[str, Any]:
+    """The body of a message about alerts as plain data."""
+    alerts = [_alert(one) for one in message.notifications]
+    group = dict(message.group) or {"alertname": message.notifications[0].rule}
+    name = ",".join(f"{label}={msgspec.json.encode(value).decode()}" for label, value in sorted(group.items()))
+    alone = "" if message.group else f"/{message.notifications[0].fingerprint}"
+    annotations = _common([alert["annotations"] for alert in alerts])
     return {
         "version": "4",
-        "groupKey": f"{{}}:{{alertname={msgspec.json.encode(notification.rule).decode()}}}/{notification.fingerprint}",
+        "groupKey": f"{{}}:{{{name}}}{alone}",
         "truncatedAlerts": 0,
-        "status": notification.state,
+        "status": message.state,
         "receiver": receiver,
-        "groupLabels": {"alertname": notification.rule},
-        "commonLabels": labels,
+        "groupLabels": group,
+        "commonLabels": _common([alert["labels"] for alert in alerts]),
         "commonAnnotations": annotations,
         "externalURL": annotations.get("link", ""),
-        "alerts": [
-            {
-                "status": notification.state,
-                "labels": labels,
-                "annotations": annotations,
-                "startsAt": format_ms(notification.starts_ms),
-                "endsAt": ends,
-                "generatorURL": annotations.get("link", ""),
-                "fingerprint": notification.fingerprint,
-            }
-        ],
+        "alerts": alerts,
+        "headgate": {"schema": 2, "key": message.key, "alerts": [_ours(one) for one in message.notifications]},
+    }
+
+
+def _common(given: list[dict[str, str]]) -> dict[str, str]:
+    """What all of them say alike."""
+    return {name: value for name, value in given[0].items() if all(one.get(name) == value for one in given)}
+
+
+def _alert(one: Notification) -> dict[str, Any]:
+    return {
+        "status": one.state,
+        "labels": {"alertname": one.rule, **one.labels},
+        "annotations": dict(one.annotations),
+        "startsAt": format_ms(one.starts_ms),
+        "endsAt": format_ms(one.ends_ms) if one.ends_ms is not None else _NO_END,
+        "generatorURL": one.annotations.get("link", ""),
+        "fingerprint": one.fingerprint,
+    }
+
+
+def _ours(one: Notification) -> dict[str, Any]:
+    return {
+        "key": one.key,
+        "fingerprint": one.fingerprint,
+        "rule": one.rule,
+        "reason": one.reason,
+        "at": format_ms(one.at_ms),
+        "numbers": dict(one.numbers),
+    }
+
+
+def _digest(receiver: str, digest: Digest) -> dict[str, Any]:
+    """A report, in a body of its own: receivers of alerts would not know what to do with one that has none."""
+    return {
+        "receiver": receiver,
         "headgate": {
-            "schema": 1,
-            "key": notification.key,
-            "rule": notification.rule,
-            "reason": notification.reason,
-            "at": format_ms(notification.at_ms),
-            "numbers": dict(notification.numbers),
+            "schema": 2,
+            "key": digest.key,
+            "digest": {
+                "title": digest.title,
+                "since": format_ms(digest.since_ms),
+                "until": format_ms(digest.until_ms),
+                "markdown": digest.markdown,
+                "html": digest.html,
+                "data": dict(digest.data),
+            },
         },
     }
 
 
 class WebhookNotifier:
-    """Posts one notification a request."""
+    """Posts one message a request."""
+
+    grouped = True
+    digests = True
 
     def __init__(self, name: str, config: WebhookConfig, context: BuildContext) -> None:
         self.name = name
@@ -100,13 +136,15 @@ class WebhookNotifier:
         self._config = config
         self._user_agent = context.user_agent
 
-    def encode(self, notification: Notification, *, now_ms: int) -> HttpRequest:
+    def encode(self, message: Message, *, now_ms: int) -> HttpRequest:
         """The signed request; the body is the same on every attempt, the timestamp is that of the attempt."""
-        body = msgspec.json.encode(payload(self.name, notification))
+        digest = message.digest
+        shape = payload(self.name, message) if digest is None else _digest(self.name, digest)
+        body = msgspec.json.encode(shape)
         headers = {
             "content-type": "application/json",
             "user-agent": self._user_agent,
-            "idempotency-key": notification.key,
+            "idempotency-key": message.key,
             **{name: reveal(value) for name, value in self._config.headers.items()},
         }
         if self._config.bearer_token is not None:
@@ -117,7 +155,7 @@ class WebhookNotifier:
             "POST", reveal(self._config.url), tuple(headers.items()), body, timeout_seconds=self._config.timeout / 1000
         )
 
-    def interpret(self, reply: HttpReply) -> None:
+    def interpret(self, reply: HttpReply, message: Message) -> None:  # noqa: ARG002  # nothing is remembered
         """By the shared table; every 2xx of it is accepted."""
         given = (self._config.secret, self._config.bearer_token, *self._config.headers.values())
         secrets = (*address_secrets(reveal(self._config.url)), *map(reveal, given))

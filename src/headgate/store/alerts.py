@@ -6,7 +6,7 @@ only once, even after it was sent.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -17,7 +17,18 @@ from headgate.store.releases import Releases
 from headgate.store.session import Session
 from headgate.store.sql import Database
 
-__all__ = ["alert_history", "alerts", "outbox_dead", "outbox_done", "outbox_due", "outbox_retry", "transition"]
+__all__ = [
+    "alert_history",
+    "alerts",
+    "notifier_memories",
+    "notifier_memory",
+    "outbox_bind",
+    "outbox_dead",
+    "outbox_done",
+    "outbox_due",
+    "outbox_retry",
+    "transition",
+]
 
 WAITING, DONE, DEAD = 0, 1, 2
 
@@ -33,9 +44,9 @@ def transition(session: Session, change: AlertChange, now_ms: int) -> None:
     db.executemany("INSERT INTO alert_history (fingerprint, at_ms, body) VALUES (?, ?, ?)", list(change.history))
     before = db.total_changes()
     db.executemany(
-        "INSERT INTO outbox (notifier, key, payload, created_ms, due_ms, attempts, last_error, state)"
-        " VALUES (?, ?, ?, ?, ?, 0, '', 0) ON CONFLICT DO NOTHING",
-        [(notifier, key, payload, now_ms, due_ms) for notifier, key, payload, due_ms in change.outbox],
+        'INSERT INTO outbox (notifier, key, payload, created_ms, due_ms, attempts, last_error, state, "group")'
+        " VALUES (?, ?, ?, ?, ?, 0, '', 0, ?) ON CONFLICT DO NOTHING",
+        [(one.notifier, one.key, one.payload, now_ms, one.due_ms, one.group) for one in change.outbox],
     )
     added = db.total_changes() - before
     if added:
@@ -68,14 +79,54 @@ def alert_history(db: Database, fingerprint: str | None, limit: int) -> list[tup
     return list(rows)
 
 
+_ROW = 'SELECT id, notifier, key, payload, created_ms, due_ms, attempts, last_error, "group", batch FROM outbox'
+
+
 def outbox_due(db: Database, now_ms: int, limit: int) -> list[OutboxRow]:
     """Notifications whose next attempt is due, oldest due first."""
-    rows = db.execute(
-        "SELECT id, notifier, key, payload, created_ms, due_ms, attempts, last_error FROM outbox"
-        " WHERE state = 0 AND due_ms <= ? ORDER BY due_ms, id LIMIT ?",
-        (now_ms, limit),
-    )
+    rows = db.execute(f"{_ROW} WHERE state = 0 AND due_ms <= ? ORDER BY due_ms, id LIMIT ?", (now_ms, limit))
     return [OutboxRow(*row) for row in rows]
+
+
+def outbox_bind(session: Session, row_id: int, limit: int) -> list[OutboxRow]:
+    """The rows of one message, bound to each other."""
+    db = session.db
+    lead = db.execute(f"{_ROW} WHERE id = ? AND state = 0", (row_id,)).fetchone()
+    if lead is None:
+        return []
+    first = OutboxRow(*lead)
+    if not first.group:
+        return [first]
+    if first.batch is None:
+        db.execute(
+            "UPDATE outbox SET batch = ? WHERE id = ? OR id IN (SELECT id FROM outbox WHERE state = 0 AND notifier = ?"
+            ' AND "group" = ? AND batch IS NULL AND id != ? ORDER BY id LIMIT ?)',
+            (row_id, row_id, first.notifier, first.group, row_id, limit - 1),
+        )
+    leader = row_id if first.batch is None else first.batch
+    rows = db.execute(f"{_ROW} WHERE batch = ? AND state = 0 ORDER BY id", (leader,))
+    return [OutboxRow(*row) for row in rows]
+
+
+def notifier_memory(db: Database, notifier: str, thread: str) -> dict[str, str]:
+    """What a notifier remembers of a thread."""
+    body = db.execute("SELECT body FROM notifier_memory WHERE notifier = ? AND thread = ?", (notifier, thread)).get
+    return msgspec.json.decode(body, type=dict[str, str]) if body else {}
+
+
+def notifier_memories(db: Database, notifier: str) -> dict[str, dict[str, str]]:
+    """Everything that a notifier remembers."""
+    rows = db.execute("SELECT thread, body FROM notifier_memory WHERE notifier = ? ORDER BY thread", (notifier,))
+    return {thread: msgspec.json.decode(body, type=dict[str, str]) for thread, body in rows}
+
+
+def _remember(session: Session, memory: tuple[str, str, Mapping[str, str]], now_ms: int) -> None:
+    notifier, thread, body = memory
+    if not body:
+        session.db.execute("DELETE FROM notifier_memory WHERE notifier = ? AND thread = ?", (notifier, thread))
+        return
+    text = msgspec.json.encode(dict(body), order="deterministic").decode()
+    session.db.execute("INSERT OR REPLACE INTO notifier_memory VALUES (?, ?, ?, ?)", (notifier, thread, text, now_ms))
 
 
 def _leave(session: Session, ids: Sequence[int], state: int, error: str | None = None) -> None:
@@ -90,20 +141,26 @@ def _leave(session: Session, ids: Sequence[int], state: int, error: str | None =
         session.flush()
 
 
-def outbox_done(session: Session, ids: Sequence[int]) -> None:
+def outbox_done(
+    session: Session, ids: Sequence[int], memory: tuple[str, str, Mapping[str, str]] | None, now_ms: int
+) -> None:
     """These were accepted."""
     _leave(session, ids, DONE)
+    if memory is not None:
+        _remember(session, memory, now_ms)
 
 
-def outbox_retry(session: Session, row_id: int, due_ms: int, error: str) -> None:
+def outbox_retry(session: Session, ids: Sequence[int], due_ms: int, error: str) -> None:
     """Try again at a time."""
-    session.db.execute(
+    session.db.executemany(
         "UPDATE outbox SET due_ms = ?, attempts = attempts + 1, last_error = ? WHERE id = ? AND state = 0",
-        (due_ms, error, row_id),
+        [(due_ms, error, number) for number in ids],
     )
 
 
-def outbox_dead(session: Session, row_id: int, error: str, at_ms: int) -> None:
-    """The notifier will never take it; `due_ms` of the row is from now on when that was found."""
-    session.db.execute("UPDATE outbox SET due_ms = ? WHERE id = ? AND state = 0", (at_ms, row_id))
-    _leave(session, [row_id], DEAD, error)
+def outbox_dead(session: Session, ids: Sequence[int], error: str, at_ms: int) -> None:
+    """The notifier will never take them; `due_ms` of the rows is from now on when that was found."""
+    session.db.executemany(
+        "UPDATE outbox SET due_ms = ? WHERE id = ? AND state = 0", [(at_ms, number) for number in ids]
+    )
+    _leave(session, ids, DEAD, error)

@@ -232,17 +232,31 @@ class MemoryStore:
     async def outbox_due(self, *, now_ms: int, limit: int) -> Sequence[OutboxRow]:
         return self.alerting.due(now_ms, limit)
 
-    async def outbox_done(self, ids: Sequence[int]) -> None:
+    async def outbox_bind(self, row_id: int, *, limit: int) -> Sequence[OutboxRow]:
+        self._unit()
+        return self.alerting.bind(row_id, limit)
+
+    async def outbox_done(
+        self, ids: Sequence[int], *, memory: tuple[str, str, Mapping[str, str]] | None = None
+    ) -> None:
         self._unit()
         self.alerting.leave(ids)
+        if memory is not None:
+            self.alerting.memory[memory[:2]] = dict(memory[2])
 
-    async def outbox_retry(self, row_id: int, *, due_ms: int, error: str) -> None:
+    async def outbox_retry(self, ids: Sequence[int], *, due_ms: int, error: str) -> None:
         self._unit()
-        self.alerting.retry(row_id, due_ms, error)
+        self.alerting.retry(ids, due_ms, error)
 
-    async def outbox_dead(self, row_id: int, *, error: str, at_ms: int) -> None:  # noqa: ARG002  # the port's
+    async def outbox_dead(self, ids: Sequence[int], *, error: str, at_ms: int) -> None:  # noqa: ARG002  # the port's
         self._unit()
-        self.alerting.leave([row_id], error)
+        self.alerting.leave(ids, error)
+
+    async def notifier_memory(self, notifier: str, thread: str) -> Mapping[str, str]:
+        return self.alerting.memory.get((notifier, thread), {})
+
+    async def notifier_memories(self, notifier: str) -> Mapping[str, Mapping[str, str]]:
+        return {thread: body for (name, thread), body in self.alerting.memory.items() if name == notifier and body}
 
     # -- questions
 

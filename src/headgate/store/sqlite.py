@@ -284,14 +284,26 @@ class SqliteStore(Questions):
     async def outbox_due(self, *, now_ms: int, limit: int) -> Sequence[OutboxRow]:
         return await self._ask(lambda db: alerts.outbox_due(db, now_ms, limit))
 
-    async def outbox_done(self, ids: Sequence[int]) -> None:
-        await self._unit("outbox", lambda session, _: alerts.outbox_done(session, ids))
+    async def outbox_bind(self, row_id: int, *, limit: int) -> Sequence[OutboxRow]:
+        return await self._unit("outbox", lambda session, _: alerts.outbox_bind(session, row_id, limit))
 
-    async def outbox_retry(self, row_id: int, *, due_ms: int, error: str) -> None:
-        await self._unit("outbox", lambda session, _: alerts.outbox_retry(session, row_id, due_ms, error))
+    async def outbox_done(
+        self, ids: Sequence[int], *, memory: tuple[str, str, Mapping[str, str]] | None = None
+    ) -> None:
+        now_ms = self._clock.now_ms()
+        await self._unit("outbox", lambda session, _: alerts.outbox_done(session, ids, memory, now_ms))
 
-    async def outbox_dead(self, row_id: int, *, error: str, at_ms: int) -> None:
-        await self._unit("outbox", lambda session, _: alerts.outbox_dead(session, row_id, error, at_ms))
+    async def outbox_retry(self, ids: Sequence[int], *, due_ms: int, error: str) -> None:
+        await self._unit("outbox", lambda session, _: alerts.outbox_retry(session, ids, due_ms, error))
+
+    async def outbox_dead(self, ids: Sequence[int], *, error: str, at_ms: int) -> None:
+        await self._unit("outbox", lambda session, _: alerts.outbox_dead(session, ids, error, at_ms))
+
+    async def notifier_memory(self, notifier: str, thread: str) -> Mapping[str, str]:
+        return await self._ask(lambda db: alerts.notifier_memory(db, notifier, thread))
+
+    async def notifier_memories(self, notifier: str) -> Mapping[str, Mapping[str, str]]:
+        return await self._ask(lambda db: alerts.notifier_memories(db, notifier))
 
     # -- questions
 

@@ -190,6 +190,8 @@ def _alerts(session: Session, before_ms: int, _now_ms: int) -> int:
         "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE state != 0 AND created_ms < ? LIMIT ?)",
         (before_ms, _ROWS),
     )
+    deleted += session.db.changes()
+    session.db.execute("DELETE FROM notifier_memory WHERE at_ms < ?", (before_ms,))
     return deleted + session.db.changes()
 
 

@@ -76,4 +76,4 @@ def _first_day(db: Database, kind: str, since_ms: int) -> int | None:
 
 
 # Number of a migration -> what follows its SQL.
-AFTER: Mapping[int, Callable[[Database], None]] = {6: fill_rollups}
+AFTER: Mapping[int, Callable[[Database], None]] = {7: fill_rollups}

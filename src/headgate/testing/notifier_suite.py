@@ -19,11 +19,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from headgate.core.errors import BatchRejected, SinkError, SinkRefused, SinkUnavailable
-from headgate.core.ports import HttpReply, HttpRequest, Notification, Notifier, TransportOptions
+from headgate.core.messages import Digest, Message, Notification, Notifier
+from headgate.core.ports import HttpReply, HttpRequest, TransportOptions
 from headgate.testing.sinks.harness import front_door
 from headgate.testing.sinks.wire import Request
 
-__all__ = ["NotifierSubject", "NotifierSuite", "notification"]
+__all__ = ["NotifierSubject", "NotifierSuite", "messages", "notification", "told"]
 
 NOW_MS = 1_795_000_000_000
 # What a bare status means where the channel documents nothing else: core.verdicts.
@@ -70,6 +71,13 @@ def notification(**values: Any) -> Notification:
     return dataclasses.replace(base, **values)
 
 
+def told(*notifications: Notification, **values: Any) -> Message:
+    """A message about these, alone or as a group; every field can be given."""
+    if len(notifications) == 1:
+        return dataclasses.replace(Message(notifications[0].key, notifications), **values)
+    return dataclasses.replace(Message("g" * 64, notifications, {"alertname": notifications[0].rule}), **values)
+
+
 NOTIFICATIONS: Mapping[str, Notification] = {
     "firing": notification(),
     "resolved": notification(state="resolved", ends_ms=NOW_MS - 2_000, reason="clear"),
@@ -84,6 +92,40 @@ NOTIFICATIONS: Mapping[str, Notification] = {
         rule="R" * 400,
     ),
 }
+
+
+DIGEST = Digest(
+    key="digest:daily:1795000000000",
+    title="CI, 20 November",
+    since_ms=NOW_MS - 86_400_000,
+    until_ms=NOW_MS,
+    markdown="**3** alerts <script>&\n\n| a | b |\n|---|---|\n| x | y |\n" * 40,
+    html="<h1>CI</h1><p>3 alerts &amp; more</p>",
+    data={"alerts": 3},
+)
+GROUP = tuple(
+    notification(key=f"{number:064d}:1:1", fingerprint=f"{number:064d}", labels={"workflow": f"build-{number}"})
+    for number in range(40)
+)
+
+
+def messages(notifier: Notifier) -> Mapping[str, Message]:
+    """What a notifier may be asked to send: each notification, and as it says groups and digests."""
+    found = {name: told(one) for name, one in NOTIFICATIONS.items()}
+    if notifier.grouped:
+        mixed = (
+            NOTIFICATIONS["firing"],
+            *GROUP[:3],
+            notification(fingerprint="e" * 64, state="resolved", ends_ms=NOW_MS),
+        )
+        found |= {"group": told(*mixed), "large": told(*GROUP), "over": told(*map(_ended, GROUP[:2]))}
+    if notifier.digests:
+        found["digest"] = Message(DIGEST.key, (), digest=DIGEST)
+    return found
+
+
+def _ended(one: Notification) -> Notification:
+    return dataclasses.replace(one, state="resolved", ends_ms=NOW_MS - 2_000)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -120,25 +162,25 @@ class NotifierSuite:
 
     def test_notif_02_encode_is_pure(self) -> None:
         """NOTIF-02: the same notification at the same time gives the same request, from any instance."""
-        for one in NOTIFICATIONS.values():
+        for one in messages(self._notifier()).values():
             requests = {self._notifier().encode(one, now_ms=NOW_MS) for _ in range(2)}
             assert len(requests) == 1
 
     def test_notif_03_retries_repeat_the_body(self) -> None:
         """NOTIF-03: a later attempt sends the same body; only headers may carry the time of the attempt."""
         made = self._notifier()
-        for one in NOTIFICATIONS.values():
+        for one in messages(made).values():
             assert made.encode(one, now_ms=NOW_MS).body == made.encode(one, now_ms=NOW_MS + 60_000).body
 
     def test_notif_04_the_key_travels(self) -> None:
         """NOTIF-04: the idempotency key is somewhere in the request."""
-        for one in NOTIFICATIONS.values():
+        for one in messages(self._notifier()).values():
             request = self._notifier().encode(one, now_ms=NOW_MS)
             assert one.key in [value for _, value in request.headers] or one.key.encode() in request.body
 
     def test_notif_05_requests_can_be_sent(self) -> None:
         """NOTIF-05: address, headers and time-out are such that any HTTP client can send them."""
-        for one in NOTIFICATIONS.values():
+        for one in messages(self._notifier()).values():
             request = self._notifier().encode(one, now_ms=NOW_MS)
             assert request.url.startswith(("http://", "https://"))
             assert 0 < request.timeout_seconds <= 60
@@ -155,16 +197,16 @@ class NotifierSuite:
         if subject.fake is None:
             return
         made = self._notifier()
-        for name, one in NOTIFICATIONS.items():
+        for name, one in messages(made).items():
             door = front_door(subject.fake, clock_ms=lambda: NOW_MS, **subject.fake_options)
             reply = door(_as_wire(made.encode(one, now_ms=NOW_MS)))
-            made.interpret(HttpReply(reply.status, dict(reply.headers), reply.body))
+            made.interpret(HttpReply(reply.status, dict(reply.headers), reply.body), one)
             assert len(list(door.ledger.rows())) == 1, name
 
     def test_notif_07_acceptance(self) -> None:
         """NOTIF-07: the channel's own words for accepted raise nothing."""
         for reply in type(self).subject.accepts:
-            self._notifier().interpret(reply)
+            self._notifier().interpret(reply, told(NOTIFICATIONS["firing"]))
 
     def test_notif_08_statuses(self) -> None:
         """NOTIF-08: statuses read by the shared table or as documented; what nobody foresaw is tried again."""
@@ -214,7 +256,7 @@ class NotifierSuite:
 
     def _error(self, reply: HttpReply) -> SinkError:
         try:
-            self._notifier().interpret(reply)
+            self._notifier().interpret(reply, told(NOTIFICATIONS["firing"]))
         except SinkError as error:
             return error
         raise AssertionError(f"{reply.status} was read as accepted")

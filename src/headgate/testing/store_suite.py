@@ -16,6 +16,7 @@ from headgate.core.record import Record, decode_record
 from headgate.core.storeport import (
     AlertChange,
     AlertRow,
+    OutboxEntry,
     Store,
 )
 from headgate.testing.store_aside_suite import AsideSuite
@@ -91,7 +92,7 @@ class RestSuite:
             tenant="headgate",
             attributes=attributes,
         )
-        change = AlertChange([row], (), [("f1", NOW, b"fired")], [("ops", "f1:1", b"{}", NOW + 5)], [record])
+        change = AlertChange([row], (), [("f1", NOW, b"fired")], [OutboxEntry("ops", "f1:1", b"{}", NOW + 5)], [record])
         await store.transition(change)
         assert [row] == list(await store.alerts())
         assert list(await store.alert_history("f1", 10)) == [("f1", NOW, b"fired")]
@@ -99,24 +100,55 @@ class RestSuite:
         assert ("alert", NOW, record) == (entry.kind, entry.occurred_ms, decode_record(entry.body))
         assert list(await store.outbox_due(now_ms=NOW + 4, limit=10)) == []
         (due,) = await store.outbox_due(now_ms=NOW + 5, limit=10)
-        await store.outbox_retry(due.id, due_ms=NOW + 50, error="503")
+        await store.outbox_retry([due.id], due_ms=NOW + 50, error="503")
         (due,) = await store.outbox_due(now_ms=NOW + 50, limit=10)
         assert (due.attempts, due.last_error, (await store.figures()).outbox_waiting) == (1, "503", 1)
         await store.outbox_done([due.id, due.id])
-        await store.transition(AlertChange([], ["f1"], (), [("ops", "f1:1", b"{}", NOW)]))
+        await store.transition(AlertChange([], ["f1"], (), [OutboxEntry("ops", "f1:1", b"{}", NOW)]))
         figures = await store.figures()
         assert (list(await store.alerts()), figures.outbox_waiting) == ([], 0)
 
     async def test_a_dead_notification_is_not_sent_again(self, store: Store) -> None:
         """It leaves the outbox with its error."""
-        await store.transition(AlertChange(outbox=[("ops", "k", b"{}", NOW)]))
+        await store.transition(AlertChange(outbox=[OutboxEntry("ops", "k", b"{}", NOW)]))
         (due,) = await store.outbox_due(now_ms=NOW, limit=1)
-        await store.outbox_dead(due.id, error="400", at_ms=NOW)
-        await store.outbox_retry(due.id, due_ms=NOW, error="late")
+        await store.outbox_dead([due.id], error="400", at_ms=NOW)
+        await store.outbox_retry([due.id], due_ms=NOW, error="late")
         assert (
             list(await store.outbox_due(now_ms=NOW, limit=1)),
             (await store.figures()).outbox_waiting,
         ) == ([], 0)
+
+    async def test_a_group_is_bound_into_one_message(self, store: Store) -> None:
+        """Waiting rows of a group, due or not, go together, for good; later ones make a message of their own."""
+        entries = [OutboxEntry("ops", f"k{number}", b"{}", NOW + number, "g") for number in range(4)]
+        others = [OutboxEntry("ops", "other", b"{}", NOW, "h"), OutboxEntry("hook", "k0", b"{}", NOW, "g")]
+        await store.transition(AlertChange(outbox=[*entries[:3], *others]))
+        first = next(row for row in await store.outbox_due(now_ms=NOW, limit=9) if row.key == "k0")
+        bound = [row.key for row in await store.outbox_bind(first.id, limit=2)]
+        await store.transition(AlertChange(outbox=entries[3:]))
+        again = await store.outbox_bind(first.id, limit=9)
+        assert (bound, [row.key for row in again]) == (["k0", "k1"], ["k0", "k1"])
+        await store.outbox_done([row.id for row in again], memory=("ops", "g", {"ts": "17"}))
+        assert list(await store.outbox_bind(first.id, limit=9)) == []
+        rest = await store.outbox_due(now_ms=NOW + 9, limit=9)
+        third = next(row for row in rest if row.key == "k2")
+        assert [row.key for row in await store.outbox_bind(third.id, limit=9)] == ["k2", "k3"]
+        alone = next(row for row in rest if row.key == "other")
+        assert [row.key for row in await store.outbox_bind(alone.id, limit=9)] == ["other"]
+
+    async def test_a_notifier_remembers(self, store: Store) -> None:
+        """By thread; what is remembered last counts, and an empty mapping forgets."""
+        assert dict(await store.notifier_memory("ops", "g")) == {}
+        await store.outbox_done([], memory=("ops", "g", {"ts": "17", "n": "1"}))
+        await store.outbox_done([], memory=("ops", "g", {"ts": "18"}))
+        assert dict(await store.notifier_memory("ops", "g")) == {"ts": "18"}
+        assert dict(await store.notifier_memory("hook", "g")) == {}
+        await store.outbox_done([], memory=("ops", "h", {"ts": "19"}))
+        assert dict(await store.notifier_memories("ops")) == {"g": {"ts": "18"}, "h": {"ts": "19"}}
+        assert dict(await store.notifier_memories("hook")) == {}
+        await store.outbox_done([], memory=("ops", "g", {}))
+        assert dict(await store.notifier_memory("ops", "g")) == {}
 
     async def test_trimming_forgets_old_facts(self, store: Store) -> None:
         """Facts past retention go; figures follow; a fact that is seen again afterwards is new."""

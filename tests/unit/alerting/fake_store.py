@@ -35,7 +35,8 @@ class FakeStore:
         for fingerprint in change.removed:
             self.rows.pop(fingerprint)
         self.history += change.history
-        for notifier, key, payload, _ in change.outbox:
+        for one in change.outbox:
+            notifier, key, payload = one.notifier, one.key, one.payload
             self.offered.append((notifier, key))
             self.outbox.setdefault((notifier, key), payload)
         self.records |= {record.id: record for record in change.records}

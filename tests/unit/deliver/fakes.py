@@ -96,6 +96,7 @@ class FakeStore:
         self.problems: dict[str, str] = {}
         self.outbox: list[OutboxRow] = []
         self.outbox_log: list[tuple[str, int, str]] = []
+        self.memory: dict[tuple[str, str], dict[str, str]] = {}
         self.before: Callable[[str, Any], None] = lambda unit, argument: None
 
     async def open_signals(self, specs, *, now_ms):
@@ -178,20 +179,34 @@ class FakeStore:
     async def outbox_due(self, *, now_ms, limit):
         return [row for row in self.outbox if row.due_ms <= now_ms][:limit]
 
-    async def outbox_done(self, ids):
+    async def outbox_bind(self, row_id, *, limit):
+        first = next((row for row in self.outbox if row.id == row_id), None)
+        return [row for row in self.outbox if first and row.group == first.group and row.notifier == first.notifier][
+            :limit
+        ]
+
+    async def notifier_memory(self, notifier, thread):
+        return self.memory.get((notifier, thread), {})
+
+    async def notifier_memories(self, notifier):
+        return {thread: body for (name, thread), body in self.memory.items() if name == notifier and body}
+
+    async def outbox_done(self, ids, *, memory=None):
+        if memory is not None:
+            self.memory[memory[:2]] = memory[2]
         self.outbox_log += [("done", one, "") for one in ids]
         self.outbox = [row for row in self.outbox if row.id not in ids]
 
-    async def outbox_retry(self, row_id, *, due_ms, error):
-        self.outbox_log.append(("retry", row_id, error))
+    async def outbox_retry(self, ids, *, due_ms, error):
+        self.outbox_log += [("retry", one, error) for one in ids]
         self.outbox = [
-            replace(row, due_ms=due_ms, attempts=row.attempts + 1, last_error=error) if row.id == row_id else row
+            replace(row, due_ms=due_ms, attempts=row.attempts + 1, last_error=error) if row.id in ids else row
             for row in self.outbox
         ]
 
-    async def outbox_dead(self, row_id, *, error, at_ms):
-        self.outbox_log.append(("dead", row_id, error))
-        self.outbox = [row for row in self.outbox if row.id != row_id]
+    async def outbox_dead(self, ids, *, error, at_ms):
+        self.outbox_log += [("dead", one, error) for one in ids]
+        self.outbox = [row for row in self.outbox if row.id not in ids]
 
 
 @dataclass

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
-import msgspec
 import pytest
 from tests.unit.deliver.fakes import BASE_MS, FakeStore, FakeTransport, Figures, LoopClock, run_virtual
 
 from headgate.core.errors import StoreFailed
-from headgate.core.ports import HttpReply, HttpRequest, Notification, TransportOptions
+from headgate.core.messages import Digest, Notification, payload_of
+from headgate.core.ports import HttpReply, HttpRequest, TransportOptions
 from headgate.core.storeport import OutboxRow
 from headgate.core.verdicts import classify, raise_for, retry_after_seconds
 from headgate.deliver import OutboxOptions, OutboxWorker
@@ -21,23 +21,28 @@ class TestChannel:
     __test__ = False
     transport = TransportOptions()
 
+    grouped = True
+    digests = False
+
     def __init__(self, name):
         self.name = name
 
-    def encode(self, notification, *, now_ms):
-        if notification.rule == "bug":
+    def encode(self, message, *, now_ms):
+        if message.notifications[0].rule == "bug":
             raise RuntimeError("hunter2")
-        return HttpRequest("POST", f"http://{self.name}/", (), notification.key.encode())
+        keys = "+".join(one.key for one in message.notifications)
+        body = keys + "".join(f"?{value}" for value in message.memory.values())
+        return HttpRequest("POST", f"http://{self.name}/", (), body.encode())
 
-    def interpret(self, reply):
+    def interpret(self, reply, message):
         raise_for(classify(reply.status), reply.status, reply.text(), retry_after=retry_after_seconds(reply.headers))
 
 
-def row(number, notifier="ops", *, created_ms=BASE_MS, rule="slow"):
+def row(number, notifier="ops", *, created_ms=BASE_MS, rule="slow", group="", fingerprint="f"):
     """A stored notification."""
     notification = Notification(
         key=f"k{number}",
-        fingerprint="f",
+        fingerprint=fingerprint,
         rule=rule,
         state="firing",
         reason="slow",
@@ -48,7 +53,7 @@ def row(number, notifier="ops", *, created_ms=BASE_MS, rule="slow"):
         at_ms=BASE_MS,
         numbers={"value": 1.5},
     )
-    return OutboxRow(number, notifier, notification.key, msgspec.json.encode(notification), created_ms, BASE_MS)
+    return OutboxRow(number, notifier, notification.key, payload_of(notification), created_ms, BASE_MS, group=group)
 
 
 def play(store, script, *, seconds, notifiers=("ops",), **more):
@@ -61,10 +66,12 @@ def play(store, script, *, seconds, notifiers=("ops",), **more):
         reply = script(name, key, len(sent))
         return HttpReply(reply, {}, b"words") if isinstance(reply, int) else reply
 
+    channel = more.pop("channel", TestChannel)
+
     async def scenario():
         worker = OutboxWorker(
             store,
-            {name: TestChannel(name) for name in notifiers},
+            {name: channel(name) for name in notifiers},
             transport=more.pop("transport", None) or FakeTransport(answer),
             clock=LoopClock(),
             metrics=figures,
@@ -238,7 +245,7 @@ def test_a_failed_store_ends_the_worker():
     """It is not taken for a notifier's bug."""
 
     class Failing(FakeStore):
-        async def outbox_done(self, ids):
+        async def outbox_done(self, ids, *, memory=None):
             raise StoreFailed("flush failed")
 
     store = Failing()
@@ -246,3 +253,116 @@ def test_a_failed_store_ends_the_worker():
     with pytest.raises(BaseExceptionGroup) as caught:
         play(store, lambda *_: 200, seconds=1)
     assert caught.group_contains(StoreFailed)
+
+
+GROUP = '{"project":"web"}'
+
+
+def test_a_group_goes_as_one_message():
+    """All that waits of it, each alert as it was last; every attempt is the same message; others go alone."""
+    store = FakeStore()
+    store.outbox = [
+        row(1, group=GROUP, fingerprint="a"),
+        row(2, group=GROUP, fingerprint="b"),
+        row(3, group=GROUP, fingerprint="a"),
+        row(4, fingerprint="c"),
+    ]
+    sent, figures = play(store, lambda name, key, call: 503 if call == 1 else 200, seconds=60)
+    assert [key for _, _, key in sent] == ["k2+k3", "k2+k3", "k4"]
+    assert store.outbox == []
+    assert figures.get("headgate_notifications_total", notifier="ops", outcome="accepted") == 4
+
+
+def test_a_channel_without_groups_gets_each_by_itself():
+    """Some vendors take one alert a request."""
+
+    class Alone(TestChannel):
+        __test__ = False
+        grouped = False
+
+    store = FakeStore()
+    store.outbox = [row(1, group=GROUP, fingerprint="a"), row(2, group=GROUP, fingerprint="b")]
+    sent, _ = play(store, lambda *_: 200, seconds=1, channel=Alone)
+    assert [key for _, _, key in sent] == ["k1", "k2"]
+
+
+def test_a_notifier_remembers_what_it_sent_of_a_group():
+    """The next message of the group has it; another group does not."""
+
+    class Remembering(TestChannel):
+        __test__ = False
+
+        def interpret(self, reply, message):
+            return {"ts": message.key}
+
+    store = FakeStore()
+    store.outbox = [row(1, fingerprint="a"), row(2, fingerprint="b"), row(3, fingerprint="a")]
+    sent, _ = play(store, lambda *_: 200, seconds=1, channel=Remembering)
+    assert [key for _, _, key in sent] == ["k1", "k2", "k3?k1"]
+
+
+def test_a_digest_is_a_message_of_its_own():
+    """It has no alert; the notifier gets the text."""
+
+    class Reader(TestChannel):
+        __test__ = False
+
+        def encode(self, message, *, now_ms):
+            return HttpRequest("POST", f"http://{self.name}/", (), message.digest.title.encode())
+
+    store = FakeStore()
+    digest = Digest("d1", "Friday", 0, 1, "*hello*", "<b>hello</b>")
+    store.outbox = [OutboxRow(1, "ops", "d1", payload_of(digest), BASE_MS, BASE_MS)]
+    sent, _ = play(store, lambda *_: 200, seconds=1, channel=Reader)
+    assert [key for _, _, key in sent] == ["Friday"]
+    assert store.outbox == []
+
+
+def test_a_forgetful_far_side_is_told_again():
+    """Each period, from what was remembered, also after a restart; what it says is over is forgotten."""
+
+    class Forgetful:
+        __test__ = False
+        grouped = digests = False
+        transport = TransportOptions()
+        refresh_seconds = 60.0
+
+        def __init__(self, name):
+            self.name = name
+
+        async def send(self, message, *, now_ms, http):
+            await http(HttpRequest("POST", f"http://{self.name}/", (), b"first"))
+            return {"rule": message.notifications[0].rule}
+
+        async def refresh(self, memories, *, now_ms, open_alerts, http):
+            body = ",".join(f"{thread}:{memory['rule']}:{open_alerts(thread)}" for thread, memory in memories.items())
+            await http(HttpRequest("POST", f"http://{self.name}/", (), body.encode()))
+            return [thread for thread in memories if not open_alerts(thread)]
+
+        async def reach(self, http):
+            raise AssertionError
+
+    store = FakeStore()
+    store.outbox = [row(1, fingerprint="a"), row(2, fingerprint="b", rule="x")]
+    store.memory["ops", "over"] = {"rule": "y"}
+    sent, _ = play(store, lambda *_: 200, seconds=130, channel=Forgetful, is_open=lambda one: one != "over")
+    assert [round(at) for at, _, _ in sent] == [0, 0, 0, 60, 120]
+    assert [body for _, _, body in sent][-2:] == ["a:slow:True,b:x:True"] * 2
+    assert "over:y:False" in [body for _, _, body in sent][:3]
+
+
+def test_a_refresh_that_fails_harms_nobody():
+    """Messages go on; the next period tries again."""
+
+    class Broken(TestChannel):
+        __test__ = False
+        refresh_seconds = 60.0
+
+        async def refresh(self, memories, *, now_ms, open_alerts, http):
+            raise RuntimeError("hunter2")
+
+    store = FakeStore()
+    store.memory["ops", "over"] = {"rule": "y"}
+    store.outbox = [row(1)]
+    sent, _ = play(store, lambda *_: 200, seconds=200, channel=Broken)
+    assert [key for _, _, key in sent] == ["k1"]

@@ -9,12 +9,14 @@ from headgate.core.clock import ManualClock
 from headgate.core.errors import BatchRejected, SinkRefused, SinkUnavailable
 from headgate.core.metrics import NullMetrics
 from headgate.core.ports import BuildContext, HttpReply
-from headgate.notifiers.slack import SlackConfig, SlackNotifier, message
-from headgate.testing.notifier_suite import NOW_MS, notification
+from headgate.notifiers.slack import SlackConfig, SlackNotifier, shown
+from headgate.testing.notifier_suite import NOW_MS, notification, told
 
 CONTEXT = BuildContext(ManualClock(), NullMetrics(), "headgate/0")
 BOT = SlackNotifier("ops", SlackConfig(token="xoxb-1", channel="#ci"), CONTEXT)
 HOOK = SlackNotifier("ops", SlackConfig(webhook_url="https://hooks.slack.com/services/T0/B0/s"), CONTEXT)
+
+TOLD = told(notification())
 
 API_WORDS = {
     "ratelimited": (SinkUnavailable, ""),
@@ -43,14 +45,14 @@ def test_api_errors_come_with_status_200(word):
     kind, reason = API_WORDS[word]
     body = json.dumps({"ok": False, "error": word}).encode()
     with pytest.raises(kind, match=word) as caught:
-        BOT.interpret(HttpReply(200, {}, body))
+        BOT.interpret(HttpReply(200, {}, body), TOLD)
     assert getattr(caught.value, "reason", "") == reason
 
 
 def test_rate_limits_carry_the_time_to_wait():
     """429 with Retry-After waits as long as Slack says."""
     with pytest.raises(SinkUnavailable) as caught:
-        BOT.interpret(HttpReply(429, {"retry-after": "30"}, b'{"ok":false,"error":"ratelimited"}'))
+        BOT.interpret(HttpReply(429, {"retry-after": "30"}, b'{"ok":false,"error":"ratelimited"}'), TOLD)
     assert caught.value.retry_after == 30.0
 
 
@@ -58,7 +60,7 @@ def test_rate_limits_carry_the_time_to_wait():
 def test_an_unreadable_200_is_tried_again(body):
     """Nobody knows whether the message was posted; at least once means again."""
     with pytest.raises(SinkUnavailable):
-        BOT.interpret(HttpReply(200, {}, body))
+        BOT.interpret(HttpReply(200, {}, body), TOLD)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +80,7 @@ def test_an_unreadable_200_is_tried_again(body):
 def test_webhook_answers(status, text, kind, reason):
     """Incoming webhooks answer with a status and a word."""
     with pytest.raises(kind) as caught:
-        HOOK.interpret(HttpReply(status, {}, text.encode()))
+        HOOK.interpret(HttpReply(status, {}, text.encode()), TOLD)
     assert getattr(caught.value, "reason", "") == reason
 
 
@@ -87,7 +89,7 @@ def test_a_branch_cannot_call_the_channel():
     hostile = notification(
         labels={"branch": "<!channel>"}, annotations={"summary": "<@U1> & co", "link": "javascript:alert(1)"}
     )
-    text = json.dumps(message(hostile))
+    text = json.dumps(shown(hostile))
     assert "<!channel>" not in text
     assert "<@U1>" not in text
     assert "javascript" not in text
@@ -96,7 +98,7 @@ def test_a_branch_cannot_call_the_channel():
 
 def test_the_bots_request():
     """Address, token, channel and key; nothing is unfurled."""
-    request = BOT.encode(notification(), now_ms=NOW_MS)
+    request = BOT.encode(told(notification()), now_ms=NOW_MS)
     body = json.loads(request.body)
     assert request.url == "https://slack.com/api/chat.postMessage"
     assert dict(request.headers)["authorization"] == "Bearer xoxb-1"
@@ -106,7 +108,7 @@ def test_the_bots_request():
 
 def test_the_webhooks_request_has_no_channel_and_no_token():
     """An incoming webhook has its channel and its secret in the address."""
-    request = HOOK.encode(notification(), now_ms=NOW_MS)
+    request = HOOK.encode(told(notification()), now_ms=NOW_MS)
     assert request.url == "https://hooks.slack.com/services/T0/B0/s"
     assert "authorization" not in dict(request.headers)
     assert "channel" not in json.loads(request.body)
@@ -114,14 +116,14 @@ def test_the_webhooks_request_has_no_channel_and_no_token():
 
 def test_the_message_reads_well():
     """Title, linked summary, labels and times; resolved is green and has its end."""
-    firing = message(notification())
+    firing = shown(notification())
     assert firing["text"] == "Firing: DefaultBranchFailing (warning): gh/acme/web build: 60% of 30 runs"
     title, summary, labels, foot = firing["attachments"][0]["blocks"]
     assert title["text"]["text"] == "Firing: DefaultBranchFailing (warning)"
     assert summary["text"]["text"] == "<https://app.circleci.com/x?a=1&b=2|gh/acme/web build: 60% of 30 runs>"
     assert labels["text"]["text"] == "*project*: gh/acme/web\n*workflow*: build"
     assert foot["elements"][0]["text"] == "since 2026-11-18T11:05:40.000Z · breach"
-    resolved = message(notification(state="resolved", ends_ms=NOW_MS, reason="clear"))["attachments"][0]
+    resolved = shown(notification(state="resolved", ends_ms=NOW_MS, reason="clear"))["attachments"][0]
     assert resolved["color"] != firing["attachments"][0]["color"]
     assert "until 2026-11-18T11:06:40.000Z" in resolved["blocks"][-1]["elements"][0]["text"]
 

@@ -12,7 +12,7 @@ from headgate.core.clock import ManualClock, SystemClock
 from headgate.core.metrics import NullMetrics
 from headgate.core.ports import BuildContext, HttpReply
 from headgate.notifiers.webhook import PLUGINS, WebhookConfig, WebhookNotifier, payload
-from headgate.testing.notifier_suite import NOW_MS, notification
+from headgate.testing.notifier_suite import NOW_MS, notification, told
 from headgate.testing.sinks import FakeVendor
 
 CONTEXT = BuildContext(ManualClock(), NullMetrics(), "headgate/0")
@@ -55,31 +55,37 @@ GOLDEN = {
         }
     ],
     "headgate": {
-        "schema": 1,
+        "schema": 2,
         "key": "f" * 64 + ":1795000000000:2",
-        "rule": "DefaultBranchFailing",
-        "reason": "clear",
-        "at": "2026-11-18T11:06:39.000Z",
-        "numbers": {"value": 0.6, "n": 30.0},
+        "alerts": [
+            {
+                "key": "f" * 64 + ":1795000000000:2",
+                "fingerprint": "f" * 64,
+                "rule": "DefaultBranchFailing",
+                "reason": "clear",
+                "at": "2026-11-18T11:06:39.000Z",
+                "numbers": {"value": 0.6, "n": 30.0},
+            }
+        ],
     },
 }
 
 
 def test_the_body_is_alertmanagers_with_ours_beside_it():
     """Every key of the body, for a resolved alert."""
-    found = payload("ops", notification(state="resolved", reason="clear", ends_ms=NOW_MS - 2_000))
+    found = payload("ops", told(notification(state="resolved", reason="clear", ends_ms=NOW_MS - 2_000)))
     assert found == GOLDEN
 
 
 def test_a_firing_alert_has_no_end():
     """While it fires, the end is Go's zero time, as Alertmanager sends it."""
-    assert payload("ops", notification())["alerts"][0]["endsAt"] == "0001-01-01T00:00:00Z"
+    assert payload("ops", told(notification()))["alerts"][0]["endsAt"] == "0001-01-01T00:00:00Z"
 
 
 def test_signature_and_key_are_headers():
     """The signature covers the timestamp and the body; the key is the notification's."""
     made = WebhookNotifier("ops", WebhookConfig(url="http://h.example/x", secret="k"), CONTEXT)
-    request = made.encode(notification(), now_ms=NOW_MS)
+    request = made.encode(told(notification()), now_ms=NOW_MS)
     headers = dict(request.headers)
     wanted = hmac.new(b"k", b"1795000000." + request.body, hashlib.sha256).hexdigest()
     assert headers["x-headgate-timestamp"] == "1795000000"
@@ -91,7 +97,7 @@ def test_signature_and_key_are_headers():
 def test_without_a_secret_nothing_is_signed():
     """No secret, no signature header."""
     made = WebhookNotifier("ops", WebhookConfig(url="http://h.example/x"), CONTEXT)
-    assert "x-headgate-signature" not in dict(made.encode(notification(), now_ms=NOW_MS).headers)
+    assert "x-headgate-signature" not in dict(made.encode(told(notification()), now_ms=NOW_MS).headers)
 
 
 @pytest.mark.parametrize(
@@ -119,9 +125,9 @@ def test_a_real_receiver_takes_it_and_folds_a_retry():
         config = WebhookConfig(url=f"{fake.url}/alerts", secret="k")
         made = PLUGINS[0].build("ops", config, CONTEXT)
         for _ in range(2):
-            request = made.encode(notification(), now_ms=SystemClock().now_ms())
+            request = made.encode(told(notification()), now_ms=SystemClock().now_ms())
             answer = httpx.request(request.method, request.url, headers=dict(request.headers), content=request.body)
-            made.interpret(HttpReply(answer.status_code, dict(answer.headers), answer.content))
+            made.interpret(HttpReply(answer.status_code, dict(answer.headers), answer.content), told(notification()))
         (stored,) = fake.stored()
         assert stored["record_id"] == notification().key
         assert json.loads(request.body)["headgate"]["key"] == notification().key

@@ -90,22 +90,51 @@ class WebhookReceiver(Vendor):
             if media_type(request) != "application/json":
                 raise refuse(415, "content type must be application/json")
             data = plain_body(request, options.max_body_bytes)
-            notification = _notification(data)
+            fingerprints = [] if _is_digest(data) else [alert.fingerprint for alert in _notification(data).alerts]
         except BodyRefusedError as refused:
             return refused.reply
-        self._keep(request, notification, data)
+        self._keep(request, fingerprints, data)
         return json_reply(200, {"status": "ok"})
 
-    def _keep(self, request: Request, notification: Notification, data: bytes) -> None:
+    def _keep(self, request: Request, fingerprints: list[str], data: bytes) -> None:
         key = request.headers.get(self._options.idempotency_header.lower())
         identity = key or f"request-{self._ledger.stats.requests}"
         native: dict[str, Any] = {
             "path": request.path,
             "idempotency_key": key,
-            "fingerprints": [alert.fingerprint for alert in notification.alerts],
+            "fingerprints": fingerprints,
             "body": msgspec.json.decode(data),
         }
         self._ledger.add(identity, identity, native)
+
+
+class _Digest(msgspec.Struct, forbid_unknown_fields=True):
+    title: str
+    since: str
+    until: str
+    markdown: str
+    html: str
+    data: dict[str, Any]
+
+
+class _Own(msgspec.Struct, forbid_unknown_fields=True):
+    schema: int
+    key: str
+    digest: _Digest
+
+
+class _Report(msgspec.Struct, forbid_unknown_fields=True):
+    receiver: str
+    headgate: _Own
+
+
+def _is_digest(data: bytes) -> bool:
+    """Whether it is a report, which has a body of its own and no alerts."""
+    try:
+        msgspec.json.decode(data, type=_Report)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
+    return True
 
 
 def _notification(data: bytes) -> Notification:
