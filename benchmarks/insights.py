@@ -114,6 +114,7 @@ class _Filler:
             rows.clear()
         self._rollups.flush(self._db)
         self._db.execute("COMMIT")
+        self._db.wal_checkpoint()
 
 
 def _bounds(length_ms: int) -> dict[str, tuple[int, int]]:

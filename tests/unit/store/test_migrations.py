@@ -59,7 +59,7 @@ _OLD = ("n", "ok", "failed", "canceled", "credits", "duration_ms", "queue_ms")
 
 
 def _old_job(db: Database, number: int, values: dict[str, Any]) -> None:
-    """A job as the fifth schema kept it, with its sums."""
+    """A job as the sixth schema kept it, with its sums."""
     columns = {name: _WORDS.get(value, value) for name, value in values.items()}
     row = (number, str(number), 1, _PROJECT, 1, 1, 0, 0, 0, 1, _RUN, 0, b"", *columns.values())
     places = ", ".join("?" * len(row))
@@ -83,7 +83,7 @@ def _old_job(db: Database, number: int, values: dict[str, Any]) -> None:
 def test_sums_of_an_older_store_are_what_its_facts_tell() -> None:
     """Hourly and daily, sketches too; what was not kept before is filled in, for what is still there."""
     with closing(Database(":memory:")) as db:
-        migrate(db, upto=5)
+        migrate(db, upto=6)
         db.executemany("INSERT INTO dim VALUES (?, 0, ?)", [(number, text) for text, number in _WORDS.items()])
         expected: dict[tuple[str, int], Tally] = {}
         for number in range(60):
