@@ -6,7 +6,7 @@ docs/spec/component.md; `headgate.testing` has the suites that enforce them on e
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
