@@ -10,6 +10,7 @@ import yaml
 from tests.unit.alerting.world import HOUR, MINUTE, START, World, detectors, job, run
 
 from headgate.alerting import ruletest
+from headgate.alerting.view import Watermark
 from headgate.core.alertdata import AlertState, decode_alert, encode_alert
 from headgate.core.alerts import accept
 from headgate.insights.owners import Owners, parse_owner
@@ -170,3 +171,31 @@ async def test_an_old_break_is_no_event():
     await world.pass_time(10, None)
     assert world.told() == []
     assert AlertState.FIRING not in world.states()
+
+
+SILENT = """
+version: 1
+groups:
+  - name: main
+    rules:
+      - alert: Silent
+        absence: {at_least: 6h}
+        by: [project]
+"""
+
+
+async def test_a_project_that_is_no_longer_collected_is_gone_not_silent():
+    """Its alert does not go on breaching; one that is still collected does."""
+    world = World(SILENT)
+    for hour in range(15 * 24):
+        world.store.runs.append(run(START - (15 * 24 - hour) * HOUR))
+    world.clock.advance(3 * 24 * 3600)
+    for _ in range(12):
+        await world.pass_time(5, None)
+    assert world.states() == ["firing"]
+    (row,) = world.store.rows.values()
+    before_ms = decode_alert(row.state_json).seen_ms
+    world.marks = {"gh/acme/other": Watermark("circleci", world.clock.now_ms() + 9 * HOUR)}
+    await world.pass_time(30, None)
+    (row,) = world.store.rows.values()
+    assert decode_alert(row.state_json).seen_ms == before_ms
