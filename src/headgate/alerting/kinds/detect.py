@@ -63,8 +63,8 @@ class Detect:
 
     async def find(self, view: View, alerts: Mapping[Labels, Alert]) -> Mapping[Labels, Found]:
         """As `Judge.find`."""
-        every_ms = view.rule.every_ms
-        fresh = {labels: one.n for labels, one in (await view.measure(view.bounds(every_ms))).items()}
+        news = view.fresh()
+        fresh = {labels: one.n for labels, one in (await view.measure(news)).items()} if news else {}
         fresh |= await view.new_runs(alerts, alerts) if alerts else {}
         alive = await view.measure(view.bounds()) if alerts else {}
         found: dict[Labels, Found] = {}
