@@ -199,3 +199,18 @@ async def test_a_project_that_is_no_longer_collected_is_gone_not_silent():
     await world.pass_time(30, None)
     (row,) = world.store.rows.values()
     assert decode_alert(row.state_json).seen_ms == before_ms
+
+
+async def test_runs_that_came_in_one_long_walk_are_all_new():
+    """A change is found although the watermark moves by hours at a time and nothing runs just before it."""
+    world = World(SLOWER)
+    for index in range(160):
+        span = 60_000 + 1_000 * (index * 7 % 11) + (70_000 if index >= 120 else 0)
+        world.store.jobs.append(job(START + index // 10 * HOUR + index % 10 * MINUTE, "test", span))
+    for hour in range(1, 17):
+        world.clock.jump((START + hour * HOUR - world.clock.now_ms()) / 1000)
+        world.marks = {"gh/acme/web": Watermark("circleci", world.clock.now_ms())}
+        for _ in range(3):
+            await world.engine.evaluate_once()
+            world.clock.advance(300)
+    assert [state for _, state, _ in world.told()] == ["firing"]
