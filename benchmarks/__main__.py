@@ -11,6 +11,7 @@ from pathlib import Path
 from benchmarks import (
     datadog_ways,
     deliver,
+    detect,
     encode_datadog,
     encode_elasticsearch,
     encode_newrelic,
@@ -19,6 +20,7 @@ from benchmarks import (
     five,
     history,
     ingest,
+    insights,
     many_rules,
     projects,
     quiet_rules,
@@ -44,6 +46,8 @@ BENCHMARKS: dict[str, Callable[..., list[Row]]] = {
     "encode-newrelic": encode_newrelic.run,
     "encode-elasticsearch": encode_elasticsearch.run,
     "encode-otlp": encode_otlp.run,
+    "insights": insights.run,
+    "detect": detect.run,
 }
 
 

@@ -1,9 +1,9 @@
 """Series of run durations with and without a known change: real histories resampled, and made-up ones.
 
 The recipe for real histories (tests/data/regression/README.md): successes only; a random stretch of 150 runs, resampled
-in blocks of 5 to 300, which makes it stationary and keeps skew, outliers and modes; then everything after a random point
-is multiplied, or a random 30 % of the runs after it is doubled ("tail"). Made-up families get the same changes; nothing
-was chosen on them. Equal seeds give equal series.
+in blocks of 5 to 300, which makes it stationary and keeps skew, outliers and modes; then everything after a random
+point is multiplied, or a random 30 % of the runs after it is doubled ("tail"). Made-up families get the same changes.
+Equal seeds give equal series.
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ def resampled(
         yield from _cases(source, lambda rng, values=values: _blocks(values, rng), seed, repeats, kinds)
 
 
-def made_up(seed: int, repeats: int, kinds: Sequence[str] = KINDS) -> Iterator[Case]:
-    """`repeats` cases of each kind from each made-up family."""
-    for source, make in FAMILIES.items():
-        yield from _cases(source, make, seed, repeats, kinds)
+def made_up(seed: int, repeats: int, families: Sequence[str]) -> Iterator[Case]:
+    """`repeats` cases of each kind from each of these made-up families."""
+    for source in families:
+        yield from _cases(source, FAMILIES[source], seed, repeats, KINDS)
 
 
 def _cases(
@@ -84,7 +84,7 @@ def _injected(source: str, kind: str, values: list[float], rng: Random) -> Case:
     return Case(source, kind, values[:at] + [v * float(kind) for v in values[at:]], at)
 
 
-# --- Made-up families: each a stationary history of 300 runs, or one that moves less than anybody would call a change ----
+# --- Made-up families: stationary histories, or ones that move less than anybody would call a change ---------------
 
 
 def _log_normal(sigma: float) -> Callable[[Random], list[float]]:

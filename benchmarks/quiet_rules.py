@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 
 from benchmarks.report import Row, row
 from headgate.alerting.history import History
@@ -22,15 +23,15 @@ from headgate.plugins import load_plugins
 # A Monday; five weeks of past, then four that are judged.
 START_MS = 1_767_571_200_000
 PAST_DAYS, JUDGED_DAYS = 35, 28
-# (steady success rate, runs of a working day, projects)
+# (steady success rate, runs of a working day, projects); so many of the projects have jobs too, which cost most.
+WITH_JOBS = 2
 HEALTHY = (
-    (0.98, 22, 40),
-    (0.95, 22, 40),
-    (0.90, 22, 40),
-    (0.85, 22, 40),
-    (0.95, 60, 20),
-    (0.90, 60, 20),
-    (0.85, 60, 20),
+    (0.98, 22, 20),
+    (0.95, 22, 20),
+    (0.90, 22, 20),
+    (0.85, 22, 20),
+    (0.95, 60, 10),
+    (0.85, 60, 10),
 )
 SHORT = ((0.95, 22, 10), (0.85, 22, 10))
 JOBS = (("build", 240.0), ("unit", 420.0), ("lint", 60.0))
@@ -48,7 +49,7 @@ def healthy(seed: int, rate: float, runs_a_day: int, projects: int) -> History:
         for at_ms in _times(draw, runs_a_day):
             run, its_jobs = _run(draw, f"gh/acme/p{number}", at_ms, rate)
             runs.append(run)
-            jobs += its_jobs
+            jobs += its_jobs if number < WITH_JOBS else []
     return History(runs, jobs)
 
 
@@ -116,7 +117,9 @@ async def alarms(history: History) -> Counter[str]:
     factory = detector_factory(load_plugins(), context_of(ManualClock(), NullMetrics()))
     since_ms = START_MS + PAST_DAYS * DAY_MS
     found: Counter[str] = Counter()
-    played = play_rules(load_rules([]), history, since_ms, since_ms + JUDGED_DAYS * DAY_MS, detectors=factory)
+    # A third of the evaluations: how many saw new runs decides when a rule fires, not how many there were.
+    rules = [replace(rule, every_ms=max(rule.every_ms, 900_000)) for rule in load_rules([])]
+    played = play_rules(rules, history, since_ms, since_ms + JUDGED_DAYS * DAY_MS, detectors=factory)
     async for _, rule, group in played:
         found[rule.name] += group.step.notify == "firing"
     return found

@@ -1,4 +1,4 @@
-"""From a rule as written to a usable rule: units, metric, dimensions, a judge of its kind. Pure but for holiday files."""
+"""From a rule as written to a usable rule: metric, dimensions, a judge of its kind. Pure but for files of holidays."""
 
 from __future__ import annotations
 

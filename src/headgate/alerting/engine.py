@@ -29,7 +29,7 @@ from headgate.alerting.meta import (
 from headgate.alerting.routes import Routes
 from headgate.alerting.rules import Rule
 from headgate.alerting.templates import render_labels, value_text
-from headgate.alerting.view import DetectorFactory, Kept, Pass, Watermarks
+from headgate.alerting.view import DetectorFactory, Memory, Pass, Watermarks
 from headgate.core.alertdata import Alert, AlertState, Event, Step, decode_alert, fingerprint
 from headgate.core.alerts import RESOLVED_SHOWN_MS, close
 from headgate.core.clock import Clock
@@ -106,7 +106,7 @@ class AlertEngine:
         self._missing = missing or _nothing
         self._detectors = detectors
         self._owners = owners or Owners()
-        self._kept: Kept = {}
+        self._memory = Memory()
         self._tenant = tenant
         self._app_url = app_url
         self._due_ms: dict[str, int] = {}
@@ -128,12 +128,13 @@ class AlertEngine:
         """Whether the alert with this fingerprint fires; before the first pass everything does."""
         return self._states is None or self._states.get(identity) in (AlertState.FIRING, AlertState.RECOVERING)
 
-    def replace(self, rules: Sequence[Rule], routes: Routes) -> None:
-        """Take new rules and routes from the next pass on (reload). Every rule is then due."""
+    def replace(self, rules: Sequence[Rule], routes: Routes, owners: Owners | None = None) -> None:
+        """Take new rules, routes and owners from the next pass on (reload). Every rule is then due."""
+        self._owners = owners or self._owners
         self._rules = {rule.name: rule for rule in rules}
         self._routes = routes
         self._due_ms.clear()
-        self._kept.clear()
+        self._memory = Memory()
         self._frozen = {name: frozen for name, frozen in self._frozen.items() if name in self._rules}
 
     async def run(self, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
@@ -184,7 +185,7 @@ class AlertEngine:
 
         def make(store: ReadStore) -> Pass:
             reader = Reader(store, owners=self._owners, behind_ms=_behind(marks, now_ms))
-            return Pass(reader, store, marks, self._detectors, now_ms, self._kept)
+            return Pass(reader, store, marks, self._detectors, now_ms, self._memory)
 
         subjects: list[Subject] = []
         failed: list[str] = []
@@ -268,6 +269,8 @@ def rule_subjects(result: RuleResult, known: _Known, owners: Owners) -> Iterable
             texts={
                 "suspects": [],
                 "last_good": None,
+                "grew": [],
+                "jobs": [],
                 **group.texts,
                 "metric": rule.metric.id,
                 "shown": shown(rule, alert),

@@ -25,7 +25,10 @@ _UNKNOWN = "unknown"
 
 @dataclass(frozen=True, slots=True)
 class GroupResult:
-    """One group: its labels, its alert before, and the step. `found`: what was found; `texts`: more names for its templates."""
+    """One group: its labels, its alert before, and the step. `found`: what was found.
+
+    `texts`: more names for its templates.
+    """
 
     fingerprint: str
     labels: Mapping[str, str]
@@ -53,6 +56,7 @@ async def evaluate_rule(rule: Rule, shared: Pass, alerts: Mapping[Labels, Alert]
     late = await _late_groups(view, alerts)
     open_alerts = {labels: alert for labels, alert in alerts.items() if labels not in late}
     found = {} if _is_blind(view) else await rule.judge.find(view, open_alerts)
+    shared.memory.ends[rule.name] = view.reach.ends
     results: list[GroupResult] = []
     over_cap = 0
     room = rule.max_alerts - sum(alert.state is not AlertState.INACTIVE for alert in alerts.values())
@@ -117,7 +121,7 @@ async def _judged(
         return None
     texts = dict(found.texts)
     if after.notify == "firing" and rule.suspects:
-        texts |= await suspects(view, labels, after.alert)
+        texts = {**await suspects(view, labels, after.alert), **texts}
     return GroupResult(fingerprint(rule.name, named), named, before, after, found, texts)
 
 

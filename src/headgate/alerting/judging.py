@@ -54,7 +54,7 @@ async def judge_beside(
 ) -> list[RuleResult | Failed]:
     """The same in a thread. `make`: the pass over a store; what it makes is used in the thread alone."""
     stop = threading.Event()
-    asked = cast(ReadStore, _AskedElsewhere(store, asyncio.get_running_loop(), stop))
+    asked = cast("ReadStore", _AskedElsewhere(store, asyncio.get_running_loop(), stop))
 
     def work() -> list[RuleResult | Failed]:
         return asyncio.run(judge_all(rules, make(asked), alerts))

@@ -15,9 +15,9 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 
 from headgate.alerting.compile import compile_file
+from headgate.alerting.forms import RuleFile, spec_fields
 from headgate.alerting.meta import META_RULES
 from headgate.alerting.rules import Rule
-from headgate.alerting.forms import RuleFile, spec_fields
 from headgate.alerting.yamlfile import KeyPath, Problem, YamlDocument, nearest, parse_yaml
 from headgate.core.errors import ConfigError
 from headgate.insights.catalogue import CATALOGUE, Catalogue

@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from statistics import NormalDist, median
 
-__all__ = ["binomial_tail", "beyond_spread", "rank_tail", "spread", "wilson"]
+__all__ = ["beyond_spread", "binomial_tail", "rank_tail", "spread", "wilson"]
 
 _NORMAL = NormalDist()
 # The median absolute deviation of normal values times this is their standard deviation.

@@ -47,7 +47,7 @@ def template_problem(text: str) -> str | None:
     return None
 
 
-class _Owned(str):
+class _Owned(str):  # noqa: SLOT000  # without an owner the attribute must be absent
     """A project's slug that knows its team; `owner` is undefined where nobody is named."""
 
     owner: str

@@ -19,6 +19,7 @@ from headgate.alerting.view import Watermark, Watermarks
 from headgate.app.audits import silences
 from headgate.app.compose import Plant, build_parts, context_of
 from headgate.app.detectors import detector_factory, detector_names
+from headgate.app.measuring import catalogue_of, owners_of
 from headgate.app.settings import Configuration, PluginSettings
 from headgate.app.views import signal_hints
 from headgate.collect import CallRates, Collector, settings_from
@@ -56,7 +57,12 @@ class Prepared:
 def prepare_alerts(configuration: Configuration) -> tuple[tuple[Rule, ...], Routes]:
     """Rules and routes of a configuration. Raises ConfigError."""
     alerts = configuration.settings.alerts
-    rules = load_rules(alerts.rules, base=configuration.base, detectors=detector_names(load_plugins()))
+    rules = load_rules(
+        alerts.rules,
+        base=configuration.base,
+        catalogue=catalogue_of(configuration.settings.kpis),
+        detectors=detector_names(load_plugins()),
+    )
     return rules, build_routes(alerts.routes, tuple(configuration.notifiers), alerts.default)
 
 
@@ -92,6 +98,7 @@ class Engines:
             clock=clock,
             metrics=metrics,
             watermarks=self._watermarks,
+            owners=owners_of(configuration.settings.owners),
             detectors=detector_factory(load_plugins(), context_of(clock, metrics)),
             held=self.problems,
             missing=self._missing_webhooks,
@@ -316,6 +323,6 @@ class Engines:
         if prepared.collection:
             self._renew.set()
         self._outbox.apply(prepared.plant.notifiers)
-        self._alerts.replace(prepared.rules, prepared.routes)
+        self._alerts.replace(prepared.rules, prepared.routes, owners_of(new.settings.owners))
         for source in prepared.removed:
             await source.aclose()

@@ -42,12 +42,14 @@ _COLUMNS = ("At", "Rule", "State", "Value", "n", "Labels")
 def check(files: Files = None, config: ConfigOption = None, json: JsonOption = False) -> int:
     """Say everything that is wrong with rule files; exit 1 when anything is."""
     from headgate.alerting.load import check_rules
+    from headgate.app.measuring import catalogue_of
 
     if files:
         problems = check_rules(files, base=Path.cwd())
     else:
         configuration = load_configuration(config)
-        problems = check_rules(configuration.settings.alerts.rules, base=configuration.base)
+        kpis = catalogue_of(configuration.settings.kpis)
+        problems = check_rules(configuration.settings.alerts.rules, base=configuration.base, catalogue=kpis)
     for problem in problems:
         print_json(problem.as_json()) if json else print(problem)
     if not problems and not json:
@@ -116,8 +118,8 @@ def explain(
     columns = ("At", "From", "To", "Why", "Value", "Baseline", "n", "Told")
     print_table(columns, [_history_line(row) for row in lines], empty="Nothing has become of it.")
     print()
-    columns = ("At", "Outcome", "State", "Value", "Baseline", "n", "New")
-    print_table(columns, [_evaluation_line(row) for row in evaluations], empty="No evaluation in that time.")
+    seen = ("At", "Outcome", "State", "Value", "Baseline", "n", "New")
+    print_table(seen, [_evaluation_line(row) for row in evaluations], empty="No evaluation in that time.")
     return 0
 
 
@@ -141,10 +143,12 @@ def _detectors() -> DetectorFactory:
 
 def _rules(configuration: Configuration, files: list[str] | None) -> tuple[Rule, ...]:
     from headgate.alerting.load import load_rules
+    from headgate.app.measuring import catalogue_of
 
     if files:
-        return load_rules(files, base=Path.cwd())
-    return load_rules(configuration.settings.alerts.rules, base=configuration.base)
+        return load_rules(files, base=Path.cwd(), catalogue=catalogue_of(configuration.settings.kpis))
+    alerts, kpis = configuration.settings.alerts, configuration.settings.kpis
+    return load_rules(alerts.rules, base=configuration.base, catalogue=catalogue_of(kpis))
 
 
 async def _replayed(
@@ -152,13 +156,22 @@ async def _replayed(
 ) -> tuple[list[str], list[dict[str, Any]]]:
     """Names of the rules, and their messages."""
     from headgate.alerting.replay import replay_rules
+    from headgate.app.measuring import owners_of
 
     clock = SystemClock()
     since_ms = moment_ms(since, clock)
     rules = _rules(configuration, files)
     names = [rule.name for rule in rules if only in (None, rule.name)]
     async with operations(configuration) as ask:
-        found = replay_rules(_History(ask), rules, since_ms, clock.now_ms(), detectors=_detectors(), only=only)
+        found = replay_rules(
+            _History(ask),
+            rules,
+            since_ms,
+            clock.now_ms(),
+            detectors=_detectors(),
+            owners=owners_of(configuration.settings.owners),
+            only=only,
+        )
         return names, [row async for row in found]
 
 

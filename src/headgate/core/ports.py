@@ -1,4 +1,4 @@
-"""The seams of Headgate: what a source, a sink, a notifier and a detector must do, when, and what may go wrong.
+"""The seams of Headgate: what a source, a sink and a notifier must do, when they are called, what may go wrong.
 
 Engines (collect, deliver, alerting, web) know only this module; `app` joins them with adapters. The numbered rules are
 docs/spec/component.md; `headgate.testing` has the suites that enforce them on every plugin.
@@ -14,7 +14,6 @@ import msgspec
 
 from headgate.core.changes import Change, Detector
 from headgate.core.clock import Clock
-from headgate.core.http import HttpReply, HttpRequest, TransportOptions
 from headgate.core.merge import Observation
 from headgate.core.messages import CallNotifier, Digest, Exchange, Message, Notification, Notifier, Probing, Refreshing
 from headgate.core.metrics import Metrics
@@ -261,6 +260,31 @@ class Limits:
     concurrency: int = 16
 
 
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """A request that the engine's transport sends. `headers`: name and value. `gzip`: compress the body on the way."""
+
+    method: str
+    url: str
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+    gzip: bool = False
+    timeout_seconds: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class HttpReply:
+    """An answer. `headers`: lower-case names. `body`: at most 10 MB."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def text(self, limit: int = 2000) -> str:
+        """The start of the body as text, for messages and dead letters."""
+        return self.body[:limit].decode("utf-8", "replace").strip()
+
+
 class Signal(Protocol):
     """One endpoint of a sink, with its own cursor, limits and state. It never retries, sleeps, batches or logs."""
 
@@ -298,6 +322,15 @@ class CallSignal(Signal, Protocol):
     async def send(self, batch: Sequence[LogEntry]) -> SendResult:
         """Send one batch. Raises as `HttpSignal.interpret`; every lower error is translated."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class TransportOptions:
+    """How a signal's connections are made. `ca_file`: PEM of a private CA. `proxy`: URL. `verify`: TLS verification."""
+
+    ca_file: str | None = None
+    proxy: str | None = None
+    verify: bool = True
 
 
 class Sink(Protocol):

@@ -52,6 +52,10 @@ def _net_seconds(row: RunRow | JobRow) -> float | None:
 
 
 _THINGS: dict[Kind, str] = {"workflow": "runs", "job": "jobs"}
+_OF_ANY_END: dict[Kind, str] = {
+    "workflow": "Insights leaves time on hold out, and does not say that it takes successful runs alone.",
+    "job": "Insights does not say that it takes successful jobs alone.",
+}
 _UNITS: dict[Kind, str] = {"workflow": "{run}", "job": "{job}"}
 _BASE: dict[Kind, Callable[..., MetricDef]] = {
     "workflow": partial(MetricDef, family="runs", dimensions=_RUN_DIMENSIONS, over="workflow"),
@@ -75,7 +79,7 @@ def _ends(kind: Kind) -> Iterator[MetricDef]:
         each=Each(kind, _is_one_of({"success"}), JUDGED),
         proportion=True,
         higher_is_worse=False,
-        circleci="Insights counts canceled runs as well: success / all ended.",
+        circleci="CircleCI's texts disagree on canceled runs; its glossary leaves them out, as we do.",
     )
     yield base(
         id="runs",
@@ -86,7 +90,7 @@ def _ends(kind: Kind) -> Iterator[MetricDef]:
         inputs=("status", "stopped_at"),
         counts="Whatever their end, canceled ones included; skipped ones did not run. Approvals are no jobs.",
         compute=sums.ran(kind),
-        circleci="The same as `total_runs`, but for runs that are on hold still: ours count once they end.",
+        circleci="`total_runs` also has runs that are on hold still; ours count once they have ended.",
     )
     yield base(
         id="failed_runs",
@@ -98,7 +102,7 @@ def _ends(kind: Kind) -> Iterator[MetricDef]:
         counts=f"{judged} count; the sample size has successful ones too.",
         compute=sums.failed(kind),
         each=Each(kind, _is_one_of(FAILED), JUDGED),
-        circleci="`failed_runs` of Insights has no timeouts.",
+        circleci="Which words Insights counts as failed is not documented.",
     )
     yield base(
         id="infrastructure_failures",
@@ -121,7 +125,7 @@ def _ends(kind: Kind) -> Iterator[MetricDef]:
         counts="As `runs`.",
         compute=sums.throughput(kind),
         higher_is_worse=False,
-        circleci="Insights divides by days on which something ran.",
+        circleci="The same: the average number of runs per day.",
     )
 
 
@@ -142,9 +146,7 @@ def _durations(kind: Kind) -> Iterator[MetricDef]:
         inputs=inputs,
         counts=counts,
         each=Each(kind, _seconds, frozenset({"success"})),
-        circleci="Insights leaves time on hold out of workflows and takes runs of any end."
-        if kind == "workflow"
-        else "",
+        circleci=_OF_ANY_END[kind],
     )
     yield shared(
         id="duration_mean",
@@ -267,7 +269,7 @@ def _outages() -> Iterator[MetricDef]:
         doc="Mean time from the first failed run to the next successful one.",
         formula="sum of (end of the success - end of the first failure) / recoveries of the window",
         compute=of_outages("mttr"),
-        circleci="Insights forgets outages that began before its window.",
+        circleci="Insights: mean time between failures and their next success; from which failure on is not said.",
     )
     yield shared(
         id="mtbf",
@@ -285,7 +287,7 @@ def _outages() -> Iterator[MetricDef]:
         doc="How often a workflow went from red to green.",
         formula="successes that follow a failure",
         compute=of_outages("recoveries"),
-        circleci="`total_recoveries` of Insights.",
+        circleci="`total_recoveries`, within its window.",
     )
 
 

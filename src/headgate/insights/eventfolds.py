@@ -26,14 +26,10 @@ class _Steps:
         """One step of one job."""
         self.n += step.n * inside
 
-    def measured(self) -> Measured | None:
-        """How often they failed."""
-        return number(self.n, self.n) if self.n else None
-
 
 def step_failures() -> FromRows:
     """How often steps failed."""
-    return FromRows("steps", lambda _span: _Steps())
+    return FromRows("steps", _Steps, lambda seen, _span: number(seen.n, seen.n))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +54,6 @@ class Deployed:
 class _Deployments:
     """Deployments and their failures; failures are recovered from by the next success of that name there."""
 
-    read: Callable[[_Deployments], Measured]
-    span_ms: int
     ok: int = 0
     failed: int = 0
     recoveries: int = 0
@@ -87,26 +81,22 @@ class _Deployments:
             self.recoveries += 1
             self.down_ms += deployed.row.stopped_ms - down_since_ms
 
-    def measured(self) -> Measured | None:
-        """What was asked for."""
-        return self.read(self) if self.ok + self.failed else None
 
-
-def _lead_time(seen: _Deployments) -> Measured:
+def _lead_time(seen: _Deployments, _span_ms: int) -> Measured:
     leads = seen.leads_ms
     return Measured(nearest_rank(leads, 0.5) / 1000 if leads else None, len(leads))
 
 
-_DEPLOYMENTS: dict[str, Callable[[_Deployments], Measured]] = {
-    "count": lambda seen: number(seen.ok, seen.ok + seen.failed),
-    "frequency": lambda seen: number(seen.ok * DAY_MS / seen.span_ms, seen.ok + seen.failed),
+_DEPLOYMENTS: dict[str, Callable[[_Deployments, int], Measured]] = {
+    "count": lambda seen, _: number(seen.ok, seen.ok + seen.failed),
+    "frequency": lambda seen, span_ms: number(seen.ok * DAY_MS / span_ms, seen.ok + seen.failed),
     "lead_time": _lead_time,
-    "failure_rate": lambda seen: share(seen.failed, seen.ok + seen.failed),
-    "recovery_time": lambda seen: number(seen.down_ms / max(1, seen.recoveries) / 1000, seen.recoveries),
+    "failure_rate": lambda seen, _: share(seen.failed, seen.ok + seen.failed),
+    "recovery_time": lambda seen, _: number(seen.down_ms / max(1, seen.recoveries) / 1000, seen.recoveries),
 }
 
 
 def of_deployments(what: str) -> FromRows:
     """count, frequency, lead_time, failure_rate or recovery_time."""
     rows: Rows = "leads" if what == "lead_time" else "deployments"
-    return FromRows(rows, lambda span: _Deployments(_DEPLOYMENTS[what], span), context=True)
+    return FromRows(rows, _Deployments, _DEPLOYMENTS[what], context=True)

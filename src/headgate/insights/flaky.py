@@ -7,7 +7,7 @@ muted, fixed, back) is not decided here: it takes these verdicts as its input.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from headgate.core.runrows import TestOutcome
@@ -139,17 +139,12 @@ def rank_flaky(
 class _Flaky:
     """The tests of one group."""
 
-    read: Callable[[Sequence[Evidence]], Measured]
     tests: dict[tuple[str, str], Evidence] = field(default_factory=dict)
 
     def add(self, outcome: TestOutcome, *, inside: bool) -> None:
         """One commit of one test; outcomes are of the window alone."""
         if inside:
             count(self.tests, outcome)
-
-    def measured(self) -> Measured | None:
-        """What was asked for."""
-        return self.read(list(self.tests.values())) if self.tests else None
 
 
 def _flaky_count(tests: Sequence[Evidence]) -> Measured:
@@ -163,7 +158,7 @@ def _highest_score(tests: Sequence[Evidence]) -> Measured:
 def of_flaky(what: str) -> FromRows:
     """How many `tests` are flaky, or `score` (the highest of the group)."""
     read = {"tests": _flaky_count, "score": _highest_score}[what]
-    return FromRows("tests", lambda _span: _Flaky(read))
+    return FromRows("tests", _Flaky, lambda seen, _span: read(list(seen.tests.values())))
 
 
 def probability_above(limit: float, a: float, b: float) -> float:

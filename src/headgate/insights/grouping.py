@@ -91,8 +91,17 @@ class Grouping:
         """What tells the group of a row."""
         known = ROW_VALUES[rows]
         names = self.names | (self.owners.needs if "team" in self.names else frozenset())
-        wanted = [(name, known[name]) for name in sorted(names) if name in known]
-        return lambda row: self.labels({name: value_of(row) for name, value_of in wanted})
+        found = {name: known[name] for name in sorted(names) if name in known}
+        wanted = tuple(found.values())
+        groups: dict[tuple[str, ...], Labels | None] = {}
+
+        def of(row: Any) -> Labels | None:
+            values = tuple([value_of(row) for value_of in wanted])
+            if values not in groups:
+                groups[values] = self.labels(dict(zip(found, values, strict=True)))
+            return groups[values]
+
+        return of
 
 
 def group_tallies(
@@ -137,12 +146,11 @@ def mean_credits(
 
 
 async def fold_rows(
-    how: FromRows, grouping: Grouping, bounds: Bounds, pages: AsyncIterator[Sequence[tuple[Any, bool]]]
-) -> Mapping[Labels, Measured]:
-    """The metric of each group from rows, each with whether it is in its window or came before."""
+    how: FromRows, grouping: Grouping, pages: AsyncIterator[Sequence[tuple[Any, bool]]]
+) -> Mapping[Labels, Fold]:
+    """What each group's rows add up to; each row comes with whether it is in its window or came before."""
     folds: dict[Labels, Fold] = {}
     labels_of = grouping.of_row(how.rows)
-    span_ms = longest_ms(bounds)
     async for page in pages:
         for row, inside in page:
             labels = labels_of(row)
@@ -150,7 +158,6 @@ async def fold_rows(
                 continue
             fold = folds.get(labels)
             if fold is None:
-                fold = folds[labels] = how.start(span_ms)
+                fold = folds[labels] = how.start()
             fold.add(row, inside=inside)
-    found = {labels: fold.measured() for labels, fold in folds.items()}
-    return {labels: measured for labels, measured in found.items() if measured is not None and measured.n}
+    return folds

@@ -5,7 +5,7 @@ Invariant: a definition holds everything that rules, pages, exports and document
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -28,7 +28,6 @@ __all__ = [
     "Over",
     "Point",
     "Rows",
-    "labels_of",
 ]
 
 Format = Literal["percentage", "score", "duration", "number", "credits"]
@@ -86,20 +85,18 @@ class Fold(Protocol):
         """One row. `inside`: it ended in the window; the others came before it and are context."""
         ...
 
-    def measured(self) -> Measured | None:
-        """The value of the group; None where it has none of its own, and only context was added."""
-        ...
-
 
 @dataclass(frozen=True, slots=True)
 class FromRows:
-    """Computed from rows that are read one by one. `start`: an empty fold for a window of that many milliseconds.
+    """Computed from rows that are read one by one. `start`: an empty fold; metrics with the same share one reading.
 
-    `context`: as much time as the window is long is read before it too.
+    `read`: the value of a fold over a window of that many milliseconds. `context`: as much time as the window is long,
+    and a week at least, is read before it too.
     """
 
     rows: Rows
-    start: Callable[[int], Fold]
+    start: Callable[[], Fold]
+    read: Callable[[Any, int], Measured]
     context: bool = False
 
 
@@ -163,8 +160,3 @@ class MetricDef:
         if self.each is None:
             return ()
         return ("project", "workflow", "job") if self.each.kind == "job" else ("project", "workflow")
-
-
-def labels_of(values: Mapping[str, str], names: Sequence[str]) -> Labels:
-    """The labels of a group from all that is known of a row."""
-    return tuple(sorted((name, values[name]) for name in names))

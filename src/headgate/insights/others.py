@@ -50,7 +50,7 @@ def _tests() -> Iterator[MetricDef]:
         inputs=("test.result", "test.test_id", "revision", "job.status"),
         counts=evidence,
         compute=of_flaky("tests"),
-        circleci="CircleCI calls a test flaky after one commit of two weeks with a pass and a failure, with no score.",
+        circleci="CircleCI calls a test flaky that passed and failed on one commit within two weeks; it has no score.",
     )
     yield shared(
         id="flaky_score",
@@ -72,7 +72,7 @@ def _tests() -> Iterator[MetricDef]:
         inputs=("test.run_ms",),
         counts="Results with pass or fail; skipped ones do not count.",
         compute=of_slow("tests"),
-        circleci="CircleCI lists the slowest tests by their 95th percentile, and counts none.",
+        circleci="CircleCI ranks tests by their duration and counts none.",
     )
     yield shared(
         id="test_duration",
@@ -155,7 +155,7 @@ def _freshness() -> Iterator[MetricDef]:
         family="freshness",
         dimensions=("org", "project", "team"),
         compute=FromLags(),
-        circleci="Insights is a day old.",
+        circleci="Insights is up to a day late.",
     )
 
 

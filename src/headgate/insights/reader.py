@@ -13,9 +13,9 @@ from headgate.core.slug import org_slug
 from headgate.core.storeport import ReadStore
 from headgate.core.tally import Bounds, Tally, TallyQuery
 from headgate.insights import flaky, slow
-from headgate.insights.grouping import Grouping, fold_rows, group_tallies, mean_credits
+from headgate.insights.grouping import Grouping, fold_rows, group_tallies, longest_ms, mean_credits
 from headgate.insights.match import Matcher
-from headgate.insights.metric import FromFormula, FromRows, FromTally, Labels, Measured, MetricDef, Point
+from headgate.insights.metric import Fold, FromFormula, FromRows, FromTally, Labels, Measured, MetricDef, Point
 from headgate.insights.owners import Owners
 from headgate.insights.points import read_points
 from headgate.insights.rows import outcome_pages, read_rows
@@ -37,6 +37,8 @@ class Reader:
         self._store = store
         self._owners = owners
         self._behind_ms = behind_ms or {}
+        self._measured: dict[object, Mapping[Labels, Measured]] = {}
+        self._folds: dict[object, Mapping[Labels, Fold]] = {}
         self._known: dict[object, list[tuple[TallyQuery, Tallies]]] = {}
 
     async def measure(
@@ -52,13 +54,16 @@ class Reader:
             return {}
         match metric.compute:
             case FromTally() as how:
-                query = TallyQuery(how.kind, bounds, grouping.counted_by(how), how.bins)
-                query, tallies = await self._tallies(query)
-                if len(tallies) < _FEW:
-                    return group_tallies(how, grouping, bounds, query.by, tallies)
-                return await asyncio.to_thread(group_tallies, how, grouping, bounds, query.by, tallies)
+                key = (metric.id, metric.over, grouping, frozenset(bounds.items()))
+                if key not in self._measured:
+                    query = TallyQuery(how.kind, bounds, grouping.counted_by(how), how.bins)
+                    query, tallies = await self._tallies(query)
+                    args = (how, grouping, bounds, query.by, tallies)
+                    few = len(tallies) < _FEW
+                    self._measured[key] = group_tallies(*args) if few else await asyncio.to_thread(group_tallies, *args)
+                return self._measured[key]
             case FromRows() as how:
-                return await fold_rows(how, grouping, bounds, read_rows(self._store, how, bounds))
+                return await self._folded(how, grouping, bounds)
             case FromFormula() as how:
                 return await self._computed(how, by, where, bounds)
             case _:
@@ -73,6 +78,15 @@ class Reader:
         tallies = await self._store.tallies(query)
         known.append((query, tallies))
         return query, tallies
+
+    async def _folded(self, how: FromRows, grouping: Grouping, bounds: Bounds) -> Mapping[Labels, Measured]:
+        """The metric of each group from rows, which metrics of one kind read once."""
+        key = (how.rows, how.start, how.context, grouping, frozenset(bounds.items()))
+        if key not in self._folds:
+            self._folds[key] = await fold_rows(how, grouping, read_rows(self._store, how, bounds))
+        span_ms = longest_ms(bounds)
+        found = {labels: how.read(fold, span_ms) for labels, fold in self._folds[key].items()}
+        return {labels: measured for labels, measured in found.items() if measured.n}
 
     async def _computed(
         self, how: FromFormula, by: Sequence[str], where: Sequence[Matcher], bounds: Bounds

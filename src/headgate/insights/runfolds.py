@@ -25,7 +25,6 @@ class Outages:
     it ended. A time of peace begins with such an end and belongs to the window of the failure that ends it.
     """
 
-    read: Callable[[Outages], Measured]
     judged: int = 0
     recoveries: int = 0
     red_ms: int = 0
@@ -54,10 +53,6 @@ class Outages:
             self.recoveries += 1
             self.red_ms += run.stopped_ms - since_ms
 
-    def measured(self) -> Measured | None:
-        """What was asked for."""
-        return self.read(self) if self.judged else None
-
 
 _OUTAGES: dict[str, Callable[[Outages], Measured]] = {
     "mttr": lambda seen: number(seen.red_ms / max(1, seen.recoveries) / 1000, seen.recoveries),
@@ -68,7 +63,8 @@ _OUTAGES: dict[str, Callable[[Outages], Measured]] = {
 
 def of_outages(what: str) -> FromRows:
     """mttr, mtbf or recoveries."""
-    return FromRows("runs", lambda _span: Outages(_OUTAGES[what]), context=True)
+    read = _OUTAGES[what]
+    return FromRows("runs", Outages, lambda seen, _span: read(seen), context=True)
 
 
 @dataclass(slots=True)
@@ -78,7 +74,6 @@ class Reruns:
     A rerun belongs to the window in which it ended; the run that it repeats may have ended before the window.
     """
 
-    read: Callable[[Reruns], Measured]
     ended: int = 0
     green: int = 0
     green_on_retry: int = 0
@@ -104,10 +99,6 @@ class Reruns:
             self.duration_ms += run.duration_ms or 0
             self.estimated |= run.credits_estimated
 
-    def measured(self) -> Measured | None:
-        """What was asked for."""
-        return self.read(self) if self.ended else None
-
 
 _RERUNS: dict[str, Callable[[Reruns], Measured]] = {
     "waste": lambda seen: share(seen.green_on_retry, seen.green),
@@ -119,7 +110,8 @@ _RERUNS: dict[str, Callable[[Reruns], Measured]] = {
 
 def of_reruns(what: str) -> FromRows:
     """waste, runs, credits or time."""
-    return FromRows("runs", lambda _span: Reruns(_RERUNS[what]), context=True)
+    read = _RERUNS[what]
+    return FromRows("runs", Reruns, lambda seen, _span: read(seen), context=True)
 
 
 def without_hold(run: RunRow) -> int | None:
@@ -131,7 +123,6 @@ def without_hold(run: RunRow) -> int | None:
 class _Net:
     """Durations of successful runs without the waits for approvals."""
 
-    read: Callable[[_Net], float | None]
     n: int = 0
     total_ms: int = 0
     bins: Counter[int] = field(default_factory=Counter)
@@ -144,17 +135,12 @@ class _Net:
             self.total_ms += net
             self.bins[bin_of(net)] += 1
 
-    def measured(self) -> Measured | None:
-        """What was asked for."""
-        value = self.read(self)
-        return None if value is None else Measured(value / 1000, self.n)
-
 
 def mean_without_hold() -> FromRows:
     """Mean seconds."""
-    return FromRows("runs", lambda _span: _Net(lambda net: net.total_ms / net.n if net.n else None))
+    return FromRows("runs", _Net, lambda net, _span: number(net.total_ms / max(1, net.n) / 1000, net.n))
 
 
 def quantile_without_hold(q: float) -> FromRows:
     """Nearest rank of bins, seconds, as of every other duration."""
-    return FromRows("runs", lambda _span: _Net(lambda net: quantile(net.bins, q)))
+    return FromRows("runs", _Net, lambda net, _span: number((quantile(net.bins, q) or 0.0) / 1000, net.n))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from headgate.core.runrows import TestOutcome
@@ -57,7 +57,6 @@ def rank_slow(tests: Iterable[SlowTest], *, least_seconds: float = SLOW_SECONDS)
 class _Times:
     """The tests of one group."""
 
-    read: Callable[[Sequence[SlowTest]], Measured]
     tests: dict[tuple[str, str], SlowTest] = field(default_factory=dict)
 
     def add(self, outcome: TestOutcome, *, inside: bool) -> None:
@@ -65,18 +64,17 @@ class _Times:
         if inside:
             count(self.tests, outcome)
 
-    def measured(self) -> Measured | None:
-        """What was asked for."""
-        return self.read(list(self.tests.values())) if self.tests else None
-
 
 def _mean(tests: Sequence[SlowTest]) -> Measured:
     runs = sum(test.runs for test in tests)
     return number(sum(test.run_ms for test in tests) / max(1, runs) / 1000, runs)
 
 
+def _count_slow(tests: Sequence[SlowTest]) -> Measured:
+    return number(len(rank_slow(tests)), len(tests))
+
+
 def of_slow(what: str) -> FromRows:
     """How many `tests` are slow, or `mean` (seconds of one result)."""
-    if what == "mean":
-        return FromRows("tests", lambda _span: _Times(_mean))
-    return FromRows("tests", lambda _span: _Times(lambda tests: number(len(rank_slow(tests)), len(tests))))
+    read = {"mean": _mean, "tests": _count_slow}[what]
+    return FromRows("tests", _Times, lambda seen, _span: read(list(seen.tests.values())))

@@ -66,7 +66,7 @@ def infrastructure(kind: Kind) -> FromTally:
 
 def credits_used(kind: Kind) -> FromTally:
     """Credits of all that ended, whatever the end."""
-    return FromTally(kind, lambda tally, _span: number(tally.credits, tally.n - tally.skipped))
+    return FromTally(kind, _credits)
 
 
 def mean(kind: Kind, measure: Measure) -> FromTally:
@@ -100,6 +100,11 @@ _SUMS: Mapping[Measure, tuple[str, str]] = {
     "queue": ("queue_ms", "queued"),
     "hold": ("hold_ms", "held"),
 }
+
+
+def _credits(tally: Tally, _span: int) -> Measured:
+    n = tally.n - tally.skipped
+    return Measured(float(tally.credits) if n else None, n, estimated=tally.estimated > 0)
 
 
 def _mean(names: tuple[str, str], tally: Tally, _span: int) -> Measured:

@@ -105,13 +105,13 @@ def _outcome(facts: MemoryFacts, key: tuple[str, str, str], members: list[tuple[
     names = {text(job.values, "name") for job in jobs if job is not None} - {""}
     broken = [job is not None and map_status(text(job.values, "status")) == "error" for job in jobs]
     results = [text(fact.known.values, "result") for _, _, fact in members]
-    newest = max(members, key=lambda member: member[:2])[2].known.values
+    words = {
+        name: max(text(fact.known.values, name) for _, _, fact in members)
+        for name in ("name", "suite", "class_name", "file")
+    }
     return TestOutcome(
         *key,
-        name=text(newest, "name"),
-        suite=text(newest, "suite"),
-        class_name=text(newest, "class_name"),
-        file=text(newest, "file"),
+        **words,
         passed=results.count("pass"),
         failed=sum(one == "fail" and not bad for one, bad in zip(results, broken, strict=True)),
         infra=sum(one == "fail" and bad for one, bad in zip(results, broken, strict=True)),

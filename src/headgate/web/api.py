@@ -142,7 +142,7 @@ def _add_questions(app: FastAPI, operations: Operations) -> None:
         return await operations.runs(limit, project)
 
     @app.get("/api/v1/history")
-    async def history(
+    async def history(  # noqa: PLR0917  # query parameters have names
         since_ms: _Number,
         until_ms: _Number,
         after_ms: _Number = 0,

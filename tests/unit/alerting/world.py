@@ -11,7 +11,7 @@ from headgate.app.compose import context_of
 from headgate.app.detectors import detector_factory
 from headgate.core.clock import ManualClock
 from headgate.core.metrics import NullMetrics
-from headgate.core.runrows import RunRow
+from headgate.core.runrows import JobRow, RunRow
 from headgate.insights.owners import Owners
 from headgate.plugins import load_plugins
 
@@ -65,6 +65,34 @@ def run(at_ms: int, status: str = "success", **values) -> RunRow:
         "url": f"https://app.circleci.com/run/{at_ms}",
     }
     return RunRow(**(base | values))
+
+
+def job(at_ms: int, name: str, duration_ms: int, **values) -> JobRow:
+    """A job of gh/acme/web build on main; its commit is its time in hexadecimal."""
+    base = {
+        "job_id": f"{name}{at_ms}",
+        "workflow_id": f"w{at_ms}",
+        "project": "gh/acme/web",
+        "workflow": "build",
+        "job": name,
+        "ref": "main",
+        "branch_class": 1,
+        "status": "success",
+        "type": "build",
+        "resource_class": "medium",
+        "executor": "docker",
+        "parallelism": 1,
+        "started_ms": at_ms - duration_ms,
+        "stopped_ms": at_ms,
+        "duration_ms": duration_ms,
+        "queue_ms": 1_000,
+        "credits": 10,
+        "revision": f"{at_ms:040x}",
+        "number": 1,
+        "url": "",
+        "trigger": "webhook",
+    }
+    return JobRow(**(base | values))
 
 
 def detectors(name, options):

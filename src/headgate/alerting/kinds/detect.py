@@ -25,6 +25,7 @@ from headgate.alerting.view import DetectorOptions, Found, View
 from headgate.alerting.yamlfile import nearest
 from headgate.core.alertdata import Alert, AlertState, Outcome
 from headgate.core.ports import Change
+from headgate.insights.culprit import SAME_CAUSE_RUNS, Ran, suspects
 from headgate.insights.metric import Labels, Point
 
 __all__ = ["Detect", "DetectSpec"]
@@ -32,8 +33,6 @@ __all__ = ["Detect", "DetectSpec"]
 _OPEN = (AlertState.PENDING, AlertState.FIRING, AlertState.RECOVERING)
 # The level of now is that of as many runs as a segment has at least; a change this near to a known one is that one.
 _SEGMENT = 8
-# Changes of jobs of a workflow that begin within so many runs have one cause.
-_TOGETHER = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +63,17 @@ class Detect:
 
     async def find(self, view: View, alerts: Mapping[Labels, Alert]) -> Mapping[Labels, Found]:
         """As `Judge.find`."""
-        every_ms = view.rule.every_ms
-        fresh = {labels: one.n for labels, one in (await view.measure(view.bounds(every_ms))).items()}
+        news = view.fresh()
+        fresh = {labels: one.n for labels, one in (await view.measure(news)).items()} if news else {}
         fresh |= await view.new_runs(alerts, alerts) if alerts else {}
+        alive = await view.measure(view.bounds()) if alerts else {}
         found: dict[Labels, Found] = {}
         new: dict[Labels, _Seen] = {}
         for labels in {*fresh, *alerts}:
             alert = alerts.get(labels)
             if not fresh.get(labels):
-                found[labels] = self._as_before(alert) if alert else Found(Outcome.BETWEEN)
+                if alert is not None and labels in alive:
+                    found[labels] = self._as_before(alert)
                 continue
             seen, points = await self._newest(view, labels)
             if alert is not None and alert.state in _OPEN:
@@ -166,7 +167,13 @@ def _is_back(alert: Alert, level: float) -> bool:
 
 def _breach(seen: _Seen, n_new: int, jobs: Sequence[tuple[Labels, _Seen]]) -> Found:
     change, first = seen.change, seen.first
-    texts: dict[str, Any] = {"jobs": [_contribution(labels, one, jobs) for labels, one in jobs]} if jobs else {}
+    runs = [Ran(point.id, point.value, point.revision, point.url) for point in seen.points]
+    cause = suspects(runs, change)
+    texts: dict[str, Any] = {
+        "jobs": [_contribution(labels, one, jobs) for labels, one in jobs],
+        "suspects": list(cause.commits),
+        "last_good": cause.last_good.url if cause.last_good else None,
+    }
     return Found(
         Outcome.BREACH,
         1,
@@ -174,8 +181,8 @@ def _breach(seen: _Seen, n_new: int, jobs: Sequence[tuple[Labels, _Seen]]) -> Fo
         change.before,
         len(seen.points),
         n_new,
-        first.id,
-        first.url,
+        cause.first_bad.id,
+        cause.first_bad.url,
         first.at_ms,
         hold=True,
         texts=texts,
@@ -208,7 +215,7 @@ def _merged(
         if _has_job(leader) and any(_together(seen, at_ms) for at_ms in taken.get(family, ())):
             continue
         same = [one for one in left if _has_job(one) and _workflow(one) == family]
-        joined = [one for one in same if _together(seen, new[one].first.at_ms)]
+        joined = [one for one in same if _together(seen, new[one].first.at_ms) and _rose(new[one]) == _rose(seen)]
         left = [one for one in left if one not in joined]
         taken.setdefault(family, []).append(seen.first.at_ms)
         jobs = [(labels, new[labels]) for labels in (leader, *joined)] if _has_job(leader) else []
@@ -224,9 +231,13 @@ def _has_job(labels: Labels) -> bool:
     return any(name == "job" for name, _ in labels)
 
 
+def _rose(seen: _Seen) -> bool:
+    return seen.change.after > seen.change.before
+
+
 def _together(seen: _Seen, at_ms: int) -> bool:
     times = [point.at_ms for point in seen.points]
-    return abs(bisect_left(times, at_ms) - seen.change.index) <= _TOGETHER
+    return abs(bisect_left(times, at_ms) - seen.change.index) <= SAME_CAUSE_RUNS
 
 
 class DetectSpec(Spec):

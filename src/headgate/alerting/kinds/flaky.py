@@ -31,7 +31,7 @@ _RECOVERED = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Flaky:
-    """`score`: probability from which a test counts as flaky. `worse`: times the rate before; 0 tells new ones alone."""
+    """`score`: probability from which a test counts as flaky. `worse`: times the rate before, 0 for new ones alone."""
 
     score: float
     worse: float

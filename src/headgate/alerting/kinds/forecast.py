@@ -43,7 +43,7 @@ class Outlook:
 
 
 def outlook(used: float, days: Sequence[tuple[int, float]], left: Sequence[int], chance: float) -> Outlook:
-    """Forecast a period. `days`: (weekday, value) of past whole days; `left`: weekdays that are left, not empty lists."""
+    """Forecast a period. `days`: (weekday, value) of past whole days; `left`: weekdays that are left."""
     by_weekday = {weekday: [value for day, value in days if day == weekday] for weekday in range(7)}
     whole = median(value for _, value in days)
     usual = {weekday: median(values) if values else whole for weekday, values in by_weekday.items()}
@@ -98,9 +98,9 @@ class Forecast:
         today_ms = end_ms // DAY_MS * DAY_MS
         for back in range(_DAYS, 0, -1):
             at_ms = today_ms - back * DAY_MS
-            bounds = {project: (at_ms, at_ms + DAY_MS) for project in view.reach.ends}
+            bounds = dict.fromkeys(view.reach.ends, (at_ms, at_ms + DAY_MS))
             measured = await view.kept(at_ms // DAY_MS % _DAYS, bounds)
-            for labels, one in measured.items():
+            for labels in measured:
                 found.setdefault(labels, [])
             for labels, days in found.items():
                 value = measured[labels].value if labels in measured else None

@@ -17,8 +17,8 @@ from headgate.alerting.spec import Building, Spec
 from headgate.alerting.units import Duration, DurationField
 from headgate.alerting.view import Found, View
 from headgate.core.alertdata import Alert, Outcome
-from headgate.core.slug import org_slug
 from headgate.core.runrows import LiveRow
+from headgate.core.slug import org_slug
 from headgate.core.tally import class_name
 from headgate.core.times import DAY_MS, HOUR_MS
 from headgate.insights.catalogue import CATALOGUE
