@@ -18,6 +18,7 @@ from headgate.core.merge import Observation
 from headgate.core.ports import Delivery, JobRef, Lane, LogEntry, RunRef
 from headgate.core.record import Record
 from headgate.core.release import ReleasePolicy
+from headgate.core.silences import Silence
 from headgate.core.verdicts import Reject
 
 __all__ = [
@@ -528,6 +529,26 @@ class Store(ReadStore, Protocol):
 
     # -- alerts
     async def transition(self, change: AlertChange) -> None: ...
+    async def put_silence(self, silence: Silence, line: bytes, *, at_ms: int) -> int:
+        """Store a silence, a new one under its `id` 0, with its line of history; returns its number."""
+        ...
+
+    async def silences(self) -> Sequence[Silence]:
+        """All of them, also those that ended, by number, until the retention of alerts."""
+        ...
+
+    async def outbox_groups(self, *, since_ms: int) -> Mapping[tuple[str, str], int]:
+        """Notifier and group -> when its newest message was or will be sent, of those not before `since_ms`."""
+        ...
+
+    async def outbox_failing(self) -> Mapping[str, tuple[int, int, str]]:
+        """Notifiers whose dead letters are newer than anything they accepted: when the first died, how many, why."""
+        ...
+
+    async def projects_since(self) -> Mapping[str, int]:
+        """Project slug -> start of the first day of which it has an ended run."""
+        ...
+
     async def outbox_due(self, *, now_ms: int, limit: int) -> Sequence[OutboxRow]: ...
     async def outbox_bind(self, row_id: int, *, limit: int) -> Sequence[OutboxRow]:
         """The rows that are sent in one message with this one, itself first, due or not; oldest first.
@@ -538,9 +559,12 @@ class Store(ReadStore, Protocol):
         ...
 
     async def outbox_done(
-        self, ids: Sequence[int], *, memory: tuple[str, str, Mapping[str, str]] | None = None
+        self, ids: Sequence[int], *, memory: tuple[str, str, Mapping[str, str]] | None = None, sent: bool = True
     ) -> None:
-        """These were accepted. `memory`: notifier, thread and what it remembers of it from now on; empty forgets."""
+        """These were accepted, or, not `sent`, nobody wants them any more.
+
+        `memory`: notifier, thread and what it remembers of it from now on; empty forgets.
+        """
         ...
 
     async def outbox_retry(self, ids: Sequence[int], *, due_ms: int, error: str) -> None: ...

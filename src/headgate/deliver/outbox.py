@@ -203,7 +203,7 @@ class OutboxWorker:
             message = replace(message, memory=await self._store.notifier_memory(name, thread))
             memory = await self._tell(notifier, message, now_ms)
         remember = None if memory is None else (name, thread, memory)
-        await self._store.outbox_done([row.id for row in rows], memory=remember)
+        await self._store.outbox_done([row.id for row in rows], memory=remember, sent=message is not None)
         return message is not None
 
     async def _tell(self, notifier: Notifier | CallNotifier, message: Message, now_ms: int) -> Mapping[str, str] | None:

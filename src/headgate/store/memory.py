@@ -16,6 +16,7 @@ from headgate.core.clock import Clock
 from headgate.core.errors import StoreError
 from headgate.core.ports import Delivery, JobRef, Lane, LogEntry, RunRef
 from headgate.core.release import ReleasePolicy
+from headgate.core.silences import Silence
 from headgate.core.storeport import (
     NO_SOURCE,
     AlertChange,
@@ -38,7 +39,7 @@ from headgate.core.storeport import (
     SpaceLevel,
     StoreFigures,
 )
-from headgate.core.times import parse_ms
+from headgate.core.times import DAY_MS, parse_ms
 from headgate.store import memory_queries as queries
 from headgate.store.memory_alerts import MemoryAlerts
 from headgate.store.memory_delivery import MemoryDelivery
@@ -234,10 +235,10 @@ class MemoryStore:
         return self.alerting.bind(row_id, limit)
 
     async def outbox_done(
-        self, ids: Sequence[int], *, memory: tuple[str, str, Mapping[str, str]] | None = None
+        self, ids: Sequence[int], *, memory: tuple[str, str, Mapping[str, str]] | None = None, sent: bool = True
     ) -> None:
         self._unit()
-        self.alerting.leave(ids)
+        self.alerting.leave(ids, self.clock.now_ms(), sent=sent)
         if memory is not None:
             self.alerting.memory[memory[:2]] = dict(memory[2])
 
@@ -245,12 +246,32 @@ class MemoryStore:
         self._unit()
         self.alerting.retry(ids, due_ms, error)
 
-    async def outbox_dead(self, ids: Sequence[int], *, error: str, at_ms: int) -> None:  # noqa: ARG002  # the port's
+    async def outbox_dead(self, ids: Sequence[int], *, error: str, at_ms: int) -> None:
         self._unit()
-        self.alerting.leave(ids, error)
+        self.alerting.leave(ids, at_ms, error)
 
     async def notifier_memory(self, notifier: str, thread: str) -> Mapping[str, str]:
         return self.alerting.memory.get((notifier, thread), {})
+
+    async def put_silence(self, silence: Silence, line: bytes, *, at_ms: int) -> int:
+        self._unit()
+        return self.alerting.put_silence(silence, line, at_ms)
+
+    async def silences(self) -> Sequence[Silence]:
+        return [silence for _, silence in sorted(self.alerting.silences.items())]
+
+    async def outbox_groups(self, *, since_ms: int) -> Mapping[tuple[str, str], int]:
+        return self.alerting.groups(since_ms)
+
+    async def outbox_failing(self) -> Mapping[str, tuple[int, int, str]]:
+        return self.alerting.failing()
+
+    async def projects_since(self) -> Mapping[str, int]:
+        days: dict[str, int] = {}
+        for day, _, key, *_ in self.facts.rollup_days():
+            days[key] = min(day, days.get(key, day))
+        slugs = {project.key: project.ref.slug for project in self.facts.projects.by_id.values()}
+        return {slugs[key]: day * DAY_MS for key, day in days.items()}
 
     # -- questions
 

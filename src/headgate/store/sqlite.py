@@ -21,8 +21,6 @@ from headgate.core.metrics import Metrics
 from headgate.core.ports import Delivery, JobRef, Lane, LogEntry, RunRef
 from headgate.core.release import ReleasePolicy
 from headgate.core.storeport import (
-    AlertChange,
-    AlertRow,
     CursorView,
     DeadLetter,
     Explained,
@@ -30,7 +28,6 @@ from headgate.core.storeport import (
     InboxRow,
     MergeResult,
     MergeWork,
-    OutboxRow,
     OutcomeCounts,
     Outcomes,
     Replay,
@@ -41,7 +38,8 @@ from headgate.core.storeport import (
     SpaceLevel,
     StoreFigures,
 )
-from headgate.store import alerts, delivery, inbox, kept, positions, queries, replays, setaside, trim, unasked
+from headgate.store import delivery, inbox, kept, positions, queries, replays, setaside, trim, unasked
+from headgate.store.alertunits import AlertUnits
 from headgate.store.due import release_due_unit
 from headgate.store.explain import explain
 from headgate.store.facts import Facts
@@ -63,7 +61,7 @@ T = TypeVar("T")
 _log = structlog.get_logger("headgate.store")
 
 
-class SqliteStore:
+class SqliteStore(AlertUnits):
     """One file, one writer thread, a few readers. See the port for what each method promises.
 
     `repair`: whether `open` makes a new store, or salvages a damaged one; without, it raises StoreError and changes
@@ -273,33 +271,6 @@ class SqliteStore:
     async def open_replay(self, key: str, *, since_ms: int, until_ms: int) -> Replay:
         return await self._unit("replay", lambda session, _: replays.open_replay(session, key, since_ms, until_ms))
 
-    # -- alerts
-
-    async def transition(self, change: AlertChange) -> None:
-        now_ms = self._clock.now_ms()
-        await self._unit("transition", lambda session, _: alerts.transition(session, change, now_ms))
-
-    async def outbox_due(self, *, now_ms: int, limit: int) -> Sequence[OutboxRow]:
-        return await self._ask(lambda db: alerts.outbox_due(db, now_ms, limit))
-
-    async def outbox_bind(self, row_id: int, *, limit: int) -> Sequence[OutboxRow]:
-        return await self._unit("outbox", lambda session, _: alerts.outbox_bind(session, row_id, limit))
-
-    async def outbox_done(
-        self, ids: Sequence[int], *, memory: tuple[str, str, Mapping[str, str]] | None = None
-    ) -> None:
-        now_ms = self._clock.now_ms()
-        await self._unit("outbox", lambda session, _: alerts.outbox_done(session, ids, memory, now_ms))
-
-    async def outbox_retry(self, ids: Sequence[int], *, due_ms: int, error: str) -> None:
-        await self._unit("outbox", lambda session, _: alerts.outbox_retry(session, ids, due_ms, error))
-
-    async def outbox_dead(self, ids: Sequence[int], *, error: str, at_ms: int) -> None:
-        await self._unit("outbox", lambda session, _: alerts.outbox_dead(session, ids, error, at_ms))
-
-    async def notifier_memory(self, notifier: str, thread: str) -> Mapping[str, str]:
-        return await self._ask(lambda db: alerts.notifier_memory(db, notifier, thread))
-
     # -- questions
 
     async def figures(self) -> StoreFigures:
@@ -350,12 +321,6 @@ class SqliteStore:
 
     async def tail(self, after: Mapping[str, int], limit: int) -> Sequence[LogEntry]:
         return await self._ask(lambda db: queries.tail(db, after, limit))
-
-    async def alerts(self) -> Sequence[AlertRow]:
-        return await self._ask(alerts.alerts)
-
-    async def alert_history(self, fingerprint: str | None, limit: int) -> Sequence[tuple[str, int, bytes]]:
-        return await self._ask(lambda db: alerts.alert_history(db, fingerprint, limit))
 
     async def replays(self) -> Sequence[Replay]:
         return await self._ask(replays.replays)

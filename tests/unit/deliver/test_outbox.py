@@ -193,7 +193,7 @@ def test_what_is_no_longer_wanted_is_not_sent():
     sent, figures = play(store, lambda *_: 200, seconds=1, wanted=lambda one, now_ms: one.key != "k1")
     assert [key for _, _, key in sent] == ["k2"]
     assert figures.get("headgate_notifications_total", notifier="ops", outcome="unwanted") == 1
-    assert store.outbox == []
+    assert (store.outbox, store.outbox_log[0]) == ([], ("unsent", 1, ""))
 
 
 def test_bugs_missing_notifiers_and_unreadable_rows():
@@ -245,7 +245,7 @@ def test_a_failed_store_ends_the_worker():
     """It is not taken for a notifier's bug."""
 
     class Failing(FakeStore):
-        async def outbox_done(self, ids, *, memory=None):
+        async def outbox_done(self, ids, *, memory=None, sent=True):
             raise StoreFailed("flush failed")
 
     store = Failing()
