@@ -144,7 +144,7 @@ class WebhookSettings(_Section):
     listen: Address = Field(default="127.0.0.1:8081", description="May be the same as http.listen.")
 
 
-class AlertSettings(_Section):
+class AlertSettings(_Section, RouteOptions):
     """Rules and who hears of them."""
 
     rules: tuple[str, ...] = Field(default=(), description="Rule files; patterns relative to this file.")
@@ -154,6 +154,12 @@ class AlertSettings(_Section):
     )
     default: tuple[str, ...] | None = Field(
         default=None, description="Notifiers of what no route takes; unless given: all of them."
+    )
+    mute_times: dict[str, MuteTimeConfig] = Field(
+        default_factory=dict, description="Name -> when it is quiet, for mute of routes."
+    )
+    digests: dict[str, DigestConfig] = Field(
+        default_factory=dict, description="Name -> a report of a day or week and who gets it."
     )
 
 

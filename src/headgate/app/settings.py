@@ -288,8 +288,10 @@ def _across(settings: Settings, origins: Origins, unread: Mapping[str, str]) -> 
     except ConfigError as exc:
         problems += [f"{origins.where(('store', 'url'))}: {problem}" for problem in exc.problems]
     names = set(settings.alerts.notifiers)
-    for index, route in enumerate(settings.alerts.routes):
-        problems += _unknown_notifiers(route.to, names, ("alerts", "routes", index, "to"), origins)
+    for path, wanted in route_notifiers(settings.alerts.routes):
+        problems += _unknown_notifiers(wanted, names, ("alerts", "routes", *path), origins)
+    for name, digest in settings.alerts.digests.items():
+        problems += _unknown_notifiers(digest.to, names, ("alerts", "digests", name, "to"), origins)
     return problems + _unknown_notifiers(settings.alerts.default or (), names, ("alerts", "default"), origins)
 
 
