@@ -92,7 +92,7 @@ def build_change(subjects: Sequence[Subject], telling: Telling) -> AlertChange:
     records: list[Record] = []
     for subject in subjects:
         ways = ways_of(subject, telling.routes)
-        result = tell(subject.step, _outlook(subject, ways, telling, inhibitions))
+        result = tell(subject.before, subject.step, _outlook(subject, ways, telling, inhibitions))
         if is_over(result.alert):
             removed += [subject.fingerprint] * subject.stored
         elif result.alert != subject.before:

@@ -118,14 +118,13 @@ def find_alert(rows: Sequence[AlertRow], start: str) -> AlertRow:
 def acknowledge(row: AlertRow, said: Acknowledgement) -> AlertChange:
     """The alert as somebody has seen it. Raises ValueError for one that does not fire.
 
-    The verdict `new_normal` is kept beyond the end of the alert, as `Alert.baseline_ms`.
+    The verdict `new_normal` is for its rule, which takes what came before as no reason to fire.
     """
     alert: Alert = decode_alert(row.state_json)
     if alert.state not in (AlertState.FIRING, AlertState.RECOVERING):
         raise ValueError(f"the alert is {alert.state}; only one that fires can be acknowledged")
-    moved = said.at_ms if said.verdict == "new_normal" else alert.baseline_ms
     flags = tuple(sorted({*alert.flags, "acknowledged"}))
-    seen = msgspec.structs.replace(alert, acknowledged=said, baseline_ms=moved, flags=flags)
+    seen = msgspec.structs.replace(alert, acknowledged=said, flags=flags)
     line = {
         "who": said.by,
         "rule": row.rule,

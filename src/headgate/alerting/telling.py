@@ -70,11 +70,14 @@ class Result:
     held: Mapping[str, str]
 
 
-def tell(step: Step, outlook: Outlook) -> Result:
-    """Hold what receivers know against what is so, and say what makes them agree."""
-    before = step.alert
-    alert, began = _flapping(before, step.transitions, outlook.now_ms)
-    known = {name: told for name, told in alert.receivers.items() if name in outlook.names}
+def tell(before: Alert, step: Step, outlook: Outlook) -> Result:
+    """Hold what receivers know against what is so, and say what makes them agree. `before`: the alert before the step.
+
+    An alert that ended without anything to tell was about something that happened, not about a state: it is forgotten.
+    """
+    alert, began = _flapping(step.alert, step.transitions, outlook.now_ms)
+    silent = before.told > 0 and not alert.told and step.notify is None
+    known = {name: told for name, told in alert.receivers.items() if name in outlook.names and not silent}
     lines: list[Line] = []
     held: dict[str, str] = {}
     for name in [*outlook.repeat_ms, *(name for name in known if name not in outlook.repeat_ms)]:
@@ -85,7 +88,7 @@ def tell(step: Step, outlook: Outlook) -> Result:
             lines.append(line)
             told = _known(line, alert, known.get(name), outlook.now_ms)
             known = {key: one for key, one in known.items() if key != name} | ({name: told} if told else {})
-    newly = {name: why for name, why in held.items() if before.held.get(name) != why}
+    newly = {name: why for name, why in held.items() if step.alert.held.get(name) != why}
     open_ = bool(alert.told or known)
     after = msgspec.structs.replace(
         alert,
@@ -168,4 +171,4 @@ def _flags(alert: Alert, outlook: Outlook, *, acknowledged: bool) -> tuple[Flag,
 def is_over(alert: Alert) -> bool:
     """Whether nothing about it must be remembered."""
     rests = alert.state is AlertState.INACTIVE and not alert.told
-    return rests and not alert.receivers and not alert.flips and alert.baseline_ms is None
+    return rests and not alert.receivers and not alert.flips

@@ -9,7 +9,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from headgate.alerting.routes import RouteConfig
+from headgate.alerting.digestplan import DigestConfig
+from headgate.alerting.mutetimes import MuteTimeConfig
+from headgate.alerting.routes import RouteConfig, RouteOptions
 from headgate.core.errors import ConfigError
 from headgate.core.times import HOUR_MS
 from headgate.plugins import Duration, Secret, duration_field

@@ -18,6 +18,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from headgate.alerting.routes import route_notifiers
 from headgate.app.configfile import KeyPath, Origins, interpolate, overlay_environment, read_yaml
 from headgate.app.problems import nearest, problems_of
 from headgate.app.records import RecordsConfig

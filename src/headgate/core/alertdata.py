@@ -125,7 +125,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     What `alerting.telling` remembers: `receivers`: by notifier, those for whom it is open; `held`: notifier -> why not
     now; `flips`: when it fired and was resolved lately; `flapping_ms`: since when that is too often; `acknowledged`:
-    until it is resolved; `baseline_ms`: since when what it fired about is the new normal.
+    by whom, until it is resolved.
     """
 
     born_ms: int
@@ -152,7 +152,6 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     flips: tuple[int, ...] = ()
     flapping_ms: int | None = None
     acknowledged: Acknowledgement | None = None
-    baseline_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
