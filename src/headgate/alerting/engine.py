@@ -113,7 +113,11 @@ class AlertEngine:
         old = now_ms - notification.at_ms > HOUR_MS
         if notification.state == "resolved" or not old or self._states is None:
             return True
-        return self._states.get(notification.fingerprint) in (AlertState.FIRING, AlertState.RECOVERING)
+        return self.is_open(notification.fingerprint)
+
+    def is_open(self, identity: str) -> bool:
+        """Whether the alert with this fingerprint fires; before the first pass everything does."""
+        return self._states is None or self._states.get(identity) in (AlertState.FIRING, AlertState.RECOVERING)
 
     def replace(self, rules: Sequence[Rule], routes: Routes) -> None:
         """Take new rules and routes from the next pass on (reload). Every rule is then due."""

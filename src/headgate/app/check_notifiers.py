@@ -6,11 +6,12 @@ Invariant: no message reaches people unless `send` asks for it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from headgate.core.clock import Clock
 from headgate.core.errors import BatchRejected, SinkError, SinkRefused
 from headgate.core.messages import CallNotifier, Message, Notification, Notifier, Probing
-from headgate.core.ports import CheckResult
+from headgate.core.ports import CheckResult, HttpReply, HttpRequest
 from headgate.deliver import HttpTransport
 from headgate.deliver.transport import prepare
 
@@ -41,21 +42,25 @@ class NotifierChecks:
     async def _try(self, notifier: Notifier | CallNotifier) -> str:
         now_ms = self._clock.now_ms()
         message = _message(now_ms)
+        http = partial(self._exchange, notifier)
         if isinstance(notifier, CallNotifier):
             if self._send:
-                await notifier.send(message, now_ms=now_ms)
-                return "ok"
-            await notifier.reach()
-            return "connected"
+                await notifier.send(message, now_ms=now_ms, http=http)
+            else:
+                await notifier.reach(http)
+            return "ok"
         request = notifier.encode(message, now_ms=now_ms)
         if self._send:
-            notifier.interpret(await self._transport.send(prepare(request), notifier.transport), message)
+            notifier.interpret(await http(request), message)
             return "ok"
         if isinstance(notifier, Probing) and (probe := notifier.probe()) is not None:
-            notifier.read_probe(await self._transport.send(prepare(probe), notifier.transport))
+            notifier.read_probe(await http(probe))
             return "ok"
         await self._transport.reach(request.url, notifier.transport)
         return "connected"
+
+    async def _exchange(self, notifier: Notifier | CallNotifier, request: HttpRequest) -> HttpReply:
+        return await self._transport.send(prepare(request), notifier.transport)
 
 
 def _message(now_ms: int) -> Message:

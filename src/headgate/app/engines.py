@@ -102,6 +102,7 @@ class Engines:
             clock=clock,
             metrics=metrics,
             wanted=self._alerts.wanted,
+            is_open=self._alerts.is_open,
         )
 
     def _make_collector(self) -> Collector:

@@ -6,7 +6,7 @@ once: one notification, several of a group, or a digest. The rules for notifiers
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
@@ -15,9 +15,23 @@ import msgspec
 if TYPE_CHECKING:
     from headgate.core.ports import HttpReply, HttpRequest, TransportOptions
 
-__all__ = ["CallNotifier", "Digest", "Message", "Notification", "Notifier", "Probing", "content_of", "payload_of"]
+__all__ = [
+    "CallNotifier",
+    "Digest",
+    "Exchange",
+    "Message",
+    "Notification",
+    "Notifier",
+    "Probing",
+    "Refreshing",
+    "content_of",
+    "payload_of",
+]
 
 State = Literal["firing", "resolved"]
+# Sends one request over the engine's connections and gives the answer, whatever its status. Raises SinkUnavailable, or
+# SinkRefused for an address that cannot be used.
+Exchange = Callable[["HttpRequest"], Awaitable["HttpReply"]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +98,12 @@ class _Channel(Protocol):
     name: str
     grouped: bool
     digests: bool
+    transport: TransportOptions
 
 
 @runtime_checkable
 class Notifier(_Channel, Protocol):
     """A channel to people over HTTP. Like an HttpSignal: encodes and interprets, never sends, retries or logs."""
-
-    transport: TransportOptions
 
     def encode(self, message: Message, *, now_ms: int) -> HttpRequest:
         """The request for one message. `now_ms` for signed timestamps."""
@@ -107,14 +120,38 @@ class Notifier(_Channel, Protocol):
 
 @runtime_checkable
 class CallNotifier(_Channel, Protocol):
-    """A channel that speaks another protocol than HTTP. It sends once, with a bounded wait, and never retries."""
+    """A channel that needs several requests, or another protocol than HTTP. It tries once, bounded, and never retries.
 
-    async def send(self, message: Message, *, now_ms: int) -> Mapping[str, str] | None:
+    `http` sends requests over the engine's connections, with the options in `transport`.
+    """
+
+    async def send(self, message: Message, *, now_ms: int, http: Exchange) -> Mapping[str, str] | None:
         """Send one message. Raises and returns as `Notifier.interpret`; every lower error is translated."""
         ...
 
-    async def reach(self) -> None:
+    async def reach(self, http: Exchange) -> None:
         """Try address and key without telling anybody; raises as `send`."""
+        ...
+
+
+@runtime_checkable
+class Refreshing(Protocol):
+    """A channel whose far side forgets what it is not told again."""
+
+    refresh_seconds: float
+
+    async def refresh(
+        self,
+        memories: Mapping[str, Mapping[str, str]],
+        *,
+        now_ms: int,
+        open_alerts: Callable[[str], bool],
+        http: Exchange,
+    ) -> Sequence[str]:
+        """Tell everything again, from what it remembers by thread; returns threads to forget. Raises as `send`.
+
+        `open_alerts`: whether the alert with a fingerprint is open still.
+        """
         ...
 
 

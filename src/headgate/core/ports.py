@@ -14,7 +14,7 @@ import msgspec
 
 from headgate.core.clock import Clock
 from headgate.core.merge import Observation
-from headgate.core.messages import CallNotifier, Digest, Message, Notification, Notifier, Probing
+from headgate.core.messages import CallNotifier, Digest, Exchange, Message, Notification, Notifier, Probing, Refreshing
 from headgate.core.metrics import Metrics
 from headgate.core.setup import SetsUp, SetUpOutcome, SetUpStep
 from headgate.core.verdicts import SendResult
@@ -28,6 +28,7 @@ __all__ = [
     "Delivery",
     "Digest",
     "Enrichment",
+    "Exchange",
     "HttpReply",
     "HttpRequest",
     "HttpSignal",
@@ -41,6 +42,7 @@ __all__ = [
     "Plugin",
     "PluginKind",
     "Probing",
+    "Refreshing",
     "Refusal",
     "RunRef",
     "Scope",

@@ -573,6 +573,10 @@ class Store(ReadStore, Protocol):
         """What a notifier remembers of a thread: of a group, or of one alert; empty if nothing."""
         ...
 
+    async def notifier_memories(self, notifier: str) -> Mapping[str, Mapping[str, str]]:
+        """Everything that a notifier remembers, by thread."""
+        ...
+
     # -- housekeeping
     async def trim(self, retention: Mapping[str, int], *, now_ms: int) -> Mapping[str, int]:
         """Delete what is past retention (part -> milliseconds), in slices; returns rows deleted per part.

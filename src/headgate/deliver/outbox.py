@@ -12,15 +12,25 @@ import hashlib
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import msgspec
 import structlog
 
 from headgate.core.backoff import BackOff, wait_seconds
 from headgate.core.clock import Clock
-from headgate.core.errors import BatchRejected, SinkRefused, SinkUnavailable, StoreError
-from headgate.core.messages import CallNotifier, Digest, Message, Notification, Notifier, content_of
+from headgate.core.errors import BatchRejected, SinkError, SinkRefused, SinkUnavailable, StoreError
+from headgate.core.messages import (
+    CallNotifier,
+    Digest,
+    Message,
+    Notification,
+    Notifier,
+    Refreshing,
+    content_of,
+)
 from headgate.core.metrics import Metrics
+from headgate.core.ports import HttpReply, HttpRequest
 from headgate.core.storeport import OutboxRow, Store
 from headgate.deliver.transport import Transport, prepare
 
@@ -61,7 +71,7 @@ class OutboxWorker:
     """One task per notifier that has something to send.
 
     `wanted`: asked before each attempt; False ends a notification without sending (its alert has moved on).
-    `on_dead`: told of each notification that is given up; must not raise.
+    `on_dead`: told of each notification that is given up; must not raise. `is_open`: whether an alert is open still.
     """
 
     def __init__(
@@ -75,12 +85,14 @@ class OutboxWorker:
         options: OutboxOptions | None = None,
         wanted: Callable[[Notification, int], bool] = lambda _notification, _now_ms: True,
         on_dead: Callable[[OutboxRow, str], None] = lambda _row, _error: None,
+        is_open: Callable[[str], bool] = lambda _fingerprint: True,
     ) -> None:
         self._store, self._notifiers = store, dict(notifiers)
         self._transport, self._clock, self._metrics = transport, clock, metrics
         self._options = options or OutboxOptions()
-        self._wanted, self._on_dead = wanted, on_dead
+        self._wanted, self._on_dead, self._is_open = wanted, on_dead, is_open
         self._channels: dict[str, _Channel] = {}
+        self._refresh_at: dict[str, float] = {}  # monotonic seconds
         self._at_hand: set[int] = set()
         self._wake = asyncio.Event()
         self._stopping = False
@@ -95,6 +107,7 @@ class OutboxWorker:
             if notifiers.get(name) is not self._notifiers.get(name):
                 channel.ready_at, channel.failures, channel.told = 0.0, 0, ""
         self._notifiers = dict(notifiers)
+        self._refresh_at.clear()
         self._wake.set()
 
     def stop(self) -> None:
@@ -108,7 +121,7 @@ class OutboxWorker:
             while not self._stopping:
                 self._wake.clear()
                 await self._fetch()
-                wait = self._start(group)
+                wait = min(self._start(group), self._refresh_due(group))
                 await self._pause(wait)
 
     async def _pause(self, seconds: float) -> None:
@@ -207,10 +220,50 @@ class OutboxWorker:
         return message is not None
 
     async def _tell(self, notifier: Notifier | CallNotifier, message: Message, now_ms: int) -> Mapping[str, str] | None:
+        http = partial(self._exchange, notifier)
         if isinstance(notifier, CallNotifier):
-            return await notifier.send(message, now_ms=now_ms)
-        wire = prepare(notifier.encode(message, now_ms=now_ms))
-        return notifier.interpret(await self._transport.send(wire, notifier.transport), message)
+            return await notifier.send(message, now_ms=now_ms, http=http)
+        return notifier.interpret(await http(notifier.encode(message, now_ms=now_ms)), message)
+
+    async def _exchange(self, notifier: Notifier | CallNotifier, request: HttpRequest) -> HttpReply:
+        return await self._transport.send(prepare(request), notifier.transport)
+
+    # -- channels that must be told again
+
+    def _refresh_due(self, group: asyncio.TaskGroup) -> float:
+        """Start what is due; seconds until the next is."""
+        now = self._clock.monotonic()
+        wait = self._options.poll_seconds
+        for name, notifier in self._notifiers.items():
+            if not isinstance(notifier, Refreshing):
+                continue
+            due = self._refresh_at.setdefault(name, now)
+            if due <= now:
+                self._refresh_at[name] = due = now + notifier.refresh_seconds
+                group.create_task(self._refresh(name, notifier), name=f"refresh {name}")
+            wait = min(wait, due - now)
+        return wait
+
+    async def _refresh(self, name: str, notifier: Refreshing) -> None:
+        """Tell everything again. A failure is no more than logged: the next time is near."""
+        try:
+            memories = await self._store.notifier_memories(name)
+            if not memories:
+                return
+            gone = await notifier.refresh(
+                memories,
+                now_ms=self._clock.now_ms(),
+                open_alerts=self._is_open,
+                http=partial(self._exchange, self._notifiers[name]),
+            )
+            for thread in gone:
+                await self._store.outbox_done([], memory=(name, thread, {}))
+        except StoreError:
+            raise
+        except SinkError as exc:
+            _log.warning("notifier could not be told again", notifier=name, error=str(exc))
+        except Exception as exc:  # noqa: BLE001  # a notifier's bug must not harm the others
+            _log.error("the notifier's code failed", notifier=name, error=type(exc).__name__)
 
     def _message(self, rows: Sequence[OutboxRow], now_ms: int) -> Message | None:
         """What the rows say now: of each alert the last, as far as it is wanted."""

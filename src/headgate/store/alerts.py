@@ -20,6 +20,7 @@ from headgate.store.sql import Database
 __all__ = [
     "alert_history",
     "alerts",
+    "notifier_memories",
     "notifier_memory",
     "outbox_bind",
     "outbox_dead",
@@ -143,6 +144,12 @@ def notifier_memory(db: Database, notifier: str, thread: str) -> dict[str, str]:
     """What a notifier remembers of a thread."""
     body = db.execute("SELECT body FROM notifier_memory WHERE notifier = ? AND thread = ?", (notifier, thread)).get
     return msgspec.json.decode(body, type=dict[str, str]) if body else {}
+
+
+def notifier_memories(db: Database, notifier: str) -> dict[str, dict[str, str]]:
+    """Everything that a notifier remembers."""
+    rows = db.execute("SELECT thread, body FROM notifier_memory WHERE notifier = ? ORDER BY thread", (notifier,))
+    return {thread: msgspec.json.decode(body, type=dict[str, str]) for thread, body in rows}
 
 
 def _remember(session: Session, memory: tuple[str, str, Mapping[str, str]], now_ms: int) -> None:

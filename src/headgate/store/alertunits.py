@@ -55,6 +55,9 @@ class AlertUnits(ABC):
     async def notifier_memory(self, notifier: str, thread: str) -> Mapping[str, str]:
         return await self._ask(lambda db: alerts.notifier_memory(db, notifier, thread))
 
+    async def notifier_memories(self, notifier: str) -> Mapping[str, Mapping[str, str]]:
+        return await self._ask(lambda db: alerts.notifier_memories(db, notifier))
+
     async def alerts(self) -> Sequence[AlertRow]:
         return await self._ask(alerts.alerts)
 

@@ -273,6 +273,9 @@ class MemoryStore:
         slugs = {project.key: project.ref.slug for project in self.facts.projects.by_id.values()}
         return {slugs[key]: day * DAY_MS for key, day in days.items()}
 
+    async def notifier_memories(self, notifier: str) -> Mapping[str, Mapping[str, str]]:
+        return {thread: body for (name, thread), body in self.alerting.memory.items() if name == notifier and body}
+
     # -- questions
 
     async def figures(self) -> StoreFigures:

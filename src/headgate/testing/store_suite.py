@@ -144,6 +144,9 @@ class RestSuite:
         await store.outbox_done([], memory=("ops", "g", {"ts": "18"}))
         assert dict(await store.notifier_memory("ops", "g")) == {"ts": "18"}
         assert dict(await store.notifier_memory("hook", "g")) == {}
+        await store.outbox_done([], memory=("ops", "h", {"ts": "19"}))
+        assert dict(await store.notifier_memories("ops")) == {"g": {"ts": "18"}, "h": {"ts": "19"}}
+        assert dict(await store.notifier_memories("hook")) == {}
         await store.outbox_done([], memory=("ops", "g", {}))
         assert dict(await store.notifier_memory("ops", "g")) == {}
 

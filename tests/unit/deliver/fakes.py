@@ -188,6 +188,9 @@ class FakeStore:
     async def notifier_memory(self, notifier, thread):
         return self.memory.get((notifier, thread), {})
 
+    async def notifier_memories(self, notifier):
+        return {thread: body for (name, thread), body in self.memory.items() if name == notifier and body}
+
     async def outbox_done(self, ids, *, memory=None, sent=True):
         if memory is not None:
             self.memory[memory[:2]] = memory[2]

@@ -316,3 +316,53 @@ def test_a_digest_is_a_message_of_its_own():
     sent, _ = play(store, lambda *_: 200, seconds=1, channel=Reader)
     assert [key for _, _, key in sent] == ["Friday"]
     assert store.outbox == []
+
+
+def test_a_forgetful_far_side_is_told_again():
+    """Each period, from what was remembered, also after a restart; what it says is over is forgotten."""
+
+    class Forgetful:
+        __test__ = False
+        grouped = digests = False
+        transport = TransportOptions()
+        refresh_seconds = 60.0
+
+        def __init__(self, name):
+            self.name = name
+
+        async def send(self, message, *, now_ms, http):
+            await http(HttpRequest("POST", f"http://{self.name}/", (), b"first"))
+            return {"rule": message.notifications[0].rule}
+
+        async def refresh(self, memories, *, now_ms, open_alerts, http):
+            body = ",".join(f"{thread}:{memory['rule']}:{open_alerts(thread)}" for thread, memory in memories.items())
+            await http(HttpRequest("POST", f"http://{self.name}/", (), body.encode()))
+            return [thread for thread in memories if not open_alerts(thread)]
+
+        async def reach(self, http):
+            raise AssertionError
+
+    store = FakeStore()
+    store.outbox = [row(1, fingerprint="a"), row(2, fingerprint="b", rule="x")]
+    store.memory["ops", "over"] = {"rule": "y"}
+    sent, _ = play(store, lambda *_: 200, seconds=130, channel=Forgetful, is_open=lambda one: one != "over")
+    assert [round(at) for at, _, _ in sent] == [0, 0, 0, 60, 120]
+    assert [body for _, _, body in sent][-2:] == ["a:slow:True,b:x:True"] * 2
+    assert "over:y:False" in [body for _, _, body in sent][:3]
+
+
+def test_a_refresh_that_fails_harms_nobody():
+    """Messages go on; the next period tries again."""
+
+    class Broken(TestChannel):
+        __test__ = False
+        refresh_seconds = 60.0
+
+        async def refresh(self, memories, *, now_ms, open_alerts, http):
+            raise RuntimeError("hunter2")
+
+    store = FakeStore()
+    store.memory["ops", "over"] = {"rule": "y"}
+    store.outbox = [row(1)]
+    sent, _ = play(store, lambda *_: 200, seconds=200, channel=Broken)
+    assert [key for _, _, key in sent] == ["k1"]
