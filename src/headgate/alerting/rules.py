@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from headgate.alerting.inhibition import InhibitSpec
 from headgate.alerting.units import Condition, ConditionField, Duration, DurationField, QuantityField
 from headgate.core.alertdata import Level, Timing
 from headgate.insights.catalogue import MetricDef
@@ -109,6 +110,7 @@ class RuleFile(_Spec):
     version: Literal[1]
     defaults: Defaults = Defaults()
     groups: list[GroupSpec] = Field(min_length=1)
+    inhibit: list[InhibitSpec] = Field(default=[], description="Alerts that keep others from being told.")
 
 
 def rules_schema() -> dict[str, Any]:

@@ -12,6 +12,7 @@ from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from headgate.core.errors import StoreError
+from headgate.web.alerts import add_alerts
 from headgate.web.deployments import add_deployments
 from headgate.web.metricpages import MetricPages, add_metrics
 from headgate.web.operations import ChosenDeliveries, Health, Json, Operations, Order, Problem
@@ -93,6 +94,7 @@ def build_app(operations: Operations, health: Health, pages: MetricPages, *, ver
     _add_actions(app, operations)
     _add_orders(app, operations)
     add_deployments(app, operations)
+    add_alerts(app, operations)
     _add_page(app, operations, version)
     return app
 
@@ -160,11 +162,6 @@ def _add_questions(app: FastAPI, operations: Operations) -> None:
     async def audits() -> list[Json]:
         """Requests for audits and what came out."""
         return await operations.audits()
-
-    @app.get("/api/v1/alerts")
-    async def alerts() -> list[Json]:
-        """Alert instances."""
-        return await operations.alerts()
 
 
 def _add_searches(app: FastAPI, operations: Operations) -> None:

@@ -360,7 +360,14 @@ async def test_the_cap_limits_new_alerts_alone():
         for index in range(6):
             world.store.runs.append(run(START + minute * MINUTE, "failure", project=f"gh/acme/p{index}"))
     await world.pass_time(60, None)
-    assert len(world.store.rows) == 3
+    assert len([row for row in world.store.rows.values() if row.rule == "Failing"]) == 3
+    meta = [message for message in world.messages() if message["rule"] == "TooManyAlerts"]
+    assert [(one["state"], one["labels"]["rule"]) for one in meta] == [("firing", "Failing")]
+    assert meta[0]["annotations"]["summary"].startswith("rule Failing has 3 groups more than")
+    world.engine.replace(rules(RULES), world.routes)
+    await world.pass_time(70, None)
+    meta = [message for message in world.messages() if message["rule"] == "TooManyAlerts"]
+    assert [one["state"] for one in meta] == ["firing", "resolved"]
 
 
 async def test_every_transition_is_in_the_history_with_its_numbers():
