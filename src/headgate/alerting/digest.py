@@ -26,7 +26,7 @@ __all__ = ["Health", "count_run", "digest_of"]
 
 _WORST = 5  # workflows that failed most
 _LISTED = 50  # alerts of one section; more are counted
-_MARKS = re.compile(r"([\\`*_{}\[\]()#+!|<>~-])")
+_MARKS = re.compile(r"([\\`*_\[\]<>|#~])")
 _COLUMNS = ("Alert", "Labels", "Fired", "Now", "Not told because")
 _Table = tuple[str, tuple[str, ...], list[tuple[str, ...]]]
 

@@ -50,8 +50,12 @@ class RouteOptions(BaseModel):
         default=None,
         description="Labels: alerts that agree on them share a message. [] is one group; without: each by itself.",
     )
-    group_wait: Duration | None = Field(default=None, description="How long the first alert of a group waits: 30s.")
-    batch_interval: Duration | None = Field(default=None, description="Least time between two messages of a group: 5m.")
+    group_wait: Duration | None = Field(
+        default=None, description="How long the first alert of a group waits; 30s unless said."
+    )
+    batch_interval: Duration | None = Field(
+        default=None, description="Least time between two messages of a group; 5m unless said."
+    )
     repeat: (
         Annotated[
             dict[str, Duration], BeforeValidator(_by_severity, json_schema_input_type=Duration | dict[str, Duration])
@@ -59,12 +63,12 @@ class RouteOptions(BaseModel):
         | None
     ) = Field(
         default=None,
-        description="When a firing alert is told again, one duration or by severity: {warning: 24h, critical: 4h}; 0s:"
-        " never.",
+        description="When a firing alert is told again, one duration or by severity; 0s is never, and"
+        " {warning: 24h, critical: 4h} holds unless said.",
     )
     mute: tuple[str, ...] | None = Field(default=None, description="Names under mute_times; nobody is told then.")
     quiet_new_groups: Duration | None = Field(
-        default=None, description="Projects whose first run is not so old are not told of: 0s."
+        default=None, description="Projects whose first run is not so old are not told of; 0s unless said."
     )
 
 

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from headgate.alerting.digestplan import DigestConfig
 from headgate.alerting.mutetimes import MuteTimeConfig
-from headgate.alerting.routes import RouteConfig, RouteOptions
+from headgate.alerting.routes import RouteConfig, RouteOptions, route_notifiers
 from headgate.core.errors import ConfigError
 from headgate.core.times import HOUR_MS
 from headgate.plugins import Duration, Secret, duration_field
@@ -163,6 +163,12 @@ class AlertSettings(_Section, RouteOptions):
     digests: dict[str, DigestConfig] = Field(
         default_factory=dict, description="Name -> a report of a day or week and who gets it."
     )
+
+    def notified(self) -> list[tuple[tuple[str | int, ...], tuple[str, ...]]]:
+        """Notifiers wherever some are named, with the key path from here."""
+        routes = [(("routes", *path), names) for path, names in route_notifiers(self.routes)]
+        digests = [(("digests", name, "to"), digest.to) for name, digest in self.digests.items()]
+        return [*routes, *digests, (("default",), self.default or ())]
 
 
 class LogSettings(_Section):

@@ -18,7 +18,6 @@ from pydantic import BaseModel, Field, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from headgate.alerting.routes import route_notifiers
 from headgate.app.configfile import KeyPath, Origins, interpolate, overlay_environment, read_yaml
 from headgate.app.problems import nearest, problems_of
 from headgate.app.records import RecordsConfig
@@ -289,11 +288,9 @@ def _across(settings: Settings, origins: Origins, unread: Mapping[str, str]) -> 
     except ConfigError as exc:
         problems += [f"{origins.where(('store', 'url'))}: {problem}" for problem in exc.problems]
     names = set(settings.alerts.notifiers)
-    for path, wanted in route_notifiers(settings.alerts.routes):
-        problems += _unknown_notifiers(wanted, names, ("alerts", "routes", *path), origins)
-    for name, digest in settings.alerts.digests.items():
-        problems += _unknown_notifiers(digest.to, names, ("alerts", "digests", name, "to"), origins)
-    return problems + _unknown_notifiers(settings.alerts.default or (), names, ("alerts", "default"), origins)
+    for path, wanted in settings.alerts.notified():
+        problems += _unknown_notifiers(wanted, names, ("alerts", *path), origins)
+    return problems
 
 
 def _unknown_notifiers(wanted: Sequence[str], names: set[str], path: KeyPath, origins: Origins) -> list[str]:
