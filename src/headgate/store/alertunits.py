@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from headgate.core.clock import Clock
 from headgate.core.silences import Silence
-from headgate.core.storeport import AlertChange, AlertRow, OutboxRow
+from headgate.core.storeport import AlertChange, OutboxRow
 from headgate.store import alerts, silences
 from headgate.store.facts import Facts
 from headgate.store.session import Session
@@ -57,12 +57,6 @@ class AlertUnits(ABC):
 
     async def notifier_memories(self, notifier: str) -> Mapping[str, Mapping[str, str]]:
         return await self._ask(lambda db: alerts.notifier_memories(db, notifier))
-
-    async def alerts(self) -> Sequence[AlertRow]:
-        return await self._ask(alerts.alerts)
-
-    async def alert_history(self, fingerprint: str | None, limit: int) -> Sequence[tuple[str, int, bytes]]:
-        return await self._ask(lambda db: alerts.alert_history(db, fingerprint, limit))
 
     async def put_silence(self, silence: Silence, line: bytes, *, at_ms: int) -> int:
         return await self._unit("silence", lambda session, _: silences.put_silence(session, silence, line, at_ms))

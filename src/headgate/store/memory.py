@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -16,7 +16,8 @@ from headgate.core.clock import Clock
 from headgate.core.errors import StoreError
 from headgate.core.ports import Delivery, JobRef, Lane, LogEntry, RunRef
 from headgate.core.release import ReleasePolicy
-from headgate.core.silences import Silence
+from headgate.core.rollup import RollupKind
+from headgate.core.runrows import DeploymentRow, JobRow, LiveRow, RunRow, StepFailures, TestOutcome
 from headgate.core.storeport import (
     NO_SOURCE,
     AlertChange,
@@ -28,20 +29,21 @@ from headgate.core.storeport import (
     InboxRow,
     MergeResult,
     MergeWork,
-    OutboxRow,
     OutcomeCounts,
     Outcomes,
     Replay,
-    RunRow,
     SignalSpec,
     SignalState,
     SourceCursor,
     SpaceLevel,
     StoreFigures,
 )
+from headgate.core.tally import Bounds, Tally, TallyQuery
 from headgate.core.times import DAY_MS, parse_ms
+from headgate.store import memory_live, memory_runs
 from headgate.store import memory_queries as queries
 from headgate.store.memory_alerts import MemoryAlerts
+from headgate.store.memory_alertunits import MemoryAlertUnits
 from headgate.store.memory_delivery import MemoryDelivery
 from headgate.store.memory_facts import MemoryFacts
 from headgate.store.memory_trim import PARTS
@@ -50,7 +52,7 @@ from headgate.store.releases import order_key
 __all__ = ["MemoryStore"]
 
 
-class MemoryStore:
+class MemoryStore(MemoryAlertUnits):
     """See the port for what each method promises. `level` may be set by tests that want a full store."""
 
     def __init__(self, *, clock: Clock) -> None:
@@ -227,54 +229,12 @@ class MemoryStore:
             occurred = parse_ms(record.occurred_at)
             self.facts.append(0, record, now_ms if occurred is None else occurred, order_key(record.id), now_ms)
 
-    async def outbox_due(self, *, now_ms: int, limit: int) -> Sequence[OutboxRow]:
-        return self.alerting.due(now_ms, limit)
-
-    async def outbox_bind(self, row_id: int, *, limit: int) -> Sequence[OutboxRow]:
-        self._unit()
-        return self.alerting.bind(row_id, limit)
-
-    async def outbox_done(
-        self, ids: Sequence[int], *, memory: tuple[str, str, Mapping[str, str]] | None = None, sent: bool = True
-    ) -> None:
-        self._unit()
-        self.alerting.leave(ids, self.clock.now_ms(), sent=sent)
-        if memory is not None:
-            self.alerting.memory[memory[:2]] = dict(memory[2])
-
-    async def outbox_retry(self, ids: Sequence[int], *, due_ms: int, error: str) -> None:
-        self._unit()
-        self.alerting.retry(ids, due_ms, error)
-
-    async def outbox_dead(self, ids: Sequence[int], *, error: str, at_ms: int) -> None:
-        self._unit()
-        self.alerting.leave(ids, at_ms, error)
-
-    async def notifier_memory(self, notifier: str, thread: str) -> Mapping[str, str]:
-        return self.alerting.memory.get((notifier, thread), {})
-
-    async def put_silence(self, silence: Silence, line: bytes, *, at_ms: int) -> int:
-        self._unit()
-        return self.alerting.put_silence(silence, line, at_ms)
-
-    async def silences(self) -> Sequence[Silence]:
-        return [silence for _, silence in sorted(self.alerting.silences.items())]
-
-    async def outbox_groups(self, *, since_ms: int) -> Mapping[tuple[str, str], int]:
-        return self.alerting.groups(since_ms)
-
-    async def outbox_failing(self) -> Mapping[str, tuple[int, int, str]]:
-        return self.alerting.failing()
-
     async def projects_since(self) -> Mapping[str, int]:
         days: dict[str, int] = {}
         for day, _, key, *_ in self.facts.rollup_days():
             days[key] = min(day, days.get(key, day))
         slugs = {project.key: project.ref.slug for project in self.facts.projects.by_id.values()}
         return {slugs[key]: day * DAY_MS for key, day in days.items()}
-
-    async def notifier_memories(self, notifier: str) -> Mapping[str, Mapping[str, str]]:
-        return {thread: body for (name, thread), body in self.alerting.memory.items() if name == notifier and body}
 
     # -- questions
 
@@ -324,7 +284,7 @@ class MemoryStore:
         return self.delivery.gaps[::-1][:limit]
 
     async def recent_runs(self, limit: int, *, project: str | None = None) -> Sequence[RunRow]:
-        found = queries.runs(self.facts)
+        found = memory_runs.runs(self.facts)
         if project is not None:
             ids = {number for (_, slug), (number, _) in self.facts.projects.by_slug.items() if slug == project}
             slugs = {self.facts.projects.by_id[number].slug for number in ids}
@@ -334,7 +294,55 @@ class MemoryStore:
     async def runs_between(
         self, since_ms: int, until_ms: int, *, after: tuple[int, str] | None = None, limit: int
     ) -> Sequence[RunRow]:
-        return queries.runs_between(self.facts, since_ms, until_ms, after, limit)
+        return memory_runs.between(memory_runs.runs(self.facts), since_ms, until_ms, after, limit)
+
+    async def jobs_between(
+        self, since_ms: int, until_ms: int, *, after: tuple[int, str] | None = None, limit: int
+    ) -> Sequence[JobRow]:
+        return memory_runs.between(memory_runs.jobs(self.facts), since_ms, until_ms, after, limit)
+
+    async def deployments_between(
+        self, since_ms: int, until_ms: int, *, after: tuple[int, str] | None = None, limit: int
+    ) -> Sequence[DeploymentRow]:
+        return memory_runs.between(memory_runs.deployments(self.facts), since_ms, until_ms, after, limit)
+
+    async def series(
+        self,
+        kind: RollupKind,
+        *,
+        project: str,
+        workflow: str,
+        job: str | None = None,
+        branch_class: int | None = None,
+        statuses: Collection[str],
+        before_ms: int,
+        limit: int,
+    ) -> Sequence[RunRow | JobRow]:
+        rows = memory_runs.runs(self.facts) if kind == "workflow" else memory_runs.jobs(self.facts)
+        return memory_runs.series(
+            rows,
+            project=project,
+            workflow=workflow,
+            job=job,
+            branch_class=branch_class,
+            statuses=statuses,
+            before_ms=before_ms,
+            limit=limit,
+        )
+
+    async def tallies(self, query: TallyQuery) -> Mapping[tuple[str, ...], Tally]:
+        return memory_runs.tallies(self.facts, query)
+
+    async def in_flight(self, limit: int) -> Sequence[LiveRow]:
+        return memory_live.in_flight(self.facts, limit)
+
+    async def test_outcomes(
+        self, bounds: Bounds, *, after: tuple[str, str, str] | None = None, limit: int
+    ) -> Sequence[TestOutcome]:
+        return memory_live.test_outcomes(self.facts, bounds, after, limit)
+
+    async def steps_failed(self, bounds: Bounds) -> Sequence[StepFailures]:
+        return memory_live.steps_failed(self.facts, bounds)
 
     async def explain(self, provider_or_record_id: str) -> Sequence[Explained]:
         return queries.explain(self.facts, self.delivery, provider_or_record_id.lower())
