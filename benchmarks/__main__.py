@@ -11,6 +11,7 @@ from pathlib import Path
 from benchmarks import (
     datadog_ways,
     deliver,
+    detect,
     encode_datadog,
     encode_elasticsearch,
     encode_newrelic,
@@ -20,7 +21,9 @@ from benchmarks import (
     history,
     ingest,
     insights,
+    many_rules,
     projects,
+    quiet_rules,
 )
 from benchmarks.report import Row, as_json, table
 
@@ -36,12 +39,15 @@ BENCHMARKS: dict[str, Callable[..., list[Row]]] = {
     "backfill": history.backfill,
     "datadog-ways": datadog_ways.run,
     "encode-datadog": encode_datadog.run,
+    "many-rules": many_rules.run,
     "projects": projects.projects,
+    "quiet-rules": quiet_rules.run,
     "encode-sumologic": encode_sumologic.run,
     "encode-newrelic": encode_newrelic.run,
     "encode-elasticsearch": encode_elasticsearch.run,
     "encode-otlp": encode_otlp.run,
     "insights": insights.run,
+    "detect": detect.run,
 }
 
 

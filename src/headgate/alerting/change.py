@@ -50,7 +50,7 @@ class Subject:
     step: Step
     stored: bool
     first_bad_url: str = ""
-    texts: Mapping[str, str] = field(default_factory=dict)
+    texts: Mapping[str, Any] = field(default_factory=dict)
     not_to: str = ""
 
     def all_labels(self) -> dict[str, str]:

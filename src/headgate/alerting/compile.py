@@ -1,18 +1,27 @@
-"""From a rule as written to a usable rule: units, metric, dimensions, thresholds that make sense together. Pure."""
+"""From a rule as written to a usable rule: metric, dimensions, a judge of its kind. Pure but for files of holidays."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from headgate.alerting.rules import Defaults, GroupSpec, Limit, Rule, RuleFile, RuleSpec, version_of
-from headgate.alerting.templates import template_problem
-from headgate.alerting.units import Condition, Quantity, in_metric_unit
+from headgate.alerting.calendars import Calendar, read_dates
+from headgate.alerting.forms import KINDS, CalendarSpec, Defaults, GroupSpec, Kind, RuleFile, RuleSpec, version_of
+from headgate.alerting.rules import Judge, Rule
+from headgate.alerting.spec import Building, PlanSpec
+from headgate.alerting.templates import label_problem, template_problem
 from headgate.alerting.yamlfile import KeyPath, nearest
-from headgate.core.alertdata import Level, Timing
-from headgate.insights.catalogue import CATALOGUE, DIMENSIONS, MetricDef
-from headgate.insights.match import Matcher, parse_matcher
+from headgate.core.alertdata import Timing
+from headgate.core.tally import DEFAULT_BRANCH
+from headgate.core.times import DAY_MS
+from headgate.insights.catalogue import Catalogue
+from headgate.insights.dimensions import DIMENSIONS
+from headgate.insights.match import Matcher, by_class, parse_matcher
+from headgate.insights.metric import MetricDef, Over
 
 __all__ = ["compile_file"]
 
@@ -21,15 +30,19 @@ _RESERVED = frozenset({"alertname", "group"})
 Wrong = tuple[KeyPath, str]
 
 
-def compile_file(spec: RuleFile) -> tuple[list[tuple[KeyPath, Rule]], list[Wrong]]:
-    """Usable rules with their paths, and what is wrong with the others."""
+def compile_file(
+    spec: RuleFile, *, base: Path, catalogue: Catalogue, detectors: Collection[str]
+) -> tuple[list[tuple[KeyPath, Rule]], list[Wrong]]:
+    """Usable rules with their paths, and what is wrong with the others. `base`: folder of the rule file."""
     rules: list[tuple[KeyPath, Rule]] = []
     wrong: list[Wrong] = []
     for g, group in enumerate(spec.groups):
         where = _where(group, ("groups", g, "match"), wrong)
         for r, rule in enumerate(group.rules):
             path: KeyPath = ("groups", g, "rules", r)
-            compiled = _Compiler(rule, group, spec.defaults, path, wrong).rule(where)
+            compiled = _Compiler(rule, group, spec.defaults, spec.plan, base, catalogue, detectors, path, wrong).rule(
+                where
+            )
             if compiled is not None:
                 rules.append((path, compiled))
     return rules, wrong
@@ -50,7 +63,7 @@ def _where(group: GroupSpec, path: KeyPath, wrong: list[Wrong]) -> tuple[Matcher
             continue
         if matcher.label not in DIMENSIONS:
             wrong.append(((*path, key), f"runs have no {matcher.label!r}{nearest(matcher.label, DIMENSIONS)}"))
-        found.append(matcher)
+        found.append(by_class(matcher))
     return tuple(found)
 
 
@@ -61,62 +74,149 @@ class _Compiler:
     spec: RuleSpec
     group: GroupSpec
     defaults: Defaults
+    plan: PlanSpec | None
+    base: Path
+    catalogue: Catalogue
+    detectors: Collection[str]
     path: KeyPath
     wrong: list[Wrong]
 
     def rule(self, where: tuple[Matcher, ...]) -> Rule | None:
         before = len(self.wrong)
-        metric = CATALOGUE.get(self.spec.metric)
-        if metric is None:
-            self._note(("metric",), f"unknown metric {self.spec.metric!r}{nearest(self.spec.metric, CATALOGUE)}")
-            return None
-        self._check_by(metric)
         self._check_labels()
         self._check_annotations()
-        levels, recover = self._limits(metric)
-        self._check_durations()
-        if len(self.wrong) > before:
+        name = self._kind()
+        if name is None:
             return None
-        return self._built(metric, where, levels, recover)
+        kind = KINDS[name]
+        metric = self._metric(kind)
+        if metric is None:
+            return None
+        self._check_by(metric)
+        self._check_where(metric, where)
+        window_ms = self._window(name, kind)
+        calendar = self._calendar()
+        judge = kind.build(self._form(name), self._building(metric, kind, window_ms))
+        if len(self.wrong) > before or judge is None:
+            return None
+        return self._built(name, kind, judge, metric, self._on_default(name, where), window_ms, calendar)
 
-    def _built(
+    def _built(  # noqa: PLR0917  # what was compiled, in the order of the rule
         self,
+        name: str,
+        kind: Kind,
+        judge: Judge,
         metric: MetricDef,
         where: tuple[Matcher, ...],
-        levels: tuple[tuple[Level, Limit], ...],
-        recover: Limit | None,
+        window_ms: int,
+        calendar: Calendar | None,
     ) -> Rule:
         spec, defaults = self.spec, self.defaults
-        every_ms = (spec.every or defaults.every).ms
         return Rule(
             name=spec.alert,
             group=self.group.name,
+            kind=name,
+            judge=judge,
             metric=metric,
             by=spec.by,
             where=where,
-            window_ms=spec.window.ms,
-            levels=levels,
-            recover=recover,
-            min_runs=spec.min_runs or defaults.min_runs,
+            window_ms=window_ms,
+            min_runs=self._min_runs(kind),
             timing=Timing(
                 for_ms=spec.for_.ms,
                 for_runs=spec.for_runs,
                 keep_firing_ms=(spec.keep_firing_for or defaults.keep_firing_for).ms,
                 recover_runs=spec.recover.runs,
-                no_data=spec.no_data or defaults.no_data,
-                gone_after_ms=2 * spec.window.ms,
+                no_data=spec.no_data or kind.no_data or defaults.no_data,
+                gone_after_ms=2 * window_ms,
                 version=version_of(spec, self.group.match),
+                silent_end=spec.event == "main_recovered",
             ),
             stale=spec.stale or defaults.stale,
-            every_ms=every_ms,
+            every_ms=(spec.every or defaults.every).ms,
             delay_ms=(spec.evaluation_delay or defaults.evaluation_delay).ms,
             max_alerts=spec.max_alerts_per_rule or defaults.max_alerts_per_rule,
             labels=spec.labels,
             annotations=spec.annotations,
+            calendar=calendar,
+            suspects=spec.context is not None,
         )
 
     def _note(self, key: KeyPath, text: str) -> None:
         self.wrong.append(((*self.path, *key), text))
+
+    def _kind(self) -> str | None:
+        given = [name for name in KINDS if self._form(name) is not None]
+        if not given:
+            self._note(("alert",), f"says nothing of when it fires; write one of {', '.join(KINDS)}")
+        for name in given[1:]:
+            self._note((name,), f"a rule is of one kind, and this one has {given[0]} already")
+        return given[0] if len(given) == 1 else None
+
+    def _form(self, name: str) -> object:
+        return getattr(self.spec, name)
+
+    def _building(self, metric: MetricDef, kind: Kind, window_ms: int) -> Building:
+        return Building(
+            metric=metric,
+            by=self.spec.by,
+            window_ms=window_ms,
+            window_given=self.spec.window is not None,
+            every_ms=(self.spec.every or self.defaults.every).ms,
+            min_runs=self._min_runs(kind),
+            recover=self.spec.recover,
+            floor=self.spec.floor,
+            plan=self.plan,
+            detectors=self.detectors,
+            note=self._note,
+        )
+
+    def _min_runs(self, kind: Kind) -> int:
+        return self.spec.min_runs or kind.min_runs or self.defaults.min_runs
+
+    def _metric(self, kind: Kind) -> MetricDef | None:
+        name = self.spec.metric or kind.metric
+        if name is None:
+            self._note(("metric",), "is required")
+            return None
+        if name not in self.catalogue:
+            self._note(("metric",), f"unknown metric {name!r}{nearest(name, self.catalogue)}")
+            return None
+        of_jobs: Over | None = "jobs" if self.spec.metric is None and "job" in self.spec.by else None
+        try:
+            return self.catalogue.resolve(name, self.spec.over or of_jobs)
+        except ValueError as error:
+            self._note(("over",), str(error))
+            return None
+
+    def _window(self, name: str, kind: Kind) -> int:
+        """Milliseconds; a default where the kind has its own, so that the rest can be checked."""
+        every = self.spec.every or self.defaults.every
+        if every.ms < 1000:
+            self._note(("every",), "at least 1s")
+        if self.spec.slo is not None:
+            return max(long.ms for long, _, _ in self.spec.slo.windows)
+        if self.spec.window is None and kind.window_ms is None:
+            self._note(("window",), "is required")
+        window_ms = self.spec.window.ms if self.spec.window else kind.window_ms or DAY_MS
+        if window_ms < every.ms:
+            self._note(("window",), "is shorter than the time between evaluations; runs would go unseen")
+        if self.spec.window is not None and name in ("event", "stuck"):
+            self._note(("window",), f"means nothing for {name}")
+        return window_ms
+
+    @staticmethod
+    def _on_default(name: str, where: tuple[Matcher, ...]) -> tuple[Matcher, ...]:
+        """Events are about the default branch where the group does not say which branches."""
+        if name != "event" or any(matcher.label in ("branch", "branch_class") for matcher in where):
+            return where
+        return (*where, Matcher("branch_class", "=", DEFAULT_BRANCH))
+
+    def _check_where(self, metric: MetricDef, where: tuple[Matcher, ...]) -> None:
+        for matcher in where:
+            if matcher.label in DIMENSIONS and matcher.label not in metric.dimensions:
+                text = f"{metric.id} has no {matcher.label!r}, by which the group chooses runs"
+                self._note(("metric",), text)
 
     def _check_by(self, metric: MetricDef) -> None:
         for index, name in enumerate(self.spec.by):
@@ -129,10 +229,12 @@ class _Compiler:
         for name, value in self.spec.labels.items():
             if not _LABEL.match(name) or name in _RESERVED:
                 self._note(("labels", name), "is not a label name: lower case, digits and _; not alertname or group")
-            elif name in DIMENSIONS:
+            elif name in self.spec.by:
+                self._note(("labels", name), "is a dimension of this rule already, under `by`")
+            elif name in DIMENSIONS and name != "team":
                 self._note(("labels", name), "is a dimension; list it under `by` instead")
-            elif "{{" in value or "{%" in value:
-                self._note(("labels", name), "labels are fixed; put what changes into annotations")
+            elif (problem := label_problem(value, self.spec.by)) is not None:
+                self._note(("labels", name), problem)
             elif not value:
                 self._note(("labels", name), "is empty; leave it out")
 
@@ -141,68 +243,28 @@ class _Compiler:
             if (problem := template_problem(text)) is not None:
                 self._note(("annotations", name), f"not a template: {problem}")
 
-    def _check_durations(self) -> None:
-        spec = self.spec
-        every = spec.every or self.defaults.every
-        if every.ms < 1000:
-            self._note(("every",), "at least 1s")
-        if spec.window.ms < every.ms:
-            self._note(("window",), "is shorter than the time between evaluations; runs would go unseen")
-
-    def _limits(self, metric: MetricDef) -> tuple[tuple[tuple[Level, Limit], ...], Limit | None]:
-        threshold = self.spec.threshold
-        critical = self._limit(metric, threshold.critical, "critical")
-        warning = self._limit(metric, threshold.warning, "warning")
-        named: list[tuple[Level, Limit | None]] = [(2, critical), (1, warning)]
-        levels = tuple((level, limit) for level, limit in named if limit is not None)
-        if threshold.critical is None and threshold.warning is None:
-            self._note(("threshold",), "needs warning or critical")
-        if critical and warning:
-            self._check_order(critical, warning)
-        recover = self._recover(metric, levels)
-        if recover and levels:
-            self._check_recover(levels[-1][1], recover)
-        return levels, recover
-
-    def _limit(self, metric: MetricDef, condition: Condition | None, key: str) -> Limit | None:
-        if condition is None:
+    def _calendar(self) -> Calendar | None:
+        written, key = self.spec.calendar, ("calendar",)
+        written = written or self.defaults.calendar
+        if written is None:
             return None
         try:
-            return Limit(condition, in_metric_unit(condition.quantity, metric.format))
-        except ValueError as error:
-            self._note(("threshold", key), str(error))
+            zone = ZoneInfo(written.time_zone)
+        except (ZoneInfoNotFoundError, ValueError):
+            self._note((*key, "time_zone"), f"unknown time zone {written.time_zone!r}; write one such as Europe/Berlin")
             return None
+        holidays = self._holidays(written)
+        if "holidays" in written.skip and not holidays:
+            self._note((*key, "holidays"), "holidays are skipped, but no dates are given")
+        if "holidays" not in written.skip:
+            holidays = frozenset()
+        return Calendar(zone, "weekends" in written.skip, holidays)
 
-    def _check_order(self, critical: Limit, warning: Limit) -> None:
-        if critical.condition.below != warning.condition.below:
-            self._note(("threshold", "critical"), "points the other way than warning")
-        elif (critical.value > warning.value) == critical.condition.below and critical.value != warning.value:
-            self._note(("threshold", "critical"), "is reached before warning; swap the two")
-
-    def _recover(self, metric: MetricDef, levels: Sequence[tuple[Level, Limit]]) -> Limit | None:
-        recover = self.spec.recover
-        given: list[tuple[KeyPath, str, Quantity]] = [
-            (("recover", key), op, value)
-            for key, op, value in (("above", ">", recover.above), ("below", "<", recover.below))
-            if value is not None
-        ]
-        if self.spec.threshold.recover is not None:
-            condition = self.spec.threshold.recover
-            given.append((("threshold", "recover"), condition.op, condition.quantity))
-        if len(given) > 1:
-            self._note(given[-1][0], "the recovery condition is given twice")
-        if not given or not levels:
-            return None
-        key, op, quantity = given[0]
+    def _holidays(self, written: CalendarSpec) -> frozenset[date]:
+        if not isinstance(written.holidays, str):
+            return frozenset(written.holidays)
         try:
-            return Limit(Condition(op, quantity), in_metric_unit(quantity, metric.format))
-        except ValueError as error:
-            self._note(key, str(error))
-            return None
-
-    def _check_recover(self, first: Limit, recover: Limit) -> None:
-        key: KeyPath = ("threshold", "recover") if self.spec.threshold.recover else ("recover",)
-        if first.condition.below == recover.condition.below:
-            self._note(key, "points the same way as the threshold")
-        elif (recover.value < first.value) == first.condition.below and recover.value != first.value:
-            self._note(key, "holds while the rule still fires; put it on the good side of the threshold")
+            return frozenset(read_dates(self.base / written.holidays))
+        except (OSError, ValueError) as error:
+            self._note(("calendar", "holidays"), f"cannot be read: {error}")
+            return frozenset()

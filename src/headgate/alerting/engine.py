@@ -15,7 +15,8 @@ from typing import Any
 import structlog
 
 from headgate.alerting.change import Subject
-from headgate.alerting.evaluate import RuleResult, Watermarks, evaluate_rule, lookback_ms
+from headgate.alerting.evaluate import RuleResult
+from headgate.alerting.judging import Failed, judge_beside
 from headgate.alerting.meta import (
     COLLECTOR_STALE,
     META_GROUP,
@@ -33,18 +34,19 @@ from headgate.alerting.meta import (
 from headgate.alerting.routes import Routes
 from headgate.alerting.rules import Rule
 from headgate.alerting.teller import Teller
-from headgate.alerting.templates import value_text
+from headgate.alerting.templates import render_labels, value_text
+from headgate.alerting.view import DetectorFactory, Kept, Pass, Watermarks
 from headgate.core.alertdata import Alert, AlertState, Event, Step, decode_alert, fingerprint
 from headgate.core.alerts import RESOLVED_SHOWN_MS, close
 from headgate.core.clock import Clock
 from headgate.core.errors import StoreBusy, StoreFull
 from headgate.core.metrics import Metrics
 from headgate.core.ports import Notification
-from headgate.core.runs import run_pages
-from headgate.core.storeport import AlertChange, AlertRow, RunRow, Store
+from headgate.core.storeport import AlertChange, AlertRow, ReadStore, Store
 from headgate.core.times import HOUR_MS
-from headgate.insights.catalogue import Family
-from headgate.insights.query import Labels, group_runs
+from headgate.insights.metric import Family, Labels
+from headgate.insights.owners import Owners
+from headgate.insights.reader import Reader
 
 __all__ = ["AlertEngine", "EvaluationReport", "WatermarkProvider", "is_empty"]
 
@@ -55,6 +57,8 @@ _Known = Mapping[str, tuple[AlertRow, Alert]]
 _PAUSE_SECONDS = 30.0  # after a full store: it is freed by others
 # What people read where a rule has no summary of its own.
 DEFAULT_SUMMARY = "{{ metric }} is {{ shown }} over {{ n }} runs"
+# Kinds whose value is a time, whatever their metric.
+_TIMES = ("absence", "stuck")
 _LONGEST_SLEEP_SECONDS = 60.0  # so that a changed wall clock is noticed
 
 log = structlog.get_logger(__name__)
@@ -94,6 +98,8 @@ class AlertEngine:
         watermarks: WatermarkProvider,
         held: Callable[[], Awaitable[Mapping[str, str]]] | None = None,
         missing: Callable[[], Awaitable[Mapping[tuple[str, str], tuple[int, int]]]] | None = None,
+        detectors: DetectorFactory,
+        owners: Owners | None = None,
         tenant: str = "circleci.com",
         app_url: str = "https://app.circleci.com",
     ) -> None:
@@ -109,6 +115,9 @@ class AlertEngine:
         self.turn = asyncio.Lock()
         self._look_failing = True
         self._capped: dict[str, int] = {}
+        self._detectors = detectors
+        self._owners = owners or Owners()
+        self._kept: Kept = {}
         self._due_ms: dict[str, int] = {}
         self._frozen: dict[str, frozenset[str]] = {}
         self._states: dict[str, str] | None = None
@@ -128,11 +137,13 @@ class AlertEngine:
         """Whether the alert with this fingerprint fires; before the first pass everything does."""
         return self._states is None or self._states.get(identity) in (AlertState.FIRING, AlertState.RECOVERING)
 
-    def replace(self, rules: Sequence[Rule], routes: Routes) -> None:
-        """Take new rules and routes from the next pass on (reload). Every rule is then due."""
+    def replace(self, rules: Sequence[Rule], routes: Routes, owners: Owners | None = None) -> None:
+        """Take new rules, routes and owners from the next pass on (reload). Every rule is then due."""
+        self._owners = owners or self._owners
         self._rules = {rule.name: rule for rule in rules}
         self._routes = routes
         self._due_ms.clear()
+        self._kept.clear()
         self._frozen = {name: frozen for name, frozen in self._frozen.items() if name in self._rules}
         self._capped = {name: count if name in self._rules else 0 for name, count in self._capped.items()}
 
@@ -199,23 +210,24 @@ class AlertEngine:
     async def _judge(self, due: Sequence[Rule], known: _Known, now_ms: int) -> tuple[list[Subject], tuple[str, ...]]:
         if not due:
             return [], ()
-        since_ms = now_ms - max(lookback_ms(rule) for rule in due)
-        runs = [run async for page in run_pages(self._store, since_ms, now_ms) for run in page]
-        marks = {family: await self._watermarks(family) for family in {rule.metric.family for rule in due}}
+        families = {family for rule in due for family in rule.metric.families}
+        marks = {family: await self._watermarks(family) for family in sorted(families)}
+
+        def make(store: ReadStore) -> Pass:
+            reader = Reader(store, owners=self._owners, behind_ms=_behind(marks, now_ms))
+            return Pass(reader, store, marks, self._detectors, now_ms, self._kept)
+
         subjects: list[Subject] = []
         failed: list[str] = []
-        for rule in due:
-            try:
-                # In a thread: a window of 100,000 runs takes half a second, in which webhooks must be answered.
-                result = await asyncio.to_thread(_evaluate, rule, runs, known, marks[rule.metric.family], now_ms)
-            except Exception:
-                # One rule that cannot be computed must not keep the others from being judged.
-                log.exception("alerts.rule_failed", rule=rule.name, source=rule.source)
+        for result in await judge_beside(due, make, self._store, _by_rule(due, known)):
+            if isinstance(result, Failed):
+                rule, error = result.rule, result.error
+                log.error("alerts.rule_failed", rule=rule.name, source=rule.source, exc_info=error)
                 self._metrics.count("headgate_alert_evaluations_total", result="failed")
                 failed.append(rule.name)
                 continue
             self._note(result)
-            subjects += rule_subjects(result, known)
+            subjects += rule_subjects(result, known, self._owners)
         return subjects, tuple(failed)
 
     def _note(self, result: RuleResult) -> None:
@@ -256,19 +268,29 @@ async def _nothing() -> Mapping[Any, Any]:
     return {}
 
 
-def _evaluate(rule: Rule, runs: Sequence[RunRow], known: _Known, marks: Watermarks, now_ms: int) -> RuleResult:
-    """One rule over what the store gave. Pure; called in a thread."""
-    alerts: dict[Labels, Alert] = {}
+def _behind(marks: Mapping[Family, Watermarks], now_ms: int) -> Mapping[str, int]:
+    """Project -> how far behind the present it is collected."""
+    return {
+        project: max(0, now_ms - mark.at_ms)
+        for found in marks.values()
+        for project, mark in found.items()
+        if mark.at_ms is not None
+    }
+
+
+def _by_rule(rules: Sequence[Rule], known: _Known) -> Mapping[str, Mapping[Labels, Alert]]:
+    """Alerts by rule and group."""
+    by_name = {rule.name: rule for rule in rules}
+    found: dict[str, dict[Labels, Alert]] = {}
     for row, alert in known.values():
-        if row.rule == rule.name and (labels := group_of(row, rule)) is not None:
-            alerts[labels] = alert
-    since_ms = now_ms - lookback_ms(rule)
-    recent = [run for run in runs if run.stopped_ms >= since_ms]
-    return evaluate_rule(rule, group_runs(rule.metric, recent, rule.by, rule.where), alerts, marks, now_ms)
+        rule = by_name.get(row.rule)
+        if rule is not None and (labels := group_of(row, rule)) is not None:
+            found.setdefault(rule.name, {})[labels] = alert
+    return found
 
 
-def rule_subjects(result: RuleResult, known: _Known) -> Iterable[Subject]:
-    """What a rule's groups became, with the rule's texts."""
+def rule_subjects(result: RuleResult, known: _Known, owners: Owners) -> Iterable[Subject]:
+    """What a rule's groups became, with the rule's labels and texts."""
     rule = result.rule
     for group in result.groups:
         alert = group.step.alert
@@ -277,19 +299,35 @@ def rule_subjects(result: RuleResult, known: _Known) -> Iterable[Subject]:
             rule=rule.name,
             group=rule.group,
             labels=group.labels,
-            fixed=rule.labels,
+            fixed=render_labels(rule.labels, group.labels, _team(group.labels, owners)),
             severity=rule.severity(alert.told or alert.level or group.before.level),
             annotations={"summary": DEFAULT_SUMMARY, **rule.annotations},
-            texts={"metric": rule.metric.id, "shown": _shown(rule, alert)},
+            texts={
+                "suspects": [],
+                "last_good": None,
+                "grew": [],
+                "jobs": [],
+                **group.texts,
+                "metric": rule.metric.id,
+                "shown": shown(rule, alert),
+            },
             before=group.before,
             step=group.step,
             stored=group.fingerprint in known,
-            first_bad_url=group.first_bad.url if group.first_bad else "",
+            first_bad_url=group.found.first_bad_url,
         )
 
 
-def _shown(rule: Rule, alert: Alert) -> str:
-    return "nothing" if alert.value is None else value_text(alert.value, rule.metric.format)
+def _team(labels: Mapping[str, str], owners: Owners) -> str:
+    project = labels.get("project")
+    return owners.team(project, labels.get("workflow", ""), labels.get("job", "")) if project else ""
+
+
+def shown(rule: Rule, alert: Alert) -> str:
+    """The value as people write it; of silence and of what is stuck it is a time."""
+    if alert.value is None:
+        return "nothing"
+    return value_text(alert.value, "duration" if rule.kind in _TIMES else rule.metric.format)
 
 
 def _deleted(rules: Mapping[str, Rule], known: _Known, now_ms: int) -> list[Subject]:

@@ -1,52 +1,41 @@
-"""One rule over its groups: how far the data reaches, what the window says, which step each alert takes. Pure.
+"""One rule over its groups: what its kind found becomes readings, and each alert takes its step.
 
-Invariant: a window never ends after the time up to which its projects were collected. A group whose data is missing is
-frozen, not judged.
+Invariant: a group whose data is missing is frozen, not judged; a group without alert and without breach costs nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from headgate.alerting.rules import Rule
-from headgate.core.alertdata import Alert, AlertState, Level, Outcome, Reading, Step, fingerprint, new_alert
+from headgate.alerting.suspects import suspects
+from headgate.alerting.view import Found, Pass, View, concerns
+from headgate.core.alertdata import Alert, AlertState, Outcome, Reading, Step, fingerprint, new_alert
 from headgate.core.alerts import freeze, step
-from headgate.core.slug import org_slug
-from headgate.core.storeport import RunRow
-from headgate.core.times import HOUR_MS, MINUTE_MS
-from headgate.insights.catalogue import FAILED
-from headgate.insights.query import GroupedRuns, Labels, first_bad_run, sample
+from headgate.insights.metric import Labels
 
-__all__ = ["GroupResult", "RuleResult", "Watermark", "Watermarks", "evaluate_rule", "lookback_ms"]
+__all__ = ["GroupResult", "RuleResult", "evaluate_rule"]
 
-# Data this many intervals behind, and at least so long, is "could not collect" rather than "a little late". The floor
-# keeps rules that are evaluated more often than projects are polled from being frozen between two polls.
-STALE_INTERVALS = 3
-STALE_FLOOR_MS = 15 * MINUTE_MS
-
-
-@dataclass(frozen=True, slots=True)
-class Watermark:
-    """Up to when a project's data is complete. `at_ms`: start of the last complete walk, None before the first."""
-
-    source: str
-    at_ms: int | None
-
-
-# By project slug: every project that is collected now. One that is not named is no longer collected.
-Watermarks = Mapping[str, Watermark]
+_NOTHING = Found(Outcome.NO_DATA)
+# A source whose name is not known, before anything is known of what was collected.
+_UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
 class GroupResult:
-    """One group: its labels, its alert before, and the step. `first_bad`: with a breach, where it can be told."""
+    """One group: its labels, its alert before, and the step. `found`: what was found.
+
+    `texts`: more names for its templates.
+    """
 
     fingerprint: str
     labels: Mapping[str, str]
     before: Alert
     step: Step
-    first_bad: RunRow | None = None
+    found: Found
+    texts: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,34 +48,19 @@ class RuleResult:
     over_cap: int = 0
 
 
-def lookback_ms(rule: Rule) -> int:
-    """How far before now the runs of an evaluation may lie."""
-    windows = 2 if rule.timing.no_data == "alert" else 1  # a group that fell silent shows in the window before
-    return windows * rule.window_ms + stale_after_ms(rule)
-
-
-def stale_after_ms(rule: Rule) -> int:
-    """How far behind now collection may be before the rule's alerts are frozen."""
-    return rule.delay_ms + max(STALE_INTERVALS * rule.every_ms, STALE_FLOOR_MS)
-
-
-def evaluate_rule(
-    rule: Rule,
-    groups: Mapping[Labels, GroupedRuns],
-    alerts: Mapping[Labels, Alert],
-    marks: Watermarks,
-    now_ms: int,
-) -> RuleResult:
-    """Judge every group that has runs or an alert. Alerts that exist come first when the cap is reached."""
+async def evaluate_rule(rule: Rule, shared: Pass, alerts: Mapping[Labels, Alert]) -> RuleResult:
+    """Judge every group that has an alert or breaches. Alerts that exist come first when the cap is reached."""
+    view = View(rule, shared, shared.reach(rule))
+    if rule.calendar is not None and rule.calendar.skips(view.reach.end_ms):
+        return RuleResult(rule, ())
+    late = await _late_groups(view, alerts)
+    open_alerts = {labels: alert for labels, alert in alerts.items() if labels not in late}
+    found = {} if _is_blind(view) else await rule.judge.find(view, open_alerts)
     results: list[GroupResult] = []
-    frozen: set[str] = set()
     over_cap = 0
     room = rule.max_alerts - sum(alert.state is not AlertState.INACTIVE for alert in alerts.values())
-    for labels in [*sorted(alerts), *sorted(set(groups) - set(alerts))]:
-        group = groups.get(labels) or GroupedRuns(labels, (), (), frozenset())
-        until_ms, late_sources = _reach(rule, group, marks, now_ms)
-        frozen |= late_sources
-        result = _judge_group(rule, group, alerts.get(labels), until_ms, now_ms)
+    for labels in [*sorted(alerts), *sorted((set(found) | set(late)) - set(alerts))]:
+        result = await _judged(view, labels, alerts.get(labels), late.get(labels), found.get(labels, _NOTHING))
         if result is None:
             continue
         if labels not in alerts:
@@ -95,80 +69,76 @@ def evaluate_rule(
                 over_cap += 1
                 continue
         results.append(result)
-    return RuleResult(rule, tuple(results), frozenset(frozen), over_cap)
+    return RuleResult(rule, tuple(results), frozenset().union(*late.values()), over_cap)
 
 
-def _reach(rule: Rule, group: GroupedRuns, marks: Watermarks, now_ms: int) -> tuple[int | None, set[str]]:
-    """End of the window, None with the late sources where collection is behind."""
-    if not marks:
-        return None, {"unknown"}
-    known = [marks[project] for project in _projects(group, marks) if project in marks]
-    oldest = now_ms - stale_after_ms(rule)
-    late = {mark.source for mark in known if mark.at_ms is None or mark.at_ms < oldest}
-    if late:
-        return None, late
-    return min([now_ms - rule.delay_ms, *(mark.at_ms for mark in known if mark.at_ms is not None)]), set()
+def _is_blind(view: View) -> bool:
+    """Whether numbers of several projects would be judged while one of them is behind."""
+    if not view.reach.ends:
+        return True
+    return "project" not in view.rule.by and bool(_late_projects(view))
 
 
-def _projects(group: GroupedRuns, marks: Watermarks) -> Collection[str]:
-    """The projects that a group's numbers come from; of an empty group those they could come from."""
-    labels = dict(group.labels)
-    if "project" in labels:
-        return [labels["project"]]
-    if group.projects:
-        return group.projects
-    return [project for project in marks if labels.get("org", org_slug(project)) == org_slug(project)]
+def _late_projects(view: View) -> Mapping[str, str]:
+    return {project: source for project, source in view.reach.late.items() if concerns(view.rule, project)}
 
 
-def _judge_group(
-    rule: Rule, group: GroupedRuns, known: Alert | None, until_ms: int | None, now_ms: int
+async def _late_groups(view: View, alerts: Mapping[Labels, Alert]) -> Mapping[Labels, frozenset[str]]:
+    """Groups that cannot be judged, with the sources that are behind: those with an alert, and those that had runs."""
+    if not view.shared.known(view.rule.metric.families):
+        return dict.fromkeys(alerts, frozenset({_UNKNOWN}))
+    late = _late_projects(view)
+    if not late:
+        return {}
+    since_ms = view.now_ms - view.rule.window_ms - view.rule.stale_after_ms
+    measured = await view.measure(dict.fromkeys(late, (since_ms, view.now_ms)))
+    found = {labels: _sources(labels, late) for labels in {*measured, *alerts}}
+    return {labels: sources for labels, sources in found.items() if sources}
+
+
+def _sources(labels: Labels, late: Mapping[str, str]) -> frozenset[str]:
+    project = dict(labels).get("project")
+    if project is None:
+        return frozenset(late.values())
+    return frozenset({late[project]} if project in late else ())
+
+
+async def _judged(
+    view: View, labels: Labels, known: Alert | None, late: Collection[str] | None, found: Found
 ) -> GroupResult | None:
     """The group's step; None where there is neither an alert nor a reason for one."""
-    labels = dict(group.labels)
-    before = known or new_alert(now_ms, rule.timing.version)
-    first_bad = None
-    if until_ms is None and rule.stale == "keep":
+    rule, named = view.rule, dict(labels)
+    before = known or new_alert(view.now_ms, rule.timing.version)
+    if late and rule.stale == "keep":
         after = Step(freeze(before), (), None, "stale")
-    elif until_ms is None:
-        reading = Reading(now_ms - rule.delay_ms, Outcome.BREACH, level=1, n_new=1, why="stale")
+    elif late:
+        reading = Reading(view.reach.now_ms, Outcome.BREACH, level=1, n_new=1, why="stale")
         after = step(before, reading, rule.timing)
     else:
-        reading, first_bad = _read(rule, group, before, until_ms, now_ms)
-        after = step(before, reading, rule.timing)
+        after = step(before, reading_of(rule, found, before, view.end_ms(named), view.now_ms), rule.timing)
     if known is None and not after.transitions:
         return None
-    return GroupResult(fingerprint(rule.name, labels), labels, before, after, first_bad)
+    texts = dict(found.texts)
+    if after.notify == "firing" and rule.suspects:
+        texts = {**await suspects(view, labels, after.alert), **texts}
+    return GroupResult(fingerprint(rule.name, named), named, before, after, found, texts)
 
 
-def _read(rule: Rule, group: GroupedRuns, before: Alert, until_ms: int, now_ms: int) -> tuple[Reading, RunRow | None]:
-    previous_ms = before.at_ms or until_ms - rule.every_ms
-    found = sample(rule.metric, group, until_ms - rule.window_ms, until_ms, previous_ms)
-    outcome, level = _outcome(rule, found.value, found.n)
-    patience_ms = max(HOUR_MS, 2 * rule.every_ms)
-    bad = None
-    if outcome is Outcome.BREACH and rule.metric.id in ("success_rate", "failed_runs"):
-        runs = group.between(until_ms - rule.window_ms, until_ms)
-        bad = first_bad_run(runs) or next((run for run in runs if run.status in FAILED), None)
-    reading = Reading(
-        at_ms=until_ms,
-        outcome=outcome,
-        level=level,
+def reading_of(rule: Rule, found: Found, before: Alert, end_ms: int, now_ms: int) -> Reading:
+    """What the state machine is told. Late is what is old, and what follows on a long gap."""
+    previous_ms = before.at_ms or end_ms - rule.every_ms
+    late = now_ms - end_ms > rule.patience_ms + rule.delay_ms or end_ms - previous_ms > rule.patience_ms
+    return Reading(
+        at_ms=end_ms,
+        outcome=found.outcome,
+        level=found.level,
         value=found.value,
+        baseline=found.baseline,
         n=found.n,
         n_new=found.n_new,
-        late=now_ms - until_ms > patience_ms + rule.delay_ms or until_ms - previous_ms > patience_ms,
-        first_bad=bad.workflow_id if bad else "",
+        late=late,
+        first_bad=found.first_bad,
+        why=found.why,
+        change_ms=found.change_ms,
+        hold=found.hold,
     )
-    return reading, bad
-
-
-def _outcome(rule: Rule, value: float | None, n: int) -> tuple[Outcome, Level]:
-    if value is None:
-        return Outcome.NO_DATA, 0
-    if n < rule.min_runs:
-        return Outcome.TOO_FEW, 0
-    for level, limit in rule.levels:
-        if limit.holds(value):
-            return Outcome.BREACH, level
-    recovered = rule.recover is None or rule.recover.holds(value)
-    return (Outcome.CLEAR if recovered else Outcome.BETWEEN), 0

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import glob
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -15,11 +15,13 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 
 from headgate.alerting.compile import compile_file
+from headgate.alerting.forms import RuleFile, spec_fields
 from headgate.alerting.inhibition import Inhibition, InhibitSpec, compile_inhibition
 from headgate.alerting.meta import META_RULES
-from headgate.alerting.rules import Rule, RuleFile, spec_fields
+from headgate.alerting.rules import Rule
 from headgate.alerting.yamlfile import KeyPath, Problem, YamlDocument, nearest, parse_yaml
 from headgate.core.errors import ConfigError
+from headgate.insights.catalogue import CATALOGUE, Catalogue
 
 __all__ = [
     "check_rules",
@@ -33,6 +35,7 @@ __all__ = [
 
 Form = TypeVar("Form", bound=BaseModel)
 REQUIRED = "is required"
+SHIPPED_DETECTORS = ("change_point",)
 
 
 def default_rules_text() -> str:
@@ -52,14 +55,29 @@ def rule_files(patterns: Sequence[str], base: Path) -> tuple[list[Path], list[Pr
     return list(found), problems
 
 
-def check_rules(paths: Sequence[str], *, base: Path | None = None) -> list[Problem]:
+def check_rules(
+    paths: Sequence[str],
+    *,
+    base: Path | None = None,
+    catalogue: Catalogue = CATALOGUE,
+    detectors: Collection[str] = SHIPPED_DETECTORS,
+) -> list[Problem]:
     """All that is wrong with the rule files; empty when they can be used."""
-    return _read(paths, base)[1]
+    return _read(paths, base, catalogue, detectors)[1]
 
 
-def load_rules(patterns: Sequence[str], *, base: Path | None = None) -> tuple[Rule, ...]:
-    """The rules of all files, or the shipped ones without any pattern. Raises ConfigError with every problem."""
-    rules, problems = _read(patterns, base)
+def load_rules(
+    patterns: Sequence[str],
+    *,
+    base: Path | None = None,
+    catalogue: Catalogue = CATALOGUE,
+    detectors: Collection[str] = SHIPPED_DETECTORS,
+) -> tuple[Rule, ...]:
+    """The rules of all files, or the shipped ones without any pattern. Raises ConfigError with every problem.
+
+    `catalogue`: the metrics there are, with KPIs of the configuration; `detectors`: names that rules can use.
+    """
+    rules, problems = _read(patterns, base, catalogue, detectors)
     if problems:
         raise ConfigError(*map(str, problems))
     return rules
@@ -79,9 +97,11 @@ def load_inhibitions(patterns: Sequence[str], *, base: Path | None = None) -> tu
     return tuple(compile_inhibition(spec) for spec in specs)
 
 
-def _read(patterns: Sequence[str], base: Path | None) -> tuple[tuple[Rule, ...], list[Problem]]:
+def _read(
+    patterns: Sequence[str], base: Path | None, catalogue: Catalogue, detectors: Collection[str]
+) -> tuple[tuple[Rule, ...], list[Problem]]:
     texts, problems = _texts(patterns, base)
-    rules, more = parse_rules(texts)
+    rules, more = parse_rules(texts, catalogue=catalogue, detectors=detectors)
     return rules, problems + more
 
 
@@ -99,7 +119,12 @@ def _texts(patterns: Sequence[str], base: Path | None) -> tuple[list[tuple[str, 
     return texts, problems
 
 
-def parse_rules(texts: Iterable[tuple[str, str]]) -> tuple[tuple[Rule, ...], list[Problem]]:
+def parse_rules(
+    texts: Iterable[tuple[str, str]],
+    *,
+    catalogue: Catalogue = CATALOGUE,
+    detectors: Collection[str] = SHIPPED_DETECTORS,
+) -> tuple[tuple[Rule, ...], list[Problem]]:
     """Rules of (file name, text) pairs, with everything wrong with them."""
     rules: list[Rule] = []
     problems: list[Problem] = []
@@ -111,7 +136,7 @@ def parse_rules(texts: Iterable[tuple[str, str]]) -> tuple[tuple[Rule, ...], lis
         spec = read_spec(document, RuleFile, problems) if document else None
         if document is None or spec is None:
             continue
-        compiled, wrong = compile_file(spec)
+        compiled, wrong = compile_file(spec, base=Path(name).parent, catalogue=catalogue, detectors=detectors)
         problems += [document.problem(path, text) for path, text in wrong]
         problems += _duplicates(document, spec, seen, groups)
         rules += [dataclasses.replace(rule, source=document.place(path)) for path, rule in compiled]

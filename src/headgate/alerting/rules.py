@@ -1,4 +1,4 @@
-"""The rule file's form (pydantic, at the edge) and the rule as the engine uses it (frozen, in the metric's own units).
+"""A rule as the engine uses it: frozen, in the metric's own units. How it is written: `headgate.alerting.forms`.
 
 Invariant: a `Rule` that exists is usable: everything that can be wrong with it was refused while loading, by
 `headgate.alerting.load`.
@@ -6,116 +6,35 @@ Invariant: a `Rule` that exists is usable: everything that can be wrong with it 
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Literal, Protocol
 
-import msgspec
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
-
-from headgate.alerting.inhibition import InhibitSpec
-from headgate.alerting.units import Condition, ConditionField, Duration, DurationField, QuantityField
-from headgate.core.alertdata import Level, Timing
-from headgate.insights.catalogue import MetricDef
+from headgate.alerting.calendars import Calendar
+from headgate.alerting.units import Condition
+from headgate.alerting.view import Found, View
+from headgate.core.alertdata import Alert, Timing
+from headgate.core.times import HOUR_MS, MINUTE_MS
 from headgate.insights.match import Matcher
+from headgate.insights.metric import Labels, MetricDef
 
-__all__ = ["Defaults", "GroupSpec", "Limit", "Rule", "RuleFile", "RuleSpec", "ThresholdSpec", "rules_schema"]
+__all__ = ["Judge", "Limit", "Rule"]
 
-NoData = Literal["ok", "alert", "keep"]
-Stale = Literal["keep", "alert"]
-
-
-class _Spec(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
-
-
-class Defaults(_Spec):
-    """What rules of the file take where they say nothing."""
-
-    every: DurationField = Field(default=Duration(300_000), description="How often a rule is evaluated.")
-    evaluation_delay: DurationField = Field(
-        default=Duration(120_000),
-        description="How far behind the present a window ends; never past what was collected.",
-    )
-    no_data: NoData = Field(default="ok", description="What no runs in the window mean: ok, alert, or keep the state.")
-    stale: Stale = Field(
-        default="keep", description="What failed collection means: keep freezes the state, alert breaches."
-    )
-    min_runs: int = Field(default=20, ge=1, description="Fewer qualifying runs in the window are not judged.")
-    keep_firing_for: DurationField = Field(
-        default=Duration(900_000), description="How long the recovery must last before the alert is resolved."
-    )
-    max_alerts_per_rule: int = Field(default=200, ge=1, description="Groups beyond it are counted and not alerted on.")
+# Data this many intervals behind, and at least so long, is "could not collect" rather than "a little late". The floor
+# keeps rules that are evaluated more often than projects are polled from being frozen between two polls.
+_STALE_INTERVALS = 3
+_STALE_FLOOR_MS = 15 * MINUTE_MS
 
 
-def _as_levels(value: Any) -> Any:
-    return {"warning": value} if isinstance(value, str) else value
+class Judge(Protocol):
+    """What a kind of rule knows: which groups breach, which have recovered. Frozen; one module of `kinds` each."""
 
+    async def find(self, view: View, alerts: Mapping[Labels, Alert]) -> Mapping[Labels, Found]:
+        """What is so in groups with an alert and in those that breach; others may be left out.
 
-class ThresholdSpec(_Spec):
-    """Fixed limits. A plain condition is the same as `warning`."""
-
-    warning: ConditionField | None = Field(default=None, description="Fires with the rule's own severity.")
-    critical: ConditionField | None = Field(default=None, description="Fires with severity critical.")
-    recover: ConditionField | None = Field(default=None, description="Must hold before the alert recovers.")
-
-
-class RecoverSpec(_Spec):
-    """When a firing alert recovers, beside `keep_firing_for`."""
-
-    above: QuantityField = Field(default=None, description="The value must be above this.")
-    below: QuantityField = Field(default=None, description="The value must be below this.")
-    runs: int = Field(default=0, ge=0, description="Evaluations with new runs that must agree.")
-
-
-class RuleSpec(_Spec):
-    """One alert rule as written."""
-
-    alert: str = Field(min_length=1, pattern=r"^[A-Za-z][A-Za-z0-9_.-]*$", description="Name, unique over all files.")
-    metric: str = Field(description="Id in the metric catalogue.")
-    by: tuple[str, ...] = Field(default=(), description="Dimensions; one alert for each combination of their values.")
-    window: DurationField = Field(description="How far back runs are judged.")
-    threshold: Annotated[ThresholdSpec, BeforeValidator(_as_levels, json_schema_input_type=str | ThresholdSpec)] = (
-        Field(description="When it fires.")
-    )
-    min_runs: int | None = Field(default=None, ge=1, description="Fewer qualifying runs are not judged.")
-    for_: DurationField = Field(default=Duration(0), alias="for", description="How long the condition must hold.")
-    for_runs: int = Field(default=1, ge=1, description="Breaching evaluations with new runs before it fires.")
-    recover: RecoverSpec = Field(default_factory=RecoverSpec, description="When it recovers.")
-    keep_firing_for: DurationField | None = Field(default=None, description="How long the recovery must last.")
-    labels: dict[str, str] = Field(default={}, description="Fixed labels; routes match on them.")
-    annotations: dict[str, str] = Field(default={}, description="Jinja2 texts for people.")
-    every: DurationField | None = Field(default=None, description="How often it is evaluated.")
-    evaluation_delay: DurationField | None = Field(default=None, description="How far behind the present windows end.")
-    no_data: NoData | None = Field(default=None, description="What no runs in the window mean.")
-    stale: Stale | None = Field(default=None, description="What failed collection means.")
-    max_alerts_per_rule: int | None = Field(default=None, ge=1, description="Groups beyond it are not alerted on.")
-
-
-class GroupSpec(_Spec):
-    """Rules that share a filter."""
-
-    name: str = Field(min_length=1, description="Unique over all files; label `group` of routes.")
-    match: dict[str, str] | list[str] = Field(
-        default={},
-        description="Runs that are judged: a mapping of equal values, or a list of matchers such as branch!=main.",
-    )
-    rules: list[RuleSpec] = Field(min_length=1)
-
-
-class RuleFile(_Spec):
-    """A rule file."""
-
-    version: Literal[1]
-    defaults: Defaults = Defaults()
-    groups: list[GroupSpec] = Field(min_length=1)
-    inhibit: list[InhibitSpec] = Field(default=[], description="Alerts that keep others from being told.")
-
-
-def rules_schema() -> dict[str, Any]:
-    """JSON Schema of a rule file, for editors and `headgate schema rules`."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **RuleFile.model_json_schema(by_alias=True)}
+        A group with an alert that is left out has no data. Reads through `view` alone; keeps nothing.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,45 +51,42 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One usable rule. Durations in milliseconds. `levels`: severest first. `where`: matchers of its group.
+    """One usable rule. Durations in milliseconds. `kind`: key under which `judge` was written. `where`: matchers.
 
-    `recover`: None where recovering is the contrary of firing. `source`: file and line.
+    `source`: file and line. `suspects`: whether the commits between the last good and the first bad run are told.
+    `calendar`: days without judgement.
     """
 
     name: str
     group: str
+    kind: str
+    judge: Judge
     metric: MetricDef
     by: tuple[str, ...]
     where: tuple[Matcher, ...]
     window_ms: int
-    levels: tuple[tuple[Level, Limit], ...]
-    recover: Limit | None
     min_runs: int
     timing: Timing
-    stale: Stale
+    stale: Literal["keep", "alert"]
     every_ms: int
     delay_ms: int
     max_alerts: int
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
+    calendar: Calendar | None = None
+    suspects: bool = False
     source: str = ""
+
+    @property
+    def stale_after_ms(self) -> int:
+        """How far behind now collection may be before the rule's alerts are frozen."""
+        return self.delay_ms + max(_STALE_INTERVALS * self.every_ms, _STALE_FLOOR_MS)
+
+    @property
+    def patience_ms(self) -> int:
+        """What is older than this, or follows on so long a gap, is late."""
+        return max(HOUR_MS, 2 * self.every_ms)
 
     def severity(self, level: int) -> str:
         """The severity label at a level."""
         return "critical" if level >= 2 else self.labels.get("severity", "warning")
-
-
-def version_of(spec: RuleSpec, match: object) -> str:
-    """What identifies the meaning of a rule. Texts, labels and rhythm may change without closing its alerts."""
-    meaning = spec.model_dump(
-        include={"metric", "by", "window", "threshold", "min_runs", "for_", "for_runs", "recover", "no_data"},
-        mode="python",
-    )
-    body = msgspec.json.encode([repr(sorted(meaning.items())), repr(match)])
-    return hashlib.sha256(body).hexdigest()[:16]
-
-
-def spec_fields(model: type[BaseModel]) -> Iterator[str]:
-    """The keys of a form as they are written."""
-    for name, info in model.model_fields.items():
-        yield info.alias or name

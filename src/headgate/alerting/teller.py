@@ -15,7 +15,8 @@ from headgate.alerting.inhibition import Firing
 from headgate.alerting.matching import seen_labels
 from headgate.alerting.routes import Routes
 from headgate.alerting.silencing import Silences
-from headgate.core.alertdata import Alert, AlertState
+from headgate.core.alertdata import Alert, AlertState, Step
+from headgate.core.alerts import accept
 from headgate.core.messages import payload_of
 from headgate.core.runs import run_pages
 from headgate.core.storeport import AlertChange, AlertRow, OutboxEntry, Store
@@ -30,6 +31,16 @@ _DIGEST_LATE_MS = DAY_MS
 _HISTORY = 100_000  # lines of history that one digest reads at most
 
 
+def _accepted(subject: Subject) -> Subject:
+    """The subject as it is where somebody said that what it is about is normal from now on."""
+    alert, said = subject.step.alert, subject.step.alert.acknowledged
+    if said is None or said.verdict != "new_normal" or alert.state not in _FIRES:
+        return subject
+    made = accept(alert, alert.at_ms)
+    moves = (*subject.step.transitions, *made.transitions)
+    return replace(subject, step=Step(made.alert, moves, made.notify, made.reason))
+
+
 class Teller:
     """One per engine. `tenant`: host for records; `app_url`: of the provider's pages."""
 
@@ -42,6 +53,7 @@ class Teller:
         self, subjects: Sequence[Subject], known: _Known, groups: Mapping[str, str], routes: Routes, now_ms: int
     ) -> AlertChange:
         """What a pass writes. `known`: stored alerts; `groups`: rule -> its group. Raises what the store raises."""
+        subjects = [_accepted(subject) for subject in subjects]
         judged = {subject.fingerprint for subject in subjects}
         telling = Telling(
             routes,

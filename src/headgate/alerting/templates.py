@@ -6,16 +6,17 @@ annotation `template_error` says why.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from jinja2 import StrictUndefined, TemplateError
+from jinja2.meta import find_undeclared_variables
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from headgate.alerting.units import duration_text
-from headgate.insights.catalogue import Format
+from headgate.insights.metric import Format
 
-__all__ = ["render_annotations", "template_problem", "value_text"]
+__all__ = ["label_problem", "render_annotations", "render_labels", "template_problem", "value_text"]
 
 # Longer texts are cut: chat systems refuse them, and nobody reads them.
 MAX_TEXT = 4000
@@ -46,13 +47,49 @@ def template_problem(text: str) -> str | None:
     return None
 
 
+class _Owned(str):  # noqa: SLOT000  # without an owner the attribute must be absent
+    """A project's slug that knows its team; `owner` is undefined where nobody is named."""
+
+    owner: str
+
+
+def label_problem(text: str, by: Collection[str]) -> str | None:
+    """Why a label's text cannot be used, None when it can. It may name the group's dimensions and `project.owner`."""
+    if "{{" not in text and "{%" not in text:
+        return None
+    try:
+        names = find_undeclared_variables(_ENVIRONMENT.parse(text))
+    except TemplateError as error:
+        return f"not a template: {error}"
+    if names - {*by, "project"}:
+        return "labels are fixed; put what changes into annotations"
+    return None
+
+
+def render_labels(texts: Mapping[str, str], group: Mapping[str, str], team: str) -> dict[str, str]:
+    """Labels of a rule for one group, with the team that owns it; a text that cannot be rendered is left out."""
+    project = _Owned(group.get("project", ""))
+    if team:
+        project.owner = team
+    out = {"team": team} if team else {}
+    for name, text in texts.items():
+        if "{{" not in text and "{%" not in text:
+            out[name] = text
+            continue
+        try:
+            out[name] = _ENVIRONMENT.from_string(text).render({**group, "project": project}).strip()
+        except Exception:  # noqa: BLE001  # whatever a template does, the alert goes out
+            out.pop(name, None)
+    return {name: text for name, text in out.items() if text and (name != "team" or "team" not in group)}
+
+
 def value_text(value: float, form: Format) -> str:
     """A metric's value for people: 78%, 12 min 5 s, 42."""
     if form == "percentage":
         return _pct(value)
     if form == "duration":
         return duration_text(value)
-    return f"{value:g}"
+    return f"{value:,.0f}" if form == "credits" else f"{value:g}"
 
 
 def render_annotations(texts: Mapping[str, str], context: Mapping[str, Any]) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import re
 from collections.abc import Callable, Mapping
@@ -11,17 +12,19 @@ from typing import Annotated, Any, Self
 from pydantic import BeforeValidator, InstanceOf, WithJsonSchema
 
 from headgate.core.times import DAY_MS, HOUR_MS, MINUTE_MS
-from headgate.insights.catalogue import Format
+from headgate.insights.metric import Format
 
 __all__ = [
     "Condition",
     "ConditionField",
+    "Difference",
     "Duration",
     "DurationField",
     "Percent",
     "Points",
     "Quantity",
     "QuantityField",
+    "as_difference",
     "duration_text",
     "in_metric_unit",
     "parse_quantity",
@@ -104,6 +107,11 @@ class Condition:
         """Whether small values meet it."""
         return self.op.startswith("<")
 
+    @property
+    def comparison(self) -> Callable[[float, float], bool]:
+        """What says whether a value meets a limit, both in the metric's unit."""
+        return _OPERATORS[self.op]
+
     def holds(self, value: float, limit: float) -> bool:
         """Whether `value` meets it; `limit` is the quantity in the metric's unit."""
         return _OPERATORS[self.op](value, limit)
@@ -132,6 +140,38 @@ def in_metric_unit(quantity: Quantity, form: Format) -> float:
     if isinstance(quantity, float):
         return quantity
     raise ValueError("this metric is a plain number; it takes no unit")
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """How far a value lies from its baseline. `relative`: as a share of the baseline, else in the metric's unit."""
+
+    amount: float
+    relative: bool
+
+    def between(self, value: float, baseline: float) -> float:
+        """The distance from baseline to value as this is written, rises positive; infinite where it has no share."""
+        moved = value - baseline
+        if not self.relative:
+            return moved
+        if baseline == 0:
+            return 0.0 if moved == 0 else math.copysign(math.inf, moved)
+        return moved / abs(baseline)
+
+
+def as_difference(quantity: Quantity, form: Format) -> Difference:
+    """A difference between two values of a metric. Raises ValueError where the kinds do not go together."""
+    if isinstance(quantity, Percent):
+        if form == "percentage":
+            raise ValueError("a difference between percentages is written in percentage points: 10pp")
+        return Difference(quantity.ratio, relative=True)
+    if isinstance(quantity, Points):
+        if form != "percentage":
+            raise ValueError("pp are differences between percentages; this metric has none")
+        return Difference(quantity.ratio, relative=False)
+    if form == "percentage":
+        raise ValueError("a difference between percentages is written in percentage points: 10pp")
+    return Difference(in_metric_unit(quantity, form), relative=False)
 
 
 def duration_text(seconds: float) -> str:

@@ -13,12 +13,14 @@ from typing import Any, Literal
 
 from headgate.alerting.digestplan import build_digests
 from headgate.alerting.engine import AlertEngine
-from headgate.alerting.evaluate import Watermark, Watermarks
 from headgate.alerting.load import load_inhibitions, load_rules
 from headgate.alerting.routes import Routes, build_routes
 from headgate.alerting.rules import Rule
+from headgate.alerting.view import Watermark, Watermarks
 from headgate.app.audits import silences
 from headgate.app.compose import Plant, build_parts, context_of
+from headgate.app.detectors import detector_factory, detector_names
+from headgate.app.measuring import catalogue_of, owners_of
 from headgate.app.settings import Configuration, PluginSettings
 from headgate.app.views import signal_hints
 from headgate.collect import CallRates, Collector, settings_from
@@ -29,7 +31,8 @@ from headgate.core.ports import Source
 from headgate.core.shaping import Shaper
 from headgate.core.storeport import Store
 from headgate.deliver import DeliveryEngine, EngineOptions, HttpTransport, OutboxWorker
-from headgate.insights.catalogue import Family
+from headgate.insights.metric import Family
+from headgate.plugins import load_plugins
 
 __all__ = ["Engines", "Prepared", "prepare_alerts"]
 
@@ -58,7 +61,12 @@ def prepare_alerts(
 ) -> tuple[tuple[Rule, ...], Routes]:
     """Rules and routes of a configuration. Raises ConfigError."""
     alerts = configuration.settings.alerts
-    rules = load_rules(alerts.rules, base=configuration.base)
+    rules = load_rules(
+        alerts.rules,
+        base=configuration.base,
+        catalogue=catalogue_of(configuration.settings.kpis),
+        detectors=detector_names(load_plugins()),
+    )
     routes = build_routes(
         alerts.routes, tuple(configuration.notifiers), alerts.default, options=alerts, mute_times=alerts.mute_times
     )
@@ -99,6 +107,8 @@ class Engines:
             clock=clock,
             metrics=metrics,
             watermarks=self._watermarks,
+            owners=owners_of(configuration.settings.owners),
+            detectors=detector_factory(load_plugins(), context_of(clock, metrics)),
             held=self.problems,
             missing=self._missing_webhooks,
             tenant=first.host if first else "circleci.com",
@@ -327,6 +337,6 @@ class Engines:
         if prepared.collection:
             self._renew.set()
         self._outbox.apply(prepared.plant.notifiers)
-        self._alerts.replace(prepared.rules, prepared.routes)
+        self._alerts.replace(prepared.rules, prepared.routes, owners_of(new.settings.owners))
         for source in prepared.removed:
             await source.aclose()

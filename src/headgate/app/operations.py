@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import msgspec
+
 from headgate.alerting.listing import list_alerts
 from headgate.app import audits, requests, views
 from headgate.app.alertdesk import AlertDesk
@@ -27,7 +29,8 @@ from headgate.core.ids import record_id
 from headgate.core.ports import Lane, Signal, Source
 from headgate.core.release import ReleasePolicy
 from headgate.core.storeport import CursorView, MergeWork, Store
-from headgate.web.operations import ChosenDeliveries, Json, NewSilence, Order, Problem
+from headgate.core.times import format_ms
+from headgate.web.operations import ChosenDeliveries, HistoryKind, Json, NewSilence, Order, Problem
 
 __all__ = ["Running", "StoreOperations"]
 
@@ -178,9 +181,17 @@ class StoreOperations:
         """Ended workflows, newest first."""
         return [views.run_view(run) for run in await self._store.recent_runs(limit, project=project)]
 
-    async def history(self, since_ms: int, until_ms: int, after: tuple[int, str] | None, limit: int) -> list[Json]:
-        """A page of the ended workflows of a time range."""
-        return [asdict(run) for run in await self._store.runs_between(since_ms, until_ms, after=after, limit=limit)]
+    async def history(
+        self, since_ms: int, until_ms: int, after: tuple[int, str] | None, limit: int, kind: HistoryKind = "runs"
+    ) -> list[Json]:
+        """A page of the ended workflows or jobs of a time range."""
+        ask = self._store.runs_between if kind == "runs" else self._store.jobs_between
+        return [asdict(row) for row in await ask(since_ms, until_ms, after=after, limit=limit)]
+
+    async def alert_history(self, fingerprint: str, limit: int) -> list[Json]:
+        """What became of one alert, newest first."""
+        lines = await self._store.alert_history(fingerprint, limit)
+        return [{"at": format_ms(at_ms), **msgspec.json.decode(line)} for _, at_ms, line in lines]
 
     async def explain(self, query: str) -> list[Json]:
         """All that is known about a workflow, job or record, and its way as far as it is known."""

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import httpx
 
 from headgate.core.errors import StoreError
-from headgate.web.operations import ChosenDeliveries, Json, NewSilence, Order, Problem
+from headgate.web.operations import ChosenDeliveries, HistoryKind, Json, NewSilence, Order, Problem
 
 __all__ = ["Denied", "RemoteOperations", "Unreachable"]
 
@@ -76,12 +76,19 @@ class RemoteOperations:
             params["project"] = project
         return await self._ask("GET", "/runs", params=params)  # type: ignore[no-any-return]  # the API's shape
 
-    async def history(self, since_ms: int, until_ms: int, after: tuple[int, str] | None, limit: int) -> list[Json]:
-        """A page of the ended workflows of a time range."""
-        params: dict[str, str | int] = {"since_ms": since_ms, "until_ms": until_ms, "limit": limit}
+    async def history(
+        self, since_ms: int, until_ms: int, after: tuple[int, str] | None, limit: int, kind: HistoryKind = "runs"
+    ) -> list[Json]:
+        """A page of the ended workflows or jobs of a time range."""
+        params: dict[str, str | int] = {"since_ms": since_ms, "until_ms": until_ms, "limit": limit, "kind": kind}
         if after is not None:
             params |= {"after_ms": after[0], "after_id": after[1]}
         return await self._ask("GET", "/history", params=params)  # type: ignore[no-any-return]  # the API's shape
+
+    async def alert_history(self, fingerprint: str, limit: int) -> list[Json]:
+        """What became of one alert."""
+        path = f"/alerts/{fingerprint}/history"
+        return await self._ask("GET", path, params={"limit": limit})  # type: ignore[no-any-return]  # the API's shape
 
     async def explain(self, query: str) -> list[Json]:
         """All about a workflow or job."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,13 +13,17 @@ import typer
 from headgate.cli.output import ConfigOption, JsonOption, moment_ms, print_json, print_table
 from headgate.cli.session import load_configuration, operations
 from headgate.core.clock import SystemClock
-from headgate.core.storeport import RunRow
+from headgate.core.runrows import JobRow, RunRow
 from headgate.web.operations import Operations
 
 if TYPE_CHECKING:
+    from headgate.alerting.rules import Rule
+    from headgate.alerting.view import DetectorFactory
     from headgate.app.settings import Configuration
 
 __all__ = ["group"]
+
+_MOST_LINES = 1000
 
 group = typer.Typer()
 
@@ -37,12 +42,14 @@ _COLUMNS = ("At", "Rule", "State", "Value", "n", "Labels")
 def check(files: Files = None, config: ConfigOption = None, json: JsonOption = False) -> int:
     """Say everything that is wrong with rule files; exit 1 when anything is."""
     from headgate.alerting.load import check_rules
+    from headgate.app.measuring import catalogue_of
 
     if files:
         problems = check_rules(files, base=Path.cwd())
     else:
         configuration = load_configuration(config)
-        problems = check_rules(configuration.settings.alerts.rules, base=configuration.base)
+        kpis = catalogue_of(configuration.settings.kpis)
+        problems = check_rules(configuration.settings.alerts.rules, base=configuration.base, catalogue=kpis)
     for problem in problems:
         print_json(problem.as_json()) if json else print(problem)
     if not problems and not json:
@@ -58,7 +65,7 @@ def run_tests(
     """Run rule tests; exit 1 when one fails."""
     from headgate.alerting.ruletest import test_rules
 
-    results = test_rules(files)
+    results = test_rules(files, detectors=_detectors())
     for result in results:
         if json:
             for row in result.rows:
@@ -78,29 +85,116 @@ def replay(
     config: ConfigOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Show every message that the rules would have sent over what was collected."""
-    rows = asyncio.run(_replayed(load_configuration(config), files, since, rule))
+    """Show what the rules would have sent over what was collected: every message, and how many a week."""
+    from headgate.alerting.replay import per_week
+
+    rules, rows = asyncio.run(_replayed(load_configuration(config), files, since, rule))
     if json:
         for row in rows:
             print_json(row)
         return
     print_table(_COLUMNS, [_row_line(row) for row in rows], empty="No rule would have sent anything.")
+    print()
+    print_table(("Rule", "Week of", "Firing", "Resolved"), per_week(rows, rules), empty="There is no such rule.")
+
+
+@group.command("explain")
+def explain(
+    fingerprint: Annotated[str, typer.Argument(help="Of the alert, as `alerts list` prints it; its start is enough.")],
+    since: Annotated[str, typer.Option("--since", help="Evaluations from: 24h, 2026-11-20 or RFC 3339.")] = "24h",
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> int:
+    """Show what became of one alert, and every evaluation of its group with its numbers; exit 1 for an unknown one."""
+    found = asyncio.run(_explained(load_configuration(config), fingerprint, since))
+    if found is None:
+        print("no alert has such a fingerprint", file=sys.stderr)
+        return 1
+    lines, evaluations = found
+    if json:
+        for row in [*lines, *evaluations]:
+            print_json(row)
+        return 0
+    columns = ("At", "From", "To", "Why", "Value", "Baseline", "n", "Told")
+    print_table(columns, [_history_line(row) for row in lines], empty="Nothing has become of it.")
+    print()
+    seen = ("At", "Outcome", "State", "Value", "Baseline", "n", "New")
+    print_table(seen, [_evaluation_line(row) for row in evaluations], empty="No evaluation in that time.")
+    return 0
+
+
+def _history_line(row: dict[str, Any]) -> tuple[object, ...]:
+    told = ", ".join(row["told"]) if "told" in row else ""
+    return row["at"], row["from"], row["to"], row["why"], row.get("value"), row.get("baseline"), row.get("n"), told
+
+
+def _evaluation_line(row: dict[str, Any]) -> tuple[object, ...]:
+    return tuple(row[name] for name in ("at", "outcome", "state", "value", "baseline", "n", "n_new"))
+
+
+def _detectors() -> DetectorFactory:
+    from headgate.app.compose import context_of
+    from headgate.app.detectors import detector_factory
+    from headgate.core.metrics import NullMetrics
+    from headgate.plugins import load_plugins
+
+    return detector_factory(load_plugins(), context_of(SystemClock(), NullMetrics()))
+
+
+def _rules(configuration: Configuration, files: list[str] | None) -> tuple[Rule, ...]:
+    from headgate.alerting.load import load_rules
+    from headgate.app.measuring import catalogue_of
+
+    if files:
+        return load_rules(files, base=Path.cwd(), catalogue=catalogue_of(configuration.settings.kpis))
+    alerts, kpis = configuration.settings.alerts, configuration.settings.kpis
+    return load_rules(alerts.rules, base=configuration.base, catalogue=catalogue_of(kpis))
 
 
 async def _replayed(
     configuration: Configuration, files: list[str] | None, since: str, only: str | None
-) -> list[dict[str, Any]]:
-    from headgate.alerting.load import load_rules
+) -> tuple[list[str], list[dict[str, Any]]]:
+    """Names of the rules, and their messages."""
     from headgate.alerting.replay import replay_rules
+    from headgate.app.measuring import owners_of
 
     clock = SystemClock()
     since_ms = moment_ms(since, clock)
-    if files:
-        rules = load_rules(files, base=Path.cwd())
-    else:
-        rules = load_rules(configuration.settings.alerts.rules, base=configuration.base)
+    rules = _rules(configuration, files)
+    names = [rule.name for rule in rules if only in (None, rule.name)]
     async with operations(configuration) as ask:
-        return [row async for row in replay_rules(_History(ask), rules, since_ms, clock.now_ms(), only=only)]
+        found = replay_rules(
+            _History(ask),
+            rules,
+            since_ms,
+            clock.now_ms(),
+            detectors=_detectors(),
+            owners=owners_of(configuration.settings.owners),
+            only=only,
+        )
+        return names, [row async for row in found]
+
+
+async def _explained(
+    configuration: Configuration, fingerprint: str, since: str
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]] | None:
+    """History of an alert, oldest first, and its evaluations; None for an unknown one."""
+    from headgate.alerting.replay import evaluations
+
+    clock = SystemClock()
+    since_ms = moment_ms(since, clock)
+    async with operations(configuration) as ask:
+        known = [row for row in await ask.alerts() if row["fingerprint"].startswith(fingerprint)]
+        identity = known[0]["fingerprint"] if len(known) == 1 else fingerprint
+        lines = (await ask.alert_history(identity, _MOST_LINES))[::-1]
+        if not lines:
+            return None
+        rule = next((rule for rule in _rules(configuration, None) if rule.name == lines[-1]["rule"]), None)
+        if rule is None:
+            return lines, []
+        labels = tuple(sorted((name, lines[-1]["labels"].get(name, "")) for name in rule.by))
+        found = evaluations(_History(ask), rule, labels, since_ms, clock.now_ms(), detectors=_detectors())
+        return lines, [row async for row in found]
 
 
 class _History:
@@ -114,3 +208,9 @@ class _History:
     ) -> Sequence[RunRow]:
         """A page of ended workflows by end time, oldest first."""
         return [RunRow(**run) for run in await self._ask.history(since_ms, until_ms, after, limit)]
+
+    async def jobs_between(
+        self, since_ms: int, until_ms: int, *, after: tuple[int, str] | None = None, limit: int
+    ) -> Sequence[JobRow]:
+        """A page of ended jobs by end time, oldest first."""
+        return [JobRow(**job) for job in await self._ask.history(since_ms, until_ms, after, limit, "jobs")]

@@ -37,6 +37,6 @@ def config() -> None:
 @group.command("rules")
 def rules() -> None:
     """A rule file."""
-    from headgate.alerting.rules import rules_schema
+    from headgate.alerting.forms import rules_schema
 
     _print(rules_schema())

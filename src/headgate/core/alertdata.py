@@ -57,6 +57,7 @@ class Event(StrEnum):
     CLEAR = "clear"  # the recovery condition holds; from pending: the condition no longer does
     SETTLED = "settled"  # it held for `keep_firing_for` and `recover.runs`
     GONE = "gone"  # nothing ran for two windows: the project or branch is no more
+    ACCEPTED = "accepted"  # somebody said that this is normal from now on
     EDITED = "edited"  # the rule was changed or deleted
     REENTERED = "reentered"  # the condition holds under the changed rule
     FORGOTTEN = "forgotten"  # resolved long enough
@@ -72,10 +73,12 @@ MOVES: Mapping[tuple[AlertState, Event], AlertState] = {
     (_S.FIRING, _E.ESCALATED): _S.FIRING,
     (_S.FIRING, _E.CLEAR): _S.RECOVERING,
     (_S.FIRING, _E.GONE): _S.RESOLVED,
+    (_S.FIRING, _E.ACCEPTED): _S.RESOLVED,
     (_S.FIRING, _E.EDITED): _S.RESOLVED,
     (_S.RECOVERING, _E.BREACH): _S.FIRING,
     (_S.RECOVERING, _E.SETTLED): _S.RESOLVED,
     (_S.RECOVERING, _E.GONE): _S.RESOLVED,
+    (_S.RECOVERING, _E.ACCEPTED): _S.RESOLVED,
     (_S.RECOVERING, _E.EDITED): _S.RESOLVED,
     (_S.RESOLVED, _E.BREACH): _S.PENDING,
     (_S.RESOLVED, _E.REENTERED): _S.FIRING,
@@ -121,7 +124,8 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     data time of the last reading; `seen_ms`: of the last one with runs. `good`, `streak_ms`, `streak_runs`: whether the
     present run of like readings is of clear ones, when it began, and how many of them had new runs. `fired_ms`,
     `ended_ms`: of the last firing. `level`: highest of this firing. `told`: level that may be told, 0 for none.
-    `version`: of the rule.
+    `version`: of the rule. `change_ms`: when the newest lasting change that was told began, `changed`: to which value.
+    `normal_ms`: data time from which on what happened was accepted as normal.
 
     What `alerting.telling` remembers: `receivers`: by notifier, those for whom it is open; `held`: notifier -> why not
     now; `flips`: when it fired and was resolved lately; `flapping_ms`: since when that is too often; `acknowledged`:
@@ -147,6 +151,9 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     baseline: float | None = None
     n: int = 0
     first_bad: str = ""
+    change_ms: int = 0
+    changed: float | None = None
+    normal_ms: int = 0
     receivers: dict[str, Told] = {}
     held: dict[str, str] = {}
     flips: tuple[int, ...] = ()
@@ -160,7 +167,8 @@ class Reading:
 
     `at_ms`: end of the window, on the data's clock. `level`: 1 or 2 with BREACH, else 0. `n`: runs judged, `n_new`:
     those since the reading before. `late`: older than an hour or the first after so long a gap; people are told only
-    once a reading that is not late agrees. `why`: kept with transitions where it differs from the outcome.
+    once a reading that is not late agrees. `why`: kept with transitions where it differs from the outcome. `change_ms`:
+    when the lasting change that breaches began. `hold`: the alert is not forgotten yet, its change is still in sight.
     """
 
     at_ms: int
@@ -173,6 +181,8 @@ class Reading:
     late: bool = False
     first_bad: str = ""
     why: str = ""
+    change_ms: int = 0
+    hold: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +191,7 @@ class Timing:
 
     `for_runs`, `recover_runs`: readings with new runs that must agree. `gone_after_ms`: two windows.
     `no_data`: ok recovers without new runs, alert breaches, keep changes nothing. `version`: of the rule.
+    `silent_end`: its end is not told, since it is an event.
     """
 
     for_ms: int = 0
@@ -190,6 +201,7 @@ class Timing:
     no_data: Literal["ok", "alert", "keep"] = "ok"
     gone_after_ms: int = 2 * DAY_MS
     version: str = ""
+    silent_end: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ import msgspec
 from headgate.core.alertdata import MOVES, Alert, AlertState, Event, Flag, Outcome, Reading, Step, Timing, Transition
 from headgate.core.times import DAY_MS
 
-__all__ = ["RESOLVED_SHOWN_MS", "IllegalMove", "close", "freeze", "move", "step"]
+__all__ = ["RESOLVED_SHOWN_MS", "IllegalMove", "accept", "close", "freeze", "move", "step"]
 
 # A resolved alert is listed as such for a day, so that the morning shows what the night did.
 RESOLVED_SHOWN_MS = DAY_MS
@@ -70,7 +70,20 @@ def step(alert: Alert, reading: Reading, timing: Timing) -> Step:
         alert, made = move(alert, event, reading.at_ms, _reason(event, why))
         alert = _entered(alert, reading, outcome)
         moves.append(made)
-    return _tell(alert, outcome, moves, why)
+    told = _tell(alert, outcome, moves, why)
+    if timing.silent_end and told.notify == "resolved":
+        return Step(told.alert, told.transitions, None, told.reason)
+    return told
+
+
+def accept(alert: Alert, at_ms: int) -> Step:
+    """Take what an open alert is about as normal from now on. Raises IllegalMove for one that does not fire.
+
+    What happened up to its last reading is no reason to fire again; comparisons count what came later alone.
+    """
+    alert, made = move(alert, Event.ACCEPTED, at_ms, _reason(Event.ACCEPTED, ""))
+    alert = msgspec.structs.replace(alert, normal_ms=alert.at_ms, streak_ms=None, streak_runs=0)
+    return _tell(_flagged(alert, drop=("stale", "late")), Outcome.CLEAR, [made], made.reason)
 
 
 def close(alert: Alert, event: Event, at_ms: int) -> Step:
@@ -86,6 +99,8 @@ def _reason(event: Event, why: str) -> str:
     match event:
         case Event.EDITED | Event.REENTERED:
             return "rule_changed"
+        case Event.ACCEPTED:
+            return "new_normal"
         case Event.GONE | Event.ESCALATED | Event.FORGOTTEN:
             return str(event)
         case _:
@@ -145,6 +160,8 @@ def _decide(alert: Alert, reading: Reading, outcome: Outcome, timing: Timing, *,
             return Event.GONE
     elif (event := _DECIDERS[alert.state](alert, reading, outcome, timing)) is not None:
         return event
+    if reading.hold and (alert.change_ms or alert.normal_ms):
+        return None
     old = alert.state is AlertState.RESOLVED and reading.at_ms - alert.since_ms >= RESOLVED_SHOWN_MS
     return Event.FORGOTTEN if old else None
 
@@ -193,6 +210,11 @@ def _entered(alert: Alert, reading: Reading, outcome: Outcome) -> Alert:
     if alert.state is AlertState.FIRING and outcome is Outcome.BREACH:
         level = max(reading.level, 1, alert.level)
         return msgspec.structs.replace(alert, level=level, first_bad=alert.first_bad or reading.first_bad)
+    if alert.state is AlertState.PENDING and reading.change_ms:
+        first = reading.first_bad
+        return msgspec.structs.replace(
+            alert, level=0, first_bad=first, change_ms=reading.change_ms, changed=reading.value
+        )
     if alert.state in (AlertState.PENDING, AlertState.INACTIVE):
         return msgspec.structs.replace(alert, level=0, first_bad="")
     return alert

@@ -15,7 +15,7 @@ from headgate.core.errors import StoreError
 from headgate.web.alerts import add_alerts
 from headgate.web.deployments import add_deployments
 from headgate.web.metricpages import MetricPages, add_metrics
-from headgate.web.operations import ChosenDeliveries, Health, Json, Operations, Order, Problem
+from headgate.web.operations import ChosenDeliveries, Health, HistoryKind, Json, Operations, Order, Problem
 from headgate.web.page import Page
 
 __all__ = ["build_app"]
@@ -144,14 +144,25 @@ def _add_questions(app: FastAPI, operations: Operations) -> None:
         return await operations.runs(limit, project)
 
     @app.get("/api/v1/history")
-    async def history(
-        since_ms: _Number, until_ms: _Number, after_ms: _Number = 0, after_id: str = "", limit: _Limit = 1000
+    async def history(  # noqa: PLR0917  # query parameters have names
+        since_ms: _Number,
+        until_ms: _Number,
+        after_ms: _Number = 0,
+        after_id: str = "",
+        limit: _Limit = 1000,
+        kind: HistoryKind = "runs",
     ) -> list[Json]:
-        """A page of ended workflows of a time range, milliseconds since the epoch, oldest first.
+        """A page of ended workflows or jobs of a time range, milliseconds since the epoch, oldest first.
 
         The next page: `after_ms` and `after_id` are the end and the id of this page's last one.
         """
-        return await operations.history(since_ms, until_ms, (after_ms, after_id) if after_id else None, limit)
+        after = (after_ms, after_id) if after_id else None
+        return await operations.history(since_ms, until_ms, after, limit, kind)
+
+    @app.get("/api/v1/alerts/{fingerprint}/history")
+    async def alert_history(fingerprint: str, limit: _Limit = 1000) -> list[Json]:
+        """What became of one alert, newest first."""
+        return await operations.alert_history(fingerprint, limit)
 
     @app.get("/api/v1/backfills")
     async def backfills() -> list[Json]:

@@ -10,9 +10,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-__all__ = ["ChosenDeliveries", "Health", "Json", "NewSilence", "Operations", "Order", "Problem"]
+__all__ = [
+    "ChosenDeliveries",
+    "Health",
+    "HistoryKind",
+    "Json",
+    "NewSilence",
+    "Operations",
+    "Order",
+    "Problem",
+]
 
 Json = dict[str, Any]
+HistoryKind = Literal["runs", "jobs"]
 
 
 class Problem(Exception):
@@ -81,11 +91,17 @@ class Operations(Protocol):
         """Ended workflows, newest first."""
         ...
 
-    async def history(self, since_ms: int, until_ms: int, after: tuple[int, str] | None, limit: int) -> list[Json]:
-        """Ended workflows by end time, `since_ms` <= end < `until_ms`, oldest first, as the fields of a RunRow.
+    async def history(
+        self, since_ms: int, until_ms: int, after: tuple[int, str] | None, limit: int, kind: HistoryKind = "runs"
+    ) -> list[Json]:
+        """Ended workflows or jobs by end time, `since_ms` <= end < `until_ms`, oldest first; fields of RunRow, JobRow.
 
         A page of at most `limit`; `after`: end time and id of the last one of the page before.
         """
+        ...
+
+    async def alert_history(self, fingerprint: str, limit: int) -> list[Json]:
+        """What became of one alert, newest first: `at`, `from`, `to`, `why`, the numbers, and whom it was told."""
         ...
 
     async def explain(self, query: str) -> list[Json]:

@@ -2,16 +2,26 @@
 
 import dataclasses
 
+from headgate.alerting.history import History
 from headgate.core.errors import StoreFull
+from headgate.core.runrows import JobRow, RunRow, TestOutcome
 from headgate.core.silences import Silence, history_name
-from headgate.core.storeport import AlertChange, AlertRow, OutboxEntry, RunRow
+from headgate.core.storeport import AlertChange, AlertRow, OutboxEntry
+
+# Questions about facts, which history answers.
+ASKED = {"runs_between", "jobs_between", "recent_runs", "series", "tallies", "in_flight", "test_outcomes"}
 
 
 class FakeStore:
     """Rows, history, outbox and records in memory; `offered` has every outbox key, repeats too."""
 
-    def __init__(self) -> None:
+    def __init__(self, now_ms=lambda: 0) -> None:
+        self.now_ms = now_ms
         self.runs: list[RunRow] = []
+        self.jobs: list[JobRow] = []
+        self.outcomes: list[TestOutcome] = []
+        self._given: tuple = ()
+        self._facts = History([])
         self.rows: dict[str, AlertRow] = {}
         self.history: list[tuple[str, int, bytes]] = []
         self.outbox: dict[tuple[str, str], bytes] = {}
@@ -27,10 +37,19 @@ class FakeStore:
     async def alerts(self):
         return [dataclasses.replace(row, state_json=bytes(row.state_json)) for row in self.rows.values()]
 
-    async def runs_between(self, since_ms, until_ms, *, after=None, limit):
-        runs = [run for run in self.runs if since_ms <= run.stopped_ms < until_ms]
-        runs.sort(key=lambda run: (run.stopped_ms, run.workflow_id))
-        return [run for run in runs if after is None or (run.stopped_ms, run.workflow_id) > after][:limit]
+    @property
+    def facts(self) -> History:
+        """What is told of the given runs, jobs and outcomes."""
+        given = (tuple(self.runs), tuple(self.jobs), tuple(self.outcomes))
+        if given != self._given:
+            self._given, self._facts = given, History(*given)
+        self._facts.now_ms = self.now_ms()
+        return self._facts
+
+    def __getattr__(self, name):
+        if name not in ASKED:
+            raise AttributeError(name)
+        return getattr(self.facts, name)
 
     async def transition(self, change):
         if self.full:

@@ -8,12 +8,13 @@ import pytest
 import structlog.testing
 from tests.unit.alerting.world import HOUR, MINUTE, RULES, START, World, rules, run
 
-from headgate.alerting.evaluate import Watermark
+from headgate.alerting.view import Watermark
 from headgate.core.alertdata import fingerprint
 from headgate.core.errors import StoreFull
 from headgate.core.ports import Notification
 from headgate.core.record import encode_record
 from headgate.core.times import format_ms
+from headgate.insights.metric import FromTally
 
 
 async def test_a_drop_fires_once_and_its_end_resolves_once():
@@ -423,9 +424,8 @@ async def test_a_reload_during_a_pass_counts_from_the_next_one():
 async def test_one_broken_rule_does_not_stop_the_others():
     """A rule whose metric raises is counted as failed; the rest is evaluated."""
     world = World(RULES + RULES.split("groups:\n")[1].replace("name: main", "name: b").replace("Failing", "Other"))
-    broken = dataclasses.replace(
-        world.rules[0], metric=dataclasses.replace(world.rules[0].metric, compute=lambda _: 1 / 0)
-    )
+    metric = dataclasses.replace(world.rules[0].metric, id="broken", compute=FromTally("workflow", lambda *_: 1 / 0))
+    broken = dataclasses.replace(world.rules[0], metric=metric)
     world.engine.replace([broken, world.rules[1]], world.routes)
     with structlog.testing.capture_logs() as logs:
         await world.pass_time(60, "failure")

@@ -4,10 +4,19 @@ import jsonschema
 import pytest
 import yaml
 
+from headgate.alerting.forms import rules_schema
 from headgate.alerting.load import check_rules, default_rules_text, load_rules, parse_rules
-from headgate.alerting.rules import rules_schema
 from headgate.core.errors import ConfigError
 
+SHIPPED = [
+    "DefaultBranchFailing",
+    "JobDurationChanged",
+    "QueueTimeHigh",
+    "RunStuck",
+    "CreditsSpike",
+    "FlakyTest",
+    "ProjectSilent",
+]
 GOOD = """\
 version: 1
 defaults:
@@ -95,8 +104,8 @@ def test_a_good_file_becomes_rules_in_the_metrics_units():
     """Percentages are ratios, durations milliseconds, levels severest first; defaults fill the rest."""
     (rule,), problems = parse_rules([("rules.yaml", GOOD)])
     assert problems == []
-    assert [(level, limit.value) for level, limit in rule.levels] == [(2, 0.5), (1, 0.8)]
-    assert (rule.recover.value, rule.window_ms, rule.every_ms, rule.min_runs) == (0.9, 86_400_000, 300_000, 20)
+    assert [(level, limit.value) for level, limit in rule.judge.levels] == [(2, 0.5), (1, 0.8)]
+    assert (rule.judge.recover.value, rule.window_ms, rule.every_ms, rule.min_runs) == (0.9, 86_400_000, 300_000, 20)
     assert (rule.timing.for_runs, rule.timing.keep_firing_ms, rule.timing.gone_after_ms) == (3, 900_000, 172_800_000)
     assert rule.source == "rules.yaml:8"
 
@@ -105,7 +114,7 @@ def test_durations_are_compared_with_durations():
     """A duration metric takes a duration limit and holds it in seconds."""
     (rule,), problems = parse_rules([("rules.yaml", SLOW)])
     assert problems == []
-    assert rule.levels[0][1].value == 600
+    assert rule.judge.levels[0][1].value == 600
 
 
 def test_a_bare_number_is_no_duration_limit():
@@ -159,7 +168,7 @@ def test_a_problem_is_json_for_scripts(tmp_path):
 
 def test_the_shipped_rules_are_used_without_configuration():
     """No pattern means the shipped file, which is good."""
-    assert [rule.name for rule in load_rules([])] == ["DefaultBranchFailing"]
+    assert [rule.name for rule in load_rules([])] == SHIPPED
 
 
 def test_the_schema_takes_good_files_and_refuses_unknown_keys():
@@ -168,3 +177,117 @@ def test_the_schema_takes_good_files_and_refuses_unknown_keys():
     for text in (GOOD, SLOW, default_rules_text()):
         assert list(validator.iter_errors(yaml.safe_load(text))) == []
     assert list(validator.iter_errors(yaml.safe_load(GOOD.replace("window:", "windw:"))))
+
+
+RULE = """\
+version: 1
+groups:
+  - name: main
+    rules:
+      - alert: A
+        by: [project, workflow]
+"""
+KINDS_REFUSED = {
+    # id: (rest of the rule, key, part of the message)
+    "no-kind": ("metric: runs", "alert", "says nothing of when it fires"),
+    "two-kinds": ("{metric: runs, window: 1d, threshold: '> 1', event: main_broke}", "event", "is of one kind"),
+    "no-metric": ("{window: 1d, threshold: '> 1'}", "metric", "is required"),
+    "over": ("{metric: mttr, over: jobs, window: 1d, threshold: '> 1m'}", "over", "not over jobs"),
+    "short-baseline": (
+        "{metric: success_rate, window: 24h, compare: {baseline: 2d, drop: 10pp}}",
+        "compare.baseline",
+        "shorter than 3 windows",
+    ),
+    "few-weeks": (
+        "{metric: runs, window: 24h, compare: {baseline: same_weekday 2w, drop: 30%}}",
+        "compare.baseline",
+        "shorter than 3 weeks",
+    ),
+    "no-direction": ("{metric: runs, window: 1d, compare: {baseline: 28d}}", "compare", "needs drop, increase"),
+    "both-directions": (
+        "{metric: runs, window: 1d, compare: {baseline: 28d, drop: 10%, increase: 10%}}",
+        "compare",
+        "exclude each other",
+    ),
+    "percent-of-percent": (
+        "{metric: success_rate, window: 1d, compare: {baseline: 28d, drop: 10%}}",
+        "compare.drop",
+        "percentage points",
+    ),
+    "points-of-count": ("{metric: runs, window: 1d, compare: {baseline: 28d, drop: 10pp}}", "compare.drop", "pp are"),
+    "binomial-of-count": (
+        "{metric: runs, window: 1d, compare: {baseline: 28d, drop: 10%, test: binomial}}",
+        "compare.test",
+        "is for proportions",
+    ),
+    "rank-of-share": (
+        "{metric: success_rate, window: 1d, compare: {baseline: 28d, drop: 10pp, test: rank}}",
+        "compare.test",
+        "needs a baseline of windows",
+    ),
+    "recover-beyond": (
+        "{metric: success_rate, window: 1d, compare: {baseline: 28d, drop: 10pp}, recover: {drop: 20pp}}",
+        "recover.drop",
+        "holds while the rule still fires",
+    ),
+    "floor-without-compare": ("{metric: runs, window: 1d, threshold: '> 1', floor: 2}", "floor", "belongs to compare"),
+    "detect-without-job": ("{metric: duration_p95, over: jobs, detect: {}}", "by", "add job"),
+    "detect-without-series": ("{metric: recoveries, detect: {}}", "metric", "no value of a single run"),
+    "detector": (
+        "{metric: duration_p95, detect: {detector: change_poin}}",
+        "detect.detector",
+        "did you mean `change_",
+    ),
+    "forecast-without-plan": ("forecast: {above: '{{ plan.credits }}'}", "forecast.above", "has no plan"),
+    "slo-objective": ("slo: {objective: 100%, windows: [[1d, 2h, 3.0]]}", "slo.objective", "between 0% and 100%"),
+    "slo-windows": ("slo: {objective: 90%, windows: [[1h, 2h, 3.0]]}", "slo.windows[0]", "must be the shorter one"),
+    "flaky-by": ("{window: 7d, flaky: {}}", "by[1]", "has no 'workflow'"),
+    "time-zone": (
+        "{metric: runs, window: 1d, threshold: '> 1', calendar: {skip: [weekends], time_zone: Mars/Base}}",
+        "calendar.time_zone",
+        "unknown time zone",
+    ),
+    "no-holidays": (
+        "{metric: runs, window: 1d, threshold: '> 1', calendar: {skip: [holidays]}}",
+        "calendar.holidays",
+        "no dates are given",
+    ),
+    "holiday-file": (
+        "{metric: runs, window: 1d, threshold: '> 1', calendar: {skip: [holidays], holidays: nowhere.txt}}",
+        "calendar.holidays",
+        "cannot be read",
+    ),
+    "kind-typo": (
+        "{metric: runs, window: 1d, compar: {baseline: 28d, drop: 10%}}",
+        "compar",
+        "did you mean `compare",
+    ),
+    "key-of-kind": ("slo: {objectiv: 90%, windows: [[1d, 2h, 3.0]]}", "slo.objectiv", "did you mean `objective`?"),
+}
+
+
+def written(rest: str) -> str:
+    """A rule file with one rule that has these keys too."""
+    return RULE + "".join(f"        {line}\n" for line in yaml.safe_dump(yaml.safe_load(rest)).splitlines())
+
+
+@pytest.mark.parametrize("case", KINDS_REFUSED)
+def test_what_a_kind_refuses_has_key_and_reason(case):
+    """Each mistake in a kind's own keys names its key path and what to do."""
+    rest, key, words = KINDS_REFUSED[case]
+    loaded, problems = parse_rules([("rules.yaml", written(rest))])
+    assert loaded == ()
+    found = [problem.text for problem in problems if problem.key == f"groups[0].rules[0].{key}"]
+    assert found, problems
+    assert words in found[0]
+
+
+def test_holidays_come_from_a_file(tmp_path):
+    """Dates of a file beside the rules are skipped, in the calendar's time zone."""
+    (tmp_path / "days.txt").write_text("# company\n2026-12-25  # Christmas\n")
+    calendar = "{skip: [holidays], time_zone: Asia/Tokyo, holidays: days.txt}"
+    rest = f"{{metric: runs, window: 1d, threshold: '> 1', calendar: {calendar}}}"
+    (tmp_path / "r.yaml").write_text(written(rest))
+    (rule,) = load_rules(["r.yaml"], base=tmp_path)
+    assert rule.calendar.skips(1_798_124_400_000)  # 2026-12-24T15:00:00Z, midnight in Tokyo
+    assert not rule.calendar.skips(1_798_124_399_999)

@@ -4,13 +4,18 @@ import msgspec
 from tests.unit.alerting.fake_store import FakeStore
 
 from headgate.alerting.engine import AlertEngine
-from headgate.alerting.evaluate import Watermark
 from headgate.alerting.load import parse_rules
 from headgate.alerting.routes import RouteConfig, build_routes
+from headgate.alerting.view import Watermark
+from headgate.app.compose import context_of
+from headgate.app.detectors import detector_factory
 from headgate.core.clock import ManualClock
 from headgate.core.metrics import NullMetrics
-from headgate.core.storeport import RunRow
+from headgate.core.runrows import JobRow, RunRow
+from headgate.insights.owners import Owners
+from headgate.plugins import load_plugins
 
+REGISTRY = load_plugins()
 MINUTE = 60_000
 HOUR = 60 * MINUTE
 START = 1_795_000_000_000 // HOUR * HOUR
@@ -62,15 +67,49 @@ def run(at_ms: int, status: str = "success", **values) -> RunRow:
     return RunRow(**(base | values))
 
 
+def job(at_ms: int, name: str, duration_ms: int, **values) -> JobRow:
+    """A job of gh/acme/web build on main; its commit is its time in hexadecimal."""
+    base = {
+        "job_id": f"{name}{at_ms}",
+        "workflow_id": f"w{at_ms}",
+        "project": "gh/acme/web",
+        "workflow": "build",
+        "job": name,
+        "ref": "main",
+        "branch_class": 1,
+        "status": "success",
+        "type": "build",
+        "resource_class": "medium",
+        "executor": "docker",
+        "parallelism": 1,
+        "started_ms": at_ms - duration_ms,
+        "stopped_ms": at_ms,
+        "duration_ms": duration_ms,
+        "queue_ms": 1_000,
+        "credits": 10,
+        "revision": f"{at_ms:040x}",
+        "number": 1,
+        "url": "",
+        "trigger": "webhook",
+    }
+    return JobRow(**(base | values))
+
+
+def detectors(name, options):
+    """The shipped detector, as the application builds it."""
+    return detector_factory(REGISTRY, context_of(ManualClock(START), NullMetrics()))(name, options)
+
+
 class World:
     """An engine whose clock is moved in steps of five minutes; runs end one minute apart."""
 
     def __init__(self, text: str = RULES, routes=None, notifiers=("ops",)) -> None:
-        self.store = FakeStore()
         self.clock = ManualClock(START)
+        self.store = FakeStore(self.clock.now_ms)
         self.marks: dict[str, Watermark] | None = None
         self.routes = build_routes([RouteConfig(**route) for route in routes or []], notifiers)
         self.rules = rules(text)
+        self.owners = Owners()
         self.held: dict[str, str] = {}
         self.missing: dict[tuple[str, str], tuple[int, int]] = {}
         self.engine = self.started()
@@ -84,6 +123,8 @@ class World:
             clock=self.clock,
             metrics=NullMetrics(),
             watermarks=self.watermarks,
+            detectors=detectors,
+            owners=self.owners,
             held=self.held_signals,
             missing=self.missing_webhooks,
         )
@@ -95,7 +136,6 @@ class World:
         return self.missing
 
     async def watermarks(self, family):
-        assert family == "runs"
         if self.marks is not None:
             return self.marks
         projects = {run.project for run in self.store.runs} | {"gh/acme/web"}

@@ -22,7 +22,7 @@ from headgate.core.alertdata import (
     new_alert,
     notification_key,
 )
-from headgate.core.alerts import RESOLVED_SHOWN_MS, IllegalMove, close, freeze, move, step
+from headgate.core.alerts import RESOLVED_SHOWN_MS, IllegalMove, accept, close, freeze, move, step
 
 MINUTE = 60_000
 START = 1_795_000_000_000
@@ -38,10 +38,12 @@ LEGAL = {
     (S.FIRING, E.ESCALATED): S.FIRING,
     (S.FIRING, E.CLEAR): S.RECOVERING,
     (S.FIRING, E.GONE): S.RESOLVED,
+    (S.FIRING, E.ACCEPTED): S.RESOLVED,
     (S.FIRING, E.EDITED): S.RESOLVED,
     (S.RECOVERING, E.BREACH): S.FIRING,
     (S.RECOVERING, E.SETTLED): S.RESOLVED,
     (S.RECOVERING, E.GONE): S.RESOLVED,
+    (S.RECOVERING, E.ACCEPTED): S.RESOLVED,
     (S.RECOVERING, E.EDITED): S.RESOLVED,
     (S.RESOLVED, E.BREACH): S.PENDING,
     (S.RESOLVED, E.REENTERED): S.FIRING,
@@ -330,6 +332,42 @@ TIMINGS = st.builds(
     no_data=st.sampled_from(["ok", "alert", "keep"]),
     gone_after_ms=st.just(48 * 60 * MINUTE),
 )
+
+
+def test_an_accepted_alert_is_over_and_knows_since_when():
+    """Accepting resolves with its own reason, tells once, and notes up to when nothing counts any more."""
+    player = Player(Timing())
+    player.play(BREACH)
+    done = accept(player.alert, player.at_ms + 1)
+    assert (done.alert.state, done.notify, done.reason) == (S.RESOLVED, "resolved", "new_normal")
+    assert done.alert.normal_ms == player.at_ms
+
+
+@pytest.mark.parametrize("state", [S.INACTIVE, S.PENDING, S.RESOLVED])
+def test_only_what_fires_can_be_accepted(state):
+    """Everything else raises, and nothing changed."""
+    alert = Alert(born_ms=START, state=state, number=4, since_ms=START)
+    with pytest.raises(IllegalMove):
+        accept(alert, START + 1)
+    assert alert.normal_ms == 0
+
+
+def test_a_change_in_sight_is_not_forgotten():
+    """A resolved alert about a change stays as long as readings hold it, and goes when they do not."""
+    player = Player(Timing())
+    player.play(BREACH, change_ms=START)
+    player.play(CLEAR, times=2)
+    assert player.play(CLEAR, gap=RESOLVED_SHOWN_MS, hold=True) == S.RESOLVED
+    assert player.play(CLEAR) == S.INACTIVE
+
+
+def test_the_end_of_an_event_is_not_told():
+    """It resolves in silence, and the next one is told."""
+    player = Player(Timing(silent_end=True))
+    for _ in range(2):
+        player.play(BREACH)
+        player.play(CLEAR, times=2)
+    assert [state for state, _ in player.told] == ["firing", "firing"]
 
 
 def _played(readings, timing, *, reload):

@@ -1,0 +1,97 @@
+"""One pass of 500 rules over 2,000 groups: what evaluation costs beside the store's own answers."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import resource
+import time
+from collections.abc import Mapping
+from typing import Any, cast
+
+from benchmarks.report import Row, row
+from headgate.alerting.judging import Failed, judge_all
+from headgate.alerting.load import parse_rules
+from headgate.alerting.view import Pass, Watermark
+from headgate.app.compose import context_of
+from headgate.app.detectors import detector_factory
+from headgate.core.clock import ManualClock
+from headgate.core.metrics import NullMetrics
+from headgate.core.storeport import ReadStore
+from headgate.core.tally import Tally, TallyQuery
+from headgate.insights.owners import Owners
+from headgate.insights.reader import Reader
+from headgate.plugins import load_plugins
+
+GROUPS, RULES = 2000, 500
+_NOW_MS = 1_795_000_000_000
+_VALUES = {"org": "gh/acme", "workflow": "build", "job": "test", "branch_class": "@default"}
+
+
+class _Store:
+    """Answers every question about sums from memory, with two thousand healthy projects."""
+
+    def __init__(self) -> None:
+        draw = random.Random(7)
+        self.projects = [f"gh/acme/p{number}" for number in range(GROUPS)]
+        self._tallies = [self._tally(draw) for _ in self.projects]
+
+    @staticmethod
+    def _tally(draw: random.Random) -> Tally:
+        n = draw.randrange(20, 200)
+        failed = sum(draw.random() < 0.05 for _ in range(n))
+        middle = draw.randrange(500, 700)
+        bins = {middle + step: max(1, n // 20) for step in range(20)}
+        sketches: Any = {"duration_ok": bins, "queue": dict(bins)}
+        return Tally(n=n, ok=n - failed, failed=failed, credits=n * 50, bins=sketches, timed_ok=n - failed, queued=n)
+
+    async def tallies(self, query: TallyQuery) -> Mapping[tuple[str, ...], Tally]:
+        if not query.by:
+            return {(): self._tallies[0]}
+        found: dict[tuple[str, ...], Tally] = {}
+        for project, tally in zip(self.projects, self._tallies, strict=True):
+            if project in query.bounds:
+                found[tuple(_VALUES.get(name, project) for name in query.by)] = tally
+        return found
+
+
+def _rules() -> str:
+    """Thresholds, comparisons, durations and objectives over several windows, as many teams write them."""
+    lines = ["version: 1", "groups:", "  - name: all", '    match: {branch: "@default"}', "    rules:"]
+    for number in range(RULES):
+        window = ("1h", "6h", "12h", "24h", "7d")[number % 5]
+        body = (
+            f'metric: success_rate, by: [project, workflow], window: {window}, threshold: "< {number % 50}%"',
+            "metric: success_rate, by: [project, workflow], window: 24h, compare: {baseline: 28d, drop: 60pp}",
+            f'metric: duration_p95, by: [project, workflow], window: {window}, threshold: "> 9h"',
+            f'metric: failed_runs, by: [project], window: {window}, threshold: "> {1000 + number}"',
+            "by: [project, workflow], slo: {objective: 90%, windows: [[1d, 2h, 9.0], [7d, 1d, 9.5]]}",
+        )[number // 5 % 5]
+        lines.append(f"      - {{alert: R{number}, {body}}}")
+    return "\n".join(lines)
+
+
+def run(*, long: bool) -> list[Row]:
+    """The first pass of a process, which reads baselines, and the next one."""
+    del long
+    rules, problems = parse_rules([("many.yaml", _rules())])
+    if problems:
+        raise RuntimeError(str(problems[0]))
+    store = cast("ReadStore", _Store())
+    marks = {"runs": {f"gh/acme/p{number}": Watermark("circleci", _NOW_MS) for number in range(GROUPS)}}
+    factory = detector_factory(load_plugins(), context_of(ManualClock(), NullMetrics()))
+    kept: Any = {}
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    rows: list[Row] = []
+    for name, now_ms in (("first", _NOW_MS), ("next", _NOW_MS + 300_000)):
+        shared = Pass(Reader(store, owners=Owners()), store, cast("Any", marks), factory, now_ms, kept)
+        began = time.perf_counter()
+        results = asyncio.run(judge_all(rules, shared, {}))
+        seconds = time.perf_counter() - began
+        if any(isinstance(result, Failed) for result in results):
+            raise RuntimeError("a rule failed")
+        text = f"{name} pass of {RULES} rules over {GROUPS:,} groups, sums from memory"
+        rows.append(row(text, seconds, "s", target="at most 10", met=seconds <= 10))
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    rows.append(row("memory that the passes took", grown, "MB", target="at most 150", met=grown <= 150))
+    return rows

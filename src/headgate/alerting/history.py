@@ -1,0 +1,267 @@
+"""Given runs and jobs as a store would tell of them at any moment: what replays and tests of rules are judged by.
+
+Invariant: what is told of a moment follows from what had ended by then; sums equal those of a store with these facts.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from operator import attrgetter
+from typing import Any, Generic, TypeVar
+
+from headgate.core.rollup import SUMS, Contribution, Measure, RollupKind, bin_of
+from headgate.core.runrows import DeploymentRow, JobRow, LiveRow, RunRow, StepFailures, TestOutcome
+from headgate.core.slug import org_slug
+from headgate.core.status import FAILED
+from headgate.core.tally import ROLLED, Bounds, Dimension, Tally, TallyQuery, class_name
+from headgate.core.times import DAY_MS
+
+__all__ = ["History"]
+
+R = TypeVar("R", RunRow, JobRow)
+_VALUES: Mapping[Dimension, Callable[[Any], str]] = {
+    "org": lambda row: org_slug(row.project),
+    "project": lambda row: row.project,
+    "workflow": lambda row: row.workflow,
+    "job": lambda row: getattr(row, "job", ""),
+    "branch_class": lambda row: class_name(row.branch_class),
+    "branch": lambda row: row.ref,
+    "trigger": lambda row: row.trigger,
+    "resource_class": lambda row: getattr(row, "resource_class", ""),
+}
+_BY_DAY: tuple[Dimension, ...] = ("workflow", "job", "branch_class")
+
+
+class _Ended(Generic[R]):
+    """Rows of one project and kind, oldest first, with their sums by whole days."""
+
+    def __init__(self, rows: Iterable[R]) -> None:
+        self.rows: list[R] = sorted(rows, key=attrgetter("stopped_ms"))
+        self.times: list[int] = [row.stopped_ms for row in self.rows]
+        self.parts = [part_of(row) for row in self.rows]
+        self.series: dict[tuple[str, str], list[R]] = {}
+        self._days: dict[int, dict[tuple[str, ...], Tally]] = {}
+        for row in self.rows:
+            self.series.setdefault((row.workflow, _VALUES["job"](row)), []).append(row)
+
+    def within(self, since_ms: int, until_ms: int) -> range:
+        """Places of the rows that ended then."""
+        return range(bisect_left(self.times, since_ms), bisect_left(self.times, until_ms))
+
+    def day(self, day: int) -> Mapping[tuple[str, ...], Tally]:
+        """Sums of a whole day by `_BY_DAY`."""
+        if day not in self._days:
+            found: dict[tuple[str, ...], Tally] = {}
+            for index in self.within(day * DAY_MS, (day + 1) * DAY_MS):
+                key = tuple(_VALUES[name](self.rows[index]) for name in _BY_DAY)
+                found.setdefault(key, Tally()).count(self.parts[index], _ALL)
+            self._days[day] = found
+        return self._days[day]
+
+
+_ALL: frozenset[Measure] = frozenset({"duration_ok", "duration_failed", "queue", "hold"})
+
+
+class History:
+    """Answers what evaluation asks a store. `now_ms`: the moment, moved by whoever plays."""
+
+    def __init__(
+        self, runs: Iterable[RunRow], jobs: Iterable[JobRow] = (), outcomes: Iterable[TestOutcome] = ()
+    ) -> None:
+        self.now_ms = 0
+        self._runs = _by_project(runs)
+        self._jobs = _by_project(jobs)
+        self._outcomes = sorted(outcomes, key=attrgetter("project", "test_id", "revision"))
+
+    @property
+    def projects(self) -> frozenset[str]:
+        """Every project that anything is known of."""
+        return frozenset(self._runs) | frozenset(self._jobs) | {one.project for one in self._outcomes}
+
+    def ends_ms(self) -> list[int]:
+        """When anything ended, ascending."""
+        times = [rows.times for rows in self._runs.values()] + [rows.times for rows in self._jobs.values()]
+        return sorted({at for found in times for at in found} | {one.last_ms for one in self._outcomes})
+
+    async def runs_between(
+        self, since_ms: int, until_ms: int, *, after: tuple[int, str] | None = None, limit: int
+    ) -> Sequence[RunRow]:
+        """As the store's."""
+        rows = [e.rows[index] for e in self._runs.values() for index in e.within(since_ms, until_ms)]
+        rows.sort(key=lambda row: (row.stopped_ms, row.workflow_id))
+        return [row for row in rows if after is None or (row.stopped_ms, row.workflow_id) > after][:limit]
+
+    async def jobs_between(
+        self, since_ms: int, until_ms: int, *, after: tuple[int, str] | None = None, limit: int
+    ) -> Sequence[JobRow]:
+        """As the store's."""
+        rows = [e.rows[index] for e in self._jobs.values() for index in e.within(since_ms, until_ms)]
+        rows.sort(key=lambda row: (row.stopped_ms, row.job_id))
+        return [row for row in rows if after is None or (row.stopped_ms, row.job_id) > after][:limit]
+
+    async def deployments_between(self, *_: object, **__: object) -> Sequence[DeploymentRow]:
+        """None are given."""
+        return []
+
+    async def steps_failed(self, _bounds: Bounds) -> Sequence[StepFailures]:
+        """None are given."""
+        return []
+
+    async def recent_runs(self, limit: int, *, project: str | None = None) -> Sequence[RunRow]:
+        """As the store's, of what had ended by now."""
+        rows = [
+            ended.rows[index]
+            for slug, ended in self._runs.items()
+            if project in (None, slug)
+            for index in ended.within(0, self.now_ms)
+        ]
+        return sorted(rows, key=attrgetter("stopped_ms"), reverse=True)[:limit]
+
+    async def series(
+        self,
+        kind: RollupKind,
+        *,
+        project: str,
+        workflow: str,
+        job: str | None = None,
+        branch_class: int | None = None,
+        statuses: Collection[str],
+        before_ms: int,
+        limit: int,
+    ) -> Sequence[RunRow | JobRow]:
+        """As the store's."""
+        ended: Mapping[str, Any] = self._runs if kind == "workflow" else self._jobs
+        rows = ended[project].series.get((workflow, job or ""), []) if project in ended else []
+        found: list[RunRow | JobRow] = []
+        for index in range(bisect_left(rows, before_ms, key=attrgetter("stopped_ms")) - 1, -1, -1):
+            row = rows[index]
+            if row.status in statuses and branch_class in (None, row.branch_class):
+                found.append(row)
+                if len(found) == limit:
+                    break
+        return found[::-1]
+
+    async def in_flight(self, limit: int) -> Sequence[LiveRow]:
+        """What had begun and not ended by now."""
+        found = [
+            *(_live(row, row.created_ms) for row in self._open(self._runs)),
+            *(_live(row, row.started_ms) for row in self._open(self._jobs)),
+        ]
+        return sorted(found, key=attrgetter("created_ms", "id"))[:limit]
+
+    def _open(self, ended: Mapping[str, Any]) -> Iterator[Any]:
+        for rows in ended.values():
+            for row in rows.rows[bisect_left(rows.times, self.now_ms + 1) :]:
+                began = row.created_ms if isinstance(row, RunRow) else row.started_ms
+                if began is not None and began <= self.now_ms:
+                    yield row
+
+    async def test_outcomes(
+        self, bounds: Bounds, *, after: tuple[str, str, str] | None = None, limit: int
+    ) -> Sequence[TestOutcome]:
+        """As the store's; an outcome lies where its last job ended."""
+        found = []
+        for one in self._outcomes:
+            since_ms, until_ms = bounds.get(one.project, (0, 0))
+            place = (one.project, one.test_id, one.revision)
+            if since_ms <= one.last_ms < until_ms and (after is None or place > after):
+                found.append(one)
+        return found[:limit]
+
+    async def tallies(self, query: TallyQuery) -> Mapping[tuple[str, ...], Tally]:
+        """As the store's: whole days from sums, the rest row by row."""
+        found: dict[tuple[str, ...], Tally] = {}
+        ended: Mapping[str, Any] = self._runs if query.kind == "workflow" else self._jobs
+        for project, (since_ms, until_ms) in query.bounds.items():
+            if project not in ended:
+                continue
+            rows = ended[project]
+            first, last = -(-since_ms // DAY_MS), until_ms // DAY_MS
+            if not ROLLED.issuperset(query.by) or first >= last:
+                _count(found, query, rows, rows.within(since_ms, until_ms))
+                continue
+            _count(found, query, rows, rows.within(since_ms, first * DAY_MS))
+            _count(found, query, rows, rows.within(last * DAY_MS, until_ms))
+            known = {"org": org_slug(project), "project": project}
+            for day in range(first, last):
+                for names, tally in rows.day(day).items():
+                    values = {**known, **dict(zip(_BY_DAY, names, strict=True))}
+                    _add(found.setdefault(tuple(values[name] for name in query.by), Tally()), tally, query.bins)
+        return {key: tally for key, tally in found.items() if tally.n or tally.held}
+
+
+def _by_project(rows: Iterable[R]) -> dict[str, _Ended[R]]:
+    found: dict[str, list[R]] = {}
+    for row in rows:
+        found.setdefault(row.project, []).append(row)
+    return {project: _Ended(members) for project, members in found.items()}
+
+
+def _count(found: dict[tuple[str, ...], Tally], query: TallyQuery, ended: _Ended[Any], places: range) -> None:
+    values = [_VALUES[name] for name in query.by]
+    for index in places:
+        row = ended.rows[index]
+        key = tuple(value_of(row) for value_of in values)
+        found.setdefault(key, Tally()).count(ended.parts[index], query.bins)
+
+
+def _add(total: Tally, part: Tally, bins: frozenset[Measure]) -> None:
+    if bins:
+        total.add(part)
+        return
+    for name in SUMS:
+        setattr(total, name, getattr(total, name) + getattr(part, name))
+
+
+def _live(row: RunRow | JobRow, began_ms: int | None) -> LiveRow:
+    is_job = isinstance(row, JobRow)
+    status = "on_hold" if isinstance(row, JobRow) and row.type == "approval" else "running"
+    return LiveRow(
+        kind="job" if is_job else "workflow",
+        id=row.job_id if isinstance(row, JobRow) else row.workflow_id,
+        project=row.project,
+        workflow=row.workflow,
+        job=row.job if isinstance(row, JobRow) else "",
+        ref=row.ref,
+        branch_class=row.branch_class,
+        status=status,
+        theirs=status,
+        since_ms=began_ms or 0,
+        created_ms=began_ms or 0,
+        url=row.url,
+    )
+
+
+def part_of(row: RunRow | JobRow) -> Contribution:
+    """What a row adds to sums, as its fact would."""
+    if isinstance(row, JobRow) and row.type == "approval":
+        hold = max(0, row.stopped_ms - row.started_ms) if row.started_ms is not None else None
+        bins: tuple[tuple[Measure, int], ...] = (("hold", bin_of(hold)),) if hold is not None else ()
+        return Contribution(row.stopped_ms, hold_ms=hold or 0, held=len(bins), bins=bins)
+    ok, failed = row.status == "success", row.status in FAILED
+    duration = row.duration_ms if ok or failed else None
+    queue = row.queue_ms if isinstance(row, JobRow) else None
+    found: list[tuple[Measure, int]] = []
+    if duration is not None:
+        found.append(("duration_ok" if ok else "duration_failed", bin_of(duration)))
+    if queue is not None:
+        found.append(("queue", bin_of(queue)))
+    return Contribution(
+        at_ms=row.stopped_ms,
+        n=1,
+        ok=int(ok),
+        failed=int(failed),
+        errors=int(row.status == "error"),
+        canceled=int(row.status == "canceled"),
+        skipped=int(row.status == "skipped"),
+        reruns=int(isinstance(row, RunRow) and bool(row.rerun_of)),
+        credits=row.credits or 0,
+        duration_ok_ms=duration or 0 if ok else 0,
+        timed_ok=int(ok and duration is not None),
+        duration_ms=duration or 0,
+        timed=int(duration is not None),
+        queue_ms=queue or 0,
+        queued=int(queue is not None),
+        bins=tuple(found),
+    )

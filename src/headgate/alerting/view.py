@@ -1,0 +1,214 @@
+"""What a kind of rule sees of the world in one pass: windows that end where collection ended, and numbers of them.
+
+Invariant: no window ends after the time up to which its project was completely collected, or within the rule's
+`evaluation_delay` of now. A project that is behind is in no window: its groups are frozen, not judged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from headgate.core.alertdata import Alert, Level, Outcome
+from headgate.core.ports import Detector
+from headgate.core.slug import org_slug
+from headgate.core.storeport import ReadStore
+from headgate.core.tally import Bounds
+from headgate.insights.metric import Family, Labels, Measured, MetricDef, Point
+from headgate.insights.reader import Reader
+
+if TYPE_CHECKING:
+    from headgate.alerting.rules import Rule
+
+__all__ = [
+    "Bounds",
+    "DetectorFactory",
+    "DetectorOptions",
+    "Found",
+    "Kept",
+    "Pass",
+    "Reach",
+    "View",
+    "Watermark",
+    "Watermarks",
+    "concerns",
+]
+
+# Rule and slot -> windows of a baseline and what was measured in them.
+Kept = dict[tuple[str, int], tuple[Bounds, Mapping[Labels, Measured]]]
+# What a rule asks of a detector: direction, sensitivity, runs, min_change. One without such an option goes without.
+DetectorOptions = tuple[tuple[str, str | float], ...]
+# Builds a detector by name and options. Raises ConfigError for a name that nobody knows.
+DetectorFactory = Callable[[str, DetectorOptions], Detector]
+
+
+@dataclass(frozen=True, slots=True)
+class Watermark:
+    """Up to when a project's data is complete. `at_ms`: start of the last complete walk, None before the first."""
+
+    source: str
+    at_ms: int | None
+
+
+# By project slug: every project that is collected now. One that is not named is no longer collected.
+Watermarks = Mapping[str, Watermark]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a kind of rule says of one group. As a `Reading`, without its time.
+
+    `first_bad_url`: of that run. `texts`: more names for its templates. `hold`: keep the alert's memory although it
+    is over: what it was about is still in sight.
+    """
+
+    outcome: Outcome
+    level: Level = 0
+    value: float | None = None
+    baseline: float | None = None
+    n: int = 0
+    n_new: int = 0
+    first_bad: str = ""
+    first_bad_url: str = ""
+    change_ms: int = 0
+    hold: bool = False
+    why: str = ""
+    texts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How far each project can be judged. `ends`: slug -> end of the newest window; `late`: slug -> source."""
+
+    ends: Mapping[str, int]
+    late: Mapping[str, str]
+    now_ms: int
+
+    @property
+    def end_ms(self) -> int:
+        """Where all projects can be judged."""
+        return min(self.ends.values(), default=self.now_ms)
+
+
+@dataclass(slots=True)
+class Pass:
+    """One pass over rules: what is read once and shared. `kept`: baselines by rule, which may outlive a pass."""
+
+    reader: Reader
+    store: ReadStore
+    marks: Mapping[Family, Watermarks]
+    detectors: DetectorFactory
+    now_ms: int
+    kept: Kept = field(default_factory=dict)
+    reaches: dict[tuple[frozenset[Family], int, int], Reach] = field(default_factory=dict)
+    windows: dict[tuple[int, int, int, int], Bounds] = field(default_factory=dict)
+
+    def reach(self, rule: Rule) -> Reach:
+        """How far a rule can look."""
+        families = rule.metric.families
+        key = (families, rule.delay_ms, rule.stale_after_ms)
+        if key not in self.reaches:
+            self.reaches[key] = self._reach(*key)
+        return self.reaches[key]
+
+    def _reach(self, families: frozenset[Family], delay_ms: int, stale_after_ms: int) -> Reach:
+        ends: dict[str, int] = {}
+        late: dict[str, str] = {}
+        newest_ms, oldest_ms = self.now_ms - delay_ms, self.now_ms - stale_after_ms
+        for family in sorted(families):
+            for project, mark in self.marks[family].items():
+                if mark.at_ms is None or mark.at_ms < oldest_ms:
+                    late[project] = mark.source
+                else:
+                    ends[project] = min(ends.get(project, newest_ms), mark.at_ms)
+        return Reach({project: at for project, at in ends.items() if project not in late}, late, newest_ms)
+
+    def known(self, family: Iterable[Family]) -> bool:
+        """Whether anything is known of what was collected."""
+        return all(self.marks[name] for name in family)
+
+    def bounds(self, reach: Reach, window_ms: int, back_ms: int, align_ms: int) -> Bounds:
+        """Windows of every project that can be judged, `back_ms` before their end; ends at whole `align_ms`."""
+        key = (id(reach), window_ms, back_ms, align_ms)
+        if key not in self.windows:
+            self.windows[key] = {
+                project: (until - window_ms, until)
+                for project, end in reach.ends.items()
+                for until in ((end - back_ms) // align_ms * align_ms,)
+            }
+        return self.windows[key]
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What one rule may ask in one pass."""
+
+    rule: Rule
+    shared: Pass
+    reach: Reach
+
+    @property
+    def now_ms(self) -> int:
+        """The time of the pass."""
+        return self.shared.now_ms
+
+    def end_ms(self, labels: Mapping[str, str]) -> int:
+        """Where the windows of a group end."""
+        return self.reach.ends.get(labels.get("project", ""), self.reach.end_ms)
+
+    def bounds(self, window_ms: int | None = None, *, back_ms: int = 0, align_ms: int = 1) -> Bounds:
+        """The rule's window of every project, or one of that length that ends earlier."""
+        return self.shared.bounds(self.reach, window_ms or self.rule.window_ms, back_ms, align_ms)
+
+    async def measure(self, bounds: Bounds, *, metric: MetricDef | None = None) -> Mapping[Labels, Measured]:
+        """The rule's metric, or another, of every group that has something in these windows."""
+        rule = self.rule
+        return await self.shared.reader.measure(metric or rule.metric, by=rule.by, where=rule.where, bounds=bounds)
+
+    async def kept(self, slot: int, bounds: Bounds) -> Mapping[Labels, Measured]:
+        """The same for a baseline, which is read anew only when its windows move. `slot`: which of the rule's."""
+        key = (f"{self.rule.name} {self.rule.timing.version}", slot)
+        before = self.shared.kept.get(key)
+        if before is not None and before[0] == bounds:
+            return before[1]
+        found = await self.measure(bounds)
+        self.shared.kept[key] = (bounds, found)
+        return found
+
+    async def new_runs(self, alerts: Mapping[Labels, Alert], groups: Iterable[Labels]) -> Mapping[Labels, int]:
+        """How many runs of groups have ended since each project was judged before."""
+        bounds: dict[str, tuple[int, int]] = {}
+        for labels in groups:
+            named = dict(labels)
+            alert = alerts.get(labels)
+            projects = [named["project"]] if "project" in named else list(self.reach.ends)
+            for project in projects:
+                end_ms = self.reach.ends.get(project)
+                if end_ms is None:
+                    continue
+                since_ms = end_ms - self.rule.every_ms
+                if alert is not None and alert.at_ms:
+                    since_ms = max(alert.at_ms, end_ms - self.rule.window_ms)
+                bounds[project] = (min(since_ms, bounds.get(project, (since_ms, 0))[0]), end_ms)
+        bounds = {project: span for project, span in bounds.items() if span[0] < span[1]}
+        if not bounds:
+            return {}
+        return {labels: found.n for labels, found in (await self.measure(bounds)).items()}
+
+    def accepts(self, values: Mapping[str, str]) -> bool:
+        """Whether the rule's matchers take a row with these values, so far as they name any of them."""
+        return all(matcher.accepts(values[matcher.label]) for matcher in self.rule.where if matcher.label in values)
+
+    async def series(self, labels: Labels, limit: int) -> Sequence[Point]:
+        """The newest runs of a group, oldest first."""
+        named = dict(labels)
+        return await self.shared.reader.series(
+            self.rule.metric, labels=named, where=self.rule.where, before_ms=self.end_ms(named), limit=limit
+        )
+
+
+def concerns(rule: Rule, project: str) -> bool:
+    """Whether a project's runs may be in a rule's numbers, as far as its matchers tell."""
+    values = {"project": project, "org": org_slug(project)}
+    return all(matcher.accepts(values[matcher.label]) for matcher in rule.where if matcher.label in values)

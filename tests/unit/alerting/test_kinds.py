@@ -1,0 +1,169 @@
+"""What each kind of rule finds: unit tests of shipped rules and of one rule of each kind, and what those cannot say."""
+
+from functools import cache
+from importlib import resources
+from pathlib import Path
+
+import pytest
+import yaml
+from tests.unit.alerting.world import HOUR, MINUTE, START, World, detectors, job, run
+
+from headgate.alerting import ruletest
+from headgate.alerting.silencing import acknowledge
+from headgate.core.alertdata import Acknowledgement, AlertState
+from headgate.insights.owners import Owners, parse_owner
+
+SHIPPED = str(resources.files("headgate.alerting") / "default_rules_test.yaml")
+OURS = str(Path(__file__).parent / "rules" / "kinds_test.yaml")
+NAMES = [(file, one["name"]) for file in (SHIPPED, OURS) for one in yaml.safe_load(Path(file).read_text())["tests"]]
+
+
+@cache
+def results_of(file: str):
+    """Results of a file of unit tests of rules, by name."""
+    return {result.name: result for result in ruletest.test_rules([file], detectors=detectors)}
+
+
+SLOWER = """
+version: 1
+groups:
+  - name: main
+    rules:
+      - alert: Slower
+        metric: duration_p95
+        over: jobs
+        by: [project, workflow, job]
+        min_runs: 40
+        detect: {min_change: 20%}
+        context: suspect_commits
+        annotations:
+          summary: "{{ job }}"
+          jobs: "{{ jobs | map(attribute='job') | join(' ') }}"
+          who: "{{ suspects | join(' ') }}"
+"""
+COMPARED = """
+version: 1
+groups:
+  - name: main
+    rules:
+      - alert: Dropped
+        metric: success_rate
+        by: [project]
+        window: 1h
+        min_runs: 10
+        keep_firing_for: 5m
+        labels: {team: "{{ project.owner | default('platform') }}"}
+        compare: {baseline: 6h, drop: 20pp}
+"""
+
+
+@pytest.mark.parametrize(("file", "name"), NAMES, ids=[name for _, name in NAMES])
+def test_rules_as_their_unit_tests_say(file, name):
+    """Every expectation of the files holds."""
+    assert results_of(file)[name].failures == ()
+
+
+async def slow_down(world: World, names, *, before: int = 120, after: int = 40) -> None:
+    """Jobs every five minutes, which then take twice as long."""
+    for index in range(before + after):
+        for name in names:
+            span = 60_000 + 1_000 * (index * 7 % 11) if index < before else 130_000 + 1_000 * (index * 7 % 11)
+            world.store.jobs.append(job(world.clock.now_ms(), name, span))
+        world.clock.advance(300)
+        await world.engine.evaluate_once()
+
+
+async def test_a_change_fires_once_and_names_commits():
+    """One alert over many evaluations; the suspects are the commits after the last good run."""
+    world = World(SLOWER)
+    await slow_down(world, ["test"])
+    (message,) = world.messages()
+    assert message["annotations"]["summary"] == "test"
+    first_ms = START + 120 * 5 * MINUTE
+    found = int(message["annotations"]["who"].split()[-1], 16)
+    assert abs(found - first_ms) <= 10 * 5 * MINUTE
+
+
+async def test_jobs_that_change_together_are_one_alert():
+    """The job with the largest change speaks and names the others."""
+    world = World(SLOWER)
+    await slow_down(world, ["test", "lint", "build"])
+    (message,) = world.messages()
+    assert set(message["annotations"]["jobs"].split()) <= {"test", "lint", "build"}
+    assert len(world.store.rows) == 1
+
+
+async def test_a_restart_while_a_change_fires_does_not_tell_it_again():
+    """What was told is in the row, not in the engine."""
+    world = World(SLOWER)
+    await slow_down(world, ["test"])
+    world.engine = world.started()
+    await slow_down(world, ["test"], before=0, after=10)
+    assert [state for _, state, _ in world.told()] == ["firing"]
+
+
+async def accepted(world: World) -> None:
+    """Somebody says of the open alert that this is normal."""
+    (row,) = world.store.rows.values()
+    said = Acknowledgement("ann", world.clock.now_ms(), "as planned", "new_normal")
+    await world.store.transition(acknowledge(row, said))
+
+
+async def test_an_accepted_change_never_fires_again():
+    """The new level is normal from then on, for days of runs."""
+    world = World(SLOWER)
+    await slow_down(world, ["test"])
+    await accepted(world)
+    await slow_down(world, ["test"], before=0, after=60)
+    assert [(state, reason) for _, state, reason in world.told()][1:] == [("resolved", "new_normal")]
+    assert world.states() == ["resolved"]
+
+
+async def mixed(world: World) -> None:
+    """Five hours in which two of five runs fail."""
+    for _ in range(60):
+        now_ms = world.clock.now_ms()
+        world.store.runs += [run(now_ms + index * MINUTE, "failure" if index < 2 else "success") for index in range(5)]
+        world.clock.advance(300)
+        await world.engine.evaluate_once()
+
+
+async def test_an_accepted_drop_moves_what_is_usual():
+    """After the new normal the same rate is quiet, and a further drop is told against it."""
+    world = World(COMPARED)
+    await world.pass_time(7 * 60, "success")
+    await mixed(world)
+    assert world.told()[0][1] == "firing"
+    await accepted(world)
+    told = len(world.told())
+    await mixed(world)
+    assert [reason for _, _, reason in world.told()[told:]] == ["new_normal"]
+    await world.pass_time(60, "failure")
+    assert [state for _, state, _ in world.told()[told + 1 :]] == ["firing"]
+
+
+async def test_the_team_is_a_label():
+    """A project's owner comes from the setting; without one the template's default stands."""
+    world = World(COMPARED)
+    await world.pass_time(7 * 60, "success")
+    await world.pass_time(45, "failure")
+    assert world.messages()[0]["labels"]["team"] == "platform"
+    owned = World(COMPARED)
+    owned.owners = Owners([parse_owner({"project": "gh/acme/web"}, "web")])
+    owned.engine = owned.started()
+    await owned.pass_time(7 * 60, "success")
+    await owned.pass_time(45, "failure")
+    assert owned.messages()[0]["labels"]["team"] == "web"
+
+
+async def test_an_old_break_is_no_event():
+    """A break that is first seen an hour late is never told."""
+    text = COMPARED[: COMPARED.index("        metric")] + "        event: main_broke\n        by: [project, workflow]\n"
+    world = World(text)
+    world.store.runs = [run(START - 4 * HOUR), run(START - 3 * HOUR), run(START - 2 * HOUR, "failure")]
+    await world.pass_time(30, None)
+    assert world.told() == []
+    world.store.runs.append(run(world.clock.now_ms(), "failure"))
+    await world.pass_time(10, None)
+    assert world.told() == []
+    assert AlertState.FIRING not in world.states()
