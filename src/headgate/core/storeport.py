@@ -267,6 +267,10 @@ class Store(ReadStore, Protocol):
         """What is known of the given keys; those of which nothing is kept are absent."""
         ...
 
+    async def jobs_of(self, runs: Sequence[str]) -> Mapping[str, Kept]:
+        """Jobs that ran and ended, of pipelines or workflows by their keys; without those known by number alone."""
+        ...
+
     async def wanting_enrichment(self, source: str, *, due_by_ms: int, limit: int) -> Sequence[JobRef]:
         """Ended, unreleased jobs that wait for enrichment until then at most; oldest due first."""
         ...

@@ -17,7 +17,7 @@ from headgate.core.times import DAY_MS, HOUR_MS
 from headgate.store.memory_delivery import MemoryDelivery
 from headgate.store.memory_facts import MemoryFact, MemoryFacts
 from headgate.store.releases import end_ms, render
-from headgate.store.schema import LANES
+from headgate.store.schema import LANES, encode_key
 from headgate.store.unasked import ASKED_MS
 
 __all__ = [
@@ -150,6 +150,19 @@ def kept(facts: MemoryFacts, kind: ListedKind, keys: Sequence[str]) -> dict[str,
         stopped_ms = stopped if isinstance(stopped, int) else None
         found[key] = Kept(ended, announced, late and kind != "pipeline", stopped_ms)
     return found
+
+
+def jobs_of(facts: MemoryFacts, runs: Sequence[str]) -> dict[str, Kept]:
+    """Ended jobs of pipelines or workflows."""
+    above = {fact.key for fact in facts.all() if {fact.key, fact.known.values.get("pipeline_id")} & set(runs)}
+    keys = [fact.key for fact in facts.all() if fact.known.values.get("workflow_id") in above and _ran(fact)]
+    return kept(facts, "job", keys)
+
+
+def _ran(fact: MemoryFact) -> bool:
+    known = fact.known.values
+    ended = fact.kind == "job" and fact.known.terminal and known.get("type") != "approval"
+    return ended and known.get("started_at") is not None and isinstance(encode_key(fact.key), bytes)
 
 
 def explain(facts: MemoryFacts, delivery: MemoryDelivery, given: str) -> list[Explained]:
