@@ -14,7 +14,7 @@ from headgate.core.render import APP_URL, make_record
 from headgate.core.status import map_status
 from headgate.core.storeport import NO_SOURCE, Explained, InboxRow, Replay, SpaceLevel, StoreFigures
 from headgate.core.times import DAY_MS, HOUR_MS
-from headgate.store.memory_delivery import MemoryDelivery
+from headgate.store.memory_delivery import MemoryDelivery, Stand
 from headgate.store.memory_facts import MemoryFact, MemoryFacts
 from headgate.store.releases import end_ms, render
 from headgate.store.schema import LANES, encode_key
@@ -210,7 +210,13 @@ def _explain(facts: MemoryFacts, delivery: MemoryDelivery, fact: MemoryFact) -> 
         lane=None if fact.lane is None else LANES[fact.lane],
         seq=None if fact.lane is None else fact.seq,
         path={} if fact.lane is None else _path(delivery, identity, fact.lane, fact.seq),
+        noted={key: _noted(stand) for key, stand in delivery.signals.items()} if fact.lane is not None else {},
     )
+
+
+def _noted(stand: Stand) -> frozenset[str]:
+    known = Counter(stand.skips.values())
+    return frozenset(reason for reason, count in stand.skipped.items() if known[reason] == count)
 
 
 def _path(delivery: MemoryDelivery, identity: str, lane: int, seq: int) -> dict[str, str]:
@@ -222,7 +228,9 @@ def _path(delivery: MemoryDelivery, identity: str, lane: int, seq: int) -> dict[
         elif seq <= stand.start[lane]:
             path[key] = "before_start"
         else:
-            path[key] = "accepted" if seq <= stand.acked[lane] or seq in stand.holes[lane] else "waiting"
+            settled = seq <= stand.acked[lane] or seq in stand.holes[lane]
+            reason = stand.skips.get((lane, seq))
+            path[key] = (f"skipped: {reason}" if reason else "accepted") if settled else "waiting"
     return path
 
 
