@@ -20,6 +20,7 @@ from benchmarks import (
     five,
     history,
     ingest,
+    insights,
     projects,
 )
 from benchmarks.report import Row, as_json, table
@@ -42,6 +43,7 @@ BENCHMARKS: dict[str, Callable[..., list[Row]]] = {
     "encode-elasticsearch": encode_elasticsearch.run,
     "encode-otlp": encode_otlp.run,
     "detect": detect.run,
+    "insights": insights.run,
 }
 
 
