@@ -27,7 +27,7 @@ from headgate.testing.sinks.harness import front_door
 from headgate.testing.sinks.vendor import FrontDoor
 from headgate.testing.sinks.wire import Request
 
-__all__ = ["NotifierSubject", "NotifierSuite", "messages", "notification", "told"]
+__all__ = ["NotifierSubject", "NotifierSuite", "exchange_with", "messages", "notification", "told"]
 
 NOW_MS = 1_795_000_000_000
 # What a bare status means where the channel documents nothing else: core.verdicts.
@@ -303,13 +303,19 @@ async def _send(made: CallNotifier, message: Message, now_ms: int, http: Exchang
 def _told_to(door: FrontDoor, made: CallNotifier, message: Message, now_ms: int) -> list[HttpRequest]:
     """Tell a fake; gives the requests that it took."""
     requests: list[HttpRequest] = []
+    asyncio.run(_send(made, message, now_ms, exchange_with(door, requests)))
+    return requests
+
+
+def exchange_with(door: FrontDoor, requests: list[HttpRequest] | None = None) -> Exchange:
+    """What a notifier of several requests is given to talk to a fake; `requests` gets what it asks."""
 
     async def http(request: HttpRequest) -> HttpReply:
-        requests.append(request)
+        if requests is not None:
+            requests.append(request)
         return _asked(door, request)
 
-    asyncio.run(_send(made, message, now_ms, http))
-    return requests
+    return http
 
 
 def _asked(door: FrontDoor, request: HttpRequest) -> HttpReply:

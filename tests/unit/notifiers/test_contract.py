@@ -4,7 +4,7 @@ from headgate.core.clock import ManualClock
 from headgate.core.errors import BatchRejected, SinkRefused
 from headgate.core.metrics import NullMetrics
 from headgate.core.ports import BuildContext, HttpReply
-from headgate.notifiers.slack import SlackConfig, SlackNotifier
+from headgate.notifiers.slack import SlackBot, SlackConfig, SlackWebhook
 from headgate.notifiers.webhook import WebhookConfig, WebhookNotifier
 from headgate.testing.notifier_suite import NotifierSubject, NotifierSuite
 
@@ -43,7 +43,7 @@ class TestSlackBot(NotifierSuite):
     """With a bot token."""
 
     subject = NotifierSubject(
-        build=lambda: SlackNotifier("ops", SlackConfig(token="xoxb-fake", channel="C1"), CONTEXT),
+        build=lambda: SlackBot("ops", SlackConfig(token="xoxb-fake", channel="C1"), CONTEXT),
         config=SlackConfig,
         secrets=("xoxb-fake",),
         accepts=(SLACK_OK,),
@@ -56,7 +56,7 @@ class TestSlackWebhook(NotifierSuite):
     """With an incoming webhook."""
 
     subject = NotifierSubject(
-        build=lambda: SlackNotifier(
+        build=lambda: SlackWebhook(
             "ops", SlackConfig(webhook_url="https://hooks.slack.com/services/T0/B0/secret"), CONTEXT
         ),
         config=SlackConfig,
