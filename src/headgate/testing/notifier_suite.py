@@ -27,7 +27,7 @@ from headgate.testing.sinks.harness import front_door
 from headgate.testing.sinks.vendor import FrontDoor
 from headgate.testing.sinks.wire import Request
 
-__all__ = ["NotifierSubject", "NotifierSuite", "exchange_with", "messages", "notification", "told"]
+__all__ = ["NotifierSubject", "NotifierSuite", "asked", "exchange_with", "messages", "notification", "told"]
 
 NOW_MS = 1_795_000_000_000
 # What a bare status means where the channel documents nothing else: core.verdicts.
@@ -220,7 +220,7 @@ class NotifierSuite:
         for name, one in messages(self._notifier()).items():
             door, made = subject.door(), self._notifier()
             if isinstance(made, Notifier):
-                made.interpret(_asked(door, made.encode(one, now_ms=NOW_MS)), one)
+                made.interpret(asked(door, made.encode(one, now_ms=NOW_MS)), one)
             else:
                 _told_to(door, made, one, NOW_MS)
             assert len(list(door.ledger.rows())) == (name not in subject.untold), name
@@ -313,12 +313,12 @@ def exchange_with(door: FrontDoor, requests: list[HttpRequest] | None = None) ->
     async def http(request: HttpRequest) -> HttpReply:
         if requests is not None:
             requests.append(request)
-        return _asked(door, request)
+        return asked(door, request)
 
     return http
 
 
-def _asked(door: FrontDoor, request: HttpRequest) -> HttpReply:
+def asked(door: FrontDoor, request: HttpRequest) -> HttpReply:
     """A fake's answer, without a socket."""
     parts = urlsplit(request.url)
     headers = {name.lower(): value for name, value in request.headers}

@@ -4,6 +4,7 @@ from headgate.core.clock import ManualClock
 from headgate.core.errors import BatchRejected, SinkRefused
 from headgate.core.metrics import NullMetrics
 from headgate.core.ports import BuildContext, HttpReply
+from headgate.notifiers.pagerduty import PagerDutyConfig, PagerDutyNotifier
 from headgate.notifiers.slack import SlackBot, SlackConfig, SlackWebhook
 from headgate.notifiers.webhook import WebhookConfig, WebhookNotifier
 from headgate.testing.notifier_suite import NotifierSubject, NotifierSuite
@@ -65,4 +66,19 @@ class TestSlackWebhook(NotifierSuite):
         fake="slack",
         fake_options={"webhook_path": "/services/T0/B0/secret"},
         statuses={400: (BatchRejected, "refused"), 404: (SinkRefused, "config")},
+    )
+
+
+class TestPagerDuty(NotifierSuite):
+    """One event an alert."""
+
+    subject = NotifierSubject(
+        build=lambda: PagerDutyNotifier(
+            "ops", PagerDutyConfig(routing_key="R0123456789ABCDEF0123456789ABCDE"), CONTEXT
+        ),
+        config=PagerDutyConfig,
+        secrets=("R0123456789ABCDEF0123456789ABCDE",),
+        accepts=(HttpReply(202, {}, b'{"status":"success","message":"Event processed","dedup_key":"k"}'),),
+        fake="pagerduty",
+        untold=frozenset({"resolved"}),
     )
