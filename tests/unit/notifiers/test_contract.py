@@ -6,8 +6,10 @@ from headgate.core.metrics import NullMetrics
 from headgate.core.ports import BuildContext, HttpReply
 from headgate.notifiers.pagerduty import PagerDutyConfig, PagerDutyNotifier
 from headgate.notifiers.slack import SlackBot, SlackConfig, SlackWebhook
+from headgate.notifiers.teams import TeamsConfig, TeamsNotifier
 from headgate.notifiers.webhook import WebhookConfig, WebhookNotifier
 from headgate.testing.notifier_suite import NotifierSubject, NotifierSuite
+from headgate.testing.sinks.vendors.teams import ADDRESS, PATH, SIGNATURE
 
 CONTEXT = BuildContext(ManualClock(), NullMetrics(), "headgate/0")
 SLACK_OK = HttpReply(200, {}, b'{"ok":true,"channel":"C1","ts":"1.2"}')
@@ -81,4 +83,16 @@ class TestPagerDuty(NotifierSuite):
         accepts=(HttpReply(202, {}, b'{"status":"success","message":"Event processed","dedup_key":"k"}'),),
         fake="pagerduty",
         untold=frozenset({"resolved"}),
+    )
+
+
+class TestTeams(NotifierSuite):
+    """Cards through a workflow."""
+
+    subject = NotifierSubject(
+        build=lambda: TeamsNotifier("ops", TeamsConfig(url=f"https://flow.example{ADDRESS}"), CONTEXT),
+        config=TeamsConfig,
+        secrets=(PATH, SIGNATURE, ADDRESS),
+        accepts=(HttpReply(202, {}, b""), HttpReply(200, {}, b"")),
+        fake="teams",
     )
