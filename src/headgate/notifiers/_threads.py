@@ -12,7 +12,7 @@ import msgspec
 
 from headgate.core.messages import Message, Notification, State
 
-__all__ = ["Entry", "entries_of", "firing", "in_words", "link_of", "remembered", "severity_of", "state_of"]
+__all__ = ["Entry", "entries_of", "firing", "in_words", "known", "link_of", "remembered", "severity_of", "state_of"]
 
 _ENTRIES = "alerts"
 # A text that is longer is cut, a link dropped: a memory is 50 kB at most, and 80 bytes for each alert beyond these.
@@ -39,13 +39,14 @@ def entries_of(message: Message) -> dict[str, Entry]:
 
     What is over stays as long as another one fires, and begins nothing new: a thread that was over is forgotten.
     """
-    known = _known(message.memory)
-    if not any(entry.state == "firing" for entry in known.values()):
-        known = {}
-    return {**known, **{one.fingerprint: _entry(one) for one in message.notifications}}
+    before = known(message.memory)
+    if not any(entry.state == "firing" for entry in before.values()):
+        before = {}
+    return {**before, **{one.fingerprint: _entry(one) for one in message.notifications}}
 
 
-def _known(memory: Mapping[str, str]) -> dict[str, Entry]:
+def known(memory: Mapping[str, str]) -> dict[str, Entry]:
+    """What is remembered of each alert; nothing where it cannot be read."""
     try:
         return _decoder.decode(memory.get(_ENTRIES, "{}"))
     except msgspec.DecodeError:

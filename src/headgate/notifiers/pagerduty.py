@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from headgate.core.messages import Message, Notification
 from headgate.core.ports import BuildContext, HttpReply, HttpRequest, Plugin, TransportOptions
@@ -23,7 +23,6 @@ from headgate.plugins.config import Secret, reveal
 
 __all__ = ["PLUGINS", "PagerDutyConfig", "PagerDutyNotifier"]
 
-_KEY_LENGTH = 32
 _SUMMARY_LIMIT = 1024
 _TEXT_LIMIT = 255
 _LINK_LIMIT = 2000
@@ -41,14 +40,6 @@ class PagerDutyConfig(HttpNotifierConfig):
         default="https://events.pagerduty.com",
         description="Base address; https://events.eu.pagerduty.com for accounts in the EU.",
     )
-
-    @field_validator("routing_key")
-    @classmethod
-    def _whole(cls, key: Secret) -> Secret:
-        text = reveal(key)
-        if len(text) != _KEY_LENGTH or not text.isascii() or not text.isalnum():
-            raise ValueError(f"is not a routing key of {_KEY_LENGTH} letters and digits")
-        return key
 
 
 def _severity(notification: Notification) -> str:

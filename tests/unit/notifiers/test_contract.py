@@ -1,14 +1,20 @@
 """The public notifier suite over our own notifiers, against the strict fakes."""
 
+import msgspec
+
 from headgate.core.clock import ManualClock
 from headgate.core.errors import BatchRejected, SinkRefused
 from headgate.core.metrics import NullMetrics
 from headgate.core.ports import BuildContext, HttpReply
+from headgate.notifiers._github_text import body_of
+from headgate.notifiers._threads import entries_of
+from headgate.notifiers.github import GitHubConfig, GitHubNotifier
 from headgate.notifiers.pagerduty import PagerDutyConfig, PagerDutyNotifier
 from headgate.notifiers.slack import SlackBot, SlackConfig, SlackWebhook
 from headgate.notifiers.teams import TeamsConfig, TeamsNotifier
 from headgate.notifiers.webhook import WebhookConfig, WebhookNotifier
-from headgate.testing.notifier_suite import NotifierSubject, NotifierSuite
+from headgate.testing.notifier_suite import NotifierSubject, NotifierSuite, notification, told
+from headgate.testing.sinks.vendors.github import TOKEN
 from headgate.testing.sinks.vendors.teams import ADDRESS, PATH, SIGNATURE
 
 CONTEXT = BuildContext(ManualClock(), NullMetrics(), "headgate/0")
@@ -95,4 +101,22 @@ class TestTeams(NotifierSuite):
         secrets=(PATH, SIGNATURE, ADDRESS),
         accepts=(HttpReply(202, {}, b""), HttpReply(200, {}, b"")),
         fake="teams",
+    )
+
+
+FIRING = told(notification())
+
+
+class TestGitHub(NotifierSuite):
+    """One issue, which needs a search first."""
+
+    subject = NotifierSubject(
+        build=lambda: GitHubNotifier("ops", GitHubConfig(token=TOKEN, repository="acme/web"), CONTEXT),
+        config=GitHubConfig,
+        secrets=(TOKEN,),
+        accepts=(
+            HttpReply(200, {}, msgspec.json.encode([{"number": 7, "body": body_of(FIRING, entries_of(FIRING))}])),
+        ),
+        fake="github",
+        untold=frozenset({"resolved", "over"}),
     )

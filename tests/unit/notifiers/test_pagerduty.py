@@ -126,10 +126,8 @@ def test_a_link_that_is_none_is_left_out():
     assert "links" not in sent(one)
 
 
-@pytest.mark.parametrize(
-    "values", [{}, {"routing_key": "short"}, {"routing_key": KEY[:-1] + " "}, {"routing_key": KEY, "url": "x"}]
-)
+@pytest.mark.parametrize("values", [{}, {"routing_key": " "}, {"routing_key": KEY, "url": "x"}])
 def test_a_wrong_configuration_is_refused(values):
-    """A key has 32 letters and digits."""
+    """A key must be there; that it is right only PagerDuty knows."""
     with pytest.raises(ValidationError):
         PagerDutyConfig(**values)
