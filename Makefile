@@ -59,9 +59,9 @@ debian:
 	  else echo "please install from Debian:$$missing"; exit 1; fi; fi
 
 # Real receivers for the tests, from Debian's packages, unpacked beside the environment: nothing is installed or started.
-UNPACKED := prometheus victoria-metrics
+UNPACKED := prometheus prometheus-alertmanager victoria-metrics
 $(VENV)/.receivers: $(VENV)/.venv
-	@if ! ls $(VENV)/debian/usr/bin/prometheus $(VENV)/debian/usr/bin/victoria-metrics >/dev/null 2>&1; then \
+	@if ! ls $(addprefix $(VENV)/debian/usr/bin/,$(UNPACKED)) >/dev/null 2>&1; then \
 	  command -v apt-get >/dev/null || { echo "the tests need Debian's packages $(UNPACKED)"; exit 1; }; \
 	  if [ "$$(id -u)" = 0 ]; then apt-get -qq update; fi; \
 	  mkdir -p $(VENV)/debian/archives && cd $(VENV)/debian/archives && apt-get -qq download $(UNPACKED) 2>/dev/null && \

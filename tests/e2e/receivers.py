@@ -60,6 +60,33 @@ def prometheus(directory: Path, scrape: str | None = None) -> Iterator[str]:
 
 
 @contextmanager
+def alertmanager(directory: Path, port: int, webhook: str) -> Iterator[str]:
+    """An Alertmanager that keeps its state in `directory` and tells a webhook at once; yields its address."""
+    (directory / "alertmanager.yml").write_text(
+        "route: {receiver: hook, group_by: [alertname, project], group_wait: 0s, group_interval: 1s,"
+        " repeat_interval: 1h}\n"
+        f'receivers: [{{name: hook, webhook_configs: [{{url: "{webhook}"}}]}}]\n'
+    )
+    command = [
+        program("prometheus-alertmanager"),
+        f"--config.file={directory / 'alertmanager.yml'}",
+        f"--storage.path={directory / 'alertmanager'}",
+        f"--web.listen-address=127.0.0.1:{port}",
+        "--cluster.listen-address=",
+    ]
+    with running(_with_templates(command), f"http://127.0.0.1:{port}/-/ready", directory / "alertmanager.log"):
+        yield f"http://127.0.0.1:{port}"
+
+
+def _with_templates(command: list[str]) -> list[str]:
+    """Debian's Alertmanager reads its templates from /usr/share: where it is only unpacked, in a mount of its own."""
+    if Path("/usr/share/prometheus/alertmanager/default.tmpl").exists():
+        return command
+    share = Path(command[0]).parent.parent / "share"
+    return ["unshare", "-rm", "sh", "-c", 'mount --bind "$0" /usr/share && exec "$@"', str(share), *command]
+
+
+@contextmanager
 def victoria_metrics(directory: Path) -> Iterator[str]:
     """A VictoriaMetrics; yields its address."""
     port = free_port()

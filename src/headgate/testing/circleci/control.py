@@ -11,6 +11,7 @@ from headgate.testing.circleci import truth, truth_tests
 from headgate.testing.circleci.deliver import Dispatcher
 from headgate.testing.circleci.faults import Faults
 from headgate.testing.circleci.http import Answer, Request, Route, read_object, refuse, reply
+from headgate.testing.circleci.plants import first_bad
 from headgate.testing.circleci.stories import tell
 from headgate.testing.circleci.times import parse, rfc3339_ms
 from headgate.testing.circleci.world import World
@@ -97,7 +98,12 @@ class Control:
         return reply(truth_tests.flaky_tests(self._world))
 
     def _stories(self, _request: Request, _parts: Parts) -> Answer:
-        return reply(tell(self._world.stories, [history.project.slug for history in self._world.histories]))
+        self._world.now()
+        told = tell(self._world.stories, [history.project.slug for history in self._world.histories])
+        for story, plant in zip(told, self._world.stories.plants.all, strict=False):
+            run = first_bad(plant, self._world.histories[plant.project].workflows)
+            story["first_bad"] = self._world.id_of(run) if run else None
+        return reply(told)
 
     def _get_calls(self, _request: Request, _parts: Parts) -> Answer:
         return reply(dict(sorted(self._calls.items())))

@@ -68,7 +68,7 @@ class History:
                 pipeline.index = len(self.pipelines)
                 self.pipelines.append(pipeline)
                 self._run(rng, pipeline)
-        if old and rng.random() < self._knobs.late_reruns_per_day:
+        if old and rng.random() < self._knobs.late_reruns_per_day and not self._silent(day * DAY + 12 * HOUR):
             self._late_rerun(rng, day)
 
     def _starts(self, rng: Random, day: int) -> list[tuple[int, Trigger]]:
@@ -85,7 +85,10 @@ class History:
         ]
         if self._knobs.schedules:
             starts.append((day * DAY + 2 * HOUR + rng.randrange(SECOND), "schedule"))
-        return sorted(starts)
+        return sorted(start for start in starts if not self._silent(start[0]))
+
+    def _silent(self, at: int) -> bool:
+        return self._stories.plants.silent(self.project.index, at)
 
     def _pipeline(self, rng: Random, created: int, trigger: Trigger) -> Pipeline:
         knobs, project = self._knobs, self.project
@@ -190,6 +193,9 @@ class History:
         on_default = pipeline.branch == self.project.default_branch and run.spec is self._plan.main
         if self._stories.regressed(self.project.index, run.created, on_default_branch=on_default):
             return Mood(knobs.regression_success_rate, knobs.regression_slowdown)
+        planted = self._stories.plants.success_rate(self.project.index, run.created) if on_default else None
+        if planted is not None:
+            return Mood(planted)
         if run.rerun_of is not None:
             return Mood(knobs.rerun_success_rate)
         return Mood(knobs.main_success_rate if on_default or not pipeline.branch else knobs.branch_success_rate)

@@ -55,6 +55,7 @@ class Knobs:
     regression_slowdown: float = 1.8
     jam_factor: float = 60.0  # times the usual queue time
     outage_fail_rate: float = 0.75
+    plants: bool = False  # plant six regressions, different for each seed, in place of those stories; see `plants`
     steps: bool = True  # commands in the steps of v1.1's single build; without, only the two of the platform
     tests: bool = True
     test_lists: bool = True  # without, jobs store results as artifacts alone

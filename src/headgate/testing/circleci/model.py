@@ -88,6 +88,7 @@ class Job:
     stopped: int = 0
     status: str = "blocked"  # the final one
     flaky: bool = False  # its failure is a flaky test's fault
+    blamed: int = -1  # position of the test that failed it, -1: drawn from its results' random source
     number: int = 0  # 0: never queued, or not yet
     previous: int = 0  # number of the build before on this branch, 0 if there is none
 

@@ -85,6 +85,8 @@ def _random(world: World, build: Job) -> Random:
 def _failing(rng: Random, build: Job) -> int:
     if build.status != "failed":
         return -1
+    if build.blamed >= 0:
+        return build.blamed
     return rng.randrange(FLAKY_TESTS) if build.flaky else rng.randrange(FLAKY_TESTS, build.spec.tests)
 
 

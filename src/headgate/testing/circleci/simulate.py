@@ -4,12 +4,14 @@ Invariant: pure in the random source it is given; it reads nothing of other runs
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import exp
 from random import Random
 
 from headgate.testing.circleci.knobs import Knobs
 from headgate.testing.circleci.model import Job, Workflow
+from headgate.testing.circleci.plan import JobSpec
+from headgate.testing.circleci.plants import PLANTED_TEST
 from headgate.testing.circleci.stories import Stories
 from headgate.testing.circleci.times import DAY, MINUTE, SECOND
 
@@ -40,7 +42,7 @@ class Player:
         refused = rng.random() < knobs.unauthorized_rate
         jobs: list[Job] = []
         for position, spec in enumerate(run.spec.jobs):
-            job = kept.get(position) or Job(run, position, spec)
+            job = kept.get(position) or Job(run, position, self._as_configured(run, spec))
             jobs.append(job)
             if job.workflow is run:
                 self._place(rng, job, jobs, bad_rate, mood.slowdown, refused=refused)
@@ -48,6 +50,11 @@ class Player:
         _finish(run)
         if rng.random() < knobs.cancel_rate or (not run.stopped and rng.random() < 0.5):
             _cancel(rng, run)
+
+    def _as_configured(self, run: Workflow, spec: JobSpec) -> JobSpec:
+        """The job as the configuration says at that moment."""
+        machine = self.stories.plants.machine(run.pipeline.project.index, run.created, spec.name)
+        return spec if machine is None else replace(spec, resource_class=machine)
 
     def _place(
         self, rng: Random, job: Job, jobs: list[Job], bad_rate: float, slowdown: float, *, refused: bool
@@ -80,6 +87,7 @@ class Player:
         knobs, project = self.knobs, job.workflow.pipeline.project.index
         patience = knobs.queue_seconds * self.stories.queue_factor(project, job.queued)
         job.started = job.queued + _skewed(rng, patience, knobs.queue_sigma)
+        slowdown *= self.stories.plants.slowdown(project, job.workflow.created, job.spec.name)
         length = _skewed(rng, job.spec.seconds * slowdown, knobs.duration_sigma)
         coin = rng.random()
         job.status = "success"
@@ -92,7 +100,15 @@ class Player:
         elif rng.random() < bad_rate:
             job.status, length = "failed", max(SECOND, int(length * (0.3 + 0.7 * rng.random())))
             job.flaky = job.spec.tests > 0 and rng.random() < knobs.flaky_share
+        else:
+            self._flake(rng, job)
         job.stopped = job.started + length
+
+    def _flake(self, rng: Random, job: Job) -> None:
+        """Let the planted test fail a build that nothing is wrong with."""
+        share = self.stories.plants.flaky(job.workflow.pipeline.project.index, job.workflow.created, job.spec.name)
+        if share and rng.random() < share:
+            job.status, job.flaky, job.blamed = "failed", True, PLANTED_TEST
 
 
 def _skewed(rng: Random, median_seconds: float, sigma: float) -> int:

@@ -3,9 +3,10 @@
 Invariant: a story is a pure function of the options; what it does to a run depends on the run's own times.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from headgate.testing.circleci.knobs import Knobs, Options
+from headgate.testing.circleci.plants import Plants, plant_all
 from headgate.testing.circleci.times import DAY, HOUR, rfc3339_ms
 
 _NOON = 12 * HOUR
@@ -29,9 +30,10 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Stories:
-    """The three incidents and what they do, or nothing at all."""
+    """The incidents and what they do, or nothing at all."""
 
     knobs: Knobs
+    plants: Plants = field(default_factory=Plants)
     regression: Window | None = None
     jam: Window | None = None
     outage: Window | None = None
@@ -42,7 +44,8 @@ class Stories:
 
     def queue_factor(self, project: int, at: int) -> float:
         """Give by how much longer a job queued then has to wait."""
-        return self.knobs.jam_factor if self.jam and self.jam.holds(project, at) else 1.0
+        jam = self.knobs.jam_factor if self.jam and self.jam.holds(project, at) else 1.0
+        return jam * self.plants.queue_factor(project, at)
 
     def breaks(self, project: int, at: int) -> bool:
         """Say whether CircleCI itself is down for a job started then."""
@@ -51,6 +54,8 @@ class Stories:
 
 def plant(options: Options) -> Stories:
     """Place the incidents: outage at two fifths, queue jam at three fifths, regression near the end."""
+    if options.knobs.plants:
+        return Stories(options.knobs, plant_all(options))
     if not options.knobs.stories:
         return Stories(options.knobs)
     length = options.days * DAY
@@ -73,6 +78,18 @@ def _midday(at: int) -> int:
 def tell(stories: Stories, slugs: list[str]) -> list[dict[str, object]]:
     """Describe the incidents for people and tests; `slugs` are the short slugs by project."""
     knobs = stories.knobs
+    planted: list[dict[str, object]] = [
+        {
+            "name": plant.kind,
+            "project": slugs[plant.project],
+            "since": rfc3339_ms(plant.since),
+            "until": rfc3339_ms(plant.until) if plant.until else None,
+            "workflow": plant.workflow,
+            "job": plant.job,
+            "size": plant.size,
+        }
+        for plant in stories.plants.all
+    ]
     effects: dict[str, dict[str, object]] = {
         "regression": {
             "workflow": "build-test-deploy",
@@ -84,7 +101,7 @@ def tell(stories: Stories, slugs: list[str]) -> list[dict[str, object]]:
         "outage": {"infrastructure_fail_rate": knobs.outage_fail_rate},
     }
     windows = (stories.regression, stories.jam, stories.outage)
-    return [
+    return planted + [
         {
             "name": window.name,
             "project": None if window.project is None else slugs[window.project],

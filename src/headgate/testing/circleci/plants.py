@@ -1,0 +1,143 @@
+"""Six regressions, one each in a project of its own and different for every seed, for judging alert rules.
+
+Invariant: a pure function of the options. A plant changes the runs of its project from `since` to `until` and nothing
+else, so every other project is healthy from end to end.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Literal
+
+from headgate.testing.circleci.knobs import Options
+from headgate.testing.circleci.model import Workflow
+from headgate.testing.circleci.plan import CREDITS_PER_MINUTE, JobSpec, Plan, plan_for
+from headgate.testing.circleci.times import DAY, HOUR
+
+__all__ = ["PLANTED_TEST", "Kind", "Plant", "Plants", "first_bad", "plant_all"]
+
+Kind = Literal["duration_regression", "success_rate_drop", "queue_jam", "credit_spike", "flaky_test", "silent_project"]
+_KINDS: tuple[Kind, ...] = (
+    "duration_regression", "success_rate_drop", "queue_jam", "credit_spike", "flaky_test", "silent_project",
+)  # fmt: skip
+PLANTED_TEST = 0  # position of the test that becomes flaky
+_LATEST, _EARLIEST = 8 * DAY, 30 * DAY  # before the end of the history
+_LONG_JOB_SECONDS = 60.0
+_MISTAKE = "macos-m1"  # a machine that costs much
+
+
+@dataclass(frozen=True, slots=True)
+class Plant:
+    """One regression. `job`: the one it is in, None for all of the project; `size`: what it does, by kind.
+
+    duration_regression: factor on the job's duration. success_rate_drop: success rate of the main workflow.
+    queue_jam: factor on queue times. credit_spike: factor on the job's credits. flaky_test: share of the job's builds
+    that it fails. silent_project: nothing runs. `until` 0 means to the end.
+    """
+
+    kind: Kind
+    project: int
+    since: int
+    until: int
+    size: float
+    workflow: str
+    job: str | None = None
+
+    def holds(self, at: int) -> bool:
+        """Say whether a moment lies within."""
+        return self.since <= at and (at < self.until or not self.until)
+
+
+@dataclass(frozen=True, slots=True)
+class Plants:
+    """What is planted, and what that does to a run."""
+
+    all: tuple[Plant, ...] = ()
+
+    def of(self, kind: Kind, project: int, at: int) -> Plant | None:
+        """Give the plant of a kind that a moment of a project lies in."""
+        return next((one for one in self.all if (one.kind, one.project) == (kind, project) and one.holds(at)), None)
+
+    def slowdown(self, project: int, at: int, job: str) -> float:
+        """Give by how much longer a job takes."""
+        plant = self.of("duration_regression", project, at)
+        return plant.size if plant and plant.job == job else 1.0
+
+    def queue_factor(self, project: int, at: int) -> float:
+        """Give by how much longer a job queued then has to wait."""
+        plant = self.of("queue_jam", project, at)
+        return plant.size if plant else 1.0
+
+    def success_rate(self, project: int, at: int) -> float | None:
+        """Give the success rate of main workflows, None for the usual."""
+        plant = self.of("success_rate_drop", project, at)
+        return plant.size if plant else None
+
+    def flaky(self, project: int, at: int, job: str) -> float:
+        """Give the share of a job's builds that the planted test fails."""
+        plant = self.of("flaky_test", project, at)
+        return plant.size if plant and plant.job == job else 0.0
+
+    def machine(self, project: int, at: int, job: str) -> str | None:
+        """Give the machine that somebody chose for a job by mistake."""
+        plant = self.of("credit_spike", project, at)
+        return _MISTAKE if plant and plant.job == job else None
+
+    def silent(self, project: int, at: int) -> bool:
+        """Say whether nothing starts then."""
+        return self.of("silent_project", project, at) is not None
+
+
+def plant_all(options: Options) -> Plants:
+    """Draw where each regression is, from when, and how bad; as many as there are projects."""
+    if not options.knobs.plants:
+        return Plants()
+    rng = Random(f"{options.seed}/plants")
+    places = rng.sample(range(options.projects), min(options.projects, len(_KINDS)))
+    return Plants(tuple(_plant(options, rng, kind, project) for kind, project in zip(_KINDS, places, strict=False)))
+
+
+def _plant(options: Options, rng: Random, kind: Kind, project: int) -> Plant:
+    plan = plan_for(Random(f"{options.seed}/{project}/plan"), options.knobs)
+    since = rng.randrange(options.now_ms - _EARLIEST, options.now_ms - _LATEST)
+    workday = since // DAY * DAY + 9 * HOUR
+    while (workday // DAY + 3) % 7 >= 5:  # 1970-01-01 was a Thursday
+        workday -= DAY
+    match kind:
+        case "duration_regression":
+            return Plant(kind, project, since, 0, rng.uniform(1.4, 2.0), plan.main.name, rng.choice(_long(plan)).name)
+        case "success_rate_drop":
+            return Plant(kind, project, since, 0, rng.uniform(0.4, 0.65), plan.main.name)
+        case "queue_jam":
+            return Plant(kind, project, workday, workday + 6 * HOUR, rng.uniform(60, 120), plan.main.name)
+        case "credit_spike":
+            job = max(plan.main.jobs, key=_cost)
+            factor = CREDITS_PER_MINUTE[_MISTAKE] / CREDITS_PER_MINUTE[job.resource_class]
+            return Plant(kind, project, workday, workday + 3 * DAY, factor, plan.main.name, job.name)
+        case "flaky_test":
+            tested = [job for job in plan.main.jobs if job.tests > 0]
+            return Plant(kind, project, since, 0, rng.uniform(0.1, 0.2), plan.main.name, rng.choice(tested).name)
+        case "silent_project":
+            return Plant(kind, project, workday, workday + 5 * DAY, 0.0, plan.main.name)
+
+
+def first_bad(plant: Plant, runs: Sequence[Workflow]) -> Workflow | None:
+    """Give the first run on the default branch that a plant is in; None if there is none yet."""
+    found = [
+        run
+        for run in runs
+        if plant.holds(run.created)
+        and run.spec.name == plant.workflow
+        and run.pipeline.branch == run.pipeline.project.default_branch
+    ]
+    return min(found, key=lambda run: run.created, default=None)
+
+
+def _long(plan: Plan) -> list[JobSpec]:
+    """Build jobs of the main workflow that take long enough to matter to anybody."""
+    builds = [job for job in plan.main.jobs if job.type == "build"]
+    return [job for job in builds if job.seconds >= _LONG_JOB_SECONDS] or builds
+
+
+def _cost(job: JobSpec) -> float:
+    return job.seconds * job.parallelism if job.type == "build" else 0.0
