@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import orjson
 from pydantic import Field, model_validator
@@ -17,8 +17,8 @@ from pydantic import Field, model_validator
 from headgate.core.errors import SinkRefused, SinkUnavailable
 from headgate.core.ports import BuildContext, CheckResult, HttpReply, Plugin
 from headgate.plugins.config import Duration, PluginConfig, Secret, duration_field, reveal
+from headgate.plugins.datadog import Site, tag
 from headgate.sinks._datadog_signals import DatadogSignal, Look, shape_of
-from headgate.sinks._datadog_text import tag
 from headgate.sinks._endpoint import (
     BaseUrl,
     EndpointConfig,
@@ -34,17 +34,6 @@ if TYPE_CHECKING:
 
 __all__ = ["PLUGINS", "DatadogConfig", "DatadogSink", "Endpoints"]
 
-Site = Literal[
-    "datadoghq.com",
-    "us3.datadoghq.com",
-    "us5.datadoghq.com",
-    "datadoghq.eu",
-    "ap1.datadoghq.com",
-    "ap2.datadoghq.com",
-    "uk1.datadoghq.com",
-    "ddog-gov.com",
-    "us2.ddog-gov.com",
-]
 _SIGNALS = ("logs", "metrics", "distributions", "events", "ci", "dora")
 # Neither product is offered there.
 _NOT_FOR_GOVERNMENT = ("ci", "dora")
