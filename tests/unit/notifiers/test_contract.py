@@ -8,6 +8,7 @@ from headgate.core.metrics import NullMetrics
 from headgate.core.ports import BuildContext, HttpReply
 from headgate.notifiers._github_text import body_of
 from headgate.notifiers._threads import entries_of
+from headgate.notifiers.datadog_event import DatadogEventConfig, DatadogEventNotifier
 from headgate.notifiers.github import GitHubConfig, GitHubNotifier
 from headgate.notifiers.pagerduty import PagerDutyConfig, PagerDutyNotifier
 from headgate.notifiers.slack import SlackBot, SlackConfig, SlackWebhook
@@ -119,4 +120,17 @@ class TestGitHub(NotifierSuite):
         ),
         fake="github",
         untold=frozenset({"resolved", "over"}),
+    )
+
+
+class TestDatadogEvent(NotifierSuite):
+    """One event a message."""
+
+    subject = NotifierSubject(
+        build=lambda: DatadogEventNotifier("ops", DatadogEventConfig(api_key="s3cret-key"), CONTEXT),
+        config=DatadogEventConfig,
+        secrets=("s3cret-key",),
+        accepts=(HttpReply(202, {}, b'{"status":"ok"}'), HttpReply(200, {}, b"")),
+        fake="datadog",
+        fake_options={"api_key": "s3cret-key"},
     )
