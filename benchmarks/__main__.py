@@ -19,6 +19,7 @@ from benchmarks import (
     five,
     history,
     ingest,
+    insights,
     projects,
 )
 from benchmarks.report import Row, as_json, table
@@ -40,6 +41,7 @@ BENCHMARKS: dict[str, Callable[..., list[Row]]] = {
     "encode-newrelic": encode_newrelic.run,
     "encode-elasticsearch": encode_elasticsearch.run,
     "encode-otlp": encode_otlp.run,
+    "insights": insights.run,
 }
 
 

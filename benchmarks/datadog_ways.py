@@ -32,8 +32,7 @@ def _signal(url: str) -> Any:
     from headgate.sinks.datadog import PLUGINS
     from headgate.testing.sink_harness import build_sink
 
-    off = dict.fromkeys(("metrics", "distributions", "events"), False)
-    settings = {"api_key": "k" * 32, "endpoints": {"api": url, "logs": url, "events": url}, **off}
+    settings = {"api_key": "k" * 32, "endpoints": {"api": url, "logs": url, "events": url}, "signals": ["logs"]}
     return build_sink(PLUGINS[0], settings).signals()[0]
 
 

@@ -37,8 +37,7 @@ TARGET = 1.5
 
 def ours(name: str) -> Callable[[Batches], int]:
     """Our encoding of one signal, and the compression of the engine's transport; gives the bytes on the wire."""
-    switches = {one: one == name for one in ("events", "logs", "metrics", "spans")}
-    signal = build_sink(PLUGINS[0], {"license_key": "k", "account_id": 1, **switches}).signals()[0]
+    signal = build_sink(PLUGINS[0], {"license_key": "k", "account_id": 1, "signals": [name]}).signals()[0]
     assert isinstance(signal, HttpSignal)
 
     def run(parts: Batches) -> int:

@@ -43,17 +43,15 @@ _YES: dict[str, _Order] = {
 def sinks(ports: Mapping[str, int]) -> dict[str, dict[str, Any]]:
     """One signal of each vendor, so that a record of the log is one record there."""
     at = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
-    datadog_off = dict.fromkeys(("metrics", "distributions", "events"), False)
-    newrelic_off = dict.fromkeys(("logs", "metrics", "spans"), False)
     found: dict[str, dict[str, Any]] = {
-        "datadog": {"api_key": "bench", "endpoints": {"logs": at.get("datadog")}, **datadog_off},
+        "datadog": {"api_key": "bench", "endpoints": {"logs": at.get("datadog")}, "signals": ["logs"]},
         "elasticsearch": {"url": at.get("elasticsearch"), "target": "month"},
         "sumologic": {"url": f"{at.get('sumologic')}/receiver/v1/http/bench", "signals": ["logs"]},
         "newrelic": {
             "license_key": "bench",
             "account_id": 1,
             "endpoints": {"events": at.get("newrelic")},
-            **newrelic_off,
+            "signals": ["events"],
         },
         "loki": {"url": at.get("loki")},
     }

@@ -170,13 +170,19 @@ def sumologic_subject(signal: str, **settings: object) -> VendorSubject:
 class TestSumologicLogs(VendorSinkContract):
     """Log lines."""
 
-    subject = sumologic_subject("logs", category="ci", fields={"team": "web"})
+    subject = sumologic_subject("logs", category="ci", tags={"team": "web"})
 
 
 class TestSumologicJobFeed(VendorSinkContract):
     """The feed of jobs."""
 
     subject = sumologic_subject("job_feed")
+
+
+class TestSumologicWebhooks(VendorSinkContract):
+    """Lines in the form of CircleCI's webhooks."""
+
+    subject = sumologic_subject("webhooks", category="ci")
 
 
 class TestSumologicWorkflowFeed(VendorSinkContract):
@@ -192,7 +198,7 @@ class TestSumologicWorkflowFeed(VendorSinkContract):
 class TestSumologicMetrics(VendorSinkContract):
     """Metrics as Prometheus text."""
 
-    subject = sumologic_subject("metrics", fields={"team": "web"})
+    subject = sumologic_subject("metrics", tags={"team": "web"})
 
     def batch(self, count: int, *, first: int = 1) -> list[LogEntry]:
         """Jobs with their ids as a tag, and so as a dimension: a point has no place for an id of its own."""
@@ -220,11 +226,16 @@ def tagged_entries(kind: Kind, count: int, first: int) -> list[LogEntry]:
 
 def newrelic_subject(signal: str, api: str, **more: object) -> VendorSubject:
     """New Relic with one signal switched on."""
-    switches = {name: name == signal for name in ("events", "logs", "metrics", "spans")}
     return VendorSubject(
         plugin=newrelic.PLUGINS[0],
         vendor="newrelic",
-        settings=lambda url: {"license_key": "k", "account_id": 1, "endpoints": {api: url}, **switches, **more},
+        settings=lambda url: {
+            "license_key": "k",
+            "account_id": 1,
+            "endpoints": {api: url},
+            "signals": [signal],
+            **more,
+        },
         cases_of="newrelic",
         deduplicates=False,
         secret_settings={"license_key": CANARY},
@@ -340,16 +351,14 @@ class TestJsonlFile(SinkContract):
         yield Far({"path": str(path)}, ids)
 
 
-def _datadog(**signals: bool) -> Callable[[str], dict[str, object]]:
-    """Settings of a Datadog sink that has these signals alone, with all addresses on one server."""
-    off = dict.fromkeys(("logs", "metrics", "distributions", "events", "ci", "dora"), False)
+def _datadog(signal: str) -> Callable[[str], dict[str, object]]:
+    """Settings of a Datadog sink that has this signal alone, with all addresses on one server."""
 
     def settings(url: str) -> dict[str, object]:
         return {
             "api_key": "a-made-up-key",
             "endpoints": dict.fromkeys(("api", "logs", "events"), url),
-            **off,
-            **signals,
+            "signals": [signal],
         }
 
     return settings
@@ -369,19 +378,19 @@ DATADOG = VendorSubject(
 class TestDatadogLogs(VendorSinkContract):
     """Logs v2, which fold nothing."""
 
-    subject = replace(DATADOG, settings=_datadog(logs=True), deduplicates=False)
+    subject = replace(DATADOG, settings=_datadog("logs"), deduplicates=False)
 
 
 class TestDatadogCi(VendorSinkContract):
     """CI Visibility, where the same id with the same times is one event."""
 
-    subject = replace(DATADOG, settings=_datadog(ci=True), packs="")
+    subject = replace(DATADOG, settings=_datadog("ci"), packs="")
 
 
 class TestDatadogEvents(VendorSinkContract):
     """Events v1, one alert a request."""
 
-    subject = replace(DATADOG, settings=_datadog(events=True), deduplicates=False, packs="")
+    subject = replace(DATADOG, settings=_datadog("events"), deduplicates=False, packs="")
 
     def batch(self, count: int, *, first: int = 1) -> list[LogEntry]:
         """Alerts."""
@@ -391,7 +400,7 @@ class TestDatadogEvents(VendorSinkContract):
 class TestDatadogDora(VendorSinkContract):
     """DORA deployments, known by their id."""
 
-    subject = replace(DATADOG, settings=_datadog(dora=True), packs="")
+    subject = replace(DATADOG, settings=_datadog("dora"), packs="")
 
     def batch(self, count: int, *, first: int = 1) -> list[LogEntry]:
         """Deployments."""
@@ -436,7 +445,7 @@ class PointContract(VendorSinkContract):
 class TestDatadogMetrics(PointContract):
     """Counts, whose place is their record's own, so that a resend is the point that is there."""
 
-    subject = replace(DATADOG, settings=_datadog(metrics=True))
+    subject = replace(DATADOG, settings=_datadog("metrics"))
     kind = "usage"
     attribute = "circleci.credits.compute"
     unit = 1
@@ -445,7 +454,7 @@ class TestDatadogMetrics(PointContract):
 class TestDatadogDistributions(PointContract):
     """Durations, which add up, a resend's too."""
 
-    subject = replace(DATADOG, settings=_datadog(distributions=True), deduplicates=False, packs="deflate")
+    subject = replace(DATADOG, settings=_datadog("distributions"), deduplicates=False, packs="deflate")
     kind = "job"
     attribute = "circleci.duration_ms"
     unit = 1_000

@@ -54,8 +54,8 @@ WORDS: dict[str, tuple[int, str]] = {
 # An index whose subjects are dates.
 MAPPING = {"mappings": {"properties": {"circleci.commit.subject": {"type": "date"}}}}
 ONE_SIGNAL: Mapping[str, Row] = {
-    "datadog": {"api_key": "a-made-up-key", "metrics": False, "distributions": False, "events": False},
-    "newrelic": {"license_key": "a-made-up-key", "account_id": 7, "logs": False, "metrics": False, "spans": False},
+    "datadog": {"api_key": "a-made-up-key", "signals": ["logs"]},
+    "newrelic": {"license_key": "a-made-up-key", "account_id": 7, "signals": ["events"]},
     "sumologic": {"signals": ["logs"]},
     "elasticsearch": {"target": "month"},
     "loki": {},
@@ -187,8 +187,8 @@ def test_a_wrong_key_holds_its_signal_until_it_works(tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
     with_others = {
         **ONE_SIGNAL,
-        "datadog": {**ONE_SIGNAL["datadog"], "ci": True},
-        "newrelic": {**ONE_SIGNAL["newrelic"], "logs": True},
+        "datadog": {**ONE_SIGNAL["datadog"], "signals": ["logs", "ci"]},
+        "newrelic": {**ONE_SIGNAL["newrelic"], "signals": ["events", "logs"]},
     }
     refused = {"datadog.logs", "elasticsearch.bulk", "sumologic.logs", "newrelic.events", "loki.push"}
     others = {"datadog.ci", "newrelic.logs", "file.lines"}

@@ -26,7 +26,7 @@ def test_a_datadog_that_fails_holds_what_happened(tmp_path: Path) -> None:
             "type": "datadog",
             "api_key": "a-made-up-key",
             "endpoints": dict.fromkeys(("api", "logs", "events"), vendor.url),
-            "ci": True,
+            "signals": ["logs", "metrics", "distributions", "events", "ci"],
             "compat_metrics": True,
         }
         with Daemon(write_config(tmp_path, {"datadog": sink})) as daemon:

@@ -100,7 +100,7 @@ def test_the_page_is_found_or_says_what_to_configure(tmp_path: Path) -> None:
     with Daemon(write_config(tmp_path, {})) as daemon:
         missing = daemon.get("/metrics/ci")
     assert (missing.status_code, "type: prometheus" in missing.text) == (404, True)
-    two = {"one": {"type": "prometheus"}, "two": {"type": "prometheus", "labels": {"x": "y"}}}
+    two = {"one": {"type": "prometheus"}, "two": {"type": "prometheus", "tags": {"x": "y"}}}
     with Daemon(write_config(tmp_path, two)) as daemon:
         assert daemon.deliver(made_up_job(1)).status_code == 200
         daemon.wait_settled()

@@ -42,8 +42,7 @@ def samples() -> list[LogEntry]:
 
 def signal_of(name: str, url: str) -> HttpSignal:
     """A sink with one signal on."""
-    switches = {one: one == name for one in SIGNALS}
-    settings = {"license_key": "k", "account_id": 1, "endpoints": {SIGNALS[name]: url}, **switches}
+    settings = {"license_key": "k", "account_id": 1, "endpoints": {SIGNALS[name]: url}, "signals": [name]}
     (signal,) = build_sink(PLUGINS[0], settings).signals()
     assert isinstance(signal, HttpSignal)
     return signal

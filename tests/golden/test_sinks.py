@@ -48,18 +48,17 @@ def batch() -> list[LogEntry]:
 
 def newrelic_signal(signal: str, **more: object) -> dict[str, object]:
     """Settings of a New Relic sink with one signal."""
-    switches = {name: name == signal for name in ("events", "logs", "metrics", "spans")}
-    return {"license_key": "k", "account_id": 1, **switches, **more}
+    return {"license_key": "k", "account_id": 1, "signals": [signal], **more}
 
 
 CASES: list[tuple[str, Plugin, dict[str, object]]] = [
     ("loki.json", loki.PLUGINS[0], {"url": URL}),
-    ("loki-no-project.json", loki.PLUGINS[0], {"url": URL, "labels": [], "static_labels": {"cluster": "eu"}}),
-    ("elasticsearch-data-stream.ndjson", elasticsearch.PLUGINS[0], {"hosts": [URL], "tags": ["ci"]}),
+    ("loki-no-project.json", loki.PLUGINS[0], {"url": URL, "labels": [], "tags": {"cluster": "eu"}}),
+    ("elasticsearch-data-stream.ndjson", elasticsearch.PLUGINS[0], {"hosts": [URL], "ecs_tags": ["ci"]}),
     (
         "elasticsearch-month.ndjson",
         elasticsearch.PLUGINS[0],
-        {"hosts": [URL], "target": "month", "labels": {"team": "web"}},
+        {"hosts": [URL], "target": "month", "tags": {"team": "web"}},
     ),
     ("http-lines.ndjson", http.PLUGINS[0], {"url": URL}),
     ("http-array.json", http.PLUGINS[0], {"url": URL, "format": "array"}),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,7 @@ CASES: list[tuple[str, dict[str, object]]] = [
     ("sumologic-metrics.carbon2", {"signals": ["metrics"], "metrics_format": "carbon2"}),
     ("sumologic-job-feed.ndjson", {"signals": ["job_feed"]}),
     ("sumologic-workflow-feed.ndjson", {"signals": ["workflow_feed"]}),
+    ("sumologic-webhooks.ndjson", {"signals": ["webhooks"]}),
 ]
 
 
@@ -73,3 +75,42 @@ def test_bodies_are_as_reviewed(name: str, settings: dict[str, object]) -> None:
     if os.environ.get("UPDATE_GOLDEN") == "1":
         path.write_bytes(request.body)
     assert path.read_bytes() == request.body
+
+
+WEBHOOKS = Path(__file__).parents[1] / "data" / "circleci" / "webhooks"
+# What a line of `webhooks` can never say, for no record knows it.
+UNKNOWN = (
+    r"id|happened_at|webhook\..*|project\.id|organization\.id|pipeline\.created_at|pipeline\.vcs\.origin_repository_url"
+    r"|pipeline\.vcs\.commit\.(body|authored_at|committed_at|committer\..*)|pipeline\.trigger_parameters\..*"
+)
+# A job's record knows its own times, the e-mail is dropped by default, and names are not read out of slugs of ids.
+UNKNOWN_HERE = (
+    r"pipeline\.vcs\.commit\.author\.email|organization\.name|project\.name|workflow\.(created_at|stopped_at)"
+    r"|pipeline\.vcs\..*review.*"
+)
+
+
+def leaves(value: object, path: str = "") -> dict[str, object]:
+    """Every value in nested objects by its dotted path."""
+    if not isinstance(value, dict):
+        return {path: value}
+    found: dict[str, object] = {}
+    for key, below in value.items():
+        found |= leaves(below, f"{path}.{key}" if path else key)
+    return found
+
+
+@pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
+def test_a_line_of_webhooks_says_what_the_webhook_said(path: Path) -> None:
+    """Each value is the captured payload's, at its place; what is missing is what the sink's page says."""
+    signal = build_sink(PLUGINS[0], {"url": URL, "signals": ["webhooks"]}).signals()[0]
+    assert isinstance(signal, HttpSignal)
+    request = signal.encode([sample(path, 1)])
+    assert request is not None
+    line = json.loads(request.body)
+    assert (next(iter(line)), set(line.pop("headgate"))) == ("timestamp", {"record_id"})
+    del line["timestamp"]
+    ours, theirs = leaves(line), leaves(json.loads((WEBHOOKS / path.name).read_bytes()))
+    assert {name: value for name, value in ours.items() if theirs.get(name) != value} == {}
+    missing = [name for name, value in theirs.items() if value not in (None, "", {}) and name not in ours]
+    assert [name for name in missing if not re.fullmatch(f"{UNKNOWN}|{UNKNOWN_HERE}", name)] == []

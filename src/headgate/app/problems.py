@@ -43,6 +43,9 @@ def _text(kind: str, message: str, model: type[BaseModel], path: KeyPath, extra:
     if kind == "extra_forbidden":
         parent = _model_at(model, path[:-1])
         known = set(_names(parent)) if parent else set()
+        meant = getattr(parent, "other_words", {}).get(path[-1])
+        if meant in known:
+            return f'unknown key; did you mean "{meant}"?'
         return "unknown key" + nearest(str(path[-1]), known | (set(extra) if len(path) == 1 else set()))
     if kind == "missing":
         return "required, and missing" + _only_value(model, path)

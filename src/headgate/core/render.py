@@ -23,6 +23,7 @@ __all__ = [
     "FROM_WORKFLOW",
     "SHARED_FIELDS",
     "LeafParents",
+    "approval_wait_ms",
     "changed_attributes",
     "duration_ms",
     "ended_ms",
@@ -31,6 +32,7 @@ __all__ = [
     "make_amendment",
     "make_record",
     "queue_ms",
+    "run_url",
     "workflow_attributes",
 ]
 
@@ -113,10 +115,11 @@ def queue_ms(values: Mapping[str, Value]) -> int | None:
     return _span(values.get("queued_at"), values.get("started_at"))
 
 
-def _urls(project: ProjectRef, app_url: str, number: Value | None, workflow: Value | None) -> str | None:
+def run_url(slug: str, app_url: str, number: Value | None, workflow: Value | None) -> str | None:
+    """The page of a workflow; `number` is that of its pipeline. None where either is unknown."""
     if number is None or workflow is None:
         return None
-    return f"{app_url}/pipelines/{long_slug(project.slug)}/{number}/workflows/{workflow}"
+    return f"{app_url}/pipelines/{long_slug(slug)}/{number}/workflows/{workflow}"
 
 
 def workflow_attributes(
@@ -133,7 +136,7 @@ def workflow_attributes(
     duration = duration_ms("workflow", values)
     if duration is not None:
         out["circleci.duration_ms"] = duration
-    url = _urls(project, app_url, values.get("pipeline_number"), key)
+    url = run_url(project.slug, app_url, values.get("pipeline_number"), key)
     if url:
         out["cicd.pipeline.run.url.full"] = url
     return dict(sorted(out.items()))
@@ -170,15 +173,15 @@ def job_attributes(
     for attribute, span in (
         ("circleci.duration_ms", duration_ms("job", values)),
         ("circleci.queue_ms", queue_ms(values)),
-        ("circleci.approval_wait_ms", _approval_wait(values)),
+        ("circleci.approval_wait_ms", approval_wait_ms(values)),
     ):
         if span is not None:
             out[attribute] = span
-    run_url = _urls(project, app_url, parents.get("pipeline_number"), values.get("workflow_id"))
-    if run_url:
-        out["cicd.pipeline.run.url.full"] = run_url
+    of_run = run_url(project.slug, app_url, parents.get("pipeline_number"), values.get("workflow_id"))
+    if of_run:
+        out["cicd.pipeline.run.url.full"] = of_run
         if "number" in values:
-            out["cicd.pipeline.task.run.url.full"] = f"{run_url}/jobs/{values['number']}"
+            out["cicd.pipeline.task.run.url.full"] = f"{of_run}/jobs/{values['number']}"
     return dict(sorted(out.items()))
 
 
@@ -234,7 +237,8 @@ def leaf_attributes(
     return dict(sorted(out.items()))
 
 
-def _approval_wait(values: Mapping[str, Value]) -> int | None:
+def approval_wait_ms(values: Mapping[str, Value]) -> int | None:
+    """How long an approval waited for somebody; None for anything else and while it is not known."""
     if values.get("type") != "approval":
         return None
     return _span(values.get("started_at"), values.get("stopped_at"))

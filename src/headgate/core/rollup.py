@@ -6,39 +6,93 @@ Durations go into sketches: logarithmic bins within 1 % of the value, mergeable 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from operator import attrgetter
+from typing import Literal, get_args
 
 from headgate.core.facts import Value
-from headgate.core.render import duration_ms, queue_ms
-from headgate.core.status import Status, map_status
+from headgate.core.render import approval_wait_ms, duration_ms, queue_ms
+from headgate.core.status import FAILED, map_status
 
-__all__ = ["GAMMA", "Contribution", "Measure", "bin_of", "bin_value", "contribution", "quantile"]
+__all__ = [
+    "GAMMA",
+    "MEASURES",
+    "SUMS",
+    "Contribution",
+    "Measure",
+    "RollupKind",
+    "bin_of",
+    "bin_value",
+    "contribution",
+    "quantile",
+]
 
 # Two values in one bin differ by at most this factor, so the middle of a bin is within 1 % of any of them.
 GAMMA = 1.01 / 0.99
 _LOG_GAMMA = math.log(GAMMA)
 
-Measure = Literal["duration_ok", "duration_failed", "queue"]
+RollupKind = Literal["workflow", "job"]
+# Spans that are kept as sketches: execution of successful and of failed ones, wait for a machine, wait of an approval.
+Measure = Literal["duration_ok", "duration_failed", "queue", "hold"]
+MEASURES: tuple[Measure, ...] = get_args(Measure)
+# The sums of a contribution, in the order of the columns that keep them.
+SUMS = (
+    "n",
+    "ok",
+    "failed",
+    "errors",
+    "canceled",
+    "skipped",
+    "reruns",
+    "credits",
+    "duration_ok_ms",
+    "timed_ok",
+    "duration_ms",
+    "timed",
+    "queue_ms",
+    "queued",
+    "hold_ms",
+    "held",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Contribution:
     """What one ended workflow or job adds to the bucket of its end. All zero is never built: see `contribution`.
 
-    `at_ms`: its end. `duration_ms`, `queue_ms`: sums, 0 where unknown. `bins`: (measure, bin) that gain one each.
+    `at_ms`: its end. `n`: 1, but 0 for an approval. `failed`: failure, error and timeout; `errors`: those that ended
+    as error, which is infrastructure. `reruns`: a workflow that repeats one, or a job that repeats a job.
+    `duration_ms`: of `timed` successful and failed ones; `duration_ok_ms`: of the `timed_ok` successful. `queue_ms`: of
+    `queued` ones whose wait is known. `hold_ms`: of `held` approvals. `bins`: (measure, bin) that gain one each.
     """
 
     at_ms: int
-    n: int
-    ok: int
-    failed: int
-    canceled: int
-    credits: int
-    duration_ms: int
-    queue_ms: int
-    bins: tuple[tuple[Measure, int], ...]
+    n: int = 0
+    ok: int = 0
+    failed: int = 0
+    errors: int = 0
+    canceled: int = 0
+    skipped: int = 0
+    reruns: int = 0
+    credits: int = 0
+    duration_ok_ms: int = 0
+    timed_ok: int = 0
+    duration_ms: int = 0
+    timed: int = 0
+    queue_ms: int = 0
+    queued: int = 0
+    hold_ms: int = 0
+    held: int = 0
+    bins: tuple[tuple[Measure, int], ...] = ()
+
+    @property
+    def sums(self) -> tuple[int, ...]:
+        """The sums, in the order of `SUMS`."""
+        return _sums_of(self)
+
+
+_sums_of: Callable[[Contribution], tuple[int, ...]] = attrgetter(*SUMS)
 
 
 def bin_of(value_ms: int) -> int:
@@ -69,21 +123,19 @@ def quantile(bins: Mapping[int, int], q: float) -> float | None:
     return bin_value(max(bins))
 
 
-_FAILED: tuple[Status, ...] = ("failure", "error", "timeout")
-
-
-def contribution(
-    kind: Literal["workflow", "job"], values: Mapping[str, Value], *, terminal: bool
-) -> Contribution | None:
-    """What the fact adds; None while it has not ended, has no end time, or is an approval.
+def contribution(kind: RollupKind, values: Mapping[str, Value], *, terminal: bool) -> Contribution | None:
+    """What the fact adds; None while it has not ended, has no end time, or is an approval whose wait is not known.
 
     Canceled and skipped runs are counted but their durations are not (they would drag percentiles down).
     """
     stopped = values.get("stopped_at")
-    if not terminal or not isinstance(stopped, int) or values.get("type") == "approval":
+    if not terminal or not isinstance(stopped, int):
         return None
+    if kind == "job" and values.get("type") == "approval":
+        hold = approval_wait_ms(values)
+        return None if hold is None else Contribution(stopped, hold_ms=hold, held=1, bins=(("hold", bin_of(hold)),))
     status = map_status(str(values.get("status", "")))
-    ok, failed = status == "success", status in _FAILED
+    ok, failed = status == "success", status in FAILED
     duration = duration_ms(kind, values) if ok or failed else None
     queue = queue_ms(values) if kind == "job" else None
     bins: list[tuple[Measure, int]] = []
@@ -97,9 +149,16 @@ def contribution(
         n=1,
         ok=int(ok),
         failed=int(failed),
+        errors=int(status == "error"),
         canceled=int(status == "canceled"),
+        skipped=int(status == "skipped"),
+        reruns=int("rerun_of" in values),
         credits=credits_used if isinstance(credits_used, int) else 0,
+        duration_ok_ms=duration or 0 if ok else 0,
+        timed_ok=int(ok and duration is not None),
         duration_ms=duration or 0,
+        timed=int(duration is not None),
         queue_ms=queue or 0,
+        queued=int(queue is not None),
         bins=tuple(bins),
     )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-__all__ = ["OUR_STATUSES", "Status", "is_terminal", "map_status"]
+__all__ = ["FAILED", "OUR_STATUSES", "Status", "is_terminal", "map_status", "words_of"]
 
 Status = Literal[
     "success",
@@ -23,6 +23,8 @@ Status = Literal[
     "unknown",
 ]
 OUR_STATUSES: tuple[Status, ...] = get_args(Status)
+# What counts as having failed; `error` is a failure of the infrastructure.
+FAILED: tuple[Status, ...] = ("failure", "error", "timeout")
 
 # Their word -> (ours, may it still change?). `retried` is an attempt that failed and was repeated by CircleCI itself.
 _TABLE: dict[str, tuple[Status, bool]] = {
@@ -55,6 +57,11 @@ def map_status(theirs: str) -> Status:
     """Our word for CircleCI's."""
     known = _TABLE.get(theirs)
     return known[0] if known else "unknown"
+
+
+def words_of(ours: str) -> tuple[str, ...]:
+    """CircleCI's words that mean ours. `unknown` is more than these: every word that is nowhere here."""
+    return tuple(theirs for theirs, (word, _) in _TABLE.items() if word == ours)
 
 
 def is_terminal(theirs: str | None, *, stopped: bool) -> bool:

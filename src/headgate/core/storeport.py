@@ -1,23 +1,38 @@
-"""The store port: a handful of named units of work, each atomic, and the questions that readers ask.
+"""The store port: a handful of named units of work, each atomic; `core.readport` has the questions that readers ask.
 
 An adapter that cannot make a unit atomic is not an adapter. Units are awaited from the event loop and run one after the
 other; when a unit returns, it is flushed. Every unit may raise StoreFull (nothing of it was kept) and StoreFailed (stop
-the process). Readers see committed state only and never block a unit.
-
-Over 400 lines because the whole port is read in one place.
+the process). Readers see committed state only and never block a unit. Rows that units take or give back, and those of
+readers that go with them, are all importable from here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 from headgate.core.audits import Kept, ListedKind
 from headgate.core.merge import Observation
 from headgate.core.ports import Delivery, JobRef, Lane, LogEntry, RunRef
+from headgate.core.readport import (
+    AlertRow,
+    CursorView,
+    DeadLetter,
+    Explained,
+    GapRow,
+    InboxRow,
+    OutcomeCounts,
+    ReadStore,
+    Replay,
+    SignalState,
+    SourceCursor,
+    SpaceLevel,
+    StoreFigures,
+)
 from headgate.core.record import Record
 from headgate.core.release import ReleasePolicy
+from headgate.core.runrows import RunRow
 from headgate.core.verdicts import Reject
 
 __all__ = [
@@ -48,33 +63,6 @@ __all__ = [
 
 # Why a delivery is set aside that waits for its source to be configured again.
 NO_SOURCE = "no_source"
-SignalState = Literal["ok", "retrying", "open", "held", "removed"]
-# ok, warn 70 %, trim 80 %, pause 85 % (polling and audit stop), refuse 95 % (webhooks get 503).
-SpaceLevel = Literal["ok", "warn", "trim", "pause", "refuse"]
-
-
-@dataclass(frozen=True, slots=True)
-class InboxRow:
-    """One kept delivery. `id` grows; `reason` only on dead ones."""
-
-    id: int
-    delivery: Delivery
-    state: Literal["waiting", "done", "dead"] = "waiting"
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class SourceCursor:
-    """How far polling got. `high`: position of the newest thing of the last complete walk.
-
-    `walk_high`: highest position seen in a walk that has not ended. `complete_ms`: start of the last complete walk.
-    """
-
-    source: str
-    scope: str
-    high: int | None = None
-    walk_high: int | None = None
-    complete_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,28 +125,6 @@ class SignalSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class CursorView:
-    """Where a signal stands in one lane. `acked`: every seq up to it is settled. `holes`: settled ones beyond it.
-
-    `head`: highest seq of the lane; `waiting` = head - acked - len(holes).
-    """
-
-    signal: str
-    lane: Lane
-    acked: int
-    holes: tuple[int, ...]
-    head: int
-    epoch: int
-    state: SignalState
-    reason: str
-
-    @property
-    def waiting(self) -> int:
-        """Records of the lane not yet settled."""
-        return max(0, self.head - self.acked - len(self.holes))
-
-
-@dataclass(frozen=True, slots=True)
 class Outcomes:
     """What became of some entries of one signal and lane, stored in one transaction.
 
@@ -176,72 +142,6 @@ class Outcomes:
     settled_dead: Sequence[int] = ()
     at_ms: int = 0
     replay: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class OutcomeCounts:
-    """Totals of one signal over its life."""
-
-    accepted: int
-    dead: int
-    skipped: Mapping[str, int]
-
-
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
-    """A record that a sink will never take as it is, with its words. `answer`: at most 2 kB. `requeued`: sent again."""
-
-    id: int
-    signal: str
-    seq: int
-    record_id: str
-    kind: str
-    occurred_ms: int
-    project: str
-    reason: str
-    status: int | None
-    attempts: int
-    first_ms: int
-    last_ms: int
-    answer: str
-    requeued: bool
-    body: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Replay:
-    """A second, temporary cursor over a time range. `total`: records in it, `done`: settled so far."""
-
-    id: int
-    signal: str
-    since_ms: int
-    until_ms: int
-    total: int
-    done: int
-
-
-@dataclass(frozen=True, slots=True)
-class GapRow:
-    """Any loss that was chosen or found. `first`, `last`: seq or inbox ids where known."""
-
-    at_ms: int
-    sink: str
-    first: int | None
-    last: int | None
-    count: int
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class AlertRow:
-    """One alert instance as stored. `state_json`: the state machine's own data (core.alerts)."""
-
-    fingerprint: str
-    rule: str
-    labels: Mapping[str, str]
-    state: str
-    state_json: bytes
-    updated_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,124 +187,6 @@ class AlertChange:
     history: Sequence[tuple[str, int, bytes]] = ()
     outbox: Sequence[OutboxEntry] = ()
     records: Sequence[Record] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class RunRow:
-    """One ended workflow for metrics and pages. Times in milliseconds; `duration_ms` None where unknown.
-
-    `project`: slug. `status`: our word. `branch_class`: 1 for the default branch, else 0.
-    """
-
-    workflow_id: str
-    project: str
-    workflow: str
-    ref: str
-    branch_class: int
-    status: str
-    stopped_ms: int
-    duration_ms: int | None
-    revision: str
-    pipeline_number: int | None
-    url: str
-
-
-@dataclass(frozen=True, slots=True)
-class Explained:
-    """All that is known about one workflow or job: facts with provenance, records, and their path through each signal.
-
-    `fields`: name -> (value, source, observed_ms, terminal). `path`: signal -> waiting, accepted, dead, before_start;
-    what was skipped, or is a dead letter that was purged, counts as accepted. `kind` amendment: asked for by its id;
-    fields are those of the fact, record, place and path are its own.
-    """
-
-    kind: str
-    provider_id: str
-    project: str
-    record_id: str
-    released: bool
-    due_ms: int | None
-    fields: Mapping[str, tuple[Any, str, int, bool]]
-    record: bytes | None
-    amendments: Sequence[bytes]
-    lane: str | None
-    seq: int | None
-    path: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class StoreFigures:
-    """Numbers for `status`, health and the page.
-
-    `facts`: kind -> rows. `statuses`: kind -> our status -> ended rows. `log_head`: lane -> highest seq.
-    `unreleased`: ended facts that still wait. `bytes`: database and WAL. `inbox_parked`: source that is not configured
-    -> deliveries that wait for it; they are neither in `inbox_waiting` nor in `inbox_dead`.
-    """
-
-    inbox_waiting: int
-    inbox_dead: int
-    inbox_oldest_ms: int | None
-    facts: Mapping[str, int]
-    statuses: Mapping[str, Mapping[str, int]]
-    log_head: Mapping[str, int]
-    unreleased: int
-    outbox_waiting: int
-    bytes: int
-    level: SpaceLevel
-    schema: int
-    store_id: str
-    epoch: int
-    gaps: int
-    inbox_parked: Mapping[str, int]
-
-
-class ReadStore(Protocol):
-    """Questions. Safe at any time after open, from the event loop; answered from committed state."""
-
-    async def figures(self) -> StoreFigures: ...
-    async def cursors(self) -> Sequence[CursorView]: ...
-    async def outcome_counts(self) -> Mapping[str, OutcomeCounts]: ...
-    async def source_cursors(self, source: str) -> Mapping[str, SourceCursor]: ...
-    async def source_marks(self, source: str, prefix: str = "") -> Mapping[str, bytes]:
-        """What a source remembers under keys that begin with `prefix`, in the order of the keys."""
-        ...
-
-    async def inbox_dead(self, limit: int) -> Sequence[InboxRow]:
-        """Deliveries that were set aside, newest first; reason `NO_SOURCE`: they wait for their source."""
-        ...
-
-    async def inbox_dead_ids(
-        self, *, source: str | None = None, reason: str | None = None, after: int = 0, limit: int
-    ) -> Sequence[int]:
-        """Numbers of those beyond number `after`, ascending."""
-        ...
-
-    async def due_sources(self) -> Sequence[str]:
-        """Sources with ended facts that wait to be released, whether they are configured or not; sorted."""
-        ...
-
-    async def dead_letters(
-        self, *, signal: str | None = None, ids: Sequence[int] = (), limit: int = 100
-    ) -> Sequence[DeadLetter]: ...
-    async def gaps(self, limit: int) -> Sequence[GapRow]: ...
-    async def recent_runs(self, limit: int, *, project: str | None = None) -> Sequence[RunRow]: ...
-    async def runs_between(
-        self, since_ms: int, until_ms: int, *, after: tuple[int, str] | None = None, limit: int
-    ) -> Sequence[RunRow]:
-        """Ended workflows by end time, `since_ms` <= end < `until_ms`, oldest first, `limit` at most.
-
-        `after`: end time and id of the last one of the page before; `core.runs.run_pages` reads them all.
-        """
-        ...
-
-    async def explain(self, provider_or_record_id: str) -> Sequence[Explained]: ...
-    async def tail(self, after: Mapping[str, int], limit: int) -> Sequence[LogEntry]:
-        """Newest entries beyond the given seq per lane, in append order."""
-        ...
-
-    async def alerts(self) -> Sequence[AlertRow]: ...
-    async def alert_history(self, fingerprint: str | None, limit: int) -> Sequence[tuple[str, int, bytes]]: ...
-    async def replays(self) -> Sequence[Replay]: ...
 
 
 class Store(ReadStore, Protocol):

@@ -40,7 +40,10 @@ def logql(question: Question, window: str, *, project: str = "") -> str | None:
 
 
 def evidence(question: Question, window: str) -> str:
-    """How many runs a success rate rests on, in the same groups."""
+    """How many runs a success rate or a percentile rests on, in the same groups."""
+    if question.field:
+        lines = f'{_lines(question, "", (question.field,))} | {label(question.field)}!=""'
+        return _sum(_groups(question), f"count_over_time({lines} [{window}])")
     return _counted(question, "", window, _groups(question), EVIDENCE)
 
 

@@ -71,8 +71,10 @@ def promql(question: Question, window: str, *, project: str = "") -> str | None:
 
 
 def evidence(question: Question, window: str) -> str:
-    """How many runs a success rate rests on, in the same groups."""
+    """How many runs a success rate or a percentile rests on, in the same groups."""
     by = ", ".join(name for name in (label(question, attribute) for attribute in question.by) if name)
+    if histogram := _HISTOGRAMS.get((question.of, question.field)):
+        return _total(f"{histogram}_count", [], window, by)
     return _ended(question, window, by, [], EVIDENCE)
 
 

@@ -122,10 +122,7 @@ def _threshold(flavour: _Flavour, monitor: Monitor) -> str:
     query = flavour.ask(monitor.question, window)
     assert query is not None, f"monitor {monitor.key} cannot be asked"  # noqa: S101  # a fault of the catalogue; tested
     sign = "<" if monitor.beyond == "below" else ">"
-    beyond = f"{query} {sign} {monitor.limit:g}"
-    if not monitor.at_least:
-        return beyond
-    return f"{beyond} and {flavour.ran(monitor.question, window)} >= {monitor.at_least}"
+    return f"{query} {sign} {monitor.limit:g} and {flavour.ran(monitor.question, window)} >= {monitor.at_least}"
 
 
 def _rules(flavour: _Flavour) -> bytes:

@@ -52,11 +52,10 @@ def esql(monitor: Monitor) -> str:
         figure = '| EVAL succeeded = CASE(headgate.status == "success", 1.0, 0.0)'
         figure += " | STATS value = AVG(succeeded), runs = COUNT(*)"
     else:
-        figure = f"| STATS value = PERCENTILE({field_of(question.field)}, {question.what[1:]})"
+        field = field_of(question.field)
+        figure = f"| STATS value = PERCENTILE({field}, {question.what[1:]}), runs = COUNT({field})"
     groups = ", ".join(map(field_of, question.by))
-    beyond = f"value {'<' if monitor.beyond == 'below' else '>'} {monitor.limit}"
-    if monitor.at_least:
-        beyond += f" AND runs >= {monitor.at_least}"
+    beyond = f"value {'<' if monitor.beyond == 'below' else '>'} {monitor.limit} AND runs >= {monitor.at_least}"
     # The names of data streams and of month indices; a pattern without an index is passed over.
     source = f"{data_stream(question.of, '*').name}, {_LAYOUT.index_prefix}-{question.of}-*"
     return f"FROM {source} | WHERE {kept} {figure} BY {groups} | WHERE {beyond}"

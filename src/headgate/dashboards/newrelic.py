@@ -46,13 +46,15 @@ _OPERATORS = {"above": "ABOVE", "below": "BELOW"}
 def nrql(question: Question, *, over: str = "", limit: bool = True, at_least: int = 0) -> str:
     """The query. `over`: `TIMESERIES`, or blank for one value a group.
 
-    A success rate is a percentage; of fewer than `at_least` runs it is 100 too much, which is below no limit.
+    A success rate is a percentage; of fewer than `at_least` runs it is 100 too much, which is below no limit. A
+    percentile of fewer is 0, which is above none.
     """
     where = "".join(f" WHERE {_name(name)} = '{value}'" for name, value in question.where)
     facet = f" FACET {', '.join(map(_name, question.by))}" if question.by else ""
     bounded = f" LIMIT {_TOP}" if question.by and limit else ""
     series = f" {over}" if over else ""
-    return f"FROM {_EVENTS[question.of]} SELECT {_what(question)}{_padding(at_least)}{where}{facet}{bounded}{series}"
+    value = _what(question) + _guard(question, at_least)
+    return f"FROM {_EVENTS[question.of]} SELECT {value}{where}{facet}{bounded}{series}"
 
 
 def _what(question: Question) -> str:
@@ -67,11 +69,14 @@ def _what(question: Question) -> str:
     return f"percentile({_name(question.field)}, {question.what[1:]})"
 
 
-def _padding(at_least: int) -> str:
-    """What is added where there are too few runs; a condition takes one value and knows no HAVING."""
+def _guard(question: Question, at_least: int) -> str:
+    """What keeps too few runs from being beyond a limit; a condition takes one value and knows no HAVING."""
     if not at_least:
         return ""
-    return f" + {_PERCENT} * clamp_min(clamp_max({at_least} - {_ended(*EVIDENCE)}, 1), 0)"
+    if question.what == "success_rate":
+        return f" + {_PERCENT} * clamp_min(clamp_max({at_least} - {_ended(*EVIDENCE)}, 1), 0)"
+    having = f"filter({_RUNS}, WHERE {_name(question.field)} IS NOT NULL)"
+    return f" * clamp_min(clamp_max({having} - {at_least - 1}, 1), 0)"
 
 
 def _ended(*words: str) -> str:

@@ -62,7 +62,8 @@ class Dashboard:
 class Monitor:
     """An alert in the product's own alerting. Fires when the question's value over `minutes` is beyond `limit`.
 
-    `at_least`: of a success rate, how many runs must have succeeded or failed in that time; fewer say nothing.
+    `at_least`: how many runs must have been in that time, of a success rate those that succeeded or failed, of a
+    percentile those that have the value; fewer say nothing.
     """
 
     key: str
@@ -72,7 +73,7 @@ class Monitor:
     beyond: Literal["above", "below"]
     limit: float
     minutes: int
-    at_least: int = 0
+    at_least: int
 
 
 _PROJECT = "project"
@@ -198,19 +199,21 @@ MONITORS: tuple[Monitor, ...] = (
     Monitor(
         "queue",
         "CircleCI: jobs wait long for a machine",
-        "Of the jobs of a project 5 % waited longer than 5 minutes in the last hour.",
+        "Of the jobs of a project, at least 5, 5 % waited longer than 5 minutes in the last hour.",
         Question("job", "p95", _QUEUE, (_PROJECT,)),
         "above",
         300_000,
         60,
+        at_least=5,
     ),
     Monitor(
         "duration",
         "CircleCI: a workflow takes long",
-        "Of the runs of the last 6 hours 5 % took longer than an hour.",
+        "Of the runs of the last 6 hours, at least 5, 5 % took longer than an hour.",
         Question("workflow", "p95", _DURATION, (_PROJECT, _WORKFLOW)),
         "above",
         3_600_000,
         360,
+        at_least=5,
     ),
 )

@@ -50,10 +50,9 @@ def _asked(panel: Panel) -> str:
 def _watched(monitor: Monitor) -> str:
     """A query with a row for each group that is beyond the limit; a success rate is a percentage."""
     limit = monitor.limit * 100 if monitor.question.what == "success_rate" else monitor.limit
-    query = sumo(monitor.question, category=_CATEGORY, runs=bool(monitor.at_least))
+    query = sumo(monitor.question, category=_CATEGORY, runs=True)
     beyond = f"{value_of(monitor.question)} {_SIGNS[monitor.beyond]} {limit:.10g}"
-    enough = f" and runs >= {monitor.at_least}" if monitor.at_least else ""
-    return f"{query}\n| where {beyond}{enough}"
+    return f"{query}\n| where {beyond} and runs >= {monitor.at_least}"
 
 
 def _title(dashboard: Dashboard) -> str:

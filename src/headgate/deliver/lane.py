@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 
+from headgate.core.judging import Judging
 from headgate.core.ports import Lane, Limits, LogEntry
 from headgate.core.shaping import Shaped, ShapedEntry, filtered_words
 from headgate.core.storeport import Outcomes, Replay
 from headgate.core.verdicts import Reject
 from headgate.deliver.bisect import bounded
-from headgate.deliver.limits import Admitted, Cut, SizeRatio, admit, cut, total_bytes
+from headgate.deliver.limits import Admitted, Cut, SizeRatio, admit, cut, judged, total_bytes
 from headgate.deliver.window import Window
 
 __all__ = ["MAX_HOLES", "UNNAMED", "LaneQueue"]
@@ -41,6 +42,7 @@ class LaneQueue:
         "_accepted",
         "_dead",
         "_dirty",
+        "_judge",
         "_settled_dead",
         "_signal",
         "_skipped",
@@ -56,9 +58,17 @@ class LaneQueue:
     )
 
     def __init__(
-        self, signal: str, lane: Lane, acked: int, holes: Iterable[int] = (), *, replay: Replay | None = None
+        self,
+        signal: str,
+        lane: Lane,
+        acked: int,
+        holes: Iterable[int] = (),
+        *,
+        replay: Replay | None = None,
+        judge: Judging | None = None,
     ) -> None:
         self._signal = signal
+        self._judge = judge
         self.lane = lane
         self.replay = replay
         self.window = Window(acked, holes)
@@ -141,6 +151,8 @@ class LaneQueue:
     ) -> Cut:
         """Cut the next batch; records that became too old are settled as skipped."""
         made = cut(self.queue, limits, now_ms=now_ms, busy=busy, ratio=ratio.value, max_records=max_records)
+        if self._judge is not None:
+            made = judged(made, self._judge, now_ms)
         self.queue = made.rest
         self.next_ms = made.next_ms
         self.queue_bytes -= total_bytes(made.batch)
@@ -164,6 +176,12 @@ class LaneQueue:
         made = self.cut(limits, now_ms=now_ms, busy=busy, ratio=SizeRatio())
         self.queue = sorted([*self.queue, *others], key=lambda entry: entry.seq)
         return made
+
+    def outlived(self, entries: Sequence[LogEntry], limits: Limits, now_ms: int) -> bool:
+        """Whether one of these became too old since it was cut."""
+        if limits.max_age_ms is not None and min(entry.occurred_ms for entry in entries) < now_ms - limits.max_age_ms:
+            return True
+        return self._judge is not None and "too_old" in self._judge.judge(entries, now_ms).values()
 
     def put_back(self, entries: Sequence[LogEntry]) -> None:
         """Return unsettled entries to the queue, in order."""

@@ -9,14 +9,15 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Collection, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from operator import attrgetter
 
+from headgate.core.judging import Judging
 from headgate.core.ports import Limits, LogEntry
 from headgate.core.times import DAY_MS
 
-__all__ = ["Admitted", "Cut", "SizeRatio", "admit", "cut", "total_bytes"]
+__all__ = ["Admitted", "Cut", "SizeRatio", "admit", "cut", "judged", "total_bytes"]
 
 # How many batches' worth of entries one cut looks at when most of them are busy: bounds the work of one turn.
 _SCAN_BATCHES = 4
@@ -178,3 +179,17 @@ def cut(
     if next_ms is not None and limits.max_ahead_ms is not None:
         next_ms -= limits.max_ahead_ms
     return Cut(taken, [*rest, *queue[looked:]], cutter.too_old, next_ms)
+
+
+def judged(made: Cut, judge: Judging, now_ms: int) -> Cut:
+    """The cut without what a signal itself finds too old, or wants to see later."""
+    verdicts = judge.judge(made.batch, now_ms) if made.batch else {}
+    if not verdicts:
+        return made
+    found = [(entry, verdicts.get(index)) for index, entry in enumerate(made.batch)]
+    return replace(
+        made,
+        batch=[entry for entry, verdict in found if verdict is None],
+        rest=sorted([*made.rest, *(entry for entry, verdict in found if verdict == "later")], key=_seq),
+        too_old=[*made.too_old, *(entry for entry, verdict in found if verdict == "too_old")],
+    )

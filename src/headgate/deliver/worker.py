@@ -19,6 +19,7 @@ import structlog
 from headgate.core.backoff import BackOff
 from headgate.core.clock import Clock
 from headgate.core.errors import StoreBusy, StoreFull
+from headgate.core.judging import Judging
 from headgate.core.metrics import Metrics
 from headgate.core.ports import CallSignal, HttpSignal, Lane, LogEntry
 from headgate.core.shaping import Shaped, Shaper
@@ -126,12 +127,16 @@ class SignalWorker:
     def _open_lanes(self, views: Mapping[Lane, CursorView]) -> None:
         for lane in ("live", "backfill"):
             view = views.get(lane)
-            self._lanes[lane] = LaneQueue(self.key, lane, view.acked if view else 0, view.holes if view else ())
-        self._lanes["dead"] = LaneQueue(self.key, "dead", 0)
+            self._lanes[lane] = self._open(lane, view.acked if view else 0, view.holes if view else ())
+        self._lanes["dead"] = self._open("dead", 0)
         live = views.get("live")
         if live is not None and live.state == "held":
             reason, _, text = live.reason.partition(": ")
             self.gate.hold_at_start(self._tools.clock.monotonic(), Hold(reason, text))
+
+    def _open(self, lane: Lane, acked: int, holes: Sequence[int] = (), replay: Replay | None = None) -> LaneQueue:
+        judge = self.signal if isinstance(self.signal, Judging) else None
+        return LaneQueue(self.key, lane, acked, holes, replay=replay, judge=judge)
 
     # -- told from outside
 
@@ -148,7 +153,7 @@ class SignalWorker:
             del self._lanes["replay"]
             lane = None
         if replay is not None and lane is None and replay.done < replay.total:
-            self._lanes["replay"] = LaneQueue(self.key, "replay", replay.done, replay=replay)
+            self._lanes["replay"] = self._open("replay", replay.done, replay=replay)
             self._wake.set()
 
     def stop(self) -> None:
@@ -312,6 +317,10 @@ class SignalWorker:
                 retry_wait = self.gate.wait(now, retry=part.attempts > 0)
                 if retry_wait > 0:
                     part, wait = None, min(wait, retry_wait)
+            if part is not None and lane.outlived(part.entries, self.signal.limits, self._tools.clock.now_ms()):
+                for old in self._parts.give_up():  # all are cut anew, so that order keys stay in order
+                    old.lane.put_back(old.entries)
+                continue
             if part is None:
                 part, new_wait = self._next(lane, now)
                 wait = min(wait, new_wait)

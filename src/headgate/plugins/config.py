@@ -7,7 +7,8 @@ of a validation error. Durations are written as `60s`, `5m`, `24h`, `30d` and he
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import (
@@ -100,6 +101,12 @@ class PluginConfig(BaseModel):
     """Base of every plugin's configuration: frozen, unknown keys refused, input hidden from errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    # What somebody may write who knows another sink or program -> our key, named where the model has that.
+    other_words: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(("fields", "labels", "static_labels"), "tags"),
+        "metrics_max_age": "max_age",
+    }
 
 
 class PollConfig(PluginConfig):

@@ -66,6 +66,8 @@ def _type(field: FieldInfo) -> str:
 def _type_name(annotation: Any) -> str:
     """Words for a type. Raises TypeError for one that no plugin has had so far."""
     origin = get_origin(annotation)
+    if annotation == Duration:
+        return "duration"
     if origin is not None:
         return _generic_name(origin, get_args(annotation))
     if annotation in _WORDS:

@@ -43,13 +43,13 @@ _SERIES_RECORDS = 5_000
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What of the configuration decides how records look. `tags`: normalized."""
+    """What of the configuration decides how records look. `tags`: normalized. `max_age_ms`: None: each intake's own."""
 
     env: str
     tags: tuple[str, ...]
     compat: bool
     shards: int
-    metrics_max_age_ms: int
+    max_age_ms: int | None
     gzip: bool
 
 
@@ -71,7 +71,9 @@ def shape_of(name: str, look: Look) -> Shape:
 def _logs(look: Look) -> Shape:
     form = LogForm(look.env, look.tags)
     # How far ahead is [K].
-    limits = Limits(1_000, 5_000_000, _LOG_RECORD_BYTES, max_age_ms=_LOG_AGE_MS, max_ahead_ms=12 * HOUR_MS)
+    limits = Limits(
+        1_000, 5_000_000, _LOG_RECORD_BYTES, max_age_ms=_oldest(look, _LOG_AGE_MS), max_ahead_ms=12 * HOUR_MS
+    )
     return Shape(None, limits, lambda batch: b"[" + b",".join(map(form, batch)) + b"]", _packing(look))
 
 
@@ -79,7 +81,8 @@ def _metrics(look: Look) -> Shape:
     form = SeriesForm(look.env, look.tags, compat=look.compat, shards=look.shards)
     kinds = COUNT_KINDS | ({"job"} if look.compat else set())
     # A count has its place somewhere in its minute.
-    age, ahead = look.metrics_max_age_ms - MINUTE_MS, 9 * MINUTE_MS
+    age = max(0, (HOUR_MS if look.max_age_ms is None else look.max_age_ms) - MINUTE_MS)
+    ahead = 9 * MINUTE_MS
     limits = Limits(_SERIES_RECORDS, _SERIES_BYTES[look.gzip], max_age_ms=age, max_ahead_ms=ahead)
     return Shape(kinds, limits, form, _packing(look))
 
@@ -88,7 +91,7 @@ def _distributions(look: Look) -> Shape:
     form = DistributionForm(look.env, look.tags, compat=look.compat)
     packing: Packing = "deflate" if look.gzip else "identity"
     # As v1 series; the age is [K].
-    limits = Limits(_SERIES_RECORDS, 3_200_000, max_age_ms=HOUR_MS, max_ahead_ms=10 * MINUTE_MS)
+    limits = Limits(_SERIES_RECORDS, 3_200_000, max_age_ms=_oldest(look, HOUR_MS), max_ahead_ms=10 * MINUTE_MS)
     return Shape(DISTRIBUTION_KINDS, limits, form, packing)
 
 
@@ -97,7 +100,7 @@ def _events(look: Look) -> Shape:
         (entry,) = batch
         return orjson.dumps(event(decode_record(entry.body), look.env, look.tags))
 
-    limits = Limits(1, max_age_ms=_LOG_AGE_MS, max_ahead_ms=2 * HOUR_MS)
+    limits = Limits(1, max_age_ms=_oldest(look, _LOG_AGE_MS), max_ahead_ms=2 * HOUR_MS)
     return Shape(frozenset({"alert", "deployment"}), limits, body, "identity")
 
 
@@ -108,7 +111,7 @@ def _ci(look: Look) -> Shape:
         return orjson.dumps({"data": data}) if data else None
 
     # No size is stated; other intakes take 5 MB.
-    limits = Limits(1_000, 4_500_000, max_age_ms=_LOG_AGE_MS, max_ahead_ms=MINUTE_MS)  # clocks differ
+    limits = Limits(1_000, 4_500_000, max_age_ms=_oldest(look, _LOG_AGE_MS), max_ahead_ms=MINUTE_MS)  # clocks differ
     return Shape(frozenset({"workflow", "job"}), limits, body, "identity")
 
 
@@ -118,7 +121,12 @@ def _dora(look: Look) -> Shape:
         found = dora_deployment(decode_record(entry.body), look.env, look.tags)
         return None if found is None else orjson.dumps(found)
 
-    return Shape(frozenset({"deployment"}), Limits(1), body, "identity")
+    return Shape(frozenset({"deployment"}), Limits(1, max_age_ms=look.max_age_ms), body, "identity")
+
+
+def _oldest(look: Look, window_ms: int) -> int:
+    """The configured age, within what the intake takes."""
+    return window_ms if look.max_age_ms is None else min(window_ms, look.max_age_ms)
 
 
 def _packing(look: Look) -> Packing:

@@ -14,6 +14,7 @@ import msgspec
 import orjson
 
 from headgate.core.record import Attribute
+from headgate.sinks._sentences import NAMES, level, sentence
 
 __all__ = ["ECS_TYPES", "DataStream", "Document", "EcsMapper", "data_stream"]
 
@@ -95,10 +96,27 @@ _KNOWN = {
     "our_status": "headgate.status",
     "test_status": "test.case.result.status",
     "deployment_status": "deployment.status",
+    "alert_state": "headgate.alert.state",
+    "pipeline_state": "circleci.pipeline.state",
+    "branch": "vcs.ref.head.name",
+    "pipeline_number": "circleci.pipeline.number",
+    "workflow": "cicd.pipeline.name",
+    "job": "cicd.pipeline.task.name",
+    "step": "circleci.step.name",
+    "test": "test.case.name",
+    "subject": "circleci.insight.subject",
+    "deployment": "deployment.name",
+    "action": "platform.action",
+    "amends": "headgate.amends",
+    "rule": "headgate.alert.rule",
 }
+_OWN_WORDS = {attribute: word for word, attribute in _KNOWN.items()}
+_NAMED = {kind: tuple(_OWN_WORDS[name] for name in names) for kind, names in NAMES.items()}
 # Every field that a document can have beside the record's attributes, with its type in a mapping.
 ECS_TYPES: dict[str, str] = {
     "@timestamp": "date",
+    "message": "text",
+    "log.level": "keyword",
     "event.id": "keyword",
     "event.kind": "keyword",
     "event.action": "keyword",
@@ -167,6 +185,19 @@ class _Known(msgspec.Struct, gc=False, rename=_KNOWN):
     our_status: Attribute | None = None
     test_status: Attribute | None = None
     deployment_status: Attribute | None = None
+    alert_state: Attribute | None = None
+    pipeline_state: Attribute | None = None
+    branch: Attribute | None = None
+    pipeline_number: Attribute | None = None
+    workflow: Attribute | None = None
+    job: Attribute | None = None
+    step: Attribute | None = None
+    test: Attribute | None = None
+    subject: Attribute | None = None
+    deployment: Attribute | None = None
+    action: Attribute | None = None
+    amends: Attribute | None = None
+    rule: Attribute | None = None
 
 
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
@@ -205,7 +236,9 @@ class EcsMapper:
             document["organization.name"] = record.org
         if record.project:
             document["service.name"] = record.project
-        _derive(document, kind, _decode_known(attributes))
+        known = _decode_known(attributes)
+        _derive(document, kind, known)
+        _tell(document, kind, known, record.project or record.org or record.tenant)
         if kind not in _CLOSED_KINDS or _TAG_KEY in attributes:
             return self._settled(document | shared[0], attributes)
         if _CREDITS_KEY in attributes:
@@ -275,3 +308,17 @@ def _derive(document: Document, kind: str, known: _Known) -> None:
         outcome = document["event.outcome"] = _OUTCOMES.get(status, "unknown")
         if outcome == "failure":
             document["error.type"] = status
+
+
+def _tell(document: Document, kind: str, known: _Known, place: str) -> None:
+    """Add the line that people read, and how grave it is."""
+    ours = known.our_status or known.test_status or known.deployment_status or known.alert_state or ""
+    status = known.status or ours or known.pipeline_state or ""
+    name: Attribute = ""
+    for word in _NAMED.get(kind, ()):
+        found = getattr(known, word)
+        if found is not None:
+            name = found
+            break
+    document["message"] = sentence(kind, str(name), str(status), place, str(known.branch or ""))
+    document["log.level"] = level(str(ours))

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from headgate.core.record import Attribute, Record
 from headgate.core.times import parse_ms
 from headgate.sinks._measures import TAG_PREFIX
+from headgate.sinks._sentences import FAILED, NAMES, OUR_STATUS, THEIR_STATUS, level, sentence
 from headgate.sinks._trace_ids import span_id, trace_id
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "event",
     "log",
     "span",
+    "span_place",
 ]
 
 Flat = dict[str, str | int | float]
@@ -101,7 +103,7 @@ def log(record: Record, occurred_ms: int) -> dict[str, object]:
     """The log line of a record: a sentence, and attributes under our names and under those of the raw webhook."""
     attributes = _flat(record, LOGS, more=_webhook_names(record))
     attributes["id"] = record.id
-    attributes["level"] = _LEVELS.get(_word(record, _OUR_STATUS), "info")
+    attributes["level"] = level(_word(record, OUR_STATUS))
     return {"timestamp": occurred_ms, "message": _sentence(record), "attributes": attributes}
 
 
@@ -114,14 +116,19 @@ def span(record: Record, occurred_ms: int) -> dict[str, object]:
     own, parent, trace = _identity(record)
     attributes = _flat(record, SPANS)
     attributes["record.id"] = record.id
-    attributes["name"] = cut(_word(record, _NAMES.get(record.kind, ())) or record.kind, SPANS.value_bytes)
+    attributes["name"] = cut(_word(record, NAMES.get(record.kind, ())) or record.kind, SPANS.value_bytes)
     attributes["duration.ms"] = max(0, occurred_ms - start)
     attributes["span.kind"] = "server" if record.kind == "workflow" else "internal"
     if parent:
         attributes["parent.id"] = parent.hex()
-    if _word(record, ("headgate.status",)) in _FAILED:
-        attributes["error.message"] = cut(_word(record, _THEIR_STATUS), SPANS.value_bytes)
+    if _word(record, ("headgate.status",)) in FAILED:
+        attributes["error.message"] = cut(_word(record, THEIR_STATUS), SPANS.value_bytes)
     return {"id": own.hex(), "trace.id": trace.hex(), "timestamp": start, "attributes": attributes}
+
+
+def span_place(record: Record, occurred_ms: int) -> tuple[int, bytes]:
+    """When a record's span begins, and the id of its trace."""
+    return _start_ms(record, occurred_ms), _trace(record)
 
 
 def cut(text: str, limit: int) -> str:
@@ -213,29 +220,6 @@ _WEBHOOK: Mapping[str, Mapping[str, str]] = {
         "job.stopped_at": "circleci.stopped_at",
     },
 }
-_OUR_STATUS = ("headgate.status", "test.case.result.status", "deployment.status", "headgate.alert.state")
-_THEIR_STATUS = ("circleci.status", *_OUR_STATUS, "circleci.pipeline.state")
-_FAILED = frozenset({"failure", "error", "timeout"})
-_LEVELS = {
-    **dict.fromkeys(_FAILED, "error"),
-    **dict.fromkeys(("fail", "failed", "firing"), "error"),
-    "canceled": "warn",
-}
-# What a thing of a kind is called.
-_NAMES: Mapping[str, tuple[str, ...]] = {
-    "pipeline": ("circleci.pipeline.number",),
-    "workflow": ("cicd.pipeline.name",),
-    "job": ("cicd.pipeline.task.name",),
-    "step": ("circleci.step.name",),
-    "test_result": ("test.case.name",),
-    "flaky_test": ("test.case.name",),
-    "usage": ("cicd.pipeline.task.name",),
-    "insight": ("cicd.pipeline.task.name", "cicd.pipeline.name", "circleci.insight.subject"),
-    "deployment": ("deployment.name",),
-    "platform_event": ("platform.action",),
-    "amendment": ("headgate.amends",),
-    "alert": ("headgate.alert.rule",),
-}
 _MESSAGE_BYTES = 2_000
 
 
@@ -278,10 +262,9 @@ def _word(record: Record, names: tuple[str, ...]) -> str:
 
 
 def _sentence(record: Record) -> str:
-    """The line that people read: `job unit failed (gh/acme/web, main)`. Never JSON, which would be taken apart."""
-    words = (record.kind.replace("_", " "), _word(record, _NAMES.get(record.kind, ())), _word(record, _THEIR_STATUS))
-    where = (record.project or record.org or record.tenant, _word(record, ("vcs.ref.head.name",)))
-    return cut(f"{' '.join(filter(None, words))} ({', '.join(filter(None, where))})", _MESSAGE_BYTES)
+    name, status = _word(record, NAMES.get(record.kind, ())), _word(record, THEIR_STATUS)
+    place, branch = record.project or record.org or record.tenant, _word(record, ("vcs.ref.head.name",))
+    return cut(sentence(record.kind, name, status, place, branch), _MESSAGE_BYTES)
 
 
 # --- Spans ----------------------------------------------------------------------------------------------------------
@@ -296,12 +279,17 @@ def _start_ms(record: Record, occurred_ms: int) -> int:
     return min(start, occurred_ms)
 
 
+def _trace(record: Record) -> bytes:
+    found = record.attributes
+    return trace_id(str(found.get("cicd.pipeline.run.id") or found.get("cicd.pipeline.task.run.id") or record.id))
+
+
 def _identity(record: Record) -> tuple[bytes, bytes, bytes]:
     """Ids of the span, of its parent (empty: none) and of the trace. What belongs to no workflow is a trace alone."""
     found = record.attributes
     run = str(found.get("cicd.pipeline.run.id", ""))
     job = str(found.get("cicd.pipeline.task.run.id", ""))
-    trace = trace_id(run or job or record.id)
+    trace = _trace(record)
     if record.kind == "workflow":
         return span_id("workflow", run or record.id), b"", trace
     if record.kind == "job":

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from headgate.core.record import Attribute, Record
 from headgate.sinks._sumologic_lines import TRUNCATED, Document, tags_of
 
-__all__ = ["job_feed", "workflow_feed"]
+__all__ = ["job_feed", "picked", "record_of", "workflow_feed"]
 
 _VCS = {"gh": "github", "bb": "bitbucket", "circleci": "circleci"}
 _JOB = (
@@ -64,9 +64,9 @@ def job_feed(record: Record) -> Document:
     attributes = record.attributes
     if "circleci.job.number" not in attributes:
         return {}
-    document = {"timestamp": record.occurred_at} | _picked(attributes, _JOB)
+    document = {"timestamp": record.occurred_at} | picked(attributes, _JOB)
     document |= {"lifecycle": "finished", "platform": "2.0"}
-    document["workflows"] = _picked(attributes, _JOB_WORKFLOWS)
+    document["workflows"] = picked(attributes, _JOB_WORKFLOWS)
     status = attributes.get("circleci.status")
     document |= {flag: status == flag for flag in _FLAGS}
     vcs, _, path = (record.project or "").partition("/")
@@ -78,7 +78,7 @@ def job_feed(record: Record) -> Document:
         document[key] = attributes["vcs.ref.head.name"]
     if "circleci.author.login" in attributes:
         document["user"] = {"is_user": True, "login": attributes["circleci.author.login"]}
-    machine = _picked(attributes, (("executor", "circleci.executor"),))
+    machine = picked(attributes, (("executor", "circleci.executor"),))
     if "circleci.resource_class" in attributes:
         machine["resource_class"] = {"class": attributes["circleci.resource_class"]}
     if machine:
@@ -88,14 +88,23 @@ def job_feed(record: Record) -> Document:
 
 def workflow_feed(record: Record) -> Document:
     """A workflow as v2 tells it, without `items`: a workflow's record does not hold its jobs."""
-    document = {"timestamp": record.occurred_at} | _picked(record.attributes, _WORKFLOW)
+    document = {"timestamp": record.occurred_at} | picked(record.attributes, _WORKFLOW)
     if record.project:
         document["project_slug"] = record.project
     return document | _ours(record)
 
 
-def _picked(attributes: Mapping[str, Attribute], keys: tuple[tuple[str, str], ...]) -> Document:
+def picked(attributes: Mapping[str, Attribute], keys: tuple[tuple[str, str], ...]) -> Document:
+    """Those of the attributes that there are, each under its key."""
     return {key: attributes[name] for key, name in keys if name in attributes}
+
+
+def record_of(record: Record) -> Document:
+    """Which record a line is about, and what of it was cut."""
+    own: Document = {"record_id": record.id}
+    if TRUNCATED in record.attributes:
+        own["truncated"] = record.attributes[TRUNCATED]
+    return own
 
 
 def _ours(record: Record) -> Document:
@@ -103,7 +112,4 @@ def _ours(record: Record) -> Document:
     tags = tags_of(record.attributes)
     if "service" not in tags and record.project:
         tags["service"] = record.project
-    own: Document = {"record_id": record.id}
-    if TRUNCATED in record.attributes:
-        own["truncated"] = record.attributes[TRUNCATED]
-    return {"custom_data": {key: tags[tag] for key, tag in _CUSTOM if tag in tags}, "headgate": own}
+    return {"custom_data": {key: tags[tag] for key, tag in _CUSTOM if tag in tags}, "headgate": record_of(record)}

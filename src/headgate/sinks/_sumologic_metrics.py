@@ -29,7 +29,7 @@ CONTENT_TYPES: dict[MetricsFormat, str] = {
 # times are in the log lines.
 KINDS = frozenset({measure.kind for measure in MEASURES} - {"test_result"} | {"insight"})
 
-# The source takes 100 dimensions a metric, of which `fields` may be 30, and 4,000 characters of them.
+# The source takes 100 dimensions a metric, of which the `tags` of the section may be 30, and 4,000 characters of them.
 _MOST_LABELS = 64
 _MOST_CHARACTERS = 3_000
 _LONGEST_NAME = 255

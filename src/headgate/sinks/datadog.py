@@ -7,16 +7,16 @@ other. The vendor's client gives addresses and authentication and is imported on
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, get_args
 
 import orjson
 from pydantic import Field, model_validator
 
 from headgate.core.errors import SinkRefused, SinkUnavailable
 from headgate.core.ports import BuildContext, CheckResult, HttpReply, Plugin
-from headgate.plugins.config import Duration, PluginConfig, Secret, duration_field, reveal
+from headgate.plugins.config import Duration, PluginConfig, Secret, reveal
 from headgate.plugins.datadog import Site, tag
 from headgate.sinks._datadog_signals import DatadogSignal, Look, shape_of
 from headgate.sinks._endpoint import (
@@ -34,9 +34,10 @@ if TYPE_CHECKING:
 
 __all__ = ["PLUGINS", "DatadogConfig", "DatadogSink", "Endpoints"]
 
-_SIGNALS = ("logs", "metrics", "distributions", "events", "ci", "dora")
+SignalName = Literal["logs", "metrics", "distributions", "events", "ci", "dora"]
+_SIGNALS: tuple[SignalName, ...] = get_args(SignalName)
 # Neither product is offered there.
-_NOT_FOR_GOVERNMENT = ("ci", "dora")
+_NOT_FOR_GOVERNMENT: tuple[SignalName, ...] = ("ci", "dora")
 
 
 class Endpoints(PluginConfig):
@@ -45,9 +46,6 @@ class Endpoints(PluginConfig):
     api: BaseUrl | None = Field(default=None, description="For metrics, distributions, CI, DORA and the key's check.")
     logs: BaseUrl | None = Field(default=None, description="For logs.")
     events: BaseUrl | None = Field(default=None, description="For events.")
-    otlp: BaseUrl | None = Field(
-        default=None, description="For OTLP, which this sink does not speak: taken, so that one list serves both sinks."
-    )
 
 
 class DatadogConfig(EndpointConfig):
@@ -56,18 +54,14 @@ class DatadogConfig(EndpointConfig):
     api_key: Secret = Field(description="API key; an application key is not needed.")
     site: Site = Field(default="datadoghq.com", description="Datadog site, as in the address of your Datadog.")
     endpoints: Endpoints = Field(default_factory=Endpoints, description="Addresses instead of the site's own.")
-    logs: bool = Field(default=True, description="Send every record as a log.")
-    metrics: bool = Field(default=True, description="Send counts and states as metrics.")
-    distributions: bool = Field(default=True, description="Send durations and waits as distributions.")
-    events: bool = Field(default=True, description="Send alerts and deployments as events.")
-    ci: bool = Field(
-        default=False,
-        description="Send workflows and jobs to CI Visibility. Datadog's own CircleCI webhook does the same: with "
-        "both, every pipeline is there, counted and billed twice.",
+    signals: frozenset[SignalName] = Field(
+        default=frozenset({"logs", "metrics", "distributions", "events"}),
+        min_length=1,
+        description="What is sent. `ci` is CI Visibility, which Datadog's own CircleCI webhook fills too: with both, "
+        "every pipeline is there, counted and billed twice. `dora`: deployments that succeeded, for DORA Metrics.",
     )
-    dora: bool = Field(default=False, description="Send deployments that succeeded to DORA Metrics.")
     env: str = Field(default="ci", min_length=1, description="Tag `env` of everything.")
-    tags: tuple[str, ...] = Field(default=(), description="Tags of everything, `key:value`.")
+    tags: Mapping[str, str] = Field(default_factory=dict, description="Tag -> value, of everything.")
     compat_metrics: bool = Field(
         default=False, description="The metric names of Datadog's CircleCI integration too, for its dashboards."
     )
@@ -78,28 +72,29 @@ class DatadogConfig(EndpointConfig):
         description="Places that a second has for counts; more for more than ten records a second, at the price of as "
         "many custom metrics.",
     )
-    metrics_max_age: Duration = duration_field(
-        "1h", "Older counts are skipped as too_old; raise it where historical metrics are switched on for them."
+    max_age: Duration | None = Field(
+        default=None,
+        description="Older records are skipped as too_old; unset: what each intake takes. More than that is of use for "
+        "`metrics` alone, where historical metrics are switched on for them (unset: 1h).",
     )
     gzip: bool = Field(default=True, description="Compress requests where the endpoint takes it.")
 
+    other_words: ClassVar[Mapping[str, str]] = {**PluginConfig.other_words, **dict.fromkeys(_SIGNALS, "signals")}
+
     @model_validator(mode="after")
     def _possible(self) -> Self:
-        if not any(getattr(self, name) for name in _SIGNALS):
-            raise ValueError(f"switch at least one of {', '.join(_SIGNALS)} on")
-        if "ddog-gov" in self.site and (wanted := [name for name in _NOT_FOR_GOVERNMENT if getattr(self, name)]):
+        if "ddog-gov" in self.site and (wanted := [name for name in _NOT_FOR_GOVERNMENT if name in self.signals]):
             raise ValueError(f"{self.site} does not offer {' and '.join(wanted)}")
         refuse_unprintable("api_key", reveal(self.api_key))
-        for one in self.tags:
-            name, colon, value = one.partition(":")
-            if not (colon and value and tag(name, value)):
-                raise ValueError(f"tag {one!r} is not of the form key:value")
+        for name, value in self.tags.items():
+            if not (value and name[:1].isalpha()):
+                raise ValueError(f"tag {name!r} has no name that begins with a letter, or no value")
         return self
 
     def look(self) -> Look:
         """What decides how records look."""
-        tags = tuple(tag(*one.split(":", 1)) for one in self.tags)
-        return Look(self.env, tags, self.compat_metrics, self.count_shards, self.metrics_max_age, self.gzip)
+        tags = tuple(tag(name, value) for name, value in self.tags.items())
+        return Look(self.env, tags, self.compat_metrics, self.count_shards, self.max_age, self.gzip)
 
 
 class DatadogSink:
@@ -114,7 +109,7 @@ class DatadogSink:
         self._signals = tuple(
             DatadogSignal(one, shape_of(one, look), routes[one], config, self._clean)
             for one in _SIGNALS
-            if getattr(config, one)
+            if one in config.signals
         )
 
     def signals(self) -> Sequence[DatadogSignal]:
@@ -162,7 +157,7 @@ def probes(config: DatadogConfig, routes: dict[str, Route]) -> tuple[Probe, ...]
         "events": Probe(routes["events"], b"{}", _takes_or_refuses_nothing),
     }
     api = known["api"].route.base
-    wanted = {routes[one].family for one in _SIGNALS if getattr(config, one)}
+    wanted = {routes[one].family for one in _SIGNALS if one in config.signals}
     families = dict.fromkeys("api" if known[one].route.base == api else one for one in known if one in wanted)
     return tuple(known[one] for one in families)
 

@@ -81,8 +81,8 @@ class ElasticsearchConfig(EndpointConfig):
         description="Kibana or OpenSearch Dashboards, with `/s/<space>` if it is not the default space; `sinks setup` "
         "puts data views there.",
     )
-    tags: tuple[str, ...] = Field(default=(), description="ECS `tags` of every document.")
-    labels: Mapping[str, str] = Field(default_factory=dict, description="ECS `labels` of every document.")
+    tags: Mapping[str, str] = Field(default_factory=dict, description="ECS `labels` of every document.")
+    ecs_tags: tuple[str, ...] = Field(default=(), description="ECS `tags` of every document, words without a value.")
     gzip: bool = Field(default=True, description="Compress requests.")
     batch_records: int = Field(default=1_000, ge=1, description="Records of one request at most.")
     batch_bytes: int = Field(default=2_000_000, ge=1_000, description="Bytes of the records of one request.")
@@ -135,7 +135,7 @@ class ElasticsearchSignal:
             self._headers["content-encoding"] = "gzip"
         streams = config.target == "data_stream"
         self._mapper = EcsMapper(
-            namespace=config.namespace if streams else None, tags=config.tags, labels=config.labels
+            namespace=config.namespace if streams else None, tags=config.ecs_tags, labels=config.tags
         )
         self._streams: dict[str, str] = {kind: data_stream(kind, config.namespace).name for kind in KINDS}
         self._index_of = self._stream if streams else self._month_index

@@ -24,6 +24,7 @@ from headgate.core.verdicts import SendResult, classify, raise_for, retry_after_
 from headgate.plugins.config import Duration, duration_field
 from headgate.sinks._endpoint import BaseUrl, EndpointConfig, failed_check, judge_check, probe
 from headgate.sinks._loki_refusals import reason_of, refused_lines
+from headgate.sinks._measures import TAG_PREFIX
 
 __all__ = ["PLUGINS", "LokiConfig", "LokiSignal", "LokiSink"]
 
@@ -40,6 +41,9 @@ _BLOCKED_SECONDS = 60.0
 # The server's limit is 64 KiB of metadata a line; a shorter record cannot reach it.
 _CUT_METADATA_OF_BYTES = 60_000
 _CUT_METADATA_TO = 1_000
+_CUT_TAGS_TO = 250
+# The server takes 128 pairs of metadata a line.
+_MOST_TAGS = 64
 
 
 class LokiConfig(EndpointConfig):
@@ -54,7 +58,7 @@ class LokiConfig(EndpointConfig):
         default=frozenset({"project", "outcome"}),
         description="Labels taken from the record; leave `project` out when there are more than some hundred projects.",
     )
-    static_labels: Mapping[str, str] = Field(default_factory=dict, description="Labels that every stream gets.")
+    tags: Mapping[str, str] = Field(default_factory=dict, description="Label -> value, of every stream.")
     max_age: Duration = duration_field(
         "7d", "Older records are skipped as too_old; as the server's `reject_old_samples_max_age`."
     )
@@ -80,11 +84,13 @@ class LokiConfig(EndpointConfig):
 
     @model_validator(mode="after")
     def _bounded_labels(self) -> Self:
-        for name in self.static_labels:
+        for name in self.tags:
             if not _LABEL_NAME.fullmatch(name) or name in _OURS or name.startswith("__"):
-                raise ValueError(f"static label {name!r} is not a free label name")
-        if len(self.static_labels) + len(_OURS) > MAX_LABELS:
-            raise ValueError(f"at most {MAX_LABELS - len(_OURS)} static labels: the server takes {MAX_LABELS} in all")
+                raise ValueError(f"tag {name!r} is not a free label name")
+        if len(self.tags) + len(_OURS) > MAX_LABELS:
+            raise ValueError(
+                f"at most {MAX_LABELS - len(_OURS)} tags: they are labels, and the server takes {MAX_LABELS} in all"
+            )
         return self
 
 
@@ -121,7 +127,9 @@ class _Metadata(msgspec.Struct, gc=False, omit_defaults=True):
     amends: str | None = None
 
 
-_Value = tuple[str, str, _Metadata]
+_Value = tuple[str, str, _Metadata | dict[str, str]]
+_TAG, _TAG_KEY = "tag_", f'"{TAG_PREFIX}'.encode()
+_NOT_OF_A_NAME = re.compile(r"[^a-zA-Z0-9_]")
 _decode_line = msgspec.json.Decoder(_Line).decode
 _encode = msgspec.json.Encoder().encode
 
@@ -140,6 +148,18 @@ def _read(body: bytes) -> _Line:
             value = getattr(found, name)
             setattr(found, name, value[:_CUT_METADATA_TO] if value else value)
     return line
+
+
+def _tagged(metadata: _Metadata, body: bytes) -> dict[str, str]:
+    """The metadata with the record's tags: `tag.team` is `tag_team`, as LogQL can name it."""
+    found = [(name, value) for name, value in decode_record(body).attributes.items() if name.startswith(TAG_PREFIX)]
+    longest = _CUT_TAGS_TO if len(body) > _CUT_METADATA_OF_BYTES else None
+    tags = {
+        _TAG + _NOT_OF_A_NAME.sub("_", name[len(TAG_PREFIX) :])[:longest]: str(value)[:longest]
+        for name, value in found[:_MOST_TAGS]
+    }
+    own: dict[str, str] = msgspec.to_builtins(metadata)
+    return own | tags
 
 
 @lru_cache(maxsize=1024)
@@ -198,7 +218,8 @@ class LokiSignal:
                 found.revision,
                 found.amends,
             )
-            value = (f"{entry.occurred_ms}000000", body.decode(), metadata)
+            told = _tagged(metadata, body) if _TAG_KEY in body else metadata
+            value = (f"{entry.occurred_ms}000000", body.decode(), told)
             if key in streams:
                 streams[key].append(value)
             else:
@@ -230,7 +251,7 @@ class LokiSignal:
 
     def _pushed(self, key: tuple[str, str, str, str], values: list[_Value]) -> dict[str, object]:
         kind, project, outcome, hour = key
-        labels = {**self._config.static_labels, "service_name": self._config.service_name, "record": kind}
+        labels = {**self._config.tags, "service_name": self._config.service_name, "record": kind}
         labels |= {
             name: value for name, value in (("project", project), ("outcome", outcome), ("backfill", hour)) if value
         }

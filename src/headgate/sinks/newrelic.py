@@ -1,18 +1,19 @@
-"""New Relic: records as custom events, logs, metrics and spans, each a signal with a switch of its own.
+"""New Relic: records as custom events, logs, metrics and spans, each a signal of its own.
 
 Invariant: a 2xx of New Relic says that a request was taken, never that its contents were kept: those are looked at
 later, and what is then dropped is told by `NrIntegrationError` events alone. So everything that it is known to drop is
-kept from it here: by form (_newrelic_records) and by age (`limits`). It knows no duplicates: a resend is stored twice.
+kept from it here: by form (_newrelic_records) and by age (`limits`, _newrelic_traces). It knows no duplicates: a resend
+is stored twice.
 Source of limits and statuses: docs.newrelic.com, the pages of the four ingest APIs, read November 2026.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Self, get_args
 from urllib.parse import urlsplit
 
 import orjson
@@ -36,6 +37,7 @@ from headgate.sinks._endpoint import (
 )
 from headgate.sinks._newrelic_metrics import METRIC_KINDS, metrics
 from headgate.sinks._newrelic_records import SPAN_KINDS, event, log, span
+from headgate.sinks._newrelic_traces import FreshTraces
 
 if TYPE_CHECKING:
     from headgate.sinks._newrelic_client import Address
@@ -52,6 +54,7 @@ _LOCAL_DOMAINS = frozenset({"internal", "lan", "local", "localhost", "svc", "tes
 _COMMON = {"attributes": {"instrumentation.provider": "headgate"}}
 
 Name = Literal["events", "logs", "metrics", "spans"]
+_NAMES: tuple[Name, ...] = get_args(Name)
 _Items = Sequence[object]
 _Encoder = Callable[[Sequence[LogEntry]], _Items]
 
@@ -93,10 +96,12 @@ class NewRelicConfig(EndpointConfig):
     endpoints: NewRelicEndpoints = Field(
         default_factory=NewRelicEndpoints, description="Other addresses than the region's."
     )
-    events: bool = Field(default=True, description="Send custom events, `CircleCIWorkflow`, `CircleCIJob` and so on.")
-    logs: bool = Field(default=True, description="Send logs, as the public CircleCI quickstart reads them.")
-    metrics: bool = Field(default=True, description="Send metrics.")
-    spans: bool = Field(default=True, description="Send a span for each workflow, job and step.")
+    signals: frozenset[Name] = Field(
+        default=frozenset({"events", "logs", "metrics", "spans"}),
+        min_length=1,
+        description="What is sent: custom events, `CircleCIWorkflow`, `CircleCIJob` and so on; logs, as the public "
+        "CircleCI quickstart reads them; metrics; a span for each workflow, job and step.",
+    )
     metric_ids: bool = Field(
         default=False,
         description="Give each metric its record's id instead of summing up by minute: exact, and a series a record.",
@@ -112,26 +117,15 @@ class NewRelicConfig(EndpointConfig):
     @model_validator(mode="after")
     def _complete(self) -> Self:
         refuse_unprintable("license_key", reveal(self.license_key))
-        if not self.switched_on:
-            raise ValueError("nothing to send: switch on one of events, logs, metrics and spans")
-        if self.events and self.account_id is None:
-            raise ValueError("events need account_id; set it, or set `events: false`")
-        if self.spans and self.region == "fedramp" and self.endpoints.traces is None:
+        if "events" in self.signals and self.account_id is None:
+            raise ValueError("events need account_id; set it, or leave events out of `signals`")
+        if "spans" in self.signals and self.region == "fedramp" and self.endpoints.traces is None:
             raise ValueError(
-                "no trace host of the region fedramp is known; set endpoints.traces, or set `spans: false`"
+                "no trace host of the region fedramp is known; set endpoints.traces, or leave spans out of `signals`"
             )
         return self
 
-    @property
-    def switched_on(self) -> tuple[Name, ...]:
-        """Names of the signals, in a fixed order."""
-        switches: tuple[tuple[Name, bool], ...] = (
-            ("events", self.events),
-            ("logs", self.logs),
-            ("metrics", self.metrics),
-            ("spans", self.spans),
-        )
-        return tuple(name for name, on in switches if on)
+    other_words: ClassVar[Mapping[str, str]] = {**PluginConfig.other_words, **dict.fromkeys(_NAMES, "signals")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +144,7 @@ _FORMS: dict[Name, _Form] = {
     "events": _Form("events", "", None, DAY_MS - _MARGIN_MS, MINUTE_MS),
     "logs": _Form("logs", "logs", None, 2 * DAY_MS - _MARGIN_MS, MINUTE_MS),
     "metrics": _Form("metrics", "metrics", METRIC_KINDS, 2 * DAY_MS - _MARGIN_MS, DAY_MS - HOUR_MS),
-    # A span's time is its start: what ran for longer than this is taken only while its trace is fresh.
+    # A span's time is its start, of which `SpanSignal.judge` knows more.
     "spans": _Form("traces", "spans", SPAN_KINDS, 20 * MINUTE_MS - MINUTE_MS, MINUTE_MS),
 }
 
@@ -257,6 +251,24 @@ def redactor(config: NewRelicConfig) -> Redactor:
     return config.redactor(reveal(config.license_key))
 
 
+class SpanSignal(NewRelicSignal):
+    """The Trace API, which dates a span by its start."""
+
+    def __init__(self, config: NewRelicConfig, address: Address, context: BuildContext) -> None:
+        super().__init__("spans", config, address, context.user_agent)
+        self._traces = FreshTraces(context.clock, _FORMS["spans"].max_age_ms)
+
+    def judge(self, batch: Sequence[LogEntry], now_ms: int) -> Mapping[int, Literal["too_old", "later"]]:
+        """Spans that would be taken and then dropped there."""
+        return self._traces.judge(batch, now_ms)
+
+    def interpret(self, reply: HttpReply, batch: Sequence[LogEntry]) -> SendResult:
+        """As of the other signals; what was taken keeps its traces fresh."""
+        result = super().interpret(reply, batch)
+        self._traces.seen(batch)
+        return result
+
+
 class NewRelicSink:
     """One account."""
 
@@ -283,9 +295,11 @@ def build(name: str, config: NewRelicConfig, context: BuildContext) -> NewRelicS
         api = _FORMS[which].api
         base = getattr(config.endpoints, api)
         where = address(api, config.region, base, reveal(config.license_key), config.account_id)
+        if which == "spans":
+            return SpanSignal(config, where, context)
         return NewRelicSignal(which, config, where, context.user_agent)
 
-    return NewRelicSink(name, tuple(map(signal, config.switched_on)))
+    return NewRelicSink(name, tuple(signal(one) for one in _NAMES if one in config.signals))
 
 
 PLUGINS = (Plugin(kind="sink", name="newrelic", config=NewRelicConfig, build=build, extra="newrelic"),)

@@ -51,7 +51,7 @@ class PrometheusConfig(EndpointConfig):
     scrape: bool | None = Field(
         default=None, description="Serve `/metrics/ci`; unless given: yes where there is no url."
     )
-    labels: Mapping[str, str] = Field(default_factory=dict, description="Labels that every series gets.")
+    tags: Mapping[str, str] = Field(default_factory=dict, description="Label -> value, of every series.")
     max_age: Duration = duration_field(
         "1h", "Older records are skipped as too_old: a counter counts when it is told, and history would be a spike."
     )
@@ -67,7 +67,7 @@ class PrometheusConfig(EndpointConfig):
 
     @model_validator(mode="after")
     def _usable(self) -> Self:
-        for name in self.labels:
+        for name in self.tags:
             if not _LABEL_NAME.fullmatch(name) or name.startswith("__") or name == "le":
                 raise ValueError(f"label {name!r} is not a free label name")
         if self.scrape is False and self.url is None:
@@ -133,7 +133,7 @@ class ScrapeSignal(_MetricSignal):
                 family = Metric(family_name(measure), measure.meaning, measure.instrument)
             for name, labels, value in samples(key, cell):
                 shown = 0.0 if young and measure.instrument != "gauge" else value
-                family.add_sample(name, {**self._config.labels, **labels}, shown)
+                family.add_sample(name, {**self._config.tags, **labels}, shown)
         if family is not None:
             yield family
 
@@ -228,7 +228,7 @@ class RemoteWriteSignal(_MetricSignal):
             told = key[0].instrument != "gauge" and key not in self._doubtful
             olds = [value for _, _, value in samples(key, before)] if before else repeat(0.0)
             for (name, labels, value), old in zip(samples(key, cell), olds, strict=False):
-                found = sorted({**self._config.labels, **labels, "__name__": name}.items())
+                found = sorted({**self._config.tags, **labels, "__name__": name}.items())
                 yield found, [(at_ms - 1, old), (at_ms, value)] if told else [(at_ms, value)]
 
     async def _post(self, body: bytes) -> HttpReply:

@@ -1,4 +1,4 @@
-"""Sumo Logic: records as log lines and as metrics to an HTTP source, and the two feeds that the vendor's app reads.
+"""Sumo Logic: records as log lines, as metrics and in forms that others send, to an HTTP source.
 
 Invariant: the headers of a request are those of its signal, so that no record is stored under another one's category
 or fields; and neither the address nor the token of the source is ever shown. Source: Sumo Logic documentation, "HTTP
@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Literal, Self
+from typing import Literal, Self, get_args
 from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
@@ -34,14 +34,17 @@ from headgate.sinks._endpoint import (
 from headgate.sinks._sumologic_feeds import job_feed, workflow_feed
 from headgate.sinks._sumologic_lines import Document, fitting_line, log_document
 from headgate.sinks._sumologic_metrics import CONTENT_TYPES, KINDS, MetricsFormat, metrics_body
+from headgate.sinks._sumologic_webhooks import webhook_form
 
 __all__ = ["PLUGINS", "SignalName", "SumologicConfig", "SumologicSignal", "SumologicSink"]
 
-SignalName = Literal["logs", "metrics", "job_feed", "workflow_feed"]
-_NAMES: tuple[SignalName, ...] = ("logs", "metrics", "job_feed", "workflow_feed")
-_FEEDS: dict[SignalName, tuple[str, Callable[[Record], Document], str]] = {
-    "job_feed": ("job", job_feed, "circleci/job-collector"),
-    "workflow_feed": ("workflow", workflow_feed, "circleci/workflow-collector"),
+SignalName = Literal["logs", "metrics", "job_feed", "workflow_feed", "webhooks"]
+_NAMES: tuple[SignalName, ...] = get_args(SignalName)
+# Kinds of record, form of a line, and the category that the app looks for.
+_FEEDS: dict[SignalName, tuple[frozenset[str], Callable[[Record], Document], str | None]] = {
+    "job_feed": (frozenset({"job"}), job_feed, "circleci/job-collector"),
+    "workflow_feed": (frozenset({"workflow"}), workflow_feed, "circleci/workflow-collector"),
+    "webhooks": (frozenset({"workflow", "job"}), webhook_form, None),
 }
 _LINES = "application/x-ndjson"
 # The source drops metrics that are a day old or ahead; this much is left for clocks and the way there.
@@ -68,16 +71,17 @@ class SumologicConfig(EndpointConfig):
     signals: frozenset[SignalName] = Field(
         default=frozenset({"logs", "metrics"}),
         min_length=1,
-        description="What to send; the feeds are for the vendor's CircleCI app.",
+        description="What to send; the feeds are for the vendor's CircleCI app, `webhooks` for searches made for "
+        "CircleCI's own webhooks.",
     )
     name: str | None = Field(default=None, pattern=_TEXT, description="Sent as `X-Sumo-Name`.")
     host: str | None = Field(default=None, pattern=_TEXT, description="Sent as `X-Sumo-Host`.")
     category: str | None = Field(
         default=None,
         pattern=_TEXT,
-        description="Sent as `X-Sumo-Category` with logs and metrics; a feed has the category that the app looks for.",
+        description="Sent as `X-Sumo-Category` with all but the feeds, which have the category that the app looks for.",
     )
-    fields: Mapping[str, str] = Field(
+    tags: Mapping[str, str] = Field(
         default_factory=dict, description="Fields of every log message, dimensions of every metric; 30 at most."
     )
     metrics_format: MetricsFormat = Field(default="prometheus", description="Content type of the metrics.")
@@ -92,14 +96,14 @@ class SumologicConfig(EndpointConfig):
     gzip: bool = Field(default=True, description="Compress requests.")
 
     @model_validator(mode="after")
-    def _sendable_fields(self) -> Self:
-        if len(self.fields) > _MOST_FIELDS:
-            raise ValueError(f"at most {_MOST_FIELDS} fields")
-        for name, value in self.fields.items():
+    def _sendable_tags(self) -> Self:
+        if len(self.tags) > _MOST_FIELDS:
+            raise ValueError(f"at most {_MOST_FIELDS} tags")
+        for name, value in self.tags.items():
             if not _FIELD.fullmatch(name):
                 raise ValueError(f"{name!r} is not the name of a field: letters, digits, `_`, `.`, `-`")
             if not _FIELD_VALUE.fullmatch(value):
-                raise ValueError(f"the value of field {name} is not 1 to 200 ASCII characters without `,` and `=`")
+                raise ValueError(f"the value of tag {name} is not 1 to 200 ASCII characters without `,` and `=`")
         refuse_unprintable("token", reveal(self.token))
         return self
 
@@ -171,8 +175,8 @@ def _content(name: SignalName, config: SumologicConfig) -> tuple[frozenset[str] 
         return KINDS, partial(metrics_body, form=config.metrics_format)
     if name == "logs":
         return None, partial(_lines, render=log_document, max_bytes=config.max_line_bytes)
-    kind, render, _ = _FEEDS[name]
-    return frozenset({kind}), partial(_lines, render=render, max_bytes=config.max_line_bytes)
+    kinds, render, _ = _FEEDS[name]
+    return kinds, partial(_lines, render=render, max_bytes=config.max_line_bytes)
 
 
 def _lines(batch: Sequence[LogEntry], render: Callable[[Record], Document], max_bytes: int) -> bytes:
@@ -188,8 +192,8 @@ def request_headers(config: SumologicConfig, user_agent: str) -> tuple[tuple[str
 def _source_headers(name: SignalName, config: SumologicConfig) -> tuple[tuple[str, str], ...]:
     """What the source is told of all records of a signal."""
     metrics = name == "metrics"
-    category = _FEEDS[name][2] if name in _FEEDS else config.category
-    fields = ",".join(f"{field}={value}" for field, value in config.fields.items())
+    category = (_FEEDS[name][2] if name in _FEEDS else None) or config.category
+    fields = ",".join(f"{field}={value}" for field, value in config.tags.items())
     given = (
         ("x-sumo-name", config.name),
         ("x-sumo-host", config.host),

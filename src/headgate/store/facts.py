@@ -12,6 +12,7 @@ from typing import Any
 from headgate.core.facts import FIELD_INDEX, FIELDS, FactKind, Value
 from headgate.core.ids import record_id
 from headgate.core.merge import EMPTY, Known, decode_stamps, encode_stamps
+from headgate.store.rollups import move_rollups
 from headgate.store.schema import COLUMNS, DECODERS, ENCODERS, OWN_COLUMNS, decode_key, encode_key, quote, type_of
 from headgate.store.session import Session, dim_family
 from headgate.store.sql import insert
@@ -33,14 +34,6 @@ _ENCODERS = {
 
 _RELEASED_KINDS: tuple[FactKind, FactKind] = ("workflow", "job")
 _WITH_BRANCH: tuple[FactKind, FactKind] = ("pipeline", "workflow")
-_PLACE = "bucket, kind, run, job, class"
-_SUMS = "n, ok, failed, canceled, credits, duration_ms, queue_ms"
-_ROLLUPS = (
-    ("rollup_hour", _PLACE, _SUMS),
-    ("rollup_day", _PLACE, _SUMS),
-    ("sketch_hour", f"{_PLACE}, measure, bin", "n"),
-    ("sketch_day", f"{_PLACE}, measure, bin", "n"),
-)
 
 
 class Fact:
@@ -379,12 +372,5 @@ class Facts:
             if fact.project == old:
                 fact.project = new
                 fact.own = (new, *fact.own[1:])
-        for table, key, added in _ROLLUPS:
-            sums = ", ".join(f"{name} = {name} + excluded.{name}" for name in added.split(", "))
-            self._db.execute(
-                f"INSERT INTO {table} (project, {key}, {added}) SELECT ?, {key}, {added} FROM {table} WHERE project = ?"
-                f" ON CONFLICT DO UPDATE SET {sums}",
-                (new, old),
-            )
-            self._db.execute(f"DELETE FROM {table} WHERE project = ?", (old,))
+        move_rollups(self._db, old, new)
         self._db.execute("DELETE FROM dim_project WHERE id = ?", (old,))

@@ -18,7 +18,7 @@ from headgate.core.record import Attribute, Record, encode_record
 from headgate.core.release import Release, ReleasePolicy, decide, needs_enrichment
 from headgate.core.render import APP_URL, changed_attributes, ended_ms, make_amendment, make_record
 from headgate.core.reruns import link_reruns
-from headgate.core.rollup import contribution
+from headgate.core.rollup import SUMS, contribution
 from headgate.core.storeport import MergeResult, MergeWork
 from headgate.core.times import DAY_MS
 from headgate.store.projects import Projects
@@ -337,9 +337,8 @@ class MemoryFacts:
             job = str(fact.known.values.get("name", "")) if kind == "job" else ""
             key = self.projects.by_id[fact.project].key
             place = (part.at_ms // DAY_MS, kind, key, run, job, self.branch_class(fact))
-            total = sums.setdefault(place, [0] * 7)
-            added = (part.n, part.ok, part.failed, part.canceled, part.credits, part.duration_ms, part.queue_ms)
-            total[:] = [a + b for a, b in zip(total, added, strict=True)]
+            total = sums.setdefault(place, [0] * len(SUMS))
+            total[:] = [a + b for a, b in zip(total, part.sums, strict=True)]
         return {place: tuple(total) for place, total in sums.items()}
 
 

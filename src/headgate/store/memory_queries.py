@@ -10,15 +10,14 @@ from headgate.core.audits import Kept, ListedKind
 from headgate.core.ids import record_id
 from headgate.core.ports import JobRef, LogEntry, RunRef
 from headgate.core.record import encode_record
-from headgate.core.render import APP_URL, duration_ms, make_record
-from headgate.core.slug import long_slug
+from headgate.core.render import APP_URL, make_record
 from headgate.core.status import map_status
-from headgate.core.storeport import NO_SOURCE, Explained, InboxRow, Replay, RunRow, SpaceLevel, StoreFigures
+from headgate.core.storeport import NO_SOURCE, Explained, InboxRow, Replay, SpaceLevel, StoreFigures
 from headgate.core.times import DAY_MS, HOUR_MS
 from headgate.store.memory_delivery import MemoryDelivery
 from headgate.store.memory_facts import MemoryFact, MemoryFacts
 from headgate.store.releases import end_ms, render
-from headgate.store.schema import LANES, encode_key
+from headgate.store.schema import LANES
 from headgate.store.unasked import ASKED_MS
 
 __all__ = [
@@ -26,8 +25,6 @@ __all__ = [
     "figures",
     "kept",
     "open_replay",
-    "runs",
-    "runs_between",
     "tail",
     "unasked",
     "unfinished",
@@ -153,55 +150,6 @@ def kept(facts: MemoryFacts, kind: ListedKind, keys: Sequence[str]) -> dict[str,
         stopped_ms = stopped if isinstance(stopped, int) else None
         found[key] = Kept(ended, announced, late and kind != "pipeline", stopped_ms)
     return found
-
-
-def runs(facts: MemoryFacts) -> list[RunRow]:
-    """Ended workflows, oldest first."""
-    found: list[RunRow] = []
-    for fact in facts.all():
-        stopped = end_ms(fact.known)
-        if fact.kind != "workflow" or not fact.known.terminal or stopped is None:
-            continue
-        pipeline = facts.view(fact).pipeline
-        above = dict(pipeline.values) if pipeline else {}
-        if "number" in above:
-            above["pipeline_number"] = above["number"]
-        values = {**above, **fact.known.values}
-        number, project = values.get("pipeline_number"), facts.projects.by_id[fact.project]
-        base = facts.app_urls.get(fact.source, APP_URL)
-        url = f"{base}/pipelines/{long_slug(project.slug)}/{number}/workflows/{fact.key}"
-        found.append(
-            RunRow(
-                workflow_id=fact.key,
-                project=project.slug,
-                workflow=str(values.get("name", "")),
-                ref=str(values.get("ref_name", "")),
-                branch_class=facts.branch_class(fact),
-                status=map_status(str(fact.known.values.get("status", ""))),
-                stopped_ms=stopped,
-                duration_ms=duration_ms("workflow", fact.known.values),
-                revision=str(values.get("revision", "")),
-                pipeline_number=number if isinstance(number, int) else None,
-                url=url if isinstance(number, int) else "",
-            )
-        )
-    return sorted(found, key=lambda run: run.stopped_ms)
-
-
-def runs_between(
-    facts: MemoryFacts, since_ms: int, until_ms: int, after: tuple[int, str] | None, limit: int
-) -> list[RunRow]:
-    """A page of ended workflows by end time and id, oldest first."""
-    behind = (since_ms - 1, False, "") if after is None else _place(*after)
-    found = {
-        _place(run.stopped_ms, run.workflow_id): run for run in runs(facts) if since_ms <= run.stopped_ms < until_ms
-    }
-    return [found[place] for place in sorted(found) if place > behind][:limit]
-
-
-def _place(stopped_ms: int, workflow_id: str) -> tuple[int, bool, str]:
-    """As the database orders them: ids that are UUIDs behind all others."""
-    return stopped_ms, isinstance(encode_key(workflow_id), bytes), workflow_id
 
 
 def explain(facts: MemoryFacts, delivery: MemoryDelivery, given: str) -> list[Explained]:

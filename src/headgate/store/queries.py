@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from headgate.core.ports import JobRef, LogEntry, RunRef
-from headgate.core.render import APP_URL
-from headgate.core.slug import long_slug
-from headgate.core.status import map_status
-from headgate.core.storeport import GapRow, RunRow, SpaceLevel, StoreFigures
+from headgate.core.storeport import GapRow, SpaceLevel, StoreFigures
 from headgate.core.times import HOUR_MS
-from headgate.store.schema import LANES, decode_key, encode_key
+from headgate.store.schema import LANES, decode_key
 from headgate.store.setaside import PARKED
 from headgate.store.sql import Database
 
@@ -19,7 +15,6 @@ __all__ = [
     "due_sources",
     "figures",
     "gaps",
-    "runs",
     "tail",
     "unfinished",
     "wanting_enrichment",
@@ -77,72 +72,6 @@ def gaps(db: Database, limit: int) -> list[GapRow]:
     """Losses, newest first."""
     rows = db.execute("SELECT at_ms, sink, first, last, count, reason FROM gap ORDER BY id DESC LIMIT ?", (limit,))
     return [GapRow(*row) for row in rows]
-
-
-_RUN = """
-SELECT w._key, p.slug, n.text, coalesce(r.text, pr.text), w._class, s.text, w.stopped_at, w.created_at,
-  coalesce(w.revision, pl.revision), coalesce(w.pipeline_number, pl.number), c.text
-FROM workflow w
-JOIN dim_project p ON p.id = w._project
-JOIN dim c ON c.id = w._source
-LEFT JOIN pipeline pl ON pl._key = w.pipeline_id AND pl._host = w._host
-LEFT JOIN dim n ON n.id = w.name
-LEFT JOIN dim r ON r.id = w.ref_name
-LEFT JOIN dim pr ON pr.id = pl.ref_name
-LEFT JOIN dim s ON s.id = w.status
-WHERE w._terminal AND w.stopped_at IS NOT NULL
-"""
-
-
-def runs(db: Database, more: str, bound: tuple[Any, ...]) -> list[RunRow]:
-    """Ended workflows; `more` is the rest of the query, written in this package."""
-    urls = dict(db.execute("SELECT key, value FROM meta WHERE key GLOB 'app_url:*'").fetchall())
-    found = []
-    for key, slug, name, ref, branch, status, stopped, created, revision, number, source in db.execute(
-        _RUN + more, bound
-    ):
-        text = decode_key(key)
-        app_url = urls.get(f"app_url:{source}", APP_URL)
-        url = f"{app_url}/pipelines/{long_slug(slug)}/{number}/workflows/{text}" if number is not None else ""
-        found.append(
-            RunRow(
-                workflow_id=text,
-                project=slug,
-                workflow=name or "",
-                ref=ref or "",
-                branch_class=branch,
-                status=map_status(status or ""),
-                stopped_ms=stopped,
-                duration_ms=None if created is None else max(0, stopped - created),
-                revision=revision or "",
-                pipeline_number=number,
-                url=url,
-            )
-        )
-    return found
-
-
-def recent_runs(db: Database, limit: int, project: str | None) -> list[RunRow]:
-    """Newest ended workflows first, of one project (slug) or all."""
-    if project is None:
-        return runs(db, "ORDER BY w.stopped_at DESC, w._id DESC LIMIT ?", (limit,))
-    return runs(
-        db,
-        "AND w._project IN (SELECT project FROM dim_project_slug WHERE slug = ?)"
-        " ORDER BY w.stopped_at DESC, w._id DESC LIMIT ?",
-        (project, limit),
-    )
-
-
-def runs_between(db: Database, since_ms: int, until_ms: int, after: tuple[int, str] | None, limit: int) -> list[RunRow]:
-    """A page of ended workflows by end time and id, oldest first."""
-    at_ms, key = after or (since_ms - 1, "")
-    return runs(
-        db,
-        "AND w.stopped_at >= ? AND w.stopped_at < ? AND (w.stopped_at, w._key) > (?, ?)"
-        " ORDER BY w.stopped_at, w._key LIMIT ?",
-        (max(since_ms, at_ms), until_ms, at_ms, encode_key(key), limit),
-    )
 
 
 def tail(db: Database, after: Mapping[str, int], limit: int) -> list[LogEntry]:

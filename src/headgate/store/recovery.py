@@ -13,8 +13,10 @@ import msgspec
 
 from headgate.core.facts import FIELDS
 from headgate.core.merge import decode_stamps
+from headgate.core.rollup import MEASURES
 from headgate.store.delivery import decode_holes
 from headgate.store.schema import DECODERS, KINDS, OWN_COLUMNS
+from headgate.store.sketches import unpack
 from headgate.store.sql import Database, insert
 
 __all__ = ["check_of", "copy_rows", "tables_of"]
@@ -140,6 +142,8 @@ def check_of(table: str) -> Callable[[Row], None]:
         return lambda row: _holes(row[3])
     if table == "counter":
         return _counter
+    if table in ("rollup_hour", "rollup_day"):
+        return _sketches
     if table == "alert":
         return lambda row: _labels(row[2])
     if table not in KINDS:
@@ -166,6 +170,11 @@ def _holes(packed: bytes) -> None:
     if sum(runs[1::2]) > 1_000_000:
         raise ValueError("more holes than a signal can have")
     decode_holes(packed)
+
+
+def _sketches(row: Row) -> None:
+    for packed in row[-len(MEASURES) :]:
+        unpack(packed)
 
 
 def _labels(text: str) -> None:

@@ -7,20 +7,28 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from headgate.core.rollup import Contribution, Measure
+from headgate.core.rollup import MEASURES, SUMS, Contribution, Measure
 from headgate.core.times import DAY_MS, HOUR_MS
 from headgate.store.projects import default_branches
+from headgate.store.sketches import pack
 from headgate.store.sql import Database, insert
 
-__all__ = ["MEASURES", "Rollups", "branch_class"]
+__all__ = ["KEPT_FACTS", "KEPT_HOURS", "Rollups", "branch_class", "move_rollups"]
 
-MEASURES: tuple[Measure, ...] = ("duration_ok", "duration_failed", "queue")
-_MEASURE_NUMBER = {measure: number for number, measure in enumerate(MEASURES)}
-_COLUMNS = "n, ok, failed, canceled, credits, duration_ms, queue_ms"
-_ADDED = ", ".join(f"{name} = {name} + excluded.{name}" for name in _COLUMNS.split(", "))
+# Counters: the first hour from which hourly sums are whole, and the end (ms) from which every fact is kept.
+KEPT_HOURS = "kept:hours"
+KEPT_FACTS = "kept:facts"
+_COLUMNS = ", ".join((*SUMS, *MEASURES))
+_ADDED = ", ".join(
+    [f"{name} = {name} + excluded.{name}" for name in SUMS]
+    + [f"{name} = iif(excluded.{name} IS NULL, {name}, add_bins({name}, excluded.{name}))" for name in MEASURES]
+)
+_PLACE = "bucket, kind, run, job, class"
 
 # (kind number, project, run name, job name or 0, branch class)
 Place = tuple[int, int, int, int, int]
+_Key = tuple[int, Place]
+_Bins = defaultdict[Measure, defaultdict[int, int]]
 
 
 def branch_class(ref_type: object, ref_name: object, default_branch: str | None) -> int:
@@ -30,46 +38,67 @@ def branch_class(ref_type: object, ref_name: object, default_branch: str | None)
     return int(ref_name in default_branches(default_branch))
 
 
+def move_rollups(db: Database, old: int, new: int) -> None:
+    """Two projects are one: what `old` has belongs to `new`."""
+    for table in ("rollup_hour", "rollup_day"):
+        db.execute(
+            f"INSERT INTO {table} (project, {_PLACE}, {_COLUMNS}) SELECT ?, {_PLACE}, {_COLUMNS} FROM {table}"
+            f" WHERE project = ? ON CONFLICT DO UPDATE SET {_ADDED}",
+            (new, old),
+        )
+        db.execute(f"DELETE FROM {table} WHERE project = ?", (old,))
+
+
+def _no_sums() -> list[int]:
+    return [0] * len(SUMS)
+
+
+def _no_bins() -> _Bins:
+    return defaultdict(lambda: defaultdict(int))
+
+
 class Rollups:
     """Differences gathered by one unit, written once per key."""
 
     def __init__(self) -> None:
-        self._sums: defaultdict[tuple[int, Place], list[int]] = defaultdict(lambda: [0] * 7)
-        self._bins: defaultdict[tuple[int, Place, int, int], int] = defaultdict(int)
+        self._sums: defaultdict[_Key, list[int]] = defaultdict(_no_sums)
+        self._bins: defaultdict[_Key, _Bins] = defaultdict(_no_bins)
 
     def add(self, place: Place, part: Contribution, sign: int) -> None:
         """Add (+1) or take back (-1) one contribution."""
-        hour = part.at_ms // HOUR_MS
-        sums = self._sums[hour, place]
-        for position, value in enumerate(
-            (part.n, part.ok, part.failed, part.canceled, part.credits, part.duration_ms, part.queue_ms)
-        ):
-            sums[position] += sign * value
+        key = (part.at_ms // HOUR_MS, place)
+        sums = self._sums[key]
+        for position, value in enumerate(part.sums):
+            if value:
+                sums[position] += sign * value
         for measure, index in part.bins:
-            self._bins[hour, place, _MEASURE_NUMBER[measure], index] += sign
+            self._bins[key][measure][index] += sign
 
     def flush(self, db: Database) -> None:
         """Write what was gathered, for hours and for UTC days."""
-        hours_per_day = DAY_MS // HOUR_MS
-        for table, hours in (("hour", 1), ("day", hours_per_day)):
-            sums: defaultdict[tuple[int, Place], list[int]] = defaultdict(lambda: [0] * 7)
-            for (hour, place), values in self._sums.items():
-                total = sums[hour // hours, place]
-                for position, value in enumerate(values):
-                    total[position] += value
-            rows = [(bucket, *place, *values) for (bucket, place), values in sums.items() if any(values)]
-            if rows:
-                head = f"INSERT INTO rollup_{table} (bucket, kind, project, run, job, class, {_COLUMNS})"
-                insert(db, head, rows, f"ON CONFLICT DO UPDATE SET {_ADDED}")
-            self._flush_bins(db, table, hours)
+        self._write(db, "hour", self._sums, self._bins)
+        days: defaultdict[_Key, list[int]] = defaultdict(_no_sums)
+        bins: defaultdict[_Key, _Bins] = defaultdict(_no_bins)
+        for (hour, place), values in self._sums.items():
+            total = days[hour // (DAY_MS // HOUR_MS), place]
+            total[:] = [one + more for one, more in zip(total, values, strict=True)]
+        for (hour, place), measures in self._bins.items():
+            of_day = bins[hour // (DAY_MS // HOUR_MS), place]
+            for measure, counts in measures.items():
+                for index, n in counts.items():
+                    of_day[measure][index] += n
+        self._write(db, "day", days, bins)
         self._sums.clear()
         self._bins.clear()
 
-    def _flush_bins(self, db: Database, table: str, hours: int) -> None:
-        bins: defaultdict[tuple[int, Place, int, int], int] = defaultdict(int)
-        for (hour, place, measure, index), n in self._bins.items():
-            bins[hour // hours, place, measure, index] += n
-        rows = [(bucket, *place, measure, index, n) for (bucket, place, measure, index), n in bins.items() if n]
+    @staticmethod
+    def _write(db: Database, table: str, sums: dict[_Key, list[int]], bins: dict[_Key, _Bins]) -> None:
+        rows = []
+        for key, values in sums.items():
+            measures = bins.get(key)
+            packed = [pack(measures[name]) if measures and name in measures else None for name in MEASURES]
+            if any(values) or any(packed):
+                rows.append((key[0], *key[1], *values, *packed))
         if rows:
-            head = f"INSERT INTO sketch_{table} (bucket, kind, project, run, job, class, measure, bin, n)"
-            insert(db, head, rows, "ON CONFLICT DO UPDATE SET n = n + excluded.n")
+            head = f"INSERT INTO rollup_{table} (bucket, kind, project, run, job, class, {_COLUMNS})"
+            insert(db, head, rows, f"ON CONFLICT DO UPDATE SET {_ADDED}")

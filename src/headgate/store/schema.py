@@ -15,7 +15,9 @@ import msgspec
 
 from headgate.core.errors import StoreError
 from headgate.core.facts import FIELDS, FactKind, FieldType, Value
+from headgate.store.sketches import register
 from headgate.store.sql import Database
+from headgate.store.upgrade import AFTER
 
 __all__ = [
     "COLUMNS",
@@ -141,6 +143,7 @@ def set_up(db: Database, *, writer: bool) -> None:
     if not writer:
         db.execute("PRAGMA query_only=1")
         return
+    register(db)
     db.execute("PRAGMA journal_mode=WAL")
     db.execute("PRAGMA synchronous=FULL")
     db.execute("PRAGMA journal_size_limit=67108864")
@@ -160,6 +163,10 @@ def migrations() -> list[tuple[int, str]]:
     return sorted(found)
 
 
+def _nothing(_db: Database) -> None:
+    """Most migrations are SQL alone."""
+
+
 def migrate(db: Database, upto: int | None = None) -> int:
     """Bring the file to the newest schema (or to `upto`), one transaction for each step; returns its version.
 
@@ -167,6 +174,7 @@ def migrate(db: Database, upto: int | None = None) -> int:
     """
     version = int(db.pragma("user_version"))
     steps = migrations()
+    register(db)
     newest = steps[-1][0]
     if version > newest:
         raise StoreError(f"the store has schema {version}, this Headgate knows {newest}: install the newer version")
@@ -175,6 +183,7 @@ def migrate(db: Database, upto: int | None = None) -> int:
             db.execute("BEGIN IMMEDIATE")
             try:
                 db.execute(sql)
+                AFTER.get(number, _nothing)(db)
                 db.execute(f"PRAGMA user_version={number}")
                 db.execute("INSERT OR REPLACE INTO meta VALUES ('schema', ?)", (number,))
                 db.execute("COMMIT")

@@ -22,31 +22,33 @@ from headgate.core.ports import Delivery, JobRef, Lane, LogEntry, RunRef
 from headgate.core.release import ReleasePolicy
 from headgate.core.storeport import (
     AlertChange,
-    AlertRow,
-    CursorView,
-    DeadLetter,
-    Explained,
-    GapRow,
     InboxRow,
     MergeResult,
     MergeWork,
     OutboxRow,
-    OutcomeCounts,
     Outcomes,
     Replay,
-    RunRow,
     SignalSpec,
     SignalState,
-    SourceCursor,
     SpaceLevel,
     StoreFigures,
 )
-from headgate.store import alerts, delivery, inbox, kept, positions, queries, replays, setaside, trim, unasked
+from headgate.store import (
+    alerts,
+    delivery,
+    inbox,
+    kept,
+    queries,
+    replays,
+    setaside,
+    trim,
+    unasked,
+)
 from headgate.store.due import release_due_unit
-from headgate.store.explain import explain
 from headgate.store.facts import Facts
 from headgate.store.files import Files, copy_out
 from headgate.store.merging import merge_unit
+from headgate.store.questions import Questions
 from headgate.store.quota import Quota
 from headgate.store.readers import Readers
 from headgate.store.salvage import damage_of, open_sound
@@ -63,7 +65,7 @@ T = TypeVar("T")
 _log = structlog.get_logger("headgate.store")
 
 
-class SqliteStore:
+class SqliteStore(Questions):
     """One file, one writer thread, a few readers. See the port for what each method promises.
 
     `repair`: whether `open` makes a new store, or salvages a damaged one; without, it raises StoreError and changes
@@ -308,60 +310,6 @@ class SqliteStore:
     async def figures(self) -> StoreFigures:
         size, level = await asyncio.to_thread(self._files.size), self.space_level()
         return await self._ask(lambda db: queries.figures(db, size, level))
-
-    async def cursors(self) -> Sequence[CursorView]:
-        return await self._ask(delivery.cursors)
-
-    async def outcome_counts(self) -> Mapping[str, OutcomeCounts]:
-        return await self._ask(delivery.outcome_counts)
-
-    async def source_cursors(self, source: str) -> Mapping[str, SourceCursor]:
-        return await self._ask(lambda db: positions.source_cursors(db, source))
-
-    async def source_marks(self, source: str, prefix: str = "") -> Mapping[str, bytes]:
-        return await self._ask(lambda db: positions.source_marks(db, source, prefix))
-
-    async def inbox_dead(self, limit: int) -> Sequence[InboxRow]:
-        return await self._ask(lambda db: inbox.dead_rows(db, limit))
-
-    async def inbox_dead_ids(
-        self, *, source: str | None = None, reason: str | None = None, after: int = 0, limit: int
-    ) -> Sequence[int]:
-        return await self._ask(lambda db: setaside.set_aside_ids(db, source, reason, after, limit))
-
-    async def due_sources(self) -> Sequence[str]:
-        return await self._ask(queries.due_sources)
-
-    async def dead_letters(
-        self, *, signal: str | None = None, ids: Sequence[int] = (), limit: int = 100
-    ) -> Sequence[DeadLetter]:
-        return await self._ask(lambda db: delivery.dead_letters(db, signal, ids, limit))
-
-    async def gaps(self, limit: int) -> Sequence[GapRow]:
-        return await self._ask(lambda db: queries.gaps(db, limit))
-
-    async def recent_runs(self, limit: int, *, project: str | None = None) -> Sequence[RunRow]:
-        return await self._ask(lambda db: queries.recent_runs(db, limit, project))
-
-    async def runs_between(
-        self, since_ms: int, until_ms: int, *, after: tuple[int, str] | None = None, limit: int
-    ) -> Sequence[RunRow]:
-        return await self._ask(lambda db: queries.runs_between(db, since_ms, until_ms, after, limit))
-
-    async def explain(self, provider_or_record_id: str) -> Sequence[Explained]:
-        return await self._ask(lambda db: explain(db, provider_or_record_id))
-
-    async def tail(self, after: Mapping[str, int], limit: int) -> Sequence[LogEntry]:
-        return await self._ask(lambda db: queries.tail(db, after, limit))
-
-    async def alerts(self) -> Sequence[AlertRow]:
-        return await self._ask(alerts.alerts)
-
-    async def alert_history(self, fingerprint: str | None, limit: int) -> Sequence[tuple[str, int, bytes]]:
-        return await self._ask(lambda db: alerts.alert_history(db, fingerprint, limit))
-
-    async def replays(self) -> Sequence[Replay]:
-        return await self._ask(replays.replays)
 
     # -- housekeeping
 

@@ -17,6 +17,7 @@ from headgate.core.times import DAY_MS, HOUR_MS
 from headgate.store.delivery import decode_holes, gap, purge_dead
 from headgate.store.facts import Facts
 from headgate.store.releases import block_of
+from headgate.store.rollups import KEPT_FACTS, KEPT_HOURS
 from headgate.store.schema import ENDS, LANES, decode_key, encode_key
 from headgate.store.session import Session
 from headgate.store.setaside import drop, purge
@@ -134,6 +135,8 @@ def _facts(session: Session, kinds: tuple[FactKind, ...], before_ms: int) -> Sli
         ).fetchall()
         session.put(f"sweep:{kind}", rows[-1][0] if len(rows) == _ROWS else start + _WINDOW)
         _drop_facts(session, kind, rows)
+        if rows:
+            session.put(KEPT_FACTS, max(session.counters.get(KEPT_FACTS, 0), before_ms))
         return len(rows), True
     for kind in kinds:
         session.put(f"sweep:{kind}", 0)
@@ -194,13 +197,14 @@ def _alerts(session: Session, before_ms: int, _now_ms: int) -> int:
 
 def trim_hourly(session: Session, now_ms: int) -> Slice:
     """Hourly rollups older than 8 days; the daily ones stay for ever."""
-    total = 0
-    for table in ("rollup_hour", "sketch_hour"):
-        oldest = session.db.execute(f"SELECT min(bucket) FROM {table}").get
-        limit = (now_ms - _HOURLY_MS) // HOUR_MS
-        if oldest is not None and oldest < limit:
-            session.db.execute(f"DELETE FROM {table} WHERE bucket <= ?", (min(oldest + 24, limit - 1),))
-            total += session.db.changes()
+    oldest = session.db.execute("SELECT min(bucket) FROM rollup_hour").get
+    limit = (now_ms - _HOURLY_MS) // HOUR_MS
+    if oldest is None or oldest >= limit:
+        return 0, False
+    last = min(oldest + 24, limit - 1)
+    session.db.execute("DELETE FROM rollup_hour WHERE bucket <= ?", (last,))
+    total = session.db.changes()
+    session.put(KEPT_HOURS, max(session.counters.get(KEPT_HOURS, 0), last + 1))
     return total, total > 0
 
 

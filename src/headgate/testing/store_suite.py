@@ -38,6 +38,7 @@ from headgate.testing.store_data import (
 )
 from headgate.testing.store_delivery_suite import DeliverySuite
 from headgate.testing.store_intake_suite import IntakeSuite
+from headgate.testing.store_reads_suite import ReadsSuite
 
 __all__ = ["LOGS", "NOW", "PROJECT", "StoreSuite", "job", "merge", "net_records", "pipeline", "read", "workflow"]
 
@@ -183,5 +184,5 @@ class RestSuite:
         await store.close()
 
 
-class StoreSuite(AsideSuite, IntakeSuite, DeliverySuite, RestSuite):
+class StoreSuite(AsideSuite, IntakeSuite, DeliverySuite, ReadsSuite, RestSuite):
     """The whole contract. Give it a fixture `store`."""

@@ -41,6 +41,25 @@ def test_canceled_runs_count_but_their_durations_do_not():
 
 
 def test_what_has_not_ended_adds_nothing():
-    """Nor do approvals."""
+    """Nor does an approval whose wait is not known."""
     assert contribution("job", {"status": "running", "started_at": 1}, terminal=False) is None
     assert contribution("job", {"status": "success", "type": "approval", "stopped_at": 1}, terminal=True) is None
+
+
+def test_an_approval_adds_its_wait_alone():
+    """It is no run of its own."""
+    values = {"status": "success", "type": "approval", "started_at": 1_000, "stopped_at": 9_000}
+    got = contribution("job", values, terminal=True)
+    assert got is not None
+    assert (got.n, got.ok, got.held, got.hold_ms, got.bins) == (0, 0, 1, 8_000, (("hold", bin_of(8_000)),))
+    assert sum(got.sums) == 8_001
+
+
+def test_failures_of_the_infrastructure_are_failures_and_counted_apart():
+    """Skipped runs and reruns are, too."""
+    error = contribution("workflow", {"status": "error", "stopped_at": 9, "rerun_of": "x"}, terminal=True)
+    skipped = contribution("workflow", {"status": "not_run", "stopped_at": 9}, terminal=True)
+    assert error is not None
+    assert skipped is not None
+    assert (error.n, error.failed, error.errors, error.skipped, error.reruns, error.timed) == (1, 1, 1, 0, 1, 0)
+    assert (skipped.n, skipped.failed, skipped.skipped, skipped.reruns) == (1, 0, 1, 0)

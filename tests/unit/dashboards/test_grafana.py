@@ -80,8 +80,10 @@ def test_every_metric_and_label_is_one_that_the_sink_makes() -> None:
             name = metric or bare
             assert name in known, (asked, name)
             assert set(re.findall(r"([a-z_]+)=", matchers)) <= known[name], asked
-            for by in re.findall(r"by \(([^)]*)\)", asked.query):
-                assert set(by.split(", ")) - {""} <= known[name], asked
+        grouped = re.findall(r"by \(([^)]*)\) \(increase\(([a-z_]+)", asked.query)
+        assert len(grouped) == asked.query.count(" by (")
+        for by, name in grouped:
+            assert set(by.split(", ")) <= known[name], asked
 
 
 def test_every_attribute_is_one_that_records_have() -> None:

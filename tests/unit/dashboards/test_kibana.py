@@ -195,7 +195,8 @@ def test_a_rule_reads_as_people_write_it() -> None:
         " | STATS value = AVG(succeeded), runs = COUNT(*) BY service.name | WHERE value < 0.8 AND runs >= 5"
     )
     assert esql(MONITORS[1]).endswith(
-        "| STATS value = PERCENTILE(circleci.queue_ms, 95) BY service.name | WHERE value > 300000"
+        "| STATS value = PERCENTILE(circleci.queue_ms, 95), runs = COUNT(circleci.queue_ms) BY service.name"
+        " | WHERE value > 300000 AND runs >= 5"
     )
 
 
@@ -206,8 +207,8 @@ def test_each_monitor_is_a_rule() -> None:
         rule = Rule.model_validate_json(FILES[f"rule-{monitor.key}.json"])
         sign = {"above": ">", "below": "<"}[monitor.beyond]
         assert rule.name == monitor.title
-        enough = f" AND runs >= {monitor.at_least}" if monitor.at_least else ""
-        assert rule.params.esqlQuery.esql.endswith(f"| WHERE value {sign} {monitor.limit}{enough}")
+        beyond = f"| WHERE value {sign} {monitor.limit} AND runs >= {monitor.at_least}"
+        assert rule.params.esqlQuery.esql.endswith(beyond)
         assert (rule.params.timeWindowSize, rule.params.timeWindowUnit) == (monitor.minutes, "m")
 
 

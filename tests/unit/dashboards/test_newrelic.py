@@ -89,12 +89,13 @@ def test_each_monitor_is_a_condition() -> None:
         assert not signal["aggregationWindow"] % signal["slideBy"]
 
 
-def test_few_runs_are_below_no_limit() -> None:
-    """A condition has one value, so a hundred is added to the rate of fewer than five runs."""
-    rate, *others = [one["nrql"]["query"] for one in orjson.loads(TARGET.render()["conditions.json"])]
+def test_few_runs_are_beyond_no_limit() -> None:
+    """A condition has one value, so of fewer than five runs a hundred is added to the rate and the percentile is 0."""
+    rate, wait, _ = [one["nrql"]["query"] for one in orjson.loads(TARGET.render()["conditions.json"])]
     ran = "filter(uniqueCount(id), WHERE `headgate.status` IN ('success', 'failure', 'error', 'timeout'))"
     assert f" / {ran} + 100 * clamp_min(clamp_max(5 - {ran}, 1), 0) FACET `project`" in rate
-    assert not any("clamp" in query for query in others)
+    waited = "filter(uniqueCount(id), WHERE `circleci.queue_ms` IS NOT NULL)"
+    assert f"percentile(`circleci.queue_ms`, 95) * clamp_min(clamp_max({waited} - 4, 1), 0) FACET" in wait
 
 
 def test_widgets_name_their_unit() -> None:

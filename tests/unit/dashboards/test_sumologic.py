@@ -209,7 +209,7 @@ def test_the_source_category_is_a_variable_with_that_of_the_example() -> None:
 
 def test_each_monitor_tells_of_groups_beyond_its_limit() -> None:
     """A row for each such group; any row fires over the catalogue's span, one alert for each group."""
-    limits = ["success_percent < 80 and runs >= 5", "p95 > 300000", "p95 > 3600000"]
+    limits = ["success_percent < 80 and runs >= 5", "p95 > 300000 and runs >= 5", "p95 > 3600000 and runs >= 5"]
     for monitor, made, limit in zip(MONITORS, monitors(), limits, strict=True):
         (query,) = made.queries
         assert query.query.endswith(f"\n| where {limit}")

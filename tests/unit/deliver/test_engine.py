@@ -439,6 +439,26 @@ def test_limits_are_enforced_and_counted():
     assert store.cursor["a.main", "live"] == (5, ())
 
 
+def test_what_becomes_too_old_while_it_waits_is_skipped():
+    """A batch that waits to be sent again is judged again, by its limits and by the signal itself."""
+
+    class Picky(ScriptedSignal):
+        def judge(self, batch, now_ms):
+            late = now_ms > BASE_MS + 1000
+            return {index: "too_old" for index, one in enumerate(batch) if late and one.seq == 3}
+
+    def script(batch, call):
+        if call == 1:
+            raise unavailable("429", retry_after=60.0)
+
+    rows = [entry(1, occurred_ms=BASE_MS - 40_000), entry(2), entry(3)]
+    store, signal = FakeStore(live=rows), Picky(limits=Limits(max_age_ms=90_000), script=script)
+    deliver(store, signal)
+    assert signal.calls == [names(1, 2, 3), names(2)]
+    assert (store.skips["a.main"], store.dead) == ({"too_old": 2}, [])
+    assert store.cursor["a.main", "live"] == (3, ())
+
+
 def test_a_requeued_dead_letter_goes_back_when_it_is_refused_again():
     """It is sent once per requeue, settled by its number, and never disturbs the guard."""
     store = FakeStore(dead=[entry(seq, lane="dead") for seq in range(1, 151)])

@@ -9,7 +9,7 @@ from tests.unit.deliver.fakes import BASE_MS, entry
 
 from headgate.core.ports import Limits
 from headgate.core.times import DAY_MS
-from headgate.deliver.limits import SizeRatio, admit, cut
+from headgate.deliver.limits import SizeRatio, admit, cut, judged
 
 
 def seqs(entries):
@@ -40,6 +40,24 @@ def test_cut(limits, queue, more, batch, rest):
     """The batch fits all limits; what does not go stays in order."""
     made = cut(queue, limits, now_ms=BASE_MS, **more)
     assert (batch, rest) == (seqs(made.batch), seqs(made.rest))
+
+
+class Picky:
+    """Finds records too old or early by their number."""
+
+    def __init__(self, **verdicts):
+        self.verdicts = {int(name[1:]): verdict for name, verdict in verdicts.items()}
+
+    def judge(self, batch, now_ms):
+        return {index: self.verdicts[one.seq] for index, one in enumerate(batch) if one.seq in self.verdicts}
+
+
+def test_a_signal_may_judge_what_is_cut():
+    """What it finds too old is beside the others that are, what it wants later goes back in order."""
+    queue = [entry(1, occurred_ms=BASE_MS - 1001), *sized(1, 1, 1, 1)[1:]]
+    made = cut(queue, Limits(max_records=3, max_age_ms=1000), now_ms=BASE_MS)
+    made = judged(made, Picky(_2="later", _3="too_old"), BASE_MS)
+    assert (seqs(made.too_old), seqs(made.batch), seqs(made.rest)) == ([1, 3], [4], [2])
 
 
 def test_old_records_are_set_aside_at_send_time():

@@ -23,13 +23,12 @@ from headgate.sinks.datadog import PLUGINS, DatadogConfig, Site
 from headgate.testing.sink_harness import NOW_MS, build_sink, deliver, make_batch, make_entry, send
 from headgate.testing.sinks import FakeVendor
 
-OFF = dict.fromkeys(("logs", "metrics", "distributions", "events", "ci", "dora"), False)
 
-
-def signal(url: str = "http://127.0.0.1:1", /, **settings: Any) -> Any:
-    """The first signal of a sink that has only what `settings` switch on."""
+def signal(name: str, url: str = "http://127.0.0.1:1", **settings: Any) -> Any:
+    """The signal of a sink that has no other."""
     endpoints = dict.fromkeys(("api", "logs", "events"), url)
-    return build_sink(PLUGINS[0], {"api_key": "k" * 32, "endpoints": endpoints, **OFF, **settings}).signals()[0]
+    made = {"api_key": "k" * 32, "endpoints": endpoints, "signals": [name], **settings}
+    return build_sink(PLUGINS[0], made).signals()[0]
 
 
 def usage(seq: int, value: int = 1, *, occurred_ms: int = NOW_MS, **more: Any) -> LogEntry:
@@ -48,7 +47,7 @@ def total(vendor: FakeVendor) -> float:
 async def test_two_batches_of_one_second_do_not_overwrite_each_other() -> None:
     """Datadog keeps the last value of a name, its tags and a second; each record has a place of its own."""
     with FakeVendor("datadog", clock_ms=lambda: NOW_MS) as vendor:
-        sender = signal(vendor.url, metrics=True)
+        sender = signal("metrics", vendor.url)
         for first in (1, 101, 201):
             await send(sender, [usage(seq) for seq in range(first, first + 100)])
         assert total(vendor) == 300
@@ -58,7 +57,7 @@ async def test_counts_sent_again_in_other_batches_are_the_same_points() -> None:
     """A lost answer, a restart with other batches and a halved batch change nothing."""
     entries = [usage(seq, seq) for seq in range(1, 41)]
     with FakeVendor("datadog", clock_ms=lambda: NOW_MS) as vendor:
-        sender = signal(vendor.url, metrics=True)
+        sender = signal("metrics", vendor.url)
         for cuts in ((40,), (7, 33), (20, 20), (1, 39)):
             start = 0
             for size in cuts:
@@ -95,7 +94,7 @@ def test_a_place_is_in_the_minute_of_its_record_and_in_its_lane() -> None:
 async def test_durations_of_one_second_add_up() -> None:
     """A distribution keeps every value, whichever batch it came in."""
     with FakeVendor("datadog", clock_ms=lambda: NOW_MS) as vendor:
-        sender = signal(vendor.url, distributions=True)
+        sender = signal("distributions", vendor.url)
         for first in (1, 51):
             await send(sender, make_batch(50, first=first))
         assert len(vendor.stored()) == 100
@@ -104,7 +103,7 @@ async def test_durations_of_one_second_add_up() -> None:
 async def test_gauges_are_states_of_which_the_last_holds() -> None:
     """Two figures of one second are one point."""
     with FakeVendor("datadog", clock_ms=lambda: NOW_MS) as vendor:
-        await send(signal(vendor.url, metrics=True), [figure(1, 0.6), figure(2, 0.7)])
+        await send(signal("metrics", vendor.url), [figure(1, 0.6), figure(2, 0.7)])
         assert [(row["native"]["type"], row["native"]["value"]) for row in vendor.stored()] == [(3, 0.7)]
 
 
@@ -124,19 +123,28 @@ async def test_gauges_are_states_of_which_the_last_holds() -> None:
 )
 def test_each_signal_declares_its_window(name: str, age_ms: int | None, records: int) -> None:
     """The engine skips what is older than Datadog takes, and cuts batches to its number of records."""
-    limits = signal(**{name: True}).limits
+    limits = signal(name).limits
     assert (limits.max_age_ms, limits.max_records) == (age_ms, records)
 
 
 def test_historical_metrics_widen_the_window() -> None:
     """The usage export is a day old: with historical metrics on in Datadog it can be counted."""
-    assert signal(metrics=True, metrics_max_age="3d").limits.max_age_ms == 3 * 24 * HOUR_MS - 60_000
+    assert signal("metrics", max_age="3d").limits.max_age_ms == 3 * 24 * HOUR_MS - 60_000
+
+
+@pytest.mark.parametrize(
+    ("name", "wide_ms"), [("logs", 18 * HOUR_MS), ("distributions", HOUR_MS), ("dora", 72 * HOUR_MS)]
+)
+def test_an_age_counts_for_every_signal(name: str, wide_ms: int) -> None:
+    """It narrows each, and widens none beyond what the intake takes."""
+    assert signal(name, max_age="10m").limits.max_age_ms == HOUR_MS // 6
+    assert signal(name, max_age="3d").limits.max_age_ms == wide_ms
 
 
 async def test_the_oldest_count_that_is_sent_is_taken() -> None:
     """A count may be moved back to the start of its minute, which must not be too old."""
     with FakeVendor("datadog", clock_ms=lambda: NOW_MS) as vendor:
-        sender = signal(vendor.url, metrics=True)
+        sender = signal("metrics", vendor.url)
         await send(sender, [usage(60, occurred_ms=NOW_MS - sender.limits.max_age_ms)])
         await send(sender, [usage(59, occurred_ms=NOW_MS + sender.limits.max_ahead_ms)])
         assert total(vendor) == 2
@@ -145,7 +153,7 @@ async def test_the_oldest_count_that_is_sent_is_taken() -> None:
 async def test_a_run_that_ended_by_a_faster_clock_is_sent_and_taken() -> None:
     """A minute ahead is a difference of clocks, not the future."""
     with FakeVendor("datadog", clock_ms=lambda: NOW_MS) as vendor:
-        sender = signal(vendor.url, ci=True)
+        sender = signal("ci", vendor.url)
         assert sender.limits.max_ahead_ms == 60_000
         ahead = format_ms(NOW_MS + sender.limits.max_ahead_ms)
         done = await deliver(sender, [make_entry(1, circleci__stopped_at=ahead)])
@@ -156,7 +164,7 @@ async def test_a_bad_record_is_found_and_the_others_are_delivered() -> None:
     """A job that is three days old by its own end is refused; halving leaves it alone."""
     bad = make_entry(9, circleci__stopped_at="2026-11-17T10:00:00.000Z")
     with FakeVendor("datadog", clock_ms=lambda: NOW_MS) as vendor:
-        done = await deliver(signal(vendor.url, ci=True), [*make_batch(8), bad])
+        done = await deliver(signal("ci", vendor.url), [*make_batch(8), bad])
         assert (len(done.accepted), list(done.rejected)) == (8, [bad.record_id])
         assert "18 hours" in done.rejected[bad.record_id].answer
 
@@ -174,14 +182,14 @@ def test_a_rate_limit_is_waited_out_by_its_own_header() -> None:
         ({"retry-after": "9"}, 9.0),
     ):
         with pytest.raises(SinkUnavailable) as caught:
-            signal(logs=True).interpret(HttpReply(429, headers, b""), make_batch(1))
+            signal("logs").interpret(HttpReply(429, headers, b""), make_batch(1))
         assert caught.value.retry_after == wanted
 
 
 def test_errors_in_a_success_are_counted() -> None:
     """Of several records nobody says which; of one it is that one."""
     reply = HttpReply(202, {}, b'{"errors":["Payload contained 2 invalid points", "and this"]}')
-    sender = signal(metrics=True)
+    sender = signal("metrics")
     assert sender.interpret(reply, make_batch(5)) == SendResult(unnamed=3, words=reply.text())
     assert sender.interpret(reply, make_batch(2)).unnamed == 2
     assert list(sender.interpret(reply, make_batch(1)).rejected) == [0]
@@ -191,7 +199,7 @@ def test_errors_in_a_success_are_counted() -> None:
 def test_a_web_page_is_no_datadog() -> None:
     """A 200 of a gateway's login page is a wrong address."""
     with pytest.raises(SinkRefused) as caught:
-        signal(logs=True).interpret(HttpReply(200, {"content-type": "text/html"}, b"<html>"), make_batch(1))
+        signal("logs").interpret(HttpReply(200, {"content-type": "text/html"}, b"<html>"), make_batch(1))
     assert caught.value.reason == "config"
 
 
@@ -217,17 +225,17 @@ async def test_check_asks_each_address_that_a_signal_goes_to() -> None:
     dead = "http://127.0.0.1:1"
     with FakeVendor("datadog") as vendor, FakeVendor("datadog") as other:
         endpoints = {"api": vendor.url, "logs": other.url, "events": dead}
-        made = {"api_key": "k" * 32, "endpoints": endpoints, **OFF}
-        sink = build_sink(PLUGINS[0], {**made, "metrics": True, "logs": True})
+        made = {"api_key": "k" * 32, "endpoints": endpoints}
+        sink = build_sink(PLUGINS[0], {**made, "signals": ["metrics", "logs"]})
         assert [(one.ok, one.fix) for one in await sink.check()] == [(True, ""), (True, "")]
         assert (vendor.stored(), other.stored()) == ([], [])
-        results = await build_sink(PLUGINS[0], {**made, "logs": True, "events": True}).check()
+        results = await build_sink(PLUGINS[0], {**made, "signals": ["logs", "events"]}).check()
         assert [(one.name.rpartition(".")[2], one.reason) for one in results] == [
             ("logs", "ok"),
             ("events", "unreachable"),
         ]
         assert dead in results[1].fix
-        sink = build_sink(PLUGINS[0], {**made, "endpoints": {**endpoints, "events": other.url}, "events": True})
+        sink = build_sink(PLUGINS[0], {**made, "endpoints": {**endpoints, "events": other.url}, "signals": ["events"]})
         assert [one.reason for one in await sink.check()] == ["ok"]
 
 
@@ -266,12 +274,12 @@ def test_each_family_can_be_pointed_elsewhere() -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        (OFF, "switch at least one"),
-        ({"site": "ddog-gov.com", "ci": True}, "does not offer ci"),
-        ({"site": "us2.ddog-gov.com", "ci": True, "dora": True}, "does not offer ci and dora"),
+        ({"signals": []}, "at least 1"),
+        ({"site": "ddog-gov.com", "signals": ["ci"]}, "does not offer ci"),
+        ({"site": "us2.ddog-gov.com", "signals": ["logs", "dora", "ci"]}, "does not offer ci and dora"),
         ({"site": "datadog.com"}, "Input should be"),
-        ({"tags": ["web"]}, "not of the form key:value"),
-        ({"tags": ["1:2"]}, "not of the form key:value"),
+        ({"tags": {"team": ""}}, "or no value"),
+        ({"tags": {"1": "2"}}, "begins with a letter"),
         ({"api_key": "schlüssel"}, "printable ASCII"),
     ],
 )
@@ -285,7 +293,7 @@ def test_double_counting_is_off_by_default_and_warned_about() -> None:
     """CI Visibility beside Datadog's own webhook counts twice."""
     names = [one.name for one in build_sink(PLUGINS[0], {"api_key": "k"}).signals()]
     assert names == ["logs", "metrics", "distributions", "events"]
-    assert "twice" in str(DatadogConfig.model_fields["ci"].description)
+    assert "twice" in str(DatadogConfig.model_fields["signals"].description)
 
 
 def test_the_client_is_imported_when_the_sink_is_built() -> None:
@@ -297,3 +305,9 @@ def test_the_client_is_imported_when_the_sink_is_built() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout.split() == ["False", "True", "False"]
+
+
+def test_an_address_that_nothing_goes_to_is_refused() -> None:
+    """OTLP has a sink of its own; an address for it here would be a promise."""
+    with pytest.raises(ValidationError, match=r"endpoints\.otlp"):
+        DatadogConfig.model_validate({"api_key": "k" * 32, "endpoints": {"otlp": "http://127.0.0.1:1"}})

@@ -24,7 +24,8 @@ from headgate.sinks._datadog_events import dora_deployment, event
 from headgate.sinks.datadog import PLUGINS
 from headgate.testing.sink_harness import NOW_MS, build_sink, make_entry
 
-ALL = {"api_key": "k" * 32, "ci": True, "dora": True, "compat_metrics": True}
+SIGNALS = ["logs", "metrics", "distributions", "events", "ci", "dora"]
+ALL = {"api_key": "k" * 32, "signals": SIGNALS, "compat_metrics": True}
 SHA = "1dc6aa69429bff4806ad6afe58d3d8f57e25973e"
 GIT = {
     "circleci__author__email": "octocat@example.org",
@@ -262,7 +263,7 @@ def test_a_job_that_never_began_has_no_length() -> None:
 def test_tags_of_rules_are_tags_everywhere() -> None:
     """`tag.team` is `team:web`, and `tag.service` is the service."""
     entry = make_entry(1, tag__team="Web", tag__service="shop", circleci__credits__compute=1)
-    (logs,) = bodies("logs", [entry], tags=["Region:EU"])
+    (logs,) = bodies("logs", [entry], tags={"Region": "EU"})
     assert {"team:web", "service:shop", "region:eu", "env:ci"} <= set(logs[0]["ddtags"].split(","))
     assert logs[0]["service"] == "shop"
     (ci,) = bodies("ci", [entry])

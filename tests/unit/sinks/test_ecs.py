@@ -91,6 +91,39 @@ def test_outcome_of_a_run(status: str, outcome: str, error: str | None) -> None:
     assert (document["event.outcome"], document.get("error.type")) == (outcome, error)
 
 
+@pytest.mark.parametrize(
+    ("kind", "more", "message", "grave"),
+    [
+        ("job", {}, "job unit failed (gh/acme/web, main)", "error"),
+        ("workflow", {"circleci__status": "canceled", "headgate__status": "canceled"},
+         "workflow build canceled (gh/acme/web, main)", "warn"),
+        ("step", {"circleci__step__name": "make", "circleci__status": "success", "headgate__status": "success"},
+         "step make success (gh/acme/web, main)", "info"),
+    ],
+    ids=["job", "workflow", "step"],
+)  # fmt: skip
+def test_a_document_has_a_line_for_people(kind: str, more: dict[str, Any], message: str, grave: str) -> None:
+    """Kibana's Discover and log views show `message` and colour it by `log.level`."""
+    document = document_of(record(kind, **more))
+    assert (document["message"], document["log.level"]) == (message, grave)
+
+
+def test_an_alerts_line_says_its_state() -> None:
+    """An alert has no status of a run."""
+    told = {"headgate.alert.rule": "slow builds", "headgate.alert.state": "firing"}
+    body = encode_record(msgspec.structs.replace(decode_record(record("alert")), attributes=told))
+    document = document_of(body)
+    assert (document["message"], document["log.level"]) == ("alert slow builds firing (gh/acme/web)", "error")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_has_a_line(kind: str) -> None:
+    """Also what has no name of its own, and in words, not in JSON."""
+    document = document_of(record(kind))
+    assert document["message"].startswith(kind.replace("_", " "))
+    assert document["log.level"] == "error"
+
+
 def test_duration_is_in_nanoseconds() -> None:
     """130 s are 130,000,000,000 ns."""
     assert document_of(record())["event.duration"] == 130_000_000_000

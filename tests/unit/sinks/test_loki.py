@@ -78,9 +78,29 @@ def test_live_labels_are_few_and_metadata_carries_the_rest() -> None:
     }
 
 
+def test_tags_are_metadata() -> None:
+    """What rules said of a record can be asked for in LogQL, under a name that it takes, and is never a label."""
+    (stream,) = streams(signal(), make_entry(1, tag__team="web", tag__cost__center="12"))
+    found = stream["values"][0][2]
+    assert (found["tag_team"], found["tag_cost_center"], found["job"]) == ("web", "12", "unit")
+    assert not [name for name in stream["stream"] if name.startswith("tag")]
+
+
+async def test_any_number_of_tags_is_taken_by_the_server() -> None:
+    """They are bounded in number, and in length where the record is huge."""
+    many = {f"tag__t{n:03d}": "x" * 100 for n in range(200)}
+    huge = {f"tag__t{n:03d}": "é" * 3_000 for n in range(20)}
+    batch = [make_entry(1, **many), make_entry(2, **huge)]
+    with FakeVendor("loki", clock_ms=lambda: NOW_MS) as vendor:
+        assert await send(signal(url=vendor.url), batch) == SendResult()
+    first, second = (value[2] for stream in streams(signal(), *batch) for value in stream["values"])
+    assert sum(name.startswith("tag_") for name in first) == 64
+    assert (len(second["tag_t000"]), sum(name.startswith("tag_") for name in second)) == (250, 20)
+
+
 def test_labels_can_be_left_out_and_added() -> None:
-    """Without the project label the project is metadata; static labels are on every stream."""
-    sender = signal(labels=[], static_labels={"cluster": "eu"}, service_name="ci")
+    """Without the project label the project is metadata; tags of the section are on every stream."""
+    sender = signal(labels=[], tags={"cluster": "eu"}, service_name="ci")
     (stream,) = streams(sender, make_entry(1))
     assert stream["stream"] == {"cluster": "eu", "service_name": "ci", "record": "job"}
     assert stream["values"][0][2]["project"] == "gh/acme/web"
@@ -150,9 +170,9 @@ def test_the_tenant_and_the_shard_are_headers() -> None:
         {"url": "http://user:pw@loki:3100"},
         {"url": "loki:3100"},
         {"url": "http://loki:3100?x=1"},
-        {"static_labels": {"record": "x"}},
-        {"static_labels": {"a.b": "x"}},
-        {"static_labels": {f"l{n}": "x" for n in range(11)}},
+        {"tags": {"record": "x"}},
+        {"tags": {"a.b": "x"}},
+        {"tags": {f"l{n}": "x" for n in range(11)}},
         {"labels": ["branch"]},
         {"backfill_shard": "x" * 129},
         {"bearer_token": "a", "basic_auth": {"user": "u", "password": "p"}},

@@ -13,6 +13,7 @@ from newrelic_telemetry_sdk import EventClient, LogClient, MetricClient, SpanCli
 from pydantic import ValidationError
 
 from headgate.core.errors import BatchRejected, SinkRefused, SinkUnavailable
+from headgate.core.judging import Judging
 from headgate.core.ports import HttpReply, HttpSignal
 from headgate.core.times import HOUR_MS, MINUTE_MS
 from headgate.core.verdicts import SendResult
@@ -41,7 +42,7 @@ def signals(**settings: Any) -> dict[str, NewRelicSignal]:
 
 def only(name: str, **settings: Any) -> NewRelicSignal:
     """The one signal that is switched on."""
-    (found,) = signals(**{one: one == name for one in SIGNALS}, **settings).values()
+    (found,) = signals(signals=[name], **settings).values()
     return found
 
 
@@ -76,7 +77,9 @@ class TestAddresses:
             "https://metric-api.eu.newrelic.com/metric/v1",
             "https://trace-api.eu.newrelic.com/trace/v1",
         ]
-        gov = [signal.destination for signal in signals(region="fedramp", spans=False).values()]
+        gov = [
+            signal.destination for signal in signals(region="fedramp", signals=["events", "logs", "metrics"]).values()
+        ]
         assert gov == [
             "https://gov-insights-collector.newrelic.com/v1/accounts/42/events",
             "https://gov-log-api.newrelic.com/log/v1",
@@ -96,7 +99,7 @@ class TestAddresses:
         ("settings", "words"),
         [
             ({"account_id": None}, "account_id"),
-            (dict.fromkeys(SIGNALS, False), "nothing to send"),
+            ({"signals": []}, "at least 1"),
             ({"region": "fedramp"}, "endpoints.traces"),
             ({"license_key": "käse"}, "printable ASCII"),
             ({"endpoints": {"logs": "http://logs.example.com"}}, "write https"),
@@ -147,6 +150,26 @@ class TestLimits:
         ]
         assert await send(signal, batch) == SendResult()
         assert vendor.stats()["records"] == 2
+
+    async def test_a_long_run_is_sent_only_beside_a_fresh_neighbour(self, vendor: FakeVendor) -> None:
+        """What New Relic would take and drop is too old here; once its trace was seen it goes."""
+        signal = only("spans", **everywhere(vendor.url))
+        assert isinstance(signal, Judging)
+        long, short, alone = (
+            make_entry(1, circleci__duration_ms=30 * MINUTE_MS),
+            make_entry(2),
+            make_entry(9, circleci__duration_ms=30 * MINUTE_MS),
+        )
+        assert signal.judge([long, short, alone], NOW_MS) == {0: "later", 2: "too_old"}
+        vendor.answer(status=503, store=False, count=1)
+        assert isinstance(await try_send(signal, [short]), SinkUnavailable)
+        assert signal.judge([long], NOW_MS) == {0: "too_old"}
+        assert await send(signal, [short]) == SendResult()
+        assert signal.judge([long, alone], NOW_MS) == {1: "too_old"}
+        assert signal.judge([long], NOW_MS + 20 * MINUTE_MS) == {0: "too_old"}
+        assert await send(signal, [long]) == SendResult()
+        assert isinstance(await try_send(signal, [alone]), BatchRejected)
+        assert vendor.record_ids() == ids_of([short, long])
 
     def test_what_does_not_pack_into_a_megabyte_is_halved(self) -> None:
         """The limit after compression is judged before sending; each half is tried by itself."""
@@ -230,9 +253,7 @@ class TestCheck:
     async def test_another_product_is_named(self, vendor: FakeVendor) -> None:
         """A 2xx without New Relic's receipt is not New Relic."""
         vendor.answer(status=200, body={"status": "green"}, store=False)
-        (result,) = await build_sink(
-            PLUGINS[0], {**KEY, **everywhere(vendor.url), **{name: name == "logs" for name in SIGNALS}}
-        ).check()
+        (result,) = await build_sink(PLUGINS[0], {**KEY, **everywhere(vendor.url), "signals": ["logs"]}).check()
         assert (result.reason, "green" in result.fix) == ("wrong_product", True)
 
 

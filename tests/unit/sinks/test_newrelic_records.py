@@ -108,8 +108,7 @@ class TestOracle:
     )
     def test_bodies_are_the_clients(self, signal: str, client: Any, key: str) -> None:
         """The client wraps the same items into the same body."""
-        switches = {name: name == signal for name in ("events", "logs", "metrics", "spans")}
-        one = build_sink(PLUGINS[0], {"license_key": "k", "account_id": 1, **switches}).signals()[0]
+        one = build_sink(PLUGINS[0], {"license_key": "k", "account_id": 1, "signals": [signal]}).signals()[0]
         assert isinstance(one, HttpSignal)
         request = one.encode(make_batch(3))
         assert request is not None

@@ -93,7 +93,7 @@ class TestScrape:
 
     async def test_the_page_has_true_histograms(self, clock: ManualClock) -> None:
         """Buckets are cumulative and end at the count; the sum is that of the durations; a client library reads it."""
-        sink = sink_of(clock, labels={"cluster": "eu"}, zero_first="0s")
+        sink = sink_of(clock, tags={"cluster": "eu"}, zero_first="0s")
         (signal,) = sink.signals()
         await signal.send(make_batch(3))
         await signal.send([make_entry(9, circleci__duration_ms=7_000)])
@@ -240,7 +240,7 @@ class TestRemoteWrite:
 class TestConfiguration:
     """What is refused."""
 
-    @pytest.mark.parametrize("wrong", [{"scrape": False}, {"labels": {"le": "1"}}, {"labels": {"a-b": "1"}}])
+    @pytest.mark.parametrize("wrong", [{"scrape": False}, {"tags": {"le": "1"}}, {"tags": {"a-b": "1"}}])
     def test_what_could_not_work_is_refused(self, wrong: dict[str, object]) -> None:
         """Nothing to do, or a label that would break the series."""
         with pytest.raises(ValueError, match=r"url|label"):

@@ -210,7 +210,7 @@ class TestMetrics:
         fields = {f"f{n}": "v" for n in range(30)}
         for form in ("prometheus", "carbon2"):
             with FakeVendor("sumologic", clock_ms=lambda: NOW_MS) as vendor:
-                settings = {"url": f"{vendor.url}/receiver/v1/http/code", "signals": ["metrics"], "fields": fields}
+                settings = {"url": f"{vendor.url}/receiver/v1/http/code", "signals": ["metrics"], "tags": fields}
                 sink = build_sink_of({**settings, "metrics_format": form})
                 assert await send(sink, [make_entry(1, **tags)]) == SendResult()
                 assert len(vendor.stored()) == 1
@@ -254,7 +254,7 @@ class TestRequest:
             "name": "n",
             "host": "h",
             "category": "c",
-            "fields": {"team": "web", "env": "x y"},
+            "tags": {"team": "web", "env": "x y"},
         }
         mixed = [make_entry(1), make_entry(2, kind="workflow", project="gh/acme/api", tag__team="api")]
         logs, metrics = (dict(request(mixed, which, **settings).headers) for which in BOTH)
@@ -281,12 +281,12 @@ class TestRequest:
     @pytest.mark.parametrize(
         ("settings", "words"),
         [
-            ({"fields": {f"f{n}": "v" for n in range(31)}}, "at most 30 fields"),
-            ({"fields": {"a b": "v"}}, "not the name of a field"),
-            ({"fields": {"team": "a,b"}}, "the value of field team"),
-            ({"fields": {"team": "x=y"}}, "the value of field team"),
-            ({"fields": {"team": "é"}}, "the value of field team"),
-            ({"fields": {"team": "v" * 201}}, "the value of field team"),
+            ({"tags": {f"f{n}": "v" for n in range(31)}}, "at most 30 tags"),
+            ({"tags": {"a b": "v"}}, "not the name of a field"),
+            ({"tags": {"team": "a,b"}}, "the value of tag team"),
+            ({"tags": {"team": "x=y"}}, "the value of tag team"),
+            ({"tags": {"team": "é"}}, "the value of tag team"),
+            ({"tags": {"team": "v" * 201}}, "the value of tag team"),
             ({"category": "a\nb"}, "category"),
             ({"token": "é"}, "token is not printable ASCII"),
             ({"signals": []}, "signals"),
@@ -346,3 +346,14 @@ class TestAnswers:
                 assert result.reason == reason
             assert [(row["method"], row["body_bytes"]) for row in vendor.requests()] == [("POST", 0)] * 2
             assert vendor.stored() == []
+
+
+def test_an_approval_has_no_webhook() -> None:
+    """CircleCI sends none, so there is no line; without any line there is no request."""
+    (sender,) = build_sink(PLUGINS[0], {"url": URL, "signals": ["webhooks"], "category": "ci"}).signals()
+    assert isinstance(sender, SumologicSignal)
+    assert sender.encode([make_entry(1, circleci__job__type="approval")]) is None
+    request = sender.encode([make_entry(2), make_entry(3, kind="workflow")])
+    assert request is not None
+    assert dict(request.headers)["x-sumo-category"] == "ci"
+    assert [orjson.loads(line)["type"] for line in request.body.splitlines()] == ["job-completed", "workflow-completed"]

@@ -17,6 +17,7 @@ from headgate.core.ids import number_key
 from headgate.core.merge import Observation, ProjectRef
 from headgate.core.metrics import NullMetrics
 from headgate.core.release import ReleasePolicy
+from headgate.core.rollup import SUMS
 from headgate.core.runs import run_pages
 from headgate.core.storeport import MergeWork, Store
 from headgate.core.times import DAY_MS
@@ -127,13 +128,16 @@ async def _net(store: Store) -> dict[str, dict[str, Any]]:
 
 def _rollup_days(path: Path) -> dict[Any, Any]:
     db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
-    rows = db.execute(
-        "SELECT bucket, CASE kind WHEN 1 THEN 'workflow' ELSE 'job' END, p.provider_id, coalesce(r.text, ''),"
-        " coalesce(j.text, ''), class, n, ok, failed, canceled, credits, duration_ms, queue_ms FROM rollup_day"
-        " JOIN dim_project p ON p.id = project LEFT JOIN dim r ON r.id = run LEFT JOIN dim j ON j.id = job"
-    ).fetchall()
+    columns = ", ".join(SUMS)
+    query = (
+        f"SELECT bucket, kind, p.provider_id, coalesce(r.text, ''), coalesce(j.text, ''), class, {columns}"  # noqa: S608
+        " FROM rollup_day JOIN dim_project p ON p.id = project LEFT JOIN dim r ON r.id = run"
+        " LEFT JOIN dim j ON j.id = job"
+    )
+    rows = db.execute(query).fetchall()
     db.close()
-    return {row[:6]: row[6:] for row in rows if any(row[6:])}
+    kinds = {1: "workflow", 2: "job"}
+    return {(row[0], kinds[row[1]], *row[2:6]): row[6:] for row in rows if any(row[6:])}
 
 
 async def _compare(groups: list[list[Observation]], policy: ReleasePolicy) -> None:

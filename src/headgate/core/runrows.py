@@ -1,0 +1,148 @@
+"""What a store tells about single runs and their parts: rows for metrics, rules and pages.
+
+Times in milliseconds since the epoch, spans in milliseconds. `project` is the slug as it is today, `status` our word,
+`branch_class` 1 for the project's default branch, else 0; a text that is not known is empty.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ["DeploymentRow", "JobRow", "LiveRow", "RunRow", "StepFailures", "TestOutcome"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """One ended workflow. `duration_ms`: creation to end, None where unknown.
+
+    `hold_ms`: sum of the waits of its approvals. `attempt`: 2 for the first rerun. `rerun_of`: the workflow that it
+    repeats. `trigger`: CircleCI's word. `credits`: None where unknown; `credits_estimated`: they are no bill.
+    """
+
+    workflow_id: str
+    project: str
+    workflow: str
+    ref: str
+    branch_class: int
+    status: str
+    stopped_ms: int
+    duration_ms: int | None
+    revision: str
+    pipeline_number: int | None
+    url: str
+    created_ms: int | None = None
+    hold_ms: int = 0
+    credits: int | None = None
+    attempt: int = 1
+    rerun_of: str = ""
+    trigger: str = ""
+    credits_estimated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class JobRow:
+    """One ended job, approvals included. `workflow_id`: empty where unknown.
+
+    `duration_ms`, `queue_ms`: None where unknown, as of an approval. `type`: `build`, `approval` or empty. `number`:
+    in its project. `revision`, `ref`, `trigger`: of its workflow, else of its pipeline.
+    """
+
+    job_id: str
+    workflow_id: str
+    project: str
+    workflow: str
+    job: str
+    ref: str
+    branch_class: int
+    status: str
+    type: str
+    resource_class: str
+    executor: str
+    parallelism: int | None
+    started_ms: int | None
+    stopped_ms: int
+    duration_ms: int | None
+    queue_ms: int | None
+    credits: int | None
+    revision: str
+    number: int | None
+    url: str
+    trigger: str
+
+
+@dataclass(frozen=True, slots=True)
+class LiveRow:
+    """One workflow or job that has not ended. `id`: the provider's. `job`: empty for a workflow.
+
+    `theirs`: CircleCI's word for `status`. `since_ms`: when that state began, as far as known: a job runs since its
+    start and waits since it was queued; a workflow is on hold since the first of its open approvals was.
+    """
+
+    kind: Literal["workflow", "job"]
+    id: str
+    project: str
+    workflow: str
+    job: str
+    ref: str
+    branch_class: int
+    status: str
+    theirs: str
+    since_ms: int
+    created_ms: int
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class TestOutcome:
+    """What came of one test on one commit. `jobs`: names of the jobs that ran it, sorted.
+
+    `infra`: failures in jobs that ended as `error`; `failed` has the others. `first_ms`, `last_ms`: ends of the first
+    and last of those jobs. `run_ms`: sum of known run times.
+    """
+
+    project: str
+    test_id: str
+    revision: str
+    name: str
+    suite: str
+    class_name: str
+    file: str
+    passed: int
+    failed: int
+    infra: int
+    jobs: tuple[str, ...]
+    first_ms: int
+    last_ms: int
+    run_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class StepFailures:
+    """How often one step failed (failure, error, timeout). `last_ms`: end of the newest."""
+
+    project: str
+    workflow: str
+    job: str
+    step: str
+    n: int
+    last_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentRow:
+    """One ended deployment. `status`: `succeeded` or `failed`, as the source says. `origin`: rule, marker or call."""
+
+    deployment_id: str
+    project: str
+    name: str
+    environment: str
+    status: str
+    revision: str
+    version: str
+    started_ms: int | None
+    stopped_ms: int
+    workflow_id: str
+    job_id: str
+    origin: str
+    url: str

@@ -1,0 +1,103 @@
+"""Mergeable sums over ended runs, and the question that a store answers with them. Pure.
+
+Invariant: a tally of two disjoint sets of runs is the sum of their tallies, in any order and any grouping.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from headgate.core.rollup import SUMS, Contribution, Measure, RollupKind, quantile
+
+__all__ = [
+    "DEFAULT_BRANCH",
+    "DIMENSIONS",
+    "OTHER_BRANCH",
+    "ROLLED",
+    "Bounds",
+    "Dimension",
+    "Tally",
+    "TallyQuery",
+    "class_name",
+]
+
+# Project slug, as it is today -> (since_ms, until_ms), half open; a project that is not named is left out.
+Bounds = Mapping[str, tuple[int, int]]
+
+Dimension = Literal["org", "project", "workflow", "job", "branch_class", "branch", "trigger", "resource_class"]
+# Dimensions that rollups are kept by; the others are answered from facts, each of which is then read.
+ROLLED: frozenset[Dimension] = frozenset({"org", "project", "workflow", "job", "branch_class"})
+DIMENSIONS: frozenset[Dimension] = ROLLED | {"branch", "trigger", "resource_class"}
+# Values of `branch_class`.
+DEFAULT_BRANCH = "@default"
+OTHER_BRANCH = "@other"
+
+
+def class_name(branch_class: int) -> str:
+    """The value of dimension `branch_class`; 1 is the project's default branch."""
+    return DEFAULT_BRANCH if branch_class == 1 else OTHER_BRANCH
+
+
+@dataclass(slots=True)
+class Tally:
+    """Sums over ended workflows or jobs; what each sum means is in `rollup.Contribution`.
+
+    `bins`: measure -> bin -> runs, of the measures that were asked for and have any. Times in milliseconds.
+    """
+
+    n: int = 0
+    ok: int = 0
+    failed: int = 0
+    errors: int = 0
+    canceled: int = 0
+    skipped: int = 0
+    reruns: int = 0
+    credits: int = 0
+    duration_ok_ms: int = 0
+    timed_ok: int = 0
+    duration_ms: int = 0
+    timed: int = 0
+    queue_ms: int = 0
+    queued: int = 0
+    hold_ms: int = 0
+    held: int = 0
+    bins: dict[Measure, dict[int, int]] = field(default_factory=dict)
+
+    def add(self, other: Tally) -> None:
+        """Add what another tally counted."""
+        for name in SUMS:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for measure, more in other.bins.items():
+            bins = self.bins.setdefault(measure, {})
+            for index, n in more.items():
+                bins[index] = bins.get(index, 0) + n
+
+    def count(self, part: Contribution, measures: frozenset[Measure]) -> None:
+        """Add one run; of its bins those of `measures`."""
+        for name in SUMS:
+            setattr(self, name, getattr(self, name) + getattr(part, name))
+        for measure, index in part.bins:
+            if measure in measures:
+                bins = self.bins.setdefault(measure, {})
+                bins[index] = bins.get(index, 0) + 1
+
+    def quantile(self, measure: Measure, q: float) -> float | None:
+        """The q-quantile (nearest rank) in seconds, within 1 %; None where no run has a value or none was asked for."""
+        found = quantile(self.bins.get(measure, {}), q)
+        return None if found is None else found / 1000
+
+
+@dataclass(frozen=True, slots=True)
+class TallyQuery:
+    """Which ended workflows or jobs to count, and by what.
+
+    `bounds`: of the end of a run. `by`: the dimensions of the key, in its order; may be empty. `bins`: the measures
+    whose quantiles are wanted; each costs time.
+    """
+
+    kind: RollupKind
+    bounds: Bounds
+    by: tuple[Dimension, ...] = ()
+    bins: frozenset[Measure] = frozenset()

@@ -1,0 +1,164 @@
+"""Questions about what has not ended, and about tests and steps. Every function gets a connection of a reader."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from headgate.core.render import APP_URL, run_url
+from headgate.core.runrows import LiveRow, StepFailures, TestOutcome
+from headgate.core.status import FAILED, map_status
+from headgate.core.tally import Bounds
+from headgate.store.run_queries import app_urls
+from headgate.store.schema import decode_key, encode_key
+from headgate.store.sql import Database
+from headgate.store.words import project_ids, statuses_sql
+
+__all__ = ["in_flight", "steps_failed", "test_outcomes"]
+
+_OPEN = "{0}._terminal = 0 AND {0}._gone = 0"
+_WORD = "(SELECT id FROM dim WHERE family = 0 AND text = '{0}')"
+_ABOVE = """
+LEFT JOIN dim r ON r.id = w.ref_name
+LEFT JOIN dim pr ON pr.id = pl.ref_name
+"""
+_RUNS = f"""
+SELECT w._key, NULL, p.slug, n.text, NULL, coalesce(r.text, pr.text), w._class, s.text, NULL,
+  (SELECT min(coalesce(h.started_at, h.queued_at, h.created_at, h._seen_ms)) FROM job h WHERE h.workflow_id = w._key
+    AND h._host = w._host AND {_OPEN.format("h")} AND h.status = {_WORD.format("on_hold")}),
+  coalesce(w.created_at, w._seen_ms) AS at, coalesce(w.pipeline_number, pl.number), c.text, NULL
+FROM workflow w INDEXED BY workflow_unfinished
+JOIN dim_project p ON p.id = w._project
+JOIN dim c ON c.id = w._source
+LEFT JOIN pipeline pl ON pl._key = w.pipeline_id AND pl._host = w._host
+LEFT JOIN dim n ON n.id = w.name
+LEFT JOIN dim s ON s.id = w.status {_ABOVE}
+WHERE {_OPEN.format("w")} ORDER BY at, w._key LIMIT ?
+"""
+_JOBS = f"""
+SELECT j._key, j.workflow_id, p.slug, n.text, jn.text, coalesce(r.text, pr.text), j._class, s.text, j.queued_at,
+  j.started_at, coalesce(j.created_at, j._seen_ms) AS at, coalesce(w.pipeline_number, pl.number), c.text, j.number
+FROM workflow w INDEXED BY workflow_unfinished
+CROSS JOIN job j INDEXED BY job_workflow ON j.workflow_id = w._key AND j._host = w._host
+JOIN dim_project p ON p.id = j._project
+JOIN dim c ON c.id = j._source
+LEFT JOIN pipeline pl ON pl._key = coalesce(j.pipeline_id, w.pipeline_id) AND pl._host = j._host
+LEFT JOIN dim n ON n.id = j._run
+LEFT JOIN dim jn ON jn.id = j.name
+LEFT JOIN dim s ON s.id = j.status {_ABOVE}
+WHERE {_OPEN.format("w")} AND {_OPEN.format("j")} AND j.status IS NOT coalesce({_WORD.format("blocked")}, 0)
+ORDER BY at, j._key LIMIT ?
+"""
+
+
+def in_flight(db: Database, limit: int) -> list[LiveRow]:
+    """Workflows that have not ended and their jobs, oldest first by creation."""
+    urls = app_urls(db)
+    rows = [_live(urls, row) for row in db.execute(_RUNS, (limit,))]
+    rows += [_live(urls, row) for row in db.execute(_JOBS, (limit,))]
+    return sorted(rows, key=lambda row: (row.created_ms, row.kind == "job", row.id))[:limit]
+
+
+def _live(urls: dict[str, str], row: tuple[Any, ...]) -> LiveRow:
+    key, run, slug, workflow, job, ref, branch, theirs, queued, started, created, pipeline, source, number = row
+    is_job, status = run is not None, map_status(theirs or "")
+    began = (queued, None) if status == "queued" else (started, queued)
+    if not is_job and status != "on_hold":
+        began = (None, None)
+    url = run_url(slug, urls.get(source, APP_URL), pipeline, decode_key(run if is_job else key)) or ""
+    return LiveRow(
+        kind="job" if is_job else "workflow",
+        id=decode_key(key),
+        project=slug,
+        workflow=workflow or "",
+        job=job or "",
+        ref=ref or "",
+        branch_class=branch,
+        status=status,
+        theirs=theirs or "",
+        since_ms=next((at for at in began if at is not None), created),
+        created_ms=created,
+        url=f"{url}/jobs/{number}" if is_job and url and number is not None else url,
+    )
+
+
+# Of one project: whoever sorts them sorts no more.
+_TESTS = """
+SELECT t.test_id, coalesce(w.revision, pl.revision, '') AS revision, max(t.name), max(su.text), max(cl.text),
+  max(fi.text), sum(re.text IS 'pass'), sum(re.text IS 'fail' AND NOT {broken}), sum(re.text IS 'fail' AND {broken}),
+  json_group_array(DISTINCT jn.text), min(t.stopped_at), max(t.stopped_at), coalesce(sum(t.run_ms), 0)
+FROM test_result t INDEXED BY test_result_end
+LEFT JOIN job j ON j._key = t.job_id AND j._host = t._host
+LEFT JOIN workflow w ON w._key = j.workflow_id AND w._host = t._host
+LEFT JOIN pipeline pl ON pl._key = coalesce(j.pipeline_id, w.pipeline_id) AND pl._host = t._host
+LEFT JOIN dim su ON su.id = t.suite
+LEFT JOIN dim cl ON cl.id = t.class_name
+LEFT JOIN dim fi ON fi.id = t.file
+LEFT JOIN dim re ON re.id = t.result
+LEFT JOIN dim jn ON jn.id = j.name
+WHERE t._project IN ({projects}) AND t.stopped_at >= ? AND t.stopped_at < ? AND t.test_id >= ?
+GROUP BY 1, 2 HAVING (t.test_id, coalesce(w.revision, pl.revision, '')) > (?, ?) ORDER BY 1, 2 LIMIT ?
+"""
+
+
+def test_outcomes(db: Database, bounds: Bounds, after: tuple[str, str, str] | None, limit: int) -> list[TestOutcome]:
+    """Results by project, test and commit, a project at a time."""
+    broken = f"coalesce({statuses_sql(db, 'j.status', ('error',))}, 0)"
+    last_project, last_test, last_revision = after or ("", "", "")
+    found: list[TestOutcome] = []
+    for slug in sorted(slug for slug in bounds if slug >= last_project):
+        behind = (encode_key(last_test), last_revision) if slug == last_project else ("", "")
+        numbers = ", ".join(map(str, project_ids(db, slug) or [0]))
+        rows = db.execute(
+            _TESTS.format(broken=broken, projects=numbers),
+            (*bounds[slug], behind[0], *behind, limit - len(found)),
+        )
+        found += [_outcome(slug, row) for row in rows]
+        if len(found) >= limit:
+            break
+    return found
+
+
+def _outcome(slug: str, row: tuple[Any, ...]) -> TestOutcome:
+    test, revision, name, suite, class_name, file, passed, failed, infra, jobs, first, last, run_ms = row
+    names: list[str | None] = msgspec.json.decode(jobs)
+    return TestOutcome(
+        project=slug,
+        test_id=decode_key(test),
+        revision=revision,
+        name=name or "",
+        suite=suite or "",
+        class_name=class_name or "",
+        file=file or "",
+        passed=passed,
+        failed=failed,
+        infra=infra,
+        jobs=tuple(sorted(name for name in names if name)),
+        first_ms=first,
+        last_ms=last,
+        run_ms=run_ms,
+    )
+
+
+_STEPS = """
+SELECT coalesce(n.text, ''), coalesce(jn.text, ''), coalesce(sn.text, ''), count(*), max(s.stopped_at)
+FROM step s INDEXED BY step_end
+LEFT JOIN job j ON j._key = s.job_id AND j._host = s._host
+LEFT JOIN dim n ON n.id = j._run
+LEFT JOIN dim jn ON jn.id = j.name
+LEFT JOIN dim sn ON sn.id = s.name
+WHERE s._project IN ({projects}) AND s.stopped_at >= ? AND s.stopped_at < ? AND {failed}
+GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
+"""
+
+
+def steps_failed(db: Database, bounds: Bounds) -> list[StepFailures]:
+    """Which steps failed how often, a project at a time."""
+    failed = statuses_sql(db, "s.status", FAILED)
+    found: list[StepFailures] = []
+    for slug in sorted(bounds):
+        numbers = ", ".join(map(str, project_ids(db, slug) or [0]))
+        rows = db.execute(_STEPS.format(projects=numbers, failed=failed), bounds[slug])
+        found += [StepFailures(slug, *row) for row in rows]
+    return found

@@ -1,0 +1,136 @@
+"""Questions about what has not ended, and about tests and steps, to the store in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from headgate.core.runrows import LiveRow, StepFailures, TestOutcome
+from headgate.core.status import FAILED, map_status
+from headgate.core.tally import Bounds
+from headgate.store.memory_facts import MemoryFact, MemoryFacts
+from headgate.store.memory_runs import number, run_name, shared_of, text, url_of
+from headgate.store.releases import end_ms
+
+__all__ = ["in_flight", "steps_failed", "test_outcomes"]
+
+
+def in_flight(facts: MemoryFacts, limit: int) -> list[LiveRow]:
+    """Workflows that have not ended and their jobs, oldest first by creation."""
+    open_runs = [fact for fact in facts.all() if fact.kind == "workflow" and _is_open(fact)]
+    found: list[LiveRow] = []
+    for run in open_runs:
+        jobs = [
+            fact
+            for fact in facts.all()
+            if (fact.kind, fact.host, fact.known.values.get("workflow_id")) == ("job", run.host, run.key)
+            and _is_open(fact)
+            and _word(fact) != "blocked"
+        ]
+        holds = [_began(job) for job in jobs if _word(job) == "on_hold"]
+        since = min(holds) if holds and _word(run) == "on_hold" else _created(run)
+        found.append(_live(facts, run, since))
+        found += [_live(facts, job, _began(job)) for job in jobs]
+    return sorted(found, key=lambda row: (row.created_ms, row.kind == "job", row.id))[:limit]
+
+
+def _is_open(fact: MemoryFact) -> bool:
+    return not fact.known.terminal and not fact.gone
+
+
+def _word(fact: MemoryFact) -> str:
+    return map_status(text(fact.known.values, "status"))
+
+
+def _created(fact: MemoryFact) -> int:
+    created = number(fact.known.values, "created_at")
+    return fact.seen_ms if created is None else created
+
+
+def _began(job: MemoryFact) -> int:
+    """When the state of a job began: its start where it runs or is on hold, else when it was queued."""
+    names = ("queued_at",) if _word(job) == "queued" else ("started_at", "queued_at")
+    known = [at for name in names if (at := number(job.known.values, name)) is not None]
+    return known[0] if known else _created(job)
+
+
+def _live(facts: MemoryFacts, fact: MemoryFact, since_ms: int) -> LiveRow:
+    own, shared = fact.known.values, shared_of(facts, fact)
+    is_job = fact.kind == "job"
+    url = url_of(facts, fact, text(own, "workflow_id") if is_job else fact.key)
+    return LiveRow(
+        kind="job" if is_job else "workflow",
+        id=fact.key,
+        project=facts.projects.by_id[fact.project].slug,
+        workflow=run_name(facts, fact),
+        job=text(own, "name") if is_job else "",
+        ref=text(shared, "ref_name"),
+        branch_class=facts.branch_class(fact),
+        status=_word(fact),
+        theirs=text(own, "status"),
+        since_ms=since_ms,
+        created_ms=_created(fact),
+        url=f"{url}/jobs/{own['number']}" if is_job and url and "number" in own else url,
+    )
+
+
+def _within(facts: MemoryFacts, fact: MemoryFact, bounds: Bounds) -> int | None:
+    """The end of a leaf, where it lies within its project's bounds."""
+    since_ms, until_ms = bounds.get(facts.projects.by_id[fact.project].slug, (0, 0))
+    stopped = end_ms(fact.known)
+    return stopped if stopped is not None and since_ms <= stopped < until_ms else None
+
+
+def test_outcomes(
+    facts: MemoryFacts, bounds: Bounds, after: tuple[str, str, str] | None, limit: int
+) -> list[TestOutcome]:
+    """Results by project, test and commit."""
+    groups: dict[tuple[str, str, str], list[tuple[int, str, MemoryFact]]] = {}
+    for fact in facts.all():
+        at = _within(facts, fact, bounds) if fact.kind == "test_result" else None
+        test = text(fact.known.values, "test_id")
+        if at is not None and test:
+            slug, view = facts.projects.by_id[fact.project].slug, facts.view(fact)
+            shared: Mapping[str, Any] = {
+                **(view.pipeline.values if view.pipeline else {}),
+                **(view.workflow.values if view.workflow else {}),
+            }
+            groups.setdefault((slug, test, text(shared, "revision")), []).append((at, fact.key, fact))
+    ordered = [(key, groups[key]) for key in sorted(groups) if after is None or key > after]
+    return [_outcome(facts, key, members) for key, members in ordered[:limit]]
+
+
+def _outcome(facts: MemoryFacts, key: tuple[str, str, str], members: list[tuple[int, str, MemoryFact]]) -> TestOutcome:
+    jobs = [facts.view(fact).job for _, _, fact in members]
+    names = {text(job.values, "name") for job in jobs if job is not None} - {""}
+    broken = [job is not None and map_status(text(job.values, "status")) == "error" for job in jobs]
+    results = [text(fact.known.values, "result") for _, _, fact in members]
+    words = {
+        name: max(text(fact.known.values, name) for _, _, fact in members)
+        for name in ("name", "suite", "class_name", "file")
+    }
+    return TestOutcome(
+        *key,
+        **words,
+        passed=results.count("pass"),
+        failed=sum(one == "fail" and not bad for one, bad in zip(results, broken, strict=True)),
+        infra=sum(one == "fail" and bad for one, bad in zip(results, broken, strict=True)),
+        jobs=tuple(sorted(names)),
+        first_ms=min(at for at, _, _ in members),
+        last_ms=max(at for at, _, _ in members),
+        run_ms=sum(number(fact.known.values, "run_ms") or 0 for _, _, fact in members),
+    )
+
+
+def steps_failed(facts: MemoryFacts, bounds: Bounds) -> list[StepFailures]:
+    """Which steps failed how often."""
+    ends: dict[tuple[str, str, str, str], list[int]] = {}
+    for fact in facts.all():
+        at = _within(facts, fact, bounds) if fact.kind == "step" else None
+        if at is not None and _word(fact) in FAILED:
+            view = facts.view(fact)
+            job = text(view.job.values, "name") if view.job else ""
+            run = text(view.workflow.values, "name") if view.workflow else ""
+            key = (facts.projects.by_id[fact.project].slug, run, job, text(fact.known.values, "name"))
+            ends.setdefault(key, []).append(at)
+    return [StepFailures(*key, n=len(at), last_ms=max(at)) for key, at in sorted(ends.items())]

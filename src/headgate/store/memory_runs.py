@@ -1,0 +1,221 @@
+"""Questions about runs to the store in memory: every answer is worked out anew from all facts."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+from headgate.core.render import APP_URL, approval_wait_ms, duration_ms, queue_ms, run_url
+from headgate.core.rollup import RollupKind, contribution
+from headgate.core.runrows import DeploymentRow, JobRow, RunRow
+from headgate.core.slug import org_slug
+from headgate.core.status import map_status
+from headgate.core.tally import Dimension, Tally, TallyQuery, class_name
+from headgate.store.memory_facts import MemoryFact, MemoryFacts
+from headgate.store.releases import end_ms
+from headgate.store.schema import encode_key
+
+__all__ = ["between", "deployments", "jobs", "runs", "series", "shared_of", "tallies", "url_of"]
+
+R = TypeVar("R", RunRow, JobRow, DeploymentRow)
+_IDS = {RunRow: "workflow_id", JobRow: "job_id", DeploymentRow: "deployment_id"}
+
+
+def text(values: Mapping[str, Any], name: str) -> str:
+    """A field as text, empty where unknown."""
+    return str(values.get(name, ""))
+
+
+def number(values: Mapping[str, Any], name: str) -> int | None:
+    """A field as a number, None where unknown."""
+    value = values.get(name)
+    return value if isinstance(value, int) else None
+
+
+def shared_of(facts: MemoryFacts, fact: MemoryFact) -> dict[str, Any]:
+    """What a run or job takes from those it belongs to, its own winning where it is a workflow."""
+    view = facts.view(fact)
+    above: dict[str, Any] = dict(view.pipeline.values) if view.pipeline else {}
+    if "number" in above:
+        above["pipeline_number"] = above["number"]
+    run = fact.known if fact.kind == "workflow" else view.workflow
+    return {**above, **(run.values if run else {})}
+
+
+def run_name(facts: MemoryFacts, fact: MemoryFact) -> str:
+    """The name of the workflow that a fact is or belongs to."""
+    run = fact.known if fact.kind == "workflow" else facts.view(fact).workflow
+    return text(run.values, "name") if run else ""
+
+
+def url_of(facts: MemoryFacts, fact: MemoryFact, workflow_id: str | None) -> str:
+    """The page of a workflow, empty where it cannot be told."""
+    base = facts.app_urls.get(fact.source, APP_URL)
+    pipeline = shared_of(facts, fact).get("pipeline_number")
+    return run_url(facts.projects.by_id[fact.project].slug, base, pipeline, workflow_id) or ""
+
+
+def _ended(facts: MemoryFacts, kind: str) -> Iterator[tuple[MemoryFact, int]]:
+    for fact in facts.all():
+        stopped = end_ms(fact.known)
+        if fact.kind == kind and fact.known.terminal and stopped is not None:
+            yield fact, stopped
+
+
+def runs(facts: MemoryFacts) -> list[RunRow]:
+    """Ended workflows, oldest first."""
+    found = [_run(facts, fact, stopped) for fact, stopped in _ended(facts, "workflow")]
+    return sorted(found, key=lambda run: run.stopped_ms)
+
+
+def _run(facts: MemoryFacts, fact: MemoryFact, stopped: int) -> RunRow:
+    values, own = shared_of(facts, fact), fact.known.values
+    holds = [
+        approval_wait_ms(job.known.values) or 0
+        for job in facts.all()
+        if job.kind == "job" and job.host == fact.host and job.known.values.get("workflow_id") == fact.key
+    ]
+    return RunRow(
+        workflow_id=fact.key,
+        project=facts.projects.by_id[fact.project].slug,
+        workflow=text(own, "name"),
+        ref=text(values, "ref_name"),
+        branch_class=facts.branch_class(fact),
+        status=map_status(text(own, "status")),
+        stopped_ms=stopped,
+        duration_ms=duration_ms("workflow", own),
+        revision=text(values, "revision"),
+        pipeline_number=number(values, "pipeline_number"),
+        url=url_of(facts, fact, fact.key),
+        created_ms=number(own, "created_at"),
+        hold_ms=sum(holds),
+        credits=number(own, "credits"),
+        attempt=number(own, "attempt") or 1,
+        rerun_of=text(own, "rerun_of"),
+        trigger=text(values, "trigger_type"),
+        credits_estimated=bool(own.get("credits_estimated", False)),
+    )
+
+
+def jobs(facts: MemoryFacts) -> list[JobRow]:
+    """Ended jobs, in order of arrival."""
+    return [_job(facts, fact, stopped) for fact, stopped in _ended(facts, "job")]
+
+
+def _job(facts: MemoryFacts, fact: MemoryFact, stopped: int) -> JobRow:
+    values, own = shared_of(facts, fact), fact.known.values
+    of_run = url_of(facts, fact, text(own, "workflow_id") or None)
+    return JobRow(
+        job_id=fact.key,
+        workflow_id=text(own, "workflow_id"),
+        project=facts.projects.by_id[fact.project].slug,
+        workflow=run_name(facts, fact),
+        job=text(own, "name"),
+        ref=text(values, "ref_name"),
+        branch_class=facts.branch_class(fact),
+        status=map_status(text(own, "status")),
+        type=text(own, "type"),
+        resource_class=text(own, "resource_class"),
+        executor=text(own, "executor"),
+        parallelism=number(own, "parallelism"),
+        started_ms=number(own, "started_at"),
+        stopped_ms=stopped,
+        duration_ms=duration_ms("job", own),
+        queue_ms=queue_ms(own),
+        credits=number(own, "credits"),
+        revision=text(values, "revision"),
+        number=number(own, "number"),
+        url=f"{of_run}/jobs/{own['number']}" if of_run and "number" in own else of_run,
+        trigger=text(values, "trigger_type"),
+    )
+
+
+def deployments(facts: MemoryFacts) -> list[DeploymentRow]:
+    """Ended deployments, in order of arrival."""
+    found = []
+    for fact in facts.all():
+        stopped, own = end_ms(fact.known), fact.known.values
+        if fact.kind == "deployment" and stopped is not None:
+            words = ("name", "environment", "status", "revision", "version", "workflow_id", "job_id", "origin", "url")
+            found.append(
+                DeploymentRow(
+                    deployment_id=fact.key,
+                    project=facts.projects.by_id[fact.project].slug,
+                    started_ms=number(own, "started_at"),
+                    stopped_ms=stopped,
+                    **{name: text(own, name) for name in words},
+                )
+            )
+    return found
+
+
+def between(rows: Sequence[R], since_ms: int, until_ms: int, after: tuple[int, str] | None, limit: int) -> list[R]:
+    """A page of rows by end time and id, oldest first."""
+    behind = (since_ms - 1, False, "") if after is None else _place(*after)
+    found = {_place_of(row): row for row in rows if since_ms <= row.stopped_ms < until_ms}
+    return [found[place] for place in sorted(found) if place > behind][:limit]
+
+
+def _place_of(row: RunRow | JobRow | DeploymentRow) -> tuple[int, bool, str]:
+    return _place(row.stopped_ms, getattr(row, _IDS[type(row)]))
+
+
+def _place(stopped_ms: int, key: str) -> tuple[int, bool, str]:
+    """As the database orders them: ids that are UUIDs behind all others."""
+    return stopped_ms, isinstance(encode_key(key), bytes), key
+
+
+def series(
+    rows: Sequence[RunRow] | Sequence[JobRow],
+    *,
+    project: str,
+    workflow: str,
+    job: str | None,
+    branch_class: int | None,
+    statuses: Collection[str],
+    before_ms: int,
+    limit: int,
+) -> list[RunRow | JobRow]:
+    """The newest of the rows that qualify, oldest first."""
+    found = [
+        (_place_of(row), row)
+        for row in rows
+        if (row.project, row.workflow, getattr(row, "job", None)) == (project, workflow, job)
+        and branch_class in (None, row.branch_class)
+        and row.status in statuses
+        and row.stopped_ms < before_ms
+    ]
+    found.sort(key=lambda one: one[0])
+    return [row for _, row in found[max(0, len(found) - limit) :]]
+
+
+def tallies(facts: MemoryFacts, query: TallyQuery) -> dict[tuple[str, ...], Tally]:
+    """Sums over the contributions of all facts."""
+    found: dict[tuple[str, ...], Tally] = {}
+    for fact in facts.all():
+        part = contribution(query.kind, fact.known.values, terminal=fact.known.terminal)
+        slug = facts.projects.by_id[fact.project].slug
+        if fact.kind != query.kind or part is None or slug not in query.bounds:
+            continue
+        since_ms, until_ms = query.bounds[slug]
+        if since_ms <= part.at_ms < until_ms:
+            key = tuple(_value(facts, fact, query.kind, name) for name in query.by)
+            found.setdefault(key, Tally()).count(part, query.bins)
+    return found
+
+
+def _value(facts: MemoryFacts, fact: MemoryFact, kind: RollupKind, name: Dimension) -> str:
+    slug, own = facts.projects.by_id[fact.project].slug, fact.known.values
+    if name in ("branch", "trigger"):
+        return text(shared_of(facts, fact), "ref_name" if name == "branch" else "trigger_type")
+    if kind == "workflow" and name in ("job", "resource_class"):
+        return ""
+    values = {
+        "org": org_slug(slug),
+        "project": slug,
+        "workflow": run_name(facts, fact),
+        "job": text(own, "name"),
+        "branch_class": class_name(facts.branch_class(fact)),
+        "resource_class": text(own, "resource_class"),
+    }
+    return values[name]

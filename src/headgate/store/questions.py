@@ -1,0 +1,143 @@
+"""The questions of the SQLite adapter, each one short read transaction on a reader's thread."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TypeVar
+
+from headgate.core.ports import LogEntry
+from headgate.core.readport import (
+    AlertRow,
+    CursorView,
+    DeadLetter,
+    Explained,
+    GapRow,
+    InboxRow,
+    OutcomeCounts,
+    Replay,
+    SourceCursor,
+)
+from headgate.core.rollup import RollupKind
+from headgate.core.runrows import DeploymentRow, JobRow, LiveRow, RunRow, StepFailures, TestOutcome
+from headgate.core.tally import Bounds, Tally, TallyQuery
+from headgate.store import alerts, delivery, inbox, live_queries, positions, queries, replays, run_queries, setaside
+from headgate.store.explain import explain
+from headgate.store.sql import Database
+from headgate.store.tallies import tallies
+
+__all__ = ["Questions"]
+
+T = TypeVar("T")
+
+
+class Questions(ABC):
+    """See `core.readport.ReadStore` for what each method promises."""
+
+    @abstractmethod
+    async def _ask(self, question: Callable[[Database], T]) -> T:
+        """The answer of `question`, asked inside a read transaction. Raises StoreError where nobody can answer."""
+
+    async def cursors(self) -> Sequence[CursorView]:
+        return await self._ask(delivery.cursors)
+
+    async def outcome_counts(self) -> Mapping[str, OutcomeCounts]:
+        return await self._ask(delivery.outcome_counts)
+
+    async def source_cursors(self, source: str) -> Mapping[str, SourceCursor]:
+        return await self._ask(lambda db: positions.source_cursors(db, source))
+
+    async def source_marks(self, source: str, prefix: str = "") -> Mapping[str, bytes]:
+        return await self._ask(lambda db: positions.source_marks(db, source, prefix))
+
+    async def inbox_dead(self, limit: int) -> Sequence[InboxRow]:
+        return await self._ask(lambda db: inbox.dead_rows(db, limit))
+
+    async def inbox_dead_ids(
+        self, *, source: str | None = None, reason: str | None = None, after: int = 0, limit: int
+    ) -> Sequence[int]:
+        return await self._ask(lambda db: setaside.set_aside_ids(db, source, reason, after, limit))
+
+    async def due_sources(self) -> Sequence[str]:
+        return await self._ask(queries.due_sources)
+
+    async def dead_letters(
+        self, *, signal: str | None = None, ids: Sequence[int] = (), limit: int = 100
+    ) -> Sequence[DeadLetter]:
+        return await self._ask(lambda db: delivery.dead_letters(db, signal, ids, limit))
+
+    async def gaps(self, limit: int) -> Sequence[GapRow]:
+        return await self._ask(lambda db: queries.gaps(db, limit))
+
+    async def recent_runs(self, limit: int, *, project: str | None = None) -> Sequence[RunRow]:
+        return await self._ask(lambda db: run_queries.recent_runs(db, limit, project))
+
+    async def runs_between(
+        self, since_ms: int, until_ms: int, *, after: tuple[int, str] | None = None, limit: int
+    ) -> Sequence[RunRow]:
+        return await self._ask(lambda db: run_queries.runs_between(db, since_ms, until_ms, after, limit))
+
+    async def jobs_between(
+        self, since_ms: int, until_ms: int, *, after: tuple[int, str] | None = None, limit: int
+    ) -> Sequence[JobRow]:
+        return await self._ask(lambda db: run_queries.jobs_between(db, since_ms, until_ms, after, limit))
+
+    async def deployments_between(
+        self, since_ms: int, until_ms: int, *, after: tuple[int, str] | None = None, limit: int
+    ) -> Sequence[DeploymentRow]:
+        return await self._ask(lambda db: run_queries.deployments_between(db, since_ms, until_ms, after, limit))
+
+    async def series(
+        self,
+        kind: RollupKind,
+        *,
+        project: str,
+        workflow: str,
+        job: str | None = None,
+        branch_class: int | None = None,
+        statuses: Collection[str],
+        before_ms: int,
+        limit: int,
+    ) -> Sequence[RunRow | JobRow]:
+        return await self._ask(
+            lambda db: run_queries.series(
+                db,
+                kind,
+                project=project,
+                workflow=workflow,
+                job=job,
+                branch_class=branch_class,
+                statuses=statuses,
+                before_ms=before_ms,
+                limit=limit,
+            )
+        )
+
+    async def tallies(self, query: TallyQuery) -> Mapping[tuple[str, ...], Tally]:
+        return await self._ask(lambda db: tallies(db, query))
+
+    async def in_flight(self, limit: int) -> Sequence[LiveRow]:
+        return await self._ask(lambda db: live_queries.in_flight(db, limit))
+
+    async def test_outcomes(
+        self, bounds: Bounds, *, after: tuple[str, str, str] | None = None, limit: int
+    ) -> Sequence[TestOutcome]:
+        return await self._ask(lambda db: live_queries.test_outcomes(db, bounds, after, limit))
+
+    async def steps_failed(self, bounds: Bounds) -> Sequence[StepFailures]:
+        return await self._ask(lambda db: live_queries.steps_failed(db, bounds))
+
+    async def explain(self, provider_or_record_id: str) -> Sequence[Explained]:
+        return await self._ask(lambda db: explain(db, provider_or_record_id))
+
+    async def tail(self, after: Mapping[str, int], limit: int) -> Sequence[LogEntry]:
+        return await self._ask(lambda db: queries.tail(db, after, limit))
+
+    async def alerts(self) -> Sequence[AlertRow]:
+        return await self._ask(alerts.alerts)
+
+    async def alert_history(self, fingerprint: str | None, limit: int) -> Sequence[tuple[str, int, bytes]]:
+        return await self._ask(lambda db: alerts.alert_history(db, fingerprint, limit))
+
+    async def replays(self) -> Sequence[Replay]:
+        return await self._ask(replays.replays)

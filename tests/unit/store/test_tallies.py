@@ -1,0 +1,297 @@
+"""Tallies of both adapters are equal, and equal to counting row by row, for any bounds, grouping and history."""
+
+import asyncio
+import math
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from headgate.core.clock import ManualClock
+from headgate.core.merge import Observation, ProjectRef
+from headgate.core.metrics import NullMetrics
+from headgate.core.release import ReleasePolicy
+from headgate.core.rollup import MEASURES
+from headgate.core.runrows import JobRow, RunRow
+from headgate.core.slug import org_slug
+from headgate.core.storeport import MergeWork
+from headgate.core.tally import DIMENSIONS, TallyQuery, class_name
+from headgate.core.times import DAY_MS, HOUR_MS
+from headgate.store import MemoryStore, Quota, SqliteStore
+from headgate.store.tallies import Kept, Parts, split
+from headgate.testing.store_data import NOW
+
+_IDS = ("00000000-0000-4000-8000-0000000000a1", "00000000-0000-4000-8000-0000000000a2")
+_NAMES = ("gh/a/one", "gh/a/two", "gh/b/three")
+_STATUSES = ("success", "success", "failed", "infrastructure_fail", "canceled", "not_run", "running", "odd")
+_at = st.integers(NOW - 4 * DAY_MS, NOW) | st.sampled_from([NOW // HOUR_MS * HOUR_MS, NOW // DAY_MS * DAY_MS])
+
+
+def _id(kind: int, number: int) -> str:
+    return f"00000000-0000-4000-8000-{kind:06d}{number:06d}"
+
+
+def _value(row: RunRow | JobRow, name: str) -> str:
+    values = {
+        "org": org_slug(row.project),
+        "project": row.project,
+        "workflow": row.workflow,
+        "job": getattr(row, "job", ""),
+        "branch_class": class_name(row.branch_class),
+        "branch": row.ref,
+        "trigger": row.trigger,
+        "resource_class": getattr(row, "resource_class", ""),
+    }
+    return values[name]
+
+
+def _slow(rows: Sequence[RunRow | JobRow], query: TallyQuery) -> dict[tuple[str, ...], dict[str, Any]]:
+    """Groups, counted from rows alone: sums, and the sorted spans of each measure."""
+    found: dict[tuple[str, ...], dict[str, Any]] = {}
+    for row in rows:
+        since_ms, until_ms = query.bounds.get(row.project, (0, 0))
+        if not since_ms <= row.stopped_ms < until_ms or getattr(row, "type", "") == "approval":
+            continue
+        group = found.setdefault(tuple(_value(row, name) for name in query.by), {})
+        measured = row.status in ("success", "failure", "error", "timeout")
+        duration = row.duration_ms if measured else None
+        queue = getattr(row, "queue_ms", None)
+        counts = {
+            "n": 1,
+            "ok": row.status == "success",
+            "failed": measured and row.status != "success",
+            "errors": row.status == "error",
+            "canceled": row.status == "canceled",
+            "skipped": row.status == "skipped",
+            "credits": row.credits or 0,
+            "duration_ms": duration or 0,
+            "duration_ok_ms": (duration or 0) * (row.status == "success"),
+            "timed": duration is not None,
+            "timed_ok": duration is not None and row.status == "success",
+            "queue_ms": queue or 0,
+            "queued": queue is not None,
+        }
+        if isinstance(row, RunRow):
+            counts["reruns"] = row.attempt > 1
+        for name, n in counts.items():
+            group[name] = group.get(name, 0) + n
+        spans = {"duration_ok" if row.status == "success" else "duration_failed": duration, "queue": queue}
+        for measure, span in spans.items():
+            if span is not None:
+                group.setdefault(measure, []).append(span)
+    return found
+
+
+def _holds(found: Mapping[tuple[str, ...], Any], expected: dict[tuple[str, ...], dict[str, Any]]) -> None:
+    assert {key for key, tally in found.items() if tally.n} == set(expected)
+    for key, group in expected.items():
+        for name, value in group.items():
+            if name not in MEASURES:
+                assert (key, name, value) == (key, name, getattr(found[key], name))
+                continue
+            for q in (0.01, 0.5, 0.9, 0.95, 1.0):
+                exact = sorted(value)[max(1, math.ceil(q * len(value))) - 1] / 1000
+                assert math.isclose(found[key].quantile(name, q) or 0, exact, rel_tol=0.0101)
+
+
+class _Stores(RuleBasedStateMachine):
+    """Two adapters are told the same; after each step, some tallies of both are equal and right."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = asyncio.new_event_loop()
+        self.folder = Path(tempfile.mkdtemp())
+        clock = ManualClock(NOW)
+        self.disk = SqliteStore(self.folder / "s.db", clock=clock, metrics=NullMetrics(), quota=Quota(ballast_bytes=0))
+        self.memory = MemoryStore(clock=clock)
+        self.names = dict(zip(_IDS, _NAMES, strict=False))
+        self.told = 0
+        self.query = TallyQuery("job", {})
+
+    @initialize()
+    def open(self) -> None:
+        self.loop.run_until_complete(self.disk.open())
+        self.loop.run_until_complete(self.memory.open())
+
+    def teardown(self) -> None:
+        self.loop.run_until_complete(self.disk.close())
+        self.loop.close()
+        shutil.rmtree(self.folder)
+
+    def _merge(self, *seen: Observation) -> None:
+        work = MergeWork("ci", seen, ReleasePolicy("none"), NOW, 0)
+        self.loop.run_until_complete(self.disk.merge_and_release(work))
+        self.loop.run_until_complete(self.memory.merge_and_release(work))
+
+    def _seen(self, kind: Any, key: str, project: int, *, terminal: bool, **fields: Any) -> Observation:
+        self.told += 1
+        ref = ProjectRef("circleci.com", self.names[_IDS[project]], "gh/a", _IDS[project])
+        known = {name: value for name, value in fields.items() if value is not None}
+        return Observation(kind, key, ref, "v2", NOW + self.told, terminal, known)
+
+    @rule(number=st.integers(0, 3), branch=st.sampled_from(["main", "fix"]), trigger=st.sampled_from(["api", "push"]))
+    def pipeline(self, number: int, branch: str, trigger: str) -> None:
+        """A pipeline tells or corrects what its runs are of; often after they ended."""
+        told = {"ref_name": branch, "trigger_type": trigger, "number": number}
+        self._merge(self._seen("pipeline", _id(1, number), number % 2, terminal=False, **told))
+
+    @rule(
+        number=st.integers(0, 7),
+        name=st.sampled_from(["build", "ship"]),
+        status=st.sampled_from(_STATUSES),
+        times=st.lists(_at, min_size=2, max_size=2),
+        spent=st.none() | st.integers(0, 99),
+    )
+    def workflow(self, number: int, name: str, status: str, times: list[int], spent: int | None) -> None:
+        """A run is told, or told otherwise; those of one pipeline may repeat one another."""
+        told = {"name": name, "status": status, "created_at": min(times), "credits": spent}
+        ended = status != "running"
+        if ended:
+            told["stopped_at"] = max(times)
+        told["pipeline_id"] = _id(1, number % 4)
+        self._merge(self._seen("workflow", _id(2, number), number % 2, terminal=ended, **told))
+
+    @rule(
+        first=st.integers(0, 9),
+        name=st.sampled_from(["test", "lint"]),
+        statuses=st.lists(st.sampled_from(_STATUSES), min_size=1, max_size=6),
+        times=st.lists(_at, min_size=3, max_size=3),
+        more=st.tuples(st.integers(0, 4), st.none() | st.sampled_from(["small", "large"])),
+    )
+    def jobs(self, first: int, name: str, statuses: list[str], times: list[int], more: tuple[int, str | None]) -> None:
+        """Some jobs of neighbouring numbers are told, or told otherwise."""
+        queued, started, stopped = sorted(times)
+        approval, size = more
+        seen = []
+        for number, status in enumerate(statuses, first):
+            kind = "approval" if number == approval else None
+            told = {"name": name, "status": status, "resource_class": size, "type": kind, "queued_at": queued}
+            if status not in ("not_run", "canceled"):
+                told["started_at"] = started + number
+            if status != "running":
+                told["stopped_at"] = stopped + number
+            above = {"workflow_id": _id(2, number % 8), "number": 100 + number, "credits": number}
+            seen.append(self._seen("job", _id(3, number), number % 2, terminal=status != "running", **told, **above))
+        self._merge(*seen)
+
+    @rule(which=st.integers(0, 1), name=st.sampled_from(_NAMES))
+    def rename(self, which: int, name: str) -> None:
+        """A project is called otherwise from now on, perhaps as another one was."""
+        if name not in self.names.values():
+            self.names[_IDS[which]] = name
+            self._merge(self._seen("pipeline", _id(1, which), which, terminal=False))
+
+    @rule(
+        kind=st.sampled_from(["workflow", "job"]),
+        by=st.lists(st.sampled_from(sorted(DIMENSIONS)), unique=True, max_size=4),
+        bounds=st.lists(st.tuples(_at, _at), min_size=3, max_size=3),
+        bins=st.sets(st.sampled_from(MEASURES)),
+    )
+    def ask(self, kind: Any, by: list[Any], bounds: list[tuple[int, int]], bins: set[Any]) -> None:
+        """Choose what is compared from now on."""
+        self.query = TallyQuery(kind, dict(zip(_NAMES, bounds, strict=True)), tuple(by), frozenset(bins))
+
+    @invariant()
+    def equal(self) -> None:
+        """The chosen question, and everything by project, job and class."""
+        always = TallyQuery("job", dict.fromkeys(_NAMES, (0, NOW + DAY_MS)), ("project", "job", "branch_class"))
+        for query in (self.query, replace(always, bins=frozenset(MEASURES)), replace(always, kind="workflow")):
+            oracle = self.loop.run_until_complete(self.memory.tallies(query))
+            assert oracle == self.loop.run_until_complete(self.disk.tallies(query))
+            if query.bins == frozenset(MEASURES) or not query.bins:
+                whole = replace(query, bins=frozenset(MEASURES))
+                between = self.memory.jobs_between if query.kind == "job" else self.memory.runs_between
+                rows = self.loop.run_until_complete(between(0, NOW + DAY_MS, limit=1_000))
+                _holds(self.loop.run_until_complete(self.disk.tallies(whole)), _slow(rows, query))
+
+
+_Stores.TestCase.settings = settings(
+    max_examples=8,
+    stateful_step_count=15,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],  # to shrink one takes minutes
+)
+TestStores = _Stores.TestCase
+
+_DAY = NOW // DAY_MS * DAY_MS
+_HOURS = DAY_MS // HOUR_MS
+
+
+@pytest.mark.parametrize(
+    ("bounds", "kept", "expected"),
+    [
+        pytest.param(
+            (_DAY - 2 * DAY_MS, _DAY),
+            Kept(0, 0),
+            Parts((_DAY // DAY_MS - 2, _DAY // DAY_MS), (), ()),
+            id="whole days",
+        ),
+        pytest.param(
+            (_DAY + 5, _DAY + 3 * HOUR_MS + 7),
+            Kept(0, 0),
+            Parts(
+                None,
+                ((_DAY // HOUR_MS + 1, _DAY // HOUR_MS + 3),),
+                ((_DAY + 5, _DAY + HOUR_MS), (_DAY + 3 * HOUR_MS, _DAY + 3 * HOUR_MS + 7)),
+            ),
+            id="hours and what they do not hold",
+        ),
+        pytest.param(
+            (_DAY + 5, _DAY + 3 * HOUR_MS + 7),
+            Kept(_DAY // HOUR_MS + _HOURS, 0),
+            Parts(None, (), ((_DAY + 5, _DAY + 3 * HOUR_MS + 7),)),
+            id="facts where hours are no longer kept",
+        ),
+        pytest.param(
+            (_DAY + 5, _DAY + 3 * HOUR_MS + 7),
+            Kept(0, _DAY + DAY_MS),
+            Parts(None, ((_DAY // HOUR_MS, _DAY // HOUR_MS + 4),), ()),
+            id="whole hours where facts are gone",
+        ),
+        pytest.param(
+            (_DAY + 5, _DAY + 3 * HOUR_MS + 7),
+            Kept(_DAY // HOUR_MS + _HOURS, _DAY + DAY_MS),
+            Parts((_DAY // DAY_MS, _DAY // DAY_MS + 1), (), ()),
+            id="the whole day where both are gone",
+        ),
+        pytest.param(
+            (_DAY, _DAY + 20 * HOUR_MS),
+            Kept(_DAY // HOUR_MS + 8, _DAY - DAY_MS),
+            Parts(None, ((_DAY // HOUR_MS + 8, _DAY // HOUR_MS + 20),), ((_DAY, _DAY + 8 * HOUR_MS),)),
+            id="facts up to the first kept hour",
+        ),
+    ],
+)
+def test_bounds_are_split_into_what_is_kept(bounds: tuple[int, int], kept: Kept, expected: Parts) -> None:
+    """Buckets where they are whole, facts for the rest, wider bounds where those are gone."""
+    assert expected == split(*bounds, kept)
+
+
+async def test_sums_outlive_their_facts(tmp_path: Path) -> None:
+    """After retention, whole days still count; an edge counts the day that it cuts."""
+    clock = ManualClock(NOW)
+    store = SqliteStore(tmp_path / "s.db", clock=clock, metrics=NullMetrics(), quota=Quota(ballast_bytes=0))
+    await store.open()
+    ref = ProjectRef("circleci.com", _NAMES[0], "gh/a", _IDS[0])
+    runs = [
+        Observation(
+            "workflow", _id(2, hour), ref, "v2", NOW, True, {"status": "success", "stopped_at": _DAY + hour * HOUR_MS}
+        )
+        for hour in range(12)
+    ]
+    await store.merge_and_release(MergeWork("ci", runs, ReleasePolicy("none"), NOW, 0))
+    query = TallyQuery("workflow", {_NAMES[0]: (_DAY + HOUR_MS + 1, _DAY + 6 * HOUR_MS)})
+    assert (await store.tallies(query))[()].n == 4
+    await store.trim({"facts": DAY_MS}, now_ms=_DAY + 3 * DAY_MS)
+    assert (await store.tallies(query))[()].n == 5
+    await store.trim({"facts": DAY_MS}, now_ms=_DAY + 12 * DAY_MS)
+    assert (await store.tallies(query))[()].n == 12
+    await store.close()
