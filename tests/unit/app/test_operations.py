@@ -72,6 +72,8 @@ async def test_both_ways_give_the_same_answers(both: tuple[StoreOperations, Remo
     assert (await remote.tail({"live": 0}, 5))["records"] == []
     assert await direct.dead_letters(None, (), 5) == await remote.dead_letters("loki.logs", (1,), 5) == []
     assert await direct.dead_deliveries(5) == await remote.dead_deliveries(5)
+    assert await direct.history(0, 10, None, 9, "jobs") == await remote.history(0, 10, (1, "w"), 9, "jobs") == []
+    assert await direct.alert_history("f", 5) == await remote.alert_history("f", 5) == []
     assert await direct.alerts() == await remote.alerts() == []
 
 
