@@ -12,7 +12,7 @@ from typing import Any, cast
 from benchmarks.report import Row, row
 from headgate.alerting.judging import Failed, judge_all
 from headgate.alerting.load import parse_rules
-from headgate.alerting.view import Pass, Watermark
+from headgate.alerting.view import Memory, Pass, Watermark
 from headgate.app.compose import context_of
 from headgate.app.detectors import detector_factory
 from headgate.core.clock import ManualClock
@@ -80,11 +80,11 @@ def run(*, long: bool) -> list[Row]:
     store = cast("ReadStore", _Store())
     marks = {"runs": {f"gh/acme/p{number}": Watermark("circleci", _NOW_MS) for number in range(GROUPS)}}
     factory = detector_factory(load_plugins(), context_of(ManualClock(), NullMetrics()))
-    kept: Any = {}
+    memory = Memory()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     rows: list[Row] = []
     for name, now_ms in (("first", _NOW_MS), ("next", _NOW_MS + 300_000)):
-        shared = Pass(Reader(store, owners=Owners()), store, cast("Any", marks), factory, now_ms, kept)
+        shared = Pass(Reader(store, owners=Owners()), store, cast("Any", marks), factory, now_ms, memory)
         began = time.perf_counter()
         results = asyncio.run(judge_all(rules, shared, {}))
         seconds = time.perf_counter() - began

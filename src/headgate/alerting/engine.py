@@ -35,7 +35,7 @@ from headgate.alerting.routes import Routes
 from headgate.alerting.rules import Rule
 from headgate.alerting.teller import Teller
 from headgate.alerting.templates import render_labels, value_text
-from headgate.alerting.view import DetectorFactory, Kept, Pass, Watermarks
+from headgate.alerting.view import DetectorFactory, Memory, Pass, Watermarks
 from headgate.core.alertdata import Alert, AlertState, Event, Step, decode_alert, fingerprint
 from headgate.core.alerts import RESOLVED_SHOWN_MS, close
 from headgate.core.clock import Clock
@@ -117,7 +117,7 @@ class AlertEngine:
         self._capped: dict[str, int] = {}
         self._detectors = detectors
         self._owners = owners or Owners()
-        self._kept: Kept = {}
+        self._memory = Memory()
         self._due_ms: dict[str, int] = {}
         self._frozen: dict[str, frozenset[str]] = {}
         self._states: dict[str, str] | None = None
@@ -143,7 +143,7 @@ class AlertEngine:
         self._rules = {rule.name: rule for rule in rules}
         self._routes = routes
         self._due_ms.clear()
-        self._kept.clear()
+        self._memory = Memory()
         self._frozen = {name: frozen for name, frozen in self._frozen.items() if name in self._rules}
         self._capped = {name: count if name in self._rules else 0 for name, count in self._capped.items()}
 
@@ -215,7 +215,7 @@ class AlertEngine:
 
         def make(store: ReadStore) -> Pass:
             reader = Reader(store, owners=self._owners, behind_ms=_behind(marks, now_ms))
-            return Pass(reader, store, marks, self._detectors, now_ms, self._kept)
+            return Pass(reader, store, marks, self._detectors, now_ms, self._memory)
 
         subjects: list[Subject] = []
         failed: list[str] = []

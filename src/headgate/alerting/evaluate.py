@@ -56,6 +56,7 @@ async def evaluate_rule(rule: Rule, shared: Pass, alerts: Mapping[Labels, Alert]
     late = await _late_groups(view, alerts)
     open_alerts = {labels: alert for labels, alert in alerts.items() if labels not in late}
     found = {} if _is_blind(view) else await rule.judge.find(view, open_alerts)
+    shared.memory.ends[rule.name] = view.reach.ends
     results: list[GroupResult] = []
     over_cap = 0
     room = rule.max_alerts - sum(alert.state is not AlertState.INACTIVE for alert in alerts.values())

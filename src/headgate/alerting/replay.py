@@ -16,7 +16,7 @@ from headgate.alerting.evaluate import GroupResult, evaluate_rule
 from headgate.alerting.history import History
 from headgate.alerting.rules import Rule
 from headgate.alerting.templates import render_labels
-from headgate.alerting.view import DetectorFactory, Kept, Pass, Watermark
+from headgate.alerting.view import DetectorFactory, Memory, Pass, Watermark
 from headgate.core.alertdata import Alert, AlertState, new_alert
 from headgate.core.runrows import JobRow, RunRow
 from headgate.core.runs import RUN_PAGE, RunHistory, run_pages
@@ -110,7 +110,7 @@ async def play_rules(
     """
     ends_ms = history.ends_ms()
     players = [_Player(rule, ends_ms, watched) for rule in rules]
-    owners, kept = owners or Owners(), cast("Kept", {})
+    owners, memory = owners or Owners(), Memory()
     store = cast("ReadStore", history)  # it answers what evaluation asks, and nothing else is asked
     marks = {project: Watermark(_SOURCE, until_ms) for project in history.projects}
     for now_ms in _moments(players, since_ms, until_ms):
@@ -119,7 +119,7 @@ async def play_rules(
             continue
         history.now_ms = now_ms
         reader = Reader(store, owners=owners)
-        shared = Pass(reader, store, dict.fromkeys(_FAMILIES, marks), detectors, now_ms, kept)
+        shared = Pass(reader, store, dict.fromkeys(_FAMILIES, marks), detectors, now_ms, memory)
         for player in due:
             for group in await player.look(shared):
                 yield now_ms, player.rule, group

@@ -26,7 +26,7 @@ __all__ = [
     "DetectorFactory",
     "DetectorOptions",
     "Found",
-    "Kept",
+    "Memory",
     "Pass",
     "Reach",
     "View",
@@ -35,8 +35,6 @@ __all__ = [
     "concerns",
 ]
 
-# Rule and slot -> windows of a baseline and what was measured in them.
-Kept = dict[tuple[str, int], tuple[Bounds, Mapping[Labels, Measured]]]
 # What a rule asks of a detector: direction, sensitivity, runs, min_change. One without such an option goes without.
 DetectorOptions = tuple[tuple[str, str | float], ...]
 # Builds a detector by name and options. Raises ConfigError for a name that nobody knows.
@@ -92,15 +90,26 @@ class Reach:
 
 
 @dataclass(slots=True)
+class Memory:
+    """What saves reading twice over several passes; nothing is wrong without it.
+
+    `baselines`: rule and slot -> windows and what was measured in them. `ends`: rule -> where its windows ended.
+    """
+
+    baselines: dict[tuple[str, int], tuple[Bounds, Mapping[Labels, Measured]]] = field(default_factory=dict)
+    ends: dict[str, Mapping[str, int]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
 class Pass:
-    """One pass over rules: what is read once and shared. `kept`: baselines by rule, which may outlive a pass."""
+    """One pass over rules: what is read once and shared."""
 
     reader: Reader
     store: ReadStore
     marks: Mapping[Family, Watermarks]
     detectors: DetectorFactory
     now_ms: int
-    kept: Kept = field(default_factory=dict)
+    memory: Memory = field(default_factory=Memory)
     reaches: dict[tuple[frozenset[Family], int, int], Reach] = field(default_factory=dict)
     windows: dict[tuple[int, int, int, int], Bounds] = field(default_factory=dict)
 
@@ -169,16 +178,27 @@ class View:
     async def kept(self, slot: int, bounds: Bounds) -> Mapping[Labels, Measured]:
         """The same for a baseline, which is read anew only when its windows move. `slot`: which of the rule's."""
         key = (f"{self.rule.name} {self.rule.timing.version}", slot)
-        before = self.shared.kept.get(key)
+        before = self.shared.memory.baselines.get(key)
         if before is not None and before[0] == bounds:
             return before[1]
         found = await self.measure(bounds)
-        self.shared.kept[key] = (bounds, found)
+        self.shared.memory.baselines[key] = (bounds, found)
         return found
+
+    def fresh(self) -> Bounds:
+        """What each project gained since the rule looked before; without such a memory, within one interval."""
+        before = self.shared.memory.ends.get(self.rule.name, {})
+        every_ms, window_ms = self.rule.every_ms, self.rule.window_ms
+        spans = {
+            project: (max(before.get(project, end - every_ms), end - window_ms), end)
+            for project, end in self.reach.ends.items()
+        }
+        return {project: span for project, span in spans.items() if span[0] < span[1]}
 
     async def new_runs(self, alerts: Mapping[Labels, Alert], groups: Iterable[Labels]) -> Mapping[Labels, int]:
         """How many runs of groups have ended since each project was judged before."""
         bounds: dict[str, tuple[int, int]] = {}
+        fresh = self.fresh()
         for labels in groups:
             named = dict(labels)
             alert = alerts.get(labels)
@@ -187,7 +207,7 @@ class View:
                 end_ms = self.reach.ends.get(project)
                 if end_ms is None:
                     continue
-                since_ms = end_ms - self.rule.every_ms
+                since_ms = fresh.get(project, (end_ms, end_ms))[0]
                 if alert is not None and alert.at_ms:
                     since_ms = max(alert.at_ms, end_ms - self.rule.window_ms)
                 bounds[project] = (min(since_ms, bounds.get(project, (since_ms, 0))[0]), end_ms)

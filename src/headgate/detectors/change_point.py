@@ -23,7 +23,7 @@ __all__ = ["PLUGINS", "ChangePoint", "ChangePointConfig"]
 # Cost of one more part, in units of log n, by sensitivity.
 _PENALTY = {"low": 6.0, "normal": 4.0, "high": 3.0}
 # The tail's penalty as a part of the level's: in hindsight, and where every run asks once more.
-_TAIL_ONCE, _TAIL_OFTEN = 0.75, 1.0
+_TAIL_ONCE, _TAIL_OFTEN = 0.75, 1.25
 _MEDIAN, _SLOW = 0.5, 0.9
 # A tail has to move by so much, or by `min_change` where that is more: slow runs scatter more than the median.
 _TAIL_CHANGE = 0.2

@@ -7,7 +7,7 @@ from tests.unit.alerting.world import HOUR, MINUTE, START, World, detectors, rul
 
 from headgate.alerting import ruletest
 from headgate.alerting.listing import list_alerts
-from headgate.alerting.replay import replay_rules
+from headgate.alerting.replay import evaluations, per_week, replay_rules
 from headgate.core.errors import ConfigError
 from headgate.core.times import format_ms
 
@@ -135,3 +135,30 @@ async def test_alerts_are_listed_firing_first_without_inactive_ones():
     )
     assert line["n"] > 0
     assert list_alerts(rows, states=frozenset({"resolved"})) == []
+
+
+async def test_every_evaluation_of_a_group_is_explained():
+    """Numbers of each look are given, also of those in which nothing happened, for this group alone."""
+    world = World()
+    await world.pass_time(120, "success")
+    await world.pass_time(60, "failure")
+    world.store.runs.append(run(world.clock.now_ms(), project="gh/acme/api"))
+    labels = (("project", "gh/acme/web"), ("workflow", "build"))
+    now_ms = world.clock.now_ms()
+    rows = [
+        one async for one in evaluations(world.store, rules()[0], labels, START + HOUR, now_ms, detectors=detectors)
+    ]
+    assert len(rows) == 2 * 12 + 1
+    assert [row["outcome"] for row in rows[:3]] == ["clear"] * 3
+    assert (rows[-1]["outcome"], rows[-1]["state"]) == ("breach", "firing")
+    assert all(row["n"] > 0 and row["n_new"] == 5 for row in rows[1:])
+
+
+def test_messages_are_counted_by_rule_and_week():
+    """A week begins on Monday; a rule that said nothing has a line too."""
+    rows = [
+        {"rule": "A", "state": "firing", "at": "2026-01-11T23:59:59.000Z"},
+        {"rule": "A", "state": "firing", "at": "2026-01-12T00:00:00.000Z"},
+        {"rule": "A", "state": "resolved", "at": "2026-01-12T01:00:00.000Z"},
+    ]
+    assert per_week(rows, ["A", "B"]) == [("A", "2026-01-05", 1, 0), ("A", "2026-01-12", 1, 1), ("B", "", 0, 0)]

@@ -206,8 +206,9 @@ async def test_a_held_sink_is_told_once_and_when_it_goes_on():
     [message] = world.messages()
     assert (message["rule"], message["state"]) == ("SinkHeld", "firing")
     assert message["labels"] == {"severity": "warning", "sink": "loki", "signal": "logs"}
-    assert message["annotations"]["summary"].startswith(
-        f"sink loki holds records back since {began}: auth: the key is refused"
+    assert message["annotations"]["summary"] == (
+        f"sink loki holds records back since {began}: auth: the key is refused; what waits is kept, unless this sink's"
+        " `overflow` is drop_oldest or the disk fills; see `headgate check`"
     )
     world.held = {}
     await world.pass_time(5, "success")

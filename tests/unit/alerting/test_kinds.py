@@ -10,6 +10,7 @@ from tests.unit.alerting.world import HOUR, MINUTE, START, World, detectors, job
 
 from headgate.alerting import ruletest
 from headgate.alerting.silencing import acknowledge
+from headgate.alerting.view import Watermark
 from headgate.core.alertdata import Acknowledgement, AlertState
 from headgate.insights.owners import Owners, parse_owner
 
@@ -167,3 +168,46 @@ async def test_an_old_break_is_no_event():
     await world.pass_time(10, None)
     assert world.told() == []
     assert AlertState.FIRING not in world.states()
+
+
+SILENT = """
+version: 1
+groups:
+  - name: main
+    rules:
+      - alert: Silent
+        absence: {at_least: 6h}
+        by: [project]
+"""
+
+
+async def test_a_project_that_is_no_longer_collected_is_gone_not_silent():
+    """Its alert does not go on breaching; one that is still collected does."""
+    world = World(SILENT)
+    for hour in range(15 * 24):
+        world.store.runs.append(run(START - (15 * 24 - hour) * HOUR))
+    world.clock.advance(3 * 24 * 3600)
+    for _ in range(12):
+        await world.pass_time(5, None)
+    assert world.states() == ["firing"]
+    (row,) = world.store.rows.values()
+    before_ms = decode_alert(row.state_json).seen_ms
+    world.marks = {"gh/acme/other": Watermark("circleci", world.clock.now_ms() + 9 * HOUR)}
+    await world.pass_time(30, None)
+    (row,) = world.store.rows.values()
+    assert decode_alert(row.state_json).seen_ms == before_ms
+
+
+async def test_runs_that_came_in_one_long_walk_are_all_new():
+    """A change is found although the watermark moves by hours at a time and nothing runs just before it."""
+    world = World(SLOWER)
+    for index in range(160):
+        span = 60_000 + 1_000 * (index * 7 % 11) + (70_000 if index >= 120 else 0)
+        world.store.jobs.append(job(START + index // 10 * HOUR + index % 10 * MINUTE, "test", span))
+    for hour in range(1, 17):
+        world.clock.jump((START + hour * HOUR - world.clock.now_ms()) / 1000)
+        world.marks = {"gh/acme/web": Watermark("circleci", world.clock.now_ms())}
+        for _ in range(3):
+            await world.engine.evaluate_once()
+            world.clock.advance(300)
+    assert [state for _, state, _ in world.told()] == ["firing"]

@@ -49,6 +49,8 @@ class Absence:
         found: dict[Labels, Found] = {}
         for labels in [*alerts, *(labels for labels in past if labels not in alerts and labels not in recent)]:
             alert = alerts.get(labels)
+            if dict(labels)["project"] not in view.reach.ends:
+                continue  # no longer collected: that is gone, not silent
             if labels in recent:
                 found[labels] = Found(Outcome.CLEAR, n=recent[labels].n, n_new=recent[labels].n, value=0.0)
             elif alert is not None and alert.state in _OPEN:

@@ -63,15 +63,17 @@ class Detect:
 
     async def find(self, view: View, alerts: Mapping[Labels, Alert]) -> Mapping[Labels, Found]:
         """As `Judge.find`."""
-        every_ms = view.rule.every_ms
-        fresh = {labels: one.n for labels, one in (await view.measure(view.bounds(every_ms))).items()}
+        news = view.fresh()
+        fresh = {labels: one.n for labels, one in (await view.measure(news)).items()} if news else {}
         fresh |= await view.new_runs(alerts, alerts) if alerts else {}
+        alive = await view.measure(view.bounds()) if alerts else {}
         found: dict[Labels, Found] = {}
         new: dict[Labels, _Seen] = {}
         for labels in {*fresh, *alerts}:
             alert = alerts.get(labels)
             if not fresh.get(labels):
-                found[labels] = self._as_before(alert) if alert else Found(Outcome.BETWEEN)
+                if alert is not None and labels in alive:
+                    found[labels] = self._as_before(alert)
                 continue
             seen, points = await self._newest(view, labels)
             if alert is not None and alert.state in _OPEN:

@@ -38,12 +38,14 @@ class Event:
     async def find(self, view: View, alerts: Mapping[Labels, Alert]) -> Mapping[Labels, Found]:
         """As `Judge.find`. Groups with news are those in which a run ended within the hour."""
         recent = await view.measure(view.bounds(_NEWS_MS))
+        alive = await view.measure(view.bounds()) if alerts else {}
         found: dict[Labels, Found] = {}
         for labels in {*recent, *alerts}:
             alert = alerts.get(labels)
             is_open = alert is not None and alert.state in _OPEN
             if labels not in recent:
-                found[labels] = _as_before(alert, self.name) if alert else Found(Outcome.BETWEEN)
+                if alert is not None and labels in alive:
+                    found[labels] = _as_before(alert, self.name)
             elif self._can_matter(recent[labels].hits, recent[labels].n) or is_open:
                 found[labels] = self._judged(await view.series(labels, _RUNS), view, labels, is_open=is_open)
             elif alert is not None:
