@@ -11,6 +11,7 @@ from pathlib import Path
 from benchmarks import (
     datadog_ways,
     deliver,
+    detect,
     encode_datadog,
     encode_elasticsearch,
     encode_newrelic,
@@ -41,6 +42,7 @@ BENCHMARKS: dict[str, Callable[..., list[Row]]] = {
     "encode-newrelic": encode_newrelic.run,
     "encode-elasticsearch": encode_elasticsearch.run,
     "encode-otlp": encode_otlp.run,
+    "detect": detect.run,
     "insights": insights.run,
 }
 

@@ -17,6 +17,9 @@ from headgate.core.fieldlist import ATTRIBUTES, AttributeInfo
 from headgate.core.metrics import METRICS
 from headgate.core.record import KINDS, record_schema
 from headgate.core.status import _TABLE
+from headgate.insights.catalogue import CATALOGUE
+from headgate.insights.dimensions import DIMENSIONS
+from headgate.insights.metric import FromTally, MetricDef
 from headgate.plugins.docs import option_table, with_table
 from headgate.sinks._measures import MEASURES
 from headgate.sinks._tally import family_name
@@ -52,6 +55,51 @@ def measures_page() -> str:
         + "\n".join(rows)
         + "\n\nAn `insight` record gives a gauge for each figure, `circleci.insight.<figure>`, where it is about a"
         " window up to now (`circleci.insight.window`) and all branches.\n"
+    )
+
+
+def catalogue_page() -> str:
+    """Every metric of the catalogue with its definition."""
+    head = (
+        f"# Metric catalogue\n\n{_MARK}What rules, pages and exports can ask for. A percentage is a ratio from 0 to 1,"
+        " a duration is in seconds. A window is half open and goes by the end of what it counts. Counts, sums and means"
+        " are exact; quantiles are within 1.01 % of the nearest rank. A metric has no value where nothing qualifies,"
+        " which is not 0.\n\n"
+        'Whether a default branch counts alone is up to the rule (`branch: "@default"`); a metric itself takes every'
+        " branch. Rules choose runs, runs without time on hold, or jobs by `over`; formulas of"
+        " [KPIs](configuration.md#metrics-of-your-own) use the names below. The metrics named `dora_` are **proxies**:"
+        " they follow from deployments that CircleCI or you told of, not from what happened in production.\n\n"
+        "| name | format | value | dimensions |\n|---|---|---|---|\n"
+    )
+    rows = [
+        f"| [`{name}`](#{name}) | {m.format} | {m.doc} | {', '.join(m.dimensions)} |\n"
+        for name, m in CATALOGUE.names.items()
+    ]
+    parts = [_metric_part(name, metric) for name, metric in CATALOGUE.names.items()]
+    dimensions = [f"| `{name}` | {meaning} |\n" for name, meaning in DIMENSIONS.items()]
+    return (
+        head
+        + "".join(rows)
+        + "".join(parts)
+        + "\n## Dimensions\n\n| name | meaning |\n|---|---|\n"
+        + "".join(dimensions)
+    )
+
+
+def _metric_part(name: str, metric: MetricDef) -> str:
+    facts = {
+        "Metric": f"`{metric.id}`, over {metric.over}",
+        "Unit": f"`{metric.unit}`, {metric.format}; {'more' if metric.higher_is_worse else 'less'} is worse",
+        "Formula": metric.formula,
+        "From": ", ".join(metric.inputs),
+        "Counts": metric.counts,
+        "Complete when": f"{metric.family} are",
+        "Read from": "sums of hours and days" if isinstance(metric.compute, FromTally) else "single facts",
+        "CircleCI Insights": metric.circleci,
+    }
+    proxy = " A proxy." if metric.proxy else ""
+    return f"\n## {name}\n\n{metric.doc}{proxy}\n\n" + "".join(
+        f"- {word}: {text}\n" for word, text in facts.items() if text
     )
 
 
@@ -150,6 +198,7 @@ def _with_options(name: str, model: type[Any], more: str = "") -> Callable[[], s
 PAGES: dict[str, Callable[[], str]] = {
     "metrics.md": metrics_page,
     "measures.md": measures_page,
+    "metrics-catalogue.md": catalogue_page,
     "records.md": records_page,
     "cli.md": cli_page,
     "configuration.md": _with_options(

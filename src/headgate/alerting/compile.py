@@ -129,7 +129,7 @@ class _Compiler:
         for name, value in self.spec.labels.items():
             if not _LABEL.match(name) or name in _RESERVED:
                 self._note(("labels", name), "is not a label name: lower case, digits and _; not alertname or group")
-            elif name in DIMENSIONS:
+            elif name in DIMENSIONS and name != "team":
                 self._note(("labels", name), "is a dimension; list it under `by` instead")
             elif "{{" in value or "{%" in value:
                 self._note(("labels", name), "labels are fixed; put what changes into annotations")

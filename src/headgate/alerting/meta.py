@@ -102,7 +102,8 @@ def _held(labels: dict[str, str], why: str | None, known: Mapping[str, tuple[Ale
     def told(since: str) -> str:
         if why is None:
             return f"sink {labels['sink']} takes records again"
-        return f"sink {labels['sink']} holds records back since {since}: {why}; nothing is lost, see `headgate check`"
+        kept = "what waits is kept, unless this sink's `overflow` is drop_oldest or the disk fills"
+        return f"sink {labels['sink']} holds records back since {since}: {why}; {kept}; see `headgate check`"
 
     return _standing(SINK_HELD, labels, known, now_ms, wrong=why is not None, told=told)
 

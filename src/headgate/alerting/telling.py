@@ -89,7 +89,7 @@ def tell(before: Alert, step: Step, outlook: Outlook) -> Result:
             told = _known(line, alert, known.get(name), outlook.now_ms)
             known = {key: one for key, one in known.items() if key != name} | ({name: told} if told else {})
     newly = {name: why for name, why in held.items() if step.alert.held.get(name) != why}
-    open_ = bool(alert.told or known)
+    open_ = alert.state in (AlertState.FIRING, AlertState.RECOVERING)
     after = msgspec.structs.replace(
         alert,
         receivers=known,

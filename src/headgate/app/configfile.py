@@ -17,7 +17,7 @@ import yaml
 
 from headgate.core.errors import ConfigError
 
-__all__ = ["ENV_PREFIX", "KeyPath", "Origins", "interpolate", "overlay_environment", "read_yaml"]
+__all__ = ["ENV_PREFIX", "KeyPath", "Origins", "interpolate", "overlay_environment", "read_text", "read_yaml"]
 
 KeyPath = tuple[str | int, ...]
 ENV_PREFIX = "HEADGATE__"
@@ -91,6 +91,16 @@ class _Reader:
 
 def _dotted(path: KeyPath) -> str:
     return ".".join(str(part) for part in path)
+
+
+def read_text(file: Path) -> str:
+    """The file's text. Raises ConfigError where it cannot be read, or is no UTF-8."""
+    try:
+        return file.read_text("utf-8")
+    except UnicodeDecodeError as exc:
+        raise ConfigError(f"{file}: not UTF-8 text at byte {exc.start}") from exc
+    except OSError as exc:
+        raise ConfigError(f"{file}: cannot be read: {exc.strerror}") from exc
 
 
 def read_yaml(text: str, file: str) -> tuple[dict[str, Any], dict[KeyPath, int]]:

@@ -18,7 +18,8 @@ from pydantic import BaseModel, Field, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from headgate.app.configfile import KeyPath, Origins, interpolate, overlay_environment, read_yaml
+from headgate.app.configfile import KeyPath, Origins, interpolate, overlay_environment, read_text, read_yaml
+from headgate.app.measuring import Kpis, OwnerConfig
 from headgate.app.problems import nearest, problems_of
 from headgate.app.records import RecordsConfig
 from headgate.app.sections import (
@@ -67,6 +68,8 @@ class Settings(BaseSettings):
         default_factory=dict, repr=False, description="Name -> {type, start, ...}."
     )
     alerts: AlertSettings = Field(default_factory=AlertSettings, description="Rules, notifiers, routes.")
+    owners: tuple[OwnerConfig, ...] = Field(default=(), description="Whose something is: {match: ..., team: ...}.")
+    kpis: Kpis = Field(default={}, description="Metrics of your own: name -> {formula: ...}.")
     log: LogSettings = Field(default_factory=LogSettings, description="Headgate's own log.")
 
     @field_validator("version", mode="before")
@@ -174,7 +177,7 @@ def load(
         data, shown = _without_file(env), "environment"
     else:
         shown = str(file)
-        data, lines = read_yaml(_read_text(file), shown)
+        data, lines = read_yaml(read_text(file), shown)
     may_miss = _is_secret if not secrets else (lambda _path: False)
     data, missing = interpolate(data, env, Origins(shown, lines), base, may_miss)
     data, variables = overlay_environment(data, env)
@@ -195,15 +198,6 @@ def _is_secret(path: KeyPath) -> bool:
     """Whether asking the store or the daemon can do without the value: those of plugins, and access tokens."""
     start = path[:3] if path[0] == "http" else path[:2]
     return path[0] in ("sources", "sinks") or start in (("alerts", "notifiers"), ("http", "access", "tokens"))
-
-
-def _read_text(file: Path) -> str:
-    try:
-        return file.read_text("utf-8")
-    except UnicodeDecodeError as exc:
-        raise ConfigError(f"{file}: not UTF-8 text at byte {exc.start}") from exc
-    except OSError as exc:
-        raise ConfigError(f"{file}: cannot be read: {exc.strerror}") from exc
 
 
 def _without_file(env: Mapping[str, str]) -> dict[str, Any]:

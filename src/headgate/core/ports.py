@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 import msgspec
 
+from headgate.core.changes import Change, Detector
 from headgate.core.clock import Clock
 from headgate.core.merge import Observation
 from headgate.core.messages import CallNotifier, Digest, Exchange, Message, Notification, Notifier, Probing, Refreshing
@@ -24,8 +25,10 @@ __all__ = [
     "BuildContext",
     "CallNotifier",
     "CallSignal",
+    "Change",
     "CheckResult",
     "Delivery",
+    "Detector",
     "Digest",
     "Enrichment",
     "Exchange",

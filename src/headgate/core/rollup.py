@@ -46,6 +46,7 @@ SUMS = (
     "skipped",
     "reruns",
     "credits",
+    "estimated",
     "duration_ok_ms",
     "timed_ok",
     "duration_ms",
@@ -63,8 +64,9 @@ class Contribution:
 
     `at_ms`: its end. `n`: 1, but 0 for an approval. `failed`: failure, error and timeout; `errors`: those that ended
     as error, which is infrastructure. `reruns`: a workflow that repeats one, or a job that repeats a job.
-    `duration_ms`: of `timed` successful and failed ones; `duration_ok_ms`: of the `timed_ok` successful. `queue_ms`: of
-    `queued` ones whose wait is known. `hold_ms`: of `held` approvals. `bins`: (measure, bin) that gain one each.
+    `estimated`: those of the credits that are no bill. `duration_ms`: of `timed` successful and failed ones;
+    `duration_ok_ms`: of the `timed_ok` successful. `queue_ms`: of `queued` ones whose wait is known. `hold_ms`: of
+    `held` approvals. `bins`: (measure, bin) that gain one each.
     """
 
     at_ms: int
@@ -76,6 +78,7 @@ class Contribution:
     skipped: int = 0
     reruns: int = 0
     credits: int = 0
+    estimated: int = 0
     duration_ok_ms: int = 0
     timed_ok: int = 0
     duration_ms: int = 0
@@ -143,7 +146,8 @@ def contribution(kind: RollupKind, values: Mapping[str, Value], *, terminal: boo
         bins.append(("duration_ok" if ok else "duration_failed", bin_of(duration)))
     if queue is not None:
         bins.append(("queue", bin_of(queue)))
-    credits_used = values.get("credits")
+    told = values.get("credits")
+    used = told if isinstance(told, int) else 0
     return Contribution(
         at_ms=stopped,
         n=1,
@@ -153,7 +157,8 @@ def contribution(kind: RollupKind, values: Mapping[str, Value], *, terminal: boo
         canceled=int(status == "canceled"),
         skipped=int(status == "skipped"),
         reruns=int("rerun_of" in values),
-        credits=credits_used if isinstance(credits_used, int) else 0,
+        credits=used,
+        estimated=used if values.get("credits_estimated") else 0,
         duration_ok_ms=duration or 0 if ok else 0,
         timed_ok=int(ok and duration is not None),
         duration_ms=duration or 0,

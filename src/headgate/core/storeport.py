@@ -56,6 +56,7 @@ __all__ = [
     "RunRow",
     "SignalSpec",
     "SignalState",
+    "Skip",
     "SourceCursor",
     "SpaceLevel",
     "Store",
@@ -126,11 +127,21 @@ class SignalSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class Skip:
+    """Positions of a lane, `last` included, that a signal skipped: all of them, for one reason."""
+
+    first: int
+    last: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Outcomes:
     """What became of some entries of one signal and lane, stored in one transaction.
 
     `acked`, `holes`: the cursor after them. `accepted`: how many. `dead`: entry and why; `attempts` made with it.
-    `skipped`: reason -> count. `settled_dead`: for lane `dead`, numbers of dead letters that are now delivered.
+    `skipped`: reason -> count. `skips`: which they are, where that is known. `settled_dead`: for lane `dead`, numbers
+    of dead letters that are now delivered.
     """
 
     signal: str
@@ -140,6 +151,7 @@ class Outcomes:
     accepted: int = 0
     dead: Sequence[tuple[LogEntry, Reject, int]] = ()
     skipped: Mapping[str, int] = field(default_factory=dict)
+    skips: Sequence[Skip] = ()
     settled_dead: Sequence[int] = ()
     at_ms: int = 0
     replay: int | None = None
@@ -266,6 +278,10 @@ class Store(ReadStore, Protocol):
 
     async def kept(self, kind: ListedKind, keys: Sequence[str]) -> Mapping[str, Kept]:
         """What is known of the given keys; those of which nothing is kept are absent."""
+        ...
+
+    async def jobs_of(self, runs: Sequence[str]) -> Mapping[str, Kept]:
+        """Jobs that ran and ended, of pipelines or workflows by their keys; without those known by number alone."""
         ...
 
     async def wanting_enrichment(self, source: str, *, due_by_ms: int, limit: int) -> Sequence[JobRef]:

@@ -55,6 +55,7 @@ class Tally:
     skipped: int = 0
     reruns: int = 0
     credits: int = 0
+    estimated: int = 0
     duration_ok_ms: int = 0
     timed_ok: int = 0
     duration_ms: int = 0

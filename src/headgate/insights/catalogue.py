@@ -1,125 +1,78 @@
-"""The metric catalogue: each metric once, with what counts for it, its unit, dimensions and watermark family.
+"""The metric catalogue: every metric of `definitions` and `others` by its name, and the KPIs of the configuration.
 
-Rules, pages, exports and documentation read this table; nothing else defines a number. Every `compute` is pure, exact,
-and gets the qualifying runs alone.
+Rules, pages, exports and documentation read this table; nothing else defines a number.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterable, Iterator, Mapping
+from difflib import get_close_matches
 
-from headgate.core.slug import org_slug
-from headgate.core.storeport import RunRow
+from headgate.insights.definitions import RUN_METRICS
+from headgate.insights.dimensions import DEFAULT_BRANCH_CLASS, DIMENSIONS
+from headgate.insights.metric import Family, Format, MetricDef, Over
+from headgate.insights.others import OTHER_METRICS
+from headgate.insights.sums import FAILED
 
 __all__ = [
     "CATALOGUE",
-    "DEFAULT_BRANCH",
     "DEFAULT_BRANCH_CLASS",
     "DIMENSIONS",
     "FAILED",
+    "Catalogue",
     "Family",
     "Format",
     "MetricDef",
-    "nearest_rank",
+    "Over",
 ]
 
-Format = Literal["percentage", "score", "duration", "number", "credits"]
-Family = Literal["runs"]  # which walk a metric's data comes from; `credits` joins with the usage export
-FAILED: frozenset[str] = frozenset({"failure", "error", "timeout"})
-_JUDGED = FAILED | {"success"}
-# How rules and pages call the default branch, whatever its name; a run of it carries this class in the store.
-DEFAULT_BRANCH = "@default"
-DEFAULT_BRANCH_CLASS = 1
-
-DIMENSIONS: Mapping[str, Callable[[RunRow], str]] = {
-    "org": lambda run: org_slug(run.project),
-    "project": lambda run: run.project,
-    "workflow": lambda run: run.workflow,
-    "branch": lambda run: run.ref,
-    "branch_class": lambda run: DEFAULT_BRANCH if run.branch_class == DEFAULT_BRANCH_CLASS else "@other",
+_SUFFIX: Mapping[Over, str] = {
+    "workflow": "_of_runs",
+    "workflow_without_hold": "_without_hold",
+    "jobs": "_of_jobs",
 }
 
 
-@dataclass(frozen=True, slots=True)
-class MetricDef:
-    """One metric. `unit`: of the value (1, s, {run}); a percentage is a ratio from 0 to 1, a duration seconds.
+class Catalogue(Mapping[str, MetricDef]):
+    """Metrics by id. An id that several things have (`over`) means its first variant; the others have longer names.
 
-    `counts`: which runs qualify; the number of them is the sample size. `compute`: takes at least one such run.
+    As a mapping it has the ids alone. `names` has every variant, as formulas write it: `duration_p95`,
+    `duration_p95_without_hold`, `duration_p95_of_jobs`.
     """
 
-    id: str
-    unit: str
-    format: Format
-    doc: str
-    counts: Callable[[RunRow], bool]
-    compute: Callable[[Sequence[RunRow]], float]
-    dimensions: tuple[str, ...] = tuple(DIMENSIONS)
-    family: Family = "runs"
+    def __init__(self, metrics: Iterable[MetricDef]) -> None:
+        self._ids: dict[str, dict[Over, MetricDef]] = {}
+        self.names: dict[str, MetricDef] = {}
+        for metric in metrics:
+            variants = self._ids.setdefault(metric.id, {})
+            self.names[metric.id + (_SUFFIX[metric.over] if variants else "")] = metric
+            variants[metric.over] = metric
+
+    def __getitem__(self, metric_id: str) -> MetricDef:
+        return next(iter(self._ids[metric_id].values()))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._ids)
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def resolve(self, metric_id: str, over: Over | None = None) -> MetricDef:
+        """The metric, or its variant. Raises ValueError that says what is possible."""
+        if metric_id not in self._ids:
+            near = get_close_matches(metric_id, self._ids, n=1, cutoff=0.6)
+            hint = f"did you mean `{near[0]}`?" if near else f"known are {', '.join(sorted(self._ids))}"
+            raise ValueError(f"unknown metric {metric_id!r}; {hint}")
+        variants = self._ids[metric_id]
+        if over is None:
+            return next(iter(variants.values()))
+        if over not in variants:
+            raise ValueError(f"{metric_id} is not over {over}; it is over {', '.join(variants)}")
+        return variants[over]
+
+    def extended(self, more: Iterable[MetricDef]) -> Catalogue:
+        """This catalogue and some more metrics."""
+        return Catalogue([*self.names.values(), *more])
 
 
-def nearest_rank(values: Sequence[float], q: float) -> float:
-    """The q-quantile by nearest rank: a value that occurred. `values` is not empty, in any order."""
-    return sorted(values)[max(1, math.ceil(q * len(values))) - 1]
-
-
-def _success_rate(runs: Sequence[RunRow]) -> float:
-    return sum(run.status == "success" for run in runs) / len(runs)
-
-
-def _seconds(runs: Sequence[RunRow], q: float) -> float:
-    return nearest_rank([run.duration_ms for run in runs if run.duration_ms is not None], q) / 1000
-
-
-def _timed_success(run: RunRow) -> bool:
-    return run.status == "success" and run.duration_ms is not None
-
-
-CATALOGUE: Mapping[str, MetricDef] = {
-    metric.id: metric
-    for metric in (
-        MetricDef(
-            "success_rate",
-            "1",
-            "percentage",
-            "Share of successful runs among those that ended as success, failure, error or timeout. Canceled and "
-            "skipped runs do not count.",
-            lambda run: run.status in _JUDGED,
-            _success_rate,
-        ),
-        MetricDef(
-            "runs",
-            "{run}",
-            "number",
-            "Ended runs, whatever their end, canceled ones included; skipped ones did not run.",
-            lambda run: run.status != "skipped",
-            lambda runs: float(len(runs)),
-        ),
-        MetricDef(
-            "failed_runs",
-            "{run}",
-            "number",
-            "Runs that ended as failure, error or timeout. The sample size also counts successful ones.",
-            lambda run: run.status in _JUDGED,
-            lambda runs: float(sum(run.status in FAILED for run in runs)),
-        ),
-        MetricDef(
-            "duration_p50",
-            "s",
-            "duration",
-            "Median duration of successful runs, nearest rank, exact.",
-            _timed_success,
-            lambda runs: _seconds(runs, 0.5),
-        ),
-        MetricDef(
-            "duration_p95",
-            "s",
-            "duration",
-            "95th percentile of the duration of successful runs, nearest rank, exact.",
-            _timed_success,
-            lambda runs: _seconds(runs, 0.95),
-        ),
-    )
-}
+CATALOGUE = Catalogue((*RUN_METRICS, *OTHER_METRICS))

@@ -11,7 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-__all__ = ["Matcher", "matches", "parse_matcher"]
+from headgate.core.tally import DEFAULT_BRANCH
+
+__all__ = ["Matcher", "by_class", "matches", "parse_matcher"]
 
 _FORM = re.compile(r"^\s*([a-z_][a-z0-9_]*)\s*(=~|!~|!=|=)\s*(.*?)\s*$", re.DOTALL)
 
@@ -57,3 +59,10 @@ def parse_matcher(text: str) -> Matcher:
 def matches(matchers: Sequence[Matcher], labels: Mapping[str, str]) -> bool:
     """Whether labels meet every matcher; an empty sequence takes everything."""
     return all(matcher.accepts(labels.get(matcher.label, "")) for matcher in matchers)
+
+
+def by_class(matcher: Matcher) -> Matcher:
+    """The matcher as facts know it: a default branch is one by its class, whatever its name."""
+    if matcher.label == "branch" and matcher.value == DEFAULT_BRANCH:
+        return Matcher("branch_class", matcher.op, matcher.value)
+    return matcher

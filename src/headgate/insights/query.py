@@ -8,17 +8,40 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from headgate.core.storeport import RunRow
-from headgate.insights.catalogue import DEFAULT_BRANCH, DIMENSIONS, FAILED, MetricDef
-from headgate.insights.match import Matcher
+from headgate.insights.dimensions import ROW_VALUES
+from headgate.insights.match import Matcher, by_class
+from headgate.insights.metric import Labels, MetricDef
+from headgate.insights.sums import FAILED, JUDGED, nearest_rank
 
 __all__ = ["GroupedRuns", "Labels", "Sample", "first_bad_run", "group_runs", "sample"]
 
-# The labels of a group as sorted pairs, usable as a key.
-Labels = tuple[tuple[str, str], ...]
+_VALUES = ROW_VALUES["runs"]
+
+
+def _seconds(runs: Sequence[RunRow], q: float) -> float:
+    return nearest_rank([run.duration_ms for run in runs if run.duration_ms is not None], q) / 1000
+
+
+def _timed(run: RunRow) -> bool:
+    return run.status == "success" and run.duration_ms is not None
+
+
+# Metric -> which runs qualify, and the value of at least one of them. `insights.reader` measures every other metric.
+_KNOWN: Mapping[str, tuple[Callable[[RunRow], bool], Callable[[Sequence[RunRow]], float]]] = {
+    "success_rate": (lambda run: run.status in JUDGED, lambda runs: _count(runs, {"success"}) / len(runs)),
+    "runs": (lambda run: run.status != "skipped", lambda runs: float(len(runs))),
+    "failed_runs": (lambda run: run.status in JUDGED, lambda runs: float(_count(runs, FAILED))),
+    "duration_p50": (_timed, lambda runs: _seconds(runs, 0.5)),
+    "duration_p95": (_timed, lambda runs: _seconds(runs, 0.95)),
+}
+
+
+def _count(runs: Sequence[RunRow], statuses: Collection[str]) -> int:
+    return sum(run.status in statuses for run in runs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +78,11 @@ def group_runs(
 ) -> Mapping[Labels, GroupedRuns]:
     """Sort the metric's qualifying runs that `where` takes into groups; each group has at least one."""
     found: dict[Labels, list[RunRow]] = {}
-    wanted = [(DIMENSIONS[matcher.label], matcher) for matcher in map(_by_class, where)]
+    wanted = [(_VALUES[matcher.label], matcher) for matcher in map(by_class, where)]
+    counts, _ = _KNOWN[metric.id]
     for run in runs:
-        if metric.counts(run) and all(matcher.accepts(value_of(run)) for value_of, matcher in wanted):
-            labels = tuple(sorted((name, DIMENSIONS[name](run)) for name in by))
+        if counts(run) and all(matcher.accepts(value_of(run)) for value_of, matcher in wanted):
+            labels = tuple(sorted((name, _VALUES[name](run)) for name in by))
             found.setdefault(labels, []).append(run)
     return {labels: _grouped(labels, members) for labels, members in found.items()}
 
@@ -68,19 +92,12 @@ def _grouped(labels: Labels, runs: list[RunRow]) -> GroupedRuns:
     return GroupedRuns(labels, ordered, [run.stopped_ms for run in ordered], frozenset(run.project for run in ordered))
 
 
-def _by_class(matcher: Matcher) -> Matcher:
-    """The default branch is known by its class, whatever its name."""
-    if matcher.label == "branch" and matcher.value == DEFAULT_BRANCH:
-        return Matcher("branch_class", matcher.op, matcher.value)
-    return matcher
-
-
 def sample(metric: MetricDef, group: GroupedRuns, since_ms: int, until_ms: int, previous_ms: int) -> Sample:
     """The metric over a window; `previous_ms`: end of the window judged before, for what is new."""
     runs = group.between(since_ms, until_ms)
     return Sample(
         labels=dict(group.labels),
-        value=metric.compute(runs) if runs else None,
+        value=_KNOWN[metric.id][1](runs) if runs else None,
         n=len(runs),
         n_new=len(group.between(max(previous_ms, since_ms), until_ms)),
         last=runs[-1] if runs else None,

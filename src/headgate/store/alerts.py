@@ -124,10 +124,12 @@ def outbox_groups(db: Database, since_ms: int) -> dict[tuple[str, str], int]:
 def outbox_failing(db: Database) -> dict[str, tuple[int, int, str]]:
     """Notifiers that took nothing since their last dead letter."""
     rows = db.execute(
-        "SELECT notifier, min(due_ms), count(*), last_error, max(due_ms) FROM outbox AS d WHERE state = ? AND due_ms >"
-        " coalesce((SELECT max(due_ms) FROM outbox AS a WHERE a.notifier = d.notifier AND a.state = ?), 0)"
-        " GROUP BY notifier ORDER BY notifier",
-        (DEAD, DONE),
+        "WITH taken AS (SELECT notifier, max(due_ms) AS at_ms FROM outbox WHERE state = ? GROUP BY notifier)"
+        " SELECT dead.notifier, min(dead.due_ms), count(*), dead.last_error, max(dead.due_ms) FROM outbox AS dead"
+        " LEFT JOIN taken ON taken.notifier = dead.notifier"
+        " WHERE dead.state = ? AND dead.due_ms > coalesce(taken.at_ms, 0)"
+        " GROUP BY dead.notifier ORDER BY dead.notifier",
+        (DONE, DEAD),
     )
     return {notifier: (since_ms, count, error) for notifier, since_ms, count, error, _ in rows}
 

@@ -176,6 +176,9 @@ class MemoryStore(MemoryAlertUnits):
     async def kept(self, kind: ListedKind, keys: Sequence[str]) -> Mapping[str, Kept]:
         return queries.kept(self.facts, kind, keys)
 
+    async def jobs_of(self, runs: Sequence[str]) -> Mapping[str, Kept]:
+        return queries.jobs_of(self.facts, runs)
+
     async def wanting_enrichment(self, source: str, *, due_by_ms: int, limit: int) -> Sequence[JobRef]:
         return queries.wanting_enrichment(self.facts, source, due_by_ms, limit)
 

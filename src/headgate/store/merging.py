@@ -71,6 +71,8 @@ class Merge:
         self.before: dict[Fact, tuple[Known, bool]] = {}
         # Those of them whose values or flags changed, so that records and rollups may have.
         self.moved: dict[Fact, None] = {}
+        # Those whose children were looked at for what their parents hand down.
+        self._spread: set[Fact] = set()
 
     # -- observations
 
@@ -230,11 +232,14 @@ class Merge:
         return any(old.get(name) != new.get(name) for name in names)
 
     def _add_children(self, parent: Fact, affected: dict[Fact, None]) -> None:
+        """Everything below; also below a workflow that moved by itself, whose jobs may hear of the pipeline alone."""
+        if parent in self._spread:
+            return
+        self._spread.add(parent)
         for child in self.facts.children(parent):
-            if child not in affected:
-                affected[child] = None
-                if child.kind == "workflow":
-                    self._add_children(child, affected)
+            affected[child] = None
+            if child.kind == "workflow":
+                self._add_children(child, affected)
             self.before.setdefault(child, (child.known, child.terminal))
 
     def _parent(self, fact: Fact, kind: str, key: object) -> Fact | None:

@@ -228,15 +228,16 @@ class SqliteStore(AlertUnits, Questions):
         )
 
     async def unfinished(self, source: str, *, limit: int) -> Sequence[RunRef]:
-        now_ms = self._clock.now_ms()
-        return await self._ask(lambda db: queries.unfinished(db, source, now_ms, limit))
+        return await self._ask(lambda db: queries.unfinished(db, source, self._clock.now_ms(), limit))
 
     async def unasked(self, source: str, *, since_ms: int, limit: int) -> Sequence[RunRef]:
-        now_ms = self._clock.now_ms()
-        return await self._ask(lambda db: unasked.unasked(db, source, now_ms, since_ms, limit))
+        return await self._ask(lambda db: unasked.unasked(db, source, self._clock.now_ms(), since_ms, limit))
 
     async def kept(self, kind: ListedKind, keys: Sequence[str]) -> Mapping[str, Kept]:
         return await self._ask(lambda db: kept.kept(db, kind, keys))
+
+    async def jobs_of(self, runs: Sequence[str]) -> Mapping[str, Kept]:
+        return await self._ask(lambda db: kept.jobs_of(db, runs))
 
     async def wanting_enrichment(self, source: str, *, due_by_ms: int, limit: int) -> Sequence[JobRef]:
         return await self._ask(lambda db: queries.wanting_enrichment(db, source, due_by_ms, limit))

@@ -209,7 +209,7 @@ class _Count:
 
 # What a contribution hangs on.
 _NEEDED: dict[RollupKind, tuple[str, ...]] = {
-    "workflow": ("status", "created_at", "stopped_at", "rerun_of", "credits"),
+    "workflow": ("status", "created_at", "stopped_at", "rerun_of", "credits", "credits_estimated"),
     "job": ("status", "type", "queued_at", "started_at", "stopped_at", "rerun_of", "credits"),
 }
 _OF_RUN: dict[Dimension, str] = {

@@ -14,14 +14,14 @@ __all__ = ["AFTER"]
 
 _PLACE = "bucket, kind, project, run, job, class"
 _SPAN = "max(0, f.stopped_at - f.{start})"
-_NEW = "errors, skipped, reruns, duration_ok_ms, hold_ms, held, hold"
+_NEW = "errors, skipped, reruns, estimated, duration_ok_ms, hold_ms, held, hold"
 _OTHER = "n, ok, failed, canceled, credits, timed_ok, duration_ms, timed, queue_ms, queued"
 # An approval adds to hold and held alone.
 _FILL = """
 INSERT INTO rollup_{table} ({place}, {new}, {other})
 SELECT f.stopped_at / {length}, {kind}, f._project, f._run, {job}, f._class,
   sum(NOT {hold} AND w.status IS 'error'), sum(NOT {hold} AND w.status IS 'skipped'),
-  sum(NOT {hold} AND f.rerun_of IS NOT NULL),
+  sum(NOT {hold} AND f.rerun_of IS NOT NULL), {estimated},
   coalesce(sum({span}) FILTER (WHERE NOT {hold} AND w.status = 'success'), 0),
   coalesce(sum({span}) FILTER (WHERE {hold}), 0), coalesce(sum({span} IS NOT NULL) FILTER (WHERE {hold}), 0),
   pack_bins(bin_of({span}), 1) FILTER (WHERE {hold} AND {span} IS NOT NULL),
@@ -32,7 +32,8 @@ FROM {kind_name} f LEFT JOIN (SELECT id, our_status(text) AS status FROM dim WHE
 WHERE f._terminal AND f.stopped_at >= :since AND f.stopped_at < :until
 GROUP BY 1, 3, 4, 5, 6 HAVING sum({hold} AND {span} IS NULL) < count(*)
 ON CONFLICT DO UPDATE SET errors = errors + excluded.errors, skipped = skipped + excluded.skipped,
-  reruns = reruns + excluded.reruns, duration_ok_ms = duration_ok_ms + excluded.duration_ok_ms,
+  reruns = reruns + excluded.reruns, estimated = estimated + excluded.estimated,
+  duration_ok_ms = duration_ok_ms + excluded.duration_ok_ms,
   hold_ms = hold_ms + excluded.hold_ms, held = held + excluded.held, hold = add_bins(hold, excluded.hold)
 """
 
@@ -48,6 +49,7 @@ def _fill(db: Database, kind: str, since_ms: int, until_ms: int, table: str) -> 
         other=_OTHER,
         kind=2 if is_job else 1,
         kind_name=kind,
+        estimated="0" if is_job else "coalesce(sum(f.credits) FILTER (WHERE f.credits_estimated), 0)",
         job="coalesce(f.name, 0)" if is_job else "0",
         hold=f"(f.type IS {approval})" if is_job else "0",
         span=_SPAN.format(start="started_at" if is_job else "created_at"),
@@ -56,7 +58,7 @@ def _fill(db: Database, kind: str, since_ms: int, until_ms: int, table: str) -> 
 
 
 def fill_rollups(db: Database) -> None:
-    """Sums that rollups did not keep before: errors, skipped, reruns, duration_ok_ms and what approvals waited.
+    """Sums that rollups did not keep before: errors, skipped, reruns, estimated, duration_ok_ms and waits of approvals.
 
     Of facts that retention has deleted by now these stay 0; all other sums know them.
     """

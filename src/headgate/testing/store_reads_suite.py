@@ -282,6 +282,13 @@ class TallySuite:
         found = await store.tallies(TallyQuery("workflow", _ALWAYS))
         assert (found[()].n, found[()].reruns) == (2, 1)
 
+    async def test_jobs_hear_of_a_pipeline_that_comes_with_news_of_their_workflow(self, store: Store) -> None:
+        """Their branch is the pipeline's, though the workflow changed in the same piece of work."""
+        await merge(store, workflow(), job())
+        await merge(store, workflow(at=NOW + 1, status="failed"), pipeline())
+        found = await store.tallies(TallyQuery("job", _ALWAYS, ("branch_class", "branch")))
+        assert list(found) == [("@default", "main")]
+
 
 class ReadsSuite(RowsSuite, TallySuite):
     """All of it."""

@@ -74,7 +74,7 @@ class OrderedSpan(_Body):
 class ResetStart(_Body):
     """Where a sink starts again: now, retained (all the log still has), or milliseconds since the epoch."""
 
-    start: Literal["now", "retained"] | _Number = "now"
+    start: Literal["now", "retained"] | _Number
 
 
 class BackupTarget(_Body):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx
@@ -238,6 +238,8 @@ JOBS_ONLY = _Signal(kinds=frozenset({"job"}))
         (_explained("accepted"), {"too_old": 3}, [], _Signal(), "settled: accepted, or one of 3 skipped as too_old"),
         (_explained("accepted", late_seconds=61), {"too_old": 3}, [], _Signal(),
          "skipped: too_old, it was 61 s old when it was released"),
+        (_explained("skipped: too_old"), {"too_old": 3}, [], _Signal(), "skipped: too_old"),
+        (replace(_explained("accepted"), noted={"loki.logs": {"too_old"}}), {"too_old": 3}, [], _Signal(), "accepted"),
         (_explained("accepted", "workflow"), {}, [], JOBS_ONLY,
          "passed over: logs does not take records of kind workflow"),
         (_explained("accepted"), {}, [], None, "accepted"),

@@ -49,6 +49,7 @@ _FIELDS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
         "ref_name": _ref,
         "author_login": st.sampled_from(["kim", "main"]),
         "credits": st.integers(0, 99),
+        "credits_estimated": st.booleans(),
     },
     "job": {
         "name": st.sampled_from(["test", "lint"]),

@@ -80,6 +80,7 @@ def _slow(rows: Sequence[RunRow | JobRow], query: TallyQuery) -> dict[tuple[str,
         }
         if isinstance(row, RunRow):
             counts["reruns"] = row.attempt > 1
+            counts["estimated"] = (row.credits or 0) * row.credits_estimated
         for name, n in counts.items():
             group[name] = group.get(name, 0) + n
         spans = {"duration_ok" if row.status == "success" else "duration_failed": duration, "queue": queue}
@@ -151,7 +152,13 @@ class _Stores(RuleBasedStateMachine):
     )
     def workflow(self, number: int, name: str, status: str, times: list[int], spent: int | None) -> None:
         """A run is told, or told otherwise; those of one pipeline may repeat one another."""
-        told = {"name": name, "status": status, "created_at": min(times), "credits": spent}
+        told = {
+            "name": name,
+            "status": status,
+            "created_at": min(times),
+            "credits": spent,
+            "credits_estimated": number % 3 == 0,
+        }
         ended = status != "running"
         if ended:
             told["stopped_at"] = max(times)

@@ -258,6 +258,12 @@ async def test_a_number_that_no_store_can_hold_is_422(bench: Bench, path: str) -
     assert bench.answers.asked == []
 
 
+async def test_where_a_sink_starts_again_must_be_said(bench: Bench) -> None:
+    """Nothing is dropped, and nothing sent twice, because somebody left it out."""
+    assert (await bench.http.post("/api/v1/sinks/loki/reset", json={})).status_code == 422
+    assert not bench.answers.asked
+
+
 @pytest.mark.parametrize("body", [{}, {"ids": [1 << 63]}, {"ids": []}, {"ids": ["x"]}, {"ids": [1], "more": 1}])
 async def test_a_wrong_body_is_422_and_changes_nothing(bench: Bench, body: Json) -> None:
     """Unknown keys too."""

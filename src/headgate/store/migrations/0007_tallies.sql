@@ -18,14 +18,14 @@ CREATE TABLE rollup_hour_new (
   bucket INTEGER NOT NULL, kind INTEGER NOT NULL, project INTEGER NOT NULL, run INTEGER NOT NULL, job INTEGER NOT NULL,
   class INTEGER NOT NULL,
   n INTEGER NOT NULL, ok INTEGER NOT NULL, failed INTEGER NOT NULL, errors INTEGER NOT NULL, canceled INTEGER NOT
-  NULL, skipped INTEGER NOT NULL, reruns INTEGER NOT NULL, credits INTEGER NOT NULL, duration_ok_ms INTEGER NOT
+  NULL, skipped INTEGER NOT NULL, reruns INTEGER NOT NULL, credits INTEGER NOT NULL, estimated INTEGER NOT NULL, duration_ok_ms INTEGER NOT
   NULL, timed_ok INTEGER NOT NULL, duration_ms INTEGER NOT NULL, timed INTEGER NOT NULL, queue_ms INTEGER NOT NULL,
   queued INTEGER NOT NULL, hold_ms INTEGER NOT NULL, held INTEGER NOT NULL,
   duration_ok BLOB, duration_failed BLOB, queue BLOB, hold BLOB,
   PRIMARY KEY (bucket, kind, project, run, job, class)
 ) STRICT, WITHOUT ROWID;
 INSERT INTO rollup_hour_new
-  SELECT bucket, kind, project, run, job, class, n, ok, failed, 0, canceled, 0, 0, credits, 0,
+  SELECT bucket, kind, project, run, job, class, n, ok, failed, 0, canceled, 0, 0, credits, 0, 0,
     coalesce((SELECT sum(s.n) FROM sketch_hour s WHERE s.bucket = r.bucket AND s.kind = r.kind AND s.project = r.project AND s.run = r.run AND s.job = r.job AND s.class = r.class
     AND s.measure = 0), 0), duration_ms,
     coalesce((SELECT sum(s.n) FROM sketch_hour s WHERE s.bucket = r.bucket AND s.kind = r.kind AND s.project = r.project AND s.run = r.run AND s.job = r.job AND s.class = r.class
@@ -48,14 +48,14 @@ CREATE TABLE rollup_day_new (
   bucket INTEGER NOT NULL, kind INTEGER NOT NULL, project INTEGER NOT NULL, run INTEGER NOT NULL, job INTEGER NOT NULL,
   class INTEGER NOT NULL,
   n INTEGER NOT NULL, ok INTEGER NOT NULL, failed INTEGER NOT NULL, errors INTEGER NOT NULL, canceled INTEGER NOT
-  NULL, skipped INTEGER NOT NULL, reruns INTEGER NOT NULL, credits INTEGER NOT NULL, duration_ok_ms INTEGER NOT
+  NULL, skipped INTEGER NOT NULL, reruns INTEGER NOT NULL, credits INTEGER NOT NULL, estimated INTEGER NOT NULL, duration_ok_ms INTEGER NOT
   NULL, timed_ok INTEGER NOT NULL, duration_ms INTEGER NOT NULL, timed INTEGER NOT NULL, queue_ms INTEGER NOT NULL,
   queued INTEGER NOT NULL, hold_ms INTEGER NOT NULL, held INTEGER NOT NULL,
   duration_ok BLOB, duration_failed BLOB, queue BLOB, hold BLOB,
   PRIMARY KEY (bucket, kind, project, run, job, class)
 ) STRICT, WITHOUT ROWID;
 INSERT INTO rollup_day_new
-  SELECT bucket, kind, project, run, job, class, n, ok, failed, 0, canceled, 0, 0, credits, 0,
+  SELECT bucket, kind, project, run, job, class, n, ok, failed, 0, canceled, 0, 0, credits, 0, 0,
     coalesce((SELECT sum(s.n) FROM sketch_day s WHERE s.bucket = r.bucket AND s.kind = r.kind AND s.project = r.project AND s.run = r.run AND s.job = r.job AND s.class = r.class
     AND s.measure = 0), 0), duration_ms,
     coalesce((SELECT sum(s.n) FROM sketch_day s WHERE s.bucket = r.bucket AND s.kind = r.kind AND s.project = r.project AND s.run = r.run AND s.job = r.job AND s.class = r.class

@@ -1,0 +1,163 @@
+"""Sorts sums and rows into groups: which dimensions must be asked for, what filters take, what the labels are. Pure.
+
+Invariant: a group is the same for every metric that has its dimensions, whether sums or rows made it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+from headgate.core.slug import org_slug
+from headgate.core.tally import Bounds, Dimension, Tally
+from headgate.insights.dimensions import ROW_VALUES
+from headgate.insights.match import Matcher, by_class, matches
+from headgate.insights.metric import Fold, FromRows, FromTally, Labels, Measured, MetricDef, Rows
+from headgate.insights.owners import Owners
+
+__all__ = ["Grouping", "fold_rows", "group_tallies", "longest_ms", "mean_credits"]
+
+# What follows from a project's slug, so that filters on it choose projects before anything is read.
+_OF_SLUG = frozenset({"org", "project"})
+_ORDER: tuple[Dimension, ...] = (
+    "org",
+    "project",
+    "workflow",
+    "job",
+    "branch_class",
+    "branch",
+    "trigger",
+    "resource_class",
+)
+
+
+def longest_ms(bounds: Bounds) -> int:
+    """Length of the longest window; of windows that end at different times all are as long."""
+    return max(until_ms - since_ms for since_ms, until_ms in bounds.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Grouping:
+    """What a measurement is grouped and filtered by. `where`: with the default branch as a class."""
+
+    by: tuple[str, ...]
+    where: tuple[Matcher, ...]
+    owners: Owners
+
+    @classmethod
+    def of(cls, metric: MetricDef, by: Sequence[str], where: Sequence[Matcher], owners: Owners) -> Self:
+        """Raises ValueError for a dimension that the metric does not have."""
+        filters = tuple(map(by_class, where))
+        for name in (*by, *(matcher.label for matcher in filters)):
+            if name not in metric.dimensions:
+                raise ValueError(f"{metric.id} has no {name!r}; it has {', '.join(metric.dimensions)}")
+        return cls(tuple(by), filters, owners)
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Every dimension whose value decides about a row's group."""
+        return frozenset(self.by) | {matcher.label for matcher in self.where}
+
+    def narrowed(self, bounds: Bounds) -> Bounds:
+        """The projects that filters on project and organisation take."""
+        filters = [matcher for matcher in self.where if matcher.label in _OF_SLUG]
+        if not filters:
+            return bounds
+        return {
+            project: window
+            for project, window in bounds.items()
+            if matches(filters, {"project": project, "org": org_slug(project)})
+        }
+
+    def counted_by(self, how: FromTally) -> tuple[Dimension, ...]:
+        """The dimensions to ask sums for, in an order that is the same for every metric."""
+        # Filters on project and organisation chose the projects already.
+        names = frozenset(self.by) | {matcher.label for matcher in self.where if matcher.label not in _OF_SLUG}
+        if "team" in names:
+            names |= self.owners.needs if how.kind == "job" else self.owners.needs - {"job"}
+        return tuple(name for name in _ORDER if name in names)
+
+    def labels(self, values: Mapping[str, str]) -> Labels | None:
+        """The group of something by its dimensions; None where a filter refuses it. Adds `team` by itself."""
+        if "team" in self.names:
+            of = {name: values.get(name, "") for name in ("project", "workflow", "job")}
+            values = {**values, "team": self.owners.team(**of)}
+        if not all(one.accepts(values[one.label]) for one in self.where if one.label in values):
+            return None
+        return tuple(sorted((name, values[name]) for name in self.by))
+
+    def of_row(self, rows: Rows) -> Callable[[Any], Labels | None]:
+        """What tells the group of a row."""
+        known = ROW_VALUES[rows]
+        names = self.names | (self.owners.needs if "team" in self.names else frozenset())
+        found = {name: known[name] for name in sorted(names) if name in known}
+        wanted = tuple(found.values())
+        groups: dict[tuple[str, ...], Labels | None] = {}
+
+        def of(row: Any) -> Labels | None:
+            values = tuple([value_of(row) for value_of in wanted])
+            if values not in groups:
+                groups[values] = self.labels(dict(zip(found, values, strict=True)))
+            return groups[values]
+
+        return of
+
+
+def group_tallies(
+    how: FromTally,
+    grouping: Grouping,
+    bounds: Bounds,
+    keys: Sequence[Dimension],
+    tallies: Mapping[tuple[str, ...], Tally],
+) -> Mapping[Labels, Measured]:
+    """The metric of each group. `keys`: what the keys of `tallies` are; they may be finer than the groups."""
+    groups: dict[Labels, Tally] = {}
+    shared: set[Labels] = set()
+    for key, tally in tallies.items():
+        labels = grouping.labels(dict(zip(keys, key, strict=True)))
+        if labels is None:
+            continue
+        if labels not in groups:
+            groups[labels] = tally
+            shared.add(labels)
+            continue
+        if labels in shared:  # the store's answer is used again, so a sum of several is a new one
+            first, groups[labels] = groups[labels], Tally()
+            groups[labels].add(first)
+            shared.remove(labels)
+        groups[labels].add(tally)
+    span_ms = longest_ms(bounds)
+    found = {labels: how.of(tally, span_ms) for labels, tally in groups.items()}
+    return {labels: measured for labels, measured in found.items() if measured.n}
+
+
+def mean_credits(
+    keys: Sequence[Dimension], tallies: Mapping[tuple[str, ...], Tally]
+) -> Mapping[tuple[str, str], float]:
+    """(project, job) -> credits of one run of the job, on average."""
+    sums: dict[tuple[str, str], list[int]] = {}
+    project, job = keys.index("project"), keys.index("job")
+    for key, tally in tallies.items():
+        total = sums.setdefault((key[project], key[job]), [0, 0])
+        total[0] += tally.credits
+        total[1] += tally.n
+    return {name: used / n for name, (used, n) in sums.items() if n}
+
+
+async def fold_rows(
+    how: FromRows, grouping: Grouping, pages: AsyncIterator[Sequence[tuple[Any, bool]]]
+) -> Mapping[Labels, Fold]:
+    """What each group's rows add up to; each row comes with whether it is in its window or came before."""
+    folds: dict[Labels, Fold] = {}
+    labels_of = grouping.of_row(how.rows)
+    async for page in pages:
+        for row, inside in page:
+            labels = labels_of(row)
+            if labels is None:
+                continue
+            fold = folds.get(labels)
+            if fold is None:
+                fold = folds[labels] = how.start()
+            fold.add(row, inside=inside)
+    return folds

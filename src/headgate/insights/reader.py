@@ -1,0 +1,141 @@
+"""Measures metrics for one pass over the rules, or one page: asks the store, sorts into groups, computes.
+
+Windows are half open and may differ by project. Invariants: within a pass each sum is asked for once; a group in which
+nothing qualifies is absent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+from headgate.core.slug import org_slug
+from headgate.core.storeport import ReadStore
+from headgate.core.tally import Bounds, Tally, TallyQuery
+from headgate.insights import flaky, slow
+from headgate.insights.grouping import Grouping, fold_rows, group_tallies, longest_ms, mean_credits
+from headgate.insights.match import Matcher
+from headgate.insights.metric import Fold, FromFormula, FromRows, FromTally, Labels, Measured, MetricDef, Point
+from headgate.insights.owners import Owners
+from headgate.insights.points import read_points
+from headgate.insights.rows import outcome_pages, read_rows
+
+__all__ = ["Reader"]
+
+Tallies = Mapping[tuple[str, ...], Tally]
+
+
+class Reader:
+    """Values of metrics. Not for two tasks at once; forget it after the pass, since it remembers what it read.
+
+    `behind_ms`: project -> how far behind the present it is collected, for `data_freshness`.
+    """
+
+    def __init__(self, store: ReadStore, *, owners: Owners, behind_ms: Mapping[str, int] | None = None) -> None:
+        self._store = store
+        self._owners = owners
+        self._behind_ms = behind_ms or {}
+        self._measured: dict[object, Mapping[Labels, Measured]] = {}
+        self._folds: dict[object, Mapping[Labels, Fold]] = {}
+        self._known: dict[object, list[tuple[TallyQuery, Tallies]]] = {}
+
+    async def measure(
+        self, metric: MetricDef, *, by: Sequence[str], where: Sequence[Matcher], bounds: Bounds
+    ) -> Mapping[Labels, Measured]:
+        """The metric of each group of `by` over `bounds` (project -> [since_ms, until_ms)).
+
+        Raises ValueError for a dimension that the metric does not have.
+        """
+        grouping = Grouping.of(metric, by, where, self._owners)
+        bounds = grouping.narrowed(bounds)
+        if not bounds:
+            return {}
+        match metric.compute:
+            case FromTally() as how:
+                key = (metric.id, metric.over, grouping, frozenset(bounds.items()))
+                if key not in self._measured:
+                    query = TallyQuery(how.kind, bounds, grouping.counted_by(how), how.bins)
+                    query, tallies = await self._tallies(query)
+                    args = (how, grouping, bounds, query.by, tallies)
+                    self._measured[key] = await asyncio.to_thread(group_tallies, *args)
+                return self._measured[key]
+            case FromRows() as how:
+                return await self._folded(how, grouping, bounds)
+            case FromFormula() as how:
+                return await self._computed(how, by, where, bounds)
+            case _:
+                return self._lags(grouping, bounds)
+
+    async def _tallies(self, query: TallyQuery) -> tuple[TallyQuery, Tallies]:
+        """Sums that answer a query, and what they were asked for: they may be finer, with more sketches."""
+        known = self._known.setdefault((query.kind, frozenset(query.bounds.items())), [])
+        for asked, tallies in known:
+            if set(asked.by) >= set(query.by) and asked.bins >= query.bins:
+                return asked, tallies
+        tallies = await self._store.tallies(query)
+        known.append((query, tallies))
+        return query, tallies
+
+    async def _folded(self, how: FromRows, grouping: Grouping, bounds: Bounds) -> Mapping[Labels, Measured]:
+        """The metric of each group from rows, which metrics of one kind read once."""
+        key = (how.rows, how.start, how.context, grouping, frozenset(bounds.items()))
+        if key not in self._folds:
+            self._folds[key] = await fold_rows(how, grouping, read_rows(self._store, how, bounds))
+        span_ms = longest_ms(bounds)
+        found = {labels: how.read(fold, span_ms) for labels, fold in self._folds[key].items()}
+        return {labels: measured for labels, measured in found.items() if measured.n}
+
+    async def _computed(
+        self, how: FromFormula, by: Sequence[str], where: Sequence[Matcher], bounds: Bounds
+    ) -> Mapping[Labels, Measured]:
+        """A formula over the groups in which every input has a value. The sample is the smallest of the inputs'."""
+        inputs = {
+            name: await self.measure(metric, by=by, where=where, bounds=bounds) for name, metric in how.inputs.items()
+        }
+        found: dict[Labels, Measured] = {}
+        for labels in set.intersection(*(set(groups) for groups in inputs.values())):
+            parts = {name: groups[labels] for name, groups in inputs.items()}
+            values = {name: part.value for name, part in parts.items() if part.value is not None}
+            value = how.of(values) if len(values) == len(parts) else None
+            if value is not None:
+                least = min(part.n for part in parts.values())
+                found[labels] = Measured(value, least, estimated=any(part.estimated for part in parts.values()))
+        return found
+
+    def _lags(self, grouping: Grouping, bounds: Bounds) -> Mapping[Labels, Measured]:
+        """The stalest project of each group."""
+        found: dict[Labels, Measured] = {}
+        for project in sorted(bounds.keys() & self._behind_ms.keys()):
+            labels = grouping.labels({"project": project, "org": org_slug(project)})
+            if labels is not None:
+                seconds, before = self._behind_ms[project] / 1000, found.get(labels, Measured(0.0, 0))
+                found[labels] = Measured(max(seconds, before.value or 0.0), before.n + 1)
+        return found
+
+    async def series(
+        self, metric: MetricDef, *, labels: Mapping[str, str], where: Sequence[Matcher], before_ms: int, limit: int
+    ) -> Sequence[Point]:
+        """The newest `limit` runs or jobs that qualify and ended before `before_ms`, oldest first.
+
+        `labels` has at least `metric.series_needs`. Raises ValueError where it has not, or the metric has no series.
+        """
+        return await read_points(
+            self._store, self._owners, metric, labels=labels, where=where, before_ms=before_ms, limit=limit
+        )
+
+    async def flaky_tests(self, bounds: Bounds) -> Sequence[flaky.FlakyTest]:
+        """Tests that fail by themselves, those that cost most credits first."""
+        found: dict[tuple[str, str], flaky.Evidence] = {}
+        async for page in outcome_pages(self._store, bounds):
+            for outcome in page:
+                flaky.count(found, outcome)
+        query, tallies = await self._tallies(TallyQuery("job", bounds, ("project", "job")))
+        return flaky.rank_flaky(found.values(), mean_credits(query.by, tallies))
+
+    async def slow_tests(self, bounds: Bounds) -> Sequence[slow.SlowTest]:
+        """Tests whose mean run time is long, those that take most time altogether first."""
+        found: dict[tuple[str, str], slow.SlowTest] = {}
+        async for page in outcome_pages(self._store, bounds):
+            for outcome in page:
+                slow.count(found, outcome)
+        return slow.rank_slow(found.values())

@@ -1,0 +1,122 @@
+"""Reads rows for metrics that need them one by one, page by page, with the time before a window where one asks for it.
+
+Invariant: rows come in the order of their end, and a row is given once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection, Sequence
+from typing import Any
+
+from headgate.core.runrows import DeploymentRow, TestOutcome
+from headgate.core.runs import run_pages
+from headgate.core.storeport import ReadStore
+from headgate.core.tally import Bounds
+from headgate.core.times import DAY_MS
+from headgate.insights.eventfolds import Deployed
+from headgate.insights.metric import FromRows
+
+__all__ = ["outcome_pages", "read_rows"]
+
+# What came before a window is read as far back as the window is long, and at least so far.
+_CONTEXT_MS = 7 * DAY_MS
+_PAGE = 1000
+Pages = AsyncIterator[Sequence[tuple[Any, bool]]]
+
+
+def read_rows(store: ReadStore, how: FromRows, bounds: Bounds) -> Pages:
+    """The rows of a metric with whether they are in their window; those before it only where `how.context` is."""
+    match how.rows:
+        case "runs":
+            return _runs(store, bounds, context=how.context)
+        case "deployments":
+            return _deployments(store, bounds, context=how.context)
+        case "leads":
+            return _leads(store, bounds)
+        case "steps":
+            return _steps(store, bounds)
+        case "tests":
+            return _tests(store, bounds)
+
+
+def _before_ms(window: tuple[int, int]) -> int:
+    since_ms, until_ms = window
+    return since_ms - max(_CONTEXT_MS, until_ms - since_ms)
+
+
+def _span(bounds: Bounds, *, context: bool) -> tuple[int, int]:
+    """What to read so that every window is in it."""
+    since = min(_before_ms(window) if context else window[0] for window in bounds.values())
+    return since, max(until for _, until in bounds.values())
+
+
+def _placed(rows: Sequence[Any], bounds: Bounds, *, context: bool) -> list[tuple[Any, bool]]:
+    """Rows in or before the window of their project."""
+    found = []
+    for row in rows:
+        window = bounds.get(row.project)
+        if window is None or not (_before_ms(window) if context else window[0]) <= row.stopped_ms < window[1]:
+            continue
+        found.append((row, row.stopped_ms >= window[0]))
+    return found
+
+
+async def _runs(store: ReadStore, bounds: Bounds, *, context: bool) -> Pages:
+    async for page in run_pages(store, *_span(bounds, context=context)):
+        yield _placed(page, bounds, context=context)
+
+
+async def _deployments(store: ReadStore, bounds: Bounds, *, context: bool) -> Pages:
+    since_ms, until_ms = _span(bounds, context=context)
+    after: tuple[int, str] | None = None
+    while True:
+        page = await store.deployments_between(since_ms, until_ms, after=after, limit=_PAGE)
+        yield [(Deployed(row), inside) for row, inside in _placed(page, bounds, context=context)]
+        if len(page) < _PAGE:
+            return
+        after = (page[-1].stopped_ms, page[-1].deployment_id)
+
+
+async def _leads(store: ReadStore, bounds: Bounds) -> Pages:
+    """Deployments of the windows with the beginning of work on their commits."""
+    deployed = [one.row async for page in _deployments(store, bounds, context=False) for one, _ in page]
+    if not deployed:
+        return
+    begun = await _beginnings(store, bounds, deployed)
+    yield [(Deployed(row, begun.get((row.project, row.revision or row.workflow_id))), True) for row in deployed]
+
+
+async def _beginnings(
+    store: ReadStore, bounds: Bounds, deployed: Collection[DeploymentRow]
+) -> dict[tuple[str, str], int]:
+    """(project, commit, or workflow where that is all that is known) -> creation of its first workflow."""
+    wanted = {(row.project, row.revision or row.workflow_id) for row in deployed}
+    begun: dict[tuple[str, str], int] = {}
+    since_ms, until_ms = _span(bounds, context=True)
+    async for page in run_pages(store, since_ms, until_ms + DAY_MS):  # a workflow ends after what it deployed
+        for run in page:
+            for name in (run.revision, run.workflow_id):
+                key = (run.project, name)
+                if run.created_ms is not None and key in wanted:
+                    begun[key] = min(begun.get(key, run.created_ms), run.created_ms)
+    return begun
+
+
+async def _steps(store: ReadStore, bounds: Bounds) -> Pages:
+    yield [(row, True) for row in await store.steps_failed(bounds)]
+
+
+async def _tests(store: ReadStore, bounds: Bounds) -> Pages:
+    async for page in outcome_pages(store, bounds):
+        yield [(row, True) for row in page]
+
+
+async def outcome_pages(store: ReadStore, bounds: Bounds) -> AsyncIterator[Sequence[TestOutcome]]:
+    """Test results by project, test and commit, in pages."""
+    after: tuple[str, str, str] | None = None
+    while True:
+        page = await store.test_outcomes(bounds, after=after, limit=_PAGE)
+        yield page
+        if len(page) < _PAGE:
+            return
+        after = (page[-1].project, page[-1].test_id, page[-1].revision)

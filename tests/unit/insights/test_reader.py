@@ -1,0 +1,226 @@
+"""What the reader makes of rows: outages, reruns, steps, deployments, freshness, series; and how it asks."""
+
+import pytest
+from tests.unit.insights.fakes import API, WEB, Rows, deployment, job, run
+
+from headgate.core.runrows import StepFailures
+from headgate.core.tally import Tally
+from headgate.core.times import DAY_MS, HOUR_MS
+from headgate.insights.catalogue import CATALOGUE
+from headgate.insights.match import parse_matcher
+from headgate.insights.metric import Measured
+from headgate.insights.owners import Owners, parse_owner
+from headgate.insights.reader import Reader
+
+NOW = 100 * DAY_MS
+DAY = {WEB: (NOW - DAY_MS, NOW)}
+
+
+async def measure(name, *rows, by=(), where=(), bounds=None, **more):
+    """The groups of a metric over a day of WEB."""
+    reader = Reader(Rows(*rows), owners=more.pop("owners", Owners()), **more)
+    matchers = [parse_matcher(text) for text in where]
+    return await reader.measure(CATALOGUE.names[name], by=by, where=matchers, bounds=bounds or DAY)
+
+
+def at(hours: float) -> int:
+    """So many hours before now."""
+    return round(NOW - hours * HOUR_MS)
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [("mttr", Measured(2.5 * 3600, 2)), ("mtbf", Measured(3 * 3600, 1)), ("recoveries", Measured(2.0, 5))],
+)
+async def test_outages_end_in_the_window_and_may_begin_before_it(name, wanted):
+    """An outage lasts from its first failure, also before the window, to a success; canceled runs are nothing."""
+    found = await measure(
+        name,
+        run("a", at(26), "failure"),
+        run("b", at(25), "timeout"),
+        run("c", at(23), "success"),
+        run("d", at(22), "canceled"),
+        run("e", at(20), "failure"),
+        run("f", at(19), "failure"),
+        run("g", at(18), "success"),
+        run("h", at(17), "success"),
+    )
+    assert found == {(): wanted}
+
+
+async def test_outages_of_branches_are_apart():
+    """A success on one branch mends no other."""
+    rows = [run("a", at(9), "failure"), run("b", at(8), ref="fix"), run("c", at(6))]
+    assert await measure("mttr", *rows) == {(): Measured(3 * 3600, 1)}
+
+
+async def test_what_was_not_red_was_not_mended():
+    """Without a failure there is no recovery, and no mean time to it."""
+    assert await measure("mttr", run("a", at(1))) == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        ("rerun_waste", Measured(1 / 3, 3, 1)),
+        ("reruns", Measured(2.0, 4)),
+        ("rerun_credits", Measured(7.0, 4, estimated=True)),
+        ("rerun_time", Measured(2.0, 4)),
+    ],
+)
+async def test_waste_is_what_repeats_failures(name, wanted):
+    """A run that repeats a success is no waste; one that repeats a failure from before the window is."""
+    found = await measure(
+        name,
+        run("old", at(25), "failure", credits=100),
+        run("new", at(23), "failure", rerun_of="old", attempt=2, credits=3, credits_estimated=True),
+        run("last", at(22), rerun_of="new", attempt=3, credits=4),
+        run("fine", at(21), credits=50),
+        run("again", at(20), rerun_of="fine", attempt=2, credits=60),
+    )
+    assert found == {(): wanted}
+
+
+async def test_steps_are_added_up():
+    """Failures of a step by job."""
+    rows = [
+        StepFailures(WEB, "build", "test", "npm test", 3, 1),
+        StepFailures(WEB, "ship", "test", "npm test", 2, 1),
+        StepFailures(WEB, "ship", "push", "docker push", 1, 1),
+    ]
+    found = await measure("failures_by_step", *rows, by=("step",), where=("job!=lint",))
+    assert found == {(("step", "docker push"),): Measured(1.0, 1), (("step", "npm test"),): Measured(5.0, 5)}
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        ("deployments", Measured(2.0, 3)),
+        ("dora_deployment_frequency", Measured(2.0, 3)),
+        ("dora_change_failure_rate", Measured(1 / 3, 3, 1)),
+        ("dora_recovery_time", Measured(3 * 3600, 1)),
+        ("dora_lead_time", Measured(5 * 3600, 1)),
+    ],
+)
+async def test_deployments(name, wanted):
+    """Failures, recoveries and lead times from the first workflow of a commit; one without a known commit has none."""
+    found = await measure(
+        name,
+        run("branch", at(30), revision="r9", created_ms=at(12), ref="fix"),
+        run("main", at(8), revision="r9", created_ms=at(9)),
+        deployment("d1", at(10), "failed", revision="r9"),
+        deployment("d2", at(7), revision="r9"),
+        deployment("d3", at(6), revision="unseen"),
+        deployment("d4", at(5), "canceled"),
+    )
+    assert found == {(): wanted}
+
+
+async def test_a_commit_is_unknown_by_the_workflow_that_deployed():
+    """Without a revision the deployment's own workflow tells when work began, though it ended after the window."""
+    rows = [
+        deployment("d", at(1), revision="", workflow_id="w"),
+        run("w", NOW + HOUR_MS, created_ms=at(3), revision="r"),
+    ]
+    assert await measure("dora_lead_time", *rows) == {(): Measured(2 * 3600, 1)}
+
+
+async def test_freshness_is_that_of_the_stalest_project():
+    """By team, with the teams that owners name."""
+    owners = Owners([parse_owner({"project": WEB}, "shop")])
+    found = await measure(
+        "data_freshness",
+        by=("team",),
+        bounds={WEB: (0, NOW), API: (0, NOW), "gh/acme/new": (0, NOW)},
+        owners=owners,
+        behind_ms={WEB: 5000, API: 9000, "gh/acme/old": 1},
+    )
+    assert found == {(("team", ""),): Measured(9.0, 1), (("team", "shop"),): Measured(5.0, 1)}
+
+
+async def test_a_pass_asks_once_for_each_sum():
+    """A coarser question is answered from a finer answer, and a filter on projects asks for those alone."""
+    store = Rows(tallies={(WEB, "build"): Tally(n=4, ok=3, failed=1), (WEB, "ship"): Tally(n=2, ok=2)})
+    reader, both = Reader(store, owners=Owners()), {**DAY, API: DAY[WEB]}
+    where = [parse_matcher("project=gh/acme/web")]
+    for by in (("project", "workflow"), ("project",), ()):
+        found = await reader.measure(CATALOGUE["success_rate"], by=by, where=where, bounds=both)
+        assert sum(one.n for one in found.values()) == 6
+    assert [(query.by, dict(query.bounds)) for query in store.asked] == [(("project", "workflow"), DAY)]
+    again = await reader.measure(CATALOGUE["success_rate"], by=("project", "workflow"), where=where, bounds=both)
+    assert again[("project", WEB), ("workflow", "build")] == Measured(0.75, 4, 3)
+
+
+async def test_a_pass_reads_once_for_metrics_of_one_kind():
+    """Recoveries and the times between them come from one reading, by another grouping from another."""
+    store = Rows(run("a", at(3), "failure"), run("b", at(2)))
+    reader = Reader(store, owners=Owners())
+    for name in ("mttr", "mtbf", "recoveries"):
+        await reader.measure(CATALOGUE[name], by=("project",), where=(), bounds=DAY)
+    assert store.asked == ["runs"]
+    await reader.measure(CATALOGUE["mttr"], by=(), where=(), bounds=DAY)
+    assert store.asked == ["runs", "runs"]
+
+
+async def test_a_dimension_that_a_metric_lacks_is_refused():
+    """Also as a filter."""
+    for by, where in (("job",), ()), ((), ("job=test",)):
+        with pytest.raises(ValueError, match="success_rate has no 'job'; it has org, project, workflow"):
+            await measure("success_rate", by=by, where=where)
+
+
+PLACE = {"project": WEB, "workflow": "build"}
+
+
+async def test_a_series_has_the_newest_that_qualify():
+    """Oldest first, in the metric's unit, of the wanted branch class."""
+    rows = [
+        run("a", at(9), duration_ms=4000),
+        run("b", at(8), "failure"),
+        run("c", at(7), duration_ms=5000),
+        run("d", at(6), ref="fix", branch_class=0),
+        run("e", at(5), duration_ms=6000),
+    ]
+    store = Rows(*rows)
+    points = await Reader(store, owners=Owners()).series(
+        CATALOGUE["duration_p95"], labels=PLACE, where=[parse_matcher("branch=@default")], before_ms=at(5), limit=2
+    )
+    assert [(one.id, one.value, one.ok, one.labels["branch"]) for one in points] == [
+        ("a", 4.0, True, "main"),
+        ("c", 5.0, True, "main"),
+    ]
+    assert store.asked == [("workflow", 1, 2)]
+
+
+async def test_a_filter_without_an_index_reads_further_back():
+    """It goes on asking for more until it has enough."""
+    rows = [run(f"m{i:03}", at(100 - i), trigger="api" if i < 4 else "webhook") for i in range(20)]
+    store = Rows(*rows)
+    points = await Reader(store, owners=Owners()).series(
+        CATALOGUE["success_rate"], labels=PLACE, where=[parse_matcher("trigger=api")], before_ms=NOW, limit=2
+    )
+    assert [one.id for one in points] == ["m002", "m003"]
+    assert [limit for _, _, limit in store.asked] == [2, 8, 32]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("queue_p90", 2.0), ("credits_of_jobs", 5.0), ("success_rate_of_jobs", 1.0), ("duration_p50_of_jobs", 1.0)],
+)
+async def test_a_series_of_jobs(name, value):
+    """Job metrics have series by job; an approval is no job to them."""
+    rows = Rows(job("a", at(2)), job("b", at(1), type="approval", duration_ms=None, queue_ms=None, credits=None))
+    points = await Reader(rows, owners=Owners()).series(
+        CATALOGUE.names[name], labels=PLACE | {"job": "test"}, where=(), before_ms=NOW, limit=9
+    )
+    assert [(one.id, one.value, one.number) for one in points] == [("a", value, 3)]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("queue_p50", "queue_p50 has no series without job"), ("mttr", "mttr has no series$")],
+)
+async def test_what_has_no_series_says_so(name, text):
+    """Metrics of no single run, and places that are not told apart."""
+    with pytest.raises(ValueError, match=text):
+        await Reader(Rows(), owners=Owners()).series(CATALOGUE[name], labels=PLACE, where=(), before_ms=NOW, limit=9)

@@ -1,0 +1,108 @@
+"""Flaky and slow tests: the score, what counts as evidence, rankings."""
+
+import random
+
+import pytest
+from tests.unit.insights.fakes import API, WEB, Rows, outcome
+
+from headgate.core.tally import Tally
+from headgate.insights.catalogue import CATALOGUE
+from headgate.insights.flaky import FLAKY_RATE, FLAKY_SCORE, Evidence, probability_above
+from headgate.insights.metric import Measured
+from headgate.insights.owners import Owners
+from headgate.insights.reader import Reader
+
+BOUNDS = {WEB: (0, 10), API: (0, 10)}
+
+
+def evidence(*commits: tuple[int, int], **more) -> Evidence:
+    """Evidence of (passed, failed) by commit."""
+    found = Evidence(WEB, "t", "t")
+    for number, (passed, failed) in enumerate(commits):
+        found.add(outcome("t", f"r{number}", passed, failed, **more))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("commits", "flaky"),
+    [
+        ([(1, 1)], False),
+        ([(1, 1), (1, 1)], True),
+        ([(1, 1)] + [(1, 0)] * 500, False),
+        ([(1, 1)] * 6 + [(1, 0)] * 500, True),
+        ([(0, 30)], False),
+        ([(1, 30)], False),
+        ([(1, 0)] * 1000, False),
+        ([(0, 1), (1, 0)] * 20, False),
+    ],
+    ids=["once", "twice", "rare", "often", "broken", "mended", "healthy", "by-commit"],
+)
+def test_a_test_is_flaky_by_what_it_did_on_one_commit(commits, flaky):
+    """One coincidence is too little, failures on other commits are faults of those, mending is no flake."""
+    assert (evidence(*commits).score >= FLAKY_SCORE) is flaky
+
+
+def test_infrastructure_says_nothing_of_a_test():
+    """Failures of jobs that ended as error change neither score nor rate."""
+    assert evidence((1, 0), (2, 0), infra=9).score == 0.0
+    assert evidence((2, 1), infra=9).rate == evidence((2, 1)).rate
+
+
+def test_more_flakes_score_higher_and_more_passes_lower():
+    """The score goes the way people expect."""
+    scores = [evidence(*([(1, 1)] * flakes), *([(1, 0)] * 50)).score for flakes in range(5)]
+    assert scores == sorted(scores)
+    passes = [evidence((1, 1), *([(1, 0)] * count)).score for count in (0, 50, 500)]
+    assert passes == sorted(passes, reverse=True)
+
+
+@pytest.mark.parametrize(("a", "b"), [(0.5, 99.5), (1.5, 100.5), (5.5, 600), (60, 90), (500, 9000), (1, 1)])
+def test_the_posterior_is_that_of_a_beta_distribution(a, b):
+    """Against the share of random draws."""
+    draw = random.Random(3)
+    share = sum(draw.betavariate(a, b) > FLAKY_RATE for _ in range(20_000)) / 20_000
+    assert probability_above(FLAKY_RATE, a, b) == pytest.approx(share, abs=0.015)
+
+
+ROWS = [
+    *(outcome("cheap", f"r{n}", 1, 1, jobs=("lint",)) for n in range(9)),
+    *(outcome("dear", f"r{n}", 2, 1, jobs=("e2e", "lint")) for n in range(4)),
+    outcome("sound", "r0", 50, 0, run_ms=600_000),
+    outcome("other", "r0", 1, 0, project=API, run_ms=15_000),
+]
+
+
+async def measure(name, by=()):
+    """Groups of a metric."""
+    return await Reader(Rows(*ROWS), owners=Owners()).measure(CATALOGUE[name], by=by, where=(), bounds=BOUNDS)
+
+
+async def test_flaky_tests_are_counted_and_scored():
+    """By project the number of them, by test the score."""
+    found = await measure("flaky_tests", ("project",))
+    assert found == {(("project", API),): Measured(0.0, 1), (("project", WEB),): Measured(2.0, 3)}
+    scores = await measure("flaky_score", ("test",))
+    assert {labels[0][1]: one.value >= FLAKY_SCORE for labels, one in scores.items()} == {
+        "Cart.cheap": True,
+        "Cart.dear": True,
+        "Cart.sound": False,
+        "Cart.other": False,
+    }
+
+
+async def test_flaky_tests_are_ranked_by_what_they_cost():
+    """A flake costs a mean run of its job; in several jobs each has a part of it."""
+    store = Rows(*ROWS, tallies={(WEB, "e2e"): Tally(n=2, credits=200), (WEB, "lint"): Tally(n=10, credits=10)})
+    found = await Reader(store, owners=Owners()).flaky_tests(BOUNDS)
+    assert [(one.name, one.flakes, one.credits) for one in found] == [("Cart.dear", 4, 202.0), ("Cart.cheap", 9, 9.0)]
+
+
+async def test_slow_tests_are_ranked_by_the_time_they_take():
+    """Slow by the mean of a run; first the one that takes most altogether."""
+    found = await Reader(Rows(*ROWS), owners=Owners()).slow_tests(BOUNDS)
+    assert [(one.name, one.mean_seconds) for one in found] == [("Cart.sound", 12.0), ("Cart.other", 15.0)]
+    assert await measure("slow_tests") == {(): Measured(2.0, 4)}
+    assert await measure("test_duration", ("project",)) == {
+        (("project", API),): Measured(15.0, 1),
+        (("project", WEB),): Measured(pytest.approx((600 + 9 * 0.2 + 4 * 0.3) / 80), 80),
+    }
