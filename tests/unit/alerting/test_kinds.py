@@ -11,7 +11,7 @@ from tests.unit.alerting.world import HOUR, MINUTE, START, World, detectors, job
 from headgate.alerting import ruletest
 from headgate.alerting.silencing import acknowledge
 from headgate.alerting.view import Watermark
-from headgate.core.alertdata import Acknowledgement, AlertState
+from headgate.core.alertdata import Acknowledgement, AlertState, decode_alert
 from headgate.insights.owners import Owners, parse_owner
 
 SHIPPED = str(resources.files("headgate.alerting") / "default_rules_test.yaml")
