@@ -336,12 +336,6 @@ class MemoryStore(MemoryAlertUnits):
     async def tallies(self, query: TallyQuery) -> Mapping[tuple[str, ...], Tally]:
         return memory_runs.tallies(self.facts, query)
 
-    async def projects(self) -> Sequence[ProjectRow]:
-        return memory_run_detail.projects(self.facts)
-
-    async def run_detail(self, workflow_id: str) -> RunDetail | None:
-        return memory_run_detail.run_detail(self.facts, workflow_id)
-
     async def in_flight(self, limit: int) -> Sequence[LiveRow]:
         return memory_live.in_flight(self.facts, limit)
 
