@@ -44,7 +44,7 @@ from headgate.core.ports import HttpSignal, LogEntry
 from headgate.core.record import decode_record
 from headgate.core.times import parse_ms
 from headgate.deliver.transport import prepare
-from headgate.sinks._datadog_text import tags_of
+from headgate.plugins.datadog import tags_of
 from headgate.sinks._measures import Point, points
 from headgate.sinks.datadog import PLUGINS
 from headgate.testing.sink_harness import NOW_MS, build_sink, make_entry

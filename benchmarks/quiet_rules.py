@@ -26,11 +26,11 @@ PAST_DAYS, JUDGED_DAYS = 35, 28
 # (steady success rate, runs of a working day, projects); so many of the projects have jobs too, which cost most.
 WITH_JOBS = 2
 HEALTHY = (
+    (0.95, 12, 20),
+    (0.85, 12, 20),
     (0.98, 22, 20),
     (0.95, 22, 20),
-    (0.90, 22, 20),
     (0.85, 22, 20),
-    (0.95, 60, 10),
     (0.85, 60, 10),
 )
 SHORT = ((0.95, 22, 10), (0.85, 22, 10))

@@ -130,6 +130,8 @@ def test_a_planted_regression_is_told_once_and_when_it_is_over(tmp_path):
             assert (len(sent(receiver, "firing")), len(sent(receiver, "resolved"))) == (1, 1)
             assert "firing" not in states(daemon)
             wait_until(lambda: "resolved" in json.dumps([row["native"] for row in slack.stored()]).lower(), "Slack", 20)
+            [message] = slack.stored()
+            assert message["native"]["edits"] == 1, "the message was not edited in place"
             assert daemon.stop() == 0
         kinds = [json.loads(line) for line in (tmp_path / "out.jsonl").read_bytes().splitlines()]
         alerts = [one["attributes"]["headgate.alert.state"] for one in kinds if one["kind"] == "alert"]

@@ -106,8 +106,8 @@ def test_what_is_withheld_and_hidden_is_found_repaired_and_counted(tmp_path: Pat
     recorded = audited(lines)
     assert lost > 3
     assert told["unannounced"] == recorded["unannounced"] == status["unannounced"]
-    # A job that v1.1 hides and whose webhook is withheld is repaired with its workflow; nothing lists it to be counted.
-    assert lost - (3 if hidden == "v1.1" else 0) <= told["unannounced"] <= lost
-    assert told["expected"] == told["present"]
+    assert told["unannounced"] == lost
+    # What ended long after it began is left to the daily round, or to this one that somebody asks for.
+    assert told["expected"] == told["present"] + told["repaired"]
     assert recorded["expected"] == recorded["present"] + recorded["repaired"]
     assert 0 == recorded["unrepairable"] == status["unrepairable"] == told["unrepairable"]

@@ -5,24 +5,28 @@ Invariant: a transition, its history, its notifications and its record are in on
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
 import msgspec
 
-from headgate.alerting.routes import Routes
+from headgate.alerting.inhibition import Firing, Inhibitions
+from headgate.alerting.matching import seen_labels
+from headgate.alerting.routes import BELOW_WARNING, Routes, Way, group_name
+from headgate.alerting.silencing import Silences
+from headgate.alerting.telling import Line, Outlook, Result, is_over, tell
 from headgate.alerting.templates import render_annotations
-from headgate.core.alertdata import Alert, AlertState, Step, encode_alert, notification_key
+from headgate.core.alertdata import Alert, AlertState, Step, Transition, encode_alert, notification_key
 from headgate.core.ids import record_id
-from headgate.core.messages import Notification, payload_of
+from headgate.core.messages import Notification, State, payload_of
 from headgate.core.record import SCHEMA_VERSION, Attribute, Record
 from headgate.core.slug import long_slug, org_slug
 from headgate.core.storeport import AlertChange, AlertRow, OutboxEntry
 from headgate.core.times import format_ms
 
-__all__ = ["Subject", "Telling", "build_change", "history_row"]
+__all__ = ["Subject", "Telling", "build_change", "due_at"]
 
 WHO = "engine"
 
@@ -32,6 +36,7 @@ class Subject:
     """One alert with its step and all that texts may use.
 
     `labels`: of the group; `fixed`: of the rule. `stored`: it has a row. `texts`: more names for its templates.
+    `not_to`: the notifier that it is about and that cannot tell of it.
     """
 
     fingerprint: str
@@ -46,114 +51,188 @@ class Subject:
     stored: bool
     first_bad_url: str = ""
     texts: Mapping[str, Any] = field(default_factory=dict)
+    not_to: str = ""
 
     def all_labels(self) -> dict[str, str]:
         """Labels as people and routes see them, without alertname and group; empty values are absent."""
         labels = {**self.fixed, **self.labels, "severity": self.severity}
         return {name: labels[name] for name in sorted(labels) if labels[name]}
 
+    def seen(self) -> dict[str, str]:
+        """Labels as matchers of routes, silences and inhibitions see them."""
+        return seen_labels(self.rule, self.group, self.all_labels())
+
 
 @dataclass(frozen=True, slots=True)
 class Telling:
-    """Where and by whom alerts are told. `tenant`: host for records; `app_url`: of the provider's pages."""
+    """How things stand when alerts are told. `tenant`: host for records; `app_url`: of the provider's pages.
+
+    `firing`: what fires, beyond the subjects themselves. `clocks`: notifier and group -> when its newest message was or
+    will be sent. `since`: project -> its first day; one that is not named is new.
+    """
 
     routes: Routes
     now_ms: int
     tenant: str = "circleci.com"
     app_url: str = "https://app.circleci.com"
+    silences: Silences = field(default_factory=Silences)
+    firing: Sequence[Firing] = ()
+    clocks: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    since: Mapping[str, int] = field(default_factory=dict)
 
 
-def build_change(subjects: Iterable[Subject], telling: Telling) -> AlertChange:
+def build_change(subjects: Sequence[Subject], telling: Telling) -> AlertChange:
     """Everything that the steps of one evaluation change; empty where they change nothing."""
+    firing = [*telling.firing, *(Firing(one.rule, one.seen()) for one in subjects if _fires(one.step.alert))]
+    inhibitions = Inhibitions(telling.routes.inhibitions, firing)
     rows: list[AlertRow] = []
     removed: list[str] = []
     history: list[tuple[str, int, bytes]] = []
     outbox: list[OutboxEntry] = []
     records: list[Record] = []
     for subject in subjects:
-        alert = subject.step.alert
-        if alert.state is AlertState.INACTIVE and not alert.told:
+        ways = ways_of(subject, telling.routes)
+        result = tell(subject.before, subject.step, _outlook(subject, ways, telling, inhibitions))
+        if is_over(result.alert):
             removed += [subject.fingerprint] * subject.stored
-        elif alert != subject.before:
-            rows.append(_row(subject, telling.now_ms))
-        history += [
-            history_row(subject, telling.now_ms, made.number, made.before, made.after, made.reason)
-            for made in subject.step.transitions
-        ]
+        elif result.alert != subject.before:
+            rows.append(_row(subject, result.alert, telling.now_ms))
+        history += [_move_row(subject, made, telling.now_ms) for made in subject.step.transitions]
+        outbox += _entries(subject, result.lines, ways, telling)
         if subject.step.notify is not None:
-            _tell(subject, telling, history, outbox, records)
+            records.append(_record(subject, _notification(subject, subject.step.notify, telling), telling))
+        if result.lines or result.held or subject.step.notify is not None:
+            history.append(_told_row(subject, result, telling.now_ms))
     return AlertChange(rows, removed, history, outbox, records)
 
 
-def _row(subject: Subject, now_ms: int) -> AlertRow:
-    alert = subject.step.alert
+def _fires(alert: Alert) -> bool:
+    return alert.state in (AlertState.FIRING, AlertState.RECOVERING)
+
+
+def ways_of(subject: Subject, routes: Routes) -> dict[str, Way]:
+    """Who hears of an alert by the routes. What a notifier cannot tell of itself goes to others, if need be to all."""
+    ways = routes.ways(subject.seen())
+    if subject.not_to:
+        ways = {name: way for name, way in ways.items() if name != subject.not_to}
+        ways = ways or dict.fromkeys(sorted(routes.names - {subject.not_to}), routes.root.way)
+    return ways
+
+
+def _outlook(subject: Subject, ways: Mapping[str, Way], telling: Telling, inhibitions: Inhibitions) -> Outlook:
+    seen, now_ms = subject.seen(), telling.now_ms
+    muted = {name: f"muted by {time}" for name, way in ways.items() if (time := way.muted(now_ms))}
+    return Outlook(
+        now_ms=now_ms,
+        names=telling.routes.names,
+        repeat_ms={name: way.repeat_of(subject.severity) for name, way in ways.items()},
+        muted=muted,
+        blocked={name: why for name, way in ways.items() if (why := _blocked(seen, way, telling))},
+        silenced=telling.silences.of(seen),
+        inhibited=inhibitions.of(seen),
+    )
+
+
+def _blocked(seen: Mapping[str, str], way: Way, telling: Telling) -> str:
+    """Why an alert is for digests alone, empty when it is not."""
+    project = seen.get("project", "")
+    if way.quiet_ms and project and telling.now_ms - telling.since.get(project, telling.now_ms) < way.quiet_ms:
+        return "the project is new"
+    below = seen.get("severity") in BELOW_WARNING and not way.named
+    return "below warning" if below and any(one.takes(seen) for one in telling.routes.digests) else ""
+
+
+def _entries(
+    subject: Subject, lines: Sequence[Line], ways: Mapping[str, Way], telling: Telling
+) -> Iterator[OutboxEntry]:
+    """What goes out, each at its group's time."""
+    for line in lines:
+        said = _notification(subject, line.state, telling, line)
+        way = ways.get(line.notifier, telling.routes.root.way)
+        group = group_name(way, subject.seen())
+        due_ms = due_at(way, telling.clocks.get((line.notifier, group)), telling.now_ms) if group else telling.now_ms
+        yield OutboxEntry(line.notifier, said.key, payload_of(said), due_ms, group)
+
+
+def due_at(way: Way, last_ms: int | None, now_ms: int) -> int:
+    """When something new of a group is sent. `last_ms`: when its newest message was or will be, None for none lately.
+
+    With the message that waits; else after the interval since the last one; else after the first wait of a group.
+    """
+    if last_ms is not None and last_ms > now_ms:
+        return last_ms
+    if last_ms is not None and last_ms + way.batch_interval_ms > now_ms:
+        return last_ms + way.batch_interval_ms
+    return now_ms + way.group_wait_ms
+
+
+def _row(subject: Subject, alert: Alert, now_ms: int) -> AlertRow:
     return AlertRow(
         subject.fingerprint, subject.rule, subject.all_labels(), str(alert.state), encode_alert(alert), now_ms
     )
 
 
-def history_row(  # noqa: PLR0917  # one line of history, in its order
-    subject: Subject, now_ms: int, number: int, before: str, after: str, why: str, told: tuple[str, ...] | None = None
-) -> tuple[str, int, bytes]:
-    """One line of history: who, when, why, numbers."""
+def _move_row(subject: Subject, made: Transition, now_ms: int) -> tuple[str, int, bytes]:
+    """The line about one transition: who, when, why, numbers."""
+    line = {"number": made.number, "from": str(made.before), "to": str(made.after), "why": made.reason}
+    return subject.fingerprint, now_ms, _line(subject, line)
+
+
+def _told_row(subject: Subject, result: Result, now_ms: int) -> tuple[str, int, bytes]:
+    """The line about who was told, and who newly was not and why."""
+    alert = subject.step.alert
+    why = result.lines[0].reason if result.lines else subject.step.reason
+    line = {
+        "number": alert.number,
+        "from": str(alert.state),
+        "to": str(alert.state),
+        "why": why,
+        "told": list(dict.fromkeys(one.notifier for one in result.lines)),
+        "held": dict(result.held) or None,
+        "flags": list(result.alert.flags) or None,
+    }
+    return subject.fingerprint, now_ms, _line(subject, line)
+
+
+def _line(subject: Subject, said: Mapping[str, Any]) -> bytes:
     alert = subject.step.alert
     line: dict[str, Any] = {
         "who": WHO,
         "rule": subject.rule,
         "labels": subject.all_labels(),
-        "number": number,
-        "from": before,
-        "to": after,
-        "why": why,
         "at_ms": alert.at_ms,
         "value": alert.value,
         "baseline": alert.baseline,
         "n": alert.n,
         "first_bad": alert.first_bad or None,
         "flags": list(alert.flags) or None,
-        "told": None if told is None else list(told),
+        **said,
     }
-    return subject.fingerprint, now_ms, msgspec.json.encode({k: v for k, v in line.items() if v is not None})
+    return msgspec.json.encode({key: value for key, value in line.items() if value is not None})
 
 
-def _tell(
-    subject: Subject,
-    telling: Telling,
-    history: list[tuple[str, int, bytes]],
-    outbox: list[OutboxEntry],
-    records: list[Record],
-) -> None:
-    notification = _notification(subject, telling)
-    payload = payload_of(notification)
-    seen = {"alertname": subject.rule, "group": subject.group, **notification.labels}
-    notifiers = telling.routes.notifiers(seen)
-    outbox += [OutboxEntry(name, notification.key, payload, telling.now_ms) for name in notifiers]
-    records.append(_record(subject, notification, telling))
-    state = str(subject.step.alert.state)
-    number = subject.step.alert.number
-    history.append(history_row(subject, telling.now_ms, number, state, state, subject.step.reason, notifiers))
-
-
-def _notification(subject: Subject, telling: Telling) -> Notification:
-    alert, notify = subject.step.alert, subject.step.notify or "firing"
+def _notification(subject: Subject, state: State, telling: Telling, line: Line | None = None) -> Notification:
+    """What one message says; without a line what is so, whoever is told."""
+    alert = subject.step.alert
+    reason, suffix = (line.reason, line.suffix) if line else (subject.step.reason, "")
     numbers = {"value": alert.value, "baseline": alert.baseline, "n": float(alert.n), "level": float(alert.level)}
     labels = subject.all_labels()
     return Notification(
-        key=notification_key(subject.fingerprint, alert),
+        key=notification_key(subject.fingerprint, alert) + suffix,
         fingerprint=subject.fingerprint,
         rule=subject.rule,
-        state=notify,
-        reason=subject.step.reason,
+        state=state,
+        reason=reason,
         labels=labels,
-        annotations=render_annotations(subject.annotations, _context(subject, labels, notify, telling)),
+        annotations=render_annotations(subject.annotations, _context(subject, labels, state, reason, telling)),
         starts_ms=alert.fired_ms or alert.since_ms,
-        ends_ms=alert.ended_ms if notify == "resolved" else None,
+        ends_ms=alert.ended_ms if state == "resolved" else None,
         at_ms=telling.now_ms,
         numbers={name: value for name, value in numbers.items() if value is not None},
     )
 
 
-def _context(subject: Subject, labels: Mapping[str, str], state: str, telling: Telling) -> dict[str, Any]:
+def _context(subject: Subject, labels: Mapping[str, str], state: str, reason: str, telling: Telling) -> dict[str, Any]:
     """Names that templates may use: every label, and what is said in docs/alerting.md."""
     alert = subject.step.alert
     project, workflow = labels.get("project"), labels.get("workflow")
@@ -169,7 +248,7 @@ def _context(subject: Subject, labels: Mapping[str, str], state: str, telling: T
         "labels": labels,
         "rule": subject.rule,
         "state": state,
-        "reason": subject.step.reason,
+        "reason": reason,
         "value": alert.value,
         "baseline": alert.baseline,
         "n": alert.n,

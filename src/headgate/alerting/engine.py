@@ -14,20 +14,26 @@ from typing import Any
 
 import structlog
 
-from headgate.alerting.change import Subject, Telling, build_change
+from headgate.alerting.change import Subject
 from headgate.alerting.evaluate import RuleResult
 from headgate.alerting.judging import Failed, judge_beside
 from headgate.alerting.meta import (
     COLLECTOR_STALE,
+    META_GROUP,
     META_RULES,
+    NOTIFIER_FAILING,
     SINK_HELD,
+    TOO_MANY_ALERTS,
     WEBHOOKS_MISSING,
+    capped_subjects,
+    failing_subjects,
     held_subjects,
     missing_subjects,
     stale_subjects,
 )
 from headgate.alerting.routes import Routes
 from headgate.alerting.rules import Rule
+from headgate.alerting.teller import Teller
 from headgate.alerting.templates import render_labels, value_text
 from headgate.alerting.view import DetectorFactory, Memory, Pass, Watermarks
 from headgate.core.alertdata import Alert, AlertState, Event, Step, decode_alert, fingerprint
@@ -77,7 +83,8 @@ class AlertEngine:
     """Runs the rules. One instance per store; not for concurrent calls of `evaluate_once`.
 
     `held`: signals of sinks that a human must look at, with the reason. `missing`: source and project whose webhooks do
-    not come any more -> when the last one came, and how many should have come since.
+    not come any more -> when the last one came, and how many should have come since. `turn`: held during a pass; who
+    changes alerts beside the engine takes it.
     """
 
     def __init__(
@@ -104,11 +111,13 @@ class AlertEngine:
         self._watermarks = watermarks
         self._held = held or _nothing
         self._missing = missing or _nothing
+        self._teller = Teller(store, tenant=tenant, app_url=app_url)
+        self.turn = asyncio.Lock()
+        self._look_failing = True
+        self._capped: dict[str, int] = {}
         self._detectors = detectors
         self._owners = owners or Owners()
         self._memory = Memory()
-        self._tenant = tenant
-        self._app_url = app_url
         self._due_ms: dict[str, int] = {}
         self._frozen: dict[str, frozenset[str]] = {}
         self._states: dict[str, str] | None = None
@@ -136,6 +145,11 @@ class AlertEngine:
         self._due_ms.clear()
         self._memory = Memory()
         self._frozen = {name: frozen for name, frozen in self._frozen.items() if name in self._rules}
+        self._capped = {name: count if name in self._rules else 0 for name, count in self._capped.items()}
+
+    def given_up(self) -> None:
+        """A message was given up; the next pass looks which notifiers fail."""
+        self._look_failing = True
 
     async def run(self, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
         """Evaluate for ever. StoreFull and StoreBusy are waited out; StoreFailed and anything unforeseen end it."""
@@ -155,7 +169,12 @@ class AlertEngine:
 
     async def evaluate_once(self) -> EvaluationReport:
         """One pass over the rules that are due now. Raises what the store raises; nothing is then counted as done."""
-        now_ms, rules = self._clock.now_ms(), self._rules  # a reload meanwhile counts from the next pass on
+        async with self.turn:
+            return await self._evaluate()
+
+    async def _evaluate(self) -> EvaluationReport:
+        # A reload meanwhile counts from the next pass on.
+        now_ms, rules, routes = self._clock.now_ms(), self._rules, self._routes
         due = [rule for rule in rules.values() if self._is_due(rule, now_ms)]
         known = {row.fingerprint: (row, decode_alert(row.state_json)) for row in await self._store.alerts()}
         subjects, failed = await self._judge(due, known, now_ms)
@@ -164,13 +183,24 @@ class AlertEngine:
         subjects += stale_subjects(frozen, _of_rule(known, COLLECTOR_STALE), now_ms)
         subjects += held_subjects(await self._held(), _of_rule(known, SINK_HELD), now_ms)
         subjects += missing_subjects(await self._missing(), _of_rule(known, WEBHOOKS_MISSING), now_ms)
-        change = build_change(subjects, Telling(self._routes, now_ms, self._tenant, self._app_url))
+        subjects += failing_subjects(await self._failing(routes, known), _of_rule(known, NOTIFIER_FAILING), now_ms)
+        subjects += capped_subjects(self._capped, _of_rule(known, TOO_MANY_ALERTS), now_ms)
+        change = await self._teller.change(subjects, known, _groups(rules), routes, now_ms)
         if not is_empty(change):
             await self._store.transition(change)
+        self._teller.written(routes, now_ms)
         if rules is self._rules:
             self._due_ms |= {rule.name: now_ms + rule.every_ms for rule in due}
         self._report_states(known, change)
         return EvaluationReport(tuple(rule.name for rule in due), failed, frozen, change)
+
+    async def _failing(self, routes: Routes, known: _Known) -> Mapping[str, tuple[int, int, str]]:
+        """Notifiers that fail; the store is asked only while one may."""
+        if not self._look_failing and not _of_rule(known, NOTIFIER_FAILING):
+            return {}
+        self._look_failing = False
+        found = await self._store.outbox_failing()
+        return {name: since for name, since in found.items() if name in routes.names}
 
     def _is_due(self, rule: Rule, now_ms: int) -> bool:
         due_ms = self._due_ms.get(rule.name)
@@ -204,7 +234,8 @@ class AlertEngine:
         rule = result.rule
         self._frozen[rule.name] = result.frozen
         self._metrics.count("headgate_alert_evaluations_total", result="stale" if result.frozen else "done")
-        if result.over_cap:
+        before, self._capped[rule.name] = self._capped.get(rule.name, 0), result.over_cap
+        if result.over_cap and not before:
             log.warning("alerts.too_many_groups", rule=rule.name, groups=result.over_cap, cap=rule.max_alerts)
 
     def _by_source(self, rules: Mapping[str, Rule]) -> dict[str, frozenset[str]]:
@@ -226,6 +257,11 @@ class AlertEngine:
 
 def _of_rule(known: _Known, rule: str) -> _Known:
     return {name: pair for name, pair in known.items() if pair[0].rule == rule}
+
+
+def _groups(rules: Mapping[str, Rule]) -> dict[str, str]:
+    """Rule -> its group, also of the built-in ones."""
+    return dict.fromkeys(META_RULES, META_GROUP) | {name: rule.group for name, rule in rules.items()}
 
 
 async def _nothing() -> Mapping[Any, Any]:

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from pydantic import BaseModel, BeforeValidator, Field
 
+from headgate.alerting.inhibition import InhibitSpec
 from headgate.alerting.kinds.absence import AbsenceSpec
 from headgate.alerting.kinds.compare import CompareSpec
 from headgate.alerting.kinds.detect import DetectSpec
@@ -164,6 +165,7 @@ class RuleFile(Spec):
     defaults: Defaults = Defaults()
     plan: PlanSpec | None = Field(default=None, description="What was bought, for forecasts.")
     groups: list[GroupSpec] = Field(min_length=1)
+    inhibit: list[InhibitSpec] = Field(default=[], description="Alerts that keep others from being told.")
 
 
 def rules_schema() -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from headgate.core.alertdata import AlertState, decode_alert
+from headgate.core.alertdata import Acknowledgement, AlertState, decode_alert
 from headgate.core.storeport import AlertRow
 from headgate.core.times import format_ms
 
@@ -33,7 +33,16 @@ def list_alerts(rows: Iterable[AlertRow], *, states: frozenset[str] | None = Non
             "n": alert.n,
             "first_bad": alert.first_bad or None,
             "flags": list(alert.flags),
-            "told": bool(alert.told),
+            "told": bool(alert.receivers),
+            "receivers": sorted(alert.receivers),
+            "held": dict(sorted(alert.held.items())),
+            "acknowledged": _seen(alert.acknowledged),
         }
         for row, alert in chosen
     ]
+
+
+def _seen(said: Acknowledgement | None) -> dict[str, Any] | None:
+    if said is None:
+        return None
+    return {"by": said.by, "at": format_ms(said.at_ms), "comment": said.comment, "verdict": said.verdict or None}

@@ -16,13 +16,22 @@ from pydantic import BaseModel, ValidationError
 
 from headgate.alerting.compile import compile_file
 from headgate.alerting.forms import RuleFile, spec_fields
+from headgate.alerting.inhibition import Inhibition, InhibitSpec, compile_inhibition
 from headgate.alerting.meta import META_RULES
 from headgate.alerting.rules import Rule
 from headgate.alerting.yamlfile import KeyPath, Problem, YamlDocument, nearest, parse_yaml
 from headgate.core.errors import ConfigError
 from headgate.insights.catalogue import CATALOGUE, Catalogue
 
-__all__ = ["check_rules", "default_rules_text", "load_rules", "parse_rules", "read_spec", "rule_files"]
+__all__ = [
+    "check_rules",
+    "default_rules_text",
+    "load_inhibitions",
+    "load_rules",
+    "parse_rules",
+    "read_spec",
+    "rule_files",
+]
 
 Form = TypeVar("Form", bound=BaseModel)
 REQUIRED = "is required"
@@ -74,11 +83,32 @@ def load_rules(
     return rules
 
 
+def load_inhibitions(patterns: Sequence[str], *, base: Path | None = None) -> tuple[Inhibition, ...]:
+    """What the rule files say under `inhibit`. Raises ConfigError with every problem of the files."""
+    texts, problems = _texts(patterns, base)
+    specs: list[InhibitSpec] = []
+    for name, text in texts:
+        document, found = parse_yaml(name, text)
+        problems += found
+        spec = read_spec(document, RuleFile, problems) if document else None
+        specs += spec.inhibit if spec else []
+    if problems:
+        raise ConfigError(*map(str, problems))
+    return tuple(compile_inhibition(spec) for spec in specs)
+
+
 def _read(
     patterns: Sequence[str], base: Path | None, catalogue: Catalogue, detectors: Collection[str]
 ) -> tuple[tuple[Rule, ...], list[Problem]]:
+    texts, problems = _texts(patterns, base)
+    rules, more = parse_rules(texts, catalogue=catalogue, detectors=detectors)
+    return rules, problems + more
+
+
+def _texts(patterns: Sequence[str], base: Path | None) -> tuple[list[tuple[str, str]], list[Problem]]:
+    """Name and text of every file, the shipped one without any pattern."""
     if not patterns:
-        return parse_rules([("default_rules.yaml", default_rules_text())], catalogue=catalogue, detectors=detectors)
+        return [("default_rules.yaml", default_rules_text())], []
     files, problems = rule_files(patterns, base or Path())
     texts: list[tuple[str, str]] = []
     for file in files:
@@ -86,8 +116,7 @@ def _read(
             texts.append((str(file), file.read_text("utf-8")))
         except (OSError, UnicodeDecodeError) as error:
             problems.append(Problem(str(file), 1, "", f"cannot be read: {error}"))
-    rules, more = parse_rules(texts, catalogue=catalogue, detectors=detectors)
-    return rules, problems + more
+    return texts, problems
 
 
 def parse_rules(

@@ -64,7 +64,7 @@ async def check_all(
     yield CheckResult("config", ok=True, reason="ok")
     for broken in registry.broken:
         yield CheckResult(f"plugin {broken.origin}", ok=False, reason="plugin_broken", fix=broken.problem)
-    for result in _rules(configuration):
+    for result in _rules(configuration, plant):
         yield result
     yield _store(configuration.settings.store.path)
     for result in _sources(plant):
@@ -83,10 +83,10 @@ async def check_all(
             yield result
 
 
-def _rules(configuration: Configuration) -> Sequence[CheckResult]:
+def _rules(configuration: Configuration, plant: Plant) -> Sequence[CheckResult]:
     """One result per problem of the rule files and routes, with which `headgate run` would not start."""
     try:
-        prepare_alerts(configuration)
+        prepare_alerts(configuration, plant.notifiers)
     except ConfigError as exc:
         return [CheckResult("alerts", ok=False, reason="rules_invalid", fix=problem) for problem in exc.problems]
     return [CheckResult("alerts", ok=True, reason="ok")]

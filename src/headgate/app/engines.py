@@ -8,11 +8,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from headgate.alerting.digestplan import build_digests
 from headgate.alerting.engine import AlertEngine
-from headgate.alerting.load import load_rules
+from headgate.alerting.load import load_inhibitions, load_rules
 from headgate.alerting.routes import Routes, build_routes
 from headgate.alerting.rules import Rule
 from headgate.alerting.view import Watermark, Watermarks
@@ -24,6 +25,7 @@ from headgate.app.settings import Configuration, PluginSettings
 from headgate.app.views import signal_hints
 from headgate.collect import CallRates, Collector, settings_from
 from headgate.core.clock import Clock
+from headgate.core.messages import CallNotifier, Notifier
 from headgate.core.metrics import Metrics
 from headgate.core.ports import Source
 from headgate.core.shaping import Shaper
@@ -54,7 +56,9 @@ class Prepared:
     removed: tuple[Source, ...]
 
 
-def prepare_alerts(configuration: Configuration) -> tuple[tuple[Rule, ...], Routes]:
+def prepare_alerts(
+    configuration: Configuration, notifiers: Mapping[str, Notifier | CallNotifier]
+) -> tuple[tuple[Rule, ...], Routes]:
     """Rules and routes of a configuration. Raises ConfigError."""
     alerts = configuration.settings.alerts
     rules = load_rules(
@@ -63,7 +67,12 @@ def prepare_alerts(configuration: Configuration) -> tuple[tuple[Rule, ...], Rout
         catalogue=catalogue_of(configuration.settings.kpis),
         detectors=detector_names(load_plugins()),
     )
-    return rules, build_routes(alerts.routes, tuple(configuration.notifiers), alerts.default)
+    routes = build_routes(
+        alerts.routes, tuple(configuration.notifiers), alerts.default, options=alerts, mute_times=alerts.mute_times
+    )
+    digests = build_digests(alerts.digests, {name: one.digests for name, one in notifiers.items()})
+    inhibitions = load_inhibitions(alerts.rules, base=configuration.base)
+    return rules, replace(routes, digests=digests, inhibitions=inhibitions)
 
 
 class Engines:
@@ -87,7 +96,7 @@ class Engines:
         self._store, self._clock, self._metrics, self._hurry = store, clock, metrics, hurry
         self._renew = asyncio.Event()
         self._transport = HttpTransport()
-        rules, routes = prepare_alerts(configuration)
+        rules, routes = prepare_alerts(configuration, plant.notifiers)
         self._collector = self._make_collector()
         self._delivery = self._make_delivery()
         first = next(iter(plant.sources.values()), None)
@@ -113,6 +122,7 @@ class Engines:
             metrics=metrics,
             wanted=self._alerts.wanted,
             is_open=self._alerts.is_open,
+            on_dead=lambda _row, _error: self._alerts.given_up(),
         )
 
     def _make_collector(self) -> Collector:
@@ -261,6 +271,10 @@ class Engines:
         """Source -> the web application that links to its things lead to."""
         return {name: part.config.app_url.rstrip("/") for name, part in self._configuration.sources.items()}
 
+    def alerts_turn(self) -> asyncio.Lock:
+        """Held while alerts are evaluated."""
+        return self._alerts.turn
+
     def call_rates(self) -> Mapping[str, CallRates]:
         """Calls an hour by source."""
         return self._collector.call_rates()
@@ -298,7 +312,6 @@ class Engines:
         self, new: Configuration, sources: AbstractSet[str], sinks: AbstractSet[str], notifiers: AbstractSet[str]
     ) -> Prepared:
         """Build what changed (names), keep what did not. No I/O but rule files. Raises ConfigError; nothing changed."""
-        rules, routes = prepare_alerts(new)
         context = context_of(self._clock, self._metrics)
 
         def merged(
@@ -312,6 +325,7 @@ class Engines:
             merged(self.plant.sinks, new.sinks, sinks),
             merged(self.plant.notifiers, new.notifiers, notifiers),
         )
+        rules, routes = prepare_alerts(new, plant.notifiers)
         removed = tuple(source for name, source in self.plant.sources.items() if plant.sources.get(name) is not source)
         retention = new.settings.store.retention.facts != self._configuration.settings.store.retention.facts
         return Prepared(plant, rules, routes, bool(sources) or retention, removed)

@@ -129,6 +129,7 @@ class Daemon:
             wake_backfills=engines.wake_backfills,
             wake_audits=engines.wake_audits,
             call_rates=engines.call_rates,
+            turn=engines.alerts_turn,
         )
         operations = StoreOperations(store, self._clock, running)
         with Serving(

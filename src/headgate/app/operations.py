@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +16,7 @@ import msgspec
 
 from headgate.alerting.listing import list_alerts
 from headgate.app import audits, requests, views
+from headgate.app.alertdesk import AlertDesk
 from headgate.app.deployments import told_deployment, told_key
 from headgate.app.records import RecordsConfig
 from headgate.collect import CallRates
@@ -28,7 +30,7 @@ from headgate.core.ports import Lane, Signal, Source
 from headgate.core.release import ReleasePolicy
 from headgate.core.storeport import CursorView, MergeWork, Store
 from headgate.core.times import format_ms
-from headgate.web.operations import ChosenDeliveries, HistoryKind, Json, Order, Problem
+from headgate.web.operations import ChosenDeliveries, HistoryKind, Json, NewSilence, Order, Problem
 
 __all__ = ["Running", "StoreOperations"]
 
@@ -62,7 +64,7 @@ class Running:
     not deliver now; `lags`: signal -> seconds, as its worker knows it; `wake`: deliveries have something to do;
     `reset`: replaces the store's reset where workers must let go first; `polled`: sources that can be asked for history
     -> how far back facts are kept, milliseconds; `wake_backfills`, `wake_audits`: a request was stored; `call_rates`:
-    calls an hour by source.
+    calls an hour by source; `turn`: held while alerts are changed, so that the engine is not at work on them.
     """
 
     sources: Callable[[], Mapping[str, Source | None]] = field(default=dict)
@@ -79,6 +81,7 @@ class Running:
     wake_backfills: Callable[[], None] = _nothing
     wake_audits: Callable[[], None] = _nothing
     call_rates: Callable[[], Mapping[str, CallRates]] = field(default=dict)
+    turn: Callable[[], AbstractAsyncContextManager[Any]] = nullcontext
 
 
 class StoreOperations:
@@ -88,6 +91,7 @@ class StoreOperations:
         self._store = store
         self._clock = clock
         self._running = running or Running()
+        self._desk = AlertDesk(store, clock, self._running.turn)
 
     # -- questions
 
@@ -220,7 +224,23 @@ class StoreOperations:
         """Alert instances that are not inactive."""
         return list_alerts(await self._store.alerts())
 
+    async def silences(self) -> list[Json]:
+        """Silences, also those that ended."""
+        return await self._desk.silences()
+
     # -- actions
+
+    async def acknowledge(self, fingerprint: str, *, by: str, comment: str, verdict: str) -> Json:
+        """Say that somebody has seen a firing alert."""
+        return await self._desk.acknowledge(fingerprint, by=by, comment=comment, verdict=verdict)
+
+    async def silence(self, wanted: NewSilence) -> Json:
+        """Make a silence."""
+        return await self._desk.silence(wanted)
+
+    async def expire_silence(self, number: int, *, by: str, comment: str) -> Json:
+        """End a silence now."""
+        return await self._desk.expire(number, by=by, comment=comment)
 
     async def replay_dead(self, ids: Sequence[int]) -> int:
         """Send dead letters again."""

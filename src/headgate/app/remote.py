@@ -9,7 +9,7 @@ from typing import Any, Literal
 import httpx
 
 from headgate.core.errors import StoreError
-from headgate.web.operations import ChosenDeliveries, HistoryKind, Json, Order, Problem
+from headgate.web.operations import ChosenDeliveries, HistoryKind, Json, NewSilence, Order, Problem
 
 __all__ = ["Denied", "RemoteOperations", "Unreachable"]
 
@@ -141,6 +141,24 @@ class RemoteOperations:
     async def alerts(self) -> list[Json]:
         """Alert instances."""
         return await self._ask("GET", "/alerts")  # type: ignore[no-any-return]  # the API's shape
+
+    async def acknowledge(self, fingerprint: str, *, by: str, comment: str, verdict: str) -> Json:
+        """Say that somebody has seen an alert."""
+        body = {"by": by, "comment": comment, "verdict": verdict}
+        return await self._ask("POST", f"/alerts/{fingerprint}/ack", json=body)  # type: ignore[no-any-return]  # as above
+
+    async def silences(self) -> list[Json]:
+        """Silences."""
+        return await self._ask("GET", "/silences")  # type: ignore[no-any-return]  # the API's shape
+
+    async def silence(self, wanted: NewSilence) -> Json:
+        """Make a silence."""
+        return await self._ask("POST", "/silences", json=asdict(wanted))  # type: ignore[no-any-return]  # the API's shape
+
+    async def expire_silence(self, number: int, *, by: str, comment: str) -> Json:
+        """End a silence."""
+        asked = {"by": by, "comment": comment}
+        return await self._ask("DELETE", f"/silences/{number}", params=asked)  # type: ignore[no-any-return]  # as above
 
     async def backup(self, path: str) -> Json:
         """Copy the store."""

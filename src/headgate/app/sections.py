@@ -9,7 +9,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from headgate.alerting.routes import RouteConfig
+from headgate.alerting.digestplan import DigestConfig
+from headgate.alerting.mutetimes import MuteTimeConfig
+from headgate.alerting.routes import RouteConfig, RouteOptions, route_notifiers
 from headgate.core.errors import ConfigError
 from headgate.core.times import HOUR_MS
 from headgate.plugins import Duration, Secret, duration_field
@@ -144,7 +146,7 @@ class WebhookSettings(_Section):
     listen: Address = Field(default="127.0.0.1:8081", description="May be the same as http.listen.")
 
 
-class AlertSettings(_Section):
+class AlertSettings(_Section, RouteOptions):
     """Rules and who hears of them."""
 
     rules: tuple[str, ...] = Field(default=(), description="Rule files; patterns relative to this file.")
@@ -155,6 +157,18 @@ class AlertSettings(_Section):
     default: tuple[str, ...] | None = Field(
         default=None, description="Notifiers of what no route takes; unless given: all of them."
     )
+    mute_times: dict[str, MuteTimeConfig] = Field(
+        default_factory=dict, description="Name -> when it is quiet, for mute of routes."
+    )
+    digests: dict[str, DigestConfig] = Field(
+        default_factory=dict, description="Name -> a report of a day or week and who gets it."
+    )
+
+    def notified(self) -> list[tuple[tuple[str | int, ...], tuple[str, ...]]]:
+        """Notifiers wherever some are named, with the key path from here."""
+        routes = [(("routes", *path), names) for path, names in route_notifiers(self.routes)]
+        digests = [(("digests", name, "to"), digest.to) for name, digest in self.digests.items()]
+        return [*routes, *digests, (("default",), self.default or ())]
 
 
 class LogSettings(_Section):

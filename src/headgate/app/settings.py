@@ -282,9 +282,9 @@ def _across(settings: Settings, origins: Origins, unread: Mapping[str, str]) -> 
     except ConfigError as exc:
         problems += [f"{origins.where(('store', 'url'))}: {problem}" for problem in exc.problems]
     names = set(settings.alerts.notifiers)
-    for index, route in enumerate(settings.alerts.routes):
-        problems += _unknown_notifiers(route.to, names, ("alerts", "routes", index, "to"), origins)
-    return problems + _unknown_notifiers(settings.alerts.default or (), names, ("alerts", "default"), origins)
+    for path, wanted in settings.alerts.notified():
+        problems += _unknown_notifiers(wanted, names, ("alerts", *path), origins)
+    return problems
 
 
 def _unknown_notifiers(wanted: Sequence[str], names: set[str], path: KeyPath, origins: Origins) -> list[str]:

@@ -261,15 +261,17 @@ def ways_of(
 ) -> dict[str, str]:
     """Signal -> what became of the record there: one word, and after a colon what is known beside it.
 
-    Skips and purged dead letters are counted and not noted by record, so where there are any and the record itself
-    does not tell, the word is `settled`, with all that it may be. `signals`: those that are configured, by key;
-    `shapers`: by sink. A filter is told as it is configured now.
+    Purged dead letters, and skips that nobody can name, are counted and not noted by record, so where there are any and
+    the record itself does not tell, the word is `settled`, with all that it may be. `signals`: those that are
+    configured, by key; `shapers`: by sink. A filter is told as it is configured now.
     """
     ways = {}
     for key, word in found.path.items():
-        signal, sink = signals.get(key), key.partition(".")[0]
+        signal, sink, noted = signals.get(key), key.partition(".")[0], found.noted.get(key, ())
+        skipped = counts[key].skipped if key in counts else {}
+        skips = {reason: n for reason, n in skipped.items() if n and reason not in noted}
         purged = sum(gap.count for gap in gaps if gap.sink == sink and gap.reason.startswith("dead_letters:"))
-        ways[key] = _filtered(word, found, sink, shapers) or _way(word, found, signal, counts.get(key), purged)
+        ways[key] = _filtered(word, found, sink, shapers) or _way(word, found, signal, skips, purged)
     return ways
 
 
@@ -281,16 +283,16 @@ def _filtered(word: str, found: Explained, sink: str, shapers: Mapping[str, Shap
     return None if by is None else filtered_words(sink, by)
 
 
-def _way(word: str, found: Explained, signal: Signal | None, counts: OutcomeCounts | None, purged: int) -> str:
+def _way(word: str, found: Explained, signal: Signal | None, skips: Mapping[str, int], purged: int) -> str:
+    """`skips`: reason -> how many were skipped for it, of those that are not noted by record."""
     if signal is not None and signal.kinds is not None and found.kind not in signal.kinds and word != "before_start":
         return f"passed over: {signal.name} does not take records of kind {found.kind}"
     if word != "accepted":
         return word
-    skipped = {reason: n for reason, n in (counts.skipped if counts else {}).items() if n}
     limit = signal.limits.max_age_ms if signal else None
-    if "too_old" in skipped and limit is not None and found.record is not None and _age_ms(found.record) > limit:
+    if "too_old" in skips and limit is not None and found.record is not None and _age_ms(found.record) > limit:
         return f"skipped: too_old, it was {_age_ms(found.record) // 1000} s old when it was released"
-    others = [f"one of {n} skipped as {reason}" for reason, n in sorted(skipped.items())]
+    others = [f"one of {n} skipped as {reason}" for reason, n in sorted(skips.items())]
     others += [f"one of {purged} purged dead letters"] if purged else []
     return f"settled: accepted, or {', or '.join(others)}" if others else "accepted"
 

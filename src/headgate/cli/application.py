@@ -10,6 +10,7 @@ import typer
 
 from headgate import __version__
 from headgate.cli import (
+    alerts,
     audit,
     backfill,
     dashboards,
@@ -60,7 +61,7 @@ def _tree() -> typer.Typer:
         ("dashboards", dashboards.group, "Dashboards and monitors for the products that records go to."),
         ("schema", schemas.group, "JSON Schemas of records, configuration and rules."),
         ("rules", rules.group, "Alert rules: check, test, replay."),
-        ("alerts", looking.alerts_group, "Alerts."),
+        ("alerts", alerts.group, "Alerts: list, acknowledge, silence."),
         ("webhooks", webhooks.group, "Webhooks at CircleCI: plan, apply, list, remove."),
     ):
         tree.add_typer(group, name=name, help=text, no_args_is_help=True)

@@ -43,7 +43,12 @@ def list_sinks(config: ConfigOption = None, json: JsonOption = False) -> None:
 @group.command("reset")
 def reset(
     sink: Annotated[str, typer.Argument(help="Name of a sink, or sink.signal.")],
-    start: Annotated[str, typer.Option("--start", help="now, retained, or a time.")] = "now",
+    start: Annotated[
+        str,
+        typer.Option(
+            "--start", help="retained: all that is kept is sent, again too; now: what waits is dropped; or a time."
+        ),
+    ],
     config: ConfigOption = None,
     json: JsonOption = False,
 ) -> None:

@@ -1,9 +1,9 @@
-"""Commands that look: status, tail, explain, alerts."""
+"""Commands that look: status, tail, explain."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -11,7 +11,7 @@ from headgate.cli.output import ConfigOption, JsonOption, print_json, print_tabl
 from headgate.cli.session import answer, load_configuration, operations
 from headgate.web.operations import Json
 
-__all__ = ["alerts_group", "explain", "status", "tail"]
+__all__ = ["explain", "status", "tail"]
 
 _FOLLOW_SECONDS = 1.0
 
@@ -106,21 +106,3 @@ def _print_explained(found: Json) -> None:
     rows = [(name, one["value"], one["source"], one["observed_at"]) for name, one in sorted(found["fields"].items())]
     print_table(("Field", "Value", "From", "Observed"), rows, empty="No field is known.")
     print_table(("Signal", "Way"), sorted(found["path"].items()), empty="No sink has a cursor.")
-
-
-alerts_group = typer.Typer()
-
-
-@alerts_group.command("list")
-def list_alerts(config: ConfigOption = None, json: JsonOption = False) -> None:
-    """List alerts that are pending, firing or recovering."""
-    found: list[dict[str, Any]] = answer(config, lambda ask: ask.alerts())
-    if json:
-        for one in found:
-            print_json(one)
-        return
-    rows = [
-        (one["state"], one["rule"], " ".join(f"{key}={value}" for key, value in one["labels"].items()), one["since"])
-        for one in found
-    ]
-    print_table(("State", "Rule", "Labels", "Since"), rows, empty="No alert.")

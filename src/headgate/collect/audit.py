@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 
 import msgspec
 import structlog
@@ -31,7 +32,7 @@ from headgate.core.audits import AuditSource, Kept, Listed, ListedKind
 from headgate.core.errors import NotFound, SourceRefused, SourceUnavailable
 from headgate.core.feeds import Span
 from headgate.core.merge import ProjectRef
-from headgate.core.ports import Scope
+from headgate.core.ports import RunRef, Scope
 from headgate.core.storeport import Store
 from headgate.core.times import DAY_MS, HOUR_MS, MINUTE_MS
 
@@ -43,6 +44,7 @@ _DEEP_REACH_MS = 3 * DAY_MS
 _GRACE_MS = 30 * MINUTE_MS  # a webhook that comes later than that never came
 _TICK_SECONDS = 1.0
 _AGAIN_SECONDS = 30.0
+_RUNS = 500  # whose jobs are looked up at once
 _ATTEMPTS = 5  # of one project that somebody asked about
 _AT_ONCE = 4
 _KINDS: tuple[ListedKind, ...] = ("pipeline", "workflow", "job")
@@ -215,7 +217,23 @@ class Auditor:
                 items = [item for item in fresh if item.kind == kind]
                 if items:
                     await self._hold(scope, items, mark, proof)
+        await self._count_unlisted(scope, seen, mark, proof)
         return proof
+
+    async def _count_unlisted(self, scope: Scope, seen: set[tuple[str, str]], mark: AuditMark, proof: Proof) -> None:
+        """Count jobs that are kept of listed runs while no list shows them.
+
+        Whether webhooks come at all is for listed jobs to show: a lost one of the others may never be known.
+        """
+        runs = sorted(key for kind, key in seen if kind != "job")
+        for start in range(0, len(runs), _RUNS):
+            found = await self._store.jobs_of(runs[start : start + _RUNS])
+            kept = {key: one for key, one in found.items() if ("job", key) not in seen}
+            seen |= {("job", key) for key in kept}
+            ends = {key: one.stopped_ms for key, one in kept.items() if one.stopped_ms is not None}
+            items = [Listed("job", key, at, RunRef(scope.slug, scope.key, None, None, at)) for key, at in ends.items()]
+            if items:
+                self._count(items, kept, proof.brought & ends.keys(), mark, proof)
 
     async def _without_young(self, scope: Scope, items: list[Listed]) -> list[Listed]:
         """Leave new pipelines of a told scope to webhooks and, later, to revisits; keep what the list says of them."""
@@ -233,20 +251,32 @@ class Auditor:
         kind = items[0].kind
         kept = await self._store.kept(kind, [item.key for item in items])
         missing = {item.key for item in items if not _is_kept(item, kept, mark)}
-        gone: set[str] = set()
         if missing:
-            gone = await self._repair(scope, [item for item in items if item.key in missing], mark)
+            await self._repair(scope, [item for item in items if item.key in missing], mark, proof)
             kept = await self._store.kept(kind, [item.key for item in items])
+        mark.announced[kind] = min([*_announced(items, kept), mark.announced.get(kind, NEVER_MS)])
+        # A page that tells of a run tells of its jobs too, which came with the run.
+        self._count(items, kept, missing | (proof.brought & {item.key for item in items}), mark, proof)
+
+    def _count(
+        self,
+        items: Sequence[Listed],
+        kept: Mapping[str, Kept],
+        missing: AbstractSet[str],
+        mark: AuditMark,
+        proof: Proof,
+    ) -> None:
+        """Count items of one kind, which are kept now but for what cannot be repaired. `missing`: were not before."""
+        kind = items[0].kind
         late_ms = self._polled.source.now_ms() - _GRACE_MS
-        announced = [one.stopped_ms or item.at_ms for item in items if (one := kept.get(item.key)) and one.announced]
-        first = mark.announced[kind] = min([*announced, mark.announced.get(kind, NEVER_MS)])
+        first = mark.announced.get(kind, NEVER_MS)
         untold = []
         for item in items:
             found = kept.get(item.key)
             tally = proof.tally(item, "reruns" if found is not None and found.rerun else "runs")
             tally.expected += 1
             tally.present += item.key not in missing
-            lost = item.key in gone or not _is_kept(item, kept, mark)
+            lost = item.key in proof.gone or not _is_kept(item, kept, mark)
             tally.unrepairable += item.key in missing and lost
             tally.repaired += item.key in missing and not lost
             # W09: it ended while webhooks of its kind come, and its own did not.
@@ -254,10 +284,10 @@ class Auditor:
                 at = found.stopped_ms or item.at_ms
                 tally.unannounced += first < at < late_ms
                 untold += [at] if self._listens_ms < at < late_ms else []
-        mark.silence.setdefault(kind, Silence()).hear(announced, untold)
+        mark.silence.setdefault(kind, Silence()).hear(_announced(items, kept), untold)
 
-    async def _repair(self, scope: Scope, missing: Sequence[Listed], mark: AuditMark) -> set[str]:
-        """Ask for the runs of what is missing; gives the keys that the source itself no longer has."""
+    async def _repair(self, scope: Scope, missing: Sequence[Listed], mark: AuditMark, proof: Proof) -> None:
+        """Ask for the runs of what is missing; the proof learns what came with them, and what is gone."""
         gone: set[str] = set()
         runs = {item.run.pipeline_id or item.run.workflow_id: item.run for item in missing}
         for key, run in runs.items():
@@ -266,15 +296,18 @@ class Auditor:
             except NotFound:
                 observations = ()
                 gone |= {item.key for item in missing if (item.run.pipeline_id or item.run.workflow_id) == key}
+            jobs = [one.key for one in observations if one.kind == "job" and one.terminal]
+            before = await self._store.kept("job", jobs)
+            proof.brought |= {key for key in jobs if key not in before or not before[key].ended}
             await self._intake.merge_answer(self._polled, observations)
             if run.pipeline_id is not None and not observations:
                 mark.empty[run.pipeline_id] = run.created_ms
         told = [one for item in missing for one in item.observations]
         await self._intake.merge_answer(self._polled, told)
         gone -= {item.key for item in missing if item.observations}
+        proof.gone |= gone
         if runs:
             _log.info("audit_repaired", source=self._polled.name, project=scope.slug, runs=len(runs), gone=len(gone))
-        return gone
 
     async def _keep(self, scope: Scope, mark: AuditMark, proof: Proof) -> None:
         """The mark and the facts of all hours concerned, in one piece; metrics."""
@@ -297,6 +330,11 @@ class Auditor:
                 count=total.unannounced,
                 fix="run `headgate webhooks plan`: is the webhook of this project there, and does it reach us?",
             )
+
+
+def _announced(items: Sequence[Listed], kept: Mapping[str, Kept]) -> list[int]:
+    """Ends of those that a webhook told of."""
+    return [one.stopped_ms or item.at_ms for item in items if (one := kept.get(item.key)) and one.announced]
 
 
 def _is_kept(item: Listed, kept: Mapping[str, Kept], mark: AuditMark) -> bool:

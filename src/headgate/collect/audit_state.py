@@ -95,18 +95,22 @@ class AuditMark(msgspec.Struct, omit_defaults=True):
         return msgspec.json.encode(self)
 
     def take(self, proof: Proof, now_ms: int) -> None:
-        """Remember a proof. What was repaired or given up before counts on; hours long past are forgotten."""
+        """Remember a proof. What was repaired or given up before counts on; hours long past are forgotten.
+
+        A round that begins within an hour sees less of it than those before, and takes nothing back.
+        """
         for name, tally in proof.hours.items():
             old = self.hours.get(name, Tally())
             repaired = tally.repaired + old.repaired
             unrepairable = max(tally.unrepairable, old.unrepairable)
             expected = max(tally.expected, old.expected)
+            part = tally.expected < old.expected
             self.hours[name] = Tally(
                 expected,
                 max(0, expected - repaired - unrepairable),
                 min(repaired, expected),
                 unrepairable,
-                tally.unannounced,
+                max(tally.unannounced, old.unannounced) if part else tally.unannounced,
             )
         oldest = (now_ms - _KEPT_MS) // HOUR_MS
         self.hours = {name: tally for name, tally in self.hours.items() if int(name.split()[1]) >= oldest}
@@ -135,10 +139,15 @@ class AuditMark(msgspec.Struct, omit_defaults=True):
 
 
 class Proof:
-    """What one audit of one scope found, by kind and hour."""
+    """What one audit of one scope found, by kind and hour.
+
+    `brought`: jobs that came with the runs that were asked for; `gone`: what the source itself no longer has.
+    """
 
     def __init__(self) -> None:
         self.hours: dict[str, Tally] = {}
+        self.brought: set[str] = set()
+        self.gone: set[str] = set()
 
     def tally(self, item: Listed, what: What) -> Tally:
         """The figures that an item counts in."""

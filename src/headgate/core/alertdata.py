@@ -17,6 +17,7 @@ from headgate.core.times import DAY_MS
 
 __all__ = [
     "MOVES",
+    "Acknowledgement",
     "Alert",
     "AlertState",
     "Event",
@@ -26,7 +27,9 @@ __all__ = [
     "Reading",
     "Step",
     "Timing",
+    "Told",
     "Transition",
+    "Verdict",
     "decode_alert",
     "encode_alert",
     "fingerprint",
@@ -82,7 +85,8 @@ MOVES: Mapping[tuple[AlertState, Event], AlertState] = {
     (_S.RESOLVED, _E.FORGOTTEN): _S.INACTIVE,
 }
 
-Flag = Literal["stale", "late", "silenced", "inhibited", "acknowledged"]
+Flag = Literal["stale", "late", "silenced", "inhibited", "acknowledged", "flapping"]
+Verdict = Literal["", "good", "noise", "new_normal"]
 Level = Literal[0, 1, 2]  # 0: none, 1: the rule's own severity, 2: critical
 
 
@@ -96,15 +100,36 @@ class Outcome(StrEnum):
     NO_DATA = "no_data"  # nothing ran in the window
 
 
+class Told(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What one receiver knows of an alert that is open for it: the level, when it last heard, reminders so far."""
+
+    level: int
+    at_ms: int
+    repeats: int = 0
+
+
+class Acknowledgement(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Somebody has seen a firing alert. `verdict`: what it was worth, for those who tune the rules."""
+
+    by: str
+    at_ms: int
+    comment: str
+    verdict: Verdict = ""
+
+
 class Alert(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """All that one alert remembers. Times in milliseconds since the epoch.
 
     `born_ms`: when this memory began. `number`: transitions so far. `since_ms`: when `state` was entered. `at_ms`: the
     data time of the last reading; `seen_ms`: of the last one with runs. `good`, `streak_ms`, `streak_runs`: whether the
     present run of like readings is of clear ones, when it began, and how many of them had new runs. `fired_ms`,
-    `ended_ms`: of the last firing. `level`: highest of this firing. `told`: level that people know of, 0 for none.
+    `ended_ms`: of the last firing. `level`: highest of this firing. `told`: level that may be told, 0 for none.
     `version`: of the rule. `change_ms`: when the newest lasting change that was told began, `changed`: to which value.
     `normal_ms`: data time from which on what happened was accepted as normal.
+
+    What `alerting.telling` remembers: `receivers`: by notifier, those for whom it is open; `held`: notifier -> why not
+    now; `flips`: when it fired and was resolved lately; `flapping_ms`: since when that is too often; `acknowledged`:
+    by whom, until it is resolved.
     """
 
     born_ms: int
@@ -129,6 +154,11 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     change_ms: int = 0
     changed: float | None = None
     normal_ms: int = 0
+    receivers: dict[str, Told] = {}
+    held: dict[str, str] = {}
+    flips: tuple[int, ...] = ()
+    flapping_ms: int | None = None
+    acknowledged: Acknowledgement | None = None
 
 
 @dataclass(frozen=True, slots=True)

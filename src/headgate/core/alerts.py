@@ -5,10 +5,11 @@ nothing.
 
     inactive -breach-> pending -confirmed-> firing -clear-> recovering -settled-> resolved -forgotten-> inactive
 
-Beside its state an alert carries flags (stale, late, silenced, inhibited, acknowledged) that never change the state.
-What people were told (`told`) is kept apart from the state: a message goes out only when the two disagree, so a state
-that comes and goes while nobody may be told is never told at all. All of it is one value that survives as JSON, and
-time is the reading's own (`at_ms`), so a restart between any two readings changes nothing.
+Beside its state an alert carries flags (stale, late, silenced, inhibited, acknowledged, flapping) that never change the
+state. What may be told (`told`) is kept apart from the state, and who was told apart from that (`alerting.telling`): a
+message goes out only when they disagree, so a state that comes and goes while nobody may be told is never told at all.
+All of it is one value that survives as JSON, and time is the reading's own (`at_ms`), so a restart between any two
+readings changes nothing.
 """
 
 from __future__ import annotations
@@ -24,7 +25,6 @@ __all__ = ["RESOLVED_SHOWN_MS", "IllegalMove", "accept", "close", "freeze", "mov
 
 # A resolved alert is listed as such for a day, so that the morning shows what the night did.
 RESOLVED_SHOWN_MS = DAY_MS
-_MUTING: frozenset[Flag] = frozenset({"late", "silenced", "inhibited"})
 
 
 class IllegalMove(ValueError):
@@ -223,7 +223,7 @@ def _entered(alert: Alert, reading: Reading, outcome: Outcome) -> Alert:
 def _tell(alert: Alert, outcome: Outcome, moves: list[Transition], why: str) -> Step:
     """Compare what is so with what people know. A firing is told only while the condition still holds."""
     reason = moves[-1].reason if moves else why
-    if _MUTING.intersection(alert.flags):
+    if "late" in alert.flags:
         return Step(alert, tuple(moves), None, reason)
     if alert.state is AlertState.FIRING and outcome is Outcome.BREACH and alert.level > alert.told:
         told = msgspec.structs.replace(alert, told=alert.level)

@@ -290,7 +290,12 @@ _FLAKY_TEST = (
 _AUDIT = (
     Field("what", "dim", "headgate.audit.what", "`runs`: pipelines of the hour; `reruns`: runs of older pipelines."),
     Field("hour", "ms", "headgate.audit.hour", "Start of the hour.", "time"),
-    Field("expected", "int", "headgate.audit.expected", "Ended runs and jobs that the source lists."),
+    Field(
+        "expected",
+        "int",
+        "headgate.audit.expected",
+        "Ended runs and jobs that the source lists, and other jobs of these runs.",
+    ),
     Field("present", "int", "headgate.audit.present", "Those of them that were kept already."),
     Field("repaired", "int", "headgate.audit.repaired", "Those that were missing and are kept now."),
     Field("unrepairable", "int", "headgate.audit.unrepairable", "Those that the source itself no longer has."),

@@ -29,6 +29,8 @@ __all__ = [
 ]
 
 State = Literal["firing", "resolved"]
+# Reasons of what is told of an alert that is open already.
+_FOLLOWS = frozenset({"escalated", "repeat", "flapping"})
 # Sends one request over the engine's connections and gives the answer, whatever its status. Raises SinkUnavailable, or
 # SinkRefused for an address that cannot be used.
 Exchange = Callable[["HttpRequest"], Awaitable["HttpReply"]]
@@ -54,6 +56,11 @@ class Notification:
     ends_ms: int | None
     at_ms: int
     numbers: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def opens(self) -> bool:
+        """Whether the receiver hears of this alert for the first time, or again after its end."""
+        return self.state == "firing" and self.reason not in _FOLLOWS
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ many in `core.tally`.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from headgate.core.ports import Delivery, Lane, LogEntry
@@ -152,8 +152,9 @@ class AlertRow:
 class Explained:
     """All that is known about one workflow or job: facts with provenance, records, and their path through each signal.
 
-    `fields`: name -> (value, source, observed_ms, terminal). `path`: signal -> waiting, accepted, dead, before_start;
-    what was skipped, or is a dead letter that was purged, counts as accepted. `kind` amendment: asked for by its id;
+    `fields`: name -> (value, source, observed_ms, terminal). `path`: signal -> waiting, accepted, dead, before_start,
+    `skipped: REASON`; what was skipped and not noted, or is a dead letter that was purged, counts as accepted. `noted`:
+    signal -> reasons of which every skip is noted: accepted is none of these. `kind` amendment: asked for by its id;
     fields are those of the fact, record, place and path are its own.
     """
 
@@ -169,6 +170,7 @@ class Explained:
     lane: str | None
     seq: int | None
     path: Mapping[str, str]
+    noted: Mapping[str, Collection[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

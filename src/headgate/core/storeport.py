@@ -33,6 +33,7 @@ from headgate.core.readport import (
 from headgate.core.record import Record
 from headgate.core.release import ReleasePolicy
 from headgate.core.runrows import RunRow
+from headgate.core.silences import Silence
 from headgate.core.verdicts import Reject
 
 __all__ = [
@@ -55,6 +56,7 @@ __all__ = [
     "RunRow",
     "SignalSpec",
     "SignalState",
+    "Skip",
     "SourceCursor",
     "SpaceLevel",
     "Store",
@@ -125,11 +127,21 @@ class SignalSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class Skip:
+    """Positions of a lane, `last` included, that a signal skipped: all of them, for one reason."""
+
+    first: int
+    last: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Outcomes:
     """What became of some entries of one signal and lane, stored in one transaction.
 
     `acked`, `holes`: the cursor after them. `accepted`: how many. `dead`: entry and why; `attempts` made with it.
-    `skipped`: reason -> count. `settled_dead`: for lane `dead`, numbers of dead letters that are now delivered.
+    `skipped`: reason -> count. `skips`: which they are, where that is known. `settled_dead`: for lane `dead`, numbers
+    of dead letters that are now delivered.
     """
 
     signal: str
@@ -139,6 +151,7 @@ class Outcomes:
     accepted: int = 0
     dead: Sequence[tuple[LogEntry, Reject, int]] = ()
     skipped: Mapping[str, int] = field(default_factory=dict)
+    skips: Sequence[Skip] = ()
     settled_dead: Sequence[int] = ()
     at_ms: int = 0
     replay: int | None = None
@@ -267,6 +280,10 @@ class Store(ReadStore, Protocol):
         """What is known of the given keys; those of which nothing is kept are absent."""
         ...
 
+    async def jobs_of(self, runs: Sequence[str]) -> Mapping[str, Kept]:
+        """Jobs that ran and ended, of pipelines or workflows by their keys; without those known by number alone."""
+        ...
+
     async def wanting_enrichment(self, source: str, *, due_by_ms: int, limit: int) -> Sequence[JobRef]:
         """Ended, unreleased jobs that wait for enrichment until then at most; oldest due first."""
         ...
@@ -310,6 +327,26 @@ class Store(ReadStore, Protocol):
 
     # -- alerts
     async def transition(self, change: AlertChange) -> None: ...
+    async def put_silence(self, silence: Silence, line: bytes, *, at_ms: int) -> int:
+        """Store a silence, a new one under its `id` 0, with its line of history; returns its number."""
+        ...
+
+    async def silences(self) -> Sequence[Silence]:
+        """All of them, also those that ended, by number, until the retention of alerts."""
+        ...
+
+    async def outbox_groups(self, *, since_ms: int) -> Mapping[tuple[str, str], int]:
+        """Notifier and group -> when its newest message was or will be sent, of those not before `since_ms`."""
+        ...
+
+    async def outbox_failing(self) -> Mapping[str, tuple[int, int, str]]:
+        """Notifiers whose dead letters are newer than anything they accepted: when the first died, how many, why."""
+        ...
+
+    async def projects_since(self) -> Mapping[str, int]:
+        """Project slug -> start of the first day of which it has an ended run."""
+        ...
+
     async def outbox_due(self, *, now_ms: int, limit: int) -> Sequence[OutboxRow]: ...
     async def outbox_bind(self, row_id: int, *, limit: int) -> Sequence[OutboxRow]:
         """The rows that are sent in one message with this one, itself first, due or not; oldest first.
@@ -320,9 +357,12 @@ class Store(ReadStore, Protocol):
         ...
 
     async def outbox_done(
-        self, ids: Sequence[int], *, memory: tuple[str, str, Mapping[str, str]] | None = None
+        self, ids: Sequence[int], *, memory: tuple[str, str, Mapping[str, str]] | None = None, sent: bool = True
     ) -> None:
-        """These were accepted. `memory`: notifier, thread and what it remembers of it from now on; empty forgets."""
+        """These were accepted, or, not `sent`, nobody wants them any more.
+
+        `memory`: notifier, thread and what it remembers of it from now on; empty forgets.
+        """
         ...
 
     async def outbox_retry(self, ids: Sequence[int], *, due_ms: int, error: str) -> None: ...

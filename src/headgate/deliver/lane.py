@@ -12,7 +12,7 @@ from collections.abc import Set as AbstractSet
 from headgate.core.judging import Judging
 from headgate.core.ports import Lane, Limits, LogEntry
 from headgate.core.shaping import Shaped, ShapedEntry, filtered_words
-from headgate.core.storeport import Outcomes, Replay
+from headgate.core.storeport import Outcomes, Replay, Skip
 from headgate.core.verdicts import Reject
 from headgate.deliver.bisect import bounded
 from headgate.deliver.limits import Admitted, Cut, SizeRatio, admit, cut, judged, total_bytes
@@ -46,6 +46,7 @@ class LaneQueue:
         "_settled_dead",
         "_signal",
         "_skipped",
+        "_skips",
         "_unconfirmed",
         "bytes",
         "lane",
@@ -88,6 +89,7 @@ class LaneQueue:
         self._accepted = 0
         self._dead: list[tuple[LogEntry, Reject, int]] = []
         self._skipped: dict[str, int] = {}
+        self._skips: list[Skip] = []
         self._settled_dead: list[int] = []
 
     @property
@@ -225,6 +227,7 @@ class LaneQueue:
         self.window.settle([entry.seq for entry in entries])
         self.bytes -= size
         self._skipped[reason] = self._skipped.get(reason, 0) + len(entries)
+        self._skips += _stretches(sorted(entry.seq for entry in entries), reason)
         self._dirty = True
 
     def ended(self) -> bool:
@@ -260,6 +263,7 @@ class LaneQueue:
             accepted=self._accepted,
             dead=tuple(self._dead),
             skipped=dict(self._skipped),
+            skips=tuple(self._skips),
             settled_dead=tuple(self._settled_dead),
             at_ms=at_ms,
             replay=self.replay_id,
@@ -268,6 +272,17 @@ class LaneQueue:
         self._unconfirmed = True
         self._forget()
         return made
+
+
+def _stretches(seqs: Sequence[int], reason: str) -> list[Skip]:
+    """Ascending positions as stretches without a hole."""
+    found: list[Skip] = []
+    for seq in seqs:
+        if found and found[-1].last + 1 == seq:
+            found[-1] = Skip(found[-1].first, seq, reason)
+        else:
+            found.append(Skip(seq, seq, reason))
+    return found
 
 
 def _not_taken(words: str) -> Reject:

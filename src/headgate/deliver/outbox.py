@@ -156,7 +156,7 @@ class OutboxWorker:
         """Send the rows of one channel until they are gone or it must wait."""
         try:
             while channel.rows and not self._stopping:
-                rows = await self._together(name, channel.rows[0])
+                rows = await self._together(name, channel)
                 wait = await self._deliver(name, channel, rows) if rows else None
                 if wait is not None:
                     channel.ready_at = self._clock.monotonic() + wait
@@ -170,12 +170,26 @@ class OutboxWorker:
         channel.rows = deque(row for row in channel.rows if row.id not in ids)
         self._at_hand -= ids
 
-    async def _together(self, name: str, row: OutboxRow) -> Sequence[OutboxRow]:
+    async def _together(self, name: str, channel: _Channel) -> Sequence[OutboxRow]:
         """The rows of one message; empty when they were sent with an earlier one."""
-        notifier = self._notifiers.get(name)
+        notifier, row = self._notifiers.get(name), channel.rows[0]
         if not row.group or notifier is None or not notifier.grouped:
-            return [row]
+            return [row, *self._end_of(row, channel)]
         return await self._store.outbox_bind(row.id, limit=_BATCH)
+
+    def _end_of(self, row: OutboxRow, channel: _Channel) -> Sequence[OutboxRow]:
+        """What follows of an alert whose beginning nobody wants to hear any more, up to its end: that goes with it."""
+        said = _notification_of(row)
+        if said is None or not said.opens or self._wanted(said, self._clock.now_ms()):
+            return ()
+        found: list[OutboxRow] = []
+        for later in list(channel.rows)[1:]:
+            one = _notification_of(later)
+            if one is not None and one.fingerprint == said.fingerprint:
+                found.append(later)
+                if one.state == "resolved":
+                    return found
+        return ()
 
     async def _deliver(self, name: str, channel: _Channel, rows: Sequence[OutboxRow]) -> float | None:
         """Try one message once. None when it is settled, else seconds to wait with the whole channel."""
@@ -216,7 +230,7 @@ class OutboxWorker:
             message = replace(message, memory=await self._store.notifier_memory(name, thread))
             memory = await self._tell(notifier, message, now_ms)
         remember = None if memory is None else (name, thread, memory)
-        await self._store.outbox_done([row.id for row in rows], memory=remember)
+        await self._store.outbox_done([row.id for row in rows], memory=remember, sent=message is not None)
         return message is not None
 
     async def _tell(self, notifier: Notifier | CallNotifier, message: Message, now_ms: int) -> Mapping[str, str] | None:
@@ -266,15 +280,24 @@ class OutboxWorker:
             _log.error("the notifier's code failed", notifier=name, error=type(exc).__name__)
 
     def _message(self, rows: Sequence[OutboxRow], now_ms: int) -> Message | None:
-        """What the rows say now: of each alert the last, as far as it is wanted."""
+        """What the rows say now: of each alert the last, as far as it is wanted.
+
+        An alert that begins and ends within them is not told: its end would be news of nothing.
+        """
         last: dict[str, Notification] = {}
+        begun: dict[str, bool] = {}
         for row in rows:
             content = content_of(row.payload)
             if isinstance(content, Digest):
                 return Message(content.key, (), digest=content)
+            begun.setdefault(content.fingerprint, content.opens)
             last.pop(content.fingerprint, None)
             last[content.fingerprint] = content
-        told = tuple(one for one in last.values() if self._wanted(one, now_ms))
+        told = tuple(
+            one
+            for one in last.values()
+            if self._wanted(one, now_ms) and not (begun[one.fingerprint] and one.state == "resolved")
+        )
         if not told:
             return None
         keys = [row.key for row in rows]
@@ -305,6 +328,14 @@ class OutboxWorker:
 
     def _count(self, notifier: str, outcome: str, n: int = 1) -> None:
         self._metrics.count("headgate_notifications_total", n, notifier=notifier, outcome=outcome)
+
+
+def _notification_of(row: OutboxRow) -> Notification | None:
+    try:
+        content = content_of(row.payload)
+    except msgspec.DecodeError:
+        return None
+    return content if isinstance(content, Notification) else None
 
 
 def _thread(row: OutboxRow, message: Message | None) -> str:

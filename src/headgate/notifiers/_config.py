@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, SecretStr
 
 from headgate.core.ports import TransportOptions
 from headgate.plugins.config import Duration, PluginConfig, Secret, duration_field, reveal
+from headgate.plugins.tls import CaFile
 
 __all__ = ["HttpNotifierConfig", "HttpUrl", "SecretUrl", "header_problem", "without_secrets"]
 
@@ -50,7 +51,7 @@ class HttpNotifierConfig(PluginConfig):
     """How a notifier's connections are made."""
 
     timeout: Duration = duration_field("10s", "How long one request may take.")
-    ca_file: str | None = Field(default=None, description="PEM file of a private certificate authority.")
+    ca_file: CaFile | None = Field(default=None, description="PEM file of a private certificate authority.")
     proxy: Secret | None = Field(default=None, description="Address of an HTTP proxy; it may hold a password.")
     verify: bool = Field(default=True, description="Check TLS certificates.")
 

@@ -25,6 +25,7 @@ from headgate.core.messages import Exchange, Message
 from headgate.core.ports import BuildContext, Plugin, TransportOptions
 from headgate.notifiers._letters import body_html, body_text, subject
 from headgate.plugins.config import Duration, PluginConfig, Secret, duration_field, reveal
+from headgate.plugins.tls import CaFile
 
 __all__ = ["PLUGINS", "EmailConfig", "EmailNotifier", "letter"]
 
@@ -53,7 +54,7 @@ class EmailConfig(PluginConfig):
     sender: str = Field(description="Address that mails come from; a name before it in the form Name <address>.")
     to: tuple[str, ...] = Field(min_length=1, max_length=100, description="Addresses that mails go to.")
     timeout: Duration = duration_field("20s", "How long one step of the conversation may take.")
-    ca_file: str | None = Field(default=None, description="PEM file of a private certificate authority.")
+    ca_file: CaFile | None = Field(default=None, description="PEM file of a private certificate authority.")
     verify: bool = Field(default=True, description="Check the server's certificate.")
 
     @field_validator("sender")

@@ -1,27 +1,29 @@
-"""Notifier `slack`: chat.postMessage with a bot token, or an incoming webhook.
+"""Notifier `slack`: with a bot token one message for each alert or group, edited in place; or an incoming webhook.
 
 Slack answers API errors with status 200 and `{"ok": false, "error": "..."}`; the tables below say what each means.
-Source: docs.slack.dev, "chat.postMessage", "Sending messages using incoming webhooks", "Rate limits", "Formatting
-message text", read 2026-11. `shown` builds what is shown, `_request` says where it goes: an edit of an earlier
-message differs in the second alone.
+Source: docs.slack.dev, "chat.postMessage", "Sending messages using incoming webhooks", "Rate limits"; the errors of
+chat.update as hexdocs.pm "Slack.Web.Chat" lists them; read 2026-11. That a broadcast reply tells people and an edit
+does not is known, not looked up. `_slack_text` says how messages look.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Self
 
 import msgspec
 from pydantic import Field, model_validator
 
-from headgate.core.messages import Message, Notification
+from headgate.core.messages import Exchange, Message
 from headgate.core.ports import BuildContext, HttpReply, HttpRequest, Plugin, TransportOptions
-from headgate.core.times import format_ms
 from headgate.core.verdicts import Verdict, classify, raise_for, retry_after_seconds
 from headgate.notifiers._config import HttpNotifierConfig, HttpUrl, without_secrets
+from headgate.notifiers._slack_text import digest_shown, group_shown, reply_shown, shown
+from headgate.notifiers._threads import Entry, entries_of, firing, remembered, state_of
 from headgate.plugins.config import Secret, address_secrets, reveal
 
-__all__ = ["PLUGINS", "SlackConfig", "SlackNotifier", "shown"]
+__all__ = ["PLUGINS", "SlackBot", "SlackConfig", "SlackWebhook", "build"]
 
 _AUTH = """
 access_denied account_inactive ekm_access_denied invalid_auth missing_scope no_permission not_allowed_token_type
@@ -52,10 +54,10 @@ _FIX = {
     Verdict.AUTH: "check the bot token and its scope chat:write, or make the webhook anew",
     Verdict.CONFIG: "check the channel, and invite the bot to it",
 }
-_COLORS = {"firing": "#d92d20", "resolved": "#12873f"}
-_SECTION_LIMIT = 3000
-_HEADER_LIMIT = 150
-_CONTEXT_LIMIT = 3000
+# The message to be edited is not there, or Slack does not let us: a new one is posted.
+_NOT_EDITABLE = frozenset({"message_not_found", "edit_window_closed", "cant_update_message", "channel_not_found"})
+# The same for the message to be replied to.
+_NO_THREAD = frozenset({"thread_not_found", "message_not_found", "cannot_reply_to_message"})
 
 
 class SlackConfig(HttpNotifierConfig):
@@ -77,85 +79,17 @@ class SlackConfig(HttpNotifierConfig):
         return self
 
 
-def _escaped(text: str) -> str:
-    """Text without Slack's three control characters, so that a branch called <!channel> calls nobody."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+class _Slack:
+    """What both ways have in common."""
 
-
-def _cut(text: str, limit: int) -> str:
-    """At most `limit` characters, never inside an escape."""
-    if len(text) <= limit:
-        return text
-    kept = text[: limit - 1]
-    start = kept.rfind("&")
-    return (kept[:start] if start > limit - 7 and ";" not in kept[start:] else kept) + "…"
-
-
-def _section(text: str) -> dict[str, Any]:
-    return {"type": "section", "text": {"type": "mrkdwn", "text": _cut(text, _SECTION_LIMIT)}}
-
-
-def _linked(text: str, link: str) -> str:
-    safe = link.replace("|", "%7C").replace(">", "%3E").replace("<", "%3C")
-    return f"<{safe}|{text}>" if link.startswith(("http://", "https://")) and len(safe) < 2000 else text
-
-
-def shown(notification: Notification) -> dict[str, Any]:
-    """What is shown: a title, the summary, labels and times; `text` is the fallback of phones and screen readers."""
-    word = {"firing": "Firing", "resolved": "Resolved"}[notification.state]
-    severity = notification.labels.get("severity", "")
-    title = f"{word}: {notification.rule}" + (f" ({severity})" if severity else "")
-    summary = notification.annotations.get("summary", "")
-    others = [
-        f"*{_escaped(name)}*: {_escaped(value)}" for name, value in notification.labels.items() if name != "severity"
-    ]
-    until = f", until {format_ms(notification.ends_ms)}" if notification.ends_ms is not None else ""
-    foot = f"since {format_ms(notification.starts_ms)}{until} · {_escaped(notification.reason)}"
-    link = notification.annotations.get("link", "")
-    # The key as block id lets a reader of the channel tell a repeat from a new message, in both modes.
-    head = {"type": "plain_text", "text": _cut(title, _HEADER_LIMIT), "emoji": False}
-    blocks: list[dict[str, Any]] = [{"type": "header", "block_id": notification.key[:255], "text": head}]
-    if summary or link:
-        blocks.append(_section(_linked(_cut(_escaped(summary or "Details"), 900), link)))
-    if others:
-        blocks.append(_section("\n".join(others)))
-    blocks.append({"type": "context", "elements": [{"type": "mrkdwn", "text": _cut(foot, _CONTEXT_LIMIT)}]})
-    return {
-        "text": _escaped(_cut(f"{title}: {summary}" if summary else title, 1000)),
-        "attachments": [{"color": _COLORS[notification.state], "blocks": blocks}],
-    }
-
-
-class SlackNotifier:
-    """Posts one message a notification."""
-
-    grouped = False
-    digests = False
+    grouped = True
+    digests = True
 
     def __init__(self, name: str, config: SlackConfig, context: BuildContext) -> None:
         self.name = name
         self.transport: TransportOptions = config.transport()
         self._config = config
         self._user_agent = context.user_agent
-
-    def encode(self, message: Message, *, now_ms: int) -> HttpRequest:  # noqa: ARG002  # nothing is signed
-        """The request that posts the message."""
-        body = shown(message.notifications[0])
-        if self._config.token is None:
-            return self._request(reveal(self._config.webhook_url), body)
-        body |= {
-            "channel": self._config.channel,
-            "unfurl_links": False,
-            "unfurl_media": False,
-            "metadata": {"event_type": "headgate_alert", "event_payload": {"id": message.key}},
-        }
-        return self._request(f"{self._config.url.rstrip('/')}/chat.postMessage", body)
-
-    def probe(self) -> HttpRequest | None:
-        """`auth.test` tells whether the token is good; an incoming webhook can only be tried by a message."""
-        if self._config.token is None:
-            return None
-        return self._request(f"{self._config.url.rstrip('/')}/auth.test", {})
 
     def _request(self, url: str, body: dict[str, Any]) -> HttpRequest:
         headers = [("content-type", "application/json; charset=utf-8"), ("user-agent", self._user_agent)]
@@ -165,20 +99,107 @@ class SlackNotifier:
             "POST", url, tuple(headers), msgspec.json.encode(body), timeout_seconds=self._config.timeout / 1000
         )
 
-    def interpret(self, reply: HttpReply, message: Message) -> None:  # noqa: ARG002  # nothing is remembered
-        """Read Slack's own word where there is one, else the status."""
-        self.read_probe(reply)
-
-    def read_probe(self, reply: HttpReply) -> None:
-        """The same words for every method."""
-        word = _webhook_word(reply) if self._config.token is None else _api_word(reply)
+    def _judge(self, reply: HttpReply, word: str | None) -> None:
+        """Return for an empty word; raise what another one means."""
         verdict = _verdict(word, reply.status)
         wait = retry_after_seconds(reply.headers)
-        text = without_secrets(word or reply.text(), self._secrets())
+        secrets = reveal(self._config.token), *address_secrets(reveal(self._config.webhook_url))
+        text = without_secrets(word or reply.text(), secrets)
         raise_for(verdict, reply.status, text, retry_after=wait, fix=_FIX.get(verdict, ""))
 
-    def _secrets(self) -> tuple[str, ...]:
-        return reveal(self._config.token), *address_secrets(reveal(self._config.webhook_url))
+
+class SlackWebhook(_Slack):
+    """Posts every message through an incoming webhook, which cannot edit."""
+
+    def encode(self, message: Message, *, now_ms: int) -> HttpRequest:  # noqa: ARG002  # nothing is signed
+        """The request that posts the message."""
+        return self._request(reveal(self._config.webhook_url), _looks(message, {}))
+
+    def interpret(self, reply: HttpReply, message: Message) -> None:  # noqa: ARG002  # nothing is remembered
+        """Read Slack's own word where there is one, else the status."""
+        self._judge(reply, _webhook_word(reply))
+
+
+class SlackBot(_Slack):
+    """Keeps one message for an alert or group: edits it, and replies in its thread to what fires again.
+
+    It remembers channel and `ts` of the message, under which channel of the configuration it was posted, and the
+    message's alerts. When all of them were over, the next one that fires gets a message of its own.
+    """
+
+    async def send(self, message: Message, *, now_ms: int, http: Exchange) -> Mapping[str, str] | None:
+        """Edit and reply, or post. Repeating an edit harms nobody, and a post comes last."""
+        del now_ms  # nothing is signed
+        if message.digest is not None:
+            await self._call(http, "chat.postMessage", self._posted(message, digest_shown(message.digest)))
+            return None
+        memory = message.memory if message.memory.get("to") == self._config.channel else {}
+        entries = entries_of(replace(message, memory=memory))
+        body = _looks(message, entries)
+        if _goes_on(memory, entries) and await self._edit(http, message, memory, body):
+            return {**memory, **remembered(entries), "state": state_of(entries)}
+        answer = await self._call(http, "chat.postMessage", self._posted(message, body)) or {}
+        if not answer.get("channel") or not answer.get("ts"):
+            return {}
+        place = {"channel": str(answer["channel"]), "ts": str(answer["ts"]), "to": self._config.channel or ""}
+        return {**place, **remembered(entries), "state": state_of(entries)}
+
+    async def reach(self, http: Exchange) -> None:
+        """`auth.test` tells whether the token is good."""
+        await self._call(http, "auth.test", {})
+
+    async def _edit(self, http: Exchange, message: Message, memory: Mapping[str, str], body: dict[str, Any]) -> bool:
+        """Whether the message is there still, says what it should, and those who should know were told."""
+        place = {"channel": memory["channel"]}
+        edit = {**body, **place, "ts": memory["ts"], "metadata": _metadata(message)}
+        if await self._call(http, "chat.update", edit, passed=_NOT_EDITABLE) is None:
+            return False
+        again = firing(message)
+        if not again:
+            return True
+        reply = {"thread_ts": memory["ts"], "reply_broadcast": True}
+        said = {**self._posted(message, reply_shown(again)), **place, **reply}
+        return await self._call(http, "chat.postMessage", said, passed=_NO_THREAD) is not None
+
+    def _posted(self, message: Message, body: dict[str, Any]) -> dict[str, Any]:
+        return body | {
+            "channel": self._config.channel,
+            "unfurl_links": False,
+            "unfurl_media": False,
+            "metadata": _metadata(message),
+        }
+
+    async def _call(
+        self, http: Exchange, method: str, body: dict[str, Any], *, passed: frozenset[str] = frozenset()
+    ) -> dict[str, Any] | None:
+        """The answer to a call; None when it failed with one of the words in `passed`."""
+        reply = await http(self._request(f"{self._config.url.rstrip('/')}/{method}", body))
+        answer = _answer(reply)
+        word = _api_word(answer, reply.status)
+        if word and word in passed:
+            return None
+        self._judge(reply, word)
+        return answer
+
+
+def _looks(message: Message, entries: Mapping[str, Entry]) -> dict[str, Any]:
+    """What is shown of a message: a digest, one alert, or all alerts of a group."""
+    if message.digest is not None:
+        return digest_shown(message.digest)
+    entries = entries or entries_of(message)
+    if len(entries) == 1:
+        return shown(message.notifications[0])
+    return group_shown(entries, message.group, message.key)
+
+
+def _metadata(message: Message) -> dict[str, Any]:
+    return {"event_type": "headgate_alert", "event_payload": {"id": message.key}}
+
+
+def _goes_on(memory: Mapping[str, str], entries: Mapping[str, Entry]) -> bool:
+    """Whether the message that is there is edited: not when it was over and something fires."""
+    over = memory.get("state") == "resolved" and state_of(entries) == "firing"
+    return bool(memory.get("ts") and memory.get("channel")) and not over
 
 
 def _verdict(word: str | None, status: int) -> Verdict:
@@ -190,16 +211,21 @@ def _verdict(word: str | None, status: int) -> Verdict:
     return _WORDS.get(word, Verdict.RETRY if status == 200 else classify(status))
 
 
-def _api_word(reply: HttpReply) -> str | None:
-    """The API's error word, empty when the call succeeded, None when the answer is not Slack's."""
+def _answer(reply: HttpReply) -> dict[str, Any]:
+    """The answer's object, empty when it is none."""
     try:
         answer = msgspec.json.decode(reply.body)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return None
-    if not isinstance(answer, dict) or not isinstance(answer.get("ok"), bool):
+        return {}
+    return answer if isinstance(answer, dict) else {}
+
+
+def _api_word(answer: Mapping[str, Any], status: int) -> str | None:
+    """The API's error word, empty when the call succeeded, None when the answer is not Slack's."""
+    if not isinstance(answer.get("ok"), bool):
         return None
     if answer["ok"]:
-        return "" if reply.status == 200 else None
+        return "" if status == 200 else None
     return str(answer.get("error") or "unknown")
 
 
@@ -211,4 +237,9 @@ def _webhook_word(reply: HttpReply) -> str | None:
     return text if text in _WORDS else None
 
 
-PLUGINS = (Plugin("notifier", "slack", SlackConfig, SlackNotifier),)
+def build(name: str, config: SlackConfig, context: BuildContext) -> SlackBot | SlackWebhook:
+    """Make the notifier for the way that is configured."""
+    return SlackBot(name, config, context) if config.token is not None else SlackWebhook(name, config, context)
+
+
+PLUGINS = (Plugin("notifier", "slack", SlackConfig, build),)

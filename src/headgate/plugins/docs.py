@@ -26,9 +26,16 @@ _WORDS: Mapping[Any, str] = {str: "text", int: "number", float: "number", bool: 
 
 
 def option_table(model: type[BaseModel], prefix: str = "") -> str:
-    """A Markdown table of a model's options in their order; nested models are rows with dotted names."""
+    """A Markdown table of a model's options in their order; nested models are rows with dotted names.
+
+    One that may hold others of its own kind is described once.
+    """
     head = "| option | type | default | meaning |\n|---|---|---|---|\n" if not prefix else ""
-    return head + "".join(_rows(name, field, prefix) for name, field in model.model_fields.items())
+    return head + _table_rows(model, prefix, (model,))
+
+
+def _table_rows(model: type[BaseModel], prefix: str, around: tuple[type[BaseModel], ...]) -> str:
+    return "".join(_rows(name, field, prefix, around) for name, field in model.model_fields.items())
 
 
 def with_table(page: str, model: type[BaseModel], more: str = "") -> str:
@@ -39,12 +46,14 @@ def with_table(page: str, model: type[BaseModel], more: str = "") -> str:
     return _BETWEEN.sub(lambda _: table, page)
 
 
-def _rows(name: str, field: FieldInfo, prefix: str) -> str:
+def _rows(name: str, field: FieldInfo, prefix: str, around: tuple[type[BaseModel], ...]) -> str:
     shown = f"{prefix}{field.alias or name}"
     nested = _model(field.annotation)
     cells = (f"`{shown}`", _type(field), _default(field), field.description or "")
     row = "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
-    return row + (option_table(nested, f"{shown}.") if nested else "")
+    if nested is None or nested in around:
+        return row
+    return row + _table_rows(nested, f"{shown}.", (*around, nested))
 
 
 def _model(annotation: Any) -> type[BaseModel] | None:

@@ -12,7 +12,8 @@ from collections.abc import Mapping
 
 from headgate.core.record import Attribute, Record
 from headgate.core.times import format_ms, parse_ms
-from headgate.sinks._datadog_text import cut, rule_tags, service_of, tags_of
+from headgate.plugins.datadog import cut, tags_of
+from headgate.sinks._datadog_text import rule_tags, service_of
 
 __all__ = ["EVENT_TYPE", "ci_event"]
 

@@ -10,7 +10,8 @@ import re
 
 from headgate.core.record import Attribute, Record
 from headgate.core.times import parse_ms
-from headgate.sinks._datadog_text import cut, project_of, rule_tags, service_of, tags_of
+from headgate.plugins.datadog import cut, tags_of
+from headgate.sinks._datadog_text import project_of, rule_tags, service_of
 from headgate.sinks._measures import TAG_PREFIX
 
 __all__ = ["dora_deployment", "event"]

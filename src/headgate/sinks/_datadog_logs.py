@@ -14,7 +14,8 @@ import orjson
 
 from headgate.core.ports import LogEntry
 from headgate.core.record import decode_record
-from headgate.sinks._datadog_text import rule_tags, tag, tags_of
+from headgate.plugins.datadog import tag, tags_of
+from headgate.sinks._datadog_text import rule_tags
 from headgate.sinks._measures import TAG_PREFIX
 
 __all__ = ["LogForm"]

@@ -17,7 +17,7 @@ import orjson
 from headgate.core.ports import LogEntry
 from headgate.core.record import Record, decode_record
 from headgate.core.times import MINUTE_MS, parse_ms
-from headgate.sinks._datadog_text import tag
+from headgate.plugins.datadog import tag
 from headgate.sinks._measures import MEASURES, TAG_PREFIX, Labels, Measure, Point, points
 
 __all__ = ["COUNT_KINDS", "DISTRIBUTION_KINDS", "SECONDS", "SHARD", "DistributionForm", "SeriesForm"]

@@ -9,7 +9,6 @@ import asyncio
 import base64
 import hashlib
 import re
-import ssl
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Self
 from urllib.parse import SplitResult, urlsplit
@@ -21,7 +20,7 @@ from headgate.core.errors import SinkRefused, SinkUnavailable
 from headgate.core.ports import CheckResult, HttpReply, TransportOptions
 from headgate.core.verdicts import Verdict, classify
 from headgate.plugins.config import Duration, PluginConfig, Secret, duration_field, reveal
-from headgate.plugins.tls import verification
+from headgate.plugins.tls import CaFile, verification
 
 __all__ = [
     "BaseUrl",
@@ -70,17 +69,6 @@ def _secret_url(value: SecretStr) -> SecretStr:
     return value
 
 
-def _authorities(path: str) -> str:
-    """Read a file of certificates once, so that a wrong path is known before anything is sent."""
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=path)
-    except ssl.SSLError as exc:
-        raise ValueError(f"{path} holds no certificate in PEM form") from exc
-    except (OSError, ValueError) as exc:
-        raise ValueError(f"{path} cannot be read: {getattr(exc, 'strerror', None) or exc}") from exc
-    return path
-
-
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
 # Where the path or the query is the key.
 SecretUrl = Annotated[Secret, AfterValidator(_secret_url)]
@@ -117,9 +105,7 @@ class EndpointConfig(PluginConfig):
     basic_auth: BasicAuth | None = Field(default=None, description="User and password.")
     bearer_token: Secret | None = Field(default=None, description="Sent as `Authorization: Bearer`.")
     headers: Mapping[str, Secret] = Field(default_factory=dict, description="Further headers; treated as secret.")
-    ca_file: Annotated[str, AfterValidator(_authorities)] | None = Field(
-        default=None, description="PEM file of a private certificate authority."
-    )
+    ca_file: CaFile | None = Field(default=None, description="PEM file of a private certificate authority.")
     verify: bool = Field(default=True, description="Verify the server's certificate.")
     proxy: Secret | None = Field(default=None, description="URL of a proxy, with credentials if it needs them.")
     timeout: Duration = duration_field("30s", "Longest time for one request.")

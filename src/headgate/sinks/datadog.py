@@ -17,8 +17,8 @@ from pydantic import Field, model_validator
 from headgate.core.errors import SinkRefused, SinkUnavailable
 from headgate.core.ports import BuildContext, CheckResult, HttpReply, Plugin
 from headgate.plugins.config import Duration, PluginConfig, Secret, reveal
+from headgate.plugins.datadog import Site, tag
 from headgate.sinks._datadog_signals import DatadogSignal, Look, shape_of
-from headgate.sinks._datadog_text import tag
 from headgate.sinks._endpoint import (
     BaseUrl,
     EndpointConfig,
@@ -34,17 +34,6 @@ if TYPE_CHECKING:
 
 __all__ = ["PLUGINS", "DatadogConfig", "DatadogSink", "Endpoints"]
 
-Site = Literal[
-    "datadoghq.com",
-    "us3.datadoghq.com",
-    "us5.datadoghq.com",
-    "datadoghq.eu",
-    "ap1.datadoghq.com",
-    "ap2.datadoghq.com",
-    "uk1.datadoghq.com",
-    "ddog-gov.com",
-    "us2.ddog-gov.com",
-]
 SignalName = Literal["logs", "metrics", "distributions", "events", "ci", "dora"]
 _SIGNALS: tuple[SignalName, ...] = get_args(SignalName)
 # Neither product is offered there.

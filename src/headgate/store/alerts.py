@@ -12,7 +12,7 @@ import msgspec
 
 from headgate.core.render import APP_URL
 from headgate.core.storeport import AlertChange, AlertRow, OutboxRow
-from headgate.core.times import parse_ms
+from headgate.core.times import DAY_MS, parse_ms
 from headgate.store.releases import Releases
 from headgate.store.session import Session
 from headgate.store.sql import Database
@@ -26,11 +26,14 @@ __all__ = [
     "outbox_dead",
     "outbox_done",
     "outbox_due",
+    "outbox_failing",
+    "outbox_groups",
     "outbox_retry",
+    "projects_since",
     "transition",
 ]
 
-WAITING, DONE, DEAD = 0, 1, 2
+WAITING, DONE, DEAD, UNSENT = 0, 1, 2, 3
 
 
 def transition(session: Session, change: AlertChange, now_ms: int) -> None:
@@ -108,6 +111,37 @@ def outbox_bind(session: Session, row_id: int, limit: int) -> list[OutboxRow]:
     return [OutboxRow(*row) for row in rows]
 
 
+def outbox_groups(db: Database, since_ms: int) -> dict[tuple[str, str], int]:
+    """When the newest message of each group was or will be sent."""
+    rows = db.execute(
+        'SELECT notifier, "group", max(due_ms) FROM outbox WHERE "group" != \'\' AND due_ms >= ? AND state != ?'
+        ' GROUP BY notifier, "group"',
+        (since_ms, UNSENT),
+    )
+    return {(notifier, group): at_ms for notifier, group, at_ms in rows}
+
+
+def outbox_failing(db: Database) -> dict[str, tuple[int, int, str]]:
+    """Notifiers that took nothing since their last dead letter."""
+    rows = db.execute(
+        "WITH taken AS (SELECT notifier, max(due_ms) AS at_ms FROM outbox WHERE state = ? GROUP BY notifier)"
+        " SELECT dead.notifier, min(dead.due_ms), count(*), dead.last_error, max(dead.due_ms) FROM outbox AS dead"
+        " LEFT JOIN taken ON taken.notifier = dead.notifier"
+        " WHERE dead.state = ? AND dead.due_ms > coalesce(taken.at_ms, 0)"
+        " GROUP BY dead.notifier ORDER BY dead.notifier",
+        (DONE, DEAD),
+    )
+    return {notifier: (since_ms, count, error) for notifier, since_ms, count, error, _ in rows}
+
+
+def projects_since(db: Database) -> dict[str, int]:
+    """The first day with an ended run of each project."""
+    rows = db.execute(
+        "SELECT p.slug, min(r.bucket) FROM rollup_day r JOIN dim_project p ON p.id = r.project GROUP BY r.project"
+    )
+    return {slug: day * DAY_MS for slug, day in rows}
+
+
 def notifier_memory(db: Database, notifier: str, thread: str) -> dict[str, str]:
     """What a notifier remembers of a thread."""
     body = db.execute("SELECT body FROM notifier_memory WHERE notifier = ? AND thread = ?", (notifier, thread)).get
@@ -129,11 +163,12 @@ def _remember(session: Session, memory: tuple[str, str, Mapping[str, str]], now_
     session.db.execute("INSERT OR REPLACE INTO notifier_memory VALUES (?, ?, ?, ?)", (notifier, thread, text, now_ms))
 
 
-def _leave(session: Session, ids: Sequence[int], state: int, error: str | None = None) -> None:
+def _leave(session: Session, ids: Sequence[int], state: int, at_ms: int, error: str | None = None) -> None:
+    """`due_ms` of the rows is from now on when they left."""
     before = session.db.total_changes()
     session.db.executemany(
-        "UPDATE outbox SET state = ?, last_error = coalesce(?, last_error) WHERE id = ? AND state = 0",
-        [(state, error, number) for number in ids],
+        "UPDATE outbox SET state = ?, due_ms = ?, last_error = coalesce(?, last_error) WHERE id = ? AND state = 0",
+        [(state, at_ms, error, number) for number in ids],
     )
     changed = session.db.total_changes() - before
     if changed:
@@ -142,10 +177,10 @@ def _leave(session: Session, ids: Sequence[int], state: int, error: str | None =
 
 
 def outbox_done(
-    session: Session, ids: Sequence[int], memory: tuple[str, str, Mapping[str, str]] | None, now_ms: int
+    session: Session, ids: Sequence[int], memory: tuple[str, str, Mapping[str, str]] | None, now_ms: int, sent: bool
 ) -> None:
-    """These were accepted."""
-    _leave(session, ids, DONE)
+    """These were accepted, or nobody wants them any more."""
+    _leave(session, ids, DONE if sent else UNSENT, now_ms)
     if memory is not None:
         _remember(session, memory, now_ms)
 
@@ -159,8 +194,5 @@ def outbox_retry(session: Session, ids: Sequence[int], due_ms: int, error: str) 
 
 
 def outbox_dead(session: Session, ids: Sequence[int], error: str, at_ms: int) -> None:
-    """The notifier will never take them; `due_ms` of the rows is from now on when that was found."""
-    session.db.executemany(
-        "UPDATE outbox SET due_ms = ? WHERE id = ? AND state = 0", [(at_ms, number) for number in ids]
-    )
-    _leave(session, ids, DEAD, error)
+    """The notifier will never take them."""
+    _leave(session, ids, DEAD, at_ms, error)

@@ -16,6 +16,7 @@ from headgate.core.storeport import CursorView, DeadLetter, GapRow, OutcomeCount
 from headgate.store.destinations import moved
 from headgate.store.schema import LANES
 from headgate.store.session import Session
+from headgate.store.skips import forget, note
 from headgate.store.sql import Database
 
 __all__ = [
@@ -166,6 +167,7 @@ def reset_signal(session: Session, key: str, start: Literal["now", "retained"] |
     before = _stands(session, key)
     session.db.execute("UPDATE signal SET destination = '', state = 'ok', reason = '' WHERE key = ?", (key,))
     _place(session, key, start)
+    forget(session.db, key)
     sink = session.db.execute("SELECT sink FROM signal WHERE key = ?", (key,)).get
     for lane, (acked, _) in _stands(session, key).items():
         old, holes = before[lane]
@@ -204,6 +206,8 @@ def record_outcomes(session: Session, outcomes: Sequence[Outcomes]) -> None:
                 "UPDATE signal SET accepted = accepted + ?, dead = dead + ? WHERE key = ?",
                 (one.accepted, added, one.signal),
             )
+        if one.skips and one.lane in LANES:
+            note(session.db, one.signal, LANES.index(one.lane), one.skips)
         session.db.executemany(
             "INSERT INTO skipped VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n",
             [(one.signal, reason, n) for reason, n in sorted(one.skipped.items())],

@@ -17,6 +17,7 @@ from headgate.store.facts import Fact, Facts
 from headgate.store.releases import order_key, render, with_record_id
 from headgate.store.schema import KINDS, LANES, decode_key, encode_key
 from headgate.store.session import Session
+from headgate.store.skips import noted, skipped_as
 from headgate.store.sql import Database
 from headgate.store.views import view_of
 
@@ -105,6 +106,7 @@ def _explain(db: Database, session: Session, fact: Fact) -> Explained:
     ).fetchall()
     bodies = [db.execute(f"SELECT body FROM log_{LANES[where]} WHERE seq = ?", (at,)).get for where, at in amendments]
     stamps = fact.known.stamps
+    path = _path(db, identity, lane, seq) if lane is not None and seq is not None else {}
     return Explained(
         kind=fact.kind,
         provider_id=fact.key,
@@ -120,15 +122,13 @@ def _explain(db: Database, session: Session, fact: Fact) -> Explained:
         amendments=[text for text in bodies if text is not None],
         lane=None if lane is None else LANES[lane],
         seq=seq,
-        path=_path(db, identity, lane, seq) if lane is not None and seq is not None else {},
+        path=path,
+        noted={signal: noted(db, signal) for signal in path},
     )
 
 
 def _path(db: Database, identity: str, lane: int, seq: int) -> dict[str, str]:
-    """Where the record is on its way to each signal.
-
-    What is skipped or purged is counted, not noted by record, so it reads accepted here.
-    """
+    """Where the record is on its way to each signal. A purged dead letter reads accepted here."""
     dead = {row[0] for row in db.execute("SELECT signal FROM dead_letter WHERE record_id = ?", (identity,))}
     path: dict[str, str] = {}
     rows: Sequence[tuple[str, int, bytes, int]] = db.execute(
@@ -140,7 +140,8 @@ def _path(db: Database, identity: str, lane: int, seq: int) -> dict[str, str]:
         elif seq <= start:
             path[signal] = "before_start"
         elif seq <= acked or seq in decode_holes(holes):
-            path[signal] = "accepted"
+            reason = skipped_as(db, signal, lane, seq)
+            path[signal] = f"skipped: {reason}" if reason else "accepted"
         else:
             path[signal] = "waiting"
     return path

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from headgate.core.audits import Kept, ListedKind
 from headgate.core.merge import decode_stamps
 from headgate.core.times import DAY_MS
-from headgate.store.schema import encode_key
+from headgate.store.schema import decode_key, encode_key
 from headgate.store.sql import Database
 
-__all__ = ["kept"]
+__all__ = ["jobs_of", "kept"]
 
 _RERUN = f"coalesce(w.created_at - p.created_at > {DAY_MS}, 0)"
 _ASKED: Mapping[ListedKind, str] = {
@@ -28,6 +28,13 @@ _ASKED: Mapping[ListedKind, str] = {
         " WHERE j._key = ? OR j._id = (SELECT fact FROM job_alias WHERE key = ?)"
     ),
 }
+# A job of which the number alone is known has a text as its key.
+_JOBS = (
+    f"SELECT j._key, j._stamps, {_RERUN}, j.stopped_at FROM workflow w JOIN job j ON j.workflow_id = w._key"
+    " LEFT JOIN pipeline p ON p._key = w.pipeline_id WHERE (w._key = ? OR w.pipeline_id = ?)"
+    " AND j._terminal AND j.started_at IS NOT NULL AND typeof(j._key) = 'blob'"
+    " AND j.type IS NOT (SELECT id FROM dim WHERE family = 0 AND text = 'approval')"
+)
 
 
 def kept(db: Database, kind: ListedKind, keys: Sequence[str]) -> dict[str, Kept]:
@@ -38,6 +45,15 @@ def kept(db: Database, kind: ListedKind, keys: Sequence[str]) -> dict[str, Kept]
         row = db.execute(_ASKED[kind], (encoded, encoded) if kind == "job" else (encoded,)).fetchone()
         if row is not None:
             found[key] = Kept(bool(row[0]), _announced(kind, row[1]), bool(row[2]), row[3])
+    return found
+
+
+def jobs_of(db: Database, runs: Sequence[str]) -> dict[str, Kept]:
+    """Ended jobs of pipelines or workflows, by key."""
+    found: dict[str, Kept] = {}
+    for run in map(encode_key, runs):
+        for key, stamps, rerun, stopped_ms in db.execute(_JOBS, (run, run)):
+            found[decode_key(key)] = Kept(True, _announced("job", stamps), bool(rerun), stopped_ms)
     return found
 
 

@@ -29,7 +29,6 @@ from headgate.core.storeport import (
     InboxRow,
     MergeResult,
     MergeWork,
-    OutboxRow,
     OutcomeCounts,
     Outcomes,
     Replay,
@@ -40,10 +39,11 @@ from headgate.core.storeport import (
     StoreFigures,
 )
 from headgate.core.tally import Bounds, Tally, TallyQuery
-from headgate.core.times import parse_ms
+from headgate.core.times import DAY_MS, parse_ms
 from headgate.store import memory_live, memory_runs
 from headgate.store import memory_queries as queries
 from headgate.store.memory_alerts import MemoryAlerts
+from headgate.store.memory_alertunits import MemoryAlertUnits
 from headgate.store.memory_delivery import MemoryDelivery
 from headgate.store.memory_facts import MemoryFacts
 from headgate.store.memory_trim import PARTS
@@ -52,7 +52,7 @@ from headgate.store.releases import order_key
 __all__ = ["MemoryStore"]
 
 
-class MemoryStore:
+class MemoryStore(MemoryAlertUnits):
     """See the port for what each method promises. `level` may be set by tests that want a full store."""
 
     def __init__(self, *, clock: Clock) -> None:
@@ -176,6 +176,9 @@ class MemoryStore:
     async def kept(self, kind: ListedKind, keys: Sequence[str]) -> Mapping[str, Kept]:
         return queries.kept(self.facts, kind, keys)
 
+    async def jobs_of(self, runs: Sequence[str]) -> Mapping[str, Kept]:
+        return queries.jobs_of(self.facts, runs)
+
     async def wanting_enrichment(self, source: str, *, due_by_ms: int, limit: int) -> Sequence[JobRef]:
         return queries.wanting_enrichment(self.facts, source, due_by_ms, limit)
 
@@ -229,34 +232,12 @@ class MemoryStore:
             occurred = parse_ms(record.occurred_at)
             self.facts.append(0, record, now_ms if occurred is None else occurred, order_key(record.id), now_ms)
 
-    async def outbox_due(self, *, now_ms: int, limit: int) -> Sequence[OutboxRow]:
-        return self.alerting.due(now_ms, limit)
-
-    async def outbox_bind(self, row_id: int, *, limit: int) -> Sequence[OutboxRow]:
-        self._unit()
-        return self.alerting.bind(row_id, limit)
-
-    async def outbox_done(
-        self, ids: Sequence[int], *, memory: tuple[str, str, Mapping[str, str]] | None = None
-    ) -> None:
-        self._unit()
-        self.alerting.leave(ids)
-        if memory is not None:
-            self.alerting.memory[memory[:2]] = dict(memory[2])
-
-    async def outbox_retry(self, ids: Sequence[int], *, due_ms: int, error: str) -> None:
-        self._unit()
-        self.alerting.retry(ids, due_ms, error)
-
-    async def outbox_dead(self, ids: Sequence[int], *, error: str, at_ms: int) -> None:  # noqa: ARG002  # the port's
-        self._unit()
-        self.alerting.leave(ids, error)
-
-    async def notifier_memory(self, notifier: str, thread: str) -> Mapping[str, str]:
-        return self.alerting.memory.get((notifier, thread), {})
-
-    async def notifier_memories(self, notifier: str) -> Mapping[str, Mapping[str, str]]:
-        return {thread: body for (name, thread), body in self.alerting.memory.items() if name == notifier and body}
+    async def projects_since(self) -> Mapping[str, int]:
+        days: dict[str, int] = {}
+        for day, _, key, *_ in self.facts.rollup_days():
+            days[key] = min(day, days.get(key, day))
+        slugs = {project.key: project.ref.slug for project in self.facts.projects.by_id.values()}
+        return {slugs[key]: day * DAY_MS for key, day in days.items()}
 
     # -- questions
 

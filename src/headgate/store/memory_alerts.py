@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
+from headgate.core.silences import Silence, history_name
 from headgate.core.storeport import AlertChange, AlertRow, OutboxRow
 
 __all__ = ["MemoryAlerts"]
@@ -12,7 +13,7 @@ __all__ = ["MemoryAlerts"]
 
 @dataclass(slots=True)
 class MemoryAlerts:
-    """`gone`: outbox rows that were accepted or are dead; they stay so that an equal key is never sent twice.
+    """`gone`: outbox rows that left; they stay so that an equal key is never sent twice. `dead`, `sent`: which, when.
 
     `memory`: what notifiers remember, by notifier and thread.
     """
@@ -21,7 +22,10 @@ class MemoryAlerts:
     history: list[tuple[str, int, bytes]] = field(default_factory=list)
     outbox: dict[int, OutboxRow] = field(default_factory=dict)
     gone: dict[int, OutboxRow] = field(default_factory=dict)
+    dead: dict[int, int] = field(default_factory=dict)
+    sent: dict[int, int] = field(default_factory=dict)
     memory: dict[tuple[str, str], dict[str, str]] = field(default_factory=dict)
+    silences: dict[int, Silence] = field(default_factory=dict)
 
     def transition(self, change: AlertChange, now_ms: int) -> None:
         """Alert state, history and outbox rows."""
@@ -59,12 +63,57 @@ class MemoryAlerts:
         leader = number if first.batch is None else first.batch
         return sorted((row for row in self.outbox.values() if row.batch == leader), key=lambda row: row.id)
 
-    def leave(self, ids: Sequence[int], error: str | None = None) -> None:
-        """These were accepted, or are dead for a reason."""
+    def leave(self, ids: Sequence[int], at_ms: int, error: str | None = None, *, sent: bool = True) -> None:
+        """These were accepted, are dead for a reason, or were not sent."""
         for number in ids:
             row = self.outbox.pop(number, None)
-            if row is not None:
-                self.gone[number] = row if error is None else replace(row, last_error=error)
+            if row is None:
+                continue
+            self.gone[number] = row if error is None else replace(row, last_error=error)
+            if error is not None:
+                self.dead[number] = at_ms
+            elif sent:
+                self.sent[number] = at_ms
+
+    def groups(self, since_ms: int) -> dict[tuple[str, str], int]:
+        """When the newest message of each group was or will be sent."""
+        found: dict[tuple[str, str], int] = {}
+        times = {number: row.due_ms for number, row in self.outbox.items()} | self.sent | self.dead
+        for number, at_ms in times.items():
+            row = self.outbox.get(number) or self.gone[number]
+            if row.group and at_ms >= since_ms:
+                place = (row.notifier, row.group)
+                found[place] = max(at_ms, found.get(place, 0))
+        return found
+
+    def failing(self) -> dict[str, tuple[int, int, str]]:
+        """Notifiers that took nothing since their last dead letter."""
+        taken: dict[str, int] = {}
+        for number, at_ms in self.sent.items():
+            name = self.gone[number].notifier
+            taken[name] = max(at_ms, taken.get(name, 0))
+        found: dict[str, tuple[int, int, str]] = {}
+        for number, at_ms in sorted(self.dead.items(), key=lambda one: one[1]):
+            row = self.gone[number]
+            if at_ms > taken.get(row.notifier, 0):
+                since_ms, count, _ = found.get(row.notifier, (at_ms, 0, ""))
+                found[row.notifier] = (since_ms, count + 1, row.last_error)
+        return found
+
+    def put_silence(self, silence: Silence, line: bytes, at_ms: int) -> int:
+        """Insert or replace, with its line of history."""
+        number = silence.id or max(self.silences, default=0) + 1
+        self.silences[number] = replace(silence, id=number)
+        self.history.append((history_name(number), at_ms, line))
+        return number
+
+    def forget(self, old: Callable[[OutboxRow], bool]) -> int:
+        """Drop rows that left long ago; returns how many."""
+        numbers = [number for number, row in self.gone.items() if old(row)]
+        for number in numbers:
+            for kept in (self.gone, self.dead, self.sent):
+                kept.pop(number, None)
+        return len(numbers)
 
     def retry(self, ids: Sequence[int], due_ms: int, error: str) -> None:
         """Try again at a time."""

@@ -41,6 +41,7 @@ class Stand:
     holes: list[set[int]] = field(default_factory=lambda: [set(), set()])
     accepted: int = 0
     skipped: Counter[str] = field(default_factory=Counter)
+    skips: dict[tuple[int, int], str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -104,6 +105,7 @@ class MemoryDelivery:
         """Put a cursor at another start; what waited and is passed over is a gap."""
         before, holes = tuple(stand.acked), tuple(stand.holes)
         self.place(stand, start)
+        stand.skips.clear()
         for lane, name in enumerate(LANES):
             acked = stand.acked[lane]
             lost = acked - before[lane] - sum(1 for seq in holes[lane] if seq <= acked)
@@ -134,6 +136,8 @@ class MemoryDelivery:
             if one.lane in LANES:
                 lane = LANES.index(one.lane)
                 self.move(stand, lane, max(stand.acked[lane], one.acked), one.holes)
+                for skip in one.skips:
+                    stand.skips |= dict.fromkeys([(lane, seq) for seq in range(skip.first, skip.last + 1)], skip.reason)
             elif one.lane == "replay":
                 self._move_replay(one)
             for entry, why, attempts in one.dead:

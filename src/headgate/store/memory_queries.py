@@ -14,10 +14,10 @@ from headgate.core.render import APP_URL, make_record
 from headgate.core.status import map_status
 from headgate.core.storeport import NO_SOURCE, Explained, InboxRow, Replay, SpaceLevel, StoreFigures
 from headgate.core.times import DAY_MS, HOUR_MS
-from headgate.store.memory_delivery import MemoryDelivery
+from headgate.store.memory_delivery import MemoryDelivery, Stand
 from headgate.store.memory_facts import MemoryFact, MemoryFacts
 from headgate.store.releases import end_ms, render
-from headgate.store.schema import LANES
+from headgate.store.schema import LANES, encode_key
 from headgate.store.unasked import ASKED_MS
 
 __all__ = [
@@ -152,6 +152,19 @@ def kept(facts: MemoryFacts, kind: ListedKind, keys: Sequence[str]) -> dict[str,
     return found
 
 
+def jobs_of(facts: MemoryFacts, runs: Sequence[str]) -> dict[str, Kept]:
+    """Ended jobs of pipelines or workflows."""
+    above = {fact.key for fact in facts.all() if {fact.key, fact.known.values.get("pipeline_id")} & set(runs)}
+    keys = [fact.key for fact in facts.all() if fact.known.values.get("workflow_id") in above and _ran(fact)]
+    return kept(facts, "job", keys)
+
+
+def _ran(fact: MemoryFact) -> bool:
+    known = fact.known.values
+    ended = fact.kind == "job" and fact.known.terminal and known.get("type") != "approval"
+    return ended and known.get("started_at") is not None and isinstance(encode_key(fact.key), bytes)
+
+
 def explain(facts: MemoryFacts, delivery: MemoryDelivery, given: str) -> list[Explained]:
     """Facts with this provider id or record id."""
     found: list[MemoryFact] = []
@@ -197,7 +210,13 @@ def _explain(facts: MemoryFacts, delivery: MemoryDelivery, fact: MemoryFact) -> 
         lane=None if fact.lane is None else LANES[fact.lane],
         seq=None if fact.lane is None else fact.seq,
         path={} if fact.lane is None else _path(delivery, identity, fact.lane, fact.seq),
+        noted={key: _noted(stand) for key, stand in delivery.signals.items()} if fact.lane is not None else {},
     )
+
+
+def _noted(stand: Stand) -> frozenset[str]:
+    known = Counter(stand.skips.values())
+    return frozenset(reason for reason, count in stand.skipped.items() if known[reason] == count)
 
 
 def _path(delivery: MemoryDelivery, identity: str, lane: int, seq: int) -> dict[str, str]:
@@ -209,7 +228,9 @@ def _path(delivery: MemoryDelivery, identity: str, lane: int, seq: int) -> dict[
         elif seq <= stand.start[lane]:
             path[key] = "before_start"
         else:
-            path[key] = "accepted" if seq <= stand.acked[lane] or seq in stand.holes[lane] else "waiting"
+            settled = seq <= stand.acked[lane] or seq in stand.holes[lane]
+            reason = stand.skips.get((lane, seq))
+            path[key] = (f"skipped: {reason}" if reason else "accepted") if settled else "waiting"
     return path
 
 

@@ -106,12 +106,12 @@ def _facts(store: MemoryStore, before_ms: int, *, tests: bool) -> int:
 
 def _alerts(store: MemoryStore, before_ms: int, _now_ms: int) -> int:
     kept = [row for row in store.alerting.history if row[1] >= before_ms]
-    sent = [number for number, row in store.alerting.gone.items() if row.created_ms < before_ms]
-    deleted = len(store.alerting.history) - len(kept) + len(sent)
+    ended = [number for number, one in store.alerting.silences.items() if one.ends_ms < before_ms]
+    deleted = len(store.alerting.history) - len(kept) + len(ended)
     store.alerting.history = kept
-    for number in sent:
-        del store.alerting.gone[number]
-    return deleted
+    for number in ended:
+        del store.alerting.silences[number]
+    return deleted + store.alerting.forget(lambda row: row.created_ms < before_ms)
 
 
 # Part of the store -> deletes what is older than a time; returns how many rows it was.

@@ -21,11 +21,9 @@ from headgate.core.metrics import Metrics
 from headgate.core.ports import Delivery, JobRef, Lane, LogEntry, RunRef
 from headgate.core.release import ReleasePolicy
 from headgate.core.storeport import (
-    AlertChange,
     InboxRow,
     MergeResult,
     MergeWork,
-    OutboxRow,
     Outcomes,
     Replay,
     SignalSpec,
@@ -34,7 +32,6 @@ from headgate.core.storeport import (
     StoreFigures,
 )
 from headgate.store import (
-    alerts,
     delivery,
     inbox,
     kept,
@@ -44,6 +41,7 @@ from headgate.store import (
     trim,
     unasked,
 )
+from headgate.store.alertunits import AlertUnits
 from headgate.store.due import release_due_unit
 from headgate.store.facts import Facts
 from headgate.store.files import Files, copy_out
@@ -65,7 +63,7 @@ T = TypeVar("T")
 _log = structlog.get_logger("headgate.store")
 
 
-class SqliteStore(Questions):
+class SqliteStore(AlertUnits, Questions):
     """One file, one writer thread, a few readers. See the port for what each method promises.
 
     `repair`: whether `open` makes a new store, or salvages a damaged one; without, it raises StoreError and changes
@@ -230,15 +228,16 @@ class SqliteStore(Questions):
         )
 
     async def unfinished(self, source: str, *, limit: int) -> Sequence[RunRef]:
-        now_ms = self._clock.now_ms()
-        return await self._ask(lambda db: queries.unfinished(db, source, now_ms, limit))
+        return await self._ask(lambda db: queries.unfinished(db, source, self._clock.now_ms(), limit))
 
     async def unasked(self, source: str, *, since_ms: int, limit: int) -> Sequence[RunRef]:
-        now_ms = self._clock.now_ms()
-        return await self._ask(lambda db: unasked.unasked(db, source, now_ms, since_ms, limit))
+        return await self._ask(lambda db: unasked.unasked(db, source, self._clock.now_ms(), since_ms, limit))
 
     async def kept(self, kind: ListedKind, keys: Sequence[str]) -> Mapping[str, Kept]:
         return await self._ask(lambda db: kept.kept(db, kind, keys))
+
+    async def jobs_of(self, runs: Sequence[str]) -> Mapping[str, Kept]:
+        return await self._ask(lambda db: kept.jobs_of(db, runs))
 
     async def wanting_enrichment(self, source: str, *, due_by_ms: int, limit: int) -> Sequence[JobRef]:
         return await self._ask(lambda db: queries.wanting_enrichment(db, source, due_by_ms, limit))
@@ -274,36 +273,6 @@ class SqliteStore(Questions):
 
     async def open_replay(self, key: str, *, since_ms: int, until_ms: int) -> Replay:
         return await self._unit("replay", lambda session, _: replays.open_replay(session, key, since_ms, until_ms))
-
-    # -- alerts
-
-    async def transition(self, change: AlertChange) -> None:
-        now_ms = self._clock.now_ms()
-        await self._unit("transition", lambda session, _: alerts.transition(session, change, now_ms))
-
-    async def outbox_due(self, *, now_ms: int, limit: int) -> Sequence[OutboxRow]:
-        return await self._ask(lambda db: alerts.outbox_due(db, now_ms, limit))
-
-    async def outbox_bind(self, row_id: int, *, limit: int) -> Sequence[OutboxRow]:
-        return await self._unit("outbox", lambda session, _: alerts.outbox_bind(session, row_id, limit))
-
-    async def outbox_done(
-        self, ids: Sequence[int], *, memory: tuple[str, str, Mapping[str, str]] | None = None
-    ) -> None:
-        now_ms = self._clock.now_ms()
-        await self._unit("outbox", lambda session, _: alerts.outbox_done(session, ids, memory, now_ms))
-
-    async def outbox_retry(self, ids: Sequence[int], *, due_ms: int, error: str) -> None:
-        await self._unit("outbox", lambda session, _: alerts.outbox_retry(session, ids, due_ms, error))
-
-    async def outbox_dead(self, ids: Sequence[int], *, error: str, at_ms: int) -> None:
-        await self._unit("outbox", lambda session, _: alerts.outbox_dead(session, ids, error, at_ms))
-
-    async def notifier_memory(self, notifier: str, thread: str) -> Mapping[str, str]:
-        return await self._ask(lambda db: alerts.notifier_memory(db, notifier, thread))
-
-    async def notifier_memories(self, notifier: str) -> Mapping[str, Mapping[str, str]]:
-        return await self._ask(lambda db: alerts.notifier_memories(db, notifier))
 
     # -- questions
 

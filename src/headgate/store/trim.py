@@ -192,6 +192,8 @@ def _alerts(session: Session, before_ms: int, _now_ms: int) -> int:
     )
     deleted += session.db.changes()
     session.db.execute("DELETE FROM notifier_memory WHERE at_ms < ?", (before_ms,))
+    deleted += session.db.changes()
+    session.db.execute("DELETE FROM silence WHERE ends_ms < ?", (before_ms,))
     return deleted + session.db.changes()
 
 

@@ -7,24 +7,27 @@ Subclass `NotifierSuite` in a test module and say how the notifier is built:
             build=build, config=PagerConfig, secrets=("s3cret",), accepts=(HttpReply(202, {}, b""),)
         )
 
-Each test cites its rule. Nothing here opens a socket.
+A notifier of several requests (`CallNotifier` over `http`) is tested alike: its requests go to the fake that the
+subject names. Each test cites its rule. Nothing here opens a socket.
 """
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from headgate.core.errors import BatchRejected, SinkError, SinkRefused, SinkUnavailable
-from headgate.core.messages import Digest, Message, Notification, Notifier
+from headgate.core.messages import CallNotifier, Digest, Exchange, Message, Notification, Notifier
 from headgate.core.ports import HttpReply, HttpRequest, TransportOptions
 from headgate.testing.sinks.harness import front_door
+from headgate.testing.sinks.vendor import FrontDoor
 from headgate.testing.sinks.wire import Request
 
-__all__ = ["NotifierSubject", "NotifierSuite", "messages", "notification", "told"]
+__all__ = ["NotifierSubject", "NotifierSuite", "asked", "exchange_with", "messages", "notification", "told"]
 
 NOW_MS = 1_795_000_000_000
 # What a bare status means where the channel documents nothing else: core.verdicts.
@@ -109,7 +112,7 @@ GROUP = tuple(
 )
 
 
-def messages(notifier: Notifier) -> Mapping[str, Message]:
+def messages(notifier: Notifier | CallNotifier) -> Mapping[str, Message]:
     """What a notifier may be asked to send: each notification, and as it says groups and digests."""
     found = {name: told(one) for name, one in NOTIFICATIONS.items()}
     if notifier.grouped:
@@ -133,16 +136,28 @@ class NotifierSubject:
     """What is tested. `build`: makes the notifier; `config`: its model; `secrets`: texts nobody may ever see.
 
     `accepts`: answers that mean accepted. `fake`, `fake_options`: a fake vendor of `headgate.testing.sinks` that judges
-    its requests. `statuses`: where the channel documents another reading than the shared table.
+    its requests; needed by a notifier of several requests. `statuses`: where the channel documents another reading than
+    the shared table. `untold`: messages that this channel has nothing to say about when it has said nothing before.
     """
 
-    build: Callable[[], Notifier]
+    build: Callable[[], Notifier | CallNotifier]
     config: type[Any]
     secrets: tuple[str, ...]
     accepts: tuple[HttpReply, ...]
     fake: str | None = None
     fake_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     statuses: Mapping[int, tuple[type[SinkError], str]] = dataclasses.field(default_factory=dict)
+    untold: frozenset[str] = frozenset()
+
+    def messages(self) -> Mapping[str, Message]:
+        """Those that it says something about."""
+        return {name: one for name, one in messages(self.build()).items() if name not in self.untold}
+
+    def door(self) -> FrontDoor:
+        """Its fake, empty, at the time of the tests. Raises ValueError where it has none."""
+        if self.fake is None:
+            raise ValueError("a notifier of several requests needs a fake that answers them")
+        return front_door(self.fake, clock_ms=lambda: NOW_MS, **self.fake_options)
 
 
 class NotifierSuite:
@@ -150,63 +165,70 @@ class NotifierSuite:
 
     subject: NotifierSubject
 
-    def _notifier(self) -> Notifier:
+    def _notifier(self) -> Notifier | CallNotifier:
         return type(self).subject.build()
+
+    def _requests(self, message: Message, now_ms: int = NOW_MS) -> list[HttpRequest]:
+        """What a notifier asks for one message."""
+        made = self._notifier()
+        if isinstance(made, Notifier):
+            return [made.encode(message, now_ms=now_ms)]
+        return _told_to(type(self).subject.door(), made, message, now_ms)
 
     def test_notif_01_is_a_notifier(self) -> None:
         """NOTIF-01: it keeps the port, with a name and transport options."""
         made = self._notifier()
-        assert isinstance(made, Notifier)
+        assert isinstance(made, Notifier | CallNotifier)
         assert made.name
         assert isinstance(made.transport, TransportOptions)
 
     def test_notif_02_encode_is_pure(self) -> None:
         """NOTIF-02: the same notification at the same time gives the same request, from any instance."""
-        for one in messages(self._notifier()).values():
-            requests = {self._notifier().encode(one, now_ms=NOW_MS) for _ in range(2)}
-            assert len(requests) == 1
+        for one in type(self).subject.messages().values():
+            assert self._requests(one) == self._requests(one)
 
     def test_notif_03_retries_repeat_the_body(self) -> None:
         """NOTIF-03: a later attempt sends the same body; only headers may carry the time of the attempt."""
-        made = self._notifier()
-        for one in messages(made).values():
-            assert made.encode(one, now_ms=NOW_MS).body == made.encode(one, now_ms=NOW_MS + 60_000).body
+        for one in type(self).subject.messages().values():
+            later = self._requests(one, NOW_MS + 60_000)
+            assert [request.body for request in self._requests(one)] == [request.body for request in later]
 
     def test_notif_04_the_key_travels(self) -> None:
-        """NOTIF-04: the idempotency key is somewhere in the request."""
-        for one in messages(self._notifier()).values():
-            request = self._notifier().encode(one, now_ms=NOW_MS)
+        """NOTIF-04: the idempotency key is somewhere in the request that tells, the last one."""
+        for one in type(self).subject.messages().values():
+            request = self._requests(one)[-1]
             assert one.key in [value for _, value in request.headers] or one.key.encode() in request.body
 
     def test_notif_05_requests_can_be_sent(self) -> None:
         """NOTIF-05: address, headers and time-out are such that any HTTP client can send them."""
-        for one in messages(self._notifier()).values():
-            request = self._notifier().encode(one, now_ms=NOW_MS)
-            assert request.url.startswith(("http://", "https://"))
-            assert 0 < request.timeout_seconds <= 60
-            names = [name.lower() for name, _ in request.headers]
-            assert len(names) == len(set(names))
-            for name, value in request.headers:
-                assert re.fullmatch(r"[A-Za-z0-9-]+", name)
-                assert "\r" not in value
-                assert "\n" not in value
+        for one in type(self).subject.messages().values():
+            for request in self._requests(one):
+                assert request.url.startswith(("http://", "https://"))
+                assert 0 < request.timeout_seconds <= 60
+                names = [name.lower() for name, _ in request.headers]
+                assert len(names) == len(set(names))
+                for name, value in request.headers:
+                    assert re.fullmatch(r"[A-Za-z0-9-]+", name)
+                    assert "\r" not in value
+                    assert "\n" not in value
 
     def test_notif_06_the_vendor_takes_every_notification(self) -> None:
         """NOTIF-06: whatever is in labels and texts, the strict fake takes it and the answer reads as accepted."""
         subject = type(self).subject
         if subject.fake is None:
             return
-        made = self._notifier()
-        for name, one in messages(made).items():
-            door = front_door(subject.fake, clock_ms=lambda: NOW_MS, **subject.fake_options)
-            reply = door(_as_wire(made.encode(one, now_ms=NOW_MS)))
-            made.interpret(HttpReply(reply.status, dict(reply.headers), reply.body), one)
-            assert len(list(door.ledger.rows())) == 1, name
+        for name, one in messages(self._notifier()).items():
+            door, made = subject.door(), self._notifier()
+            if isinstance(made, Notifier):
+                made.interpret(asked(door, made.encode(one, now_ms=NOW_MS)), one)
+            else:
+                _told_to(door, made, one, NOW_MS)
+            assert len(list(door.ledger.rows())) == (name not in subject.untold), name
 
     def test_notif_07_acceptance(self) -> None:
         """NOTIF-07: the channel's own words for accepted raise nothing."""
         for reply in type(self).subject.accepts:
-            self._notifier().interpret(reply, told(NOTIFICATIONS["firing"]))
+            self._answered(reply)
 
     def test_notif_08_statuses(self) -> None:
         """NOTIF-08: statuses read by the shared table or as documented; what nobody foresaw is tried again."""
@@ -256,13 +278,50 @@ class NotifierSuite:
 
     def _error(self, reply: HttpReply) -> SinkError:
         try:
-            self._notifier().interpret(reply, told(NOTIFICATIONS["firing"]))
+            self._answered(reply)
         except SinkError as error:
             return error
         raise AssertionError(f"{reply.status} was read as accepted")
 
+    def _answered(self, reply: HttpReply) -> None:
+        """Tell something and get this answer, to each request."""
+        made, message = self._notifier(), told(NOTIFICATIONS["firing"])
+        if isinstance(made, Notifier):
+            made.interpret(reply, message)
+            return
 
-def _as_wire(request: HttpRequest) -> Request:
+        async def http(_request: HttpRequest) -> HttpReply:
+            return reply
+
+        asyncio.run(_send(made, message, NOW_MS, http))
+
+
+async def _send(made: CallNotifier, message: Message, now_ms: int, http: Exchange) -> None:
+    await made.send(message, now_ms=now_ms, http=http)
+
+
+def _told_to(door: FrontDoor, made: CallNotifier, message: Message, now_ms: int) -> list[HttpRequest]:
+    """Tell a fake; gives the requests that it took."""
+    requests: list[HttpRequest] = []
+    asyncio.run(_send(made, message, now_ms, exchange_with(door, requests)))
+    return requests
+
+
+def exchange_with(door: FrontDoor, requests: list[HttpRequest] | None = None) -> Exchange:
+    """What a notifier of several requests is given to talk to a fake; `requests` gets what it asks."""
+
+    async def http(request: HttpRequest) -> HttpReply:
+        if requests is not None:
+            requests.append(request)
+        return asked(door, request)
+
+    return http
+
+
+def asked(door: FrontDoor, request: HttpRequest) -> HttpReply:
+    """A fake's answer, without a socket."""
     parts = urlsplit(request.url)
     headers = {name.lower(): value for name, value in request.headers}
-    return Request(request.method, parts.path, {}, headers, request.body)
+    query = dict(parse_qsl(parts.query, keep_blank_values=True))
+    reply = door(Request(request.method, unquote(parts.path), query, headers, request.body))
+    return HttpReply(reply.status, dict(reply.headers), reply.body)

@@ -9,6 +9,7 @@ from headgate.core.record import decode_record
 from headgate.core.storeport import (
     Outcomes,
     SignalSpec,
+    Skip,
     Store,
 )
 from headgate.core.verdicts import Reject
@@ -57,6 +58,30 @@ class DeliverySuite:
         assert (await cursor(store)).waiting == 0
         counts = (await store.outcome_counts())[LOGS.key]
         assert (counts.accepted, counts.dead, dict(counts.skipped)) == (5, 0, {"too_old": 2})
+
+    async def test_what_was_skipped_can_be_told_from_what_was_accepted(self, store: Store) -> None:
+        """By position and reason, also in one stretch over several outcomes, until the signal starts again."""
+        await store.open_signals([LOGS], now_ms=NOW)
+        await self._fill(store, 6)
+
+        async def ways() -> list[str]:
+            entries = await read(store)
+            return [(await store.explain(entry.record_id))[0].path[LOGS.key] for entry in entries]
+
+        old = "too_old"
+        one = Outcomes(LOGS.key, "live", 3, accepted=1, skipped={old: 2}, skips=[Skip(2, 3, old)])
+        two = Outcomes(LOGS.key, "live", 4, (6,), skipped={old: 2}, skips=[Skip(4, 4, old), Skip(6, 6, old)])
+        await store.record_outcomes([one])
+        await store.record_outcomes([two])
+        skip = "skipped: too_old"
+        assert await ways() == ["accepted", skip, skip, skip, "waiting", skip]
+        first = (await read(store))[0].record_id
+        assert set((await store.explain(first))[0].noted[LOGS.key]) == {old}
+        await store.record_outcomes([Outcomes(LOGS.key, "live", 6, skipped={old: 1})])
+        assert set((await store.explain(first))[0].noted[LOGS.key]) == set()
+        await store.reset_signal(LOGS.key, start="retained")
+        await store.record_outcomes([Outcomes(LOGS.key, "live", 6, accepted=6)])
+        assert await ways() == ["accepted"] * 6
 
     async def test_outcomes_of_nobody_change_nothing(self, store: Store) -> None:
         """An unknown signal, or a seq beyond the lane, raises; the outcomes beside it are not stored either."""

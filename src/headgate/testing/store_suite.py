@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from headgate.core.audits import Kept
@@ -39,6 +40,7 @@ from headgate.testing.store_data import (
 from headgate.testing.store_delivery_suite import DeliverySuite
 from headgate.testing.store_intake_suite import IntakeSuite
 from headgate.testing.store_reads_suite import ReadsSuite
+from headgate.testing.store_telling_suite import TellingSuite
 
 __all__ = ["LOGS", "NOW", "PROJECT", "StoreSuite", "job", "merge", "net_records", "pipeline", "read", "workflow"]
 
@@ -62,6 +64,21 @@ class RestSuite:
         assert dict(await store.kept("job", [JOB])) == {
             JOB: Kept(ended=True, announced=True, rerun=False, stopped_ms=NOW)
         }
+
+    async def test_an_audit_sees_the_jobs_of_a_run(self, store: Store) -> None:
+        """Those that ran and ended, by workflow or pipeline; no approval, and none that is known by number alone."""
+        await merge(store, pipeline(), workflow(), job())
+        names = [f"00000000-0000-4000-8000-00000000000{number}" for number in range(1, 5)]
+        queued = job(names[1])
+        never = msgspec.structs.replace(
+            queued, fields={name: it for name, it in queued.fields.items() if name != "started_at"}
+        )
+        await merge(store, job(names[0], source="v2"), never, job(names[2], type="approval"))
+        await merge(store, job(names[3], ended=False), job("gh/a/b#42"))
+        found = {JOB: Kept(True, True, False, NOW), names[0]: Kept(True, False, False, NOW)}
+        assert dict(await store.jobs_of([WORKFLOW])) == found
+        assert dict(await store.jobs_of([PIPELINE, WORKFLOW, "nobody"])) == found
+        assert dict(await store.jobs_of([JOB])) == {}
 
     async def test_a_pipeline_is_whole_once_it_has_a_run_or_an_error(self, store: Store) -> None:
         """One without either may lack its workflows."""
@@ -184,5 +201,5 @@ class RestSuite:
         await store.close()
 
 
-class StoreSuite(AsideSuite, IntakeSuite, DeliverySuite, ReadsSuite, RestSuite):
+class StoreSuite(AsideSuite, IntakeSuite, DeliverySuite, ReadsSuite, TellingSuite, RestSuite):
     """The whole contract. Give it a fixture `store`."""

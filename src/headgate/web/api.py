@@ -12,6 +12,7 @@ from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from headgate.core.errors import StoreError
+from headgate.web.alerts import add_alerts
 from headgate.web.deployments import add_deployments
 from headgate.web.metricpages import MetricPages, add_metrics
 from headgate.web.operations import ChosenDeliveries, Health, HistoryKind, Json, Operations, Order, Problem
@@ -73,7 +74,7 @@ class OrderedSpan(_Body):
 class ResetStart(_Body):
     """Where a sink starts again: now, retained (all the log still has), or milliseconds since the epoch."""
 
-    start: Literal["now", "retained"] | _Number = "now"
+    start: Literal["now", "retained"] | _Number
 
 
 class BackupTarget(_Body):
@@ -93,6 +94,7 @@ def build_app(operations: Operations, health: Health, pages: MetricPages, *, ver
     _add_actions(app, operations)
     _add_orders(app, operations)
     add_deployments(app, operations)
+    add_alerts(app, operations)
     _add_page(app, operations, version)
     return app
 
@@ -171,11 +173,6 @@ def _add_questions(app: FastAPI, operations: Operations) -> None:
     async def audits() -> list[Json]:
         """Requests for audits and what came out."""
         return await operations.audits()
-
-    @app.get("/api/v1/alerts")
-    async def alerts() -> list[Json]:
-        """Alert instances."""
-        return await operations.alerts()
 
 
 def _add_searches(app: FastAPI, operations: Operations) -> None:

@@ -10,7 +10,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-__all__ = ["ChosenDeliveries", "Health", "HistoryKind", "Json", "Operations", "Order", "Problem"]
+__all__ = [
+    "ChosenDeliveries",
+    "Health",
+    "HistoryKind",
+    "Json",
+    "NewSilence",
+    "Operations",
+    "Order",
+    "Problem",
+]
 
 Json = dict[str, Any]
 HistoryKind = Literal["runs", "jobs"]
@@ -49,6 +58,17 @@ class ChosenDeliveries:
     source: str | None = None
     reason: str | None = None
     everything: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NewSilence:
+    """What is not to be told: all matchers must hold, `starts_ms` <= t < `ends_ms`."""
+
+    matchers: tuple[str, ...]
+    starts_ms: int
+    ends_ms: int
+    author: str
+    comment: str
 
 
 class Operations(Protocol):
@@ -133,6 +153,22 @@ class Operations(Protocol):
 
     async def alerts(self) -> list[Json]:
         """Alert instances that are not inactive."""
+        ...
+
+    async def acknowledge(self, fingerprint: str, *, by: str, comment: str, verdict: str) -> Json:
+        """Say that somebody has seen a firing alert (the start of its fingerprint is enough); returns it as listed."""
+        ...
+
+    async def silences(self) -> list[Json]:
+        """Silences: those that hold first, then those to come, then the newest that ended."""
+        ...
+
+    async def silence(self, wanted: NewSilence) -> Json:
+        """Make a silence; returns it as listed."""
+        ...
+
+    async def expire_silence(self, number: int, *, by: str, comment: str) -> Json:
+        """End a silence now; returns it as listed."""
         ...
 
     async def backup(self, path: str) -> Json:

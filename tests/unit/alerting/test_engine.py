@@ -206,8 +206,9 @@ async def test_a_held_sink_is_told_once_and_when_it_goes_on():
     [message] = world.messages()
     assert (message["rule"], message["state"]) == ("SinkHeld", "firing")
     assert message["labels"] == {"severity": "warning", "sink": "loki", "signal": "logs"}
-    assert message["annotations"]["summary"].startswith(
-        f"sink loki holds records back since {began}: auth: the key is refused"
+    assert message["annotations"]["summary"] == (
+        f"sink loki holds records back since {began}: auth: the key is refused; what waits is kept, unless this sink's"
+        " `overflow` is drop_oldest or the disk fills; see `headgate check`"
     )
     world.held = {}
     await world.pass_time(5, "success")
@@ -361,7 +362,14 @@ async def test_the_cap_limits_new_alerts_alone():
         for index in range(6):
             world.store.runs.append(run(START + minute * MINUTE, "failure", project=f"gh/acme/p{index}"))
     await world.pass_time(60, None)
-    assert len(world.store.rows) == 3
+    assert len([row for row in world.store.rows.values() if row.rule == "Failing"]) == 3
+    meta = [message for message in world.messages() if message["rule"] == "TooManyAlerts"]
+    assert [(one["state"], one["labels"]["rule"]) for one in meta] == [("firing", "Failing")]
+    assert meta[0]["annotations"]["summary"].startswith("rule Failing has 3 groups more than")
+    world.engine.replace(rules(RULES), world.routes)
+    await world.pass_time(70, None)
+    meta = [message for message in world.messages() if message["rule"] == "TooManyAlerts"]
+    assert [one["state"] for one in meta] == ["firing", "resolved"]
 
 
 async def test_every_transition_is_in_the_history_with_its_numbers():

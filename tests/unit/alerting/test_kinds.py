@@ -1,6 +1,5 @@
 """What each kind of rule finds: unit tests of shipped rules and of one rule of each kind, and what those cannot say."""
 
-import dataclasses
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -10,9 +9,9 @@ import yaml
 from tests.unit.alerting.world import HOUR, MINUTE, START, World, detectors, job, run
 
 from headgate.alerting import ruletest
+from headgate.alerting.silencing import acknowledge
 from headgate.alerting.view import Watermark
-from headgate.core.alertdata import AlertState, decode_alert, encode_alert
-from headgate.core.alerts import accept
+from headgate.core.alertdata import Acknowledgement, AlertState, decode_alert
 from headgate.insights.owners import Owners, parse_owner
 
 SHIPPED = str(resources.files("headgate.alerting") / "default_rules_test.yaml")
@@ -107,10 +106,8 @@ async def test_a_restart_while_a_change_fires_does_not_tell_it_again():
 async def accepted(world: World) -> None:
     """Somebody says of the open alert that this is normal."""
     (row,) = world.store.rows.values()
-    step = accept(decode_alert(row.state_json), world.clock.now_ms())
-    world.store.rows[row.fingerprint] = dataclasses.replace(
-        row, state=str(step.alert.state), state_json=encode_alert(step.alert)
-    )
+    said = Acknowledgement("ann", world.clock.now_ms(), "as planned", "new_normal")
+    await world.store.transition(acknowledge(row, said))
 
 
 async def test_an_accepted_change_never_fires_again():
@@ -119,7 +116,7 @@ async def test_an_accepted_change_never_fires_again():
     await slow_down(world, ["test"])
     await accepted(world)
     await slow_down(world, ["test"], before=0, after=60)
-    assert [state for _, state, _ in world.told()] == ["firing"]
+    assert [(state, reason) for _, state, reason in world.told()][1:] == [("resolved", "new_normal")]
     assert world.states() == ["resolved"]
 
 
@@ -141,9 +138,9 @@ async def test_an_accepted_drop_moves_what_is_usual():
     await accepted(world)
     told = len(world.told())
     await mixed(world)
-    assert len(world.told()) == told
+    assert [reason for _, _, reason in world.told()[told:]] == ["new_normal"]
     await world.pass_time(60, "failure")
-    assert [state for _, state, _ in world.told()[told:]] == ["firing"]
+    assert [state for _, state, _ in world.told()[told + 1 :]] == ["firing"]
 
 
 async def test_the_team_is_a_label():

@@ -294,9 +294,10 @@ def test_until_idle_ends_by_itself(tmp_path: Path) -> None:
         (["check", "-c", "{dir}/bad.yaml"], 2, "config_invalid"),
         (["explain", "x", "-c", "{dir}/headgate.yaml"], 3, "there is no store yet"),
         (["rules", "check", "{dir}/bad.yaml"], 1, "bad.yaml"),
+        (["sinks", "reset", "x", "-c", "{dir}/headgate.yaml"], 2, "Missing option '--start'"),
         (["sinks", "reset", "x", "--start", "soon", "-c", "{dir}/headgate.yaml"], 2, "soon"),
     ],
-    ids=["no-file", "typing", "flag", "no-store", "check", "explain", "rules", "moment"],
+    ids=["no-file", "typing", "flag", "no-store", "check", "explain", "rules", "start", "moment"],
 )
 def test_exit_codes(tmp_path: Path, words: list[str], code: int, says: str) -> None:
     """1 a problem, 2 usage or configuration, 3 the store; never a traceback."""
@@ -351,7 +352,7 @@ def test_commands_never_repair_a_damaged_store(tmp_path: Path, damage: Callable[
     database = tmp_path / "headgate.db"
     database.write_bytes(damage(database.read_bytes()))
     before = database.read_bytes()
-    for words in (["status"], ["explain", "x"], ["sinks", "reset", "file"]):
+    for words in (["status"], ["explain", "x"], ["sinks", "reset", "file", "--start", "now"]):
         done = command(*words, "-c", str(file))
         assert (done.returncode, "Traceback" in done.stderr) == (3, False), done.stderr
         assert says in done.stderr

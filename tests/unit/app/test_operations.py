@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx
@@ -72,6 +72,8 @@ async def test_both_ways_give_the_same_answers(both: tuple[StoreOperations, Remo
     assert (await remote.tail({"live": 0}, 5))["records"] == []
     assert await direct.dead_letters(None, (), 5) == await remote.dead_letters("loki.logs", (1,), 5) == []
     assert await direct.dead_deliveries(5) == await remote.dead_deliveries(5)
+    assert await direct.history(0, 10, None, 9, "jobs") == await remote.history(0, 10, (1, "w"), 9, "jobs") == []
+    assert await direct.alert_history("f", 5) == await remote.alert_history("f", 5) == []
     assert await direct.alerts() == await remote.alerts() == []
 
 
@@ -238,6 +240,8 @@ JOBS_ONLY = _Signal(kinds=frozenset({"job"}))
         (_explained("accepted"), {"too_old": 3}, [], _Signal(), "settled: accepted, or one of 3 skipped as too_old"),
         (_explained("accepted", late_seconds=61), {"too_old": 3}, [], _Signal(),
          "skipped: too_old, it was 61 s old when it was released"),
+        (_explained("skipped: too_old"), {"too_old": 3}, [], _Signal(), "skipped: too_old"),
+        (replace(_explained("accepted"), noted={"loki.logs": {"too_old"}}), {"too_old": 3}, [], _Signal(), "accepted"),
         (_explained("accepted", "workflow"), {}, [], JOBS_ONLY,
          "passed over: logs does not take records of kind workflow"),
         (_explained("accepted"), {}, [], None, "accepted"),

@@ -5,7 +5,7 @@ import pytest
 
 from headgate.collect import SourceSettings
 from headgate.collect.audit import OVERLAP_MS, ROUND_SECONDS, Auditor
-from headgate.collect.audit_state import AuditMark, Tally, load_marks
+from headgate.collect.audit_state import AuditMark, Proof, Tally, load_marks
 from headgate.collect.intake import Intake
 from headgate.collect.requests import AUDITS, AuditRequest
 from headgate.collect.state import Polled, ScopeState
@@ -166,6 +166,61 @@ async def test_what_no_webhook_told_of_is_counted_once_webhooks_come(bench):
     bench.source.lists = [[listed(n, at=at) for n, at in ((1, old), (2, told), (3, silent), (4, fresh))]]
     await bench.auditor.once()
     assert sum(one[4] for one in (await bench.hours()).values()) == 1
+
+
+def job(number, *, at=NOW - HOUR_MS, source="v2"):
+    """An ended job of the first run."""
+    fields = {"name": "j", "status": "success", "workflow_id": key(1), "started_at": at - 1, "stopped_at": at}
+    return Observation("job", key(number), PROJECT, source, NOW, True, fields)
+
+
+def listed_job(number, *, at=NOW - HOUR_MS):
+    """The same, as v1.1 tells of it."""
+    return Listed("job", key(number), at, RunRef("gh/a/b", SCOPE.key, None, key(1), at))
+
+
+async def test_jobs_that_no_list_shows_count_with_their_run(bench):
+    """Told by polling alone: present, and its webhook was missed; a job that a list shows counts once."""
+    told = NOW - 2 * HOUR_MS
+    await bench.keep(run(1), job(11, at=told, source="webhook"), job(12), job(13, source="webhook"))
+    bench.source.lists = [[listed(1), listed_job(11, at=told)]]
+    await bench.auditor.once()
+    sums = await bench.hours()
+    assert sums == {"runs": (4, 4, 0, 0, 1)}
+
+
+def test_a_look_at_a_part_of_an_hour_takes_nothing_back():
+    """A missed webhook stays counted when the next round begins behind it, until its hour is looked at whole."""
+    mark, name = AuditMark(), f"runs {NOW // HOUR_MS}"
+    for found, missed in ((Tally(3, 3, unannounced=2), 2), (Tally(1, 1), 2), (Tally(3, 3, unannounced=1), 1)):
+        proof = Proof()
+        proof.hours[name] = found
+        mark.take(proof, NOW)
+        assert (mark.hours[name].expected, mark.hours[name].unannounced) == (3, missed)
+
+
+async def test_jobs_that_come_with_a_repaired_run_are_repaired(bench):
+    """Whether a list shows them, in the same page or a later one, or none."""
+    at = NOW - 2 * HOUR_MS
+    await bench.keep(job(11, at=at, source="webhook"))
+    bench.source.lists = [[listed_job(11, at=at)], [listed(1), listed_job(12)], [listed_job(13)]]
+
+    async def revisit(_ref):
+        return [run(1), *(job(number) for number in (12, 13, 14)), job(11, at=at)]
+
+    bench.source.revisit = revisit
+    await bench.auditor.once()
+    assert await bench.hours() == {"runs": (5, 1, 4, 0, 3)}
+
+
+async def test_jobs_that_no_list_shows_prove_no_webhooks(bench):
+    """Where nothing lists jobs a lost one may never be known, so webhooks are not relied on."""
+    await bench.keep(run(1), job(11, source="webhook"))
+    bench.source.lists = [[listed(1)]]
+    await bench.auditor.once()
+    assert (await bench.hours())["runs"] == (2, 2, 0, 0, 0)
+    mark = (await load_marks(bench.store, "ci"))[SCOPE.key]
+    assert not mark.announces(NOW)
 
 
 async def test_webhooks_that_stop_and_come_again(bench):

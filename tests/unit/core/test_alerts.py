@@ -246,16 +246,6 @@ def test_a_late_recovery_is_told_when_confirmed():
     assert player.told[-1][0] == "resolved"
 
 
-def test_a_silenced_alert_is_told_when_the_silence_ends():
-    """Silence holds the message back, not the state."""
-    player = Player(Timing())
-    player.alert = msgspec.structs.replace(player.alert, flags=("silenced",))
-    assert (player.play(BREACH), player.told) == ("firing", [])
-    player.alert = msgspec.structs.replace(player.alert, flags=())
-    player.play(BREACH)
-    assert player.told == [("firing", 1)]
-
-
 def test_an_edited_rule_resolves_what_no_longer_holds():
     """Under the new rule the condition does not hold: resolved, with the rule as the reason."""
     player = Player(Timing(version="a"))

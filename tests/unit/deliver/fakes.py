@@ -191,10 +191,10 @@ class FakeStore:
     async def notifier_memories(self, notifier):
         return {thread: body for (name, thread), body in self.memory.items() if name == notifier and body}
 
-    async def outbox_done(self, ids, *, memory=None):
+    async def outbox_done(self, ids, *, memory=None, sent=True):
         if memory is not None:
             self.memory[memory[:2]] = memory[2]
-        self.outbox_log += [("done", one, "") for one in ids]
+        self.outbox_log += [("done" if sent else "unsent", one, "") for one in ids]
         self.outbox = [row for row in self.outbox if row.id not in ids]
 
     async def outbox_retry(self, ids, *, due_ms, error):

@@ -6,7 +6,7 @@ from tests.unit.deliver.fakes import BASE_MS, entry
 
 from headgate.core.ports import Limits
 from headgate.core.shaping import Shaped
-from headgate.core.storeport import Replay
+from headgate.core.storeport import Replay, Skip
 from headgate.core.verdicts import Reject
 from headgate.deliver.lane import LaneQueue
 from headgate.deliver.limits import SizeRatio
@@ -69,6 +69,19 @@ def test_probes_take_turns():
     assert max(tried) <= 50
     assert 3 not in tried
     assert not lane.pick(Limits(), now_ms=BASE_MS, busy=set(range(50)), turn=0).batch
+
+
+def test_skips_are_told_by_position():
+    """In stretches without a hole, once."""
+    old = [entry(seq, occurred_ms=0) for seq in (1, 2, 3, 5)]
+    limits = Limits(max_age_ms=1000)
+    lane = lane_of(*old[:3], entry(4), old[3], limits=limits)
+    cut(lane, limits)
+    told = lane.take(1)
+    assert dict(told.skipped) == {"too_old": 4}
+    assert told.skips == (Skip(1, 3, "too_old"), Skip(5, 5, "too_old"))
+    lane.accept([entry(4)], 0)
+    assert lane.take(2).skips == ()
 
 
 def test_dead_letters_have_no_cursor():

@@ -38,14 +38,16 @@ class TestChannel:
         raise_for(classify(reply.status), reply.status, reply.text(), retry_after=retry_after_seconds(reply.headers))
 
 
-def row(number, notifier="ops", *, created_ms=BASE_MS, rule="slow", group="", fingerprint="f"):
+def row(
+    number, notifier="ops", *, created_ms=BASE_MS, rule="slow", group="", fingerprint="f", state="firing", reason="slow"
+):
     """A stored notification."""
     notification = Notification(
         key=f"k{number}",
         fingerprint=fingerprint,
         rule=rule,
-        state="firing",
-        reason="slow",
+        state=state,
+        reason=reason,
         labels={"severity": "critical"},
         annotations={},
         starts_ms=BASE_MS,
@@ -193,7 +195,7 @@ def test_what_is_no_longer_wanted_is_not_sent():
     sent, figures = play(store, lambda *_: 200, seconds=1, wanted=lambda one, now_ms: one.key != "k1")
     assert [key for _, _, key in sent] == ["k2"]
     assert figures.get("headgate_notifications_total", notifier="ops", outcome="unwanted") == 1
-    assert store.outbox == []
+    assert (store.outbox, store.outbox_log[0]) == ([], ("unsent", 1, ""))
 
 
 def test_bugs_missing_notifiers_and_unreadable_rows():
@@ -245,7 +247,7 @@ def test_a_failed_store_ends_the_worker():
     """It is not taken for a notifier's bug."""
 
     class Failing(FakeStore):
-        async def outbox_done(self, ids, *, memory=None):
+        async def outbox_done(self, ids, *, memory=None, sent=True):
             raise StoreFailed("flush failed")
 
     store = Failing()
@@ -271,6 +273,34 @@ def test_a_group_goes_as_one_message():
     assert [key for _, _, key in sent] == ["k2+k3", "k2+k3", "k4"]
     assert store.outbox == []
     assert figures.get("headgate_notifications_total", notifier="ops", outcome="accepted") == 4
+
+
+def test_what_began_and_ended_within_one_message_is_not_told():
+    """Its end would be news of nothing; of what was told before, the end is told, after a reminder too."""
+    store = FakeStore()
+    store.outbox = [
+        row(1, group=GROUP, fingerprint="a"),
+        row(2, group=GROUP, fingerprint="b", reason="repeat"),
+        row(3, group=GROUP, fingerprint="a", state="resolved"),
+        row(4, group=GROUP, fingerprint="b", state="resolved"),
+    ]
+    sent, _ = play(store, lambda *_: 200, seconds=1)
+    assert [key for _, _, key in sent] == ["k4"]
+    assert store.outbox == []
+
+
+def test_the_end_goes_with_a_beginning_that_nobody_wants():
+    """Never resolved without firing, also where the receiver was down until both were old."""
+    store = FakeStore()
+    store.outbox = [
+        row(1, fingerprint="a"),
+        row(2, fingerprint="b"),
+        row(3, fingerprint="a", state="resolved"),
+        row(4, fingerprint="a"),
+    ]
+    sent, _ = play(store, lambda *_: 200, seconds=1, wanted=lambda one, now_ms: one.key != "k1")
+    assert [key for _, _, key in sent] == ["k2", "k4"]
+    assert [one for one in store.outbox_log if one[0] == "unsent"] == [("unsent", 1, ""), ("unsent", 3, "")]
 
 
 def test_a_channel_without_groups_gets_each_by_itself():

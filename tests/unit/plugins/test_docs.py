@@ -62,3 +62,22 @@ def test_a_page_without_marks_is_an_error() -> None:
     """A page that lost its marks would silently grow old."""
     with pytest.raises(ValueError, match="lacks"):
         with_table("nothing", Sample)
+
+
+class Nested(PluginConfig):
+    """May hold others of its own kind."""
+
+    name: str = Field(description="Name.")
+    parts: tuple[Nested, ...] = Field(default=(), description="Parts.")
+
+
+class Tree(PluginConfig):
+    """Holds some."""
+
+    roots: tuple[Nested, ...] = Field(default=(), description="Roots.")
+
+
+def test_what_holds_its_own_kind_is_described_once() -> None:
+    """The row is there, its options are not repeated for ever."""
+    names = [line.split("`")[1] for line in option_table(Tree).splitlines()[2:]]
+    assert names == ["roots", "roots.name", "roots.parts"]

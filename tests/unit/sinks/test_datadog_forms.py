@@ -18,9 +18,9 @@ from datadog_api_client.v2.model.metric_payload import MetricPayload
 
 from headgate.core.ports import HttpSignal, LogEntry
 from headgate.core.record import KINDS, decode_record, encode_record
+from headgate.plugins.datadog import cut, tag
 from headgate.sinks._datadog_ci import ci_event
 from headgate.sinks._datadog_events import dora_deployment, event
-from headgate.sinks._datadog_text import cut, tag
 from headgate.sinks.datadog import PLUGINS
 from headgate.testing.sink_harness import NOW_MS, build_sink, make_entry
 

@@ -15,6 +15,7 @@ import pytest
 
 from headgate.core.errors import SinkRefused, SinkUnavailable
 from headgate.core.verdicts import SendResult
+from headgate.plugins import lines as lines_of
 from headgate.sinks import jsonl
 from headgate.sinks.jsonl import JsonlConfig, JsonlSignal
 from headgate.testing.sink_harness import CONTEXT, make_batch, try_send
@@ -118,7 +119,7 @@ async def test_a_full_disk_keeps_the_file_whole(tmp_path: Path, monkeypatch: pyt
             raise step
         return real(fd, data[:step])
 
-    monkeypatch.setattr(jsonl.os, "write", broken)
+    monkeypatch.setattr(os, "write", broken)
     outcome = await try_send(sender, make_batch(2, first=5))
     monkeypatch.undo()
     assert isinstance(outcome, SinkUnavailable)
@@ -157,7 +158,7 @@ def pipe() -> Iterator[tuple[int, int]]:
 def to_pipe(fd: int) -> JsonlSignal:
     """A signal for standard output that writes to another descriptor."""
     sender = JsonlSignal(JsonlConfig())
-    sender._writer = jsonl._Stdout(fd)
+    sender._lines._writer = lines_of._Stdout(fd)
     return sender
 
 

@@ -12,7 +12,7 @@ from headgate.app.telemetry import Telemetry
 from headgate.core.errors import StoreFull
 from headgate.web.api import build_app
 from headgate.web.metricpages import MetricPages, ci_page
-from headgate.web.operations import ChosenDeliveries, Json, Problem
+from headgate.web.operations import ChosenDeliveries, HistoryKind, Json, Problem
 
 EVIL = "<script>alert(1)</script>"
 
@@ -96,8 +96,14 @@ class Answers:
         self._note("runs", limit, project)
         return []
 
-    async def history(self, since_ms: int, until_ms: int, after: tuple[int, str] | None, limit: int) -> list[Json]:
-        self._note("history", since_ms, until_ms, after, limit)
+    async def history(
+        self, since_ms: int, until_ms: int, after: tuple[int, str] | None, limit: int, kind: HistoryKind = "runs"
+    ) -> list[Json]:
+        self._note("history", since_ms, until_ms, after, limit, kind)
+        return []
+
+    async def alert_history(self, fingerprint: str, limit: int) -> list[Json]:
+        self._note("alert_history", fingerprint, limit)
         return []
 
     async def explain(self, query: str) -> list[Json]:
@@ -190,12 +196,13 @@ async def bench() -> Any:
     [
         ("GET", "/status", None, ("status",)),
         ("GET", "/runs?limit=5&project=gh/a/b", None, ("runs", 5, "gh/a/b")),
-        ("GET", "/history?since_ms=1&until_ms=2", None, ("history", 1, 2, None, 1000)),
+        ("GET", "/history?since_ms=1&until_ms=2", None, ("history", 1, 2, None, 1000, "runs")),
+        ("GET", "/alerts/f00/history?limit=7", None, ("alert_history", "f00", 7)),
         (
             "GET",
-            "/history?since_ms=1&until_ms=2&after_ms=1&after_id=w&limit=9",
+            "/history?since_ms=1&until_ms=2&after_ms=1&after_id=w&limit=9&kind=jobs",
             None,
-            ("history", 1, 2, (1, "w"), 9),
+            ("history", 1, 2, (1, "w"), 9, "jobs"),
         ),
         (
             "POST",
@@ -256,6 +263,12 @@ async def test_a_number_that_no_store_can_hold_is_422(bench: Bench, path: str) -
     """SQLite counts to 2 to the power of 63."""
     assert (await bench.http.get("/api/v1" + path)).status_code == 422
     assert bench.answers.asked == []
+
+
+async def test_where_a_sink_starts_again_must_be_said(bench: Bench) -> None:
+    """Nothing is dropped, and nothing sent twice, because somebody left it out."""
+    assert (await bench.http.post("/api/v1/sinks/loki/reset", json={})).status_code == 422
+    assert not bench.answers.asked
 
 
 @pytest.mark.parametrize("body", [{}, {"ids": [1 << 63]}, {"ids": []}, {"ids": ["x"]}, {"ids": [1], "more": 1}])

@@ -18,6 +18,7 @@ from pydantic import (
 
 from headgate.core.slug import short_slug
 from headgate.plugins.config import Duration, PluginConfig, Secret, SourceConfig, duration_field, format_duration
+from headgate.plugins.tls import CaFile
 from headgate.sources.circleci.config_details import DeploymentRule, DetailsConfig
 
 __all__ = [
@@ -229,7 +230,7 @@ class CircleCIConfig(SourceConfig):
     insights: InsightsConfig = Field(default_factory=InsightsConfig, description="CircleCI's own aggregates.")
     timeout: Duration = duration_field("30s", "How long one API call may take.")
     http2: bool = Field(default=False, description="Speak HTTP/2 where the server does.")
-    ca_file: str | None = Field(default=None, description="PEM file of a private certificate authority.")
+    ca_file: CaFile | None = Field(default=None, description="PEM file of a private certificate authority.")
     proxy: SecretStr | None = Field(default=None, description="Proxy URL; may hold a user and password.")
     personal: PersonalConfig = Field(default_factory=PersonalConfig, description="Personal data.")
 

@@ -46,7 +46,7 @@ class DetailsConfig(PluginConfig):
     artifacts: _All = Field(default="off", description="Addresses of artifacts: a call per job and page of them.")
     hosts: tuple[str, ...] = Field(
         default=(),
-        description="Hosts that outputs and artifacts may be fetched from though they are private or speak http.",
+        description="Hosts of outputs, artifacts and usage exports that may be private or speak http.",
     )
 
 

@@ -1,7 +1,7 @@
 """The files of a usage export: downloaded, unpacked, and read row by row.
 
-Invariant: a signed URL is a secret. It is asked for without the token, never stored, and in no log line, error or
-metric; what was downloaded is readable by us alone and gone when we are done with it.
+Invariant: a signed URL is a secret. It is asked for without the token, if `ways` says that it may be, never stored, and
+in no log line, error or metric; what was downloaded is readable by us alone and gone when we are done with it.
 """
 
 from __future__ import annotations
@@ -14,12 +14,11 @@ import shutil
 import ssl
 import zlib
 from collections.abc import AsyncIterator, Generator, Iterator, Sequence
-from contextlib import asynccontextmanager, closing
+from contextlib import aclosing, asynccontextmanager, closing, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from urllib.parse import urlsplit
 
 import httpx
 
@@ -27,6 +26,7 @@ from headgate.core.errors import SourceUnavailable, Unparsable
 from headgate.core.metrics import Metrics
 from headgate.sources.circleci.api import ApiOptions
 from headgate.sources.circleci.usage_csv import Row, read_rows
+from headgate.sources.circleci.ways import AddressRequest, FetchRefused, Ways, parts_of
 
 __all__ = ["Downloads", "keep_bad", "pages", "rows"]
 
@@ -44,6 +44,7 @@ class Downloads:
 
     name: str
     options: ApiOptions
+    ways: Ways
     max_bytes: int
     metrics: Metrics
 
@@ -57,37 +58,50 @@ class Downloads:
             raise SourceUnavailable(f"the usage export has {len(urls)} files, more than {_MOST_FILES}")
         with TemporaryDirectory(prefix="headgate-export-") as folder:
             paths = [Path(folder) / f"{number}.csv.gz" for number in range(len(urls))]
-            async with self._client() as client:
-                for number, (url, path) in enumerate(zip(urls, paths, strict=True)):
-                    await self._fetch(client, url, path, f"file {number + 1} of {len(urls)} of the usage export")
+            verify = self._verification()
+            for number, (url, path) in enumerate(zip(urls, paths, strict=True)):
+                await self._fetch(verify, url, path, f"file {number + 1} of {len(urls)} of the usage export")
             yield paths
 
-    def _client(self) -> httpx.AsyncClient:
+    def _verification(self) -> ssl.SSLContext:
+        verify = httpx.create_ssl_context()  # files lie elsewhere: the usual authorities are good as well
+        try:
+            if self.options.ca_file:
+                verify.load_verify_locations(cafile=self.options.ca_file)
+        except OSError as exc:
+            raise SourceUnavailable(f"ca_file {self.options.ca_file} cannot be read: {exc}") from exc
+        return verify
+
+    def _client(self, verify: ssl.SSLContext, proxy: str | None) -> httpx.AsyncClient:
         """Connections that carry no token; a redirect is not followed."""
         options = self.options
-        verify: ssl.SSLContext | bool = True
-        try:
-            if options.ca_file:
-                verify = ssl.create_default_context()  # files lie elsewhere: the usual authorities are good as well
-                verify.load_verify_locations(cafile=options.ca_file)
-        except OSError as exc:
-            raise SourceUnavailable(f"ca_file {options.ca_file} cannot be read: {exc}") from exc
         headers = {"User-Agent": options.user_agent, "Accept-Encoding": "identity"}
         return httpx.AsyncClient(
-            headers=headers, timeout=options.timeout_seconds, verify=verify, proxy=options.proxy, follow_redirects=False
+            headers=headers,
+            timeout=options.timeout_seconds,
+            verify=verify,
+            proxy=proxy,
+            trust_env=False,  # the way was chosen before
+            follow_redirects=False,
         )
 
-    async def _fetch(self, client: httpx.AsyncClient, url: str, path: Path, what: str) -> None:
+    async def _fetch(self, verify: ssl.SSLContext, url: str, path: Path, what: str) -> None:
         status = "none"
         try:
-            # Only an API that is itself spoken to without TLS may lead us to a file without it.
-            if urlsplit(url).scheme != "https" and not self.options.base_url.startswith("http://"):
-                raise SourceUnavailable(f"{what}: its address is not https")
-            async with asyncio.timeout(_DOWNLOAD_SECONDS), client.stream("GET", url) as reply:
+            parts = parts_of(url)
+            way = await self.ways.to(parts)
+            async with (
+                asyncio.timeout(_DOWNLOAD_SECONDS),
+                self._client(verify, way.proxy) as client,
+                aclosing(await _answer(client, way.requests(parts))) as reply,
+            ):
                 status = str(reply.status_code)
                 if reply.status_code != 200:
                     raise SourceUnavailable(f"{what}: {status} instead of the file")
                 await self._save(reply, path, what)
+        except FetchRefused:
+            status = "refused"
+            raise SourceUnavailable(f"{what}: its address leads to no https host of the open network") from None
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, ValueError) as exc:
             status = type(exc).__name__
             # Their words may hold the address, and so may a traceback that leads to them.
@@ -105,6 +119,20 @@ class Downloads:
                         f"{what} is longer than usage_export.max_bytes ({self.max_bytes}); raise it"
                     )
                 file.write(chunk)
+
+
+async def _answer(client: httpx.AsyncClient, requests: Sequence[AddressRequest]) -> httpx.Response:
+    """What the first address that can be connected to says; its body is not read."""
+    *others, last = requests
+    for one in others:
+        with suppress(httpx.ConnectError, httpx.ConnectTimeout):
+            return await _send(client, one)
+    return await _send(client, last)
+
+
+async def _send(client: httpx.AsyncClient, asked: AddressRequest) -> httpx.Response:
+    url, headers, extensions = asked
+    return await client.send(client.build_request("GET", url, headers=headers, extensions=extensions), stream=True)
 
 
 def rows(path: Path) -> Generator[Row | None, None, None]:

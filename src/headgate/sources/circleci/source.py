@@ -57,6 +57,7 @@ from headgate.sources.circleci.reading import Json, integer, uuid_text
 from headgate.sources.circleci.regular import regular_calls
 from headgate.sources.circleci.strategy import Exporting, Feeds, choose
 from headgate.sources.circleci.usage_csv import Row
+from headgate.sources.circleci.ways import Ways
 from headgate.sources.circleci.webhook import CircleCIWebhookPolicy
 
 __all__ = ["CircleCISource"]
@@ -229,7 +230,9 @@ class CircleCISource:
 
         below = partial(self._page, patient=True)
         usage = self._config.usage_export
-        downloads = Downloads(self.name, self._api.options, usage.max_bytes, self._metrics)
+        options = self._api.options
+        ways = Ways(options.base_url, self._config.details.hosts, options.proxy)
+        downloads = Downloads(self.name, options, ways, usage.max_bytes, self._metrics)
         walk = WalkFeed(self._api, owner, below, completes=True)
         builds = BuildsFeed(self._api, owner, self._context, walk)
         insights = InsightsFeed(self._api, owner, self._context, self._clock)

@@ -218,7 +218,7 @@ async def test_junit_is_read_where_no_result_is_listed(make, monkeypatch):
     async def public(host, port):
         return ["93.184.216.34"]
 
-    monkeypatch.setattr("headgate.sources.circleci.fetch._addresses", public)
+    monkeypatch.setattr("headgate.sources.circleci.ways._addresses", public)
     with capture_logs() as logs:
         *results, counts = await _ask(source, a_job(), "tests")
     assert [(one.fields["node"], one.fields["result"], one.source) for one in results] == [

@@ -10,7 +10,7 @@ import pytest
 import respx
 
 from headgate.core.errors import SourceUnavailable
-from headgate.sources.circleci import fetch
+from headgate.sources.circleci import ways
 from headgate.sources.circleci.fetch import Fetcher, FetchOptions, FetchRefused
 
 TLS = Path(__file__).parents[2] / "deliver" / "data"
@@ -38,7 +38,7 @@ def names(monkeypatch):
             return [host]
         raise SourceUnavailable("no address")
 
-    monkeypatch.setattr(fetch, "_addresses", addresses)
+    monkeypatch.setattr(ways, "_addresses", addresses)
     return known
 
 
@@ -134,7 +134,7 @@ async def test_a_name_is_resolved_once(fetcher, monkeypatch):
     async def addresses(host, port):
         return answers.pop(0)
 
-    monkeypatch.setattr(fetch, "_addresses", addresses)
+    monkeypatch.setattr(ways, "_addresses", addresses)
     route = respx.get(PINNED).respond(200, content=b"x")
     assert await _get(fetcher, SIGNED) == b"x"
     request = route.calls.last.request
@@ -181,7 +181,7 @@ async def test_the_certificate_is_that_of_the_name(names, monkeypatch):
     server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=context)
     port = server.sockets[0].getsockname()[1]
     names.update({"localhost": ["127.0.0.1"], "other.example": ["127.0.0.1"]})
-    monkeypatch.setattr(fetch, "_is_public", lambda address: True)
+    monkeypatch.setattr(ways, "_is_public", lambda address: True)
     made = Fetcher(FetchOptions("https://circleci.com", "t", "test", ca_file=str(TLS / "ca.pem")))
     async with server:
         assert await _get(made, f"https://localhost:{port}/xyz") == b"xyz "

@@ -1,8 +1,9 @@
 """A strict Slack: `chat.postMessage`, `chat.update`, `chat.delete`, `auth.test` and incoming webhooks.
 
 Source: docs.slack.dev, "chat.postMessage", "chat.update", "chat.delete", "Sending messages using incoming
-webhooks", "Rate limits" (from general knowledge, not re-read). Invariant: one row per message as it stands now; an edit
-replaces the row's text, a deletion marks it.
+webhooks", "Rate limits" (from general knowledge, not re-read); the errors of chat.update as hexdocs.pm "Slack.Web.Chat"
+lists them, and that it takes a channel's id alone as qiita.com reports (mk4f, 2023), read 2026-11. Invariant: one row
+per message as it stands now; an edit replaces the row's text, a deletion marks it.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 WEBHOOKS = "/services/"
 TOKEN = "xoxb-fake"
-SHOWN = ("text", "blocks", "attachments", "thread_ts", "metadata")
+SHOWN = ("text", "blocks", "attachments", "thread_ts", "reply_broadcast", "metadata")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,7 @@ class SlackOptions:
     token: str = field(default=TOKEN, metadata={"help": "the bot's token, sent as bearer"})
     channels: str = field(default="", metadata={"help": "comma separated ids or #names; empty: any"})
     webhook_path: str = field(default="/services/T0/B0/secret", metadata={"help": "the one good webhook"})
+    edit_window_seconds: int = field(default=0, metadata={"help": "older messages are not edited; 0: any is"})
     interval_ms: int = field(default=0, metadata={"help": "least time between posts to a channel (Slack: 1000)"})
 
 
@@ -115,22 +117,32 @@ class Slack(Vendor):
         known = [name.strip() for name in self._options.channels.split(",") if name.strip()]
         if not isinstance(channel, str) or not channel or (known and channel not in known):
             raise SlackError("channel_not_found")
-        return channel
+        return channel_id(channel)
 
     def _post(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         channel = self._channel(arguments)
         check_message(arguments)
         thread = arguments.get("thread_ts")
-        if thread is not None and self._ledger.get((channel, str(thread))) is None:
-            raise SlackError("thread_not_found")
+        if thread is not None:
+            self._check_thread(channel, thread)
+        elif arguments.get("reply_broadcast"):
+            raise SlackError("invalid_arguments", ["reply_broadcast needs thread_ts"])
         self._serial += 1
         ts = f"{self._ledger.clock_ms() // 1000}.{self._serial:06d}"
         native = {"channel": channel, "ts": ts, "edits": 0, "deleted": False, **_shown(arguments)}
         self._ledger.add((channel, ts), _record_id(arguments) or f"{channel}:{ts}", native)
         return {"channel": channel, "ts": ts, "message": {"type": "message", "ts": ts, **_shown(arguments)}}
 
+    def _check_thread(self, channel: str, thread: Any) -> None:
+        row = self._ledger.get((channel, thread)) if isinstance(thread, str) else None
+        if row is None or row.native["deleted"]:
+            raise SlackError("thread_not_found")
+
     def _update(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         channel, ts, native, identity = self._message(arguments)
+        window = self._options.edit_window_seconds
+        if window and self._ledger.clock_ms() / 1000 - float(ts) > window:
+            raise SlackError("edit_window_closed")
         check_message(arguments)
         changed = {**native, **_shown(arguments), "edits": native.get("edits", 0) + 1}
         self._ledger.replace((channel, ts), _record_id(arguments) or identity, changed)
@@ -143,6 +155,8 @@ class Slack(Vendor):
 
     def _message(self, arguments: Mapping[str, Any]) -> tuple[str, str, dict[str, Any], str | None]:
         channel, ts = self._channel(arguments), arguments.get("ts")
+        if str(arguments["channel"]).startswith("#"):
+            raise SlackError("channel_not_found")
         row = self._ledger.get((channel, ts)) if isinstance(ts, str) else None
         if row is None or row.native.get("deleted"):
             raise SlackError("message_not_found")
@@ -165,6 +179,11 @@ class Slack(Vendor):
         native = {"channel": "webhook", "ts": None, "edits": 0, "deleted": False, **_shown(arguments)}
         self._ledger.add(key, _record_id(arguments) or key, native)
         return Reply(200, b"ok", {"content-type": "text/html"})
+
+
+def channel_id(channel: str) -> str:
+    """The id of a channel that is named `#ci`; an id is its own."""
+    return "C0" + channel[1:].upper() if channel.startswith("#") else channel
 
 
 def check_message(message: Mapping[str, Any]) -> None:
@@ -290,6 +309,9 @@ BAD_BODIES = (
         {"channel": "C1", "ts": "1.0", "text": "x"},
         "/api/chat.update",
     ),
+    _bad("update-by-name", "channel_not_found", {"channel": "#ci", "ts": "1.0", "text": "x"}, "/api/chat.update"),
+    _bad("reply-to-nothing", "thread_not_found", {"channel": "C1", "text": "x", "thread_ts": "1.000001"}),
+    _bad("broadcast-of-no-reply", "invalid_arguments", {"channel": "C1", "text": "x", "reply_broadcast": True}),
     BadBody("webhook-not-json", 400, b"text", "invalid_payload", path=HOOK, headers=JSON),
     BadBody("webhook-no-text", 400, b"{}", "no_text", path=HOOK, headers=JSON),
     BadBody("webhook-wrong-secret", 403, b'{"text":"x"}', "invalid_token", path="/services/T0/B0/x", headers=JSON),

@@ -1,0 +1,68 @@
+"""Alerts and silences over HTTP. Changing anything needs the same rights as every other order."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from fastapi import FastAPI, Query
+from pydantic import BaseModel, ConfigDict, Field
+
+from headgate.web.operations import Json, NewSilence, Operations
+
+__all__ = ["add_alerts"]
+
+_MOST = (1 << 53) - 1  # milliseconds; far beyond the year 9999, and every JSON reader keeps it
+_Text = Annotated[str, Field(min_length=1, max_length=2000)]
+_Asked = Annotated[str, Query(min_length=1, max_length=2000)]
+_Time = Annotated[int, Field(ge=0, le=253_402_300_799_999)]  # the end of the year 9999
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Seen(_Body):
+    """Who has seen an alert, why it may rest, and what it was worth."""
+
+    by: _Text
+    comment: _Text
+    verdict: Literal["", "good", "noise", "new_normal"] = ""
+
+
+class SilenceBody(_Body):
+    """A silence: matchers that must all hold, from when to when (milliseconds since the epoch), who and why."""
+
+    matchers: tuple[_Text, ...] = Field(min_length=1, max_length=100)
+    starts_ms: _Time
+    ends_ms: _Time
+    author: _Text
+    comment: _Text
+
+
+def add_alerts(app: FastAPI, operations: Operations) -> None:
+    """Everything under /api/v1/alerts and /api/v1/silences."""
+
+    @app.get("/api/v1/alerts")
+    async def alerts() -> list[Json]:
+        """Alert instances."""
+        return await operations.alerts()
+
+    @app.post("/api/v1/alerts/{fingerprint}/ack")
+    async def acknowledge(fingerprint: str, body: Seen) -> Json:
+        """Say that somebody has seen a firing alert: nobody is reminded of it any more."""
+        return await operations.acknowledge(fingerprint, by=body.by, comment=body.comment, verdict=body.verdict)
+
+    @app.get("/api/v1/silences")
+    async def silences() -> list[Json]:
+        """Silences, also those that ended."""
+        return await operations.silences()
+
+    @app.post("/api/v1/silences")
+    async def silence(body: SilenceBody) -> Json:
+        """Make a silence."""
+        return await operations.silence(NewSilence(**body.model_dump()))
+
+    @app.delete("/api/v1/silences/{number}")
+    async def expire(number: Annotated[int, Field(ge=1, le=_MOST)], by: _Asked, comment: _Asked) -> Json:
+        """End a silence now."""
+        return await operations.expire_silence(number, by=by, comment=comment)
