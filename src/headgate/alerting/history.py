@@ -72,17 +72,22 @@ class History:
         self.now_ms = 0
         self._runs = _by_project(runs)
         self._jobs = _by_project(jobs)
-        self._outcomes = sorted(outcomes, key=attrgetter("project", "test_id", "revision"))
+        self._outcomes: dict[str, list[TestOutcome]] = {}
+        for one in sorted(outcomes, key=attrgetter("last_ms")):
+            self._outcomes.setdefault(one.project, []).append(one)
 
     @property
     def projects(self) -> frozenset[str]:
         """Every project that anything is known of."""
-        return frozenset(self._runs) | frozenset(self._jobs) | {one.project for one in self._outcomes}
+        return frozenset(self._runs) | frozenset(self._jobs) | frozenset(self._outcomes)
 
     def ends_ms(self) -> list[int]:
         """When anything ended, ascending."""
         times = [rows.times for rows in self._runs.values()] + [rows.times for rows in self._jobs.values()]
-        return sorted({at for found in times for at in found} | {one.last_ms for one in self._outcomes})
+        return sorted(
+            {at for found in times for at in found}
+            | {one.last_ms for found in self._outcomes.values() for one in found}
+        )
 
     async def runs_between(
         self, since_ms: int, until_ms: int, *, after: tuple[int, str] | None = None, limit: int
@@ -158,16 +163,18 @@ class History:
                     yield row
 
     async def test_outcomes(
-        self, bounds: Bounds, *, after: tuple[str, str, str] | None = None, limit: int
+        self, bounds: Bounds, *, after: tuple[str, str, str] | None = None, limit: int, failing: bool = False
     ) -> Sequence[TestOutcome]:
         """As the store's; an outcome lies where its last job ended."""
-        found = []
-        for one in self._outcomes:
-            since_ms, until_ms = bounds.get(one.project, (0, 0))
-            place = (one.project, one.test_id, one.revision)
-            if since_ms <= one.last_ms < until_ms and (after is None or place > after):
-                found.append(one)
-        return found[:limit]
+        found: list[TestOutcome] = []
+        for project, (since_ms, until_ms) in bounds.items():
+            given = self._outcomes.get(project, [])
+            first = bisect_left(given, since_ms, key=attrgetter("last_ms"))
+            within = given[first : bisect_left(given, until_ms, key=attrgetter("last_ms"))]
+            failed = {one.test_id for one in within if one.failed or one.infra}
+            found += [one for one in within if not failing or one.test_id in failed]
+        found.sort(key=attrgetter("project", "test_id", "revision"))
+        return [one for one in found if after is None or (one.project, one.test_id, one.revision) > after][:limit]
 
     async def tallies(self, query: TallyQuery) -> Mapping[tuple[str, ...], Tally]:
         """As the store's: whole days from sums, the rest row by row."""

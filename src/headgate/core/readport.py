@@ -289,11 +289,12 @@ class ReadStore(Protocol):
         ...
 
     async def test_outcomes(
-        self, bounds: Bounds, *, after: tuple[str, str, str] | None = None, limit: int
+        self, bounds: Bounds, *, after: tuple[str, str, str] | None = None, limit: int, failing: bool = False
     ) -> Sequence[TestOutcome]:
         """Results by project, test and commit, of jobs that ended within the bounds; ordered by those three.
 
-        `after`: project, test id and revision of the last one of the page before. A result without a test id, which
+        `after`: project, test id and revision of the last one of the page before. `failing`: only tests that failed in
+        the bounds at least once, the machine's faults included. A result without a test id, which
         releases before the fourth schema kept, is left out.
         """
         ...

@@ -129,7 +129,7 @@ class Reader:
     async def flaky_tests(self, bounds: Bounds) -> Sequence[flaky.FlakyTest]:
         """Tests that fail by themselves, those that cost most credits first."""
         found: dict[tuple[str, str], flaky.Evidence] = {}
-        async for page in outcome_pages(self._store, bounds):
+        async for page in outcome_pages(self._store, bounds, failing=True):
             for outcome in page:
                 flaky.count(found, outcome)
         query, tallies = await self._tallies(TallyQuery("job", bounds, ("project", "job")))

@@ -111,11 +111,13 @@ async def _tests(store: ReadStore, bounds: Bounds) -> Pages:
         yield [(row, True) for row in page]
 
 
-async def outcome_pages(store: ReadStore, bounds: Bounds) -> AsyncIterator[Sequence[TestOutcome]]:
-    """Test results by project, test and commit, in pages."""
+async def outcome_pages(
+    store: ReadStore, bounds: Bounds, *, failing: bool = False
+) -> AsyncIterator[Sequence[TestOutcome]]:
+    """Test results by project, test and commit, in pages; of all tests, or of those that failed in the bounds."""
     after: tuple[str, str, str] | None = None
     while True:
-        page = await store.test_outcomes(bounds, after=after, limit=_PAGE)
+        page = await store.test_outcomes(bounds, after=after, limit=_PAGE, failing=failing)
         yield page
         if len(page) < _PAGE:
             return

@@ -97,12 +97,19 @@ LEFT JOIN dim cl ON cl.id = t.class_name
 LEFT JOIN dim fi ON fi.id = t.file
 LEFT JOIN dim re ON re.id = t.result
 LEFT JOIN dim jn ON jn.id = j.name
-WHERE t._project IN ({projects}) AND t.stopped_at >= ? AND t.stopped_at < ? AND t.test_id >= ?
+WHERE t._project IN ({projects}) AND t.stopped_at >= ? AND t.stopped_at < ? AND t.test_id >= ? {failing}
 GROUP BY 1, 2 HAVING (t.test_id, coalesce(w.revision, pl.revision, '')) > (?, ?) ORDER BY 1, 2 LIMIT ?
 """
 
+_FAILING = """
+AND t.test_id IN (SELECT f.test_id FROM test_result f INDEXED BY test_result_end JOIN dim fr ON fr.id = f.result
+  WHERE f._project IN ({projects}) AND f.stopped_at >= ? AND f.stopped_at < ? AND fr.text = 'fail')
+"""
 
-def test_outcomes(db: Database, bounds: Bounds, after: tuple[str, str, str] | None, limit: int) -> list[TestOutcome]:
+
+def test_outcomes(
+    db: Database, bounds: Bounds, after: tuple[str, str, str] | None, limit: int, *, failing: bool
+) -> list[TestOutcome]:
     """Results by project, test and commit, a project at a time."""
     broken = f"coalesce({statuses_sql(db, 'j.status', ('error',))}, 0)"
     last_project, last_test, last_revision = after or ("", "", "")
@@ -110,9 +117,10 @@ def test_outcomes(db: Database, bounds: Bounds, after: tuple[str, str, str] | No
     for slug in sorted(slug for slug in bounds if slug >= last_project):
         behind = (encode_key(last_test), last_revision) if slug == last_project else ("", "")
         numbers = ", ".join(map(str, project_ids(db, slug) or [0]))
+        chosen, again = (_FAILING.format(projects=numbers), bounds[slug]) if failing else ("", ())
         rows = db.execute(
-            _TESTS.format(broken=broken, projects=numbers),
-            (*bounds[slug], behind[0], *behind, limit - len(found)),
+            _TESTS.format(broken=broken, projects=numbers, failing=chosen),
+            (*bounds[slug], behind[0], *again, *behind, limit - len(found)),
         )
         found += [_outcome(slug, row) for row in rows]
         if len(found) >= limit:

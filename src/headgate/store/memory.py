@@ -340,9 +340,9 @@ class MemoryStore(MemoryAlertUnits):
         return memory_live.in_flight(self.facts, limit)
 
     async def test_outcomes(
-        self, bounds: Bounds, *, after: tuple[str, str, str] | None = None, limit: int
+        self, bounds: Bounds, *, after: tuple[str, str, str] | None = None, limit: int, failing: bool = False
     ) -> Sequence[TestOutcome]:
-        return memory_live.test_outcomes(self.facts, bounds, after, limit)
+        return memory_live.test_outcomes(self.facts, bounds, after, limit, failing=failing)
 
     async def steps_failed(self, bounds: Bounds) -> Sequence[StepFailures]:
         return memory_live.steps_failed(self.facts, bounds)

@@ -82,10 +82,11 @@ def _within(facts: MemoryFacts, fact: MemoryFact, bounds: Bounds) -> int | None:
 
 
 def test_outcomes(
-    facts: MemoryFacts, bounds: Bounds, after: tuple[str, str, str] | None, limit: int
+    facts: MemoryFacts, bounds: Bounds, after: tuple[str, str, str] | None, limit: int, *, failing: bool
 ) -> list[TestOutcome]:
     """Results by project, test and commit."""
     groups: dict[tuple[str, str, str], list[tuple[int, str, MemoryFact]]] = {}
+    failed: set[tuple[str, str]] = set()
     for fact in facts.all():
         at = _within(facts, fact, bounds) if fact.kind == "test_result" else None
         test = text(fact.known.values, "test_id")
@@ -96,7 +97,10 @@ def test_outcomes(
                 **(view.workflow.values if view.workflow else {}),
             }
             groups.setdefault((slug, test, text(shared, "revision")), []).append((at, fact.key, fact))
-    ordered = [(key, groups[key]) for key in sorted(groups) if after is None or key > after]
+            if text(fact.known.values, "result") == "fail":
+                failed.add((slug, test))
+    wanted = (key for key in sorted(groups) if not failing or key[:2] in failed)
+    ordered = [(key, groups[key]) for key in wanted if after is None or key > after]
     return [_outcome(facts, key, members) for key, members in ordered[:limit]]
 
 

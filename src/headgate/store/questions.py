@@ -120,9 +120,9 @@ class Questions(ABC):
         return await self._ask(lambda db: live_queries.in_flight(db, limit))
 
     async def test_outcomes(
-        self, bounds: Bounds, *, after: tuple[str, str, str] | None = None, limit: int
+        self, bounds: Bounds, *, after: tuple[str, str, str] | None = None, limit: int, failing: bool = False
     ) -> Sequence[TestOutcome]:
-        return await self._ask(lambda db: live_queries.test_outcomes(db, bounds, after, limit))
+        return await self._ask(lambda db: live_queries.test_outcomes(db, bounds, after, limit, failing=failing))
 
     async def steps_failed(self, bounds: Bounds) -> Sequence[StepFailures]:
         return await self._ask(lambda db: live_queries.steps_failed(db, bounds))

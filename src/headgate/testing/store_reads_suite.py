@@ -194,6 +194,8 @@ class RowsSuite:
             await store.test_outcomes(_ALWAYS, after=(_SLUG, found[1].test_id, "def"), limit=9)
         )
         assert list(await store.test_outcomes({_SLUG: (0, NOW), "gh/acme/api": (0, NOW + 1)}, limit=9)) == []
+        assert list(found[:2]) == list(await store.test_outcomes(_ALWAYS, limit=9, failing=True))
+        assert [found[1]] == list(await store.test_outcomes(_ALWAYS, after=after, limit=9, failing=True))
 
     async def test_failing_steps_are_counted(self, store: Store) -> None:
         """By project, workflow, job and step; others are not."""

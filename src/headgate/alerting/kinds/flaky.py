@@ -58,7 +58,7 @@ class Flaky:
     async def _evidence(self, view: View, bounds: Bounds) -> Mapping[Labels, Evidence]:
         found: dict[Labels, Evidence] = {}
         tests: dict[tuple[str, str], Evidence] = {}
-        async for page in outcome_pages(view.shared.store, bounds):
+        async for page in outcome_pages(view.shared.store, bounds, failing=True):
             for one in page:
                 if view.accepts({"project": one.project, "org": org_slug(one.project)}):
                     count(tests, one)

@@ -197,7 +197,7 @@ class History:
         if planted is not None:
             return Mood(planted)
         if run.rerun_of is not None:
-            return Mood(knobs.rerun_success_rate)
+            return Mood(_again(run.rerun_of) if knobs.plants else knobs.rerun_success_rate)
         return Mood(knobs.main_success_rate if on_default or not pipeline.branch else knobs.branch_success_rate)
 
     def _number(self, until: int) -> None:
@@ -216,6 +216,12 @@ class History:
             return False
         before = self.builds[job.previous - 1]
         return before.status in FAILED and 0 < before.stopped <= job.queued
+
+
+def _again(old: Workflow) -> float:
+    """Give how often a rerun succeeds: a fault of the commit stays, one of a flaky test or a machine seldom returns."""
+    faults = {job for job in old.jobs if job.status == "failed" and not job.flaky}
+    return 0.02 if faults else 0.98
 
 
 def _place(job: Job) -> tuple[str | None, str, str]:

@@ -14,6 +14,7 @@ from headgate.testing.circleci.plan import CREDITS_PER_MINUTE, JobSpec, Workflow
 Trigger = Literal["push", "api", "schedule"]
 
 FAILED = frozenset({"failed", "infrastructure_fail", "timedout"})
+FLAKY_TESTS = 5  # tests of each job that fail now and then for no reason of the commit's: the first ones
 
 
 @dataclass(slots=True, eq=False)

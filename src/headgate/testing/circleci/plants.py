@@ -1,7 +1,7 @@
 """Six regressions, one each in a project of its own and different for every seed, for judging alert rules.
 
-Invariant: a pure function of the options. A plant changes the runs of its project from `since` to `until` and nothing
-else, so every other project is healthy from end to end.
+Invariant: a pure function of the options. A plant changes the runs of its project from `since` to `until` and no other
+project's; those without one are steady from end to end.
 """
 
 from collections.abc import Sequence

@@ -9,10 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
 
-from headgate.testing.circleci.model import Job
+from headgate.testing.circleci.model import FLAKY_TESTS, Job
 from headgate.testing.circleci.world import World
-
-FLAKY_TESTS = 5  # tests of each job that fail now and then for no reason of the commit's: the first ones
 
 _COINS = 1_000_000
 _PARAMETERS = ("chromium-3", "fr_FR-UTC", "size=10-True")

@@ -9,7 +9,7 @@ from math import exp
 from random import Random
 
 from headgate.testing.circleci.knobs import Knobs
-from headgate.testing.circleci.model import Job, Workflow
+from headgate.testing.circleci.model import FLAKY_TESTS, Job, Workflow
 from headgate.testing.circleci.plan import JobSpec
 from headgate.testing.circleci.plants import PLANTED_TEST
 from headgate.testing.circleci.stories import Stories
@@ -100,6 +100,8 @@ class Player:
         elif rng.random() < bad_rate:
             job.status, length = "failed", max(SECOND, int(length * (0.3 + 0.7 * rng.random())))
             job.flaky = job.spec.tests > 0 and rng.random() < knobs.flaky_share
+            if knobs.plants and not job.flaky and job.spec.tests:
+                job.blamed = _at_fault(job)
         else:
             self._flake(rng, job)
         job.stopped = job.started + length
@@ -109,6 +111,11 @@ class Player:
         share = self.stories.plants.flaky(job.workflow.pipeline.project.index, job.workflow.created, job.spec.name)
         if share and rng.random() < share:
             job.status, job.flaky, job.blamed = "failed", True, PLANTED_TEST
+
+
+def _at_fault(job: Job) -> int:
+    """Give the test that a faulty commit fails, in every attempt the same."""
+    return Random(f"{job.workflow.pipeline.index}/{job.spec.name}").randrange(FLAKY_TESTS, job.spec.tests)
 
 
 def _skewed(rng: Random, median_seconds: float, sigma: float) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from headgate.testing.circleci import flaky, origin, results
+from headgate.testing.circleci import flaky, model, origin, results
 from headgate.testing.circleci.flaky import Flake, TestKey
 from headgate.testing.circleci.history import History
 from headgate.testing.circleci.model import Job
@@ -75,7 +75,7 @@ def _of_project(world: World, history: History) -> Iterator[dict[str, Any]]:
             failed[key] += 1
             builds[key] = build
     for key in sorted(failed):
-        planted = key[1] < results.FLAKY_TESTS
+        planted = key[1] < model.FLAKY_TESTS
         if planted or key in flakes:
             yield {
                 "project": history.project.slug,
