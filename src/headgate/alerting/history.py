@@ -149,9 +149,12 @@ class History:
 
     async def in_flight(self, limit: int) -> Sequence[LiveRow]:
         """What had begun and not ended by now."""
+        jobs: list[JobRow] = list(self._open(self._jobs))
+        held = {row.workflow_id for row in jobs if row.type == "approval"}
+        held -= {row.workflow_id for row in jobs if row.type != "approval"}
         found = [
-            *(_live(row, row.created_ms) for row in self._open(self._runs)),
-            *(_live(row, row.started_ms) for row in self._open(self._jobs)),
+            *(_live(row, row.created_ms, held) for row in self._open(self._runs)),
+            *(_live(row, row.started_ms, held) for row in jobs),
         ]
         return sorted(found, key=attrgetter("created_ms", "id"))[:limit]
 
@@ -221,9 +224,10 @@ def _add(total: Tally, part: Tally, bins: frozenset[Measure]) -> None:
         setattr(total, name, getattr(total, name) + getattr(part, name))
 
 
-def _live(row: RunRow | JobRow, began_ms: int | None) -> LiveRow:
+def _live(row: RunRow | JobRow, began_ms: int | None, held: Collection[str]) -> LiveRow:
     is_job = isinstance(row, JobRow)
-    status = "on_hold" if isinstance(row, JobRow) and row.type == "approval" else "running"
+    waits = row.type == "approval" if isinstance(row, JobRow) else row.workflow_id in held
+    status = "on_hold" if waits else "running"
     return LiveRow(
         kind="job" if is_job else "workflow",
         id=row.job_id if isinstance(row, JobRow) else row.workflow_id,

@@ -214,6 +214,16 @@ KINDS_REFUSED = {
         "compare",
         "exclude each other",
     ),
+    "widen-a-count": (
+        "{metric: runs, window: 1d, compare: {baseline: 28d, drop: 30%, widen: 7d}}",
+        "compare.widen",
+        "is for rates and durations",
+    ),
+    "widen-too-far": (
+        "{metric: success_rate, window: 1d, compare: {baseline: 28d, drop: 10pp, widen: 10d}}",
+        "compare.widen",
+        "a third of the baseline",
+    ),
     "percent-of-percent": (
         "{metric: success_rate, window: 1d, compare: {baseline: 28d, drop: 10%}}",
         "compare.drop",

@@ -18,7 +18,7 @@ from headgate.alerting.kinds.samples import completed
 from headgate.alerting.rules import Judge
 from headgate.alerting.spec import Building, Spec
 from headgate.alerting.statistics import beyond_spread, binomial_tail, rank_tail, wilson
-from headgate.alerting.units import Difference, QuantityField, as_difference, in_metric_unit
+from headgate.alerting.units import Difference, DurationField, QuantityField, as_difference, in_metric_unit
 from headgate.alerting.view import Found, View
 from headgate.core.alertdata import Alert, AlertState, Outcome
 from headgate.core.times import DAY_MS
@@ -31,6 +31,7 @@ _P: Mapping[Test, float] = {"binomial": 0.005, "wilson": 0.005, "rank": 0.0, "no
 _OPEN = (AlertState.FIRING, AlertState.RECOVERING)
 # A window of the past is as good as a rule needs; shorter ones compare noise with noise.
 _WINDOWS = 3
+_WIDEST = 14
 # Where nothing says when it recovers, half the effect must be gone.
 _HALF = 0.5
 
@@ -64,7 +65,8 @@ class Effect:
 class Compare:
     """`fires`, `stays`: what must hold to fire, and to go on firing. `floor`: fires whatever is usual, None without.
 
-    `clear`: beyond it recovers what fired by the floor alone.
+    `clear`: beyond it recovers what fired by the floor alone. `widen_ms`: how far back a window with too few runs
+    reaches.
     """
 
     baseline: Baseline
@@ -75,10 +77,11 @@ class Compare:
     floor: float | None
     clear: float | None
     min_runs: int
+    widen_ms: int = 0
 
     async def find(self, view: View, alerts: Mapping[Labels, Alert]) -> Mapping[Labels, Found]:
         """As `Judge.find`."""
-        measured = await view.measure(view.bounds())
+        measured = await self._measured(view)
         bases = await self.baseline.read(view, alerts)
         found: dict[Labels, Found] = {}
         for labels, one in measured.items():
@@ -92,6 +95,16 @@ class Compare:
             elif self._breaches(one, bases.get(labels)):
                 found[labels] = self._breach(one, bases.get(labels))
         return await completed(view, alerts, found, measured)
+
+    async def _measured(self, view: View) -> Mapping[Labels, Measured]:
+        """Of each group the shortest window with runs enough, by whole windows, up to the widest."""
+        window_ms = view.rule.window_ms
+        found = dict(await view.measure(view.bounds()))
+        for wider_ms in range(2 * window_ms, self.widen_ms + 1, window_ms):
+            for labels, one in (await view.measure(view.bounds(wider_ms))).items():
+                if labels not in found or found[labels].n < self.min_runs:
+                    found[labels] = one
+        return found
 
     def _new_normal(self, view: View, alert: Alert) -> bool:
         """A new normal is remembered until the baseline has no older days."""
@@ -173,6 +186,9 @@ class CompareSpec(Spec):
         default=None, description="What rules chance out: binomial or wilson (percentages), rank (of windows), none."
     )
     p: float | None = Field(default=None, gt=0, lt=0.5, description="Chance that the test lets pass, one-sided.")
+    widen: DurationField | None = Field(
+        default=None, description="A window with fewer than min_runs runs reaches back further, up to this."
+    )
 
     def build(self, on: Building) -> Judge | None:
         """The judge; None after noting what is wrong."""
@@ -180,12 +196,14 @@ class CompareSpec(Spec):
         lower = self._direction(on)
         test = self.test or ("binomial" if on.metric.proportion and baseline.pooled else "none")
         self._check_baseline(on, baseline, test)
+        self._check_widen(on, baseline)
         effect = self._effect(on, lower=lower)
         stays = self._stays(on, effect) if effect else None
         floor, clear = self._floor(on, lower=lower)
         if effect is None or stays is None:
             return None
-        return Compare(baseline, effect, stays, test, self.p or _P[test], floor, clear, on.min_runs)
+        widen_ms = self.widen.ms if self.widen else 0
+        return Compare(baseline, effect, stays, test, self.p or _P[test], floor, clear, on.min_runs, widen_ms)
 
     def _direction(self, on: Building) -> bool:
         """Whether small values are bad."""
@@ -196,6 +214,15 @@ class CompareSpec(Spec):
         elif not (lower or higher):
             on.note(("compare",), "needs drop, increase, or a ratio other than 1")
         return lower
+
+    def _check_widen(self, on: Building, baseline: Baseline) -> None:
+        if self.widen is None:
+            return
+        if not baseline.pooled:
+            on.note(("compare", "widen"), "is for rates and durations; a count over a longer window is another number")
+        elif not 2 * on.window_ms <= self.widen.ms <= min(_WIDEST * on.window_ms, self.baseline.ms // _WINDOWS):
+            most = f"{_WIDEST} windows and a third of the baseline"
+            on.note(("compare", "widen"), f"must be two windows at least, and at most {most}")
 
     def _check_baseline(self, on: Building, baseline: Baseline, test: Test) -> None:
         windows = self.baseline.ms // (7 * DAY_MS if self.baseline.weekly else max(1, on.window_ms))

@@ -39,8 +39,7 @@ async def _with_first_bad(view: View, labels: Labels, found: Found) -> Found:
     named = dict(labels)
     if not metric.proportion or not metric.series_needs or not set(metric.series_needs) <= set(named):
         return found
-    since_ms = view.end_ms(named) - view.rule.window_ms
-    points = [point for point in await view.series(labels, _SERIES) if point.at_ms >= since_ms]
+    points = await view.series(labels, _SERIES)  # a slow decline begins before the window
     bad = first_bad_run(points) or next((point for point in points if not point.ok), None)
     if bad is None:
         return found

@@ -118,9 +118,13 @@ class History:
             return
         for spec in self._specs(rng, pipeline):
             run = self._workflow(rng, pipeline, spec, pipeline.created + rng.randint(60, 400))
-            while run.status == "failed" and run.attempt < _ATTEMPTS_MAX and rng.random() < self._knobs.rerun_rate:
+            while run.status == "failed" and run.attempt < _ATTEMPTS_MAX and rng.random() < self._rerun_rate(run):
                 wait = int(8 * MINUTE * exp(rng.gauss(0, 1.2)))
                 run = self._rerun(rng, run, run.stopped + wait)
+
+    def _rerun_rate(self, run: Workflow) -> float:
+        """Seldom does somebody rerun what is the commit's own fault."""
+        return self._knobs.rerun_rate / (6 if self._knobs.plants and _at_fault(run) else 1)
 
     def _specs(self, rng: Random, pipeline: Pipeline) -> list[WorkflowSpec]:
         plan = self._plan
@@ -220,8 +224,12 @@ class History:
 
 def _again(old: Workflow) -> float:
     """Give how often a rerun succeeds: a fault of the commit stays, one of a flaky test or a machine seldom returns."""
-    faults = {job for job in old.jobs if job.status == "failed" and not job.flaky}
-    return 0.02 if faults else 0.98
+    return 0.02 if _at_fault(old) else 0.98
+
+
+def _at_fault(run: Workflow) -> bool:
+    """Say whether a job failed because of the commit."""
+    return any(job.status == "failed" and not job.flaky for job in run.jobs)
 
 
 def _place(job: Job) -> tuple[str | None, str, str]:
