@@ -71,7 +71,12 @@ class History:
     ) -> None:
         self.now_ms = 0
         self._runs = _by_project(runs)
+        jobs = list(jobs)
         self._jobs = _by_project(jobs)
+        self._approved: dict[str, list[int]] = {}
+        for job in jobs:
+            if job.type == "approval":
+                self._approved.setdefault(job.workflow_id, []).append(job.stopped_ms)
         self._outcomes: dict[str, list[TestOutcome]] = {}
         for one in sorted(outcomes, key=attrgetter("last_ms")):
             self._outcomes.setdefault(one.project, []).append(one)
@@ -153,10 +158,15 @@ class History:
         held = {row.workflow_id for row in jobs if row.type == "approval"}
         held -= {row.workflow_id for row in jobs if row.type != "approval"}
         found = [
-            *(_live(row, row.created_ms, held) for row in self._open(self._runs)),
+            *(_live(row, self._runs_since(row), held) for row in self._open(self._runs)),
             *(_live(row, row.started_ms, held) for row in jobs),
         ]
         return sorted(found, key=attrgetter("created_ms", "id"))[:limit]
+
+    def _runs_since(self, run: RunRow) -> int:
+        """When a run was created, or the last of its approvals was given."""
+        given = [at for at in self._approved.get(run.workflow_id, ()) if at <= self.now_ms]
+        return max([run.created_ms or 0, *given])
 
     def _open(self, ended: Mapping[str, Any]) -> Iterator[Any]:
         for rows in ended.values():
@@ -239,7 +249,7 @@ def _live(row: RunRow | JobRow, began_ms: int | None, held: Collection[str]) -> 
         status=status,
         theirs=status,
         since_ms=began_ms or 0,
-        created_ms=began_ms or 0,
+        created_ms=(row.created_ms if isinstance(row, RunRow) else began_ms) or 0,
         url=row.url,
     )
 

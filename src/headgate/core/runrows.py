@@ -76,7 +76,8 @@ class LiveRow:
     """One workflow or job that has not ended. `id`: the provider's. `job`: empty for a workflow.
 
     `theirs`: CircleCI's word for `status`. `since_ms`: when that state began, as far as known: a job runs since its
-    start and waits since it was queued; a workflow is on hold since the first of its open approvals was.
+    start and waits since it was queued; a workflow is on hold since the first of its open approvals was, and runs since
+    the last of its approvals was given.
     """
 
     kind: Literal["workflow", "job"]

@@ -24,7 +24,9 @@ LEFT JOIN dim r ON r.id = w.ref_name
 LEFT JOIN dim pr ON pr.id = pl.ref_name
 """
 _RUNS = f"""
-SELECT w._key, NULL, p.slug, n.text, NULL, coalesce(r.text, pr.text), w._class, s.text, NULL,
+SELECT w._key, NULL, p.slug, n.text, NULL, coalesce(r.text, pr.text), w._class, s.text,
+  (SELECT max(h.stopped_at) FROM job h WHERE h.workflow_id = w._key AND h._host = w._host
+    AND h.type = {_WORD.format("approval")}),
   (SELECT min(coalesce(h.started_at, h.queued_at, h.created_at, h._seen_ms)) FROM job h WHERE h.workflow_id = w._key
     AND h._host = w._host AND {_OPEN.format("h")} AND h.status = {_WORD.format("on_hold")}),
   coalesce(w.created_at, w._seen_ms) AS at, coalesce(w.pipeline_number, pl.number), c.text, NULL
@@ -65,7 +67,7 @@ def _live(urls: dict[str, str], row: tuple[Any, ...]) -> LiveRow:
     is_job, status = run is not None, map_status(theirs or "")
     began = (queued, None) if status == "queued" else (started, queued)
     if not is_job and status != "on_hold":
-        began = (None, None)
+        began = (max(queued or 0, created), None)  # it runs since the last of its approvals was given
     url = run_url(slug, urls.get(source, APP_URL), pipeline, decode_key(run if is_job else key)) or ""
     return LiveRow(
         kind="job" if is_job else "workflow",

@@ -20,15 +20,15 @@ def in_flight(facts: MemoryFacts, limit: int) -> list[LiveRow]:
     open_runs = [fact for fact in facts.all() if fact.kind == "workflow" and _is_open(fact)]
     found: list[LiveRow] = []
     for run in open_runs:
-        jobs = [
+        of_run = [
             fact
             for fact in facts.all()
             if (fact.kind, fact.host, fact.known.values.get("workflow_id")) == ("job", run.host, run.key)
-            and _is_open(fact)
-            and _word(fact) != "blocked"
         ]
+        jobs = [job for job in of_run if _is_open(job) and _word(job) != "blocked"]
         holds = [_began(job) for job in jobs if _word(job) == "on_hold"]
-        since = min(holds) if holds and _word(run) == "on_hold" else _created(run)
+        given = [end_ms(job.known) or 0 for job in of_run if text(job.known.values, "type") == "approval"]
+        since = min(holds) if holds and _word(run) == "on_hold" else max([_created(run), *given])
         found.append(_live(facts, run, since))
         found += [_live(facts, job, _began(job)) for job in jobs]
     return sorted(found, key=lambda row: (row.created_ms, row.kind == "job", row.id))[:limit]

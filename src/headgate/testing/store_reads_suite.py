@@ -167,6 +167,13 @@ class RowsSuite:
         await merge(store, gone=[WORKFLOW])
         assert list(await store.in_flight(10)) == []
 
+    async def test_a_run_is_in_flight_since_it_was_approved(self, store: Store) -> None:
+        """Nobody is to blame for the time in which it waited for somebody."""
+        await merge(store, pipeline(), workflow(ended=False, status="running"), _approval())
+        assert [(row.status, row.since_ms, row.created_ms) for row in await store.in_flight(10)] == [
+            ("running", NOW - 1_000, NOW - 8_000)
+        ]
+
     async def test_tests_are_counted_by_commit(self, store: Store) -> None:
         """What the infrastructure broke is counted apart; pages follow one another."""
 
