@@ -224,6 +224,7 @@ def names_right(world: World, plant: Plant, row: dict[str, Any]) -> Iterable[str
             key=lambda run: run.created,
         )
         places = {world.id_of(run): place for place, run in enumerate(runs)}
+        places |= {world.id_of(job): place for place, run in enumerate(runs) for job in run.jobs if job.workflow is run}
         told = places.get(str(row["first_bad"]))
         if told is None or abs(told - places[world.id_of(first)]) > 10:
             yield f"first bad run {row['first_bad']}"

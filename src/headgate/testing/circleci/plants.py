@@ -58,10 +58,10 @@ class Plants:
         """Give the plant of a kind that a moment of a project lies in."""
         return next((one for one in self.all if (one.kind, one.project) == (kind, project) and one.holds(at)), None)
 
-    def slowdown(self, project: int, at: int, job: str) -> float:
+    def slowdown(self, project: int, at: int, workflow: str, job: str) -> float:
         """Give by how much longer a job takes."""
         plant = self.of("duration_regression", project, at)
-        return plant.size if plant and plant.job == job else 1.0
+        return plant.size if plant and (plant.workflow, plant.job) == (workflow, job) else 1.0
 
     def queue_factor(self, project: int, at: int) -> float:
         """Give by how much longer a job queued then has to wait."""

@@ -87,7 +87,7 @@ class Player:
         knobs, project = self.knobs, job.workflow.pipeline.project.index
         patience = knobs.queue_seconds * self.stories.queue_factor(project, job.queued)
         job.started = job.queued + _skewed(rng, patience, knobs.queue_sigma)
-        slowdown *= self.stories.plants.slowdown(project, job.workflow.created, job.spec.name)
+        slowdown *= self.stories.plants.slowdown(project, job.workflow.created, job.workflow.spec.name, job.spec.name)
         length = _skewed(rng, job.spec.seconds * slowdown, knobs.duration_sigma)
         coin = rng.random()
         job.status = "success"
