@@ -10,7 +10,8 @@ from headgate.core.rollup import RollupKind, contribution
 from headgate.core.runrows import DeploymentRow, JobRow, RunRow
 from headgate.core.slug import org_slug
 from headgate.core.status import map_status
-from headgate.core.tally import Dimension, Tally, TallyQuery, class_name
+from headgate.core.tally import STEPS, Dimension, Tally, TallyQuery, class_name
+from headgate.core.times import format_ms
 from headgate.store.memory_facts import MemoryFact, MemoryFacts
 from headgate.store.releases import end_ms
 from headgate.store.schema import encode_key
@@ -208,6 +209,8 @@ def _value(facts: MemoryFacts, fact: MemoryFact, kind: RollupKind, name: Dimensi
     slug, own = facts.projects.by_id[fact.project].slug, fact.known.values
     if name in ("branch", "trigger"):
         return text(shared_of(facts, fact), "ref_name" if name == "branch" else "trigger_type")
+    if name in STEPS:
+        return format_ms((end_ms(fact.known) or 0) // STEPS[name] * STEPS[name])
     if kind == "workflow" and name in ("job", "resource_class"):
         return ""
     values = {

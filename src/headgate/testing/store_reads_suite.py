@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 
 import msgspec
 
 from headgate.core.merge import Observation, ProjectRef
-from headgate.core.runrows import DeploymentRow, JobRow, StepFailures
+from headgate.core.runrows import DeploymentRow, JobRow, ProjectRow, StepFailures
 from headgate.core.storeport import Store
-from headgate.core.tally import Dimension, Tally, TallyQuery
+from headgate.core.tally import STEPS, Dimension, Tally, TallyQuery
+from headgate.core.times import format_ms
 from headgate.testing.store_data import (
     DAY,
     JOB,
@@ -167,6 +169,52 @@ class RowsSuite:
         await merge(store, gone=[WORKFLOW])
         assert list(await store.in_flight(10)) == []
 
+    async def test_projects_are_listed(self, store: Store) -> None:
+        """Each slug once, with what is known of it."""
+        named = replace(PROJECT, default_branch="main")
+        other = replace(PROJECT, slug="gh/acme/api", project_id=_id(3, 1))
+        await merge(store, *(msgspec.structs.replace(pipeline(), project=one) for one in (named,)))
+        await merge(store, msgspec.structs.replace(pipeline(_id(1, 1)), project=other))
+        expected = [ProjectRow("gh/acme/api", "gh/acme", ""), ProjectRow(_SLUG, "gh/acme", "main")]
+        assert expected == list(await store.projects())
+
+    async def test_a_run_is_told_with_its_jobs_and_steps(self, store: Store) -> None:
+        """Jobs that have not ended too; what is not known is None or empty; another run's parts are not in it."""
+        assert await store.run_detail(WORKFLOW) is None
+        told: dict[str, Any] = {
+            "queued_at": NOW - 6_000,
+            "requires": [_id(4, 0)],
+            "resource_class": "large",
+            "parallelism": 2,
+        }
+        late = {"name": "test", "number": 42, "workflow_id": WORKFLOW, "status": "queued", "queued_at": NOW + 1}
+        waits = seen("job", _id(5, 1), late)
+        words = {"job_id": JOB, "index": 3, "node": 1, "name": "make", "status": "failed", "exit_code": 2}
+        step = seen("step", _id(9, 1), words | {"started_at": NOW - 90, "stopped_at": NOW - 10})
+        strange = seen("step", _id(9, 2), words | {"job_id": _id(5, 9), "stopped_at": NOW - 10})
+        mine = pipeline(trigger_type="api", revision="abc", author_login="ada", commit_subject="Mend it")
+        await merge(store, mine, workflow(ended=False, credits=7), job(**told), _approval())
+        await merge(store, waits, job(_id(5, 9), workflow_id=_id(2, 9)))
+        await merge(store, step, strange)
+        found = await store.run_detail(WORKFLOW)
+        assert found is not None
+        assert (found.project, found.workflow, found.ref, found.branch_class) == (_SLUG, "build", "main", 1)
+        assert (found.status, found.created_ms, found.stopped_ms, found.credits) == ("running", NOW - 8_000, None, 7)
+        assert (found.revision, found.trigger, found.author, found.subject, found.url) == (
+            "abc", "api", "ada", "Mend it", _URL,
+        )  # fmt: skip
+        assert [(one.job, one.type, one.status, one.number) for one in found.jobs] == [
+            ("test", "", "success", 41),
+            ("ship?", "approval", "success", None),
+            ("test", "", "queued", 42),
+        ]
+        first = found.jobs[0]
+        assert (first.queued_ms, first.started_ms, first.stopped_ms) == (NOW - 6_000, NOW - 5_000, NOW)
+        assert (first.requires, first.resource_class, first.parallelism) == ((_id(4, 0),), "large", 2)
+        (only,) = found.steps
+        assert (only.job_id, only.index, only.node, only.step, only.status) == (JOB, 3, 1, "make", "failure")
+        assert (only.started_ms, only.stopped_ms, only.exit_code) == (NOW - 90, NOW - 10, 2)
+
     async def test_tests_are_counted_by_commit(self, store: Store) -> None:
         """What the infrastructure broke is counted apart; pages follow one another."""
 
@@ -266,6 +314,15 @@ class TallySuite:
         assert list(found) == [("main", "large", "api")]
         assert sum(found["main", "large", "api"].bins["duration_ok"].values()) == 1
         assert list(await store.tallies(replace(asked, kind="workflow"))) == [("main", "", "api")]
+
+    async def test_sums_by_hour_and_day(self, store: Store) -> None:
+        """Every step of a series at once, from buckets and from facts at the edges."""
+        ends = {NOW - number * 7 * _HOUR: "success" for number in range(12)}
+        await merge(store, pipeline(), workflow(), *_jobs(ends))
+        for step, length in STEPS.items():
+            expected = Counter(format_ms(at // length * length) for at in ends if NOW - 3 * DAY <= at < NOW)
+            found = await store.tallies(TallyQuery("job", {_SLUG: (NOW - 3 * DAY, NOW)}, (step,)))
+            assert expected == {key: tally.n for (key,), tally in found.items()}
 
     async def test_what_is_corrected_is_counted_as_it_is_now(self, store: Store) -> None:
         """Nothing stays of the old end, whatever bucket it was in; a rerun is counted as one."""

@@ -23,7 +23,7 @@ from headgate.core.runrows import JobRow, RunRow
 from headgate.core.slug import org_slug
 from headgate.core.storeport import MergeWork
 from headgate.core.tally import DIMENSIONS, TallyQuery, class_name
-from headgate.core.times import DAY_MS, HOUR_MS
+from headgate.core.times import DAY_MS, HOUR_MS, format_ms
 from headgate.store import MemoryStore, Quota, SqliteStore
 from headgate.store.tallies import Kept, Parts, split
 from headgate.testing.store_data import NOW
@@ -48,6 +48,8 @@ def _value(row: RunRow | JobRow, name: str) -> str:
         "branch": row.ref,
         "trigger": row.trigger,
         "resource_class": getattr(row, "resource_class", ""),
+        "hour": format_ms(row.stopped_ms // HOUR_MS * HOUR_MS),
+        "day": format_ms(row.stopped_ms // DAY_MS * DAY_MS),
     }
     return values[name]
 
