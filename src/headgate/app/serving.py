@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from headgate import __version__
+from headgate.app.measuring import owners_of
 from headgate.app.sections import is_loopback, split_address
 from headgate.app.servers import Listener, Server, bind, dispatch, most_connections, url_of
 from headgate.app.settings import Configuration
@@ -24,6 +25,7 @@ from headgate.web.guard import Guard
 from headgate.web.metricpages import MetricPages, ci_page
 from headgate.web.operations import Operations
 from headgate.web.receiver import Receiver
+from headgate.web.site.measures import Looks
 
 __all__ = ["Serving"]
 
@@ -57,7 +59,11 @@ class Serving:
         self.receiver = Receiver(store, clock, telemetry, on_webhooks)
         telemetry.before_reading(self.receiver.hand_over_counts)
         inner = build_app(
-            operations, self, MetricPages(telemetry.page, lambda name: ci_page(sinks(), name)), version=__version__
+            operations,
+            self,
+            MetricPages(telemetry.page, lambda name: ci_page(sinks(), name)),
+            Looks(store, clock, lambda: self._owners),
+            version=__version__,
         )
         self._guard = Guard(inner, hosts=(), tokens=(), prefix=f"{clock.now_ms():x}")
         self.guard_with(configuration)
@@ -100,7 +106,8 @@ class Serving:
         self._close()
 
     def guard_with(self, configuration: Configuration) -> None:
-        """Guard page and API with these tokens and host names from now on."""
+        """Guard pages and API with these tokens and host names from now on, and name owners by its setting."""
+        self._owners = owners_of(configuration.settings.owners)
         http = configuration.settings.http
         loopback = is_loopback(split_address(http.listen)[0])
         self._guard.configure(hosts=http.hosts if loopback else None, tokens=configuration.tokens)

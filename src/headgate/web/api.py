@@ -1,21 +1,21 @@
-"""The JSON API, health, metrics and the page as one FastAPI application. Thin: every answer comes from `Operations`."""
+"""The JSON API, health, metrics and the pages as one FastAPI application. Thin: every answer comes from `Operations`."""
 
 from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from fastapi import FastAPI, Query, Request
-from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
 from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from headgate.core.errors import StoreError
 from headgate.web.deployments import add_deployments
 from headgate.web.metricpages import MetricPages, add_metrics
 from headgate.web.operations import ChosenDeliveries, Health, Json, Operations, Order, Problem
-from headgate.web.page import Page
+from headgate.web.site.measures import Looks
+from headgate.web.site.routes import add_pages
 
 __all__ = ["build_app"]
 
@@ -82,7 +82,7 @@ class BackupTarget(_Body):
     path: str
 
 
-def build_app(operations: Operations, health: Health, pages: MetricPages, *, version: str) -> FastAPI:
+def build_app(operations: Operations, health: Health, pages: MetricPages, looks: Looks, *, version: str) -> FastAPI:
     """The application behind `http.listen`."""
     app = FastAPI(title="Headgate", version=version, openapi_url="/api/v1/openapi.json", docs_url=None, redoc_url=None)
     _add_errors(app)
@@ -93,7 +93,8 @@ def build_app(operations: Operations, health: Health, pages: MetricPages, *, ver
     _add_actions(app, operations)
     _add_orders(app, operations)
     add_deployments(app, operations)
-    _add_page(app, operations, version)
+    app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
+    add_pages(app, operations, looks, version)
     return app
 
 
@@ -101,10 +102,6 @@ def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(Problem)
     async def problem(_: Request, exc: Problem) -> JSONResponse:
         return JSONResponse({"error": exc.reason, "detail": str(exc)}, _STATUS[exc.reason])
-
-    @app.exception_handler(StoreError)
-    async def store(_: Request, exc: StoreError) -> JSONResponse:
-        return JSONResponse({"error": "store", "detail": str(exc)}, 503)
 
 
 def _add_health(app: FastAPI, health: Health) -> None:
@@ -249,15 +246,3 @@ def _add_orders(app: FastAPI, operations: Operations) -> None:
         """Hold what CircleCI lists against what is kept, and repair it."""
         return await operations.audit(Order(**body.model_dump()))
 
-
-def _add_page(app: FastAPI, operations: Operations, version: str) -> None:
-    page = Page(operations, version)
-    app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
-
-    @app.get("/", response_class=HTMLResponse, include_in_schema=False)
-    async def index() -> Any:
-        return HTMLResponse(await page.whole())
-
-    @app.get("/live", response_class=HTMLResponse, include_in_schema=False)
-    async def live() -> Any:
-        return HTMLResponse(await page.live())

@@ -32,7 +32,7 @@ _HEADERS = (
         b"content-security-policy",
         (
             b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
-            b"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+            b"base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
         ),
     ),
     (b"x-content-type-options", b"nosniff"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import urlencode
 
 from headgate.core.tally import DEFAULT_BRANCH, OTHER_BRANCH
@@ -96,6 +96,14 @@ class Asked:
         pairs = {**query, **self.window_query}
         text = urlencode([(key, str(value)) for key, value in pairs.items() if value not in ("", None)])
         return f"{path}?{text}" if text else path
+
+    def plain(self, path: str, **query: str) -> str:
+        """A path with a query and without the window."""
+        return replace(self, window_query={}).url(path, **query)
+
+    def at(self, path: str, window: str, **query: object) -> str:
+        """A path with another window, by its name."""
+        return replace(self, window_query={} if window == _USUAL else {"window": window}).url(path, **query)
 
     @property
     def where(self) -> tuple[Matcher, ...]:

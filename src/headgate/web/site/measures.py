@@ -5,7 +5,7 @@ Owns no number: every value is a metric of the catalogue, measured by `insights.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -27,15 +27,15 @@ _STEADY = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Looks:
-    """What pages look at."""
+    """What pages look at. `owners`: as they are configured now."""
 
     store: ReadStore
     clock: Clock
-    owners: Owners
+    owners: Callable[[], Owners]
 
     def reader(self) -> Reader:
         """A reader for one page."""
-        return Reader(self.store, owners=self.owners)
+        return Reader(self.store, owners=self.owners())
 
 
 @dataclass(frozen=True, slots=True)

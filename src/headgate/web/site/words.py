@@ -113,6 +113,11 @@ def spent(ms: int | None) -> str:
     return NOTHING if ms is None else duration(ms / 1000)
 
 
+def figures(value: float | None) -> str:
+    """A value whose unit is not known, in four figures."""
+    return NOTHING if value is None else f"{value:,.4g}"
+
+
 def word(status: str) -> str:
     """A status as people write it."""
     return status.replace("_", " ")
@@ -122,6 +127,7 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "ago": ago,
     "clock": clock,
     "duration": duration,
+    "figures": figures,
     "link": link,
     "moment": moment,
     "number": number,
