@@ -290,6 +290,21 @@ class ReadStore(Protocol):
         """
         ...
 
+    async def newest_runs(
+        self,
+        names: Mapping[str, Collection[str]],
+        *,
+        branch_class: int | None = None,
+        before_ms: int,
+        limit: int,
+    ) -> Sequence[RunRow]:
+        """The newest `limit` ended workflows of each project of `names` (slug -> names of workflows), of those names.
+
+        Before `before_ms`, of both branch classes where none is given; newest first, over all projects. Found through
+        an index, however old they are.
+        """
+        ...
+
     async def projects(self) -> Sequence[ProjectRow]:
         """Every project of which anything is known, by slug; of two with one slug the first that was seen."""
         ...

@@ -7,13 +7,16 @@ nothing qualifies is absent.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
 
+from headgate.core.rollup import Measure, RollupKind
 from headgate.core.slug import org_slug
 from headgate.core.storeport import ReadStore
-from headgate.core.tally import Bounds, Tally, TallyQuery
+from headgate.core.tally import STEPS, Bounds, Dimension, Tally, TallyQuery
+from headgate.core.times import parse_ms
 from headgate.insights import flaky, slow
-from headgate.insights.grouping import Grouping, fold_rows, group_tallies, longest_ms, mean_credits
+from headgate.insights.grouping import Grouping, combine, fold_rows, group_tallies, longest_ms, mean_credits
 from headgate.insights.match import Matcher
 from headgate.insights.metric import Fold, FromFormula, FromRows, FromTally, Labels, Measured, MetricDef, Point
 from headgate.insights.owners import Owners
@@ -66,6 +69,73 @@ class Reader:
             case _:
                 return self._lags(grouping, bounds)
 
+    async def expect(
+        self, metrics: Iterable[MetricDef], *, by: Sequence[str], where: Sequence[Matcher], bounds: Bounds
+    ) -> None:
+        """Ask for the sums of several metrics at once: `measure` of each, by the same or less, then asks no more."""
+        wanted: dict[RollupKind, tuple[frozenset[Dimension], frozenset[Measure]]] = {}
+        for metric in metrics:
+            if isinstance(metric.compute, FromTally):
+                how, grouping = metric.compute, Grouping.of(metric, by, where, self._owners)
+                names, bins = wanted.get(how.kind, (frozenset(), frozenset()))
+                wanted[how.kind] = (names | set(grouping.counted_by(how)), bins | how.bins)
+                bounds = grouping.narrowed(bounds)
+        for kind, (names, bins) in wanted.items():
+            if bounds:
+                await self._tallies(TallyQuery(kind, bounds, tuple(sorted(names)), bins))
+
+    async def timeline(
+        self,
+        metric: MetricDef,
+        *,
+        by: Sequence[str],
+        where: Sequence[Matcher],
+        bounds: Sequence[Bounds],
+    ) -> Sequence[Mapping[Labels, Measured]]:
+        """The metric of each group over each of several windows, one behind the other, in their order.
+
+        Where each begins and ends on a UTC hour, but for the first begin and the last end, sums are asked for once.
+        Raises ValueError as `measure`.
+        """
+        if isinstance(metric.compute, FromFormula):
+            how = metric.compute
+            inputs = {
+                name: await self.timeline(one, by=by, where=where, bounds=bounds) for name, one in how.inputs.items()
+            }
+            return [combine(how, {name: lines[at] for name, lines in inputs.items()}) for at in range(len(bounds))]
+        if not isinstance(metric.compute, FromTally):
+            return [await self.measure(metric, by=by, where=where, bounds=one) for one in bounds]
+        grouping = Grouping.of(metric, by, where, self._owners)
+        narrowed = [grouping.narrowed(one) for one in bounds]
+        if not all(narrowed):
+            return [{} for _ in bounds]
+        return await self._slots(metric.compute, grouping, narrowed)
+
+    async def _slots(
+        self, how: FromTally, grouping: Grouping, bounds: Sequence[Bounds]
+    ) -> Sequence[Mapping[Labels, Measured]]:
+        """Sums of all windows from one question, sorted into them by the hour or day in which runs ended."""
+        whole = {name: (bounds[0][name][0], bounds[-1][name][1]) for name in bounds[0]}
+        starts = [next(iter(one.values()))[0] for one in bounds]
+        step: Dimension = "day" if all(at % STEPS["day"] == 0 for at in starts[1:]) else "hour"
+        query = TallyQuery(how.kind, whole, (step, *grouping.counted_by(how)), how.bins)
+        asked, tallies = await self._tallies(query)
+        place = asked.by.index(step)
+        keys = tuple(name for name in asked.by if name != step)
+        parts: list[dict[tuple[str, ...], Tally]] = [{} for _ in bounds]
+        for key, tally in tallies.items():
+            slot = max(0, bisect_right(starts, parse_ms(key[place]) or 0) - 1)
+            rest = (*key[:place], *key[place + 1 :])
+            if rest in parts[slot]:
+                tally, more = Tally(), tally  # the store's answer is used again, so a sum is a new one
+                tally.add(parts[slot][rest])
+                tally.add(more)
+            parts[slot][rest] = tally
+        return [
+            group_tallies(how, grouping, one, keys, part) if part else {}
+            for one, part in zip(bounds, parts, strict=True)
+        ]
+
     async def _tallies(self, query: TallyQuery) -> tuple[TallyQuery, Tallies]:
         """Sums that answer a query, and what they were asked for: they may be finer, with more sketches."""
         known = self._known.setdefault((query.kind, frozenset(query.bounds.items())), [])
@@ -92,15 +162,7 @@ class Reader:
         inputs = {
             name: await self.measure(metric, by=by, where=where, bounds=bounds) for name, metric in how.inputs.items()
         }
-        found: dict[Labels, Measured] = {}
-        for labels in set.intersection(*(set(groups) for groups in inputs.values())):
-            parts = {name: groups[labels] for name, groups in inputs.items()}
-            values = {name: part.value for name, part in parts.items() if part.value is not None}
-            value = how.of(values) if len(values) == len(parts) else None
-            if value is not None:
-                least = min(part.n for part in parts.values())
-                found[labels] = Measured(value, least, estimated=any(part.estimated for part in parts.values()))
-        return found
+        return combine(how, inputs)
 
     def _lags(self, grouping: Grouping, bounds: Bounds) -> Mapping[Labels, Measured]:
         """The stalest project of each group."""

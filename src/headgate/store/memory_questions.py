@@ -69,6 +69,16 @@ class MemoryQuestions:
     async def tallies(self, query: TallyQuery) -> Mapping[tuple[str, ...], Tally]:
         return memory_runs.tallies(self.facts, query)
 
+    async def newest_runs(
+        self,
+        names: Mapping[str, Collection[str]],
+        *,
+        branch_class: int | None = None,
+        before_ms: int,
+        limit: int,
+    ) -> Sequence[RunRow]:
+        return memory_runs.newest_runs(self.facts, names, branch_class, before_ms, limit)
+
     async def projects(self) -> Sequence[ProjectRow]:
         return memory_run_detail.projects(self.facts)
 

@@ -16,7 +16,7 @@ from headgate.store.memory_facts import MemoryFact, MemoryFacts
 from headgate.store.releases import end_ms
 from headgate.store.schema import encode_key
 
-__all__ = ["between", "deployments", "jobs", "runs", "series", "shared_of", "tallies", "url_of"]
+__all__ = ["between", "deployments", "jobs", "newest_runs", "runs", "series", "shared_of", "tallies", "url_of"]
 
 R = TypeVar("R", RunRow, JobRow, DeploymentRow)
 _IDS = {RunRow: "workflow_id", JobRow: "job_id", DeploymentRow: "deployment_id"}
@@ -188,6 +188,20 @@ def series(
     ]
     found.sort(key=lambda one: one[0])
     return [row for _, row in found[max(0, len(found) - limit) :]]
+
+
+def newest_runs(
+    facts: MemoryFacts, names: Mapping[str, Collection[str]], branch_class: int | None, before_ms: int, limit: int
+) -> list[RunRow]:
+    """The newest of each project, newest first."""
+    left = dict.fromkeys(names, limit)
+    found = []
+    for run in sorted(runs(facts), key=_place_of, reverse=True):
+        wanted = run.workflow in names.get(run.project, ()) and branch_class in (None, run.branch_class)
+        if wanted and run.stopped_ms < before_ms and left[run.project]:
+            left[run.project] -= 1
+            found.append(run)
+    return found
 
 
 def tallies(facts: MemoryFacts, query: TallyQuery) -> dict[tuple[str, ...], Tally]:

@@ -136,6 +136,16 @@ class Questions(ABC):
     async def tallies(self, query: TallyQuery) -> Mapping[tuple[str, ...], Tally]:
         return await self._ask(lambda db: tallies(db, query))
 
+    async def newest_runs(
+        self,
+        names: Mapping[str, Collection[str]],
+        *,
+        branch_class: int | None = None,
+        before_ms: int,
+        limit: int,
+    ) -> Sequence[RunRow]:
+        return await self._ask(lambda db: run_queries.newest_runs(db, names, branch_class, before_ms, limit))
+
     async def projects(self) -> Sequence[ProjectRow]:
         return await self._ask(run_detail.projects)
 

@@ -169,6 +169,22 @@ class RowsSuite:
         await merge(store, gone=[WORKFLOW])
         assert list(await store.in_flight(10)) == []
 
+    async def test_the_newest_runs_of_each_project(self, store: Store) -> None:
+        """So many of each, of the names that are asked for, newest first over all."""
+        other = ProjectRef("circleci.com", "gh/acme/api", "gh/acme", _id(3, 1))
+        for number in range(4):
+            await merge(store, pipeline(), workflow(_id(2, number), stopped_at=NOW - number, created_at=NOW - 9))
+        api = workflow(_id(2, 9), stopped_at=NOW - 2, pipeline_id=_id(1, 9), status="failed")
+        await merge(store, msgspec.structs.replace(api, project=other), workflow(_id(2, 8), name="ship"))
+        names = {_SLUG: ("build", "never"), "gh/acme/api": ("build",), "gh/acme/none": ("build",)}
+        found = await store.newest_runs(names, before_ms=NOW, limit=2)
+        assert [(run.project, run.stopped_ms) for run in found] == [
+            (_SLUG, NOW - 1), ("gh/acme/api", NOW - 2), (_SLUG, NOW - 2),
+        ]  # fmt: skip
+        found = await store.newest_runs(names, branch_class=1, before_ms=NOW + 1, limit=9)
+        assert [run.stopped_ms for run in found] == [NOW, NOW - 1, NOW - 2, NOW - 3]
+        assert list(await store.newest_runs({}, before_ms=NOW, limit=2)) == []
+
     async def test_projects_are_listed(self, store: Store) -> None:
         """Each slug once, with what is known of it."""
         named = replace(PROJECT, default_branch="main")
