@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from headgate.insights.metric import Labels, Measured
 from headgate.insights.reader import Reader
 from headgate.web.site.asked import Window
-from headgate.web.site.measures import Place
+from headgate.web.site.measures import Place, measured
 
 __all__ = ["Group", "Worse", "groups", "worse"]
 
 _METRICS = ("duration_p95", "duration_p50", "runs", "success_rate", "failed_runs", "credits")
 _OF_JOBS = ("queue_p95",)
 # What counts as worse: with at least so many runs in both windows, so much lower or longer.
-_ENOUGH = 5
+_ENOUGH = 10
 _POINTS = 0.05
+_SURE = 2.0  # standard errors by which a share must have fallen
 _LONGER = 1.25
 _SHOWN = 5
 
@@ -54,22 +56,12 @@ class Worse:
 async def groups(reader: Reader, place: Place, by: Sequence[str], window: Window) -> list[Group]:
     """A row for each group of which anything ended, those with most runs first."""
     metrics = (*_METRICS, *(_OF_JOBS if place.over == "jobs" else ()))
-    now = await _by_group(reader, place, by, metrics, window.since_ms, window.until_ms)
-    before = await _by_group(reader, place, by, metrics, window.previous.since_ms, window.since_ms)
+    spans = (window, window.previous)
+    now, before = [
+        await measured(reader, place, metrics, by, place.bounds(one.since_ms, one.until_ms)) for one in spans
+    ]
     rows = [_group(labels, values, before.get(labels, {})) for labels, values in now.items()]
     return sorted(rows, key=lambda row: (-row.runs, sorted(row.labels.items())))
-
-
-async def _by_group(  # noqa: PLR0917  # one question, in its order
-    reader: Reader, place: Place, by: Sequence[str], metrics: Sequence[str], since_ms: int, until_ms: int
-) -> Mapping[Labels, dict[str, Measured]]:
-    found: dict[Labels, dict[str, Measured]] = {}
-    for name in metrics:
-        bounds = place.bounds(since_ms, until_ms)
-        measured = await reader.measure(place.metric(name), by=by, where=place.where, bounds=bounds)
-        for labels, value in measured.items():
-            found.setdefault(labels, {})[name] = value
-    return found
 
 
 def _group(labels: Labels, now: Mapping[str, Measured], before: Mapping[str, Measured]) -> Group:
@@ -91,6 +83,10 @@ def worse(rows: Sequence[Group]) -> list[Worse]:
 def _fails_more(row: Group) -> Worse | None:
     now, before = row.now.get("success_rate"), row.before.get("success_rate")
     if now is None or before is None or before - now < _POINTS or min(row.judged, row.judged_before) < _ENOUGH:
+        return None
+    both = (now * row.judged + before * row.judged_before) / (row.judged + row.judged_before)
+    error = math.sqrt(both * (1 - both) * (1 / row.judged + 1 / row.judged_before))
+    if before - now < _SURE * error:
         return None
     failed = row.now.get("failed_runs", 0)
     return Worse(row.labels, "Success rate", "percentage", before, now, failed, row.judged, before - now)

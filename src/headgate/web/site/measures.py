@@ -14,15 +14,15 @@ from headgate.core.readport import ReadStore
 from headgate.core.tally import Bounds
 from headgate.insights.catalogue import CATALOGUE
 from headgate.insights.match import Matcher
-from headgate.insights.metric import Format, FromTally, Measured, MetricDef
+from headgate.insights.metric import Format, FromTally, Labels, Measured, MetricDef
 from headgate.insights.owners import Owners
 from headgate.insights.reader import Reader
 from headgate.web.site.asked import Window
 
-__all__ = ["Chart", "Looks", "Place", "Step", "Tile", "charts", "tiles"]
+__all__ = ["Chart", "Looks", "Place", "Step", "Tile", "charts", "measured", "tiles"]
 
 # A change smaller than this share of what was before is no news.
-_STEADY = 0.02
+_STEADY = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,28 +127,24 @@ _LABELS: Mapping[str, str] = {
 }
 
 
-async def _measured(
-    reader: Reader, place: Place, metrics: Sequence[str], since_ms: int, until_ms: int
-) -> Mapping[str, Measured]:
-    """Metric -> its value over one window; without those that have none."""
-    found: dict[str, Measured] = {}
-    # Those that need sketches first: the sums that are read for them answer the others too.
-    for name in sorted(metrics, key=lambda one: -_bins(place.metric(one))):
-        metric = place.metric(name)
-        groups = await reader.measure(metric, by=(), where=place.where, bounds=place.bounds(since_ms, until_ms))
-        if () in groups:
-            found[name] = groups[()]
+async def measured(
+    reader: Reader, place: Place, metrics: Sequence[str], by: Sequence[str], bounds: Bounds
+) -> Mapping[Labels, dict[str, Measured]]:
+    """Group -> metric -> its value over one window; without groups and metrics that have none."""
+    known = {name: place.metric(name) for name in metrics}
+    await reader.expect(known.values(), by=by, where=place.where, bounds=bounds)
+    found: dict[Labels, dict[str, Measured]] = {}
+    for name, metric in known.items():
+        for labels, value in (await reader.measure(metric, by=by, where=place.where, bounds=bounds)).items():
+            found.setdefault(labels, {})[name] = value
     return found
-
-
-def _bins(metric: MetricDef) -> int:
-    return len(metric.compute.bins) if isinstance(metric.compute, FromTally) else 0
 
 
 async def tiles(reader: Reader, place: Place, window: Window, metrics: Sequence[str]) -> list[Tile]:
     """Figures of a window beside those of the window before."""
-    now = await _measured(reader, place, metrics, window.since_ms, window.until_ms)
-    before = await _measured(reader, place, metrics, window.previous.since_ms, window.since_ms)
+    spans = (window, window.previous)
+    found = [await measured(reader, place, metrics, (), place.bounds(one.since_ms, one.until_ms)) for one in spans]
+    now, before = (one.get((), {}) for one in found)
     return [_tile(place.metric(name), name, now.get(name), before.get(name)) for name in metrics]
 
 
@@ -180,16 +176,26 @@ async def charts(reader: Reader, place: Place, window: Window, ids: Sequence[str
     """Charts over a window, each value measured over its step alone."""
     wanted = list(dict.fromkeys(name for chart in ids for name, _ in _DRAWN[chart].lines))
     spans = window.steps()
-    found = [await _measured(reader, place, wanted, since_ms, until_ms) for since_ms, until_ms in spans]
+    bounds = [place.bounds(*span) for span in spans]
+    found: dict[str, Sequence[Mapping[Labels, Measured]]] = {}
+    # Those that need sketches first: the sums that are read for them answer the others too.
+    for metric in sorted(map(place.metric, wanted), key=_bins, reverse=True):
+        found[metric.id] = await reader.timeline(metric, by=(), where=place.where, bounds=bounds)
     return [_chart(one, spans, found) for one in ids]
 
 
-def _chart(name: str, spans: Sequence[tuple[int, int]], found: Sequence[Mapping[str, Measured]]) -> Chart:
+def _bins(metric: MetricDef) -> int:
+    return len(metric.compute.bins) if isinstance(metric.compute, FromTally) else 0
+
+
+def _chart(
+    name: str, spans: Sequence[tuple[int, int]], found: Mapping[str, Sequence[Mapping[Labels, Measured]]]
+) -> Chart:
     drawn = _DRAWN[name]
     # Of a count, a step in which nothing ran is 0; of everything else it has no value.
-    nothing = 0.0 if drawn.kind == "bars" else None
+    nothing = Measured(0.0 if drawn.kind == "bars" else None, 0)
     steps = tuple(
-        Step(*span, tuple(step[metric].value if metric in step else nothing for metric, _ in drawn.lines))
-        for span, step in zip(spans, found, strict=True)
+        Step(*span, tuple(found[metric][at].get((), nothing).value for metric, _ in drawn.lines))
+        for at, span in enumerate(spans)
     )
     return Chart(name, drawn.title, drawn.form, drawn.kind, tuple(title for _, title in drawn.lines), steps)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from headgate.core.runrows import LiveRow
-from headgate.core.times import HOUR_MS
+from headgate.core.times import DAY_MS, HOUR_MS
 from headgate.insights.reader import Reader
 from headgate.web.site.asked import Asked, Window
 from headgate.web.site.groups import Worse, groups, worse
@@ -20,15 +20,17 @@ _TILES = ("runs", "success_rate", "duration_p50", "duration_p95", "credits")
 _CHARTS = ("runs", "success", "duration", "credits")
 _WORDS = ("running", "queued", "on_hold")
 _LIVE = 1000
-_SHOWN = 12
+_SHOWN = 8
+# For how long nothing is odd: somebody who has to approve may sleep over it.
+_PATIENCE_MS = {"on_hold": DAY_MS}
 
 
 @dataclass(frozen=True, slots=True)
 class Now:
     """What has not ended. `counts`: status -> workflows; `waiting`: jobs that wait for a machine.
 
-    `rows`: workflows, those that have been in their state for longest first, at most a dozen; `more`: the rest.
-    `stuck`: ids of those that have been in it for more than an hour.
+    `rows`: workflows, running ones first, then those that wait, of each those that do for longest; `more`: the rest.
+    `stuck`: ids of those that run or wait for more than an hour, or are on hold for more than a day.
     """
 
     counts: Mapping[str, int]
@@ -47,12 +49,17 @@ async def now_view(looks: Looks, project: str | None = None, workflow: str | Non
         if project in (None, row.project) and workflow in (None, row.workflow)
     ]
     now_ms = looks.clock.now_ms()
-    runs = sorted((row for row in rows if row.kind == "workflow"), key=lambda row: (row.since_ms, row.id))
+    runs = sorted((row for row in rows if row.kind == "workflow"), key=_order)
     counts = Counter(row.status for row in runs)
-    stuck = frozenset(row.id for row in runs if now_ms - row.since_ms > HOUR_MS)
+    stuck = frozenset(row.id for row in runs if now_ms - row.since_ms > _PATIENCE_MS.get(row.status, HOUR_MS))
     waiting = sum(row.kind == "job" and row.status == "queued" for row in rows)
     listed = {word: counts[word] for word in _WORDS} | {w: n for w, n in counts.items() if w not in _WORDS}
     return Now(listed, waiting, runs[:_SHOWN], max(0, len(runs) - _SHOWN), stuck, now_ms)
+
+
+def _order(row: LiveRow) -> tuple[int, int, str]:
+    place = _WORDS.index(row.status) if row.status in _WORDS else len(_WORDS)
+    return place, row.since_ms, row.id
 
 
 async def overview_view(looks: Looks, asked: Asked) -> Mapping[str, Any]:

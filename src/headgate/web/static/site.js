@@ -34,6 +34,12 @@ const STEPS = {
   duration: [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400, 172800, 604800],
   percentage: [0.05, 0.1, 0.25, 0.5],
 };
+const DAY = new Intl.DateTimeFormat("en-GB", { timeZone: "UTC", day: "numeric", month: "short" });
+
+function timeText(seconds) {
+  const time = new Date(seconds * 1000);
+  return seconds % 86400 === 0 ? DAY.format(time) : time.toISOString().slice(11, 16);
+}
 
 function colour(name) {
   // Canvas knows no light-dark(): a probe tells what the style sheet makes of it.
@@ -117,8 +123,8 @@ function draw(figure) {
       y: { range: () => (format === "percentage" ? [0, 1.02] : [0, highest > 0 ? highest * 1.08 : 1]) },
     },
     axes: [
-      { ...axis, grid: { show: false }, space: 64 },
-      { ...axis, size: 58, space: 34, ...(STEPS[format] ? { incrs: STEPS[format] } : {}), values: (_, found) => found.map((value) => axisText(value, format)) },
+      { ...axis, grid: { show: false }, space: 64, values: (_, found) => found.map(timeText) },
+      { ...axis, size: 58, space: 26, ...(STEPS[format] ? { incrs: STEPS[format] } : {}), values: (_, found) => found.map((value) => axisText(value, format)) },
     ],
     series: [{}, ...names.map((name, line) => series(figure, line, name))],
     plugins: [tooltip(shown, names)],
