@@ -245,4 +245,3 @@ def _add_orders(app: FastAPI, operations: Operations) -> None:
     async def audit(body: OrderedSpan) -> list[Json]:
         """Hold what CircleCI lists against what is kept, and repair it."""
         return await operations.audit(Order(**body.model_dump()))
-

@@ -9,7 +9,7 @@ from headgate.core.readport import ReadStore
 from headgate.core.runrows import JobRow, RunRow
 from headgate.core.status import OUR_STATUSES
 from headgate.core.tally import class_name
-from headgate.insights.match import Matcher, matches
+from headgate.insights.match import matches
 from headgate.web.site.asked import Asked
 
 __all__ = ["PAGE", "Listed", "newest"]

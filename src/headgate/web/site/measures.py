@@ -155,7 +155,15 @@ def _tile(metric: MetricDef, name: str, now: Measured | None, before: Measured |
     if change and value is not None and old is not None and name not in ("runs", "credits"):
         mood = "worse" if (value > old) == metric.higher_is_worse else "better"
     return Tile(
-        name, _LABELS[name], metric.format, value, now.n if now else 0, old, change, mood, f"{metric.doc} {metric.counts}"
+        name,
+        _LABELS[name],
+        metric.format,
+        value,
+        now.n if now else 0,
+        old,
+        change,
+        mood,
+        f"{metric.doc} {metric.counts}",
     )
 
 

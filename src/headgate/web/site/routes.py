@@ -72,7 +72,9 @@ class _Site:
     def problem(self, request: Request, status: int, title: str, hint: str) -> HTMLResponse:
         """A page that says what is wrong and what is valid."""
         frame = self.frame(request.url.path, read_asked({}, self.looks.clock.now_ms()))
-        return HTMLResponse(self.templates.render("problem.html", **frame, status=status, title=title, hint=hint), status)
+        return HTMLResponse(
+            self.templates.render("problem.html", **frame, status=status, title=title, hint=hint), status
+        )
 
 
 def add_pages(app: FastAPI, operations: Operations, looks: Looks, version: str) -> None:
@@ -189,7 +191,9 @@ def _add_operation(app: FastAPI, site: _Site) -> None:
             "history": await alerts.history(site.looks.store, rule),
             "rule": rule,
         }
-        return site.answer("alerts.html", request, asked, view, ("Alerts", "/alerts"), own={"rule": rule} if rule else {})
+        return site.answer(
+            "alerts.html", request, asked, view, ("Alerts", "/alerts"), own={"rule": rule} if rule else {}
+        )
 
     @app.get("/delivery", response_class=HTMLResponse, include_in_schema=False)
     async def delivery(request: Request) -> Response:
