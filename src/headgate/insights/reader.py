@@ -23,9 +23,14 @@ from headgate.insights.owners import Owners
 from headgate.insights.points import read_points
 from headgate.insights.rows import outcome_pages, read_rows
 
-__all__ = ["Reader"]
+__all__ = ["Reader", "step_of"]
 
 Tallies = Mapping[tuple[str, ...], Tally]
+
+
+def step_of(starts: Sequence[int]) -> Dimension:
+    """The dimension that sorts runs into windows that begin there, milliseconds, the first wherever it does."""
+    return "day" if all(at % STEPS["day"] == 0 for at in starts[1:]) else "hour"
 
 
 class Reader:
@@ -70,9 +75,18 @@ class Reader:
                 return self._lags(grouping, bounds)
 
     async def expect(
-        self, metrics: Iterable[MetricDef], *, by: Sequence[str], where: Sequence[Matcher], bounds: Bounds
+        self,
+        metrics: Iterable[MetricDef],
+        *,
+        by: Sequence[str],
+        where: Sequence[Matcher],
+        bounds: Bounds,
+        step: Dimension | None = None,
     ) -> None:
-        """Ask for the sums of several metrics at once: `measure` of each, by the same or less, then asks no more."""
+        """Ask for the sums of several metrics at once: `measure` of each, by the same or less, then asks no more.
+
+        `step`: so does `timeline` in these steps, over windows that make up the bounds.
+        """
         wanted: dict[RollupKind, tuple[frozenset[Dimension], frozenset[Measure]]] = {}
         for metric in metrics:
             if isinstance(metric.compute, FromTally):
@@ -82,7 +96,7 @@ class Reader:
                 bounds = grouping.narrowed(bounds)
         for kind, (names, bins) in wanted.items():
             if bounds:
-                await self._tallies(TallyQuery(kind, bounds, tuple(sorted(names)), bins))
+                await self._tallies(TallyQuery(kind, bounds, ((step,) if step else ()) + tuple(sorted(names)), bins))
 
     async def timeline(
         self,
@@ -117,7 +131,7 @@ class Reader:
         """Sums of all windows from one question, sorted into them by the hour or day in which runs ended."""
         whole = {name: (bounds[0][name][0], bounds[-1][name][1]) for name in bounds[0]}
         starts = [next(iter(one.values()))[0] for one in bounds]
-        step: Dimension = "day" if all(at % STEPS["day"] == 0 for at in starts[1:]) else "hour"
+        step = step_of(starts)
         query = TallyQuery(how.kind, whole, (step, *grouping.counted_by(how)), how.bins)
         asked, tallies = await self._tallies(query)
         place = asked.by.index(step)
