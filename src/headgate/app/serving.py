@@ -20,12 +20,12 @@ from headgate.app.telemetry import Telemetry
 from headgate.core.clock import Clock
 from headgate.core.ports import Sink, Source
 from headgate.core.storeport import Store
+from headgate.insights.views.lens import Lens
 from headgate.web.api import build_app
 from headgate.web.guard import Guard
 from headgate.web.metricpages import MetricPages, ci_page
 from headgate.web.operations import Operations
 from headgate.web.receiver import Receiver
-from headgate.web.site.measures import Looks
 
 __all__ = ["Serving"]
 
@@ -62,7 +62,7 @@ class Serving:
             operations,
             self,
             MetricPages(telemetry.page, lambda name: ci_page(sinks(), name)),
-            Looks(store, clock, lambda: self._owners),
+            lambda: Lens(store, clock.now_ms(), owners=self._owners),
             version=__version__,
         )
         self._guard = Guard(inner, hosts=(), tokens=(), prefix=f"{clock.now_ms():x}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,10 +12,10 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from headgate.insights.views.lens import Lens
 from headgate.web.deployments import add_deployments
 from headgate.web.metricpages import MetricPages, add_metrics
 from headgate.web.operations import ChosenDeliveries, Health, Json, Operations, Order, Problem
-from headgate.web.site.measures import Looks
 from headgate.web.site.routes import add_pages
 
 __all__ = ["build_app"]
@@ -82,7 +83,7 @@ class BackupTarget(_Body):
     path: str
 
 
-def build_app(operations: Operations, health: Health, pages: MetricPages, looks: Looks, *, version: str) -> FastAPI:
+def build_app(operations: Operations, health: Health, pages: MetricPages, lens: Callable[[], Lens], *, version: str) -> FastAPI:
     """The application behind `http.listen`."""
     app = FastAPI(title="Headgate", version=version, openapi_url="/api/v1/openapi.json", docs_url=None, redoc_url=None)
     _add_errors(app)
@@ -94,7 +95,7 @@ def build_app(operations: Operations, health: Health, pages: MetricPages, looks:
     _add_orders(app, operations)
     add_deployments(app, operations)
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
-    add_pages(app, operations, looks, version)
+    add_pages(app, operations, lens, version)
     return app
 
 

@@ -1,205 +1,232 @@
-"""The addresses of the pages. Thin: reads the query, asks a view model, renders its template.
+"""The addresses of the pages. Thin: reads the query, asks a view, renders its template.
 
 Invariant: what cannot be answered is a page with a status and words, never a trace.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from typing import ParamSpec
 
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from headgate.core.errors import StoreError
+from headgate.insights.views.credits import CREDITS_BY, credits_page
+from headgate.insights.views.figures import plot
+from headgate.insights.views.job import job_page
+from headgate.insights.views.lens import Lens
+from headgate.insights.views.overview import overview
+from headgate.insights.views.project import project_page
+from headgate.insights.views.projects import projects_page
+from headgate.insights.views.refusal import Refused, unknown
+from headgate.insights.views.run import run_page
+from headgate.insights.views.runs import runs_page
+from headgate.insights.views.tests import page_of_tests
+from headgate.insights.views.workflow import workflow_page
 from headgate.web.operations import Operations
 from headgate.web.page import Page
-from headgate.web.rendering import Templates
-from headgate.web.site import alerts, overview, places, runs
-from headgate.web.site.asked import PRESETS, Asked, Unusable, read_asked
-from headgate.web.site.measures import Looks
+from headgate.web.site.alerts import history
+from headgate.web.site.frame import Site
+from headgate.web.site.shapes import charts, tiles, waterfall
 
 __all__ = ["add_pages"]
 
-_NAVIGATION = (("Overview", "/"), ("Projects", "/projects"), ("Alerts", "/alerts"), ("Delivery", "/delivery"))
-_MOMENT = re.compile(r"\d{1,15}")
-_EMPTY: Mapping[str, str] = {}
+P = ParamSpec("P")
+_PLOTTED = ("runs", "failed_runs", "success_rate", "duration_p50", "duration_p95", "credits")
+_OWN = ("/api/", "/static/", "/metrics")
 
 
-class _Site:
-    """What every page needs."""
-
-    def __init__(self, operations: Operations, looks: Looks, version: str) -> None:
-        self.operations = operations
-        self.looks = looks
-        self.templates = Templates(version)
-        self.delivery = Page(operations, self.templates)
-
-    def asked(self, request: Request) -> Asked:
-        """What the address asks for."""
-        return read_asked(dict(request.query_params), self.looks.clock.now_ms())
-
-    def answer(
-        self,
-        template: str,
-        request: Request,
-        asked: Asked,
-        view: Mapping[str, Any],
-        *crumbs: tuple[str, str],
-        own: Mapping[str, str] = _EMPTY,
-    ) -> HTMLResponse:
-        """A page. `crumbs`: (name, address) from the top down to itself; `own`: its query but for window and filters."""
-        frame = self.frame(request.url.path, asked, *crumbs, own=own)
-        return HTMLResponse(self.templates.render(template, **frame, view=view))
-
-    def frame(
-        self, path: str, asked: Asked, *crumbs: tuple[str, str], own: Mapping[str, str] = _EMPTY
-    ) -> dict[str, Any]:
-        """What the layout shows."""
-        return {
-            "asked": asked,
-            "crumbs": crumbs,
-            "navigation": _NAVIGATION,
-            "now_ms": self.looks.clock.now_ms(),
-            "own": dict(own),
-            "path": path,
-            "presets": PRESETS,
-            "section": crumbs[0][1] if crumbs else path,
-        }
-
-    def problem(self, request: Request, status: int, title: str, hint: str) -> HTMLResponse:
-        """A page that says what is wrong and what is valid."""
-        frame = self.frame(request.url.path, read_asked({}, self.looks.clock.now_ms()))
-        return HTMLResponse(
-            self.templates.render("problem.html", **frame, status=status, title=title, hint=hint), status
-        )
-
-
-def add_pages(app: FastAPI, operations: Operations, looks: Looks, version: str) -> None:
+def add_pages(app: FastAPI, operations: Operations, lens: Callable[[], Lens], version: str) -> None:
     """Add every page."""
-    site = _Site(operations, looks, version)
+    site = Site(lens, version)
     _add_problems(app, site)
-    _add_summaries(app, site)
+    _add_overview(app, site, operations)
     _add_places(app, site)
-    _add_operation(app, site)
+    _add_runs(app, site)
+    _add_lists(app, site)
+    _add_operation(app, site, operations)
 
 
-def _add_problems(app: FastAPI, site: _Site) -> None:
-    @app.exception_handler(Unusable)
-    async def unusable(request: Request, exc: Unusable) -> Response:
-        return site.problem(request, exc.status, exc.title, exc.hint)
-
+def _add_problems(app: FastAPI, site: Site) -> None:
     @app.exception_handler(HTTPException)
     async def refused(request: Request, exc: HTTPException) -> Response:
-        if request.url.path.startswith(("/api/", "/static/", "/metrics")):
+        if request.url.path.startswith(_OWN):
             return JSONResponse({"detail": exc.detail}, exc.status_code, exc.headers)
-        hint = "The navigation above leads to every page there is."
-        return site.problem(request, exc.status_code, str(exc.detail), hint)
+        return site.problem(request, exc.status_code, str(exc.detail), "The navigation leads to every page there is.")
 
     @app.exception_handler(StoreError)
     async def store(request: Request, exc: StoreError) -> Response:
-        if request.url.path.startswith("/api/"):
+        if request.url.path.startswith(_OWN):
             return JSONResponse({"error": "store", "detail": str(exc)}, 503)
         return site.problem(request, 503, "The store does not answer", f"{exc}. `headgate status` says more.")
 
 
-def _add_summaries(app: FastAPI, site: _Site) -> None:
-    @app.get("/", response_class=HTMLResponse, include_in_schema=False)
+def _page(app: FastAPI, site: Site, path: str) -> Callable[[Callable[P, Awaitable[Response]]], None]:
+    """Serve a page at a path; a question that it refuses is answered by a page too."""
+
+    def add(handler: Callable[P, Awaitable[Response]]) -> None:
+        @wraps(handler)
+        async def answer(*args: P.args, **kwargs: P.kwargs) -> Response:
+            try:
+                return await handler(*args, **kwargs)
+            except Refused as exc:
+                request = next(one for one in kwargs.values() if isinstance(one, Request))
+                return site.refusal(request, exc)
+
+        app.get(path, response_class=HTMLResponse, include_in_schema=False)(answer)
+
+    return add
+
+
+def _add_overview(app: FastAPI, site: Site, operations: Operations) -> None:
+    @_page(app, site, "/")
     async def index(request: Request) -> Response:
-        asked = site.asked(request)
-        whole = await site.operations.overview()
-        firing = [alert for alert in whole["alerts"] if alert["state"] == "firing"]
-        view = {**await overview.overview_view(site.looks, asked), "hints": whole["hints"], "firing": firing}
-        return site.answer("overview.html", request, asked, view, ("Overview", "/"))
+        lens = site.lens()
+        asked = site.asked(request, lens)
+        view = await overview(lens, window=asked.window, filters=asked.chosen)
+        whole = await operations.overview()
+        slugs = [one.project for one in view.projects]
+        lines = await plot(
+            lens,
+            lens.reader(),
+            _PLOTTED,
+            projects=slugs,
+            window=asked.window,
+            step=asked.step,
+            where=asked.chosen.matchers(),
+        )
+        values = {
+            "view": view,
+            "known": len(await lens.projects()),
+            "charts": charts(lines),
+            "tiles": tiles(view.totals),
+            "hints": whole["hints"],
+            "firing": [alert for alert in whole["alerts"] if alert["state"] == "firing"],
+        }
+        return site.answer("overview.html", request, asked, values, ("Overview", "/"))
 
-    @app.get("/now", response_class=HTMLResponse, include_in_schema=False)
-    async def now(project: str | None = None, workflow: str | None = None) -> Response:
-        view = await overview.now_view(site.looks, project or None, workflow or None)
-        asked = read_asked({}, site.looks.clock.now_ms())
-        scope = {"project": project or "", "workflow": workflow or ""}
-        return HTMLResponse(site.templates.render("now.html", now=view, scope=scope, asked=asked))
-
-    @app.get("/projects", response_class=HTMLResponse, include_in_schema=False)
-    async def projects(request: Request) -> Response:
-        asked = site.asked(request)
-        view = await places.projects_view(site.looks, asked)
-        return site.answer("projects.html", request, asked, view, ("Projects", "/projects"))
+    @_page(app, site, "/now")
+    async def now(request: Request) -> Response:
+        lens = site.lens()
+        asked = site.asked(request, lens)
+        view = await overview(lens, window=asked.window)
+        return HTMLResponse(site.templates.render("now.html", view=view, asked=asked))
 
 
-def _add_places(app: FastAPI, site: _Site) -> None:
-    @app.get("/project", response_class=HTMLResponse, include_in_schema=False)
+def _add_places(app: FastAPI, site: Site) -> None:
+    @_page(app, site, "/projects")
+    async def projects(request: Request, cursor: str = "") -> Response:
+        lens = site.lens()
+        asked = site.asked(request, lens)
+        view = await projects_page(lens, window=asked.window, filters=asked.chosen, cursor=cursor or None, limit=50)
+        return site.answer("projects.html", request, asked, {"view": view}, ("Projects", "/projects"))
+
+    @_page(app, site, "/project")
     async def project(request: Request, project: str = "") -> Response:
-        asked = site.asked(request)
-        view = await places.project_view(site.looks, asked, project)
-        crumbs = (("Projects", "/projects"), (project, ""))
-        return site.answer("project.html", request, asked, view, *crumbs, own={"project": project})
+        lens = site.lens()
+        asked = site.asked(request, lens)
+        view = await project_page(
+            lens, project=project, window=asked.window, step=asked.step, filters=asked.chosen, builds=25
+        )
+        values = {"view": view, "charts": charts(view.plot), "tiles": tiles(view.figures)}
+        crumbs = (("Projects", "/projects"), (view.project, ""))
+        return site.answer("project.html", request, asked, values, *crumbs, own={"project": view.project})
 
-    @app.get("/workflow", response_class=HTMLResponse, include_in_schema=False)
-    async def workflow(request: Request, project: str = "", workflow: str = "", before: str = "") -> Response:
-        asked = site.asked(request)
-        view = await places.workflow_view(site.looks, asked, project, workflow, _before(before))
-        crumbs = (("Projects", "/projects"), (project, asked.url("/project", project=project)), (workflow, ""))
-        own = {"project": project, "workflow": workflow}
-        return site.answer("workflow.html", request, asked, view, *crumbs, own=own)
+    @_page(app, site, "/workflow")
+    async def workflow(request: Request, project: str = "", workflow: str = "", cursor: str = "") -> Response:
+        lens = site.lens()
+        asked = site.asked(request, lens)
+        place = {"project": project, "workflow": workflow}
+        view = await workflow_page(lens, **place, window=asked.window, step=asked.step, filters=asked.chosen)
+        listed = await runs_page(lens, **place, window=asked.window, filters=asked.chosen, cursor=cursor or None)
+        values = {"view": view, "listed": listed, "charts": charts(view.plot), "tiles": tiles(view.figures)}
+        crumbs = (("Projects", "/projects"), (view.project, asked.url("/project", project=view.project)), (workflow, ""))
+        return site.answer("workflow.html", request, asked, values, *crumbs, own=place)
 
-    @app.get("/job", response_class=HTMLResponse, include_in_schema=False)
-    async def job(request: Request, project: str = "", workflow: str = "", job: str = "", before: str = "") -> Response:
-        asked = site.asked(request)
-        view = await places.job_view(site.looks, asked, project, workflow, job, _before(before))
+
+def _add_runs(app: FastAPI, site: Site) -> None:
+    @_page(app, site, "/job")
+    async def job(request: Request, project: str = "", workflow: str = "", job: str = "") -> Response:
+        lens = site.lens()
+        asked = site.asked(request, lens)
         own = {"project": project, "workflow": workflow, "job": job}
+        view = await job_page(lens, **own, window=asked.window, step=asked.step, filters=asked.chosen)
+        values = {"view": view, "charts": charts(view.plot), "tiles": tiles(view.figures)}
         crumbs = (
             ("Projects", "/projects"),
-            (project, asked.url("/project", project=project)),
-            (workflow, asked.url("/workflow", project=project, workflow=workflow)),
+            (view.project, asked.url("/project", project=view.project)),
+            (workflow, asked.url("/workflow", project=view.project, workflow=workflow)),
             (job, ""),
         )
-        return site.answer("job.html", request, asked, view, *crumbs, own=own)
+        return site.answer("job.html", request, asked, values, *crumbs, own=own)
 
-    @app.get("/run/{workflow_id}", response_class=HTMLResponse, include_in_schema=False)
-    async def run(request: Request, workflow_id: str) -> Response:
-        asked = site.asked(request)
-        view = await runs.run_view(site.looks, workflow_id)
-        found = view["run"]
-        of = {"project": found.project, "workflow": found.workflow}
+    @_page(app, site, "/run/{run_id}")
+    async def run(request: Request, run_id: str) -> Response:
+        lens = site.lens()
+        asked = site.asked(request, lens)
+        view = await run_page(lens, run=run_id)
         crumbs = (
             ("Projects", "/projects"),
-            (found.project, asked.url("/project", project=found.project)),
-            (found.workflow, asked.url("/workflow", **of)),
-            (f"#{found.pipeline_number}" if found.pipeline_number is not None else workflow_id[:8], ""),
+            (view.project, asked.url("/project", project=view.project)),
+            (view.workflow, asked.url("/workflow", project=view.project, workflow=view.workflow)),
+            (f"#{view.pipeline_number}" if view.pipeline_number is not None else view.id[:8], ""),
         )
-        return site.answer("run.html", request, asked, view, *crumbs)
+        return site.answer("run.html", request, asked, {"view": view, "fall": waterfall(view)}, *crumbs)
 
 
-def _before(text: str) -> int | None:
-    """Where a list goes on, milliseconds since the epoch."""
-    if not text:
-        return None
-    if not _MOMENT.fullmatch(text):
-        raise Unusable(400, "before is not a moment", "It is a number of milliseconds, as the link Older has it.")
-    return int(text)
+def _add_lists(app: FastAPI, site: Site) -> None:
+    @_page(app, site, "/tests")
+    async def tests(request: Request, project: str = "") -> Response:
+        lens = site.lens()
+        asked = site.asked(request, lens)
+        view = await page_of_tests(lens, window=asked.window, project=project or None)
+        own = {"project": project} if project else {}
+        return site.answer("tests.html", request, asked, {"view": view}, ("Tests", "/tests"), own=own)
+
+    @_page(app, site, "/credits")
+    async def credits_of(request: Request, by: str = "project", project: str = "", cursor: str = "") -> Response:
+        lens = site.lens()
+        asked = site.asked(request, lens)
+        chosen = next((one for one in CREDITS_BY if one == by), None)
+        if chosen is None:
+            raise unknown("bad-dimension", "by", by, CREDITS_BY)
+        view = await credits_page(
+            lens,
+            by=chosen,
+            window=asked.window,
+            step=asked.step,
+            project=project or None,
+            filters=asked.chosen,
+            cursor=cursor or None,
+        )
+        values = {"view": view, "charts": charts(view.plot), "choices": CREDITS_BY, "project": project}
+        own = {"by": by} | ({"project": project} if project else {})
+        return site.answer("credits.html", request, asked, values, ("Credits", "/credits"), own=own)
 
 
-def _add_operation(app: FastAPI, site: _Site) -> None:
-    @app.get("/alerts", response_class=HTMLResponse, include_in_schema=False)
-    async def listed(request: Request, rule: str = "") -> Response:
-        asked = site.asked(request)
-        found = await site.operations.alerts()
-        view = {
-            "alerts": [alert for alert in found if rule in ("", alert["rule"])],
-            "history": await alerts.history(site.looks.store, rule),
+def _add_operation(app: FastAPI, site: Site, operations: Operations) -> None:
+    delivery_page = Page(operations, site.templates)
+
+    @_page(app, site, "/alerts")
+    async def alerts(request: Request, rule: str = "") -> Response:
+        lens = site.lens()
+        asked = site.asked(request, lens)
+        values = {
+            "alerts": [alert for alert in await operations.alerts() if rule in ("", alert["rule"])],
+            "history": await history(lens.store, rule),
             "rule": rule,
         }
-        return site.answer(
-            "alerts.html", request, asked, view, ("Alerts", "/alerts"), own={"rule": rule} if rule else {}
-        )
+        own = {"rule": rule} if rule else {}
+        return site.answer("alerts.html", request, asked, values, ("Alerts", "/alerts"), own=own)
 
-    @app.get("/delivery", response_class=HTMLResponse, include_in_schema=False)
+    @_page(app, site, "/delivery")
     async def delivery(request: Request) -> Response:
-        frame = site.frame(request.url.path, site.asked(request), ("Delivery", "/delivery"))
-        return HTMLResponse(await site.delivery.whole(**frame))
+        frame = site.frame(request, site.asked(request, site.lens()), ("Delivery", "/delivery"))
+        return HTMLResponse(await delivery_page.whole(**frame))
 
     @app.get("/live", response_class=HTMLResponse, include_in_schema=False)
     async def live() -> Response:
-        return HTMLResponse(await site.delivery.live())
+        return HTMLResponse(await delivery_page.live())

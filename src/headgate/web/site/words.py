@@ -103,14 +103,9 @@ def moment(ms: int | None) -> str:
     return NOTHING if ms is None else format_ms(ms)[:19].replace("T", " ")
 
 
-def ago(ms: int | None, now_ms: int) -> str:
-    """How long before now."""
-    return NOTHING if ms is None else f"{duration(max(0, now_ms - ms) / 1000)} ago"
-
-
-def spent(ms: int | None) -> str:
-    """Milliseconds as a duration."""
-    return NOTHING if ms is None else duration(ms / 1000)
+def second(text: str | None) -> str:
+    """`2026-11-20T10:02:10.000Z` as `2026-11-20 10:02:10`."""
+    return NOTHING if not text else text[:19].replace("T", " ")
 
 
 def figures(value: float | None) -> str:
@@ -124,7 +119,6 @@ def word(status: str) -> str:
 
 
 FILTERS: Mapping[str, Callable[..., Any]] = {
-    "ago": ago,
     "clock": clock,
     "duration": duration,
     "figures": figures,
@@ -132,9 +126,9 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "moment": moment,
     "number": number,
     "percentage": percentage,
+    "second": second,
     "shown": shown,
     "size": size,
     "span": span,
-    "spent": spent,
     "word": word,
 }
