@@ -19,8 +19,10 @@ from headgate.app.telemetry import Telemetry
 from headgate.core.clock import Clock
 from headgate.core.ports import Sink, Source
 from headgate.core.storeport import Store
+from headgate.insights.views.lens import Lens
 from headgate.web.api import build_app
 from headgate.web.guard import Guard
+from headgate.web.insights import add_insights
 from headgate.web.metricpages import MetricPages, ci_page
 from headgate.web.operations import Operations
 from headgate.web.receiver import Receiver
@@ -43,6 +45,7 @@ class Serving:
         clock: Clock,
         on_webhooks: Callable[[], None],
         sinks: Callable[[], Mapping[str, Sink]],
+        lens: Callable[[], Lens],
     ) -> None:
         settings = configuration.settings
         self._store = store
@@ -59,6 +62,7 @@ class Serving:
         inner = build_app(
             operations, self, MetricPages(telemetry.page, lambda name: ci_page(sinks(), name)), version=__version__
         )
+        add_insights(inner, lens)
         self._guard = Guard(inner, hosts=(), tokens=(), prefix=f"{clock.now_ms():x}")
         self.guard_with(configuration)
         if shared:
