@@ -23,6 +23,7 @@ from headgate.core.storeport import Store
 from headgate.insights.views.lens import Lens
 from headgate.web.api import build_app
 from headgate.web.guard import Guard
+from headgate.web.insights import add_insights
 from headgate.web.metricpages import MetricPages, ci_page
 from headgate.web.operations import Operations
 from headgate.web.receiver import Receiver
@@ -45,6 +46,7 @@ class Serving:
         clock: Clock,
         on_webhooks: Callable[[], None],
         sinks: Callable[[], Mapping[str, Sink]],
+        lens: Callable[[], Lens],
     ) -> None:
         settings = configuration.settings
         self._store = store
@@ -65,6 +67,7 @@ class Serving:
             lambda: Lens(store, clock.now_ms(), owners=self._owners),
             version=__version__,
         )
+        add_insights(inner, lens)
         self._guard = Guard(inner, hosts=(), tokens=(), prefix=f"{clock.now_ms():x}")
         self.guard_with(configuration)
         if shared:

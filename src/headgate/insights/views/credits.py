@@ -77,9 +77,7 @@ async def credits_page(
     total = (await trends(lens, reader, (metric,), projects=slugs, window=window, where=where))[()][metric]
     lines = await plot(lens, reader, (metric,), projects=slugs, window=window, step=step, where=where)
     found = [
-        CreditsLine(
-            dict(labels), one, one.value / total.value if one.value is not None and total.value else None, one.n
-        )
+        CreditsLine(dict(labels), one, _share(one, total), one.n)
         for labels, figures in groups.items()
         if (one := figures[metric]).n or one.previous_n
     ]
@@ -97,3 +95,7 @@ async def credits_page(
         plot=lines,
         next=write_cursor("credits", end) if len(found) > end else None,
     )
+
+
+def _share(one: Trend, total: Trend) -> float | None:
+    return one.value / total.value if one.value is not None and total.value else None

@@ -45,9 +45,11 @@ JOB_FIGURES = (
     "credits_of_jobs",
     *QUEUE_FIGURES,
 )
-Direction = Literal["better", "worse", "same", "unknown"]
+Direction = Literal["better", "worse", "same", "neutral", "unknown"]
 # A change of less than this share of the value before is none.
 _SAME = 0.01
+# More of these is neither good nor bad.
+_NEUTRAL = frozenset({"runs", "throughput"})
 _NONE = Measured(None, 0)
 
 
@@ -66,7 +68,10 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Trend:
-    """A figure beside that of the window before. `change`: value - previous; `direction`: whether that is good."""
+    """A figure beside that of the window before. `change`: value - previous; `direction`: whether that is good.
+
+    `same`: less than 1 % of the value before; `neutral`: more of the metric is neither good nor bad.
+    """
 
     value: float | None
     n: int
@@ -116,6 +121,7 @@ def trend(metric: MetricDef, now: Measured | None, before: Measured | None) -> T
     if known and change is not None and before.value is not None:
         flat = abs(change) <= _SAME * abs(before.value)
         direction = "same" if flat else "worse" if (change > 0) is metric.higher_is_worse else "better"
+        direction = "neutral" if metric.id in _NEUTRAL and not flat else direction
     return Trend(now.value, now.n, now.hits, now.estimated, before.value, before.n, change, direction)
 
 

@@ -53,7 +53,7 @@ class Lens:
 
     store: ReadStore
     now_ms: int
-    catalogue: Catalogue = CATALOGUE
+    catalogue: Catalogue = field(default_factory=lambda: CATALOGUE)
     owners: Owners = field(default_factory=Owners)
     behind_ms: Mapping[str, int] = field(default_factory=dict)
 

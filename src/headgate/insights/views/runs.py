@@ -99,10 +99,10 @@ async def runs_page(
     cursor: str | None = None,
     limit: int = 50,
 ) -> RunsPage:
-    """Runs of a project, or of one of its workflows. Raises Refused."""
+    """Runs of a project, or of one of its workflows that ran in the window or the one before. Raises Refused."""
     row = await lens.project(project)
     filters.matchers()
-    names = await names_of(lens, row.project, window)
+    names = await names_of(lens, row.project, Window(window.previous.since_ms, window.until_ms))
     if workflow is not None and workflow not in names:
         raise unknown("unknown-workflow", "workflow", workflow, names)
     wanted = {row.project: names if workflow is None else (workflow,)}
