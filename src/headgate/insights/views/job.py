@@ -15,7 +15,15 @@ from headgate.insights.views.window import StepName, Window
 
 __all__ = ["JobPage", "JobRunView", "ResourceClass", "job_page"]
 
-_PLOTTED = ("credits_of_jobs", "duration_p95_of_jobs", "runs_of_jobs", "success_rate_of_jobs", "queue_p50")
+_PLOTTED = (
+    "credits_of_jobs",
+    "duration_p50_of_jobs",
+    "duration_p95_of_jobs",
+    "runs_of_jobs",
+    "failed_runs_of_jobs",
+    "success_rate_of_jobs",
+    "queue_p50",
+)
 _BY_CLASS = ("credits_of_jobs", "duration_p95_of_jobs", "runs_of_jobs", "success_rate_of_jobs")
 
 

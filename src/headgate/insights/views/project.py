@@ -25,7 +25,7 @@ from headgate.insights.views.window import StepName, Window
 
 __all__ = ["BranchLine", "ProjectPage", "WorkflowLine", "project_page"]
 
-_PLOTTED = ("runs", "success_rate", "duration_p50", "duration_p95", "credits")
+_PLOTTED = ("runs", "failed_runs", "success_rate", "duration_p50", "duration_p95", "credits")
 _OF_BRANCH = ("runs", "success_rate", "duration_p50", "credits")
 _MOST_BRANCHES = 100
 

@@ -13,7 +13,7 @@ from headgate.insights.views.window import StepName, Window
 
 __all__ = ["JobLine", "WorkflowPage", "workflow_page"]
 
-_PLOTTED = ("runs", "success_rate", "duration_p50", "duration_p95", "credits")
+_PLOTTED = ("runs", "failed_runs", "success_rate", "duration_p50", "duration_p95", "credits")
 
 
 @dataclass(frozen=True, slots=True)
