@@ -12,7 +12,6 @@ from types import TracebackType
 from typing import Self
 
 from headgate import __version__
-from headgate.app.measuring import owners_of
 from headgate.app.sections import is_loopback, split_address
 from headgate.app.servers import Listener, Server, bind, dispatch, most_connections, url_of
 from headgate.app.settings import Configuration
@@ -27,6 +26,7 @@ from headgate.web.insights import add_insights
 from headgate.web.metricpages import MetricPages, ci_page
 from headgate.web.operations import Operations
 from headgate.web.receiver import Receiver
+from headgate.web.site.routes import add_pages
 
 __all__ = ["Serving"]
 
@@ -64,10 +64,10 @@ class Serving:
             operations,
             self,
             MetricPages(telemetry.page, lambda name: ci_page(sinks(), name)),
-            lambda: Lens(store, clock.now_ms(), owners=self._owners),
             version=__version__,
         )
         add_insights(inner, lens)
+        add_pages(inner, operations, lens, __version__)
         self._guard = Guard(inner, hosts=(), tokens=(), prefix=f"{clock.now_ms():x}")
         self.guard_with(configuration)
         if shared:
@@ -109,8 +109,7 @@ class Serving:
         self._close()
 
     def guard_with(self, configuration: Configuration) -> None:
-        """Guard pages and API with these tokens and host names from now on, and name owners by its setting."""
-        self._owners = owners_of(configuration.settings.owners)
+        """Guard page and API with these tokens and host names from now on."""
         http = configuration.settings.http
         loopback = is_loopback(split_address(http.listen)[0])
         self._guard.configure(hosts=http.hosts if loopback else None, tokens=configuration.tokens)

@@ -20,7 +20,7 @@ from headgate.core.errors import StoreError
 from headgate.core.packing import pack
 from headgate.insights.views.refusal import TITLES, Refused
 
-__all__ = ["PROBLEM_RESPONSES", "AnsweringRoute", "ProblemDetails", "answer"]
+__all__ = ["PROBLEM_RESPONSES", "AnsweringRoute", "ProblemDetails", "answer", "finished"]
 
 _PROBLEM_TYPE = "application/problem+json"
 _PREFIX = "urn:headgate:problem:"
@@ -74,7 +74,7 @@ class AnsweringRoute(APIRoute):
                 return _problem(
                     ProblemDetails(type="store", title="The store does not answer", status=503, detail=str(exc))
                 )
-            return await _finished(request, made)
+            return await finished(request, made)
 
         return handle
 
@@ -125,7 +125,7 @@ def _problem(told: ProblemDetails) -> Response:
     return Response(body, told.status, media_type=_PROBLEM_TYPE)
 
 
-async def _finished(request: Request, made: Response) -> Response:
+async def finished(request: Request, made: Response) -> Response:
     """The answer with its tag, packed where the caller can read that, or 304."""
     body = bytes(made.body)
     tag = f'W/"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'

@@ -1,22 +1,17 @@
-"""The JSON API, health, metrics and the pages as one FastAPI application. Thin: every answer comes from `Operations`."""
+"""The JSON API, health and metrics as one FastAPI application. Thin: every answer comes from `Operations`."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from pathlib import Path
 from typing import Annotated, Literal
 
 from fastapi import FastAPI, Query, Request
 from fastapi.responses import JSONResponse, PlainTextResponse
-from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from headgate.insights.views.lens import Lens
 from headgate.web.deployments import add_deployments
 from headgate.web.metricpages import MetricPages, add_metrics
 from headgate.web.operations import ChosenDeliveries, Health, Json, Operations, Order, Problem
-from headgate.web.site.routes import add_pages
 
 __all__ = ["build_app"]
 
@@ -83,7 +78,7 @@ class BackupTarget(_Body):
     path: str
 
 
-def build_app(operations: Operations, health: Health, pages: MetricPages, lens: Callable[[], Lens], *, version: str) -> FastAPI:
+def build_app(operations: Operations, health: Health, pages: MetricPages, *, version: str) -> FastAPI:
     """The application behind `http.listen`."""
     app = FastAPI(title="Headgate", version=version, openapi_url="/api/v1/openapi.json", docs_url=None, redoc_url=None)
     _add_errors(app)
@@ -94,8 +89,6 @@ def build_app(operations: Operations, health: Health, pages: MetricPages, lens: 
     _add_actions(app, operations)
     _add_orders(app, operations)
     add_deployments(app, operations)
-    app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
-    add_pages(app, operations, lens, version)
     return app
 
 

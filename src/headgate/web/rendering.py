@@ -1,4 +1,7 @@
-"""The templates and what renders them. Everything that came from outside is escaped; there is no inline script or style."""
+"""The templates and what renders them.
+
+Invariant: everything that came from outside is escaped, and there is no inline script or style.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pages of insights: what an address asks for, the view model that answers it, and its rendering.
+"""The pages: what an address asks for, the view that answers it, and how that is drawn.
 
-Invariant: a page shows nothing but its view model, and a view model is a function of the store, the owners and the time.
+Invariant: a number on a page is one of its view in `insights.views`, which the API answers with too.
 """

@@ -1,4 +1,4 @@
-"""What an address asks for: the window of time and the filters, read from its query; and addresses that ask for it. Pure.
+"""What an address asks for: window and filters, read from its query; and addresses that ask for it. Pure.
 
 Invariant: the same query means the same to a page and to the API, so their numbers are equal.
 """
@@ -81,4 +81,3 @@ def read_asked(query: Mapping[str, str], now_ms: int) -> Asked:
         kept = {}
     Filters(**filters).matchers()
     return Asked(window, read_step(None, window), filters, kept, name)
-

@@ -53,9 +53,7 @@ class Site:
         frame = self.frame(request, asked, *crumbs, own=own)
         return HTMLResponse(self.templates.render(template, **frame, **view))
 
-    def frame(
-        self, request: Request, asked: Asked, *crumbs: Crumb, own: Mapping[str, str] = _EMPTY
-    ) -> dict[str, Any]:
+    def frame(self, request: Request, asked: Asked, *crumbs: Crumb, own: Mapping[str, str] = _EMPTY) -> dict[str, Any]:
         """What the layout shows."""
         path = request.url.path
         return {

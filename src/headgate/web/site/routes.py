@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from functools import wraps
-from typing import ParamSpec
+from pathlib import Path
+from typing import Any, ParamSpec
 
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
+from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
 from headgate.core.errors import StoreError
@@ -26,6 +28,7 @@ from headgate.insights.views.run import run_page
 from headgate.insights.views.runs import runs_page
 from headgate.insights.views.tests import page_of_tests
 from headgate.insights.views.workflow import workflow_page
+from headgate.web.answering import finished
 from headgate.web.operations import Operations
 from headgate.web.page import Page
 from headgate.web.site.alerts import history
@@ -40,7 +43,8 @@ _OWN = ("/api/", "/static/", "/metrics")
 
 
 def add_pages(app: FastAPI, operations: Operations, lens: Callable[[], Lens], version: str) -> None:
-    """Add every page."""
+    """Add every page and what they load."""
+    app.mount("/static", _Static(directory=Path(__file__).parent.parent / "static"), name="static")
     site = Site(lens, version)
     _add_problems(app, site)
     _add_overview(app, site, operations)
@@ -48,6 +52,16 @@ def add_pages(app: FastAPI, operations: Operations, lens: Callable[[], Lens], ve
     _add_runs(app, site)
     _add_lists(app, site)
     _add_operation(app, site, operations)
+
+
+class _Static(StaticFiles):
+    """Files that a browser keeps and asks about again: what did not change is not sent twice."""
+
+    def file_response(self, *args: Any, **kwargs: Any) -> Response:
+        """As the framework makes it, with how it may be kept."""
+        made = super().file_response(*args, **kwargs)
+        made.headers["cache-control"] = "private, no-cache"
+        return made
 
 
 def _add_problems(app: FastAPI, site: Site) -> None:
@@ -70,10 +84,10 @@ def _page(app: FastAPI, site: Site, path: str) -> Callable[[Callable[P, Awaitabl
     def add(handler: Callable[P, Awaitable[Response]]) -> None:
         @wraps(handler)
         async def answer(*args: P.args, **kwargs: P.kwargs) -> Response:
+            request = next(one for one in kwargs.values() if isinstance(one, Request))
             try:
-                return await handler(*args, **kwargs)
+                return await finished(request, await handler(*args, **kwargs))
             except Refused as exc:
-                request = next(one for one in kwargs.values() if isinstance(one, Request))
                 return site.refusal(request, exc)
 
         app.get(path, response_class=HTMLResponse, include_in_schema=False)(answer)
@@ -139,11 +153,23 @@ def _add_places(app: FastAPI, site: Site) -> None:
     async def workflow(request: Request, project: str = "", workflow: str = "", cursor: str = "") -> Response:
         lens = site.lens()
         asked = site.asked(request, lens)
-        place = {"project": project, "workflow": workflow}
-        view = await workflow_page(lens, **place, window=asked.window, step=asked.step, filters=asked.chosen)
-        listed = await runs_page(lens, **place, window=asked.window, filters=asked.chosen, cursor=cursor or None)
+        view = await workflow_page(
+            lens, project=project, workflow=workflow, window=asked.window, step=asked.step, filters=asked.chosen
+        )
+        listed = await runs_page(
+            lens,
+            project=project,
+            workflow=workflow,
+            window=asked.window,
+            filters=asked.chosen,
+            cursor=cursor or None,
+        )
         values = {"view": view, "listed": listed, "charts": charts(view.plot), "tiles": tiles(view.figures)}
-        crumbs = (("Projects", "/projects"), (view.project, asked.url("/project", project=view.project)), (workflow, ""))
+        crumbs = (
+            ("Projects", "/projects"),
+            (view.project, asked.url("/project", project=view.project)),
+            (workflow, ""),
+        )
         return site.answer("workflow.html", request, asked, values, *crumbs, own=place)
 
 
@@ -152,8 +178,16 @@ def _add_runs(app: FastAPI, site: Site) -> None:
     async def job(request: Request, project: str = "", workflow: str = "", job: str = "") -> Response:
         lens = site.lens()
         asked = site.asked(request, lens)
-        own = {"project": project, "workflow": workflow, "job": job}
-        view = await job_page(lens, **own, window=asked.window, step=asked.step, filters=asked.chosen)
+        view = await job_page(
+            lens,
+            project=project,
+            workflow=workflow,
+            job=job,
+            window=asked.window,
+            step=asked.step,
+            filters=asked.chosen,
+        )
+        own = {"project": view.project, "workflow": workflow, "job": job}
         values = {"view": view, "charts": charts(view.plot), "tiles": tiles(view.figures)}
         crumbs = (
             ("Projects", "/projects"),

@@ -57,7 +57,8 @@ def duration(seconds: float | None) -> str:
         return NOTHING
     if seconds < 10:
         return f"{seconds:.1f}s" if seconds % 1 else f"{seconds:.0f}s"
-    rest, parts = round(seconds), []
+    rest = round(seconds)
+    parts: list[str] = []
     for amount, unit in ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s")):
         if rest >= amount or parts:
             parts.append(f"{rest // amount}{unit}")
