@@ -170,7 +170,8 @@ def _add_places(app: FastAPI, site: Site) -> None:
             (view.project, asked.url("/project", project=view.project)),
             (workflow, ""),
         )
-        return site.answer("workflow.html", request, asked, values, *crumbs, own=place)
+        own = {"project": view.project, "workflow": workflow}
+        return site.answer("workflow.html", request, asked, values, *crumbs, own=own)
 
 
 def _add_runs(app: FastAPI, site: Site) -> None:
