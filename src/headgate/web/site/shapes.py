@@ -132,7 +132,7 @@ def _change(trend: Trend, form: Format) -> str:
     if not trend.previous:
         return f"+{shown(trend.change, form)}"
     ratio = trend.change / trend.previous
-    return f"{ratio + 1:.1f}x" if ratio >= 9 else f"{ratio * 100:+.0f} %"
+    return f"{ratio + 1:,.0f}x" if ratio >= 9 else f"{ratio * 100:+.0f} %"
 
 
 def charts(plot: Plot) -> list[Chart]:

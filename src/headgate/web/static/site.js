@@ -109,6 +109,9 @@ function draw(figure) {
   const bars = figure.dataset.kind === "bars";
   const axis = { stroke: colour("--quiet"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false }, font: "12px system-ui, sans-serif" };
   const highest = Math.max(...lines.flat().filter((value) => value !== null), 0);
+  if (times.length > 2) {
+    times[0] = Math.min(times[0], 2 * times[1] - times[2]); // a step that the window cuts is drawn as wide as the others
+  }
   const half = times.length > 1 ? (times[1] - times[0]) / 2 : 3600;
   const last = times[times.length - 1];
   const options = {
@@ -123,7 +126,7 @@ function draw(figure) {
       y: { range: () => (format === "percentage" ? [0, 1.02] : [0, highest > 0 ? highest * 1.08 : 1]) },
     },
     axes: [
-      { ...axis, grid: { show: false }, space: 64, values: (_, found) => found.map(timeText) },
+      { ...axis, size: 30, grid: { show: false }, space: 64, values: (_, found) => found.map(timeText) },
       { ...axis, size: 58, space: 26, ...(STEPS[format] ? { incrs: STEPS[format] } : {}), values: (_, found) => found.map((value) => axisText(value, format)) },
     ],
     series: [{}, ...names.map((name, line) => series(figure, line, name))],
