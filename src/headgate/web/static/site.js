@@ -69,7 +69,7 @@ function series(figure, line, name) {
   const single = figure.dataset.chart === "credits";
   if (bars) {
     const fill = colour(line === 1 ? "--bad" : single ? "--accent" : "--accent-soft");
-    return { label: name, fill, stroke: fill, width: 0, points: { show: false }, paths: uPlot.paths.bars({ size: [0.78, 44], radius: 0.15 }) };
+    return { label: name, fill, stroke: fill, width: 0, points: { show: false }, paths: uPlot.paths.bars({ size: [0.66, 40], radius: 0.15 }) };
   }
   const stroke = colour(line === 1 ? "--hold" : "--accent");
   return { label: name, stroke, width: 2, spanGaps: true, points: { show: true, size: 5, fill: stroke } };
