@@ -162,7 +162,10 @@ class _Count:
 
     def _rolled(self, table: str, span: Span, projects: list[int]) -> None:
         """Add whole buckets: for each of them and each project one range of the key."""
-        first, last = self._db.execute(f"SELECT min(bucket), max(bucket) FROM {table}").fetchone()
+        # Two questions: SQLite finds either end at once, and reads the whole table for both.
+        first, last = self._db.execute(
+            f"SELECT (SELECT min(bucket) FROM {table}), (SELECT max(bucket) FROM {table})"
+        ).fetchone()
         if first is None or span[0] > last or span[1] <= first:
             return
         span = (max(span[0], first), min(span[1], last + 1))
