@@ -56,7 +56,7 @@ def duration(seconds: float | None) -> str:
     if seconds is None:
         return NOTHING
     if seconds < 10:
-        return f"{seconds:.1f}s" if seconds % 1 else f"{seconds:.0f}s"
+        return f"{round(seconds, 1):g}s"
     rest = round(seconds)
     parts: list[str] = []
     for amount, unit in ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s")):
