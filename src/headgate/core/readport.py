@@ -305,6 +305,10 @@ class ReadStore(Protocol):
         """
         ...
 
+    async def branch_counts(self, bounds: Bounds) -> Mapping[str, int]:
+        """Project -> how many branches and tags had runs that ended within its bounds; one without any is absent."""
+        ...
+
     async def projects(self) -> Sequence[ProjectRow]:
         """Every project of which anything is known, by slug; of two with one slug the first that was seen."""
         ...

@@ -79,6 +79,9 @@ class MemoryQuestions:
     ) -> Sequence[RunRow]:
         return memory_runs.newest_runs(self.facts, names, branch_class, before_ms, limit)
 
+    async def branch_counts(self, bounds: Bounds) -> Mapping[str, int]:
+        return memory_run_detail.branch_counts(self.facts, bounds)
+
     async def projects(self) -> Sequence[ProjectRow]:
         return memory_run_detail.projects(self.facts)
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from headgate.core.runrows import ProjectRow, RunDetail, RunJob, RunStep
 from headgate.core.status import map_status
+from headgate.core.tally import Bounds
 from headgate.store.memory_facts import MemoryFact, MemoryFacts
-from headgate.store.memory_runs import number, shared_of, text, url_of
+from headgate.store.memory_runs import number, runs, shared_of, text, url_of
 
-__all__ = ["projects", "run_detail"]
+__all__ = ["branch_counts", "projects", "run_detail"]
 
 
 def projects(facts: MemoryFacts) -> list[ProjectRow]:
@@ -16,6 +17,16 @@ def projects(facts: MemoryFacts) -> list[ProjectRow]:
     for one in sorted(facts.projects.by_id.values(), key=lambda project: (project.slug, project.id)):
         found.setdefault(one.slug, ProjectRow(one.slug, one.org, one.default_branch or ""))
     return list(found.values())
+
+
+def branch_counts(facts: MemoryFacts, bounds: Bounds) -> dict[str, int]:
+    """By project."""
+    seen: dict[str, set[str]] = {}
+    for run in runs(facts):
+        since_ms, until_ms = bounds.get(run.project, (0, 0))
+        if run.ref and since_ms <= run.stopped_ms < until_ms:
+            seen.setdefault(run.project, set()).add(run.ref)
+    return {project: len(names) for project, names in seen.items()}
 
 
 def run_detail(facts: MemoryFacts, workflow_id: str) -> RunDetail | None:

@@ -146,6 +146,9 @@ class Questions(ABC):
     ) -> Sequence[RunRow]:
         return await self._ask(lambda db: run_queries.newest_runs(db, names, branch_class, before_ms, limit))
 
+    async def branch_counts(self, bounds: Bounds) -> Mapping[str, int]:
+        return await self._ask(lambda db: run_detail.branch_counts(db, bounds))
+
     async def projects(self) -> Sequence[ProjectRow]:
         return await self._ask(run_detail.projects)
 

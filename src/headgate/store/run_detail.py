@@ -9,11 +9,13 @@ import msgspec
 from headgate.core.render import APP_URL, run_url
 from headgate.core.runrows import ProjectRow, RunDetail, RunJob, RunStep
 from headgate.core.status import map_status
+from headgate.core.tally import Bounds
 from headgate.store.run_queries import app_urls
 from headgate.store.schema import decode_key, encode_key
 from headgate.store.sql import Database
+from headgate.store.words import project_ids
 
-__all__ = ["projects", "run_detail"]
+__all__ = ["branch_counts", "projects", "run_detail"]
 
 _RUN = """
 SELECT w._host, w._project, p.slug, n.text, coalesce(r.text, pr.text), w._class, s.text, w.created_at, w.stopped_at,
@@ -46,6 +48,12 @@ LEFT JOIN dim ex ON ex.id = j.executor
 WHERE j.workflow_id = ? AND j._host = ? AND j._gone = 0
 ORDER BY coalesce(j.queued_at, j.started_at, j.created_at, j._seen_ms), j._key
 """
+_BRANCHES = """
+SELECT count(DISTINCT coalesce(w.ref_name, (SELECT pl.ref_name FROM pipeline pl WHERE pl._key = w.pipeline_id
+  AND pl._host = w._host)))
+FROM workflow w INDEXED BY workflow_series
+WHERE w._terminal AND w._project = ? AND w.stopped_at >= ? AND w.stopped_at < ?
+"""
 # A step ends while its job runs: a short range of the index by end.
 _STEPS = """
 SELECT st.job_id, st."index", st.node, n.text, s.text, st.started_at, st.stopped_at, st.exit_code
@@ -67,6 +75,17 @@ def projects(db: Database) -> list[ProjectRow]:
     for slug, org, branch in rows:
         found.setdefault(slug, ProjectRow(slug, org, branch or ""))
     return list(found.values())
+
+
+def branch_counts(db: Database, bounds: Bounds) -> dict[str, int]:
+    """A project at a time; nothing but the texts' numbers is read."""
+    found: dict[str, int] = {}
+    for slug, (since_ms, until_ms) in bounds.items():
+        for number in project_ids(db, slug):
+            n = db.execute(_BRANCHES, (number, since_ms, until_ms)).get
+            if n:
+                found[slug] = found.get(slug, 0) + n
+    return found
 
 
 def run_detail(db: Database, workflow_id: str) -> RunDetail | None:

@@ -185,6 +185,14 @@ class RowsSuite:
         assert [run.stopped_ms for run in found] == [NOW, NOW - 1, NOW - 2, NOW - 3]
         assert list(await store.newest_runs({}, before_ms=NOW, limit=2)) == []
 
+    async def test_branches_are_counted(self, store: Store) -> None:
+        """Of each project, each once, of runs that ended within its bounds; a pipeline tells where the run does not."""
+        await merge(store, pipeline(), workflow(), workflow(_id(2, 1), ref_name="fix"), workflow(_id(2, 2)))
+        await merge(store, workflow(_id(2, 3), ref_name="old", stopped_at=NOW - DAY, created_at=NOW - DAY))
+        assert dict(await store.branch_counts({_SLUG: (NOW - 1, NOW + 1), "gh/acme/api": (0, NOW)})) == {_SLUG: 2}
+        assert dict(await store.branch_counts(_ALWAYS)) == {_SLUG: 3}
+        assert dict(await store.branch_counts({_SLUG: (NOW + 1, NOW + 2)})) == {}
+
     async def test_projects_are_listed(self, store: Store) -> None:
         """Each slug once, with what is known of it."""
         named = replace(PROJECT, default_branch="main")

@@ -24,8 +24,9 @@ from headgate.core.storeport import Explained, GapRow, MergeWork, OutcomeCounts,
 from headgate.core.times import DAY_MS, HOUR_MS, format_ms
 from headgate.store import SqliteStore
 from headgate.web.api import build_app
+from headgate.web.insights import add_insights
 from headgate.web.metricpages import MetricPages, ci_page
-from headgate.web.operations import ChosenDeliveries, Order, Problem
+from headgate.web.operations import Asked, ChosenDeliveries, Order, Problem
 from headgate.web.page import Page
 
 
@@ -56,6 +57,7 @@ async def store(tmp_path: Any) -> AsyncIterator[SqliteStore]:
 async def both(store: SqliteStore) -> AsyncIterator[tuple[StoreOperations, RemoteOperations]]:
     direct = StoreOperations(store, ManualClock(), Running(sources=lambda: {"circleci": None}))
     app = build_app(direct, Health(), MetricPages(lambda: b"", lambda name: ci_page({}, name)), version="0")
+    add_insights(app, direct.lens)
     remote = RemoteOperations("http://127.0.0.1", "token", httpx.ASGITransport(app))
     yield direct, remote
     await remote.aclose()
@@ -73,6 +75,8 @@ async def test_both_ways_give_the_same_answers(both: tuple[StoreOperations, Remo
     assert await direct.dead_letters(None, (), 5) == await remote.dead_letters("loki.logs", (1,), 5) == []
     assert await direct.dead_deliveries(5) == await remote.dead_deliveries(5)
     assert await direct.alerts() == await remote.alerts() == []
+    asked = Asked("success_rate", ("project", "team"), ("branch=main",), window="30d", step="1d")
+    assert await direct.query(asked) == await remote.query(asked)
 
 
 async def test_an_unreadable_webhook_is_shown_with_its_reason(both: tuple[StoreOperations, RemoteOperations]) -> None:

@@ -5,6 +5,7 @@ Invariant: the mapping of a group has every metric that was asked for; one in wh
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -154,6 +155,12 @@ async def trends(
 ) -> Mapping[Labels, Trends]:
     """Metrics of each group beside the window before; a group that was there in either of them is here."""
     metrics, projects = lens.metrics(names), tuple(projects)
+    await asyncio.gather(
+        *(
+            reader.expect(metrics.values(), by=by, where=where, bounds=one.bounds(projects))
+            for one in (window, window.previous)
+        )
+    )
     now = await measured(reader, metrics, by=by, where=where, bounds=window.bounds(projects))
     before = await measured(reader, metrics, by=by, where=where, bounds=window.previous.bounds(projects))
     groups = now.keys() | before.keys() | (set() if by else {()})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -76,7 +75,8 @@ async def projects_page(
     runs = await trends(lens, reader, RUN_FIGURES, projects=slugs, window=window, by=("project",), where=rest)
     waits = await trends(lens, reader, QUEUE_FIGURES, projects=slugs, window=window, by=("project",), where=rest)
     none = (await trends(lens, reader, (*RUN_FIGURES, *QUEUE_FIGURES), projects=(), window=window))[()]
-    branches, last = await _branches(lens, slugs, window), await _last(lens, slugs, window, filters)
+    branches = await lens.store.branch_counts(window.bounds(slugs))
+    last = await _last(lens, slugs, window, filters)
     cards = []
     for row in page:
         labels: Labels = (("project", row.project),)
@@ -95,16 +95,6 @@ async def projects_page(
         )
         cards.append(card)
     return ProjectsPage(window.since, window.until, len(rows), tuple(cards), following)
-
-
-async def _branches(lens: Lens, slugs: Sequence[str], window: Window) -> Mapping[str, int]:
-    """How many branches and tags had runs."""
-    found: dict[str, int] = defaultdict(int)
-    if slugs:
-        query = TallyQuery("workflow", window.bounds(slugs), ("project", "branch"))
-        for project, branch in await lens.store.tallies(query):
-            found[project] += branch != ""
-    return found
 
 
 async def _last(lens: Lens, slugs: Sequence[str], window: Window, filters: Filters) -> Mapping[str, list[RunRow]]:
