@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from tests.unit.insights import world
 from tests.unit.web.test_api import Answers, Health
@@ -66,7 +66,9 @@ def hostile() -> list[Observation]:
     ]
     found += [seen("job", world.key(6, at), {**of, "name": name, **more}) for at, (name, more) in enumerate(jobs, 1)]
     step = {"job_id": world.key(6, 3), "index": 0, "name": EVIL, "status": "failed", "exit_code": 2}
-    found.append(seen("step", world.key(5, 1), step | {"started_at": last["started_at"], "stopped_at": last["stopped_at"]}))
+    found.append(
+        seen("step", world.key(5, 1), step | {"started_at": last["started_at"], "stopped_at": last["stopped_at"]})
+    )
     test = {"job_id": world.key(6, 3), "name": EVIL, "suite": "s", "class_name": EVIL, "file": EVIL, "result": "fail"}
     found.append(seen("test_result", world.key(4, 1), test | {"test_id": world.key(4, 9), "stopped_at": world.NOW - 1}))
     return found
@@ -93,18 +95,16 @@ class PagesSite:
         add_pages(app, answers, lambda: Lens(store, world.NOW), "0.0")
         socket = bind("127.0.0.1:0", "test")
         self.address = url_of(socket)
-        self._server = Server(
-            Guard(app, hosts=(), tokens=()), socket, Listener(lambda: None, lambda _: None, most=100)
-        )
+        self._server = Server(Guard(app, hosts=(), tokens=()), socket, Listener(lambda: None, lambda _: None, most=100))
         serving = asyncio.create_task(self._server.serve())
-        while not self._server.started:
+        while not self._server.started:  # noqa: ASYNC110  # uvicorn has no event for it
             await asyncio.sleep(0.01)
         self._started.set()
         await serving
         await store.close()
         socket.close()
 
-    def __enter__(self) -> PagesSite:
+    def __enter__(self) -> Self:
         self._thread.start()
         assert self._started.wait(60)
         return self

@@ -59,7 +59,9 @@ class Visit:
         self.address = site.address
         self.wrong: list[str] = []
         self.asked: list[str] = []
-        self.page.on("console", lambda line: self.wrong.append(line.text) if line.type in ("error", "warning") else None)
+        self.page.on(
+            "console", lambda line: self.wrong.append(line.text) if line.type in ("error", "warning") else None
+        )
         self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
         self.page.on("dialog", lambda dialog: (self.wrong.append("a dialog"), dialog.dismiss()))
         self.page.on("request", lambda request: self.asked.append(request.url))

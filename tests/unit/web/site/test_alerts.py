@@ -6,7 +6,14 @@ import msgspec
 
 from headgate.web.site.alerts import history
 
-LINE = {"who": "headgate", "rule": "Slow", "labels": {"project": "p"}, "from": "pending", "to": "firing", "why": "breach"}
+LINE = {
+    "who": "headgate",
+    "rule": "Slow",
+    "labels": {"project": "p"},
+    "from": "pending",
+    "to": "firing",
+    "why": "breach",
+}
 
 
 class Lines:

@@ -80,7 +80,9 @@ def test_a_tile_tells_the_change(name, one, change):
 
 def test_tiles_of_jobs_have_the_names_of_those_of_runs():
     """In one order, whatever the view has besides."""
-    found = tiles({"queue_p50": trend(), "runs_of_jobs": trend(), "success_rate_of_jobs": trend(), "queue_p95": trend()})
+    found = tiles(
+        {"queue_p50": trend(), "runs_of_jobs": trend(), "success_rate_of_jobs": trend(), "queue_p95": trend()}
+    )
     assert ["Runs", "Success rate", "Queue p95"] == [tile.label for tile in found]
 
 
