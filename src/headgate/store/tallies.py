@@ -36,6 +36,8 @@ _BUCKETS: dict[str, dict[Dimension, str]] = {
     "rollup_day": {"day": "r.bucket"},
     "rollup_hour": {"hour": "r.bucket", "day": f"r.bucket / {_DAY_HOURS}"},
 }
+# Each end by itself: asked for both in one, SQLite reads the whole table.
+ENDS = "SELECT (SELECT min(bucket) FROM {table}), (SELECT max(bucket) FROM {table})"
 Span = tuple[int, int]
 
 
@@ -162,10 +164,7 @@ class _Count:
 
     def _rolled(self, table: str, span: Span, projects: list[int]) -> None:
         """Add whole buckets: for each of them and each project one range of the key."""
-        # Two questions: SQLite finds either end at once, and reads the whole table for both.
-        first, last = self._db.execute(
-            f"SELECT (SELECT min(bucket) FROM {table}), (SELECT max(bucket) FROM {table})"
-        ).fetchone()
+        first, last = self._db.execute(ENDS.format(table=table)).fetchone()
         if first is None or span[0] > last or span[1] <= first:
             return
         span = (max(span[0], first), min(span[1], last + 1))

@@ -29,7 +29,7 @@ __all__ = ["add_insights"]
 
 _Text = Annotated[str, Field(max_length=1000)]
 _Name = Annotated[str, Field(max_length=1000, description="Slug of the project, such as gh/acme/web.")]
-_Limit = Annotated[int, Field(ge=1, le=500)]
+_Limit = Annotated[int, Field(ge=1, le=500, description="Rows at most.")]
 _Cursor = Annotated[str | None, Field(max_length=2000, description="`next` of the page before.")]
 _Status = Literal["", "success", "failure", "error", "timeout", "canceled", "skipped", "unknown"]
 

@@ -28,7 +28,7 @@ def config(world, tmp_path_factory):
     path = folder / "headgate.yaml"
     owners = "owners: [{match: {project: gh/acme/web}, team: web}]"
     kpis = "kpis: {runs_each: {formula: runs / 2}}"
-    path.write_text(f"store: {{path: {store}}}\n{owners}\n{kpis}\n", encoding="utf-8")
+    path.write_text(f"version: 1\nstore: {{url: 'sqlite://{store}'}}\n{owners}\n{kpis}\n", encoding="utf-8")
     return path
 
 

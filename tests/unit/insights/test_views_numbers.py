@@ -3,11 +3,14 @@
 import math
 import shutil
 from collections import defaultdict
+from dataclasses import replace
 
 import pytest
 from tests.unit.insights.world import DAY, HOUR, NOW, World, keep, sqlite
 
 from headgate.core.times import format_ms
+from headgate.insights.catalogue import CATALOGUE
+from headgate.insights.kpi import make_kpi
 from headgate.insights.owners import Owners, parse_owner
 from headgate.insights.views.ask import query_page
 from headgate.insights.views.credits import CREDITS_BY, credits_page
@@ -257,3 +260,21 @@ async def test_a_metric_that_is_read_run_by_run_has_a_plot_of_few_points(lens):
     for at, value in zip(range(window.since_ms, window.until_ms, DAY), line.values, strict=True):
         alone = await query_page(lens, metric="rerun_waste", by=[], where=[], window=Window(at, at + DAY))
         assert ([value] if value is not None else []) == [one.value for one in alone.groups]
+
+
+async def test_a_formula_has_a_plot_too(world, lens):
+    """Each point is the formula over the points of its metrics."""
+    kpi = make_kpi(
+        "credits_each", "credits / runs", form="number", unit="1", doc="", higher_is_worse=True, catalogue=CATALOGUE
+    )
+    asked = {"by": ["project"], "where": [], "window": WINDOW, "step": "1d"}
+    found = await query_page(replace(lens, catalogue=CATALOGUE.extended([kpi])), metric="credits_each", **asked)
+    for line in found.plot.lines:
+        for at, value in zip(found.plot.at, line.values, strict=True):
+            runs = [
+                one
+                for one in inside(world.runs, **line.labels)
+                if format_ms(max(WINDOW.since_ms, one["stopped"] // DAY * DAY)) == at
+            ]
+            ran = sum(one["status"] != "not_run" for one in runs)
+            assert (sum(one["credits"] for one in runs) / ran if ran else None) == value

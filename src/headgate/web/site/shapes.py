@@ -71,8 +71,9 @@ class Chart:
 
     @property
     def empty(self) -> bool:
-        """Whether there is nothing to draw."""
-        return not any(value for row in self.rows for value in row.values)
+        """Whether there is nothing to draw: no value at all, or counts of nothing alone."""
+        known = [value for row in self.rows for value in row.values if value is not None]
+        return not any(known) if self.kind == "bars" else not known
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,10 @@ function axisText(value, format) {
 const STEPS = {
   duration: [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400, 172800, 604800],
   percentage: [0.05, 0.1, 0.25, 0.5],
+  number: Array.from({ length: 10 }, (_, power) => [1, 2, 5].map((first) => first * 10 ** power)).flat(),
 };
+STEPS.credits = STEPS.number;
+const DAYS = [1, 2, 4, 7, 14, 28, 56].map((days) => days * 86400);
 const DAY = new Intl.DateTimeFormat("en-GB", { timeZone: "UTC", day: "numeric", month: "short" });
 
 function timeText(seconds) {
@@ -126,7 +129,7 @@ function draw(figure) {
       y: { range: () => (format === "percentage" ? [0, 1.02] : [0, highest > 0 ? highest * 1.08 : 1]) },
     },
     axes: [
-      { ...axis, size: 30, grid: { show: false }, space: 64, values: (_, found) => found.map(timeText) },
+      { ...axis, size: 30, grid: { show: false }, space: 64, ...(half >= 43200 ? { incrs: DAYS } : {}), values: (_, found) => found.map(timeText) },
       { ...axis, size: 58, space: 26, ...(STEPS[format] ? { incrs: STEPS[format] } : {}), values: (_, found) => found.map((value) => axisText(value, format)) },
     ],
     series: [{}, ...names.map((name, line) => series(figure, line, name))],

@@ -99,6 +99,16 @@ def test_a_chart_has_every_value_of_its_plot():
     assert (86_400_000, False) == (runs.rows[1].at_ms - runs.rows[0].at_ms, runs.empty)
 
 
+@pytest.mark.parametrize(
+    ("metric", "value", "empty"),
+    [("success_rate", 0.0, False), ("success_rate", None, True), ("runs", 0.0, True), ("runs", 2.0, False)],
+)
+def test_a_rate_of_nothing_is_drawn_and_a_count_of_nothing_is_not(metric, value, empty):
+    """All failed is something to see."""
+    [chart] = charts(Plot("1d", "x", ("2026-11-19T00:00:00.000Z",), (Line(metric, {}, (value,), (0,)),)))
+    assert chart.empty is empty
+
+
 def test_bars_follow_one_another_in_percent_of_the_run():
     """A wait and then the work, by dependency."""
     first = job("build", 0.0, 10.0, 50.0, critical=True)
