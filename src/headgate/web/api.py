@@ -9,6 +9,7 @@ from fastapi import FastAPI, Query, Request
 from fastapi.responses import JSONResponse, PlainTextResponse
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from headgate.core.errors import StoreError
 from headgate.web.deployments import add_deployments
 from headgate.web.metricpages import MetricPages, add_metrics
 from headgate.web.operations import ChosenDeliveries, Health, Json, Operations, Order, Problem
@@ -96,6 +97,10 @@ def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(Problem)
     async def problem(_: Request, exc: Problem) -> JSONResponse:
         return JSONResponse({"error": exc.reason, "detail": str(exc)}, _STATUS[exc.reason])
+
+    @app.exception_handler(StoreError)
+    async def store(_: Request, exc: StoreError) -> JSONResponse:
+        return JSONResponse({"error": "store", "detail": str(exc)}, 503)
 
 
 def _add_health(app: FastAPI, health: Health) -> None:
