@@ -16,7 +16,7 @@ from headgate.insights.match import Matcher, by_class, matches
 from headgate.insights.metric import Fold, FromFormula, FromRows, FromTally, Labels, Measured, MetricDef, Rows
 from headgate.insights.owners import Owners
 
-__all__ = ["Grouping", "combine", "fold_rows", "group_tallies", "longest_ms", "mean_credits"]
+__all__ = ["Grouping", "combine", "fold_rows", "group_tallies", "longest_ms", "mean_credits", "measure_tallies"]
 
 # What follows from a project's slug, so that filters on it choose projects before anything is read.
 _OF_SLUG = frozenset({"org", "project"})
@@ -105,13 +105,9 @@ class Grouping:
 
 
 def group_tallies(
-    how: FromTally,
-    grouping: Grouping,
-    bounds: Bounds,
-    keys: Sequence[Dimension],
-    tallies: Mapping[tuple[str, ...], Tally],
-) -> Mapping[Labels, Measured]:
-    """The metric of each group. `keys`: what the keys of `tallies` are; they may be finer than the groups."""
+    grouping: Grouping, keys: Sequence[Dimension], tallies: Mapping[tuple[str, ...], Tally]
+) -> Mapping[Labels, Tally]:
+    """The sums of each group. `keys`: what the keys of `tallies` are; they may be finer than the groups."""
     groups: dict[Labels, Tally] = {}
     shared: set[Labels] = set()
     for key, tally in tallies.items():
@@ -127,7 +123,11 @@ def group_tallies(
             groups[labels].add(first)
             shared.remove(labels)
         groups[labels].add(tally)
-    span_ms = longest_ms(bounds)
+    return groups
+
+
+def measure_tallies(how: FromTally, groups: Mapping[Labels, Tally], span_ms: int) -> Mapping[Labels, Measured]:
+    """The metric of each group in which something qualifies, over a window of that length."""
     found = {labels: how.of(tally, span_ms) for labels, tally in groups.items()}
     return {labels: measured for labels, measured in found.items() if measured.n}
 

@@ -16,7 +16,15 @@ from headgate.core.storeport import ReadStore
 from headgate.core.tally import STEPS, Bounds, Dimension, Tally, TallyQuery
 from headgate.core.times import parse_ms
 from headgate.insights import flaky, slow
-from headgate.insights.grouping import Grouping, combine, fold_rows, group_tallies, longest_ms, mean_credits
+from headgate.insights.grouping import (
+    Grouping,
+    combine,
+    fold_rows,
+    group_tallies,
+    longest_ms,
+    mean_credits,
+    measure_tallies,
+)
 from headgate.insights.match import Matcher
 from headgate.insights.metric import Fold, FromFormula, FromRows, FromTally, Labels, Measured, MetricDef, Point
 from headgate.insights.owners import Owners
@@ -44,6 +52,7 @@ class Reader:
         self._owners = owners
         self._behind_ms = behind_ms or {}
         self._measured: dict[object, Mapping[Labels, Measured]] = {}
+        self._grouped: dict[object, Mapping[Labels, Tally]] = {}
         self._folds: dict[object, Mapping[Labels, Fold]] = {}
         self._known: dict[object, list[tuple[TallyQuery, Tallies]]] = {}
 
@@ -63,9 +72,8 @@ class Reader:
                 key = (metric.id, metric.over, grouping, frozenset(bounds.items()))
                 if key not in self._measured:
                     query = TallyQuery(how.kind, bounds, grouping.counted_by(how), how.bins)
-                    query, tallies = await self._tallies(query)
-                    args = (how, grouping, bounds, query.by, tallies)
-                    self._measured[key] = await asyncio.to_thread(group_tallies, *args)
+                    groups = await self._groups(grouping, await self._tallies(query))
+                    self._measured[key] = measure_tallies(how, groups, longest_ms(bounds))
                 return self._measured[key]
             case FromRows() as how:
                 return await self._folded(how, grouping, bounds)
@@ -146,7 +154,7 @@ class Reader:
                 tally.add(more)
             parts[slot][rest] = tally
         return [
-            group_tallies(how, grouping, one, keys, part) if part else {}
+            measure_tallies(how, group_tallies(grouping, keys, part), longest_ms(one))
             for one, part in zip(bounds, parts, strict=True)
         ]
 
@@ -159,6 +167,14 @@ class Reader:
         tallies = await self._store.tallies(query)
         known.append((query, tallies))
         return query, tallies
+
+    async def _groups(self, grouping: Grouping, known: tuple[TallyQuery, Tallies]) -> Mapping[Labels, Tally]:
+        """Sums by group, which all metrics of one grouping share."""
+        query, tallies = known
+        key = (id(query), grouping)  # `_known` keeps the query, so that its id stays its own
+        if key not in self._grouped:
+            self._grouped[key] = await asyncio.to_thread(group_tallies, grouping, query.by, tallies)
+        return self._grouped[key]
 
     async def _folded(self, how: FromRows, grouping: Grouping, bounds: Bounds) -> Mapping[Labels, Measured]:
         """The metric of each group from rows, which metrics of one kind read once."""

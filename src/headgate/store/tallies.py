@@ -143,11 +143,14 @@ class _Count:
         return {key: tally for key, tally in self._found.items() if tally.n or tally.held}
 
     def _tally(self, numbers: tuple[int | None, ...]) -> Tally:
-        key = tuple(self._value(name, number) for name, number in zip(self._query.by, numbers, strict=True))
+        key = self._key(numbers)
         found = self._found.get(key)
         if found is None:
             found = self._found[key] = Tally()
         return found
+
+    def _key(self, numbers: tuple[int | None, ...]) -> tuple[str, ...]:
+        return tuple([self._value(name, number) for name, number in zip(self._query.by, numbers, strict=True)])
 
     def _value(self, name: Dimension, number: int | None) -> str:
         if name == "branch_class":
@@ -182,15 +185,16 @@ class _Count:
         places = [columns.index(of[name]) for name in self._query.by]
         for row in rows:
             if row[len(columns)] is not None:
-                tally = self._tally(tuple(row[place] for place in places))
-                self._add(tally, row[len(columns) :])
+                self._add(self._key(tuple(row[place] for place in places)), row[len(columns) :])
 
-    def _add(self, tally: Tally, row: tuple[Any, ...]) -> None:
+    def _add(self, key: tuple[str, ...], row: tuple[Any, ...]) -> None:
         more = Tally(*row[: len(SUMS)])
         for measure, packed in zip(self._measures, row[len(SUMS) :], strict=True):
             if found := unpack(packed):
                 more.bins[measure] = found
-        tally.add(more)
+        known = self._found.setdefault(key, more)
+        if known is not more:
+            known.add(more)
 
     # -- facts
 
