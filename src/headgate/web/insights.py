@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, FastAPI, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from headgate.core.tally import DEFAULT_BRANCH
 from headgate.insights.views.ask import MetricsPage, QueryPage, metrics_page, query_page
 from headgate.insights.views.credits import CreditsBy, CreditsPage, credits_page
 from headgate.insights.views.job import JobPage, job_page
@@ -57,8 +58,11 @@ class _Filtered(_Windowed):
 
     @property
     def filters(self) -> Filters:
-        """As views take them."""
-        return Filters(self.branch, self.branch_class, self.trigger, self.org, self.team)
+        """As views take them; the branch `@default` is a class, as in matchers."""
+        branch, its_class = self.branch, self.branch_class
+        if branch == DEFAULT_BRANCH:
+            branch, its_class = "", its_class or "@default"
+        return Filters(branch, its_class, self.trigger, self.org, self.team)
 
 
 class _Plotted(_Filtered):

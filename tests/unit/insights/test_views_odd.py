@@ -141,6 +141,29 @@ async def test_when_everything_failed(store):
     assert ("bad", "bad") == (overall["projects"][0]["health"], page["health"])
 
 
+async def test_what_was_skipped_is_there_without_a_value(store):
+    """A workflow and a job that never ran are known: their runs are listed, and nothing counts."""
+    await merge(store, pipeline(), workflow(status="not_run"), job(status="not_run"))
+    overall, _, page, flow, one, runs, _, _ = await all_pages(store)
+    for figures in (overall["totals"], page["figures"], flow["figures"]):
+        assert None is figures["runs"]["value"]
+    assert ([WORKFLOW], [JOB]) == ([run["id"] for run in runs["runs"]], [run["id"] for run in one["runs"]])
+    assert [WORKFLOW] == [run["id"] for run in page["last_builds"]]
+
+
+async def test_builds_of_a_branch_are_as_many_as_asked_for(store):
+    """However many of other branches came after them; jobs too."""
+    places = ["rare" if number % 10 == 0 else "main" for number in range(40)]
+    runs = [workflow(id_of(n), ref_name=name, stopped_at=NOW - 40 + n) for n, name in enumerate(places)]
+    jobs = [job(id_of(100 + n), workflow_id=id_of(n), number=n, stopped_at=NOW - 40 + n) for n in range(40)]
+    await store.merge_and_release(MergeWork("ci", [pipeline(), *runs, *jobs], ReleasePolicy("none"), NOW, 0))
+    asked = {"project": PROJECT.slug, "window": WINDOW, "step": "1d", "filters": Filters(branch="rare")}
+    page = await project_page(lens(store), builds=3, **asked)
+    assert [id_of(30), id_of(20), id_of(10)] == [one.id for one in page.last_builds]
+    found = await job_page(lens(store), workflow="build", job="test", limit=3, **asked)
+    assert [id_of(130), id_of(120), id_of(110)] == [one.id for one in found.runs]
+
+
 # -- now
 
 

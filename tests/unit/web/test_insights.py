@@ -256,6 +256,17 @@ def test_lists_are_read_page_by_page(bench):
     assert sorted(ends, reverse=True) == ends
 
 
+def test_the_default_branch_is_a_class(bench):
+    """By either way to write it, in figures and in lists of runs."""
+    for path in ("/insights/overview", "/insights/runs", "/insights/project"):
+        asked = ASKED[path]
+        one, two = (
+            bench.get(path, asked | more).json() for more in ({"branch": "@default"}, {"branch_class": "@default"})
+        )
+        assert one == two
+    assert {"@default"} == {run["branch_class"] for run in two["last_builds"]}
+
+
 def test_the_catalogue_is_all_there(bench):
     """Every metric by the name that questions use."""
     told = bench.get("/metrics").json()

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from headgate.core.tally import class_name
 from headgate.insights.metric import Labels, Measured
 from headgate.insights.views.figures import (
     QUEUE_FIGURES,
@@ -20,7 +19,7 @@ from headgate.insights.views.figures import (
 )
 from headgate.insights.views.lens import Filters, Lens
 from headgate.insights.views.overview import Health, health_of
-from headgate.insights.views.runs import RunView, run_view
+from headgate.insights.views.runs import RunView, runs_page
 from headgate.insights.views.window import StepName, Window
 
 __all__ = ["BranchLine", "ProjectPage", "WorkflowLine", "project_page"]
@@ -95,17 +94,7 @@ async def project_page(
         where=where,
         bounds=window.bounds(slugs),
     )
-    names = {row.project: [dict(labels)["workflow"] for labels in flows]}
-    chosen = {"@default": 1, "@other": 0}.get(filters.branch_class)
-    newest = await lens.store.newest_runs(names, branch_class=chosen, before_ms=window.until_ms, limit=builds)
-    views = [
-        run_view(run)
-        for run in newest
-        if run.stopped_ms >= window.since_ms
-        and filters.branch in ("", run.ref)
-        and filters.trigger in ("", run.trigger)
-        and filters.branch_class in ("", class_name(run.branch_class))
-    ]
+    newest = await runs_page(lens, project=row.project, window=window, filters=filters, limit=builds)
     return ProjectPage(
         project=row.project,
         org=row.org,
@@ -117,15 +106,15 @@ async def project_page(
         health=health_of(whole[()]["success_rate"]),
         figures=whole[()],
         plot=lines,
-        workflows=_workflows(lens, row.project, flows, views),
+        workflows=_workflows(lens, row.project, flows, newest.runs),
         branch_count=sum(dict(labels)["branch"] != "" for labels in of_branches),
         branches=_branches(of_branches),
-        last_builds=tuple(views),
+        last_builds=newest.runs,
     )
 
 
 def _workflows(
-    lens: Lens, project: str, flows: Mapping[Labels, Trends], views: list[RunView]
+    lens: Lens, project: str, flows: Mapping[Labels, Trends], views: Sequence[RunView]
 ) -> tuple[WorkflowLine, ...]:
     last: dict[str, RunView] = {}
     for view in views:

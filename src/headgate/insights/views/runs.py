@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from headgate.core.runrows import RunRow
-from headgate.core.tally import class_name
+from headgate.core.tally import TallyQuery, class_name
 from headgate.core.times import format_ms
 from headgate.insights.views.cursors import read_cursor, write_cursor
 from headgate.insights.views.lens import Filters, Lens
@@ -82,10 +82,9 @@ def run_view(run: RunRow) -> RunView:
 
 
 async def names_of(lens: Lens, project: str, window: Window) -> tuple[str, ...]:
-    """Workflows of a project that had runs in a window, sorted."""
-    names = lens.metrics(("runs",))["runs"]
-    found = await lens.reader().measure(names, by=("workflow",), where=(), bounds=window.bounds([project]))
-    return tuple(sorted(dict(labels)["workflow"] for labels in found))
+    """Workflows of a project that had runs in a window, skipped ones too, sorted."""
+    found = await lens.store.tallies(TallyQuery("workflow", window.bounds([project]), ("workflow",)))
+    return tuple(sorted(name for (name,) in found))
 
 
 async def runs_page(
