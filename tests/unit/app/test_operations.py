@@ -28,6 +28,7 @@ from headgate.web.insights import add_insights
 from headgate.web.metricpages import MetricPages, ci_page
 from headgate.web.operations import Asked, ChosenDeliveries, Order, Problem
 from headgate.web.page import Page
+from headgate.web.rendering import Templates
 
 
 class Health:
@@ -186,7 +187,7 @@ async def test_completeness_and_the_last_reading_are_shown(store: SqliteStore) -
     overview = await direct.overview()
     assert overview["completeness"] == [{"source": "ci", "project": "gh/acme/web", **figures}]
     assert overview["status"]["sources"]["ci"]["last_insights"] == format_ms(now_ms - HOUR_MS)
-    page = await Page(direct, "0").whole()
+    page = await Page(direct, Templates("0")).live()
     row = page[page.index('data-audited="gh/acme/web"') :]
     cells = re.findall(r'<td class="(n(?: bad)?)" data-label="([^"]+)">([^<]*)</td>', row[: row.index("</tr>")])
     assert cells == [
@@ -203,7 +204,7 @@ async def test_completeness_and_the_last_reading_are_shown(store: SqliteStore) -
 
 async def test_the_page_of_a_real_store_renders(both: tuple[StoreOperations, RemoteOperations]) -> None:
     """Every key that the template asks for is there."""
-    text = await Page(both[0], "0").whole()
+    text = await Page(both[0], Templates("0")).live()
     assert "loki.logs" in text
     assert "Nothing has arrived yet" in text
 
