@@ -15,6 +15,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks.report import Row, row
+from benchmarks.views import measure_views
 from headgate.core.clock import SystemClock
 from headgate.core.metrics import NullMetrics
 from headgate.core.rollup import contribution
@@ -197,6 +198,7 @@ async def _measure(path: Path, jobs: int) -> list[Row]:
     }
     took = await _seconds(lambda: store.series("job", **asked))
     rows.append(row("newest 200 of one job", took, "s", peer=("full scan", _scan(path, _NEWEST, ()))))
+    rows += await measure_views(store, _NOW, _slug(7))
     await store.close()
     return rows
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import typer
+from fastapi.routing import APIRoute
 
 import headgate.cli
 from headgate.app.records import RecordsConfig
@@ -20,10 +21,15 @@ from headgate.core.status import _TABLE
 from headgate.insights.catalogue import CATALOGUE
 from headgate.insights.dimensions import DIMENSIONS
 from headgate.insights.metric import FromTally, MetricDef
+from headgate.insights.views.lens import Lens
+from headgate.insights.views.refusal import TITLES
 from headgate.plugins.docs import option_table, with_table
 from headgate.sinks._measures import MEASURES
 from headgate.sinks._tally import family_name
 from headgate.sources.circleci.config import CircleCIConfig
+from headgate.web.api import build_app
+from headgate.web.insights import add_insights
+from headgate.web.metricpages import MetricPages
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 _MARK = "<!-- Written by `make docs`; change the code, not this page. -->\n\n"
@@ -190,6 +196,120 @@ def _row(param: Any) -> str:
     return f"| {shown} | {param.help} | {cell} |\n"
 
 
+_API_HEAD = """\
+The API listens where the page does (`http.listen`) and wants one of the tokens of `http.access` where any is
+configured: `Authorization: Bearer TOKEN`. The whole of it as OpenAPI 3.1: `/api/v1/openapi.json`.
+
+```
+curl -s 'http://127.0.0.1:8080/api/v1/insights/overview?window=30d'
+curl -s 'http://127.0.0.1:8080/api/v1/query?metric=duration_p95&by=project&by=workflow&where=branch=@default&window=30d&step=1d'
+```
+
+`headgate query METRIC` asks the same from a terminal. Numbers are those of the [metric
+catalogue](metrics-catalogue.md), under their names there: a percentage is a ratio from 0 to 1, a span is in seconds,
+a time is RFC 3339 in UTC, and what is not known is null, which is not 0.
+
+**Windows.** `window=7d` is the last seven days, its begin rounded down to the hour; `since` and `until` take `2h`
+(ago), `now`, a date or RFC 3339, and `until` is exclusive. Runs belong to the window in which they ended. A trend
+compares with the window before, exactly as long. Charts have a point for each UTC hour, day or week (`step=1h`, `1d`,
+`7d`); the first and the last may be cut.
+
+**Filters.** `branch`, `branch_class` (`@default`, `@other`), `trigger`, `org` and `team` choose runs. A query takes
+matchers instead, `where=job=~test.*`, as often as needed; all must hold. Filters by `branch`, `trigger` and machine
+size are answered from single facts: they take longer over long windows and know as much as retention keeps, while
+everything else is read from sums.
+
+**Pages.** A list has at most `limit` rows; `next` is the `cursor` of the following page, null at the end. A cursor is
+good for the same question alone.
+
+**Tags.** Every answer has an `ETag`; sent back as `If-None-Match` it is answered 304 while nothing changed. Answers
+above 1.4 kB are packed for those who send `Accept-Encoding: gzip`.
+
+**Problems.** What cannot be answered is `application/problem+json` (RFC 9457): `type`, `title`, `status`, `detail`,
+which `parameter` is wrong, and in `valid` what may be written there: the nearest names, or examples. Routes outside
+of insights answer `{"error": word, "detail": text}`.
+
+"""
+
+
+def api_page() -> str:
+    """Every route, its parameters, and the models of answers, from the application itself."""
+    nobody = cast("Any", None)
+    app = build_app(nobody, nobody, MetricPages(bytes, lambda _: b""), version="0")
+    add_insights(app, lambda: Lens(nobody, 0))
+    document = app.openapi()
+    kinds = [f"| `urn:headgate:problem:{kind}` | {title} |\n" for kind, title in TITLES.items()]
+    text = f"# API\n\n{_MARK}{_API_HEAD}| type | meaning |\n|---|---|\n{''.join(kinds)}"
+    text += "| `urn:headgate:problem:store` | The store does not answer; status 503 |\n\n## Insights\n"
+    text += "".join(_api_part(path, one["get"]) for path, one in document["paths"].items() if _is_insight(one))
+    models = {name: one for name, one in document["components"]["schemas"].items() if _is_answer(name, document)}
+    text += "\n## Answers\n" + "".join(_model_part(name, one) for name, one in sorted(models.items()))
+    text += "\n## Other routes\n\n| route | what it does |\n|---|---|\n"
+    rows = [
+        f"| `{method} {route.path}` | {(route.description or '').splitlines()[0]} |\n"
+        for route in app.routes
+        if isinstance(route, APIRoute) and route.include_in_schema and "insights" not in route.tags
+        for method in sorted(route.methods)
+    ]
+    return text + "".join(rows)
+
+
+def _is_insight(one: dict[str, Any]) -> bool:
+    return "insights" in one.get("get", {}).get("tags", ())
+
+
+def _is_answer(name: str, document: dict[str, Any]) -> bool:
+    """Whether a model is part of an answer of insights."""
+    todo = [json.dumps(one["get"]["responses"]["200"]) for one in document["paths"].values() if _is_insight(one)]
+    seen: set[str] = set()
+    while todo:
+        for part in todo.pop().split("#/components/schemas/")[1:]:
+            found = part.split('"')[0]
+            if found not in seen:
+                seen.add(found)
+                todo.append(json.dumps(document["components"]["schemas"][found]))
+    return name in seen
+
+
+def _api_part(path: str, one: dict[str, Any]) -> str:
+    model = one["responses"]["200"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+    text = f"\n### {path}\n\n{one['description']} Answers [{model}](#{model.lower()}).\n"
+    rows = [
+        f"| `{p['name']}` | {_type(p['schema'])} | {'required' if p['required'] else _default(p['schema'])} |"
+        f" {p.get('description', '')} |\n"
+        for p in sorted(one.get("parameters", ()), key=lambda p: not p["required"])
+    ]
+    return text + ("\n| parameter | type | default | meaning |\n|---|---|---|---|\n" + "".join(rows) if rows else "")
+
+
+def _default(schema: dict[str, Any]) -> str:
+    value = schema.get("default")
+    return "" if value in (None, "", []) else f"`{json.dumps(value)}`"
+
+
+def _type(schema: dict[str, Any]) -> str:
+    if "$ref" in schema:
+        model = schema["$ref"].rpartition("/")[2]
+        return f"[{model}](#{model.lower()})"
+    if "anyOf" in schema:
+        known = [_type(one) for one in schema["anyOf"] if one.get("type") != "null"]
+        return " or ".join(known) + (" or null" if len(known) < len(schema["anyOf"]) else "")
+    if "enum" in schema:
+        return ", ".join(f"`{word}`" for word in schema["enum"] if word)
+    if schema.get("type") == "array":
+        return f"list of {_type(schema['items'])}"
+    if schema.get("type") == "object":
+        inner = schema.get("additionalProperties")
+        return f"name -> {_type(inner)}" if isinstance(inner, dict) else "object"
+    return str(schema.get("type", "any"))
+
+
+def _model_part(name: str, model: dict[str, Any]) -> str:
+    rows = [f"| `{field}` | {_type(schema)} |\n" for field, schema in model["properties"].items()]
+    meaning = " ".join(model.get("description", "").split())
+    return f"\n### {name}\n\n{meaning}\n\n| field | type |\n|---|---|\n{''.join(rows)}"
+
+
 def _with_options(name: str, model: type[Any], more: str = "") -> Callable[[], str]:
     """A page written by hand whose option table is that of a model, and `more` rows."""
     return lambda: with_table((DOCS / name).read_text(encoding="utf-8"), model, more)
@@ -200,6 +320,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "measures.md": measures_page,
     "metrics-catalogue.md": catalogue_page,
     "records.md": records_page,
+    "api.md": api_page,
     "cli.md": cli_page,
     "configuration.md": _with_options(
         "configuration.md", Settings, option_table(RecordsConfig, "sinks.<name>.records.")

@@ -104,7 +104,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Page,
             page = browser.new_page(viewport={"width": 1280, "height": 1000})
             asked: list[str] = []
             page.on("request", lambda request: asked.append(_address(request)))
-            page.goto(f"{address}/")
+            page.goto(f"{address}/delivery")
             yield address, page, asked, folder
             browser.close()
         demo.send(signal.SIGINT)
@@ -153,7 +153,7 @@ def test_nothing_of_the_page_is_cut_off(shown, width):
 
 
 def test_the_page_shows_the_alert_and_the_sink(shown):
-    """The planted regression and the state of the sink are on the first page."""
+    """The planted regression and the state of the sink are on the page of delivery."""
     _, page, _, _ = shown
     page.reload()
     assert page.locator("[aria-label=Alerts] .state.firing").count() >= 1

@@ -279,6 +279,15 @@ class Engines:
         """Calls an hour by source."""
         return self._collector.call_rates()
 
+    def behind_ms(self) -> Mapping[str, int]:
+        """Project -> time since the begin of its last complete walk, milliseconds; those never walked are left out."""
+        return {
+            slug: max(0, self.plant.sources[name].now_ms() - complete_ms)
+            for name, status in self._collector.status().items()
+            for slug, complete_ms in status.complete_ms.items()
+            if complete_ms is not None and name in self.plant.sources
+        }
+
     def walk_age_seconds(self) -> Mapping[str, float]:
         """Source -> age of the oldest last complete walk of any project; without those never walked."""
         ages = {}

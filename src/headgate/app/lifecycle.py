@@ -24,6 +24,7 @@ from headgate.app.compose import Plant, build_plant, make_store, make_store_dire
 from headgate.app.engines import Engines
 from headgate.app.gauges import keep_gauges
 from headgate.app.logs import Redactor, secrets_of, set_up_logging
+from headgate.app.measuring import catalogue_of, owners_of
 from headgate.app.notify import Notify
 from headgate.app.operations import Running, StoreOperations
 from headgate.app.reload import Reloader
@@ -130,6 +131,9 @@ class Daemon:
             wake_audits=engines.wake_audits,
             call_rates=engines.call_rates,
             turn=engines.alerts_turn,
+            catalogue=lambda: catalogue_of(self._configuration.settings.kpis),
+            owners=lambda: owners_of(self._configuration.settings.owners),
+            behind_ms=engines.behind_ms,
         )
         operations = StoreOperations(store, self._clock, running)
         with Serving(
@@ -140,6 +144,7 @@ class Daemon:
             clock=self._clock,
             on_webhooks=engines.on_webhooks,
             sinks=lambda: engines.plant.sinks,
+            lens=operations.lens,
         ) as serving:
             self._reloader = Reloader(
                 self._configuration, self._reread, engines, serving, metrics=self._telemetry, on_new=self._learn_secrets

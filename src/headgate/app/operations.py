@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
+import orjson
 
 from headgate.alerting.listing import list_alerts
 from headgate.app import audits, requests, views
@@ -30,7 +31,13 @@ from headgate.core.ports import Lane, Signal, Source
 from headgate.core.release import ReleasePolicy
 from headgate.core.storeport import CursorView, MergeWork, Store
 from headgate.core.times import format_ms
-from headgate.web.operations import ChosenDeliveries, HistoryKind, Json, NewSilence, Order, Problem
+from headgate.insights.catalogue import CATALOGUE, Catalogue
+from headgate.insights.owners import Owners
+from headgate.insights.views.ask import query_page
+from headgate.insights.views.lens import Lens
+from headgate.insights.views.refusal import Refused
+from headgate.insights.views.window import read_window
+from headgate.web.operations import Asked, ChosenDeliveries, HistoryKind, Json, NewSilence, Order, Problem
 
 __all__ = ["Running", "StoreOperations"]
 
@@ -51,6 +58,10 @@ async def _no_hints() -> Sequence[str]:
     return ()
 
 
+def _every_metric() -> Catalogue:
+    return CATALOGUE
+
+
 def _nothing() -> None:
     """Wakes nobody: without a daemon there is nobody to wake."""
 
@@ -65,6 +76,8 @@ class Running:
     `reset`: replaces the store's reset where workers must let go first; `polled`: sources that can be asked for history
     -> how far back facts are kept, milliseconds; `wake_backfills`, `wake_audits`: a request was stored; `call_rates`:
     calls an hour by source; `turn`: held while alerts are changed, so that the engine is not at work on them.
+    calls an hour by source; `catalogue`, `owners`: metrics and teams as configured; `behind_ms`: project -> how far
+    behind the present it is collected.
     """
 
     sources: Callable[[], Mapping[str, Source | None]] = field(default=dict)
@@ -82,6 +95,9 @@ class Running:
     wake_audits: Callable[[], None] = _nothing
     call_rates: Callable[[], Mapping[str, CallRates]] = field(default=dict)
     turn: Callable[[], AbstractAsyncContextManager[Any]] = nullcontext
+    catalogue: Callable[[], Catalogue] = _every_metric
+    owners: Callable[[], Owners] = Owners
+    behind_ms: Callable[[], Mapping[str, int]] = field(default=dict)
 
 
 class StoreOperations:
@@ -359,6 +375,30 @@ class StoreOperations:
         """Requests for audits and what came out."""
         found = await requests.listed(self._store, self._running.polled(), AUDITS)
         return [requests.audit_view(name, one) for name, one in found]
+
+    def lens(self) -> Lens:
+        """What pages and the API of insights are made from, at this moment."""
+        running = self._running
+        return Lens(self._store, self._clock.now_ms(), running.catalogue(), running.owners(), running.behind_ms())
+
+    async def query(self, asked: Asked) -> Json:
+        """A metric by group and over time."""
+        lens = self.lens()
+        try:
+            page = await query_page(
+                lens,
+                metric=asked.metric,
+                by=asked.by,
+                where=asked.where,
+                window=read_window(asked.since, asked.until, asked.window, now_ms=lens.now_ms),
+                step=asked.step,
+                cursor=asked.cursor,
+                limit=asked.limit,
+            )
+        except Refused as exc:
+            raise Problem("unknown" if exc.missing else "refused", str(exc)) from exc
+        answer: Json = orjson.loads(orjson.dumps(page))
+        return answer
 
     async def reload(self) -> Json:
         """Read the configuration again."""

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import httpx
 
 from headgate.core.errors import StoreError
-from headgate.web.operations import ChosenDeliveries, HistoryKind, Json, NewSilence, Order, Problem
+from headgate.web.operations import Asked, ChosenDeliveries, HistoryKind, Json, NewSilence, Order, Problem
 
 __all__ = ["Denied", "RemoteOperations", "Unreachable"]
 
@@ -179,6 +179,11 @@ class RemoteOperations:
     async def audits(self) -> list[Json]:
         """Requests for audits."""
         return await self._ask("GET", "/audits")  # type: ignore[no-any-return]  # the API's shape
+
+    async def query(self, asked: Asked) -> Json:
+        """A metric."""
+        params = {name: value for name, value in asdict(asked).items() if value is not None}
+        return await self._ask("GET", "/query", params=params)  # type: ignore[no-any-return]  # the API's shape
 
     async def reload(self) -> Json:
         """Read the configuration again."""

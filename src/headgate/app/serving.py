@@ -19,11 +19,14 @@ from headgate.app.telemetry import Telemetry
 from headgate.core.clock import Clock
 from headgate.core.ports import Sink, Source
 from headgate.core.storeport import Store
+from headgate.insights.views.lens import Lens
 from headgate.web.api import build_app
 from headgate.web.guard import Guard
+from headgate.web.insights import add_insights
 from headgate.web.metricpages import MetricPages, ci_page
 from headgate.web.operations import Operations
 from headgate.web.receiver import Receiver
+from headgate.web.site.routes import add_pages
 
 __all__ = ["Serving"]
 
@@ -43,6 +46,7 @@ class Serving:
         clock: Clock,
         on_webhooks: Callable[[], None],
         sinks: Callable[[], Mapping[str, Sink]],
+        lens: Callable[[], Lens],
     ) -> None:
         settings = configuration.settings
         self._store = store
@@ -57,8 +61,13 @@ class Serving:
         self.receiver = Receiver(store, clock, telemetry, on_webhooks)
         telemetry.before_reading(self.receiver.hand_over_counts)
         inner = build_app(
-            operations, self, MetricPages(telemetry.page, lambda name: ci_page(sinks(), name)), version=__version__
+            operations,
+            self,
+            MetricPages(telemetry.page, lambda name: ci_page(sinks(), name)),
+            version=__version__,
         )
+        add_insights(inner, lens)
+        add_pages(inner, operations, lens, __version__)
         self._guard = Guard(inner, hosts=(), tokens=(), prefix=f"{clock.now_ms():x}")
         self.guard_with(configuration)
         if shared:

@@ -62,6 +62,7 @@ async def operations(configuration: Configuration, *, create: bool = False) -> A
 @asynccontextmanager
 async def _alone(configuration: Configuration, *, create: bool) -> AsyncIterator[Operations]:
     from headgate.app.compose import build_parts, context_of, make_store, signals_of
+    from headgate.app.measuring import catalogue_of, owners_of
     from headgate.app.operations import Running, StoreOperations
     from headgate.app.telemetry import Telemetry
     from headgate.core.clock import SystemClock
@@ -83,6 +84,8 @@ async def _alone(configuration: Configuration, *, create: bool) -> AsyncIterator
             signals=lambda: signals_of(sinks),
             records=configuration.records,
             polled=configuration.polled,
+            catalogue=lambda: catalogue_of(configuration.settings.kpis),
+            owners=lambda: owners_of(configuration.settings.owners),
         )
         yield StoreOperations(store, clock, known)
     finally:

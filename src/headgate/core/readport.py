@@ -12,7 +12,16 @@ from typing import Any, Literal, Protocol
 
 from headgate.core.ports import Delivery, Lane, LogEntry
 from headgate.core.rollup import RollupKind
-from headgate.core.runrows import DeploymentRow, JobRow, LiveRow, RunRow, StepFailures, TestOutcome
+from headgate.core.runrows import (
+    DeploymentRow,
+    JobRow,
+    LiveRow,
+    ProjectRow,
+    RunDetail,
+    RunRow,
+    StepFailures,
+    TestOutcome,
+)
 from headgate.core.tally import Bounds, Tally, TallyQuery
 
 __all__ = [
@@ -279,6 +288,33 @@ class ReadStore(Protocol):
         whole hour that it cuts (the whole UTC day where hours are no longer kept apart), and dimensions without
         rollups (`tally.ROLLED` has those with) count what is left.
         """
+        ...
+
+    async def newest_runs(
+        self,
+        names: Mapping[str, Collection[str]],
+        *,
+        branch_class: int | None = None,
+        before_ms: int,
+        limit: int,
+    ) -> Sequence[RunRow]:
+        """The newest `limit` ended workflows of each project of `names` (slug -> names of workflows), of those names.
+
+        Before `before_ms`, of both branch classes where none is given; newest first, over all projects. Found through
+        an index, however old they are.
+        """
+        ...
+
+    async def branch_counts(self, bounds: Bounds) -> Mapping[str, int]:
+        """Project -> how many branches and tags had runs that ended within its bounds; one without any is absent."""
+        ...
+
+    async def projects(self) -> Sequence[ProjectRow]:
+        """Every project of which anything is known, by slug; of two with one slug the first that was seen."""
+        ...
+
+    async def run_detail(self, workflow_id: str) -> RunDetail | None:
+        """All of one run for its page; None where it is not known."""
         ...
 
     async def in_flight(self, limit: int) -> Sequence[LiveRow]:

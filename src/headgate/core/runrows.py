@@ -9,7 +9,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["DeploymentRow", "JobRow", "LiveRow", "RunRow", "StepFailures", "TestOutcome"]
+__all__ = [
+    "DeploymentRow",
+    "JobRow",
+    "LiveRow",
+    "ProjectRow",
+    "RunDetail",
+    "RunJob",
+    "RunRow",
+    "RunStep",
+    "StepFailures",
+    "TestOutcome",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,3 +158,75 @@ class DeploymentRow:
     job_id: str
     origin: str
     url: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectRow:
+    """One project of which anything is known. `default_branch`: empty where it is not known."""
+
+    project: str
+    org: str
+    default_branch: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunJob:
+    """One job of a run, whether it has ended or not. `requires`: ids of the jobs that had to end first."""
+
+    job_id: str
+    job: str
+    type: str
+    status: str
+    created_ms: int | None
+    queued_ms: int | None
+    started_ms: int | None
+    stopped_ms: int | None
+    requires: tuple[str, ...]
+    resource_class: str
+    executor: str
+    parallelism: int | None
+    credits: int | None
+    number: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunStep:
+    """One step of a job that has ended. `node`: which of the parallel machines, from 0."""
+
+    job_id: str
+    index: int | None
+    node: int
+    step: str
+    status: str
+    started_ms: int | None
+    stopped_ms: int
+    exit_code: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunDetail:
+    """One workflow, whether it has ended or not, with its jobs by creation and start, and the steps of those by start.
+
+    `author`: login of who caused it; `subject`: first line of the commit message.
+    """
+
+    workflow_id: str
+    project: str
+    workflow: str
+    ref: str
+    branch_class: int
+    status: str
+    created_ms: int | None
+    stopped_ms: int | None
+    revision: str
+    pipeline_number: int | None
+    url: str
+    credits: int | None
+    credits_estimated: bool
+    attempt: int
+    rerun_of: str
+    trigger: str
+    author: str
+    subject: str
+    jobs: tuple[RunJob, ...]
+    steps: tuple[RunStep, ...]

@@ -10,12 +10,14 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from headgate.core.rollup import SUMS, Contribution, Measure, RollupKind, quantile
+from headgate.core.times import DAY_MS, HOUR_MS
 
 __all__ = [
     "DEFAULT_BRANCH",
     "DIMENSIONS",
     "OTHER_BRANCH",
     "ROLLED",
+    "STEPS",
     "Bounds",
     "Dimension",
     "Tally",
@@ -26,9 +28,13 @@ __all__ = [
 # Project slug, as it is today -> (since_ms, until_ms), half open; a project that is not named is left out.
 Bounds = Mapping[str, tuple[int, int]]
 
-Dimension = Literal["org", "project", "workflow", "job", "branch_class", "branch", "trigger", "resource_class"]
+Dimension = Literal[
+    "org", "project", "workflow", "job", "branch_class", "branch", "trigger", "resource_class", "hour", "day"
+]
+# Dimensions of time, for series: the UTC hour or day of the end of a run, as RFC 3339 text of its begin -> length, ms.
+STEPS: Mapping[Dimension, int] = {"hour": HOUR_MS, "day": DAY_MS}
 # Dimensions that rollups are kept by; the others are answered from facts, each of which is then read.
-ROLLED: frozenset[Dimension] = frozenset({"org", "project", "workflow", "job", "branch_class"})
+ROLLED: frozenset[Dimension] = frozenset({"org", "project", "workflow", "job", "branch_class", *STEPS})
 DIMENSIONS: frozenset[Dimension] = ROLLED | {"branch", "trigger", "resource_class"}
 # Values of `branch_class`.
 DEFAULT_BRANCH = "@default"

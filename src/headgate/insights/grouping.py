@@ -13,10 +13,10 @@ from headgate.core.slug import org_slug
 from headgate.core.tally import Bounds, Dimension, Tally
 from headgate.insights.dimensions import ROW_VALUES
 from headgate.insights.match import Matcher, by_class, matches
-from headgate.insights.metric import Fold, FromRows, FromTally, Labels, Measured, MetricDef, Rows
+from headgate.insights.metric import Fold, FromFormula, FromRows, FromTally, Labels, Measured, MetricDef, Rows
 from headgate.insights.owners import Owners
 
-__all__ = ["Grouping", "fold_rows", "group_tallies", "longest_ms", "mean_credits"]
+__all__ = ["Grouping", "combine", "fold_rows", "group_tallies", "longest_ms", "mean_credits", "measure_tallies"]
 
 # What follows from a project's slug, so that filters on it choose projects before anything is read.
 _OF_SLUG = frozenset({"org", "project"})
@@ -105,13 +105,9 @@ class Grouping:
 
 
 def group_tallies(
-    how: FromTally,
-    grouping: Grouping,
-    bounds: Bounds,
-    keys: Sequence[Dimension],
-    tallies: Mapping[tuple[str, ...], Tally],
-) -> Mapping[Labels, Measured]:
-    """The metric of each group. `keys`: what the keys of `tallies` are; they may be finer than the groups."""
+    grouping: Grouping, keys: Sequence[Dimension], tallies: Mapping[tuple[str, ...], Tally]
+) -> Mapping[Labels, Tally]:
+    """The sums of each group. `keys`: what the keys of `tallies` are; they may be finer than the groups."""
     groups: dict[Labels, Tally] = {}
     shared: set[Labels] = set()
     for key, tally in tallies.items():
@@ -127,9 +123,26 @@ def group_tallies(
             groups[labels].add(first)
             shared.remove(labels)
         groups[labels].add(tally)
-    span_ms = longest_ms(bounds)
+    return groups
+
+
+def measure_tallies(how: FromTally, groups: Mapping[Labels, Tally], span_ms: int) -> Mapping[Labels, Measured]:
+    """The metric of each group in which something qualifies, over a window of that length."""
     found = {labels: how.of(tally, span_ms) for labels, tally in groups.items()}
     return {labels: measured for labels, measured in found.items() if measured.n}
+
+
+def combine(how: FromFormula, inputs: Mapping[str, Mapping[Labels, Measured]]) -> Mapping[Labels, Measured]:
+    """A formula over the groups in which every input has a value. The sample is the smallest of the inputs'."""
+    found: dict[Labels, Measured] = {}
+    for labels in set.intersection(*(set(groups) for groups in inputs.values())):
+        parts = {name: groups[labels] for name, groups in inputs.items()}
+        values = {name: part.value for name, part in parts.items() if part.value is not None}
+        value = how.of(values) if len(values) == len(parts) else None
+        if value is not None:
+            least = min(part.n for part in parts.values())
+            found[labels] = Measured(value, least, estimated=any(part.estimated for part in parts.values()))
+    return found
 
 
 def mean_credits(

@@ -7,24 +7,40 @@ nothing qualifies is absent.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
 
+from headgate.core.rollup import Measure, RollupKind
 from headgate.core.slug import org_slug
 from headgate.core.storeport import ReadStore
-from headgate.core.tally import Bounds, Tally, TallyQuery
+from headgate.core.tally import STEPS, Bounds, Dimension, Tally, TallyQuery
+from headgate.core.times import parse_ms
 from headgate.insights import flaky, slow
-from headgate.insights.grouping import Grouping, fold_rows, group_tallies, longest_ms, mean_credits
+from headgate.insights.grouping import (
+    Grouping,
+    combine,
+    fold_rows,
+    group_tallies,
+    longest_ms,
+    mean_credits,
+    measure_tallies,
+)
 from headgate.insights.match import Matcher
 from headgate.insights.metric import Fold, FromFormula, FromRows, FromTally, Labels, Measured, MetricDef, Point
 from headgate.insights.owners import Owners
 from headgate.insights.points import read_points
 from headgate.insights.rows import outcome_pages, read_rows
 
-__all__ = ["Reader"]
+__all__ = ["Reader", "step_of"]
 
 # Groups that take about a millisecond, less than the way to a thread and back under load.
 _FEW = 200
 Tallies = Mapping[tuple[str, ...], Tally]
+
+
+def step_of(starts: Sequence[int]) -> Dimension:
+    """The dimension that sorts runs into windows that begin there, milliseconds, the first wherever it does."""
+    return "day" if all(at % STEPS["day"] == 0 for at in starts[1:]) else "hour"
 
 
 class Reader:
@@ -38,6 +54,7 @@ class Reader:
         self._owners = owners
         self._behind_ms = behind_ms or {}
         self._measured: dict[object, Mapping[Labels, Measured]] = {}
+        self._grouped: dict[object, Mapping[Labels, Tally]] = {}
         self._folds: dict[object, Mapping[Labels, Fold]] = {}
         self._known: dict[object, list[tuple[TallyQuery, Tallies]]] = {}
 
@@ -57,10 +74,8 @@ class Reader:
                 key = (metric.id, metric.over, grouping, frozenset(bounds.items()))
                 if key not in self._measured:
                     query = TallyQuery(how.kind, bounds, grouping.counted_by(how), how.bins)
-                    query, tallies = await self._tallies(query)
-                    args = (how, grouping, bounds, query.by, tallies)
-                    few = len(tallies) < _FEW
-                    self._measured[key] = group_tallies(*args) if few else await asyncio.to_thread(group_tallies, *args)
+                    groups = await self._groups(grouping, await self._tallies(query))
+                    self._measured[key] = measure_tallies(how, groups, longest_ms(bounds))
                 return self._measured[key]
             case FromRows() as how:
                 return await self._folded(how, grouping, bounds)
@@ -68,6 +83,82 @@ class Reader:
                 return await self._computed(how, by, where, bounds)
             case _:
                 return self._lags(grouping, bounds)
+
+    async def expect(
+        self,
+        metrics: Iterable[MetricDef],
+        *,
+        by: Sequence[str],
+        where: Sequence[Matcher],
+        bounds: Bounds,
+        step: Dimension | None = None,
+    ) -> None:
+        """Ask for the sums of several metrics at once: `measure` of each, by the same or less, then asks no more.
+
+        `step`: so does `timeline` in these steps, over windows that make up the bounds.
+        """
+        wanted: dict[RollupKind, tuple[frozenset[Dimension], frozenset[Measure]]] = {}
+        for metric in metrics:
+            if isinstance(metric.compute, FromTally):
+                how, grouping = metric.compute, Grouping.of(metric, by, where, self._owners)
+                names, bins = wanted.get(how.kind, (frozenset(), frozenset()))
+                wanted[how.kind] = (names | set(grouping.counted_by(how)), bins | how.bins)
+                bounds = grouping.narrowed(bounds)
+        for kind, (names, bins) in wanted.items():
+            if bounds:
+                await self._tallies(TallyQuery(kind, bounds, ((step,) if step else ()) + tuple(sorted(names)), bins))
+
+    async def timeline(
+        self,
+        metric: MetricDef,
+        *,
+        by: Sequence[str],
+        where: Sequence[Matcher],
+        bounds: Sequence[Bounds],
+    ) -> Sequence[Mapping[Labels, Measured]]:
+        """The metric of each group over each of several windows, one behind the other, in their order.
+
+        Where each begins and ends on a UTC hour, but for the first begin and the last end, sums are asked for once.
+        Raises ValueError as `measure`.
+        """
+        if isinstance(metric.compute, FromFormula):
+            how = metric.compute
+            inputs = {
+                name: await self.timeline(one, by=by, where=where, bounds=bounds) for name, one in how.inputs.items()
+            }
+            return [combine(how, {name: lines[at] for name, lines in inputs.items()}) for at in range(len(bounds))]
+        if not isinstance(metric.compute, FromTally):
+            return [await self.measure(metric, by=by, where=where, bounds=one) for one in bounds]
+        grouping = Grouping.of(metric, by, where, self._owners)
+        narrowed = [grouping.narrowed(one) for one in bounds]
+        if not all(narrowed):
+            return [{} for _ in bounds]
+        return await self._slots(metric.compute, grouping, narrowed)
+
+    async def _slots(
+        self, how: FromTally, grouping: Grouping, bounds: Sequence[Bounds]
+    ) -> Sequence[Mapping[Labels, Measured]]:
+        """Sums of all windows from one question, sorted into them by the hour or day in which runs ended."""
+        whole = {name: (bounds[0][name][0], bounds[-1][name][1]) for name in bounds[0]}
+        starts = [next(iter(one.values()))[0] for one in bounds]
+        step = step_of(starts)
+        query = TallyQuery(how.kind, whole, (step, *grouping.counted_by(how)), how.bins)
+        asked, tallies = await self._tallies(query)
+        place = asked.by.index(step)
+        keys = tuple(name for name in asked.by if name != step)
+        parts: list[dict[tuple[str, ...], Tally]] = [{} for _ in bounds]
+        for key, tally in tallies.items():
+            slot = max(0, bisect_right(starts, parse_ms(key[place]) or 0) - 1)
+            rest = (*key[:place], *key[place + 1 :])
+            if rest in parts[slot]:
+                tally, more = Tally(), tally  # the store's answer is used again, so a sum is a new one
+                tally.add(parts[slot][rest])
+                tally.add(more)
+            parts[slot][rest] = tally
+        return [
+            measure_tallies(how, group_tallies(grouping, keys, part), longest_ms(one))
+            for one, part in zip(bounds, parts, strict=True)
+        ]
 
     async def _tallies(self, query: TallyQuery) -> tuple[TallyQuery, Tallies]:
         """Sums that answer a query, and what they were asked for: they may be finer, with more sketches."""
@@ -78,6 +169,16 @@ class Reader:
         tallies = await self._store.tallies(query)
         known.append((query, tallies))
         return query, tallies
+
+    async def _groups(self, grouping: Grouping, known: tuple[TallyQuery, Tallies]) -> Mapping[Labels, Tally]:
+        """Sums by group, which all metrics of one grouping share."""
+        query, tallies = known
+        key = (id(query), grouping)  # `_known` keeps the query, so that its id stays its own
+        if key not in self._grouped:
+            args = (grouping, query.by, tallies)
+            few = len(tallies) < _FEW
+            self._grouped[key] = group_tallies(*args) if few else await asyncio.to_thread(group_tallies, *args)
+        return self._grouped[key]
 
     async def _folded(self, how: FromRows, grouping: Grouping, bounds: Bounds) -> Mapping[Labels, Measured]:
         """The metric of each group from rows, which metrics of one kind read once."""
@@ -95,15 +196,7 @@ class Reader:
         inputs = {
             name: await self.measure(metric, by=by, where=where, bounds=bounds) for name, metric in how.inputs.items()
         }
-        found: dict[Labels, Measured] = {}
-        for labels in set.intersection(*(set(groups) for groups in inputs.values())):
-            parts = {name: groups[labels] for name, groups in inputs.items()}
-            values = {name: part.value for name, part in parts.items() if part.value is not None}
-            value = how.of(values) if len(values) == len(parts) else None
-            if value is not None:
-                least = min(part.n for part in parts.values())
-                found[labels] = Measured(value, least, estimated=any(part.estimated for part in parts.values()))
-        return found
+        return combine(how, inputs)
 
     def _lags(self, grouping: Grouping, bounds: Bounds) -> Mapping[Labels, Measured]:
         """The stalest project of each group."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -16,8 +16,9 @@ from headgate.core.clock import Clock
 from headgate.core.errors import StoreError
 from headgate.core.ports import Delivery, JobRef, Lane, LogEntry, RunRef
 from headgate.core.release import ReleasePolicy
-from headgate.core.rollup import RollupKind
-from headgate.core.runrows import DeploymentRow, JobRow, LiveRow, RunRow, StepFailures, TestOutcome
+from headgate.core.runrows import (
+    RunRow,
+)
 from headgate.core.storeport import (
     NO_SOURCE,
     AlertChange,
@@ -38,21 +39,21 @@ from headgate.core.storeport import (
     SpaceLevel,
     StoreFigures,
 )
-from headgate.core.tally import Bounds, Tally, TallyQuery
 from headgate.core.times import DAY_MS, parse_ms
-from headgate.store import memory_live, memory_runs
 from headgate.store import memory_queries as queries
+from headgate.store import memory_runs
 from headgate.store.memory_alerts import MemoryAlerts
 from headgate.store.memory_alertunits import MemoryAlertUnits
 from headgate.store.memory_delivery import MemoryDelivery
 from headgate.store.memory_facts import MemoryFacts
+from headgate.store.memory_questions import MemoryQuestions
 from headgate.store.memory_trim import PARTS
 from headgate.store.releases import order_key
 
 __all__ = ["MemoryStore"]
 
 
-class MemoryStore(MemoryAlertUnits):
+class MemoryStore(MemoryAlertUnits, MemoryQuestions):
     """See the port for what each method promises. `level` may be set by tests that want a full store."""
 
     def __init__(self, *, clock: Clock) -> None:
@@ -294,59 +295,6 @@ class MemoryStore(MemoryAlertUnits):
             found = [run for run in found if run.project in slugs]
         return found[::-1][:limit]
 
-    async def runs_between(
-        self, since_ms: int, until_ms: int, *, after: tuple[int, str] | None = None, limit: int
-    ) -> Sequence[RunRow]:
-        return memory_runs.between(memory_runs.runs(self.facts), since_ms, until_ms, after, limit)
-
-    async def jobs_between(
-        self, since_ms: int, until_ms: int, *, after: tuple[int, str] | None = None, limit: int
-    ) -> Sequence[JobRow]:
-        return memory_runs.between(memory_runs.jobs(self.facts), since_ms, until_ms, after, limit)
-
-    async def deployments_between(
-        self, since_ms: int, until_ms: int, *, after: tuple[int, str] | None = None, limit: int
-    ) -> Sequence[DeploymentRow]:
-        return memory_runs.between(memory_runs.deployments(self.facts), since_ms, until_ms, after, limit)
-
-    async def series(
-        self,
-        kind: RollupKind,
-        *,
-        project: str,
-        workflow: str,
-        job: str | None = None,
-        branch_class: int | None = None,
-        statuses: Collection[str],
-        before_ms: int,
-        limit: int,
-    ) -> Sequence[RunRow | JobRow]:
-        rows = memory_runs.runs(self.facts) if kind == "workflow" else memory_runs.jobs(self.facts)
-        return memory_runs.series(
-            rows,
-            project=project,
-            workflow=workflow,
-            job=job,
-            branch_class=branch_class,
-            statuses=statuses,
-            before_ms=before_ms,
-            limit=limit,
-        )
-
-    async def tallies(self, query: TallyQuery) -> Mapping[tuple[str, ...], Tally]:
-        return memory_runs.tallies(self.facts, query)
-
-    async def in_flight(self, limit: int) -> Sequence[LiveRow]:
-        return memory_live.in_flight(self.facts, limit)
-
-    async def test_outcomes(
-        self, bounds: Bounds, *, after: tuple[str, str, str] | None = None, limit: int, failing: bool = False
-    ) -> Sequence[TestOutcome]:
-        return memory_live.test_outcomes(self.facts, bounds, after, limit, failing=failing)
-
-    async def steps_failed(self, bounds: Bounds) -> Sequence[StepFailures]:
-        return memory_live.steps_failed(self.facts, bounds)
-
     async def explain(self, provider_or_record_id: str) -> Sequence[Explained]:
         return queries.explain(self.facts, self.delivery, provider_or_record_id.lower())
 
@@ -361,8 +309,6 @@ class MemoryStore(MemoryAlertUnits):
 
     async def replays(self) -> Sequence[Replay]:
         return [replay for replay, _ in self.delivery.open_replays.values()]
-
-    # -- housekeeping
 
     async def trim(self, retention: Mapping[str, int], *, now_ms: int) -> Mapping[str, int]:
         self._unit()

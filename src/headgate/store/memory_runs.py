@@ -10,12 +10,13 @@ from headgate.core.rollup import RollupKind, contribution
 from headgate.core.runrows import DeploymentRow, JobRow, RunRow
 from headgate.core.slug import org_slug
 from headgate.core.status import map_status
-from headgate.core.tally import Dimension, Tally, TallyQuery, class_name
+from headgate.core.tally import STEPS, Dimension, Tally, TallyQuery, class_name
+from headgate.core.times import format_ms
 from headgate.store.memory_facts import MemoryFact, MemoryFacts
 from headgate.store.releases import end_ms
 from headgate.store.schema import encode_key
 
-__all__ = ["between", "deployments", "jobs", "runs", "series", "shared_of", "tallies", "url_of"]
+__all__ = ["between", "deployments", "jobs", "newest_runs", "runs", "series", "shared_of", "tallies", "url_of"]
 
 R = TypeVar("R", RunRow, JobRow, DeploymentRow)
 _IDS = {RunRow: "workflow_id", JobRow: "job_id", DeploymentRow: "deployment_id"}
@@ -189,6 +190,20 @@ def series(
     return [row for _, row in found[max(0, len(found) - limit) :]]
 
 
+def newest_runs(
+    facts: MemoryFacts, names: Mapping[str, Collection[str]], branch_class: int | None, before_ms: int, limit: int
+) -> list[RunRow]:
+    """The newest of each project, newest first."""
+    left = dict.fromkeys(names, limit)
+    found = []
+    for run in sorted(runs(facts), key=_place_of, reverse=True):
+        wanted = run.workflow in names.get(run.project, ()) and branch_class in (None, run.branch_class)
+        if wanted and run.stopped_ms < before_ms and left[run.project]:
+            left[run.project] -= 1
+            found.append(run)
+    return found
+
+
 def tallies(facts: MemoryFacts, query: TallyQuery) -> dict[tuple[str, ...], Tally]:
     """Sums over the contributions of all facts."""
     found: dict[tuple[str, ...], Tally] = {}
@@ -208,6 +223,8 @@ def _value(facts: MemoryFacts, fact: MemoryFact, kind: RollupKind, name: Dimensi
     slug, own = facts.projects.by_id[fact.project].slug, fact.known.values
     if name in ("branch", "trigger"):
         return text(shared_of(facts, fact), "ref_name" if name == "branch" else "trigger_type")
+    if name in STEPS:
+        return format_ms((end_ms(fact.known) or 0) // STEPS[name] * STEPS[name])
     if kind == "workflow" and name in ("job", "resource_class"):
         return ""
     values = {

@@ -19,9 +19,29 @@ from headgate.core.readport import (
     SourceCursor,
 )
 from headgate.core.rollup import RollupKind
-from headgate.core.runrows import DeploymentRow, JobRow, LiveRow, RunRow, StepFailures, TestOutcome
+from headgate.core.runrows import (
+    DeploymentRow,
+    JobRow,
+    LiveRow,
+    ProjectRow,
+    RunDetail,
+    RunRow,
+    StepFailures,
+    TestOutcome,
+)
 from headgate.core.tally import Bounds, Tally, TallyQuery
-from headgate.store import alerts, delivery, inbox, live_queries, positions, queries, replays, run_queries, setaside
+from headgate.store import (
+    alerts,
+    delivery,
+    inbox,
+    live_queries,
+    positions,
+    queries,
+    replays,
+    run_detail,
+    run_queries,
+    setaside,
+)
 from headgate.store.explain import explain
 from headgate.store.sql import Database
 from headgate.store.tallies import tallies
@@ -115,6 +135,25 @@ class Questions(ABC):
 
     async def tallies(self, query: TallyQuery) -> Mapping[tuple[str, ...], Tally]:
         return await self._ask(lambda db: tallies(db, query))
+
+    async def newest_runs(
+        self,
+        names: Mapping[str, Collection[str]],
+        *,
+        branch_class: int | None = None,
+        before_ms: int,
+        limit: int,
+    ) -> Sequence[RunRow]:
+        return await self._ask(lambda db: run_queries.newest_runs(db, names, branch_class, before_ms, limit))
+
+    async def branch_counts(self, bounds: Bounds) -> Mapping[str, int]:
+        return await self._ask(lambda db: run_detail.branch_counts(db, bounds))
+
+    async def projects(self) -> Sequence[ProjectRow]:
+        return await self._ask(run_detail.projects)
+
+    async def run_detail(self, workflow_id: str) -> RunDetail | None:
+        return await self._ask(lambda db: run_detail.run_detail(db, workflow_id))
 
     async def in_flight(self, limit: int) -> Sequence[LiveRow]:
         return await self._ask(lambda db: live_queries.in_flight(db, limit))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
+from itertools import product
 from typing import Any
 
 from headgate.core.render import APP_URL, duration_ms, queue_ms, run_url
@@ -13,7 +14,7 @@ from headgate.store.schema import decode_key, encode_key
 from headgate.store.sql import Database
 from headgate.store.words import project_ids, statuses_sql, word
 
-__all__ = ["app_urls", "deployments_between", "jobs_between", "recent_runs", "runs_between", "series"]
+__all__ = ["app_urls", "deployments_between", "jobs_between", "newest_runs", "recent_runs", "runs_between", "series"]
 
 _RUN = """
 SELECT w._key, p.slug, n.text, coalesce(r.text, pr.text), w._class, s.text, w.stopped_at, w.created_at,
@@ -234,6 +235,28 @@ def series(
                 (number, *names, one, before_ms, limit),
             ).fetchall()
     return _with_ids(db, kind, (number for _, _, number in sorted(found, key=_newest)[:limit]))
+
+
+def newest_runs(
+    db: Database, names: Mapping[str, Collection[str]], branch_class: int | None, before_ms: int, limit: int
+) -> list[RunRow]:
+    """Look-ups in the index for each project, name and class, then the rows themselves, newest first."""
+    chosen: list[int] = []
+    for project, workflows in names.items():
+        words = [None if not name else number for name in workflows if (number := word(db, name)) or not name]
+        found: list[tuple[int, bytes | str, int]] = []
+        for number, name, one in product(project_ids(db, project), words, (0, 1)):
+            if branch_class in (None, one):
+                found += db.execute(_NEWEST, (number, name, one, before_ms, limit)).fetchall()
+        chosen += [row_id for _, _, row_id in sorted(found, key=_newest)[:limit]]
+    listed = ", ".join(map(str, chosen))
+    return _runs(db, f"AND w._id IN ({listed}) ORDER BY w.stopped_at DESC, w._key DESC", ())
+
+
+_NEWEST = (
+    "SELECT stopped_at, _key, _id FROM workflow INDEXED BY workflow_series WHERE _terminal AND _project = ?"
+    " AND name IS ? AND _class = ? AND stopped_at < ? ORDER BY stopped_at DESC, _key DESC LIMIT ?"
+)
 
 
 def _newest(row: tuple[int, bytes | str, int]) -> tuple[int, bool, list[int]]:

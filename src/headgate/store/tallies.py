@@ -14,8 +14,8 @@ import msgspec
 from headgate.core.facts import Value
 from headgate.core.rollup import MEASURES, SUMS, Measure, RollupKind, contribution
 from headgate.core.slug import org_slug
-from headgate.core.tally import ROLLED, Dimension, Tally, TallyQuery, class_name
-from headgate.core.times import DAY_MS, HOUR_MS
+from headgate.core.tally import ROLLED, STEPS, Dimension, Tally, TallyQuery, class_name
+from headgate.core.times import DAY_MS, HOUR_MS, format_ms
 from headgate.store.rollups import KEPT_FACTS, KEPT_HOURS
 from headgate.store.schema import KIND_NUMBER
 from headgate.store.sketches import concat, unpack
@@ -31,6 +31,13 @@ _COLUMN: dict[Dimension, str] = {
     "job": "job",
     "branch_class": "class",
 }
+# The same for dimensions of time, by the table that is read.
+_BUCKETS: dict[str, dict[Dimension, str]] = {
+    "rollup_day": {"day": "r.bucket"},
+    "rollup_hour": {"hour": "r.bucket", "day": f"r.bucket / {_DAY_HOURS}"},
+}
+# Each end by itself: asked for both in one, SQLite reads the whole table.
+ENDS = "SELECT (SELECT min(bucket) FROM {table}), (SELECT max(bucket) FROM {table})"
 Span = tuple[int, int]
 
 
@@ -65,7 +72,9 @@ def tallies(db: Database, query: TallyQuery) -> dict[tuple[str, ...], Tally]:
         if since_ms >= until_ms:
             continue
         slugs[number] = slug
-        parts = split(since_ms, until_ms, kept) if rolled else Parts(None, (), ((since_ms, until_ms),))
+        parts = (
+            split(since_ms, until_ms, kept, days="hour" not in query.by) if rolled else _all_facts(since_ms, until_ms)
+        )
         if parts.days is not None:
             days.setdefault(parts.days, []).append(number)
         for span in parts.hours:
@@ -75,12 +84,19 @@ def tallies(db: Database, query: TallyQuery) -> dict[tuple[str, ...], Tally]:
     return _Count(db, query, slugs).all(days, hours, facts)
 
 
-def split(since_ms: int, until_ms: int, kept: Kept) -> Parts:
-    """Days as far as they go, then hours, then facts. Where facts are gone, the bounds are widened to whole buckets."""
+def _all_facts(since_ms: int, until_ms: int) -> Parts:
+    return Parts(None, (), ((since_ms, until_ms),))
+
+
+def split(since_ms: int, until_ms: int, kept: Kept, *, days: bool = True) -> Parts:
+    """Days as far as they go, then hours, then facts. Where facts are gone, the bounds are widened to whole buckets.
+
+    `days` False: hours and facts alone, for what is asked by the hour.
+    """
     since_ms, until_ms = _widened(since_ms, kept, up=False), _widened(until_ms, kept, up=True)
     first, last = -(-since_ms // DAY_MS), until_ms // DAY_MS
-    days = (first, last) if first < last else None
-    edges = [(since_ms, until_ms)] if days is None else [(since_ms, first * DAY_MS), (last * DAY_MS, until_ms)]
+    whole = (first, last) if days and first < last else None
+    edges = [(since_ms, until_ms)] if whole is None else [(since_ms, first * DAY_MS), (last * DAY_MS, until_ms)]
     hours: list[Span] = []
     facts: list[Span] = []
     for start, end in edges:
@@ -90,7 +106,7 @@ def split(since_ms: int, until_ms: int, kept: Kept) -> Parts:
             facts += [(start, from_hour * HOUR_MS), (to_hour * HOUR_MS, end)]
         else:
             facts.append((start, end))
-    return Parts(days, tuple(hours), tuple(span for span in facts if span[0] < span[1]))
+    return Parts(whole, tuple(hours), tuple(span for span in facts if span[0] < span[1]))
 
 
 def _widened(at_ms: int, kept: Kept, *, up: bool) -> int:
@@ -127,15 +143,20 @@ class _Count:
         return {key: tally for key, tally in self._found.items() if tally.n or tally.held}
 
     def _tally(self, numbers: tuple[int | None, ...]) -> Tally:
-        key = tuple(self._value(name, number) for name, number in zip(self._query.by, numbers, strict=True))
+        key = self._key(numbers)
         found = self._found.get(key)
         if found is None:
             found = self._found[key] = Tally()
         return found
 
+    def _key(self, numbers: tuple[int | None, ...]) -> tuple[str, ...]:
+        return tuple([self._value(name, number) for name, number in zip(self._query.by, numbers, strict=True)])
+
     def _value(self, name: Dimension, number: int | None) -> str:
         if name == "branch_class":
             return class_name(number or 0)
+        if name in STEPS:
+            return format_ms((number or 0) * STEPS[name])
         if name in ("project", "org"):
             slug = self._slugs[number or 0]
             return slug if name == "project" else org_slug(slug)
@@ -146,11 +167,12 @@ class _Count:
 
     def _rolled(self, table: str, span: Span, projects: list[int]) -> None:
         """Add whole buckets: for each of them and each project one range of the key."""
-        first, last = self._db.execute(f"SELECT min(bucket), max(bucket) FROM {table}").fetchone()
+        first, last = self._db.execute(ENDS.format(table=table)).fetchone()
         if first is None or span[0] > last or span[1] <= first:
             return
         span = (max(span[0], first), min(span[1], last + 1))
-        columns = list(dict.fromkeys(_COLUMN[name] for name in self._query.by))
+        of = _COLUMN | _BUCKETS[table]
+        columns = list(dict.fromkeys(of[name] for name in self._query.by))
         sums = ", ".join(f"sum({name})" for name in SUMS)
         head = "".join(f"{name}, " for name in columns)
         rows = self._db.execute(
@@ -160,18 +182,19 @@ class _Count:
             + (f" GROUP BY {', '.join(columns)}" if columns else ""),
             (*span, msgspec.json.encode(projects).decode(), KIND_NUMBER[self._query.kind]),
         )
-        places = [columns.index(_COLUMN[name]) for name in self._query.by]
+        places = [columns.index(of[name]) for name in self._query.by]
         for row in rows:
             if row[len(columns)] is not None:
-                tally = self._tally(tuple(row[place] for place in places))
-                self._add(tally, row[len(columns) :])
+                self._add(self._key(tuple(row[place] for place in places)), row[len(columns) :])
 
-    def _add(self, tally: Tally, row: tuple[Any, ...]) -> None:
+    def _add(self, key: tuple[str, ...], row: tuple[Any, ...]) -> None:
         more = Tally(*row[: len(SUMS)])
         for measure, packed in zip(self._measures, row[len(SUMS) :], strict=True):
             if found := unpack(packed):
                 more.bins[measure] = found
-        tally.add(more)
+        known = self._found.setdefault(key, more)
+        if known is not more:
+            known.add(more)
 
     # -- facts
 
@@ -221,6 +244,8 @@ _OF_RUN: dict[Dimension, str] = {
     "branch": "coalesce(f.ref_name, pl.ref_name)",
     "trigger": "coalesce(f.trigger_type, pl.trigger_type)",
     "resource_class": "0",
+    "hour": f"f.stopped_at / {HOUR_MS}",
+    "day": f"f.stopped_at / {DAY_MS}",
 }
 _OF_JOB: dict[Dimension, str] = _OF_RUN | {
     "job": "f.name",

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 
 import msgspec
 
 from headgate.core.merge import Observation, ProjectRef
-from headgate.core.runrows import DeploymentRow, JobRow, StepFailures
+from headgate.core.runrows import DeploymentRow, JobRow, ProjectRow, StepFailures
 from headgate.core.storeport import Store
-from headgate.core.tally import Dimension, Tally, TallyQuery
+from headgate.core.tally import STEPS, Dimension, Tally, TallyQuery
+from headgate.core.times import format_ms
 from headgate.testing.store_data import (
     DAY,
     JOB,
@@ -174,6 +176,76 @@ class RowsSuite:
             ("running", NOW - 1_000, NOW - 8_000)
         ]
 
+    async def test_the_newest_runs_of_each_project(self, store: Store) -> None:
+        """So many of each, of the names that are asked for, newest first over all."""
+        other = ProjectRef("circleci.com", "gh/acme/api", "gh/acme", _id(3, 1))
+        for number in range(4):
+            await merge(store, pipeline(), workflow(_id(2, number), stopped_at=NOW - number, created_at=NOW - 9))
+        api = workflow(_id(2, 9), stopped_at=NOW - 2, pipeline_id=_id(1, 9), status="failed")
+        await merge(store, msgspec.structs.replace(api, project=other), workflow(_id(2, 8), name="ship"))
+        names = {_SLUG: ("build", "never"), "gh/acme/api": ("build",), "gh/acme/none": ("build",)}
+        found = await store.newest_runs(names, before_ms=NOW, limit=2)
+        assert [(run.project, run.stopped_ms) for run in found] == [
+            (_SLUG, NOW - 1), ("gh/acme/api", NOW - 2), (_SLUG, NOW - 2),
+        ]  # fmt: skip
+        found = await store.newest_runs(names, branch_class=1, before_ms=NOW + 1, limit=9)
+        assert [run.stopped_ms for run in found] == [NOW, NOW - 1, NOW - 2, NOW - 3]
+        assert list(await store.newest_runs({}, before_ms=NOW, limit=2)) == []
+
+    async def test_branches_are_counted(self, store: Store) -> None:
+        """Of each project, each once, of runs that ended within its bounds; a pipeline tells where the run does not."""
+        await merge(store, pipeline(), workflow(), workflow(_id(2, 1), ref_name="fix"), workflow(_id(2, 2)))
+        await merge(store, workflow(_id(2, 3), ref_name="old", stopped_at=NOW - DAY, created_at=NOW - DAY))
+        assert dict(await store.branch_counts({_SLUG: (NOW - 1, NOW + 1), "gh/acme/api": (0, NOW)})) == {_SLUG: 2}
+        assert dict(await store.branch_counts(_ALWAYS)) == {_SLUG: 3}
+        assert dict(await store.branch_counts({_SLUG: (NOW + 1, NOW + 2)})) == {}
+
+    async def test_projects_are_listed(self, store: Store) -> None:
+        """Each slug once, with what is known of it."""
+        named = replace(PROJECT, default_branch="main")
+        other = replace(PROJECT, slug="gh/acme/api", project_id=_id(3, 1))
+        await merge(store, *(msgspec.structs.replace(pipeline(), project=one) for one in (named,)))
+        await merge(store, msgspec.structs.replace(pipeline(_id(1, 1)), project=other))
+        expected = [ProjectRow("gh/acme/api", "gh/acme", ""), ProjectRow(_SLUG, "gh/acme", "main")]
+        assert expected == list(await store.projects())
+
+    async def test_a_run_is_told_with_its_jobs_and_steps(self, store: Store) -> None:
+        """Jobs that have not ended too; what is not known is None or empty; another run's parts are not in it."""
+        assert await store.run_detail(WORKFLOW) is None
+        told: dict[str, Any] = {
+            "queued_at": NOW - 6_000,
+            "requires": [_id(4, 0)],
+            "resource_class": "large",
+            "parallelism": 2,
+        }
+        late = {"name": "test", "number": 42, "workflow_id": WORKFLOW, "status": "queued", "queued_at": NOW + 1}
+        waits = seen("job", _id(5, 1), late)
+        words = {"job_id": JOB, "index": 3, "node": 1, "name": "make", "status": "failed", "exit_code": 2}
+        step = seen("step", _id(9, 1), words | {"started_at": NOW - 90, "stopped_at": NOW - 10})
+        strange = seen("step", _id(9, 2), words | {"job_id": _id(5, 9), "stopped_at": NOW - 10})
+        mine = pipeline(trigger_type="api", revision="abc", author_login="ada", commit_subject="Mend it")
+        await merge(store, mine, workflow(ended=False, credits=7), job(**told), _approval())
+        await merge(store, waits, job(_id(5, 9), workflow_id=_id(2, 9)))
+        await merge(store, step, strange)
+        found = await store.run_detail(WORKFLOW)
+        assert found is not None
+        assert (found.project, found.workflow, found.ref, found.branch_class) == (_SLUG, "build", "main", 1)
+        assert (found.status, found.created_ms, found.stopped_ms, found.credits) == ("running", NOW - 8_000, None, 7)
+        assert (found.revision, found.trigger, found.author, found.subject, found.url) == (
+            "abc", "api", "ada", "Mend it", _URL,
+        )  # fmt: skip
+        assert [(one.job, one.type, one.status, one.number) for one in found.jobs] == [
+            ("test", "", "success", 41),
+            ("ship?", "approval", "success", None),
+            ("test", "", "queued", 42),
+        ]
+        first = found.jobs[0]
+        assert (first.queued_ms, first.started_ms, first.stopped_ms) == (NOW - 6_000, NOW - 5_000, NOW)
+        assert (first.requires, first.resource_class, first.parallelism) == ((_id(4, 0),), "large", 2)
+        (only,) = found.steps
+        assert (only.job_id, only.index, only.node, only.step, only.status) == (JOB, 3, 1, "make", "failure")
+        assert (only.started_ms, only.stopped_ms, only.exit_code) == (NOW - 90, NOW - 10, 2)
+
     async def test_tests_are_counted_by_commit(self, store: Store) -> None:
         """What the infrastructure broke is counted apart; pages follow one another."""
 
@@ -275,6 +347,15 @@ class TallySuite:
         assert list(found) == [("main", "large", "api")]
         assert sum(found["main", "large", "api"].bins["duration_ok"].values()) == 1
         assert list(await store.tallies(replace(asked, kind="workflow"))) == [("main", "", "api")]
+
+    async def test_sums_by_hour_and_day(self, store: Store) -> None:
+        """Every step of a series at once, from buckets and from facts at the edges."""
+        ends = {NOW - number * 7 * _HOUR: "success" for number in range(12)}
+        await merge(store, pipeline(), workflow(), *_jobs(ends))
+        for step, length in STEPS.items():
+            expected = Counter(format_ms(at // length * length) for at in ends if NOW - 3 * DAY <= at < NOW)
+            found = await store.tallies(TallyQuery("job", {_SLUG: (NOW - 3 * DAY, NOW)}, (step,)))
+            assert expected == {key: tally.n for (key,), tally in found.items()}
 
     async def test_what_is_corrected_is_counted_as_it_is_now(self, store: Store) -> None:
         """Nothing stays of the old end, whatever bucket it was in; a rerun is counted as one."""

@@ -1,14 +1,12 @@
-"""The JSON API, health, metrics and the page as one FastAPI application. Thin: every answer comes from `Operations`."""
+"""The JSON API, health and metrics as one FastAPI application. Thin: every answer comes from `Operations`."""
 
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from fastapi import FastAPI, Query, Request
-from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
-from fastapi.staticfiles import StaticFiles
+from fastapi.responses import JSONResponse, PlainTextResponse
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from headgate.core.errors import StoreError
@@ -16,7 +14,6 @@ from headgate.web.alerts import add_alerts
 from headgate.web.deployments import add_deployments
 from headgate.web.metricpages import MetricPages, add_metrics
 from headgate.web.operations import ChosenDeliveries, Health, HistoryKind, Json, Operations, Order, Problem
-from headgate.web.page import Page
 
 __all__ = ["build_app"]
 
@@ -95,7 +92,6 @@ def build_app(operations: Operations, health: Health, pages: MetricPages, *, ver
     _add_orders(app, operations)
     add_deployments(app, operations)
     add_alerts(app, operations)
-    _add_page(app, operations, version)
     return app
 
 
@@ -256,16 +252,3 @@ def _add_orders(app: FastAPI, operations: Operations) -> None:
     async def audit(body: OrderedSpan) -> list[Json]:
         """Hold what CircleCI lists against what is kept, and repair it."""
         return await operations.audit(Order(**body.model_dump()))
-
-
-def _add_page(app: FastAPI, operations: Operations, version: str) -> None:
-    page = Page(operations, version)
-    app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
-
-    @app.get("/", response_class=HTMLResponse, include_in_schema=False)
-    async def index() -> Any:
-        return HTMLResponse(await page.whole())
-
-    @app.get("/live", response_class=HTMLResponse, include_in_schema=False)
-    async def live() -> Any:
-        return HTMLResponse(await page.live())

@@ -12,7 +12,7 @@ import hashlib
 import hmac
 import itertools
 import re
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from typing import Any
 
 import structlog
@@ -32,7 +32,7 @@ _HEADERS = (
         b"content-security-policy",
         (
             b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
-            b"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+            b"base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
         ),
     ),
     (b"x-content-type-options", b"nosniff"),
@@ -53,6 +53,13 @@ def _host_name(host: bytes) -> str:
     if text.startswith("["):
         return text.partition("]")[0] + "]"
     return text.rpartition(":")[0] if ":" in text else text
+
+
+def _sealed(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """An answer's headers with ours; how long it may be kept is its own affair where it says so."""
+    given = list(headers)
+    named = {name for name, _ in given} & {b"cache-control"}
+    return [*given, *(one for one in _HEADERS if one[0] not in named)]
 
 
 class Guard:
@@ -91,7 +98,7 @@ class Guard:
             if message["type"] == "http.response.start":
                 answered = message["status"]
                 own = (b"x-request-id", request_id.encode())
-                message["headers"] = [*message.get("headers", ()), *_HEADERS, own]
+                message["headers"] = [*_sealed(message.get("headers", ())), own]
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=request_id):

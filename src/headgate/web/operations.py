@@ -20,6 +20,7 @@ __all__ = [
     "Order",
     "Problem",
 ]
+__all__ = ["Asked", "ChosenDeliveries", "Health", "Json", "Operations", "Order", "Problem"]
 
 Json = dict[str, Any]
 HistoryKind = Literal["runs", "jobs"]
@@ -69,6 +70,21 @@ class NewSilence:
     ends_ms: int
     author: str
     comment: str
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question about a metric, as `/api/v1/query` takes it: dimensions, matchers, times as people write them."""
+
+    metric: str
+    by: tuple[str, ...] = ()
+    where: tuple[str, ...] = ()
+    since: str | None = None
+    until: str | None = None
+    window: str | None = None
+    step: str | None = None
+    cursor: str | None = None
+    limit: int = 100
 
 
 class Operations(Protocol):
@@ -189,6 +205,10 @@ class Operations(Protocol):
 
     async def audits(self) -> list[Json]:
         """Requests for audits and what came out, the newest last."""
+        ...
+
+    async def query(self, asked: Asked) -> Json:
+        """A metric by group and over time: `insights.views.ask.QueryPage` as JSON."""
         ...
 
     async def reload(self) -> Json:

@@ -24,9 +24,11 @@ from headgate.core.storeport import Explained, GapRow, MergeWork, OutcomeCounts,
 from headgate.core.times import DAY_MS, HOUR_MS, format_ms
 from headgate.store import SqliteStore
 from headgate.web.api import build_app
+from headgate.web.insights import add_insights
 from headgate.web.metricpages import MetricPages, ci_page
-from headgate.web.operations import ChosenDeliveries, Order, Problem
+from headgate.web.operations import Asked, ChosenDeliveries, Order, Problem
 from headgate.web.page import Page
+from headgate.web.rendering import Templates
 
 
 class Health:
@@ -56,6 +58,7 @@ async def store(tmp_path: Any) -> AsyncIterator[SqliteStore]:
 async def both(store: SqliteStore) -> AsyncIterator[tuple[StoreOperations, RemoteOperations]]:
     direct = StoreOperations(store, ManualClock(), Running(sources=lambda: {"circleci": None}))
     app = build_app(direct, Health(), MetricPages(lambda: b"", lambda name: ci_page({}, name)), version="0")
+    add_insights(app, direct.lens)
     remote = RemoteOperations("http://127.0.0.1", "token", httpx.ASGITransport(app))
     yield direct, remote
     await remote.aclose()
@@ -75,6 +78,8 @@ async def test_both_ways_give_the_same_answers(both: tuple[StoreOperations, Remo
     assert await direct.history(0, 10, None, 9, "jobs") == await remote.history(0, 10, (1, "w"), 9, "jobs") == []
     assert await direct.alert_history("f", 5) == await remote.alert_history("f", 5) == []
     assert await direct.alerts() == await remote.alerts() == []
+    asked = Asked("success_rate", ("project", "team"), ("branch=main",), window="30d", step="1d")
+    assert await direct.query(asked) == await remote.query(asked)
 
 
 async def test_an_unreadable_webhook_is_shown_with_its_reason(both: tuple[StoreOperations, RemoteOperations]) -> None:
@@ -184,7 +189,7 @@ async def test_completeness_and_the_last_reading_are_shown(store: SqliteStore) -
     overview = await direct.overview()
     assert overview["completeness"] == [{"source": "ci", "project": "gh/acme/web", **figures}]
     assert overview["status"]["sources"]["ci"]["last_insights"] == format_ms(now_ms - HOUR_MS)
-    page = await Page(direct, "0").whole()
+    page = await Page(direct, Templates("0")).live()
     row = page[page.index('data-audited="gh/acme/web"') :]
     cells = re.findall(r'<td class="(n(?: bad)?)" data-label="([^"]+)">([^<]*)</td>', row[: row.index("</tr>")])
     assert cells == [
@@ -201,7 +206,7 @@ async def test_completeness_and_the_last_reading_are_shown(store: SqliteStore) -
 
 async def test_the_page_of_a_real_store_renders(both: tuple[StoreOperations, RemoteOperations]) -> None:
     """Every key that the template asks for is there."""
-    text = await Page(both[0], "0").whole()
+    text = await Page(both[0], Templates("0")).live()
     assert "loki.logs" in text
     assert "Nothing has arrived yet" in text
 

@@ -3,6 +3,7 @@
 What is told comes shuffled: some of it late, some of it wrong first and corrected later or, worse, before.
 """
 
+import asyncio
 import random
 from pathlib import Path
 
@@ -165,5 +166,18 @@ async def tell(store: Store, seen: list[Observation]) -> None:
 
 
 def sqlite(folder: Path) -> SqliteStore:
-    """An empty store in a file."""
+    """The store in a file; empty where there is none."""
     return SqliteStore(folder / "h.db", clock=ManualClock(NOW), metrics=NullMetrics(), quota=Quota(ballast_bytes=0))
+
+
+def keep(folder: Path, world: World) -> Path:
+    """A file with everything that the world tells, to be copied; call it outside of an event loop."""
+
+    async def fill() -> None:
+        store = sqlite(folder)
+        await store.open()
+        await tell(store, world.told())
+        await store.close()
+
+    asyncio.run(fill())
+    return folder / "h.db"

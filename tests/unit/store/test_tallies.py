@@ -23,9 +23,11 @@ from headgate.core.runrows import JobRow, RunRow
 from headgate.core.slug import org_slug
 from headgate.core.storeport import MergeWork
 from headgate.core.tally import DIMENSIONS, TallyQuery, class_name
-from headgate.core.times import DAY_MS, HOUR_MS
+from headgate.core.times import DAY_MS, HOUR_MS, format_ms
 from headgate.store import MemoryStore, Quota, SqliteStore
-from headgate.store.tallies import Kept, Parts, split
+from headgate.store.schema import migrate
+from headgate.store.sql import Database
+from headgate.store.tallies import ENDS, Kept, Parts, split
 from headgate.testing.store_data import NOW
 
 _IDS = ("00000000-0000-4000-8000-0000000000a1", "00000000-0000-4000-8000-0000000000a2")
@@ -48,6 +50,8 @@ def _value(row: RunRow | JobRow, name: str) -> str:
         "branch": row.ref,
         "trigger": row.trigger,
         "resource_class": getattr(row, "resource_class", ""),
+        "hour": format_ms(row.stopped_ms // HOUR_MS * HOUR_MS),
+        "day": format_ms(row.stopped_ms // DAY_MS * DAY_MS),
     }
     return values[name]
 
@@ -302,3 +306,14 @@ async def test_sums_outlive_their_facts(tmp_path: Path) -> None:
     await store.trim({"facts": DAY_MS}, now_ms=_DAY + 12 * DAY_MS)
     assert (await store.tallies(query))[()].n == 12
     await store.close()
+
+
+@pytest.mark.parametrize("table", ["rollup_day", "rollup_hour"])
+def test_the_ends_of_rollups_are_found_without_reading_them(table: str) -> None:
+    """Both are looked up in the key: the tables are large, and every sum asks for them."""
+    db = Database(":memory:")
+    migrate(db)
+    plan = [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {ENDS.format(table=table)}")]
+    assert 2 == sum(step.startswith(f"SEARCH {table}") for step in plan)
+    assert not [step for step in plan if step.startswith(f"SCAN {table}")]
+    db.close()

@@ -9,10 +9,14 @@ import httpx
 import pytest
 
 from headgate.app.telemetry import Telemetry
+from headgate.core.clock import ManualClock
 from headgate.core.errors import StoreFull
+from headgate.insights.views.lens import Lens
+from headgate.store import MemoryStore
 from headgate.web.api import build_app
 from headgate.web.metricpages import MetricPages, ci_page
 from headgate.web.operations import ChosenDeliveries, HistoryKind, Json, Problem
+from headgate.web.site.routes import add_pages
 
 EVIL = "<script>alert(1)</script>"
 
@@ -181,6 +185,8 @@ class Bench:
         app = build_app(
             self.answers, self.health, MetricPages(self.telemetry.page, lambda name: ci_page({}, name)), version="0.0"
         )
+        self.store = MemoryStore(clock=ManualClock(1_795_000_000_000))
+        add_pages(app, self.answers, lambda: Lens(self.store, 1_795_000_000_000), "0.0")
         self.http = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://x")
 
 
@@ -296,30 +302,30 @@ async def test_metrics_are_prometheus_text(bench: Bench) -> None:
 
 async def test_the_page_escapes_everything_and_links_only_http(bench: Bench) -> None:
     """What came from outside stays text; there is no inline script or style."""
-    answer = await bench.http.get("/")
+    answer = await bench.http.get("/delivery")
     assert EVIL not in answer.text
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in answer.text
     assert "javascript:" not in answer.text
     assert 'href="https://app.circleci.com/x"' in answer.text
-    assert answer.text.count("<script") == 1
+    assert answer.text.count("<script") == answer.text.count('<script src="/static/') == 1
     assert "style=" not in answer.text
     assert ">1,234<" in answer.text
 
 
 async def test_tiles_count_what_has_ended_and_tell_the_rest_apart(bench: Bench) -> None:
     """A run that is still going is no run in the figures; it is named beside them."""
-    page = (await bench.http.get("/")).text
+    page = (await bench.http.get("/delivery")).text
     assert '<b data-counter="workflows">1,234</b><span>workflows ended</span>' in page
     assert '<span data-unfinished="workflows">6 not yet</span>' in page
     assert '<b data-counter="jobs">0</b><span>jobs ended</span>' in page
     bench.answers.full = False
-    assert "not yet" not in (await bench.http.get("/")).text
+    assert "not yet" not in (await bench.http.get("/delivery")).text
 
 
 async def test_the_empty_page_says_what_to_do(bench: Bench) -> None:
     """Nobody looks at a blank table without a word."""
     bench.answers.full = False
-    answer = await bench.http.get("/")
+    answer = await bench.http.get("/delivery")
     assert answer.status_code == 200
     for text in ("No source is configured: add one", "No run has ended", "none yet", "No sink is configured"):
         assert text in answer.text
@@ -334,8 +340,12 @@ async def test_the_live_part_is_the_page_without_its_frame(bench: Bench) -> None
 
 async def test_own_assets_are_served_and_the_api_describes_itself(bench: Bench) -> None:
     """No asset of anybody else."""
-    for path in ("/static/page.js", "/static/page.css", "/static/icon.svg"):
-        assert (await bench.http.get(path)).status_code == 200
+    vendored = ("htmx.min.js", "uplot.min.js", "uplot.min.css", "htmx.LICENSE.txt", "uplot.LICENSE.txt")
+    for path in ("page.js", "site.js", "page.css", "icon.svg", *(f"vendor/{name}" for name in vendored)):
+        answer = await bench.http.get(f"/static/{path}")
+        assert (200, "private, no-cache") == (answer.status_code, answer.headers["cache-control"])
+        again = await bench.http.get(f"/static/{path}", headers={"if-none-match": answer.headers["etag"]})
+        assert again.status_code == 304
     paths = (await bench.http.get("/api/v1/openapi.json")).json()["paths"]
     assert {"/api/v1/status", "/api/v1/sinks/{name}/reset"} <= set(paths)
-    assert "/" not in paths
+    assert {"/", "/projects", "/live"}.isdisjoint(paths)

@@ -102,3 +102,16 @@ async def test_every_answer_has_a_request_id_that_its_log_lines_carry() -> None:
             refused = await http.post("/", headers={"x-request-id": "bad id"})
     assert [answer.headers["x-request-id"] for answer in (ours, theirs, refused)] == ["p-1", "abc-1", "p-2"]
     assert [(line["request_id"], line["status"]) for line in lines] == [("abc-1", 200), ("p-2", 403)]
+
+
+async def test_an_answer_says_itself_how_long_it_may_be_kept() -> None:
+    """Once; all others may not be kept."""
+
+    async def kept(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await answer_json(send, 200, {}, ((b"cache-control", b"private, no-cache"),))
+
+    for app, expected in ((kept, ["private, no-cache"]), (inner, ["no-store"])):
+        async with client(Guard(app, hosts=(), tokens=())) as http:
+            answer = await http.get("/")
+        assert expected == answer.headers.get_list("cache-control")
+        assert "DENY" == answer.headers["x-frame-options"]

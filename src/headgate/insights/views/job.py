@@ -1,0 +1,179 @@
+"""One job of a workflow: credits, p95, runs and success over time, by machine size, and its last runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from headgate.core.runrows import JobRow, RunRow
+from headgate.core.status import OUR_STATUSES
+from headgate.core.tally import TallyQuery
+from headgate.core.times import format_ms
+from headgate.insights.views.figures import JOB_FIGURES, Figure, Plot, Trends, figure, measured, plot, trends
+from headgate.insights.views.lens import Filters, Lens
+from headgate.insights.views.refusal import unknown
+from headgate.insights.views.window import StepName, Window
+
+__all__ = ["JobPage", "JobRunView", "ResourceClass", "job_page"]
+
+_PLOTTED = (
+    "credits_of_jobs",
+    "duration_p50_of_jobs",
+    "duration_p95_of_jobs",
+    "runs_of_jobs",
+    "failed_runs_of_jobs",
+    "success_rate_of_jobs",
+    "queue_p50",
+)
+_BY_CLASS = ("credits_of_jobs", "duration_p95_of_jobs", "runs_of_jobs", "success_rate_of_jobs")
+
+# Filters that no index knows are applied to what was read: so many rows for each that is wanted.
+_READ_AT_MOST = 16
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceClass:
+    """What the job cost and took on one machine size; empty where it is not known."""
+
+    resource_class: str
+    figures: Mapping[str, Figure]
+
+
+@dataclass(frozen=True, slots=True)
+class JobRunView:
+    """One ended run of the job. `duration`, `queue`: seconds, None where unknown."""
+
+    id: str
+    workflow_id: str
+    branch: str
+    status: str
+    stopped_at: str
+    duration: float | None
+    queue: float | None
+    credits: int | None
+    resource_class: str
+    executor: str
+    parallelism: int | None
+    revision: str
+    number: int | None
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobPage:
+    """`resource_classes`: most credits first. `runs`: the newest of the window, newest first."""
+
+    project: str
+    workflow: str
+    job: str
+    team: str
+    since: str
+    until: str
+    previous_since: str
+    figures: Trends
+    plot: Plot
+    resource_classes: tuple[ResourceClass, ...]
+    runs: tuple[JobRunView, ...]
+
+
+async def job_page(
+    lens: Lens,
+    *,
+    project: str,
+    workflow: str,
+    job: str,
+    window: Window,
+    step: StepName,
+    filters: Filters = Filters(),  # noqa: B008  # frozen, takes everything
+    limit: int = 50,
+) -> JobPage:
+    """A job by the names of its workflow and itself. Raises Refused."""
+    row = await lens.project(project)
+    where = filters.matchers(workflow=workflow, job=job)
+    slugs, reader = [row.project], lens.reader()
+    await _must_be_there(lens, row.project, workflow, job, window)
+    lines = await plot(lens, reader, _PLOTTED, projects=slugs, window=window, step=step, where=where)
+    names = (*JOB_FIGURES, "approval_wait")
+    whole = (await trends(lens, reader, names, projects=slugs, window=window, where=where))[()]
+    return JobPage(
+        project=row.project,
+        workflow=workflow,
+        job=job,
+        team=lens.owners.team(row.project, workflow, job),
+        since=window.since,
+        until=window.until,
+        previous_since=window.previous.since,
+        figures=whole,
+        plot=lines,
+        resource_classes=await _classes(lens, slugs, window, filters, workflow=workflow, job=job),
+        runs=await _runs(lens, row.project, window, filters, workflow=workflow, job=job, limit=limit),
+    )
+
+
+async def _must_be_there(lens: Lens, project: str, workflow: str, job: str, window: Window) -> None:
+    """Within the window or the one before."""
+    bounds = Window(window.previous.since_ms, window.until_ms).bounds([project])
+    there = set(await lens.store.tallies(TallyQuery("job", bounds, ("workflow", "job"))))
+    if (workflow, job) in there:
+        return
+    if workflow not in {name for name, _ in there}:
+        raise unknown("unknown-workflow", "workflow", workflow, {name for name, _ in there})
+    raise unknown("unknown-job", "job", job, {name for flow, name in there if flow == workflow})
+
+
+async def _classes(
+    lens: Lens, slugs: Sequence[str], window: Window, filters: Filters, *, workflow: str, job: str
+) -> tuple[ResourceClass, ...]:
+    groups = await measured(
+        lens.reader(),
+        lens.metrics(_BY_CLASS),
+        by=("resource_class",),
+        where=filters.matchers(workflow=workflow, job=job),
+        bounds=window.bounds(slugs),
+    )
+    found = [
+        ResourceClass(dict(labels)["resource_class"], {name: figure(values.get(name)) for name in _BY_CLASS})
+        for labels, values in groups.items()
+    ]
+    return tuple(sorted(found, key=lambda one: (-(one.figures["credits_of_jobs"].value or 0), one.resource_class)))
+
+
+async def _runs(
+    lens: Lens, project: str, window: Window, filters: Filters, *, workflow: str, job: str, limit: int
+) -> tuple[JobRunView, ...]:
+    rows = await lens.store.series(
+        "job",
+        project=project,
+        workflow=workflow,
+        job=job,
+        branch_class={"@default": 1, "@other": 0}.get(filters.branch_class),
+        statuses=frozenset(OUR_STATUSES),
+        before_ms=window.until_ms,
+        limit=limit * (_READ_AT_MOST if filters.branch or filters.trigger else 1),
+    )
+    found = [_view(one) for one in reversed(rows) if isinstance(one, JobRow) and _takes(one, window, filters)]
+    return tuple(found[:limit])
+
+
+def _takes(row: RunRow | JobRow, window: Window, filters: Filters) -> bool:
+    named = filters.branch in ("", row.ref) and filters.trigger in ("", row.trigger)
+    return named and row.stopped_ms >= window.since_ms
+
+
+def _view(row: JobRow) -> JobRunView:
+    return JobRunView(
+        id=row.job_id,
+        workflow_id=row.workflow_id,
+        branch=row.ref,
+        status=row.status,
+        stopped_at=format_ms(row.stopped_ms),
+        duration=None if row.duration_ms is None else row.duration_ms / 1000,
+        queue=None if row.queue_ms is None else row.queue_ms / 1000,
+        credits=row.credits,
+        resource_class=row.resource_class,
+        executor=row.executor,
+        parallelism=row.parallelism,
+        revision=row.revision,
+        number=row.number,
+        url=row.url,
+    )

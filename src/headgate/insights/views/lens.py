@@ -1,0 +1,78 @@
+"""Everything that a page is made from: the store, the time, the metrics and who owns what.
+
+Invariant: a lens is made for one answer and forgotten after it, so that an answer is of one moment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from headgate.core.runrows import ProjectRow
+from headgate.core.slug import short_slug
+from headgate.core.storeport import ReadStore
+from headgate.core.tally import DEFAULT_BRANCH, OTHER_BRANCH
+from headgate.insights.catalogue import CATALOGUE, Catalogue
+from headgate.insights.match import Matcher
+from headgate.insights.metric import MetricDef
+from headgate.insights.owners import Owners
+from headgate.insights.reader import Reader
+from headgate.insights.views.refusal import Refused, unknown
+
+__all__ = ["Filters", "Lens"]
+
+BRANCH_CLASSES = (DEFAULT_BRANCH, OTHER_BRANCH)
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """What runs and jobs a page is about; an empty text takes everything."""
+
+    branch: str = ""
+    branch_class: str = ""
+    trigger: str = ""
+    org: str = ""
+    team: str = ""
+
+    def matchers(self, **more: str) -> tuple[Matcher, ...]:
+        """As a measurement takes them, with more of them by name. Raises Refused."""
+        if self.branch_class and self.branch_class not in BRANCH_CLASSES:
+            raise Refused(
+                "bad-filter",
+                f"{self.branch_class!r} is no class of branches",
+                parameter="branch_class",
+                valid=BRANCH_CLASSES,
+            )
+        told = {name: getattr(self, name) for name in ("branch", "branch_class", "trigger", "org", "team")}
+        return tuple(Matcher(name, "=", value) for name, value in {**told, **more}.items() if value)
+
+
+@dataclass(frozen=True, slots=True)
+class Lens:
+    """`behind_ms`: project -> how far behind the present it is collected."""
+
+    store: ReadStore
+    now_ms: int
+    catalogue: Catalogue = field(default_factory=lambda: CATALOGUE)
+    owners: Owners = field(default_factory=Owners)
+    behind_ms: Mapping[str, int] = field(default_factory=dict)
+
+    def reader(self) -> Reader:
+        """A reader for one answer."""
+        return Reader(self.store, owners=self.owners, behind_ms=self.behind_ms)
+
+    def metrics(self, names: Iterable[str]) -> Mapping[str, MetricDef]:
+        """Metrics of the catalogue by the names that answers use."""
+        return {name: self.catalogue.names[name] for name in names}
+
+    async def projects(self) -> Sequence[ProjectRow]:
+        """Every project that is known, by slug."""
+        return await self.store.projects()
+
+    async def project(self, slug: str) -> ProjectRow:
+        """One of them, by any form of its slug. Raises Refused that names others."""
+        known = {one.project: one for one in await self.projects()}
+        found = known.get(short_slug(slug))
+        if found is None:
+            raise unknown("unknown-project", "project", slug, known)
+        return found

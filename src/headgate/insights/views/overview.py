@@ -1,0 +1,119 @@
+"""The page of everything: health of each project, trends, what got worse and with which jobs, what goes on now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from headgate.core.slug import org_slug
+from headgate.insights.metric import Labels
+from headgate.insights.reader import Reader
+from headgate.insights.views.figures import QUEUE_FIGURES, RUN_FIGURES, Trend, Trends, trends
+from headgate.insights.views.lens import Filters, Lens
+from headgate.insights.views.live import LIVE_READ, Now, now_view
+from headgate.insights.views.window import Window
+from headgate.insights.views.worse import WORSE_FIGURES, Worse, because, find_worse
+
+__all__ = ["Health", "Overview", "ProjectHealth", "health_of", "overview"]
+
+Health = Literal["good", "warning", "bad", "idle"]
+# Success rates from which a project is well, and below which it is not.
+GOOD_RATE, BAD_RATE = 0.9, 0.7
+_MOST_WORSE = 10
+_HEALTH_ORDER: tuple[Health, ...] = ("bad", "warning", "good", "idle")
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectHealth:
+    """One project. `figures`: metric -> trend. `idle`: nothing succeeded or failed in the window."""
+
+    project: str
+    org: str
+    team: str
+    health: Health
+    figures: Trends
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """`totals`: over all projects. `projects`: worst health first, then by runs. `worse`: worst first."""
+
+    since: str
+    until: str
+    previous_since: str
+    totals: Trends
+    projects: tuple[ProjectHealth, ...]
+    worse: tuple[Worse, ...]
+    now: Now
+
+
+def health_of(rate: Trend) -> Health:
+    """By the success rate of the window."""
+    if rate.value is None:
+        return "idle"
+    return "good" if rate.value >= GOOD_RATE else "warning" if rate.value >= BAD_RATE else "bad"
+
+
+async def overview(lens: Lens, *, window: Window, filters: Filters = Filters()) -> Overview:  # noqa: B008  # frozen
+    """All projects, or those that filters take. Raises Refused."""
+    where = filters.matchers()
+    slugs, reader = [one.project for one in await lens.projects()], lens.reader()
+    flows = await trends(
+        lens, reader, RUN_FIGURES, projects=slugs, window=window, by=("project", "workflow"), where=where
+    )
+    runs = await trends(lens, reader, RUN_FIGURES, projects=slugs, window=window, by=("project",), where=where)
+    waits = await trends(lens, reader, QUEUE_FIGURES, projects=slugs, window=window, by=("project",), where=where)
+    totals = (await trends(lens, reader, RUN_FIGURES, projects=slugs, window=window, where=where))[()]
+    queues = (await trends(lens, reader, QUEUE_FIGURES, projects=slugs, window=window, where=where))[()]
+    cards = _cards(lens, runs, waits)
+    return Overview(
+        since=window.since,
+        until=window.until,
+        previous_since=window.previous.since,
+        totals={**totals, **queues},
+        projects=cards,
+        worse=await _worse(lens, reader, flows, window),
+        now=await _now(lens, flows, waits),
+    )
+
+
+def _cards(lens: Lens, runs: Mapping[Labels, Trends], waits: Mapping[Labels, Trends]) -> tuple[ProjectHealth, ...]:
+    cards = [
+        ProjectHealth(
+            project=(slug := dict(labels)["project"]),
+            org=org_slug(slug),
+            team=lens.owners.team(slug, "", ""),
+            health=health_of(figures["success_rate"]),
+            figures={**figures, **waits.get(labels, {})},
+        )
+        for labels, figures in runs.items()
+    ]
+    return tuple(sorted(cards, key=lambda one: (_HEALTH_ORDER.index(one.health), -one.figures["runs"].n, one.project)))
+
+
+async def _worse(lens: Lens, reader: Reader, flows: Mapping[Labels, Trends], window: Window) -> tuple[Worse, ...]:
+    """With the jobs of those projects alone, which costs little."""
+    found: Sequence[Worse] = find_worse(flows, most=_MOST_WORSE)
+    if not found:
+        return ()
+    slugs = sorted({one.project for one in found})
+    jobs = await trends(
+        lens, reader, WORSE_FIGURES.values(), projects=slugs, window=window, by=("project", "workflow", "job")
+    )
+    return tuple(replace(one, because=because(one, jobs)) for one in found)
+
+
+async def _now(lens: Lens, flows: Mapping[Labels, Trends], waits: Mapping[Labels, Trends]) -> Now:
+    usual_run = {
+        (names["project"], names["workflow"]): value
+        for labels, figures in flows.items()
+        if (value := figures["duration_p95"].value) is not None and (names := dict(labels))
+    }
+    usual_wait = {
+        dict(labels)["project"]: value
+        for labels, figures in waits.items()
+        if (value := figures["queue_p95"].value) is not None
+    }
+    rows = await lens.store.in_flight(LIVE_READ)
+    return now_view(rows, now_ms=lens.now_ms, usual_run=usual_run, usual_wait=usual_wait)

@@ -1,0 +1,136 @@
+"""One project: figures, charts by day, its workflows, its branches, its last builds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from headgate.insights.metric import Labels, Measured
+from headgate.insights.views.figures import (
+    QUEUE_FIGURES,
+    RUN_FIGURES,
+    Figure,
+    Plot,
+    Trends,
+    figure,
+    measured,
+    plot,
+    trends,
+)
+from headgate.insights.views.lens import Filters, Lens
+from headgate.insights.views.overview import Health, health_of
+from headgate.insights.views.runs import RunView, runs_page
+from headgate.insights.views.window import StepName, Window
+
+__all__ = ["BranchLine", "ProjectPage", "WorkflowLine", "project_page"]
+
+_PLOTTED = ("runs", "failed_runs", "success_rate", "duration_p50", "duration_p95", "credits")
+_OF_BRANCH = ("runs", "success_rate", "duration_p50", "credits")
+_MOST_BRANCHES = 100
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowLine:
+    """One workflow of the project. `last_run`: its newest of the window."""
+
+    workflow: str
+    team: str
+    health: Health
+    figures: Trends
+    last_run: RunView | None
+
+
+@dataclass(frozen=True, slots=True)
+class BranchLine:
+    """One branch or tag. `branch_class`: `@default` or `@other`."""
+
+    branch: str
+    branch_class: str
+    figures: Mapping[str, Figure]
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectPage:
+    """`last_builds`: newest first, as many as were asked for. `branches`: most runs first, at most a hundred.
+
+    `branch_count`: of all that had runs. `plot`: metrics of all runs, and `queue_p50` of jobs.
+    """
+
+    project: str
+    org: str
+    team: str
+    default_branch: str
+    since: str
+    until: str
+    previous_since: str
+    health: Health
+    figures: Trends
+    plot: Plot
+    workflows: tuple[WorkflowLine, ...]
+    branch_count: int
+    branches: tuple[BranchLine, ...]
+    last_builds: tuple[RunView, ...]
+
+
+async def project_page(
+    lens: Lens,
+    *,
+    project: str,
+    window: Window,
+    step: StepName,
+    filters: Filters = Filters(),  # noqa: B008  # frozen, takes everything
+    builds: int = 50,
+) -> ProjectPage:
+    """A project by its slug. Raises Refused."""
+    row, where = await lens.project(project), filters.matchers()
+    slugs, reader = [row.project], lens.reader()
+    lines = await plot(lens, reader, (*_PLOTTED, "queue_p50"), projects=slugs, window=window, step=step, where=where)
+    flows = await trends(lens, reader, RUN_FIGURES, projects=slugs, window=window, by=("workflow",), where=where)
+    whole = await trends(lens, reader, (*RUN_FIGURES, *QUEUE_FIGURES), projects=slugs, window=window, where=where)
+    of_branches = await measured(
+        lens.reader(),
+        lens.metrics(_OF_BRANCH),
+        by=("branch", "branch_class"),
+        where=where,
+        bounds=window.bounds(slugs),
+    )
+    newest = await runs_page(lens, project=row.project, window=window, filters=filters, limit=builds)
+    return ProjectPage(
+        project=row.project,
+        org=row.org,
+        team=lens.owners.team(row.project, "", ""),
+        default_branch=row.default_branch,
+        since=window.since,
+        until=window.until,
+        previous_since=window.previous.since,
+        health=health_of(whole[()]["success_rate"]),
+        figures=whole[()],
+        plot=lines,
+        workflows=_workflows(lens, row.project, flows, newest.runs),
+        branch_count=sum(dict(labels)["branch"] != "" for labels in of_branches),
+        branches=_branches(of_branches),
+        last_builds=newest.runs,
+    )
+
+
+def _workflows(
+    lens: Lens, project: str, flows: Mapping[Labels, Trends], views: Sequence[RunView]
+) -> tuple[WorkflowLine, ...]:
+    last: dict[str, RunView] = {}
+    for view in views:
+        last.setdefault(view.workflow, view)
+    found = []
+    for labels, figures in flows.items():
+        name = dict(labels)["workflow"]
+        team, health = lens.owners.team(project, name, ""), health_of(figures["success_rate"])
+        found.append(WorkflowLine(name, team, health, figures, last.get(name)))
+    return tuple(sorted(found, key=lambda one: (-one.figures["runs"].n, one.workflow)))
+
+
+def _branches(groups: Mapping[Labels, Mapping[str, Measured]]) -> tuple[BranchLine, ...]:
+    found = [
+        BranchLine(names["branch"], names["branch_class"], {name: figure(values.get(name)) for name in _OF_BRANCH})
+        for labels, values in groups.items()
+        if (names := dict(labels))
+    ]
+    return tuple(sorted(found, key=lambda one: (-one.figures["runs"].n, one.branch))[:_MOST_BRANCHES])

@@ -1,0 +1,114 @@
+"""Every project at a glance, as Insights of a CircleCI Server shows them: last builds, medians, branches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from headgate.core.runrows import RunRow
+from headgate.core.tally import TallyQuery
+from headgate.insights.match import matches
+from headgate.insights.metric import Labels
+from headgate.insights.views.cursors import read_cursor, write_cursor
+from headgate.insights.views.figures import QUEUE_FIGURES, RUN_FIGURES, Trends, trends
+from headgate.insights.views.lens import Filters, Lens
+from headgate.insights.views.overview import Health, health_of
+from headgate.insights.views.runs import RunView, run_view
+from headgate.insights.views.window import Window
+
+__all__ = ["ProjectCard", "ProjectsPage", "projects_page"]
+
+_LAST = 5
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectCard:
+    """One project. `last_run`, `last_runs`: its newest, newest first; of the window. `branches`: that had runs in it.
+
+    The median build time is `duration_p50`, the median queue time `queue_p50`.
+    """
+
+    project: str
+    org: str
+    team: str
+    default_branch: str
+    health: Health
+    branches: int
+    last_run: RunView | None
+    last_runs: tuple[RunView, ...]
+    figures: Trends
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectsPage:
+    """Projects by slug, those without a run in the window too. `next`: cursor, None at the end; `total`: of them."""
+
+    since: str
+    until: str
+    total: int
+    projects: tuple[ProjectCard, ...]
+    next: str | None
+
+
+async def projects_page(
+    lens: Lens,
+    *,
+    window: Window,
+    filters: Filters = Filters(),  # noqa: B008  # frozen, takes everything
+    cursor: str | None = None,
+    limit: int = 25,
+) -> ProjectsPage:
+    """A page of them. Raises Refused."""
+    where = filters.matchers()
+    chosen = [matcher for matcher in where if matcher.label in ("org", "team")]
+    rows = [
+        row
+        for row in await lens.projects()
+        if matches(chosen, {"org": row.org, "team": lens.owners.team(row.project, "", "")})
+    ]
+    after = read_cursor("projects", cursor, str) if cursor else ""
+    page = [row for row in rows if row.project > after][: limit + 1]
+    following = write_cursor("projects", page[limit - 1].project) if len(page) > limit else None
+    page, reader = page[:limit], lens.reader()
+    slugs = [row.project for row in page]
+    rest = [matcher for matcher in where if matcher.label not in ("org", "team")]
+    runs = await trends(lens, reader, RUN_FIGURES, projects=slugs, window=window, by=("project",), where=rest)
+    waits = await trends(lens, reader, QUEUE_FIGURES, projects=slugs, window=window, by=("project",), where=rest)
+    none = (await trends(lens, reader, (*RUN_FIGURES, *QUEUE_FIGURES), projects=(), window=window))[()]
+    branches = await lens.store.branch_counts(window.bounds(slugs))
+    last = await _last(lens, slugs, window, filters)
+    cards = []
+    for row in page:
+        labels: Labels = (("project", row.project),)
+        figures = {**none, **runs.get(labels, {}), **waits.get(labels, {})}
+        newest = tuple(run_view(run) for run in last.get(row.project, ()))
+        card = ProjectCard(
+            project=row.project,
+            org=row.org,
+            team=lens.owners.team(row.project, "", ""),
+            default_branch=row.default_branch,
+            health=health_of(figures["success_rate"]),
+            branches=branches.get(row.project, 0),
+            last_run=newest[0] if newest else None,
+            last_runs=newest,
+            figures=figures,
+        )
+        cards.append(card)
+    return ProjectsPage(window.since, window.until, len(rows), tuple(cards), following)
+
+
+async def _last(lens: Lens, slugs: Sequence[str], window: Window, filters: Filters) -> Mapping[str, list[RunRow]]:
+    """The newest runs of each project in the window."""
+    names: dict[str, set[str]] = {}
+    if slugs:
+        for project, workflow in await lens.store.tallies(
+            TallyQuery("workflow", window.bounds(slugs), ("project", "workflow"))
+        ):
+            names.setdefault(project, set()).add(workflow)
+    branch_class = {"@default": 1, "@other": 0}.get(filters.branch_class)
+    found: dict[str, list[RunRow]] = {}
+    rows = await lens.store.newest_runs(names, branch_class=branch_class, before_ms=window.until_ms, limit=_LAST)
+    for run in rows:
+        if run.stopped_ms >= window.since_ms:
+            found.setdefault(run.project, []).append(run)
+    return found

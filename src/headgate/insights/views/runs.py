@@ -1,0 +1,157 @@
+"""Tables of ended runs, newest first, page by page, with filters.
+
+Invariant: pages that follow one another give each run once, however many ended in one millisecond.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from headgate.core.runrows import RunRow
+from headgate.core.tally import TallyQuery, class_name
+from headgate.core.times import format_ms
+from headgate.insights.views.cursors import read_cursor, write_cursor
+from headgate.insights.views.lens import Filters, Lens
+from headgate.insights.views.refusal import unknown
+from headgate.insights.views.window import Window
+
+__all__ = ["RunView", "RunsPage", "names_of", "run_view", "runs_page"]
+
+Names = Mapping[str, Collection[str]]
+# What one answer reads at most where filters that no index knows take little of it; the next page goes on there.
+_MOST_READ = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """One ended run. `duration`: creation to end, seconds; `approval_wait`: seconds of it spent on hold."""
+
+    id: str
+    project: str
+    workflow: str
+    branch: str
+    branch_class: str
+    trigger: str
+    status: str
+    created_at: str | None
+    stopped_at: str
+    duration: float | None
+    approval_wait: float
+    credits: int | None
+    credits_estimated: bool
+    revision: str
+    pipeline_number: int | None
+    attempt: int
+    rerun_of: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunsPage:
+    """Runs of a window, newest first. `next`: cursor of the following page, None at the end."""
+
+    since: str
+    until: str
+    runs: tuple[RunView, ...]
+    next: str | None
+
+
+def run_view(run: RunRow) -> RunView:
+    """A row as it is shown."""
+    return RunView(
+        id=run.workflow_id,
+        project=run.project,
+        workflow=run.workflow,
+        branch=run.ref,
+        branch_class=class_name(run.branch_class),
+        trigger=run.trigger,
+        status=run.status,
+        created_at=None if run.created_ms is None else format_ms(run.created_ms),
+        stopped_at=format_ms(run.stopped_ms),
+        duration=None if run.duration_ms is None else run.duration_ms / 1000,
+        approval_wait=run.hold_ms / 1000,
+        credits=run.credits,
+        credits_estimated=run.credits_estimated,
+        revision=run.revision,
+        pipeline_number=run.pipeline_number,
+        attempt=run.attempt,
+        rerun_of=run.rerun_of,
+        url=run.url,
+    )
+
+
+async def names_of(lens: Lens, project: str, window: Window) -> tuple[str, ...]:
+    """Workflows of a project that had runs in a window, skipped ones too, sorted."""
+    found = await lens.store.tallies(TallyQuery("workflow", window.bounds([project]), ("workflow",)))
+    return tuple(sorted(name for (name,) in found))
+
+
+async def runs_page(
+    lens: Lens,
+    *,
+    project: str,
+    window: Window,
+    workflow: str | None = None,
+    status: str = "",
+    filters: Filters = Filters(),  # noqa: B008  # frozen, takes everything
+    cursor: str | None = None,
+    limit: int = 50,
+) -> RunsPage:
+    """Runs of a project, or of one of its workflows that ran in the window or the one before. Raises Refused."""
+    row = await lens.project(project)
+    filters.matchers()
+    names = await names_of(lens, row.project, Window(window.previous.since_ms, window.until_ms))
+    if workflow is not None and workflow not in names:
+        raise unknown("unknown-workflow", "workflow", workflow, names)
+    wanted = {row.project: names if workflow is None else (workflow,)}
+    place = read_cursor("runs", cursor, tuple[int, str]) if cursor else None
+    found, last, more = await _read(lens, wanted, window, _Wanted(lens, filters, status), place=place, limit=limit)
+    following = write_cursor("runs", last) if more and last is not None else None
+    return RunsPage(window.since, window.until, tuple(run_view(run) for run in found), following)
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    lens: Lens
+    filters: Filters
+    status: str
+
+    @property
+    def branch_class(self) -> int | None:
+        """As the index knows it."""
+        return {"@default": 1, "@other": 0}.get(self.filters.branch_class)
+
+    def takes(self, run: RunRow) -> bool:
+        """Whether filters that no index knows take a run."""
+        filters = self.filters
+        return (
+            filters.branch in ("", run.ref)
+            and filters.trigger in ("", run.trigger)
+            and self.status in ("", run.status)
+            and filters.team in ("", self.lens.owners.team(run.project, run.workflow, ""))
+        )
+
+
+async def _read(
+    lens: Lens, names: Names, window: Window, wanted: _Wanted, *, place: tuple[int, str] | None, limit: int
+) -> tuple[list[RunRow], tuple[int, str] | None, bool]:
+    """Runs, the place of the last one that was looked at, and whether there may be more."""
+    found: list[RunRow] = []
+    read, asked = 0, limit + 1
+    while read < _MOST_READ:
+        before_ms = window.until_ms if place is None else min(place[0] + 1, window.until_ms)
+        rows = await lens.store.newest_runs(names, branch_class=wanted.branch_class, before_ms=before_ms, limit=asked)
+        fresh = [run for run in rows if place is None or (run.stopped_ms, run.workflow_id) < place]
+        for run in fresh:
+            if run.stopped_ms < window.since_ms:
+                return found, place, False
+            if len(found) == limit:
+                return found, place, True
+            read, place = read + 1, (run.stopped_ms, run.workflow_id)
+            if wanted.takes(run):
+                found.append(run)
+        if len(rows) < asked:
+            return found, place, False
+        asked *= 2
+    return found, place, True

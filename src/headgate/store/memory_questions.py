@@ -1,0 +1,100 @@
+"""The questions about runs, jobs and tests to the store in memory; see `core.readport.ReadStore` for their promises."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+from headgate.core.rollup import RollupKind
+from headgate.core.runrows import (
+    DeploymentRow,
+    JobRow,
+    LiveRow,
+    ProjectRow,
+    RunDetail,
+    RunRow,
+    StepFailures,
+    TestOutcome,
+)
+from headgate.core.tally import Bounds, Tally, TallyQuery
+from headgate.store import memory_live, memory_run_detail, memory_runs
+from headgate.store.memory_facts import MemoryFacts
+
+__all__ = ["MemoryQuestions"]
+
+
+class MemoryQuestions:
+    """Answers from `facts`."""
+
+    facts: MemoryFacts
+
+    async def runs_between(
+        self, since_ms: int, until_ms: int, *, after: tuple[int, str] | None = None, limit: int
+    ) -> Sequence[RunRow]:
+        return memory_runs.between(memory_runs.runs(self.facts), since_ms, until_ms, after, limit)
+
+    async def jobs_between(
+        self, since_ms: int, until_ms: int, *, after: tuple[int, str] | None = None, limit: int
+    ) -> Sequence[JobRow]:
+        return memory_runs.between(memory_runs.jobs(self.facts), since_ms, until_ms, after, limit)
+
+    async def deployments_between(
+        self, since_ms: int, until_ms: int, *, after: tuple[int, str] | None = None, limit: int
+    ) -> Sequence[DeploymentRow]:
+        return memory_runs.between(memory_runs.deployments(self.facts), since_ms, until_ms, after, limit)
+
+    async def series(
+        self,
+        kind: RollupKind,
+        *,
+        project: str,
+        workflow: str,
+        job: str | None = None,
+        branch_class: int | None = None,
+        statuses: Collection[str],
+        before_ms: int,
+        limit: int,
+    ) -> Sequence[RunRow | JobRow]:
+        rows = memory_runs.runs(self.facts) if kind == "workflow" else memory_runs.jobs(self.facts)
+        return memory_runs.series(
+            rows,
+            project=project,
+            workflow=workflow,
+            job=job,
+            branch_class=branch_class,
+            statuses=statuses,
+            before_ms=before_ms,
+            limit=limit,
+        )
+
+    async def tallies(self, query: TallyQuery) -> Mapping[tuple[str, ...], Tally]:
+        return memory_runs.tallies(self.facts, query)
+
+    async def newest_runs(
+        self,
+        names: Mapping[str, Collection[str]],
+        *,
+        branch_class: int | None = None,
+        before_ms: int,
+        limit: int,
+    ) -> Sequence[RunRow]:
+        return memory_runs.newest_runs(self.facts, names, branch_class, before_ms, limit)
+
+    async def branch_counts(self, bounds: Bounds) -> Mapping[str, int]:
+        return memory_run_detail.branch_counts(self.facts, bounds)
+
+    async def projects(self) -> Sequence[ProjectRow]:
+        return memory_run_detail.projects(self.facts)
+
+    async def run_detail(self, workflow_id: str) -> RunDetail | None:
+        return memory_run_detail.run_detail(self.facts, workflow_id)
+
+    async def in_flight(self, limit: int) -> Sequence[LiveRow]:
+        return memory_live.in_flight(self.facts, limit)
+
+    async def test_outcomes(
+        self, bounds: Bounds, *, after: tuple[str, str, str] | None = None, limit: int, failing: bool = False
+    ) -> Sequence[TestOutcome]:
+        return memory_live.test_outcomes(self.facts, bounds, after, limit, failing=failing)
+
+    async def steps_failed(self, bounds: Bounds) -> Sequence[StepFailures]:
+        return memory_live.steps_failed(self.facts, bounds)

@@ -1,0 +1,296 @@
+"""`/api/v1/insights/...`, `/api/v1/metrics` and `/api/v1/query`: what pages show, for scripts.
+
+Thin: parameters are read here, `headgate.insights.views` answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, FastAPI, Query, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from headgate.core.tally import DEFAULT_BRANCH
+from headgate.insights.views.ask import MetricsPage, QueryPage, metrics_page, query_page
+from headgate.insights.views.credits import CreditsBy, CreditsPage, credits_page
+from headgate.insights.views.job import JobPage, job_page
+from headgate.insights.views.lens import Filters, Lens
+from headgate.insights.views.overview import Overview, overview
+from headgate.insights.views.project import ProjectPage, project_page
+from headgate.insights.views.projects import ProjectsPage, projects_page
+from headgate.insights.views.run import RunPage, run_page
+from headgate.insights.views.runs import RunsPage, runs_page
+from headgate.insights.views.tests import TEST_LISTS, PageOfTests, TestList, page_of_tests
+from headgate.insights.views.window import StepName, Window, read_step, read_window
+from headgate.insights.views.workflow import WorkflowPage, workflow_page
+from headgate.web.answering import PROBLEM_RESPONSES, AnsweringRoute, answer
+
+__all__ = ["add_insights"]
+
+_Text = Annotated[str, Field(max_length=1000)]
+_Name = Annotated[str, Field(max_length=1000, description="Slug of the project, such as gh/acme/web.")]
+_Limit = Annotated[int, Field(ge=1, le=500, description="Rows at most.")]
+_Cursor = Annotated[str | None, Field(max_length=2000, description="`next` of the page before.")]
+_Status = Literal["", "success", "failure", "error", "timeout", "canceled", "skipped", "unknown"]
+
+
+class _Windowed(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    since: _Text | None = Field(default=None, description="Begin: 7d (ago), a date or RFC 3339.")
+    until: _Text | None = Field(default=None, description="End, exclusive; else now.")
+    window: _Text | None = Field(default=None, description="Length before `until`, where `since` is not given: 7d.")
+
+    def window_at(self, now_ms: int) -> Window:
+        """The window that is meant. Raises Refused."""
+        return read_window(self.since, self.until, self.window, now_ms=now_ms)
+
+
+class _Filtered(_Windowed):
+    branch: _Text = Field(default="", description="Only this branch or tag.")
+    branch_class: Literal["", "@default", "@other"] = Field(
+        default="", description="Only the default branch of each project, or only other refs."
+    )
+    trigger: _Text = Field(default="", description="Only runs that this started, CircleCI's word.")
+    org: _Text = Field(default="", description="Only projects of this organisation, such as gh/acme.")
+    team: _Text = Field(default="", description="Only what this team owns.")
+
+    @property
+    def filters(self) -> Filters:
+        """As views take them; the branch `@default` is a class, as in matchers."""
+        branch, its_class = self.branch, self.branch_class
+        if branch == DEFAULT_BRANCH:
+            branch, its_class = "", its_class or "@default"
+        return Filters(branch, its_class, self.trigger, self.org, self.team)
+
+
+class _Plotted(_Filtered):
+    step: StepName | None = Field(default=None, description="Step of the charts; else one that fits the window.")
+
+    def step_of(self, window: Window) -> StepName:
+        """The step that is meant. Raises Refused."""
+        return read_step(self.step, window)
+
+
+class _Listed(BaseModel):
+    cursor: _Cursor = None
+    limit: _Limit = 50
+
+
+class ProjectsQuery(_Filtered, _Listed):
+    """Projects."""
+
+
+class ProjectQuery(_Plotted):
+    """One project."""
+
+    project: _Name
+    builds: _Limit = Field(default=50, description="How many of the last builds.")
+
+
+class WorkflowQuery(_Plotted):
+    """One workflow."""
+
+    project: _Name
+    workflow: _Text
+
+
+class JobQuery(WorkflowQuery):
+    """One job."""
+
+    job: _Text
+    limit: _Limit = Field(default=50, description="How many of its last runs.")
+
+
+class RunsQuery(_Filtered, _Listed):
+    """Runs of a project, or of a workflow of it."""
+
+    project: _Name
+    workflow: _Text | None = None
+    status: _Status = Field(default="", description="Only runs that ended so.")
+
+
+class RunQuery(BaseModel):
+    """One run."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    run: Annotated[str, Field(min_length=1, max_length=200, description="Id of the workflow.")]
+
+
+class TestsQuery(_Filtered, _Listed):
+    """Tests."""
+
+    project: _Name | None = None
+    show: list[TestList] = Field(default=list(TEST_LISTS), description="Which lists.")
+
+
+class CreditsQuery(_Plotted, _Listed):
+    """Credits."""
+
+    by: CreditsBy = "project"
+    project: _Name | None = None
+
+
+class MetricQuery(_Windowed, _Listed):
+    """Any metric."""
+
+    metric: _Text = Field(description="A name of `/api/v1/metrics`.")
+    by: list[_Text] = Field(default=[], max_length=10, description="Dimensions to group by.")
+    where: list[_Text] = Field(
+        default=[], max_length=20, description="Matchers: project=gh/acme/web, branch!=main, job=~test.*"
+    )
+    step: StepName | None = Field(default=None, description="Adds a plot in these steps.")
+
+
+def add_insights(app: FastAPI, lens: Callable[[], Lens]) -> None:
+    """Add the routes. `lens`: a new one for each answer."""
+    router = APIRouter(
+        prefix="/api/v1", route_class=AnsweringRoute, responses=dict(PROBLEM_RESPONSES), tags=["insights"]
+    )
+    _add_places(router, lens)
+    _add_runs(router, lens)
+    _add_numbers(router, lens)
+    app.include_router(router)
+
+
+def _add_places(router: APIRouter, lens: Callable[[], Lens]) -> None:
+    @router.get("/insights/overview", response_model=Overview)
+    async def get_overview(asked: Annotated[_Filtered, Query()]) -> Response:
+        """Health and trend of every project, what got worse and with which jobs, what goes on now."""
+        at = lens()
+        return answer(await overview(at, window=asked.window_at(at.now_ms), filters=asked.filters))
+
+    @router.get("/insights/projects", response_model=ProjectsPage)
+    async def get_projects(asked: Annotated[ProjectsQuery, Query()]) -> Response:
+        """Projects with their medians, branches and last builds."""
+        at = lens()
+        window = asked.window_at(at.now_ms)
+        page = await projects_page(at, window=window, filters=asked.filters, cursor=asked.cursor, limit=asked.limit)
+        return answer(page)
+
+    @router.get("/insights/project", response_model=ProjectPage)
+    async def get_project(asked: Annotated[ProjectQuery, Query()]) -> Response:
+        """One project: charts, workflows, branches, last builds."""
+        at = lens()
+        window = asked.window_at(at.now_ms)
+        page = await project_page(
+            at,
+            project=asked.project,
+            window=window,
+            step=asked.step_of(window),
+            filters=asked.filters,
+            builds=asked.builds,
+        )
+        return answer(page)
+
+    @router.get("/insights/workflow", response_model=WorkflowPage)
+    async def get_workflow(asked: Annotated[WorkflowQuery, Query()]) -> Response:
+        """One workflow over time, and its jobs."""
+        at = lens()
+        window = asked.window_at(at.now_ms)
+        page = await workflow_page(
+            at,
+            project=asked.project,
+            workflow=asked.workflow,
+            window=window,
+            step=asked.step_of(window),
+            filters=asked.filters,
+        )
+        return answer(page)
+
+    @router.get("/insights/job", response_model=JobPage)
+    async def get_job(asked: Annotated[JobQuery, Query()]) -> Response:
+        """One job over time, by machine size, and its last runs."""
+        at = lens()
+        window = asked.window_at(at.now_ms)
+        page = await job_page(
+            at,
+            project=asked.project,
+            workflow=asked.workflow,
+            job=asked.job,
+            window=window,
+            step=asked.step_of(window),
+            filters=asked.filters,
+            limit=asked.limit,
+        )
+        return answer(page)
+
+
+def _add_runs(router: APIRouter, lens: Callable[[], Lens]) -> None:
+    @router.get("/insights/runs", response_model=RunsPage)
+    async def get_runs(asked: Annotated[RunsQuery, Query()]) -> Response:
+        """Ended runs of a project or workflow, newest first."""
+        at = lens()
+        page = await runs_page(
+            at,
+            project=asked.project,
+            window=asked.window_at(at.now_ms),
+            workflow=asked.workflow,
+            status=asked.status,
+            filters=asked.filters,
+            cursor=asked.cursor,
+            limit=asked.limit,
+        )
+        return answer(page)
+
+    @router.get("/insights/run", response_model=RunPage)
+    async def get_run(asked: Annotated[RunQuery, Query()]) -> Response:
+        """One run with its jobs, critical path and steps."""
+        return answer(await run_page(lens(), run=asked.run))
+
+    @router.get("/insights/tests", response_model=PageOfTests)
+    async def get_tests(asked: Annotated[TestsQuery, Query()]) -> Response:
+        """Tests that are flaky, that fail, that take longest."""
+        at = lens()
+        page = await page_of_tests(
+            at,
+            window=asked.window_at(at.now_ms),
+            project=asked.project,
+            filters=asked.filters,
+            lists=asked.show,
+            cursor=asked.cursor,
+            limit=asked.limit,
+        )
+        return answer(page)
+
+
+def _add_numbers(router: APIRouter, lens: Callable[[], Lens]) -> None:
+    @router.get("/insights/credits", response_model=CreditsPage)
+    async def get_credits(asked: Annotated[CreditsQuery, Query()]) -> Response:
+        """Credits by project, workflow, job, team, machine size or branch."""
+        at = lens()
+        window = asked.window_at(at.now_ms)
+        page = await credits_page(
+            at,
+            by=asked.by,
+            window=window,
+            step=asked.step_of(window),
+            project=asked.project,
+            filters=asked.filters,
+            cursor=asked.cursor,
+            limit=asked.limit,
+        )
+        return answer(page)
+
+    @router.get("/metrics", response_model=MetricsPage)
+    async def get_metrics() -> Response:
+        """Every metric: what it means, how it is computed, its dimensions."""
+        return answer(metrics_page(lens()))
+
+    @router.get("/query", response_model=QueryPage)
+    async def get_query(asked: Annotated[MetricQuery, Query()]) -> Response:
+        """Any metric by any of its dimensions, with a plot where a step is said."""
+        at = lens()
+        page = await query_page(
+            at,
+            metric=asked.metric,
+            by=asked.by,
+            where=asked.where,
+            window=asked.window_at(at.now_ms),
+            step=asked.step,
+            cursor=asked.cursor,
+            limit=asked.limit,
+        )
+        return answer(page)

@@ -1,0 +1,79 @@
+"""What surrounds every page: navigation, breadcrumbs, the picker of windows; and pages that say what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse
+
+from headgate.insights.views.lens import Lens
+from headgate.insights.views.refusal import TITLES, Refused
+from headgate.web.rendering import Templates
+from headgate.web.site.asked import PRESETS, Asked, read_asked
+
+__all__ = ["Crumb", "Site"]
+
+# A name and its address, which is empty for the page itself.
+Crumb = tuple[str, str]
+
+_NAVIGATION: tuple[Crumb, ...] = (
+    ("Overview", "/"),
+    ("Projects", "/projects"),
+    ("Tests", "/tests"),
+    ("Credits", "/credits"),
+    ("Alerts", "/alerts"),
+    ("Delivery", "/delivery"),
+)
+_EMPTY: Mapping[str, str] = {}
+
+
+class Site:
+    """Renders pages in their frame. `lens`: makes what an answer is made from, of this moment."""
+
+    def __init__(self, lens: Callable[[], Lens], version: str) -> None:
+        self.lens = lens
+        self.templates = Templates(version)
+
+    def asked(self, request: Request, lens: Lens) -> Asked:
+        """What the address asks for. Raises Refused."""
+        return read_asked(dict(request.query_params), lens.now_ms)
+
+    def answer(
+        self,
+        template: str,
+        request: Request,
+        asked: Asked,
+        view: Mapping[str, Any],
+        *crumbs: Crumb,
+        own: Mapping[str, str] = _EMPTY,
+    ) -> HTMLResponse:
+        """A page. `crumbs`: from the top down to itself; `own`: its query but for window and filters."""
+        frame = self.frame(request, asked, *crumbs, own=own)
+        return HTMLResponse(self.templates.render(template, **frame, **view))
+
+    def frame(self, request: Request, asked: Asked, *crumbs: Crumb, own: Mapping[str, str] = _EMPTY) -> dict[str, Any]:
+        """What the layout shows."""
+        path = request.url.path
+        return {
+            "asked": asked,
+            "crumbs": crumbs,
+            "navigation": _NAVIGATION,
+            "own": dict(own),
+            "path": path,
+            "presets": PRESETS,
+            "section": crumbs[0][1] if crumbs else path,
+        }
+
+    def problem(
+        self, request: Request, status: int, title: str, detail: str, valid: tuple[str, ...] = ()
+    ) -> HTMLResponse:
+        """A page that says what is wrong and what is valid."""
+        frame = self.frame(request, read_asked({}, self.lens().now_ms))
+        values = {"status": status, "title": title, "detail": detail, "valid": valid}
+        return HTMLResponse(self.templates.render("problem.html", **frame, **values), status)
+
+    def refusal(self, request: Request, exc: Refused) -> HTMLResponse:
+        """The page of a question that cannot be answered."""
+        return self.problem(request, 404 if exc.missing else 400, TITLES[exc.kind], str(exc), exc.valid)

@@ -1,0 +1,115 @@
+"""Windows and steps, critical paths, cursors: the pure parts of views."""
+
+import pytest
+
+from headgate.core.times import DAY_MS, HOUR_MS, MINUTE_MS, parse_ms
+from headgate.insights.views.criticalpath import Bar, critical_path, exclusive_ms
+from headgate.insights.views.cursors import read_cursor, write_cursor
+from headgate.insights.views.refusal import Refused
+from headgate.insights.views.window import MOST_SLOTS, Window, read_step, read_window, slots
+
+NOW = parse_ms("2026-11-18T11:07:23.500Z")
+
+
+@pytest.mark.parametrize(
+    ("asked", "since", "until"),
+    [
+        ((None, None, None), "2026-11-11T11:00:00.000Z", "2026-11-18T11:08:00.000Z"),
+        ((None, None, "24h"), "2026-11-17T11:00:00.000Z", "2026-11-18T11:08:00.000Z"),
+        (("2h", "1h", None), "2026-11-18T09:07:23.500Z", "2026-11-18T10:07:23.500Z"),
+        (("2026-11-01", "2026-11-02", None), "2026-11-01T00:00:00.000Z", "2026-11-02T00:00:00.000Z"),
+        (("2026-11-01T02:00:00+02:00", "now", None), "2026-11-01T00:00:00.000Z", "2026-11-18T11:07:23.500Z"),
+        ((None, "2026-11-02", "1d"), "2026-11-01T00:00:00.000Z", "2026-11-02T00:00:00.000Z"),
+    ],
+)
+def test_windows_as_people_write_them(asked, since, until):
+    """A length, two times, or one of each; the one before is as long."""
+    found = read_window(*asked, now_ms=NOW)
+    assert (since, until) == (found.since, found.until)
+    assert (found.since_ms, found.span_ms) == (found.previous.until_ms, found.previous.span_ms)
+
+
+@pytest.mark.parametrize(
+    ("asked", "kind", "parameter"),
+    [
+        (("yesterday", None, None), "bad-time", "since"),
+        (("2026-13-01", None, None), "bad-time", "since"),
+        ((None, "2026-02-30", None), "bad-time", "until"),
+        ((None, None, "seven"), "bad-time", "window"),
+        ((None, None, "0d"), "bad-time", "window"),
+        ((None, None, "99999999999999999999d"), "bad-time", "window"),
+        ((None, None, "9" * 400 + "d"), "bad-time", "window"),
+        (("2026-11-02", "2026-11-01", None), "reversed-range", "since"),
+        (("2026-11-01", "2026-11-01", None), "reversed-range", "since"),
+        (("2020-01-01", None, None), "bad-time", "since"),
+        (("2026-11-01", None, "7d"), "bad-parameter", "window"),
+    ],
+)
+def test_what_is_no_window_is_refused_with_what_is(asked, kind, parameter):
+    """The parameter that is wrong, and examples of right ones."""
+    with pytest.raises(Refused) as refused:
+        read_window(*asked, now_ms=NOW)
+    assert (kind, parameter) == (refused.value.kind, refused.value.parameter)
+    assert refused.value.valid
+
+
+@pytest.mark.parametrize(("step", "length"), [("1h", HOUR_MS), ("1d", DAY_MS), ("7d", 7 * DAY_MS)])
+def test_steps_cover_a_window_and_meet_at_their_bounds(step, length):
+    """Weeks meet on Mondays; the first and last may be cut."""
+    window = Window(NOW - 16 * DAY_MS, NOW)
+    parts = slots(window, step)
+    assert (window.since_ms, window.until_ms) == (parts[0].since_ms, parts[-1].until_ms)
+    assert [one.until_ms for one in parts[:-1]] == [one.since_ms for one in parts[1:]]
+    monday = parse_ms("2026-11-16T00:00:00Z")
+    assert {0} == {(one.since_ms - monday) % length for one in parts[1:]}
+
+
+def test_a_step_fits_the_window():
+    """One is chosen where none is said; one that gives too many points, or is none, is refused."""
+    assert ["1h", "1d", "7d"] == [read_step(None, Window(NOW - days * DAY_MS, NOW)) for days in (1, 30, 365)]
+    for step, days in (("1h", 365), ("5m", 1)):
+        with pytest.raises(Refused) as refused:
+            read_step(step, Window(NOW - days * DAY_MS, NOW))
+        assert "1d" in refused.value.valid
+    assert len(slots(Window(NOW - 3 * DAY_MS, NOW), "1h")) < MOST_SLOTS
+
+
+def bar(name, wait, start, stop, *requires):
+    return Bar(name, wait * MINUTE_MS, start * MINUTE_MS, stop * MINUTE_MS, requires)
+
+
+def test_the_path_follows_what_jobs_require():
+    """Back from the last end; the shares add up to the run."""
+    bars = [bar("a", 0, 1, 5), bar("b", 0, 0, 9), bar("c", 5, 6, 12, "a"), bar("d", 12, 12, 20, "c", "b")]
+    path = critical_path(bars)
+    assert (("a", "c", "d"), True) == (path.jobs, path.known)
+    assert {"a": 5, "c": 7, "d": 8} == {name: ms // MINUTE_MS for name, ms in path.share_ms.items()}
+
+
+def test_without_requirements_time_tells():
+    """A job is taken to have waited for the one that ended last before it; and that is said."""
+    path = critical_path([bar("a", 0, 0, 5), bar("b", 0, 0, 3), bar("c", 5, 6, 9)])
+    assert (("a", "c"), False) == (path.jobs, path.known)
+
+
+def test_cycles_and_nothing_end_a_path():
+    """Jobs that require each other, one that requires what is not there, and no job at all."""
+    assert ("a", "b") == critical_path([bar("a", 0, 0, 5, "b"), bar("b", 0, 0, 9, "a")]).jobs
+    assert ("a",) == critical_path([bar("a", 0, 0, 5, "gone")]).jobs
+    assert ((), {}) == ((empty := critical_path([])).jobs, empty.share_ms)
+
+
+def test_exclusive_time_is_when_nothing_else_ran():
+    """Waiting is no running; jobs side by side have none."""
+    bars = [bar("a", 0, 1, 5), bar("b", 0, 4, 9), bar("c", 5, 9, 12), bar("d", 0, 9, 12), bar("e", 0, 3, 3)]
+    found = {name: ms // MINUTE_MS for name, ms in exclusive_ms(bars).items()}
+    assert {"a": 3, "b": 4, "c": 0, "d": 0, "e": 0} == found
+
+
+def test_a_cursor_is_of_one_list():
+    """What was written is read; anything else is refused."""
+    text = write_cursor("runs", (5, "id/\u05d0"))
+    assert (5, "id/\u05d0") == read_cursor("runs", text, tuple[int, str])
+    for wrong in (text[:-3], "", "AAAA", "%%%", write_cursor("tests", 3), write_cursor("runs", "x")):
+        with pytest.raises(Refused, match="cursor"):
+            read_cursor("runs", wrong, tuple[int, str])

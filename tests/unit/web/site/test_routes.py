@@ -1,0 +1,158 @@
+"""The pages over a store in memory: what is missing, what is wrong, little and nothing."""
+
+from __future__ import annotations
+
+import re
+
+import httpx
+import pytest
+from tests.unit.web.test_api import EVIL, Answers, Health
+
+from headgate.app.telemetry import Telemetry
+from headgate.core.clock import ManualClock
+from headgate.core.errors import StoreFailed
+from headgate.insights.views.lens import Lens
+from headgate.store import MemoryStore
+from headgate.testing.store_data import NOW, WORKFLOW, job, merge, pipeline, workflow
+from headgate.web.api import build_app
+from headgate.web.metricpages import MetricPages
+from headgate.web.site.routes import add_pages
+
+PROJECT = "gh/acme/web"
+OF_BUILD = f"project={PROJECT}&workflow=build"
+NONE = "\u2013"
+
+
+class Bench:
+    """Pages over `store`, which is empty at first."""
+
+    def __init__(self) -> None:
+        self.store = MemoryStore(clock=ManualClock(NOW))
+        self.answers = Answers()
+        self.answers.full = False
+        app = build_app(self.answers, Health(), MetricPages(Telemetry().page, lambda _: b""), version="0.0")
+        add_pages(app, self.answers, lambda: Lens(self.store, NOW + 1), "0.0")
+        self.http = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://x")
+
+    async def text(self, path: str, status: int = 200) -> str:
+        """A page of that status, in words without markup."""
+        answer = await self.http.get(path)
+        assert (status, "text/html; charset=utf-8") == (answer.status_code, answer.headers["content-type"])
+        assert not re.search(r"<script(?! src=)| style=| on[a-z]+=", answer.text)
+        return " ".join(re.sub(r"<[^>]*>", " ", answer.text).split())
+
+
+@pytest.fixture
+async def bench():
+    made = Bench()
+    await made.store.open()
+    async with made.http:
+        yield made
+
+
+async def test_a_store_without_anything_says_what_to_do(bench):
+    """Each page names what is missing."""
+    assert "Nothing is known yet" in await bench.text("/")
+    assert "No project is known yet" in await bench.text("/projects")
+    assert "No test result in this window" in await bench.text("/tests")
+    assert "No credits are known in this window" in await bench.text("/credits")
+    assert "No alert is pending, firing or lately resolved" in await bench.text("/alerts")
+    assert "Nothing is running, queued or on hold" in await bench.text("/now")
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "words"),
+    [
+        ("/nowhere", 404, "Not Found"),
+        (f"/project?project={EVIL}", 404, "No such project"),
+        ("/project", 404, "No such project"),
+        (f"/workflow?project={PROJECT}&workflow=nope", 404, "No such workflow"),
+        (f"/job?{OF_BUILD}&job=nope", 404, "No such job"),
+        ("/run/nope", 404, "No such run"),
+        ("/?window=soon", 400, "A time or span cannot be read"),
+        ("/projects?since=2026-02-31", 400, "A time or span cannot be read"),
+        ("/?since=2026-11-03&until=2026-11-01", 400, "The range is empty or reversed"),
+        (f"/workflow?{OF_BUILD}&branch_class=x", 400, "A filter cannot be read"),
+        (f"/workflow?{OF_BUILD}&cursor=x", 400, "The cursor is not one of this list"),
+        ("/credits?by=moon", 400, "The metric does not have this dimension"),
+        (f"/?branch={'x' * 1001}", 400, "A parameter cannot be read"),
+    ],
+)
+async def test_what_cannot_be_answered_is_a_page(bench, path, status, words):
+    """With a status, what is wrong, and ways on."""
+    await merge(bench.store, pipeline(), workflow(), job())
+    page = await bench.text(path, status)
+    assert f"{status} {words}" in page
+    assert "Overview" in page
+
+
+async def test_what_is_valid_is_listed(bench):
+    """Projects that are known, forms that a window has."""
+    await merge(bench.store, pipeline(), workflow())
+    assert PROJECT in await bench.text("/project?project=gh/acme/wep", 404)
+    assert "24h" in await bench.text("/?window=soon", 400)
+
+
+async def test_the_api_keeps_its_own_words(bench):
+    """JSON stays JSON."""
+    answer = await bench.http.get("/api/v1/nowhere")
+    assert (404, "application/json") == (answer.status_code, answer.headers["content-type"])
+
+
+async def test_a_store_that_does_not_answer_is_a_page(bench):
+    """503, and what to do."""
+    bench.answers.error = StoreFailed("disk gone")
+    assert "503 The store does not answer disk gone" in await bench.text("/alerts", 503)
+
+
+async def test_one_run_fills_every_page(bench):
+    """Nothing is divided by what is not there."""
+    await merge(bench.store, pipeline(), workflow(), job(queued_at=NOW - 6_000))
+    page = await bench.text("/")
+    assert "1 project, last 7 days" in page
+    assert "Runs 1 nothing before" in page
+    assert "100 %" in await bench.text(f"/project?project={PROJECT}")
+    assert "Runs 1" in await bench.text(f"/workflow?{OF_BUILD}")
+    assert "Queue p95 1s" in await bench.text(f"/job?{OF_BUILD}&job=test")
+    run = await bench.text(f"/run/{WORKFLOW}")
+    assert "Took 8s" in run
+    assert "1s in queues, 0s waiting for approval, 5s running - test ." in run
+
+
+async def test_a_window_without_a_run_offers_a_longer_one(bench):
+    """The names are known, nothing ended."""
+    await merge(bench.store, pipeline(), workflow())
+    before = "since=2026-11-10&until=2026-11-11"
+    page = await bench.text(f"/project?project={PROJECT}&{before}")
+    assert "No run ended in this window" in page
+    assert "Show 90 days" in page
+    assert "Runs 0" in page or f"Runs {NONE}" in page
+
+
+async def test_all_failed_is_zero_percent_and_no_duration(bench):
+    """Durations are those of successful runs."""
+    await merge(bench.store, pipeline(), workflow(status="failed"))
+    page = await bench.text(f"/workflow?{OF_BUILD}")
+    assert "Success rate 0 %" in page
+    assert f"Duration p50 {NONE}" in page
+
+
+async def test_a_run_that_goes_on_is_shown(bench):
+    """It has taken so far, and its job waits or runs."""
+    await merge(bench.store, pipeline(), workflow(ended=False), job(ended=False))
+    assert "So far 8s" in await bench.text(f"/run/{WORKFLOW}")
+    assert "1 running 0 jobs queued 0 on hold 0 stuck" in await bench.text("/now")
+
+
+async def test_a_run_without_jobs_says_why(bench):
+    """Canceled at once, or past retention."""
+    await merge(bench.store, pipeline(), workflow())
+    assert "No job is known" in await bench.text(f"/run/{WORKFLOW}")
+
+
+async def test_filters_stay_in_every_address(bench):
+    """Whoever changes the window keeps them; whoever clears them keeps the window."""
+    await merge(bench.store, pipeline(), workflow())
+    text = (await bench.http.get(f"/workflow?{OF_BUILD}&branch=main&window=30d")).text
+    assert "workflow=build&amp;branch=main&amp;window=90d" in text
+    assert 'class="clear" href="/workflow?project=gh%2Facme%2Fweb&amp;workflow=build&amp;window=30d"' in text
