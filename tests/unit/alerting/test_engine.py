@@ -449,7 +449,7 @@ async def test_a_rule_without_texts_still_says_something():
     world = World(RULES[: RULES.index("        annotations:")])
     await world.pass_time(60, "success")
     await world.pass_time(60, "failure")
-    assert world.messages()[0]["annotations"] == {"summary": "success_rate is 65% over 93 runs"}
+    assert world.messages()[0]["annotations"] == {"summary": "gh/acme/web build: success_rate is 65% over 93 runs"}
 
 
 async def test_routes_decide_who_is_told():
