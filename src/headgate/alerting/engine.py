@@ -123,7 +123,7 @@ class AlertEngine:
         """Whether a message that waits in the outbox should still be sent.
 
         One that says firing, has waited for more than an hour and is about an alert that is over is not: nobody is
-        paged for what is no longer true. Before the first pass every message is wanted.
+        paged for what is no longer true. Before `recall` and the first pass every message is wanted.
         """
         old = now_ms - notification.at_ms > HOUR_MS
         if notification.state == "resolved" or not old or self._states is None:
@@ -131,8 +131,14 @@ class AlertEngine:
         return self.is_open(notification.fingerprint)
 
     def is_open(self, identity: str) -> bool:
-        """Whether the alert with this fingerprint fires; before the first pass everything does."""
+        """Whether the alert with this fingerprint fires; before `recall` and the first pass everything does."""
         return self._states is None or self._states.get(identity) in (AlertState.FIRING, AlertState.RECOVERING)
+
+    async def recall(self) -> None:
+        """Know which alerts were open when the process ended. Wanted before messages that waited meanwhile are sent."""
+        rows = await self._store.alerts()
+        if self._states is None:  # else a pass knew better meanwhile
+            self._states = {row.fingerprint: row.state for row in rows}
 
     def replace(self, rules: Sequence[Rule], routes: Routes, owners: Owners | None = None) -> None:
         """Take new rules, routes and owners from the next pass on (reload). Every rule is then due."""

@@ -504,7 +504,10 @@ async def test_a_message_that_waited_long_is_sent_only_while_it_is_true():
     assert not world.engine.wanted(firing, late_ms)
     assert world.engine.wanted(firing, firing.at_ms + HOUR)
     assert world.engine.wanted(resolved, resolved.at_ms + 9 * HOUR)
-    assert world.started().wanted(firing, late_ms)
+    restarted = world.started()
+    assert restarted.wanted(firing, late_ms)
+    await restarted.recall()
+    assert not restarted.wanted(firing, late_ms)
 
 
 async def test_run_looks_at_least_every_minute_and_is_ended_by_cancelling():
