@@ -136,7 +136,7 @@ def _unless(why: str, line: Line) -> _Said:
 
 
 def _group(name: str, known: Told | None, outlook: Outlook) -> str:
-    """The group of a message: while an alert is open for a receiver, the one in which it was told, whatever moved since.
+    """The group of a message: while an alert is open for a receiver, the one in which it was told.
 
     Elsewhere its end could come before its beginning, and a text that is kept up to date would fire for ever.
     """

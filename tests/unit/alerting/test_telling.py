@@ -300,7 +300,9 @@ async def test_what_is_open_stays_in_the_group_in_which_it_was_told():
     world = ruled(World(), routed([grouped, {"match": {"severity": "critical"}, "to": ["page"]}], ("ops", "page")))
     await breaking(world, 120)
     await world.pass_time(240, "success")
-    ops = [(one.group, msgspec.json.decode(one.payload)["state"]) for one in world.store.entries if one.notifier == "ops"]
+    ops = [
+        (one.group, msgspec.json.decode(one.payload)["state"]) for one in world.store.entries if one.notifier == "ops"
+    ]
     assert ops == [('{"project":"gh/acme/web"}', "firing"), ('{"project":"gh/acme/web"}', "resolved")]
 
 
