@@ -527,3 +527,17 @@ async def test_run_waits_out_a_full_store():
     world.store.full = True
     assert await _naps(world, 2) == [30.0, 60.0]
     assert world.states() == ["pending"]
+
+
+async def test_a_rule_about_late_data_is_not_frozen_by_late_data():
+    """It fires while a project is behind, and is resolved when the project is collected again."""
+    tail = 'metric: data_freshness\n        by: [project]\n        window: 2h\n        threshold: "> 30m"\n'
+    head = RULES[: RULES.index("metric:")].replace('    match: {branch: "@default"}\n', "")
+    world = World(head + tail)
+    await world.pass_time(30)
+    world.marks = {"gh/acme/web": Watermark("circleci", world.clock.now_ms() - 2 * HOUR)}
+    await world.pass_time(30)
+    world.marks = None
+    await world.pass_time(60)
+    told = [(one["rule"], one["state"]) for one in world.messages() if one["rule"] == "Failing"]
+    assert told == [("Failing", "firing"), ("Failing", "resolved")]
