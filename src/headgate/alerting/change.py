@@ -130,6 +130,10 @@ def _outlook(subject: Subject, ways: Mapping[str, Way], telling: Telling, inhibi
         blocked={name: why for name, way in ways.items() if (why := _blocked(seen, way, telling))},
         silenced=telling.silences.of(seen),
         inhibited=inhibitions.of(seen),
+        groups={
+            name: group_name(ways.get(name, telling.routes.root.way), seen)
+            for name in (*ways, *subject.step.alert.receivers)
+        },
     )
 
 
@@ -149,9 +153,9 @@ def _entries(
     for line in lines:
         said = _notification(subject, line.state, telling, line)
         way = ways.get(line.notifier, telling.routes.root.way)
-        group = group_name(way, subject.seen())
-        due_ms = due_at(way, telling.clocks.get((line.notifier, group)), telling.now_ms) if group else telling.now_ms
-        yield OutboxEntry(line.notifier, said.key, payload_of(said), due_ms, group)
+        clock = telling.clocks.get((line.notifier, line.group))
+        due_ms = due_at(way, clock, telling.now_ms) if line.group else telling.now_ms
+        yield OutboxEntry(line.notifier, said.key, payload_of(said), due_ms, line.group)
 
 
 def due_at(way: Way, last_ms: int | None, now_ms: int) -> int:

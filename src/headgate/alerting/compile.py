@@ -121,7 +121,7 @@ class _Compiler:
             by=spec.by,
             where=where,
             window_ms=window_ms,
-            min_runs=self._min_runs(kind),
+            min_runs=self._min_runs(kind, metric),
             timing=Timing(
                 for_ms=spec.for_.ms,
                 for_runs=spec.for_runs,
@@ -163,7 +163,7 @@ class _Compiler:
             window_ms=window_ms,
             window_given=self.spec.window is not None,
             every_ms=(self.spec.every or self.defaults.every).ms,
-            min_runs=self._min_runs(kind),
+            min_runs=self._min_runs(kind, metric),
             recover=self.spec.recover,
             floor=self.spec.floor,
             plan=self.plan,
@@ -171,8 +171,9 @@ class _Compiler:
             note=self._note,
         )
 
-    def _min_runs(self, kind: Kind) -> int:
-        return self.spec.min_runs or kind.min_runs or self.defaults.min_runs
+    def _min_runs(self, kind: Kind, metric: MetricDef) -> int:
+        of_projects = 1 if metric.families == {"freshness"} else None  # it counts projects, not runs
+        return self.spec.min_runs or kind.min_runs or of_projects or self.defaults.min_runs
 
     def _metric(self, kind: Kind) -> MetricDef | None:
         name = self.spec.metric or kind.metric

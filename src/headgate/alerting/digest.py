@@ -16,7 +16,7 @@ import msgspec
 
 from headgate.alerting.digestplan import DigestPlan
 from headgate.alerting.matching import seen_labels
-from headgate.core.alertdata import AlertState
+from headgate.core.alertdata import AlertState, decode_alert
 from headgate.core.messages import Digest
 from headgate.core.storeport import AlertRow, RunRow
 from headgate.core.times import format_ms
@@ -138,7 +138,7 @@ def _alerts(
     rows: Sequence[AlertRow],
     groups: Mapping[str, str],
 ) -> list[_Seen]:
-    """Alerts that fired, ended or were told of in the period, and those that fire now."""
+    """Alerts that fired, ended or were told of in the period, and those that fire since then or longer."""
     seen: dict[str, _Seen] = {}
     for name, at_ms, body in history:
         line = msgspec.json.decode(body) if period[0] <= at_ms < period[1] else {}
@@ -153,10 +153,15 @@ def _alerts(
     for row in rows:
         if row.fingerprint in seen:
             seen[row.fingerprint].state = row.state
-        elif row.state == AlertState.FIRING and plan.takes(_labels(row.rule, row.labels, groups)):
+        elif _fires_since(row, period[1]) and plan.takes(_labels(row.rule, row.labels, groups)):
             seen[row.fingerprint] = _Seen(row.rule, row.labels, state=row.state)
     fired = [one for one in seen.values() if one.fired or one.resolved or one.told or one.held or one.state == "firing"]
     return sorted(fired, key=lambda one: (-one.fired, one.rule, sorted(one.labels.items())))
+
+
+def _fires_since(row: AlertRow, until_ms: int) -> bool:
+    """Whether an alert fires now and did before the end of the period; a later one is for the next digest."""
+    return row.state == AlertState.FIRING and (decode_alert(row.state_json).fired_ms or 0) < until_ms
 
 
 def _labels(rule: str, labels: Mapping[str, str], groups: Mapping[str, str]) -> dict[str, str]:

@@ -33,8 +33,9 @@ from headgate.alerting.meta import (
 )
 from headgate.alerting.routes import Routes
 from headgate.alerting.rules import Rule
+from headgate.alerting.summaries import default_summary, spoken
 from headgate.alerting.teller import Teller
-from headgate.alerting.templates import render_labels, value_text
+from headgate.alerting.templates import render_labels
 from headgate.alerting.view import DetectorFactory, Memory, Pass, Watermarks
 from headgate.core.alertdata import Alert, AlertState, Event, Step, decode_alert, fingerprint
 from headgate.core.alerts import RESOLVED_SHOWN_MS, close
@@ -55,10 +56,6 @@ __all__ = ["AlertEngine", "EvaluationReport", "WatermarkProvider", "is_empty"]
 WatermarkProvider = Callable[[Family], Awaitable[Watermarks]]
 _Known = Mapping[str, tuple[AlertRow, Alert]]
 _PAUSE_SECONDS = 30.0  # after a full store: it is freed by others
-# What people read where a rule has no summary of its own.
-DEFAULT_SUMMARY = "{{ metric }} is {{ shown }} over {{ n }} runs"
-# Kinds whose value is a time, whatever their metric.
-_TIMES = ("absence", "stuck")
 _LONGEST_SLEEP_SECONDS = 60.0  # so that a changed wall clock is noticed
 
 log = structlog.get_logger(__name__)
@@ -126,7 +123,7 @@ class AlertEngine:
         """Whether a message that waits in the outbox should still be sent.
 
         One that says firing, has waited for more than an hour and is about an alert that is over is not: nobody is
-        paged for what is no longer true. Before the first pass every message is wanted.
+        paged for what is no longer true. Before `recall` and the first pass every message is wanted.
         """
         old = now_ms - notification.at_ms > HOUR_MS
         if notification.state == "resolved" or not old or self._states is None:
@@ -134,8 +131,14 @@ class AlertEngine:
         return self.is_open(notification.fingerprint)
 
     def is_open(self, identity: str) -> bool:
-        """Whether the alert with this fingerprint fires; before the first pass everything does."""
+        """Whether the alert with this fingerprint fires; before `recall` and the first pass everything does."""
         return self._states is None or self._states.get(identity) in (AlertState.FIRING, AlertState.RECOVERING)
+
+    async def recall(self) -> None:
+        """Know which alerts were open when the process ended. Wanted before messages that waited meanwhile are sent."""
+        rows = await self._store.alerts()
+        if self._states is None:  # else a pass knew better meanwhile
+            self._states = {row.fingerprint: row.state for row in rows}
 
     def replace(self, rules: Sequence[Rule], routes: Routes, owners: Owners | None = None) -> None:
         """Take new rules, routes and owners from the next pass on (reload). Every rule is then due."""
@@ -301,7 +304,7 @@ def rule_subjects(result: RuleResult, known: _Known, owners: Owners) -> Iterable
             labels=group.labels,
             fixed=render_labels(rule.labels, group.labels, _team(group.labels, owners)),
             severity=rule.severity(alert.told or alert.level or group.before.level),
-            annotations={"summary": DEFAULT_SUMMARY, **rule.annotations},
+            annotations={"summary": default_summary(rule), **rule.annotations},
             texts={
                 "suspects": [],
                 "last_good": None,
@@ -309,7 +312,7 @@ def rule_subjects(result: RuleResult, known: _Known, owners: Owners) -> Iterable
                 "jobs": [],
                 **group.texts,
                 "metric": rule.metric.id,
-                "shown": shown(rule, alert),
+                **spoken(rule, group.labels, alert),
             },
             before=group.before,
             step=group.step,
@@ -321,13 +324,6 @@ def rule_subjects(result: RuleResult, known: _Known, owners: Owners) -> Iterable
 def _team(labels: Mapping[str, str], owners: Owners) -> str:
     project = labels.get("project")
     return owners.team(project, labels.get("workflow", ""), labels.get("job", "")) if project else ""
-
-
-def shown(rule: Rule, alert: Alert) -> str:
-    """The value as people write it; of silence and of what is stuck it is a time."""
-    if alert.value is None:
-        return "nothing"
-    return value_text(alert.value, "duration" if rule.kind in _TIMES else rule.metric.format)
 
 
 def _deleted(rules: Mapping[str, Rule], known: _Known, now_ms: int) -> list[Subject]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from headgate.core.alertdata import Acknowledgement, AlertState, decode_alert
-from headgate.core.storeport import AlertRow
+from headgate.core.storeport import AlertRow, OutboxRow
 from headgate.core.times import format_ms
 
 __all__ = ["list_alerts"]
@@ -14,8 +14,14 @@ __all__ = ["list_alerts"]
 _ORDER = {state: place for place, state in enumerate(("firing", "recovering", "pending", "resolved", "inactive"))}
 
 
-def list_alerts(rows: Iterable[AlertRow], *, states: frozenset[str] | None = None) -> list[dict[str, Any]]:
-    """Alerts as plain data, firing first, newest first within a state. `states`: which; None: all but inactive."""
+def list_alerts(
+    rows: Iterable[AlertRow], waiting: Iterable[OutboxRow] = (), *, states: frozenset[str] | None = None
+) -> list[dict[str, Any]]:
+    """Alerts as plain data, firing first, newest first within a state. `states`: which; None: all but inactive.
+
+    `waiting`: what the outbox holds; a notifier to which something about an alert waits has not heard all of it.
+    """
+    late = _late(waiting)
     wanted = states if states is not None else frozenset(set(_ORDER) - {str(AlertState.INACTIVE)})
     chosen = [(row, decode_alert(row.state_json)) for row in rows if row.state in wanted]
     chosen.sort(key=lambda pair: (_ORDER[pair[0].state], -pair[1].since_ms, pair[0].fingerprint))
@@ -36,10 +42,19 @@ def list_alerts(rows: Iterable[AlertRow], *, states: frozenset[str] | None = Non
             "told": bool(alert.receivers),
             "receivers": sorted(alert.receivers),
             "held": dict(sorted(alert.held.items())),
+            "waiting": late.get(row.fingerprint, {}),
             "acknowledged": _seen(alert.acknowledged),
         }
         for row, alert in chosen
     ]
+
+
+def _late(waiting: Iterable[OutboxRow]) -> dict[str, dict[str, str]]:
+    """Fingerprint -> notifiers to which a message about it waits -> what its last attempt said; empty before one."""
+    found: dict[str, dict[str, str]] = {}
+    for row in waiting:
+        found.setdefault(row.key.partition(":")[0], {})[row.notifier] = row.last_error
+    return found
 
 
 def _seen(said: Acknowledgement | None) -> dict[str, Any] | None:

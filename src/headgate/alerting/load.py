@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import glob
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -169,10 +169,20 @@ def read_spec(document: YamlDocument, form: type[Form], problems: list[Problem])
     except ValidationError as error:
         found = [
             document.problem(path := _real_path(document.value, one["loc"]), _words(form, path, one))
-            for one in error.errors(include_url=False)
+            for one in _causes(error.errors(include_url=False))
         ]
         problems += [one for one in found if not _is_misspelled(one, found)]
         return None
+
+
+def _causes(errors: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    """Mistakes without those that follow from others: a list is not too short because what is in it was refused."""
+    for one in errors:
+        depth = len(one["loc"])
+        if one["type"] != "too_short" or all(
+            other["loc"][:depth] != one["loc"] for other in errors if other is not one
+        ):
+            yield one
 
 
 def _is_misspelled(problem: Problem, others: Sequence[Problem]) -> bool:

@@ -8,7 +8,7 @@ reminder, or that it is flapping; each has a key of its own.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import msgspec
@@ -31,7 +31,8 @@ class Outlook:
 
     `repeat_ms`: notifiers its labels lead to -> after how long they are reminded, 0 for never. `muted`, `blocked`:
     notifiers -> why they are not told of it now; those muted do not hear of its end either. `silenced`: number of a
-    silence; `inhibited`: rule of another alert; both keep everybody from hearing that it fires. `names`: all.
+    silence; `inhibited`: rule of another alert; both keep everybody from hearing that it fires. `names`: all. `groups`:
+    notifiers -> the group that the routes put the alert in.
     """
 
     now_ms: int
@@ -41,6 +42,7 @@ class Outlook:
     blocked: Mapping[str, str] = field(default_factory=dict)
     silenced: int | None = None
     inhibited: str = ""
+    groups: Mapping[str, str] = field(default_factory=dict)
 
     def hold(self, name: str) -> str:
         """Why a notifier is not told that the alert fires; empty when it is."""
@@ -53,12 +55,13 @@ class Outlook:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One message to one notifier. `suffix`: what its key has beyond the alert's own."""
+    """One message to one notifier. `suffix`: what its key has beyond the alert's own. `group`: it goes with."""
 
     notifier: str
     state: Literal["firing", "resolved"]
     reason: str
     suffix: str = ""
+    group: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +88,7 @@ def tell(before: Alert, step: Step, outlook: Outlook) -> Result:
         if why:
             held[name] = why
         if line is not None:
+            line = replace(line, group=_group(name, known.get(name), outlook))
             lines.append(line)
             told = _known(line, alert, known.get(name), outlook.now_ms)
             known = {key: one for key, one in known.items() if key != name} | ({name: told} if told else {})
@@ -131,13 +135,21 @@ def _unless(why: str, line: Line) -> _Said:
     return (None, why) if why else (line, "")
 
 
+def _group(name: str, known: Told | None, outlook: Outlook) -> str:
+    """The group of a message: while an alert is open for a receiver, the one in which it was told.
+
+    Elsewhere its end could come before its beginning, and a text that is kept up to date would fire for ever.
+    """
+    return outlook.groups.get(name, "") if known is None or known.group is None else known.group
+
+
 def _known(line: Line, alert: Alert, known: Told | None, now_ms: int) -> Told | None:
     """What the receiver knows after the line; None when it is over for it."""
     if line.state == "resolved":
         return None
     level = max(alert.told, known.level if known else 1)
     repeats = known.repeats if known else 0
-    return Told(level, now_ms, repeats + (line.reason == "repeat"))
+    return Told(level, now_ms, repeats + (line.reason == "repeat"), line.group)
 
 
 def _flapping(alert: Alert, moves: Iterable[Transition], now_ms: int) -> tuple[Alert, bool]:

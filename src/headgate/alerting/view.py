@@ -127,7 +127,9 @@ class Pass:
         newest_ms, oldest_ms = self.now_ms - delay_ms, self.now_ms - stale_after_ms
         for family in sorted(families):
             for project, mark in self.marks[family].items():
-                if mark.at_ms is None or mark.at_ms < oldest_ms:
+                if family == "freshness" and mark.at_ms is not None:  # how late it is, is what is judged
+                    ends[project] = min(ends.get(project, newest_ms), newest_ms)
+                elif mark.at_ms is None or mark.at_ms < oldest_ms:
                     late[project] = mark.source
                 else:
                     ends[project] = min(ends.get(project, newest_ms), mark.at_ms)

@@ -173,8 +173,13 @@ class Engines:
             ("collector", self._collect),
             ("delivery", self._deliver),
             ("alerts", self._alerts.run),
-            ("outbox", self._outbox.run),
+            ("outbox", self._notify),
         )
+
+    async def _notify(self) -> None:
+        """Send what waits, never before it is known which alerts are over."""
+        await self._alerts.recall()
+        await self._outbox.run()
 
     async def _collect(self) -> None:
         """Run a collector; a new one when the sources were swapped or the last one failed."""

@@ -30,7 +30,7 @@ from headgate.core.ids import record_id
 from headgate.core.ports import Lane, Signal, Source
 from headgate.core.release import ReleasePolicy
 from headgate.core.storeport import CursorView, MergeWork, Store
-from headgate.core.times import format_ms
+from headgate.core.times import DAY_MS, format_ms
 from headgate.insights.catalogue import CATALOGUE, Catalogue
 from headgate.insights.owners import Owners
 from headgate.insights.views.ask import query_page
@@ -46,6 +46,7 @@ _GAPS = 100
 # Whether anything was ever purged matters to `explain`, however long ago.
 _ALL_GAPS = 100_000
 _EVERY = 1 << 40  # numbers alone, a few megabytes for a hundred thousand
+_MOST_WAITING = 10_000  # messages on their way that a list of alerts speaks of
 _PIECE = 200  # webhooks of one transaction
 _LANES: tuple[Lane, ...] = ("live", "backfill", "dead", "replay")
 
@@ -238,7 +239,8 @@ class StoreOperations:
 
     async def alerts(self) -> list[Json]:
         """Alert instances that are not inactive."""
-        return list_alerts(await self._store.alerts())
+        waiting = await self._store.outbox_due(now_ms=self._clock.now_ms() + DAY_MS, limit=_MOST_WAITING)
+        return list_alerts(await self._store.alerts(), waiting)
 
     async def silences(self) -> list[Json]:
         """Silences, also those that ended."""

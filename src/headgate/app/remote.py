@@ -54,7 +54,7 @@ class RemoteOperations:
         except ValueError:
             said = {}
         detail = said.get("detail") if isinstance(said, dict) else None
-        text = detail if isinstance(detail, str) else f"the daemon answered {answer.status_code}"
+        text = _refusal(detail) or f"the daemon answered {answer.status_code}"
         if isinstance(said, dict) and said.get("error") == "store":
             raise StoreError(text)
         if answer.status_code == 401:
@@ -188,3 +188,11 @@ class RemoteOperations:
     async def reload(self) -> Json:
         """Read the configuration again."""
         return await self._ask("POST", "/reload")  # type: ignore[no-any-return]  # the API's shape
+
+
+def _refusal(detail: Any) -> str:
+    """What the daemon said against a request: its sentence, or each field with what is wrong with it; else nothing."""
+    if isinstance(detail, str):
+        return detail
+    found = [one for one in detail if isinstance(one, dict)] if isinstance(detail, list) else []
+    return "; ".join(f"{(one.get('loc') or ['request'])[-1]}: {one.get('msg', 'is refused')}" for one in found)

@@ -51,7 +51,12 @@ def _labels(one: Json) -> str:
 
 def _telling(one: Json) -> str:
     """Who knows, who does not and why."""
-    parts = [*one["receivers"], *(f"not {name}: {why}" for name, why in one["held"].items())]
+    waiting = one["waiting"]
+    parts = [
+        f"{name} ({f'waits: {waiting[name]}' if waiting[name] else 'waits'})" if name in waiting else name
+        for name in sorted({*one["receivers"], *waiting})
+    ]
+    parts += (f"not {name}: {why}" for name, why in one["held"].items())
     if one["acknowledged"]:
         parts.append(f"seen by {one['acknowledged']['by']}")
     return ", ".join(parts)

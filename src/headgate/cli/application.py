@@ -62,7 +62,7 @@ def _tree() -> typer.Typer:
         ("sinks", forwarding.group, "Where records go."),
         ("dashboards", dashboards.group, "Dashboards and monitors for the products that records go to."),
         ("schema", schemas.group, "JSON Schemas of records, configuration and rules."),
-        ("rules", rules.group, "Alert rules: check, test, replay."),
+        ("rules", rules.group, "Alert rules: check, test, replay, explain."),
         ("alerts", alerts.group, "Alerts: list, acknowledge, silence."),
         ("webhooks", webhooks.group, "Webhooks at CircleCI: plan, apply, list, remove."),
     ):

@@ -101,11 +101,15 @@ class Outcome(StrEnum):
 
 
 class Told(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What one receiver knows of an alert that is open for it: the level, when it last heard, reminders so far."""
+    """What one receiver knows of an alert that is open for it: the level, when it last heard, reminders so far.
+
+    `group`: in which it was told; None where that was not written down.
+    """
 
     level: int
     at_ms: int
     repeats: int = 0
+    group: str | None = None
 
 
 class Acknowledgement(msgspec.Struct, frozen=True, omit_defaults=True):

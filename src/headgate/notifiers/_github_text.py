@@ -22,6 +22,7 @@ __all__ = ["body_of", "comment_of", "firing_in", "says", "thread_of", "title_of"
 _TITLE_LIMIT = 250
 _TEXT_LIMIT = 1_000
 _LABEL_LIMIT = 300
+_RULE_LIMIT = 100
 _MOST_LABELS = 50
 _MOST_LINES = 40
 # 64 characters each: what keeps the body below its limit together with the lines.
@@ -122,4 +123,6 @@ def _labels(labels: Mapping[str, str]) -> list[str]:
 
 
 def _line(one: Entry) -> str:
-    return f"- **{_WORDS[one.state]}** {_linked(_code(one.text, _LABEL_LIMIT), one.link)}"
+    return (
+        f"- **{_WORDS[one.state]}** {_code(one.rule, _RULE_LIMIT)} {_linked(_code(one.text, _LABEL_LIMIT), one.link)}"
+    )

@@ -99,7 +99,7 @@ def group_shown(entries: Mapping[str, Entry], group: Mapping[str, str], key: str
     title = f"{in_words(entries)}: {', '.join(rules)}"
     ordered = sorted((one for one in entries.values() if one.text), key=lambda one: one.state)
     named, more = ordered[:_MOST_LINES], len(entries) - min(len(ordered), _MOST_LINES)
-    lines = [_line(one) for one in named]
+    lines = [_line(one, named=len(rules) > 1) for one in named]
     blocks = [_header(title, key)]
     starts = range(0, len(lines), _LINES_A_SECTION)
     blocks += [_section("\n".join(lines[start : start + _LINES_A_SECTION])) for start in starts]
@@ -111,9 +111,11 @@ def group_shown(entries: Mapping[str, Entry], group: Mapping[str, str], key: str
     return {"text": _escaped(_cut(title, _TEXT_LIMIT)), "attachments": [{"color": color, "blocks": blocks}]}
 
 
-def _line(one: Entry) -> str:
+def _line(one: Entry, *, named: bool) -> str:
+    """One alert of a group; `named`: with its rule, since the group has several."""
     severity = f" ({_escaped(one.severity)})" if one.severity else ""
-    head = f"*{_WORDS[one.state]}*{_cut(severity, 60)} "
+    rule = f" {_escaped(one.rule)}" if named else ""
+    head = f"*{_WORDS[one.state]}*{_cut(rule, 120)}{_cut(severity, 60)} "
     text = _cut(_escaped(one.text), _LINE_LIMIT - len(head))
     line = head + _linked(text, one.link)
     # A link is whole or absent: cut, it would swallow what follows.

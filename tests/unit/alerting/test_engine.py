@@ -449,7 +449,7 @@ async def test_a_rule_without_texts_still_says_something():
     world = World(RULES[: RULES.index("        annotations:")])
     await world.pass_time(60, "success")
     await world.pass_time(60, "failure")
-    assert world.messages()[0]["annotations"] == {"summary": "success_rate is 65% over 93 runs"}
+    assert world.messages()[0]["annotations"] == {"summary": "gh/acme/web build: success_rate is 65% over 93 runs"}
 
 
 async def test_routes_decide_who_is_told():
@@ -504,7 +504,10 @@ async def test_a_message_that_waited_long_is_sent_only_while_it_is_true():
     assert not world.engine.wanted(firing, late_ms)
     assert world.engine.wanted(firing, firing.at_ms + HOUR)
     assert world.engine.wanted(resolved, resolved.at_ms + 9 * HOUR)
-    assert world.started().wanted(firing, late_ms)
+    restarted = world.started()
+    assert restarted.wanted(firing, late_ms)
+    await restarted.recall()
+    assert not restarted.wanted(firing, late_ms)
 
 
 async def test_run_looks_at_least_every_minute_and_is_ended_by_cancelling():
@@ -524,3 +527,17 @@ async def test_run_waits_out_a_full_store():
     world.store.full = True
     assert await _naps(world, 2) == [30.0, 60.0]
     assert world.states() == ["pending"]
+
+
+async def test_a_rule_about_late_data_is_not_frozen_by_late_data():
+    """It fires while a project is behind, and is resolved when the project is collected again."""
+    tail = 'metric: data_freshness\n        by: [project]\n        window: 2h\n        threshold: "> 30m"\n'
+    head = RULES[: RULES.index("metric:")].replace('    match: {branch: "@default"}\n', "")
+    world = World(head + tail)
+    await world.pass_time(30)
+    world.marks = {"gh/acme/web": Watermark("circleci", world.clock.now_ms() - 2 * HOUR)}
+    await world.pass_time(30)
+    world.marks = None
+    await world.pass_time(60)
+    told = [(one["rule"], one["state"]) for one in world.messages() if one["rule"] == "Failing"]
+    assert told == [("Failing", "firing"), ("Failing", "resolved")]

@@ -8,8 +8,11 @@ import pytest
 import yaml
 from tests.unit.alerting.world import HOUR, MINUTE, START, World, detectors, job, run
 
-from headgate.alerting import ruletest
+from headgate.alerting import ruletest, summaries
+from headgate.alerting.forms import KINDS
+from headgate.alerting.kinds.event import EVENTS
 from headgate.alerting.silencing import acknowledge
+from headgate.alerting.templates import render_annotations
 from headgate.alerting.view import Watermark
 from headgate.core.alertdata import Acknowledgement, AlertState, decode_alert
 from headgate.insights.owners import Owners, parse_owner
@@ -211,3 +214,24 @@ async def test_runs_that_came_in_one_long_walk_are_all_new():
             await world.engine.evaluate_once()
             world.clock.advance(300)
     assert [state for _, state, _ in world.told()] == ["firing"]
+
+
+async def test_what_a_rule_without_texts_says_is_of_its_kind():
+    """An event is no rate over runs, and silence is no number of them; each names its group."""
+    head = COMPARED[: COMPARED.index("        metric")]
+    broke = World(head + "        event: main_broke\n        by: [project, workflow]\n")
+    for status, minutes in (("success", 30), ("failure", 10), ("success", 30)):
+        await broke.pass_time(minutes, status)
+    assert [one["annotations"]["summary"] for one in broke.messages()] == [
+        "gh/acme/web build: the default branch fails after green runs",
+        "gh/acme/web build: the default branch is green again",
+    ]
+
+
+def test_every_kind_of_rule_has_a_sentence():
+    """A new kind cannot be forgotten."""
+    assert {*summaries._SENTENCES, "event"} == set(KINDS)
+    assert set(summaries._EVENTS) == set(EVENTS)
+    for text in (*summaries._SENTENCES.values(), *summaries._EVENTS.values()):
+        names = {"place": "p", "metric": "m", "shown": "1", "usual": "2", "value": 0.5, "n": 3, "state": "resolved"}
+        assert "template_error" not in render_annotations({"summary": text}, names)

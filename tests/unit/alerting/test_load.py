@@ -306,3 +306,11 @@ def test_holidays_come_from_a_file(tmp_path):
     (rule,) = load_rules(["r.yaml"], base=tmp_path)
     assert rule.calendar.skips(1_798_124_400_000)  # 2026-12-24T15:00:00Z, midnight in Tokyo
     assert not rule.calendar.skips(1_798_124_399_999)
+
+
+def test_one_mistake_in_a_list_is_one_problem():
+    """A list whose only member is wrong is not also too short."""
+    _, problems = parse_rules([("rules.yaml", written("stuck: {status: [runing], longer_than: 2h}"))])
+    assert [problem.key for problem in problems] == ["groups[0].rules[0].stuck.status[0]"]
+    _, problems = parse_rules([("rules.yaml", written("stuck: {status: [], longer_than: 2h}"))])
+    assert [problem.key for problem in problems] == ["groups[0].rules[0].stuck.status"]

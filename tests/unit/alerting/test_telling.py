@@ -292,3 +292,28 @@ async def test_a_digest_is_written_once_over_restarts():
     keys = {msgspec.json.decode(one)["digest"]["key"] for one in digests}
     assert keys <= {f"digest:daily:{day * DAY_MS}" for day in midnights}
     assert len(keys) == len(digests) >= 2
+
+
+async def test_what_is_open_stays_in_the_group_in_which_it_was_told():
+    """Neither another route nor another grouping moves it: its end would come alone, and before its beginning."""
+    grouped = {"match": {"severity": "warning"}, "to": ["ops"], "group_by": ["project"], "batch_interval": "1h"}
+    world = ruled(World(), routed([grouped, {"match": {"severity": "critical"}, "to": ["page"]}], ("ops", "page")))
+    await breaking(world, 120)
+    await world.pass_time(240, "success")
+    ops = [
+        (one.group, msgspec.json.decode(one.payload)["state"]) for one in world.store.entries if one.notifier == "ops"
+    ]
+    assert ops == [('{"project":"gh/acme/web"}', "firing"), ('{"project":"gh/acme/web"}', "resolved")]
+
+
+async def test_a_reload_that_groups_otherwise_holds_for_what_fires_from_then_on():
+    """The end goes where the beginning went; what fires anew goes by the new grouping."""
+    world = await breaking(ruled(World(), routed(group_by=["project"], repeat="0s")), 45)
+    ruled(world, routed(group_by=["team"], repeat="0s"))
+    await world.pass_time(240, "success")
+    await world.pass_time(60, "failure")
+    assert [one.group for one in world.store.entries][:3] == [
+        '{"project":"gh/acme/web"}',
+        '{"project":"gh/acme/web"}',
+        '{"team":"web"}',
+    ]

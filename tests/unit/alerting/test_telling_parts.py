@@ -16,6 +16,7 @@ from headgate.alerting.load import load_inhibitions, parse_rules
 from headgate.alerting.mutetimes import MuteTimeConfig
 from headgate.alerting.routes import RouteConfig, RouteOptions, Way, build_routes, group_name
 from headgate.alerting.silencing import Silences, check_silence, expire, list_silences, silence_state
+from headgate.core.alertdata import AlertState, encode_alert, new_alert
 from headgate.core.errors import ConfigError
 from headgate.core.silences import Silence
 from headgate.core.storeport import AlertRow
@@ -308,3 +309,12 @@ def test_what_a_digest_says():
 def test_there_is_no_digest_of_nothing():
     """Where nothing ran and nothing fired."""
     assert digest_of(DAILY, (0, DAY_MS), history=[], rows=[], groups={}, health=Health()) is None
+
+
+@pytest.mark.parametrize(("fired_ms", "told"), [(DAY_MS - 1, True), (DAY_MS, False)])
+def test_what_began_after_the_period_is_no_part_of_its_digest(fired_ms, told):
+    """The first start of a daemon finds alerts; it does not report of the day before, in which it was not there."""
+    alert = msgspec.structs.replace(new_alert(0), state=AlertState.FIRING, fired_ms=fired_ms)
+    rows = [AlertRow("f1", "R", {}, "firing", encode_alert(alert), fired_ms)]
+    found = digest_of(DAILY, (0, DAY_MS), history=[], rows=rows, groups={}, health=Health())
+    assert (found is not None) == told

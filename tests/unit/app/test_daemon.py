@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -17,7 +18,16 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
+
+from headgate.core.alertdata import AlertState, encode_alert, new_alert
+from headgate.core.clock import ManualClock, SystemClock
+from headgate.core.messages import Notification, payload_of
+from headgate.core.metrics import NullMetrics
+from headgate.core.storeport import AlertChange, AlertRow, OutboxEntry
+from headgate.core.times import HOUR_MS
+from headgate.store.sqlite import SqliteStore
 
 CANARY = "canary-9d2c1-secret"
 SOURCE = {
@@ -276,6 +286,35 @@ def test_an_idle_daemon_stops_at_once(tmp_path: Path) -> None:
         assert page.get(process.ready["http"] + "/readyz").status_code == 200
         assert process.stop() < 4
     assert process.popen.returncode == 0
+
+
+async def _over_and_untold(directory: Path) -> None:
+    """A store in which an alert is over whose beginning waits to be told since three hours ago."""
+    clock = ManualClock(SystemClock().now_ms() - 3 * HOUR_MS)
+    store = SqliteStore(directory / "headgate.db", clock=clock, metrics=NullMetrics())
+    await store.open()
+    now_ms = clock.now_ms()
+    said = Notification("k", "f", "Failing", "firing", "breach", {}, {}, now_ms, None, now_ms, {})
+    over = msgspec.structs.replace(new_alert(now_ms), state=AlertState.RESOLVED, since_ms=now_ms)
+    row = AlertRow("f", "Failing", {}, "resolved", encode_alert(over), now_ms)
+    change = AlertChange(rows=[row], outbox=[OutboxEntry("file", "k", payload_of(said), now_ms, "")])
+    await store.transition(change)
+    await store.close()
+
+
+def test_after_a_restart_nobody_is_told_of_what_is_long_over(tmp_path: Path) -> None:
+    """What waited in the outbox is judged by the stored alerts, before the first evaluation of the new process."""
+    asyncio.run(_over_and_untold(tmp_path))
+    told = tmp_path / "told.jsonl"
+    alerts = {"notifiers": {"file": {"type": "jsonl", "path": str(told)}}}
+    with daemon(configuration(tmp_path, alerts=alerts)) as running:
+        for _ in range(600):
+            found = re.search(r"headgate_notifications_total\{(.*)\} 1", running.get("/metrics").text)
+            if found:
+                break
+    assert found is not None
+    assert 'outcome="unwanted"' in found[1]
+    assert not told.exists()
 
 
 def test_until_idle_ends_by_itself(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from headgate.store import SqliteStore
 from headgate.web.api import build_app
 from headgate.web.insights import add_insights
 from headgate.web.metricpages import MetricPages, ci_page
-from headgate.web.operations import Asked, ChosenDeliveries, Order, Problem
+from headgate.web.operations import Asked, ChosenDeliveries, NewSilence, Order, Problem
 from headgate.web.page import Page
 from headgate.web.rendering import Templates
 
@@ -133,6 +133,12 @@ async def test_problems_are_told_the_same_way(both: tuple[StoreOperations, Remot
         await ask.explain("x")
     with pytest.raises(Problem, match="nothing is running here"):
         await ask.reload()
+
+
+async def test_a_form_that_is_wrong_names_its_field(both: tuple[StoreOperations, RemoteOperations]) -> None:
+    """The daemon's list of mistakes reaches who gave the command."""
+    with pytest.raises(Problem, match=r"^comment: String should have at least 1 character$"):
+        await both[1].silence(NewSilence(("team=web",), 1, 2, "ann", ""))
 
 
 @pytest.mark.parametrize("work", ["audit", "backfill"])

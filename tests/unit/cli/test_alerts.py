@@ -10,19 +10,25 @@ import yaml
 from headgate.cli import main
 from headgate.core.alertdata import AlertState, Told, encode_alert, new_alert
 from headgate.core.clock import ManualClock
+from headgate.core.messages import Notification, payload_of
 from headgate.core.metrics import NullMetrics
-from headgate.core.storeport import AlertChange, AlertRow
+from headgate.core.storeport import AlertChange, AlertRow, OutboxEntry
 from headgate.store import SqliteStore
 
 
-async def _fill(path) -> None:
+async def _fill(path, *, waiting=False) -> None:
     alert = msgspec.structs.replace(
         new_alert(1), state=AlertState.FIRING, told=1, receivers={"ops": Told(1, 1)}, held={"web": "silenced by 1"}
     )
     store = SqliteStore(path, clock=ManualClock(), metrics=NullMetrics())
     await store.open()
     row = AlertRow("abc123", "Failing", {"team": "web"}, "firing", encode_alert(alert), 1)
-    await store.transition(AlertChange(rows=[row]))
+    said = Notification("abc123:1:2", "abc123", "Failing", "firing", "breach", {}, {}, 1, None, 1)
+    waits = OutboxEntry("web", said.key, payload_of(said), 1, "")
+    await store.transition(AlertChange(rows=[row], outbox=[waits] if waiting else []))
+    if waiting:
+        [due] = await store.outbox_due(now_ms=2, limit=1)
+        await store.outbox_retry([due.id], due_ms=9, error="answered 503")
     await store.close()
 
 
@@ -47,6 +53,14 @@ def test_an_alert_is_listed_and_acknowledged(file, capsys):
     assert (one["acknowledged"]["by"], one["acknowledged"]["verdict"]) == ("ann", "noise")
     assert main(["alerts", "ack", "zzz", "--by", "ann", "--comment", "x", "-c", file]) == 1
     assert main(["alerts", "ack", "abc", "--by", "ann", "-c", file]) == 2
+
+
+def test_a_receiver_that_is_down_is_not_said_to_know(file, tmp_path, capsys):
+    """What waits in the outbox is listed with the receiver's last words."""
+    (tmp_path / "store.db").unlink()
+    asyncio.run(_fill(tmp_path / "store.db", waiting=True))
+    assert main(["alerts", "list", "-c", file]) == 0
+    assert "ops, web (waits: answered 503), not web: silenced by 1\t" in capsys.readouterr().out
 
 
 def test_a_silence_is_added_listed_and_ended(file, capsys):

@@ -265,6 +265,15 @@ def test_nobody_is_mentioned_and_no_comment_ends():
     assert "\n" not in issue["title"]
 
 
+def test_each_line_of_a_group_names_its_rule():
+    """The title is that of the first alert, whatever joins it."""
+    repository = Repository()
+    repository.say(A, dataclasses.replace(B, rule="QueueTimeHigh"))
+    (issue,) = repository.issues()
+    assert f"- **Firing** `{A.rule}` " in issue["body"]
+    assert "- **Firing** `QueueTimeHigh` " in issue["body"]
+
+
 def test_a_large_group_keeps_the_limits():
     """300 alerts with long texts: 40 by name, all of them remembered by the hidden comment."""
     repository = Repository()

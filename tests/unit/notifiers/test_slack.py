@@ -346,3 +346,12 @@ def test_a_wrong_configuration_is_refused(values):
     """One of the two ways must be given, whole."""
     with pytest.raises(ValidationError):
         SlackConfig(**values)
+
+
+def test_a_group_of_several_rules_says_which_of_them_each_line_is_of():
+    """A summary alone may fit two rules; where all are of one rule, the title says it."""
+    other = dataclasses.replace(B, rule="QueueTimeHigh")
+    text = json.dumps(json.loads(HOOK.encode(told(A, other), now_ms=NOW_MS).body))
+    assert f"*Firing* {A.rule} " in text
+    assert "*Firing* QueueTimeHigh " in text
+    assert f"*Firing* {A.rule} " not in HOOK.encode(told(A, B), now_ms=NOW_MS).body.decode()
