@@ -1,6 +1,8 @@
 """The operations behind commands, API and page, answered from the store and, in a daemon, from what runs on it.
 
 Invariant: the same answers in both modes; what only a running daemon knows is null or 0 without one.
+
+Over 400 lines because everything that the API and the commands offer is found in one place.
 """
 
 from __future__ import annotations

@@ -45,8 +45,8 @@ class Watched:
     def __getattr__(self, name):
         return getattr(self._store, name)
 
-    async def outbox_done(self, ids, *, memory=None):
-        await self._store.outbox_done(ids, memory=memory)
+    async def outbox_done(self, ids, **more):
+        await self._store.outbox_done(ids, **more)
         if not (await self._store.figures()).outbox_waiting:
             self.worker.stop()
 

@@ -105,7 +105,7 @@ class Rows:
         """Deployments by end."""
         return self._between(DeploymentRow, since_ms, until_ms, {"after": None, **page})
 
-    async def test_outcomes(self, bounds, *, after=None, limit):
+    async def test_outcomes(self, bounds, *, after=None, limit, failing=False):
         """Outcomes by project, test and commit."""
         found = sorted(self._of(TestOutcome), key=lambda one: (one.project, one.test_id, one.revision))
         rest = [one for one in found if after is None or (one.project, one.test_id, one.revision) > after]
