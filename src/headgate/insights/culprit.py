@@ -5,13 +5,13 @@ Works on series that were read elsewhere. Invariant: nothing here decides whethe
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
 from headgate.core.ports import Change
 
-__all__ = ["Cause", "Growth", "JobChange", "Ran", "Suspects", "growth", "one_cause_each", "suspects"]
+__all__ = ["SAME_CAUSE_RUNS", "Growth", "Ran", "Suspects", "growth", "suspects"]
 
 # Changes of several jobs of one workflow that begin within so many runs have one cause.
 SAME_CAUSE_RUNS = 5
@@ -104,51 +104,3 @@ def growth(
         if now > was and (whole <= 0 or now - was >= least * whole):
             found.append(Growth(name, was, now, (now - was) / whole if whole > 0 else None))
     return tuple(sorted(found, key=lambda one: (one.before - one.after, one.name)))
-
-
-@dataclass(frozen=True, slots=True)
-class JobChange:
-    """A change of one job. `run`: the position, among the runs of its workflow, of the first one after the change."""
-
-    job: str
-    run: int
-    change: Change
-
-
-@dataclass(frozen=True, slots=True)
-class Cause:
-    """Changes of jobs of one workflow that came together. `changes`: largest first; `run`: the earliest of them."""
-
-    run: int
-    changes: tuple[JobChange, ...]
-
-
-def one_cause_each(changes: Iterable[JobChange]) -> tuple[Cause, ...]:
-    """Merge the changes of one workflow's jobs that go the same way and begin within `SAME_CAUSE_RUNS` of the first.
-
-    By rising run. A job that has two changes within them stays once, with the larger.
-    """
-    causes: list[list[JobChange]] = []
-    for one in sorted(changes, key=lambda one: (one.run, one.job)):
-        for cause in causes:
-            if one.run - cause[0].run <= SAME_CAUSE_RUNS and _rose(one) == _rose(cause[0]):
-                cause.append(one)
-                break
-        else:
-            causes.append([one])
-    return tuple(Cause(cause[0].run, _largest_first(cause)) for cause in causes)
-
-
-def _rose(one: JobChange) -> bool:
-    return one.change.after > one.change.before
-
-
-def _size(one: JobChange) -> float:
-    return abs(one.change.after - one.change.before)
-
-
-def _largest_first(changes: Sequence[JobChange]) -> tuple[JobChange, ...]:
-    kept: dict[str, JobChange] = {}
-    for one in sorted(changes, key=lambda one: (-_size(one), one.job)):
-        kept.setdefault(one.job, one)
-    return tuple(kept.values())

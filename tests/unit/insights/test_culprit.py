@@ -1,11 +1,11 @@
-"""What explains a change: first bad run, suspect commits, what grew, one cause for several jobs."""
+"""What explains a change: first bad run, suspect commits, what grew."""
 
 from __future__ import annotations
 
 import pytest
 
 from headgate.core.ports import Change
-from headgate.insights.culprit import Cause, Growth, JobChange, Ran, growth, one_cause_each, suspects
+from headgate.insights.culprit import Growth, Ran, growth, suspects
 
 
 def ran(*pairs):
@@ -89,30 +89,3 @@ def test_jobs_that_grew_are_listed_with_their_contribution():
 def test_without_growth_of_the_whole_there_is_no_share(whole):
     """What grew is named; how much of nothing it was is not said."""
     assert (Growth("test", 10.0, 20.0, None),) == growth({"test": ([10.0], [20.0]), "same": ([3.0], [3.0])}, whole)
-
-
-def job(name, run, before=100.0, after=200.0):
-    return JobChange(name, run, Change(run, before, after, "level"))
-
-
-def test_changes_of_jobs_that_begin_together_have_one_cause():
-    """Within five runs of the first; the largest is named first."""
-    small, large, later = job("lint", 10, 10, 20), job("test", 15), job("build", 16)
-    assert (Cause(10, (large, small)), Cause(16, (later,))) == one_cause_each([later, large, small])
-
-
-def test_a_fall_is_not_merged_with_a_rise():
-    """One job that got faster is no part of why others got slower."""
-    up, down = job("test", 10), job("build", 11, 200, 100)
-    assert [("test",), ("build",)] == [tuple(one.job for one in cause.changes) for cause in one_cause_each([down, up])]
-
-
-def test_a_job_stays_once_with_its_larger_change():
-    """Level and tail of one job are one entry; the cause begins with the earliest."""
-    level, tail = job("test", 12), job("test", 10, 100, 120)
-    assert (Cause(10, (level,)),) == one_cause_each([level, tail])
-
-
-def test_no_changes_have_no_cause():
-    """Nothing in, nothing out."""
-    assert () == one_cause_each([])
