@@ -108,6 +108,8 @@ class Rows:
     async def test_outcomes(self, bounds, *, after=None, limit, failing=False):
         """Outcomes by project, test and commit."""
         found = sorted(self._of(TestOutcome), key=lambda one: (one.project, one.test_id, one.revision))
+        failed = {(one.project, one.test_id) for one in found if one.failed or one.infra}
+        found = [one for one in found if not failing or (one.project, one.test_id) in failed]
         rest = [one for one in found if after is None or (one.project, one.test_id, one.revision) > after]
         return [one for one in rest if one.project in bounds][:limit]
 
