@@ -42,6 +42,14 @@ async def test_plants_of_twenty_seeds(capsys):
                 wrong[row["rule"]] += 1
             else:
                 others += 1
+        with capsys.disabled():
+            false = ", ".join(
+                f"{row['rule']} of {row['labels'].get('project', '-')}" for row in (*verdict.false, *verdict.doubled)
+            )
+            sys.stdout.write(
+                f"seed {seed}: missed {', '.join(plant.kind for plant in verdict.missed) or 'none'}; false: {false or 'none'}\n"
+            )
+            sys.stdout.flush()
     with capsys.disabled():
         for rule, right in found.items():
             told = right + wrong[rule]
