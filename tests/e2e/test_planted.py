@@ -42,13 +42,11 @@ async def test_plants_of_twenty_seeds(capsys):
                 wrong[row["rule"]] += 1
             else:
                 others += 1
+        missed = ", ".join(plant.kind for plant in verdict.missed) or "none"
+        told_wrong = (*verdict.false, *verdict.doubled)
+        false = ", ".join(f"{row['rule']} of {row['labels'].get('project', '-')}" for row in told_wrong) or "none"
         with capsys.disabled():
-            false = ", ".join(
-                f"{row['rule']} of {row['labels'].get('project', '-')}" for row in (*verdict.false, *verdict.doubled)
-            )
-            sys.stdout.write(
-                f"seed {seed}: missed {', '.join(plant.kind for plant in verdict.missed) or 'none'}; false: {false or 'none'}\n"
-            )
+            sys.stdout.write(f"seed {seed}: missed {missed}; false {false}\n")
             sys.stdout.flush()
     with capsys.disabled():
         for rule, right in found.items():
