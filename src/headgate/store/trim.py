@@ -30,8 +30,8 @@ _WINDOW = 20_000
 # What a slice deleted, and whether there may be more.
 Slice = tuple[int, bool]
 Part = Callable[[Session, int, int], Slice]
-# Rollups by the hour serve windows of days; older ones are read from the daily ones.
-_HOURLY_MS = 8 * DAY_MS
+# Rollups by the hour serve bounds within a day: those of a quarter and the one before it. Older ones are cut by facts.
+_HOURLY_MS = 200 * DAY_MS
 _REMOVED_HOLDS_MS = DAY_MS
 _SOURCE_AWAY = "which was not configured"
 
@@ -198,7 +198,7 @@ def _alerts(session: Session, before_ms: int, _now_ms: int) -> int:
 
 
 def trim_hourly(session: Session, now_ms: int) -> Slice:
-    """Hourly rollups older than 8 days; the daily ones stay for ever."""
+    """Hourly rollups that are too old; the daily ones stay for ever."""
     oldest = session.db.execute("SELECT min(bucket) FROM rollup_hour").get
     limit = (now_ms - _HOURLY_MS) // HOUR_MS
     if oldest is None or oldest >= limit:

@@ -4,13 +4,14 @@ import asyncio
 import math
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
@@ -27,13 +28,18 @@ from headgate.core.times import DAY_MS, HOUR_MS, format_ms
 from headgate.store import MemoryStore, Quota, SqliteStore
 from headgate.store.schema import migrate
 from headgate.store.sql import Database
-from headgate.store.tallies import ENDS, Kept, Parts, split
+from headgate.store.cover import WIDE, Cover, Kept, cover
+from headgate.store.tallies import ENDS
 from headgate.testing.store_data import NOW
 
 _IDS = ("00000000-0000-4000-8000-0000000000a1", "00000000-0000-4000-8000-0000000000a2")
 _NAMES = ("gh/a/one", "gh/a/two", "gh/b/three")
 _STATUSES = ("success", "success", "failed", "infrastructure_fail", "canceled", "not_run", "running", "odd")
-_at = st.integers(NOW - 4 * DAY_MS, NOW) | st.sampled_from([NOW // HOUR_MS * HOUR_MS, NOW // DAY_MS * DAY_MS])
+_at = (
+    st.integers(NOW - 4 * DAY_MS, NOW)
+    | st.integers(NOW - 50 * DAY_MS, NOW)
+    | st.sampled_from([NOW // HOUR_MS * HOUR_MS, NOW // DAY_MS * DAY_MS])
+)
 
 
 def _id(kind: int, number: int) -> str:
@@ -199,6 +205,11 @@ class _Stores(RuleBasedStateMachine):
             self.names[_IDS[which]] = name
             self._merge(self._seen("pipeline", _id(1, which), which, terminal=False))
 
+    @rule(days=st.integers(-40, 2))
+    def add_up(self, days: int) -> None:
+        """Some time passes in which sums are added up, of all that was over by then."""
+        self.loop.run_until_complete(self.disk.trim({}, now_ms=NOW + days * DAY_MS))
+
     @rule(
         kind=st.sampled_from(["workflow", "job"]),
         by=st.lists(st.sampled_from(sorted(DIMENSIONS)), unique=True, max_size=4),
@@ -236,54 +247,88 @@ _DAY = NOW // DAY_MS * DAY_MS
 _HOURS = DAY_MS // HOUR_MS
 
 
+_KEPT = {"all": Kept(0, 0), "no hours": Kept(1 << 40, 0), "some hours": Kept(_DAY // HOUR_MS - 30, 0)}
+_SPANS = {WIDE: range(1 << 20), 96: range(0, 1 << 20, 2), 384: range(0, 1 << 20, 3)}
+
+
+@given(
+    bounds=st.tuples(*[st.integers(_DAY - 70 * DAY_MS, _DAY + 2 * DAY_MS)] * 2),
+    kept=st.sampled_from(sorted(_KEPT)),
+    longest=st.sampled_from([1, 24, 384]),
+    wide=st.booleans(),
+)
+@settings(max_examples=300)
+def test_what_is_added_less_what_is_taken_is_the_time_within_the_bounds(
+    bounds: tuple[int, int], kept: str, longest: int, wide: bool
+) -> None:
+    """Each moment within counts once, none outside; no bucket is longer than was allowed, or not there."""
+    since_ms, until_ms = sorted(bounds)
+    known = replace(_KEPT[kept], built=_SPANS)
+    found = cover(since_ms, until_ms, known, longest=longest, wide=wide)
+    changes: Counter[int] = Counter()
+    for source, sign, numbers in found.buckets:
+        length = abs(source) * HOUR_MS
+        assert abs(source) <= longest
+        assert source in (1, 24) or not numbers or (source != WIDE or wide)
+        for number in numbers:
+            assert source in (1, 24) or number in _SPANS[source]
+            assert source != 1 or number >= known.hours
+            changes[number * length] += sign
+            changes[(number + 1) * length] -= sign
+    for start, end, sign in found.facts:
+        changes[start] += sign
+        changes[end] -= sign
+    expected = {since_ms: 1, until_ms: -1} if since_ms < until_ms else {}
+    assert expected == {at: n for at, n in changes.items() if n}
+
+
 @pytest.mark.parametrize(
     ("bounds", "kept", "expected"),
     [
         pytest.param(
             (_DAY - 2 * DAY_MS, _DAY),
             Kept(0, 0),
-            Parts((_DAY // DAY_MS - 2, _DAY // DAY_MS), (), ()),
+            Cover(((24, 1, (_DAY // DAY_MS - 2, _DAY // DAY_MS - 1)),), ()),
             id="whole days",
         ),
         pytest.param(
-            (_DAY + 5, _DAY + 3 * HOUR_MS + 7),
+            (_DAY + 5, _DAY + 3 * HOUR_MS - 7),
             Kept(0, 0),
-            Parts(
-                None,
-                ((_DAY // HOUR_MS + 1, _DAY // HOUR_MS + 3),),
-                ((_DAY + 5, _DAY + HOUR_MS), (_DAY + 3 * HOUR_MS, _DAY + 3 * HOUR_MS + 7)),
+            Cover(
+                ((1, 1, tuple(_DAY // HOUR_MS + n for n in range(3))),),
+                ((_DAY, _DAY + 5, -1), (_DAY + 3 * HOUR_MS - 7, _DAY + 3 * HOUR_MS, -1)),
             ),
-            id="hours and what they do not hold",
+            id="hours less what is too much",
         ),
         pytest.param(
             (_DAY + 5, _DAY + 3 * HOUR_MS + 7),
             Kept(_DAY // HOUR_MS + _HOURS, 0),
-            Parts(None, (), ((_DAY + 5, _DAY + 3 * HOUR_MS + 7),)),
+            Cover((), ((_DAY + 5, _DAY + 3 * HOUR_MS + 7, 1),)),
             id="facts where hours are no longer kept",
         ),
         pytest.param(
             (_DAY + 5, _DAY + 3 * HOUR_MS + 7),
             Kept(0, _DAY + DAY_MS),
-            Parts(None, ((_DAY // HOUR_MS, _DAY // HOUR_MS + 4),), ()),
+            Cover(((1, 1, tuple(_DAY // HOUR_MS + n for n in range(4))),), ()),
             id="whole hours where facts are gone",
         ),
         pytest.param(
             (_DAY + 5, _DAY + 3 * HOUR_MS + 7),
             Kept(_DAY // HOUR_MS + _HOURS, _DAY + DAY_MS),
-            Parts((_DAY // DAY_MS, _DAY // DAY_MS + 1), (), ()),
+            Cover(((24, 1, (_DAY // DAY_MS,)),), ()),
             id="the whole day where both are gone",
         ),
         pytest.param(
-            (_DAY, _DAY + 20 * HOUR_MS),
+            (_DAY, _DAY + 11 * HOUR_MS),
             Kept(_DAY // HOUR_MS + 8, _DAY - DAY_MS),
-            Parts(None, ((_DAY // HOUR_MS + 8, _DAY // HOUR_MS + 20),), ((_DAY, _DAY + 8 * HOUR_MS),)),
+            Cover(((1, 1, tuple(_DAY // HOUR_MS + n for n in range(8, 11))),), ((_DAY, _DAY + 8 * HOUR_MS, 1),)),
             id="facts up to the first kept hour",
         ),
     ],
 )
-def test_bounds_are_split_into_what_is_kept(bounds: tuple[int, int], kept: Kept, expected: Parts) -> None:
+def test_bounds_are_read_from_what_is_kept(bounds: tuple[int, int], kept: Kept, expected: Cover) -> None:
     """Buckets where they are whole, facts for the rest, wider bounds where those are gone."""
-    assert expected == split(*bounds, kept)
+    assert expected == cover(*bounds, kept, longest=384)
 
 
 async def test_sums_outlive_their_facts(tmp_path: Path) -> None:
@@ -304,6 +349,8 @@ async def test_sums_outlive_their_facts(tmp_path: Path) -> None:
     await store.trim({"facts": DAY_MS}, now_ms=_DAY + 3 * DAY_MS)
     assert (await store.tallies(query))[()].n == 5
     await store.trim({"facts": DAY_MS}, now_ms=_DAY + 12 * DAY_MS)
+    assert (await store.tallies(query))[()].n == 5
+    await store.trim({"facts": DAY_MS}, now_ms=_DAY + 210 * DAY_MS)
     assert (await store.tallies(query))[()].n == 12
     await store.close()
 
