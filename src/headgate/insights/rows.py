@@ -21,6 +21,8 @@ __all__ = ["outcome_pages", "read_rows"]
 # What came before a window is read as far back as the window is long, and at least so far.
 _CONTEXT_MS = 7 * DAY_MS
 _PAGE = 1000
+# A page of test results reads all of its project anew.
+_OUTCOMES = 10_000
 Pages = AsyncIterator[Sequence[tuple[Any, bool]]]
 
 
@@ -117,8 +119,8 @@ async def outcome_pages(
     """Test results by project, test and commit, in pages; of all tests, or of those that failed in the bounds."""
     after: tuple[str, str, str] | None = None
     while True:
-        page = await store.test_outcomes(bounds, after=after, limit=_PAGE, failing=failing)
+        page = await store.test_outcomes(bounds, after=after, limit=_OUTCOMES, failing=failing)
         yield page
-        if len(page) < _PAGE:
+        if len(page) < _OUTCOMES:
             return
         after = (page[-1].project, page[-1].test_id, page[-1].revision)

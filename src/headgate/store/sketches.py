@@ -45,7 +45,7 @@ def unpack(packed: bytes | None) -> dict[int, int]:
         for number, times in Counter(struct.unpack(f"<{len(packed) // 4}i", packed)).items():
             index = (number & _MASK) - 1
             bins[index] = bins.get(index, 0) + (number >> _SHIFT) * times
-    return {index: n for index, n in bins.items() if n}
+    return {index: n for index, n in bins.items() if n} if 0 in bins.values() else bins
 
 
 def _add(*sketches: Any) -> bytes | None:

@@ -1,4 +1,4 @@
-"""Sums of several days, and of all jobs of a workflow: added up bit by bit once their time is over.
+"""Sums of several days, of all jobs of a workflow, of all of a project: added up bit by bit once their time is over.
 
 Invariant: a stretch that is noted as whole is the sum of its days. A fact that changes in it takes the note away in the
 same transaction, and it is added up again later; nothing is lost meanwhile but speed.
@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 import msgspec
 
+from headgate.core.facts import FactKind
 from headgate.core.rollup import MEASURES, SUMS
 from headgate.core.times import HOUR_MS
 from headgate.store.cover import DAY_HOURS, WIDE, Source
@@ -19,17 +20,15 @@ from headgate.store.sql import Database
 
 __all__ = ["LENGTHS", "add_up", "built", "outdated", "outdated_all"]
 
-# Hours: a day, of which all jobs of a workflow are one row; four days and sixteen, with that and with each job.
+# Hours: a day, which is wide; four days and sixteen, wide and with each job by itself.
 LENGTHS: tuple[int, ...] = (DAY_HOURS, 4 * DAY_HOURS, 16 * DAY_HOURS)
 _WHOLE = (1 << 63) - 1
 # Most of what comes late has come by then.
 _SETTLED_MS = 2 * HOUR_MS
 # Projects of one slice: a few milliseconds of the writer.
 _PROJECTS = 5
-_KEY = "kind, project, run, job, class"
 _SUMS = ", ".join(f"sum({name})" for name in SUMS)
 _BINS = ", ".join(f"one_sketch(CAST(group_concat({name}, '') AS BLOB))" for name in MEASURES)
-_COLUMNS = ", ".join((*SUMS, *MEASURES))
 
 
 def built(db: Database) -> Mapping[Source, Collection[int]]:
@@ -87,22 +86,26 @@ def _slice(session: Session, length: int, bucket: int, done: int) -> None:
     ]
     days = range(bucket * length // DAY_HOURS, (bucket + 1) * length // DAY_HOURS)
     for number in numbers:
-        for statement in _EACH if len(days) > 1 else _EACH[-1:]:
+        for statement in (*_NARROW, *_WIDE) if len(days) > 1 else _WIDE:
             db.execute(statement, (*place, msgspec.json.encode(list(days)).decode(), number))
     session.spans.add(place)
     db.execute("INSERT OR REPLACE INTO span_built VALUES (?, ?, ?)", (*place, numbers[-1] if numbers else _WHOLE))
 
 
 _ADD = (
-    f"INSERT INTO rollup_span (hours, bucket, wide, {_KEY}, {_COLUMNS})"
-    " SELECT ?1, ?2, {wide}, r.kind, r.project, r.run, {job}, r.class,"
-    f" {_SUMS}, {_BINS}"
+    "INSERT INTO rollup_span (hours, bucket, wide, kind, project, run, job, class, {columns})"
+    " SELECT ?1, ?2, {wide}, r.kind, r.project, {place}, {sums}"
     " FROM json_each(?3) e CROSS JOIN rollup_day r ON r.bucket = e.value AND r.kind = {kind} AND r.project = ?4"
-    " GROUP BY r.run{group}, r.class"
+    " GROUP BY {group}"
 )
-# Runs, jobs, and all jobs in one.
-_EACH = (
-    _ADD.format(wide=0, kind=KIND_NUMBER["workflow"], job="r.job", group=", r.job"),
-    _ADD.format(wide=0, kind=KIND_NUMBER["job"], job="r.job", group=", r.job"),
-    _ADD.format(wide=1, kind=KIND_NUMBER["job"], job="0", group=""),
-)
+_PLACES = {0: ("r.run, r.job, r.class",) * 2, 1: ("r.run, 0, r.class", "r.run, r.class"), 2: ("0, 0, 0", "r.kind")}
+
+
+def _adding(wide: int, kind: FactKind) -> str:
+    place, group = _PLACES[wide]
+    columns, number = ", ".join((*SUMS, *MEASURES)), KIND_NUMBER[kind]
+    return _ADD.format(columns=columns, sums=f"{_SUMS}, {_BINS}", wide=wide, place=place, kind=number, group=group)
+
+
+_WIDE = (_adding(1, "job"), _adding(2, "job"), _adding(2, "workflow"))
+_NARROW = (_adding(0, "workflow"), _adding(0, "job"))

@@ -51,8 +51,8 @@ def tallies(db: Database, query: TallyQuery) -> dict[tuple[str, ...], Tally]:
     counters = dict(db.execute("SELECT name, n FROM counter WHERE name IN (?, ?)", (KEPT_HOURS, KEPT_FACTS)).fetchall())
     kept = Kept(counters.get(KEPT_HOURS, 0), counters.get(KEPT_FACTS, 0), built(db))
     longest = 1 if "hour" in query.by else DAY_HOURS if "day" in query.by else LENGTHS[-1]
-    wide = query.kind == "job" and "job" not in query.by
-    asked = _Asked(db, query)
+    wide = _width(query)
+    asked = _Asked(db, query, wide)
     known: dict[tuple[int, int], Cover] = {}
     for number, slug in db.execute("SELECT id, slug FROM dim_project"):
         since_ms, until_ms = query.bounds.get(slug, (0, 0))
@@ -61,7 +61,7 @@ def tallies(db: Database, query: TallyQuery) -> dict[tuple[str, ...], Tally]:
             continue
         if bounds not in known:
             known[bounds] = (
-                cover(*bounds, kept, longest=longest, wide=wide)
+                cover(*bounds, kept, longest=longest, wide=wide > 0)
                 if ROLLED.issuperset(query.by)
                 else Cover((), ((*bounds, 1),))
             )
@@ -69,10 +69,17 @@ def tallies(db: Database, query: TallyQuery) -> dict[tuple[str, ...], Tally]:
     return asked.answer()
 
 
+def _width(query: TallyQuery) -> int:
+    """How much one row of longer buckets may hold: a place, all jobs of a workflow, all of a project."""
+    if not {"workflow", "job", "branch_class"}.intersection(query.by):
+        return 2
+    return int(query.kind == "job" and "job" not in query.by)
+
+
 class _Asked:
     """One answer in the making."""
 
-    def __init__(self, db: Database, query: TallyQuery) -> None:
+    def __init__(self, db: Database, query: TallyQuery, wide: int) -> None:
         self._db = db
         self._query = query
         self._slugs: dict[int, str] = {}
@@ -80,7 +87,7 @@ class _Asked:
         self._measures: tuple[Measure, ...] = tuple(name for name in MEASURES if name in query.bins)
         self._buckets: defaultdict[tuple[Source, Sign, tuple[int, ...]], list[int]] = defaultdict(list)
         self._facts: _Facts = {}
-        self._wide = query.kind == "job" and "job" not in query.by
+        self._wide = wide
         # Named tables and parameters of the statement.
         self._tables: list[str] = []
         self._bound: list[Any] = []
@@ -146,7 +153,7 @@ class _Asked:
         if source in (1, DAY_HOURS):
             table, place = "rollup_hour" if source == 1 else "rollup_day", f"r.kind = {kind}"
         else:
-            place = f"r.hours = {abs(source)} AND r.kind = {kind} AND r.wide = {int(self._wide)}"
+            place = f"r.hours = {abs(source)} AND r.kind = {kind} AND r.wide = {self._wide}"
             table = "rollup_span"
         of = _COLUMN | ({"day": f"r.bucket / {DAY_HOURS}"} if source == 1 else {})
         minus = "" if sign == 1 else "-"

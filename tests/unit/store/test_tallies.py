@@ -26,9 +26,9 @@ from headgate.core.storeport import MergeWork
 from headgate.core.tally import DIMENSIONS, TallyQuery, class_name
 from headgate.core.times import DAY_MS, HOUR_MS, format_ms
 from headgate.store import MemoryStore, Quota, SqliteStore
+from headgate.store.cover import WIDE, Cover, Kept, cover
 from headgate.store.schema import migrate
 from headgate.store.sql import Database
-from headgate.store.cover import WIDE, Cover, Kept, cover
 from headgate.store.tallies import ENDS
 from headgate.testing.store_data import NOW
 
