@@ -12,13 +12,18 @@ from typing import Literal
 
 from headgate.core.times import DAY_MS, HOUR_MS
 
-__all__ = ["DAY_HOURS", "WIDE", "Cover", "Kept", "Sign", "Source", "cover"]
+__all__ = ["DAY_HOURS", "KEPT_FACTS", "KEPT_HOURS", "QUARTER", "WIDE", "Cover", "Kept", "Sign", "Source", "cover"]
 
 DAY_HOURS = DAY_MS // HOUR_MS
 Sign = Literal[1, -1]
-# Hours of a bucket; those of 1 and `DAY_HOURS` are always there, `WIDE` is a day of which all jobs are one row.
+# Counters: the first hour from which hourly sums are whole, and the end (ms) from which every fact is kept.
+KEPT_HOURS = "kept:hours"
+KEPT_FACTS = "kept:facts"
+# Hours of a bucket; those of 1 and `DAY_HOURS` are always there, `WIDE` is a day in wide rows.
 Source = int
 WIDE: Source = -DAY_HOURS
+# A quarter of a day: where one is added up, a bound within a day is reached in fewer steps.
+QUARTER: Source = DAY_HOURS // 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +81,17 @@ def _widened(at_ms: int, kept: Kept, *, up: bool) -> int:
 def _pieces(since_ms: int, until_ms: int, kept: Kept, longest: Source) -> Iterator[tuple[Source, int, int, Sign]]:
     """Days, hours and facts (source 0, milliseconds) with their signs; half open."""
     edges: list[tuple[int, int, Sign]] = [(since_ms, until_ms, 1)]
-    for hours in (DAY_HOURS, 1):
+    for hours in (DAY_HOURS, QUARTER, 1):
         if hours > longest:
             continue
         length, left = hours * HOUR_MS, edges
         edges = []
         for start, end, sign in left:
             first, last = _edge(start, length, kept, up=True), _edge(end, length, kept, up=False)
-            if first >= last or abs(start - first) + abs(last - end) >= end - start:
+            there = hours != QUARTER or all(
+                n in kept.built.get(hours, ()) for n in range(first // length, last // length)
+            )
+            if first >= last or not there or abs(start - first) + abs(last - end) >= end - start:
                 edges.append((start, end, sign))
                 continue
             yield hours, first // length, last // length, sign

@@ -15,11 +15,8 @@ from headgate.store.sketches import pack
 from headgate.store.spans import outdated, outdated_all
 from headgate.store.sql import Database, insert
 
-__all__ = ["KEPT_FACTS", "KEPT_HOURS", "Rollups", "branch_class", "move_rollups"]
+__all__ = ["Rollups", "branch_class", "move_rollups"]
 
-# Counters: the first hour from which hourly sums are whole, and the end (ms) from which every fact is kept.
-KEPT_HOURS = "kept:hours"
-KEPT_FACTS = "kept:facts"
 _COLUMNS = ", ".join((*SUMS, *MEASURES))
 _ADDED = ", ".join(
     [f"{name} = {name} + excluded.{name}" for name in SUMS]

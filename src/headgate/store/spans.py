@@ -7,21 +7,22 @@ same transaction, and it is added up again later; nothing is lost meanwhile but 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from functools import cache
 
 import msgspec
 
 from headgate.core.facts import FactKind
 from headgate.core.rollup import MEASURES, SUMS
 from headgate.core.times import HOUR_MS
-from headgate.store.cover import DAY_HOURS, WIDE, Source
+from headgate.store.cover import DAY_HOURS, KEPT_HOURS, QUARTER, WIDE, Source
 from headgate.store.schema import KIND_NUMBER
 from headgate.store.session import Session
 from headgate.store.sql import Database
 
-__all__ = ["LENGTHS", "add_up", "built", "outdated", "outdated_all"]
+__all__ = ["LENGTHS", "add_up", "built", "drop_quarters", "outdated", "outdated_all"]
 
-# Hours: a day, which is wide; four days and sixteen, wide and with each job by itself.
-LENGTHS: tuple[int, ...] = (DAY_HOURS, 4 * DAY_HOURS, 16 * DAY_HOURS)
+# Hours: a day, four and sixteen, a quarter of a day; each wide, and all but the day with each job by itself too.
+LENGTHS: tuple[int, ...] = (DAY_HOURS, 4 * DAY_HOURS, 16 * DAY_HOURS, QUARTER)
 _WHOLE = (1 << 63) - 1
 # Most of what comes late has come by then.
 _SETTLED_MS = 2 * HOUR_MS
@@ -49,6 +50,14 @@ def outdated(session: Session, hours: Iterable[int]) -> None:
                 session.db.execute("DELETE FROM span_built WHERE hours = ? AND bucket = ?", place)
 
 
+def drop_quarters(session: Session, before_hour: int) -> None:
+    """Quarters of days whose hours are no longer kept."""
+    before = -(-before_hour // QUARTER)
+    session.spans -= {place for place in session.spans if place[0] == QUARTER and place[1] < before}
+    for table in ("span_built", "rollup_span"):
+        session.db.execute(f"DELETE FROM {table} WHERE hours = ? AND bucket < ?", (QUARTER, before))
+
+
 def outdated_all(session: Session) -> None:
     """Nothing that was added up holds any more."""
     session.spans.clear()
@@ -57,18 +66,18 @@ def outdated_all(session: Session) -> None:
 
 def add_up(session: Session, now_ms: int) -> tuple[int, bool]:
     """Add up one slice of a stretch that is over; 0 deleted, and whether there may be more to do."""
-    db = session.db
-    first, last = db.execute(
-        "SELECT (SELECT min(bucket) FROM rollup_day), (SELECT max(bucket) FROM rollup_day)"
-    ).fetchone()
+    days = "SELECT (SELECT min(bucket) FROM rollup_day), (SELECT max(bucket) FROM rollup_day)"
+    first, last = session.db.execute(days).fetchone()
     if first is None:
         return 0, False
-    upto = {
-        (hours, bucket): number for hours, bucket, number in db.execute("SELECT hours, bucket, upto FROM span_built")
-    }
+    noted = session.db.execute("SELECT hours, bucket, upto FROM span_built")
+    upto = {(hours, bucket): number for hours, bucket, number in noted}
+    over = min((now_ms - _SETTLED_MS) // HOUR_MS, (last + 1) * DAY_HOURS)
     for length in LENGTHS:
-        over = min((now_ms - _SETTLED_MS) // (length * HOUR_MS), last * DAY_HOURS // length + 1)
-        for bucket in range(first * DAY_HOURS // length, over):
+        begin = first * DAY_HOURS // length
+        if length == QUARTER:
+            begin = max(begin, -(-session.counters.get(KEPT_HOURS, 0) // QUARTER))
+        for bucket in range(begin, over // length):
             done = upto.get((length, bucket), 0)
             if done != _WHOLE:
                 _slice(session, length, bucket, done)
@@ -81,31 +90,30 @@ def _slice(session: Session, length: int, bucket: int, done: int) -> None:
     db, place = session.db, (length, bucket)
     if done == 0:
         db.execute("DELETE FROM rollup_span WHERE hours = ? AND bucket = ?", place)
-    numbers = [
-        row[0] for row in db.execute("SELECT id FROM dim_project WHERE id > ? ORDER BY id LIMIT ?", (done, _PROJECTS))
-    ]
-    days = range(bucket * length // DAY_HOURS, (bucket + 1) * length // DAY_HOURS)
+    chosen = db.execute("SELECT id FROM dim_project WHERE id > ? ORDER BY id LIMIT ?", (done, _PROJECTS))
+    numbers = [row[0] for row in chosen]
+    table, unit = ("rollup_hour", 1) if length == QUARTER else ("rollup_day", DAY_HOURS)
+    parts = msgspec.json.encode(list(range(bucket * length // unit, (bucket + 1) * length // unit))).decode()
     for number in numbers:
-        for statement in (*_NARROW, *_WIDE) if len(days) > 1 else _WIDE:
-            db.execute(statement, (*place, msgspec.json.encode(list(days)).decode(), number))
+        for wide, kind in _WIDE if length == DAY_HOURS else (*_NARROW, *_WIDE):
+            db.execute(_adding(table, wide, kind), (*place, parts, number))
     session.spans.add(place)
     db.execute("INSERT OR REPLACE INTO span_built VALUES (?, ?, ?)", (*place, numbers[-1] if numbers else _WHOLE))
 
 
-_ADD = (
-    "INSERT INTO rollup_span (hours, bucket, wide, kind, project, run, job, class, {columns})"
-    " SELECT ?1, ?2, {wide}, r.kind, r.project, {place}, {sums}"
-    " FROM json_each(?3) e CROSS JOIN rollup_day r ON r.bucket = e.value AND r.kind = {kind} AND r.project = ?4"
-    " GROUP BY {group}"
-)
 _PLACES = {0: ("r.run, r.job, r.class",) * 2, 1: ("r.run, 0, r.class", "r.run, r.class"), 2: ("0, 0, 0", "r.kind")}
+_NARROW: tuple[tuple[int, FactKind], ...] = ((0, "workflow"), (0, "job"))
+_WIDE: tuple[tuple[int, FactKind], ...] = ((1, "job"), (2, "job"), (2, "workflow"))
 
 
-def _adding(wide: int, kind: FactKind) -> str:
+@cache
+def _adding(table: str, wide: int, kind: FactKind) -> str:
+    """Length, number, the buckets as JSON, and a project -> its rows."""
     place, group = _PLACES[wide]
-    columns, number = ", ".join((*SUMS, *MEASURES)), KIND_NUMBER[kind]
-    return _ADD.format(columns=columns, sums=f"{_SUMS}, {_BINS}", wide=wide, place=place, kind=number, group=group)
-
-
-_WIDE = (_adding(1, "job"), _adding(2, "job"), _adding(2, "workflow"))
-_NARROW = (_adding(0, "workflow"), _adding(0, "job"))
+    columns = ", ".join((*SUMS, *MEASURES))
+    return (
+        f"INSERT INTO rollup_span (hours, bucket, wide, kind, project, run, job, class, {columns})"
+        f" SELECT ?1, ?2, {wide}, r.kind, r.project, {place}, {_SUMS}, {_BINS} FROM json_each(?3) e"
+        f" CROSS JOIN {table} r ON r.bucket = e.value AND r.kind = {KIND_NUMBER[kind]} AND r.project = ?4"
+        f" GROUP BY {group}"
+    )

@@ -16,9 +16,8 @@ from headgate.core.rollup import MEASURES, SUMS, Measure, bin_of
 from headgate.core.slug import org_slug
 from headgate.core.tally import ROLLED, STEPS, Dimension, Tally, TallyQuery, class_name
 from headgate.core.times import DAY_MS, format_ms
-from headgate.store.cover import DAY_HOURS, Cover, Kept, Sign, Source, cover
+from headgate.store.cover import DAY_HOURS, KEPT_FACTS, KEPT_HOURS, QUARTER, Cover, Kept, Sign, Source, cover
 from headgate.store.factsums import fact_columns, fact_joins
-from headgate.store.rollups import KEPT_FACTS, KEPT_HOURS
 from headgate.store.schema import KIND_NUMBER
 from headgate.store.sketches import unpack
 from headgate.store.spans import LENGTHS, built
@@ -50,7 +49,7 @@ def tallies(db: Database, query: TallyQuery) -> dict[tuple[str, ...], Tally]:
         return {}
     counters = dict(db.execute("SELECT name, n FROM counter WHERE name IN (?, ?)", (KEPT_HOURS, KEPT_FACTS)).fetchall())
     kept = Kept(counters.get(KEPT_HOURS, 0), counters.get(KEPT_FACTS, 0), built(db))
-    longest = 1 if "hour" in query.by else DAY_HOURS if "day" in query.by else LENGTHS[-1]
+    longest = 1 if "hour" in query.by else DAY_HOURS if "day" in query.by else max(LENGTHS)
     wide = _width(query)
     asked = _Asked(db, query, wide)
     known: dict[tuple[int, int], Cover] = {}
@@ -155,7 +154,7 @@ class _Asked:
         else:
             place = f"r.hours = {abs(source)} AND r.kind = {kind} AND r.wide = {self._wide}"
             table = "rollup_span"
-        of = _COLUMN | ({"day": f"r.bucket / {DAY_HOURS}"} if source == 1 else {})
+        of = _COLUMN | ({"day": f"r.bucket / {DAY_HOURS // source}"} if source in (1, QUARTER) else {})
         minus = "" if sign == 1 else "-"
         columns = [str(sign), *(of[name] for name in self._query.by), *(f"{minus}r.{name}" for name in SUMS)]
         columns += [f"r.{name}" for name in self._measures] + ["NULL"] * len(self._measures)

@@ -14,13 +14,14 @@ from headgate.core.ids import record_id
 from headgate.core.status import map_status
 from headgate.core.storeport import NO_SOURCE, GapRow
 from headgate.core.times import DAY_MS, HOUR_MS
+from headgate.store.cover import KEPT_FACTS, KEPT_HOURS
 from headgate.store.delivery import decode_holes, gap, purge_dead
 from headgate.store.facts import Facts
 from headgate.store.releases import block_of
-from headgate.store.rollups import KEPT_FACTS, KEPT_HOURS
 from headgate.store.schema import ENDS, LANES, decode_key, encode_key
 from headgate.store.session import Session
 from headgate.store.setaside import drop, purge
+from headgate.store.spans import drop_quarters
 
 __all__ = ["PARTS", "one_slice", "trim_hourly"]
 
@@ -207,6 +208,7 @@ def trim_hourly(session: Session, now_ms: int) -> Slice:
     session.db.execute("DELETE FROM rollup_hour WHERE bucket <= ?", (last,))
     total = session.db.changes()
     session.put(KEPT_HOURS, max(session.counters.get(KEPT_HOURS, 0), last + 1))
+    drop_quarters(session, last + 1)
     return total, total > 0
 
 

@@ -248,7 +248,7 @@ _HOURS = DAY_MS // HOUR_MS
 
 
 _KEPT = {"all": Kept(0, 0), "no hours": Kept(1 << 40, 0), "some hours": Kept(_DAY // HOUR_MS - 30, 0)}
-_SPANS = {WIDE: range(1 << 20), 96: range(0, 1 << 20, 2), 384: range(0, 1 << 20, 3)}
+_SPANS = {WIDE: range(1 << 20), 96: range(0, 1 << 20, 2), 384: range(0, 1 << 20, 3), 6: range(1, 1 << 20)}
 
 
 @given(

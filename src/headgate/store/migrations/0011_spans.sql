@@ -1,6 +1,6 @@
 -- Sums of several days, of all jobs of a workflow, of a project, so that a month is not read day by day. Nothing is filled here:
 -- store/spans.py adds them up bit by bit while the daemon runs, and answers are the same without them.
--- hours: length of the stretch, 24, 96 or 384; bucket: its number since the epoch. wide 1: all jobs of a workflow in one
+-- hours: length of the stretch, 6, 24, 96 or 384; bucket: its number since the epoch. wide 1: all jobs of a workflow in one
 -- row, job 0; wide 2: all of a project, of every class of branches, which are 0 too.
 CREATE TABLE rollup_span (
   hours INTEGER NOT NULL, bucket INTEGER NOT NULL, kind INTEGER NOT NULL, wide INTEGER NOT NULL, project INTEGER NOT
