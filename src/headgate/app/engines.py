@@ -219,6 +219,10 @@ class Engines:
 
     # -- questions and hooks
 
+    def wake_outbox(self) -> None:
+        """Something was written to the outbox."""
+        self._outbox.wake()
+
     def on_webhooks(self) -> None:
         """The receiver stored deliveries."""
         self._collector.wake()

@@ -8,7 +8,7 @@ Over 400 lines because everything that the API and the commands offer is found i
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -78,9 +78,9 @@ class Running:
     not deliver now; `lags`: signal -> seconds, as its worker knows it; `wake`: deliveries have something to do;
     `reset`: replaces the store's reset where workers must let go first; `polled`: sources that can be asked for history
     -> how far back facts are kept, milliseconds; `wake_backfills`, `wake_audits`: a request was stored; `call_rates`:
-    calls an hour by source; `turn`: held while alerts are changed, so that the engine is not at work on them.
     calls an hour by source; `catalogue`, `owners`: metrics and teams as configured; `behind_ms`: project -> how far
-    behind the present it is collected.
+    behind the present it is collected; `acknowledging`: notifiers that pass acknowledgements on; `wake_outbox`:
+    something is there to be told.
     """
 
     sources: Callable[[], Mapping[str, Source | None]] = field(default=dict)
@@ -101,6 +101,8 @@ class Running:
     catalogue: Callable[[], Catalogue] = _every_metric
     owners: Callable[[], Owners] = Owners
     behind_ms: Callable[[], Mapping[str, int]] = field(default=dict)
+    acknowledging: Callable[[], Collection[str]] = frozenset
+    wake_outbox: Callable[[], None] = _nothing
 
 
 class StoreOperations:
@@ -110,7 +112,9 @@ class StoreOperations:
         self._store = store
         self._clock = clock
         self._running = running or Running()
-        self._desk = AlertDesk(store, clock, self._running.turn)
+        self._desk = AlertDesk(
+            store, clock, self._running.turn, self._running.acknowledging, self._running.wake_outbox
+        )
 
     # -- questions
 
