@@ -39,7 +39,6 @@ CHILD_ENV = {
     "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
     "HOME": os.environ.get("HOME", "/"),
     "PYTHONPATH": str(ROOT / "src"),
-    "PYTHONDONTWRITEBYTECODE": "1",
     "LANG": "C.UTF-8",
 }
 
