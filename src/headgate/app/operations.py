@@ -112,9 +112,7 @@ class StoreOperations:
         self._store = store
         self._clock = clock
         self._running = running or Running()
-        self._desk = AlertDesk(
-            store, clock, self._running.turn, self._running.acknowledging, self._running.wake_outbox
-        )
+        self._desk = AlertDesk(store, clock, self._running.turn, self._running.acknowledging, self._running.wake_outbox)
 
     # -- questions
 

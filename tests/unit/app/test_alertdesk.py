@@ -79,7 +79,9 @@ async def test_an_acknowledgement_is_passed_on_to_who_knows_of_the_alert(desk):
     )
     rows = [AlertRow("fff3", "Failing", {"team": "web"}, "firing", encode_alert(alert), 1)]
     later_ms = clock.now_ms() + 30_000
-    waits = OutboxEntry("ops", "k", payload_of(Notification("k", "f", "r", "firing", "", {}, {}, 1, None, 1)), later_ms, "g")
+    waits = OutboxEntry(
+        "ops", "k", payload_of(Notification("k", "f", "r", "firing", "", {}, {}, 1, None, 1)), later_ms, "g"
+    )
     await store.transition(AlertChange(rows=rows, outbox=[waits]))
     await ask.acknowledge("fff3", by="ann", comment="bisecting", verdict="")
     first, second = await store.outbox_due(now_ms=later_ms, limit=9)
