@@ -1,4 +1,4 @@
-"""For every test: compiled code is kept, no certificates of the machine are read, and what is encoded as a record must be what was published (S02)."""
+"""For every test: what is encoded as a record must be what was published (S02), and processes start quickly."""
 
 from __future__ import annotations
 

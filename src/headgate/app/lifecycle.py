@@ -137,6 +137,7 @@ class Daemon:
             behind_ms=engines.behind_ms,
             acknowledging=lambda: acknowledging(engines.plant.notifiers),
             wake_outbox=engines.wake_outbox,
+            rule_texts=lambda: engines.rule_texts,
         )
         operations = StoreOperations(store, self._clock, running)
         with Serving(

@@ -80,7 +80,7 @@ class Running:
     -> how far back facts are kept, milliseconds; `wake_backfills`, `wake_audits`: a request was stored; `call_rates`:
     calls an hour by source; `catalogue`, `owners`: metrics and teams as configured; `behind_ms`: project -> how far
     behind the present it is collected; `acknowledging`: notifiers that pass acknowledgements on; `wake_outbox`:
-    something is there to be told.
+    something is there to be told; `rule_texts`: file and text of the rules in force.
     """
 
     sources: Callable[[], Mapping[str, Source | None]] = field(default=dict)
@@ -103,6 +103,7 @@ class Running:
     behind_ms: Callable[[], Mapping[str, int]] = field(default=dict)
     acknowledging: Callable[[], Collection[str]] = frozenset
     wake_outbox: Callable[[], None] = _nothing
+    rule_texts: Callable[[], Sequence[tuple[str, str]]] = tuple
 
 
 class StoreOperations:
@@ -208,6 +209,20 @@ class StoreOperations:
         """A page of the ended workflows or jobs of a time range."""
         ask = self._store.runs_between if kind == "runs" else self._store.jobs_between
         return [asdict(row) for row in await ask(since_ms, until_ms, after=after, limit=limit)]
+
+    async def rule_texts(self) -> list[Json]:
+        """Rule files as the daemon read them; empty without one."""
+        return [{"file": name, "text": text} for name, text in self._running.rule_texts()]
+
+    async def test_outcomes(
+        self, project: str, since_ms: int, until_ms: int, after: tuple[str, str] | None, limit: int, *, failing: bool
+    ) -> list[Json]:
+        """A page of what came of a project's tests."""
+        behind = (project, *after) if after else None
+        bounds = {project: (since_ms, until_ms)}
+        return [
+            asdict(one) for one in await self._store.test_outcomes(bounds, after=behind, limit=limit, failing=failing)
+        ]
 
     async def alert_history(self, fingerprint: str, limit: int) -> list[Json]:
         """What became of one alert, newest first."""

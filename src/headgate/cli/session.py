@@ -15,6 +15,7 @@ from headgate.core.errors import ConfigError
 from headgate.web.operations import Operations
 
 if TYPE_CHECKING:
+    from headgate.app.rulepages import RuleOperations
     from headgate.app.settings import Configuration
 
 __all__ = ["answer", "load_configuration", "operations"]
@@ -31,7 +32,7 @@ def load_configuration(config: str | None, orgs: list[str] | None = None, *, sec
 
 
 @asynccontextmanager
-async def operations(configuration: Configuration, *, create: bool = False) -> AsyncIterator[Operations]:
+async def operations(configuration: Configuration, *, create: bool = False) -> AsyncIterator[RuleOperations]:
     """Operations for one command; `create`: make a store where there is none.
 
     Raises StoreError when neither daemon nor store can answer.
@@ -60,7 +61,7 @@ async def operations(configuration: Configuration, *, create: bool = False) -> A
 
 
 @asynccontextmanager
-async def _alone(configuration: Configuration, *, create: bool) -> AsyncIterator[Operations]:
+async def _alone(configuration: Configuration, *, create: bool) -> AsyncIterator[RuleOperations]:
     from headgate.app.alertdesk import acknowledging
     from headgate.app.compose import build_parts, context_of, make_store, signals_of
     from headgate.app.measuring import catalogue_of, owners_of

@@ -8,13 +8,17 @@ from tests.unit.alerting.world import HOUR, MINUTE, START, World, detectors, rul
 from headgate.alerting import ruletest
 from headgate.alerting.listing import list_alerts
 from headgate.alerting.replay import evaluations, per_week, replay_rules
+from headgate.alerting.spec import SHIPPED
 from headgate.core.errors import ConfigError
 from headgate.core.times import format_ms
+from headgate.insights.owners import Owners
+
+NOBODY = Owners()
 
 
-def results_of(file):
+def results_of(file, ground=SHIPPED, owners=NOBODY):
     """Results of a test file."""
-    return ruletest.test_rules([file], detectors=detectors)
+    return ruletest.test_rules([file], detectors=detectors, ground=ground, owners=owners)
 
 
 BROKEN = """

@@ -69,7 +69,7 @@ async def test_an_acknowledgement_says_who_and_why(desk):
 
 
 async def test_an_acknowledgement_is_passed_on_to_who_knows_of_the_alert(desk):
-    """In the same transaction, after what waits of its group, to those alone that pass it on and for whom it is open."""
+    """After what waits of its group, to those alone that pass it on and for whom it is open."""
     ask, store, clock, _ = desk
     alert = msgspec.structs.replace(
         new_alert(1),
