@@ -357,10 +357,8 @@ def test_the_limit_is_that_of_the_installation():
     flaky = flaky.replace('match: {branch: "@default"}', "match: {}")
     assert parse_rules([("r.yaml", flaky)])[1] == []
     (problem,) = parse_rules([("r.yaml", flaky)], Ground(tests_ms=14 * DAY))[1]
-    assert (problem.key, "2 weeks" in problem.text or "14 d (store.retention.test_results)" in problem.text) == (
-        "groups[0].rules[0].window",
-        True,
-    )
+    assert problem.key == "groups[0].rules[0].window"
+    assert "14 d (store.retention.test_results)" in problem.text
     assert parse_rules([("r.yaml", GOOD)], Ground(facts_ms=DAY // 2))[1]
     assert [rule.name for rule in load_rules([], ground=Ground(facts_ms=DAY, tests_ms=DAY))] == SHIPPED
 
