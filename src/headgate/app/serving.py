@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from headgate import __version__
+from headgate.app.rulepages import RuleOperations, add_rule_pages
 from headgate.app.sections import is_loopback, split_address
 from headgate.app.servers import Listener, Server, bind, dispatch, most_connections, url_of
 from headgate.app.settings import Configuration
@@ -24,7 +25,6 @@ from headgate.web.api import build_app
 from headgate.web.guard import Guard
 from headgate.web.insights import add_insights
 from headgate.web.metricpages import MetricPages, ci_page
-from headgate.web.operations import Operations
 from headgate.web.receiver import Receiver
 from headgate.web.site.routes import add_pages
 
@@ -39,7 +39,7 @@ class Serving:
     def __init__(
         self,
         configuration: Configuration,
-        operations: Operations,
+        operations: RuleOperations,
         store: Store,
         telemetry: Telemetry,
         *,
@@ -66,6 +66,7 @@ class Serving:
             MetricPages(telemetry.page, lambda name: ci_page(sinks(), name)),
             version=__version__,
         )
+        add_rule_pages(inner, operations)
         add_insights(inner, lens)
         add_pages(inner, operations, lens, __version__)
         self._guard = Guard(inner, hosts=(), tokens=(), prefix=f"{clock.now_ms():x}")
