@@ -90,6 +90,7 @@ class RetentionSettings(_Section):
     dead_letters: Duration = duration_field("30d", "Records that a sink will never take.")
     test_results: Duration = duration_field("30d", "Results of single tests.")
     alerts: Duration = duration_field("90d", "History of alerts.")
+    trail: Duration = duration_field("400d", "Who changed something, read what is about a person, or exported.")
     facts: Duration = duration_field("400d", "Workflows, jobs and what belongs to them.")
 
     def by_part(self, *, tight: bool) -> dict[str, int]:
