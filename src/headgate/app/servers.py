@@ -11,14 +11,17 @@ import contextlib
 import math
 import resource
 import socket
+import ssl
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal, cast
+from functools import partial
+from typing import Any, Literal, cast
 
 import orjson
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from headgate.app.handshake import Handshake, Secured
 from headgate.app.sections import split_address
 from headgate.core.errors import ConfigError
 from headgate.web.asgi import App, Receive, Scope, Send, answer_json
@@ -69,11 +72,12 @@ def bind(address: str, key: str) -> socket.socket:
     return sock
 
 
-def url_of(sock: socket.socket) -> str:
-    """Where to reach a bound socket from this machine."""
+def url_of(sock: socket.socket, *, secure: bool = False) -> str:
+    """Where to reach a bound socket from this machine. `secure`: over TLS."""
+    scheme = "https" if secure else "http"
     host, port = sock.getsockname()[:2]
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  # names the wildcard, binds nothing
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 def dispatch(page: App | None, webhooks: App | None) -> App:
@@ -175,7 +179,7 @@ class Listener:
     """What the connections of one socket have in common.
 
     `on_malformed`: called for each that does not speak HTTP. `on_ended`: called with the reason for each that is
-    refused or ended: full, silent, slow_head, large_head, slow_body, slow_reader. `most`: connections at once.
+    refused or ended: full, silent, slow_head, large_head, slow_body, slow_reader, tls. `most`: connections at once.
     """
 
     on_malformed: Callable[[], None]
@@ -197,10 +201,16 @@ def most_connections() -> int:
 
 
 class Server:
-    """One uvicorn server on one socket, without signal handlers of its own."""
+    """One uvicorn server on one socket, without signal handlers of its own. `context`: it speaks TLS with that."""
 
-    def __init__(self, app: App, sock: socket.socket, listener: Listener) -> None:
-        protocol = type("_Listening", (_Protocol,), {"listener": listener})
+    def __init__(
+        self, app: App, sock: socket.socket, listener: Listener, context: ssl.SSLContext | None = None
+    ) -> None:
+        protocol: Any = type("_Listening", (_Protocol,), {"listener": listener})
+        self._secured: Secured | None = None
+        if context is not None:
+            self._secured = Secured(context, listener.most // 4, lambda: listener.on_ended("tls"))
+            protocol = partial(_secured, self._secured, protocol)
         self._sock = sock
         self._server = _Quiet(
             uvicorn.Config(
@@ -225,7 +235,16 @@ class Server:
 
     async def serve(self) -> None:
         """Answer until `stop`."""
-        await self._server.serve(sockets=[self._sock])
+        try:
+            await self._server.serve(sockets=[self._sock])
+        finally:
+            if self._secured is not None:
+                self._secured.stop()
+
+    def secure_with(self, context: ssl.SSLContext) -> None:
+        """Agree on TLS with this from now on, where TLS is spoken."""
+        if self._secured is not None:
+            self._secured.context = context
 
     def sweep(self, now: float) -> None:
         """End every connection that has taken too long; runs once a second by itself. `now`: the loop's time."""
@@ -235,6 +254,11 @@ class Server:
         """Finish requests at work (1 s at most) and return from `serve`; `force` drops them."""
         self._server.should_exit = True
         self._server.force_exit = self._server.force_exit or force
+
+
+def _secured(secured: Secured, protocol: Callable[..., asyncio.Protocol], **parts: Any) -> Handshake:
+    """What uvicorn makes for each connection, where TLS comes first."""
+    return Handshake(secured, partial(protocol, **parts))
 
 
 class _Quiet(uvicorn.Server):
