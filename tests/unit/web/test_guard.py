@@ -125,3 +125,14 @@ async def test_an_answer_says_itself_how_long_it_may_be_kept() -> None:
             answer = await http.get("/")
         assert expected == answer.headers.get_list("cache-control")
         assert "DENY" == answer.headers["x-frame-options"]
+
+
+async def test_refusals_are_pages_for_people_and_problems_for_scripts() -> None:
+    """By what they can read; what a page loads by itself is a script."""
+    cases = [("/", "text/html,*/*", "html"), ("/", "*/*", "problem"), ("/api/v1/status", "text/html", "problem")]
+    async with client(Guard(inner), "http://evil.example") as http:
+        for path, accept, kind in cases:
+            answer = await http.get(path, headers={"accept": accept})
+            assert 421 == answer.status_code
+            assert kind in answer.headers["content-type"]
+            assert "http.hosts" in answer.text
