@@ -128,7 +128,7 @@ class ProxySettings(_Section):
     """A reverse proxy that knows who somebody is."""
 
     trusted: tuple[Annotated[str, AfterValidator(_network)], ...] = Field(
-        min_length=1, description="Addresses or networks that the proxy asks from; from anywhere else its headers go."
+        description="Addresses or networks that the proxy asks from; from anywhere else its headers go."
     )
     header: Annotated[str, AfterValidator(_header)] = Field(
         default="X-Forwarded-User", description="Header with the user's name."
@@ -141,6 +141,8 @@ class ProxySettings(_Section):
 
     @model_validator(mode="after")
     def _gives_roles(self) -> ProxySettings:
+        if not self.trusted:
+            raise ValueError("trusted is empty; write the address that the proxy asks from")
         if self.role is None and not self.groups:
             raise ValueError("write role, or groups_header and groups: nobody would have a role")
         if bool(self.groups) != (self.groups_header is not None):
