@@ -14,14 +14,13 @@ import socket
 import ssl
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
 import orjson
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from headgate.app.handshake import Handshake, Secured
+from headgate.app.handshake import Handshakes
 from headgate.app.sections import split_address
 from headgate.core.errors import ConfigError
 from headgate.web.asgi import App, Receive, Scope, Send, answer_json
@@ -206,11 +205,10 @@ class Server:
     def __init__(
         self, app: App, sock: socket.socket, listener: Listener, context: ssl.SSLContext | None = None
     ) -> None:
-        protocol: Any = type("_Listening", (_Protocol,), {"listener": listener})
-        self._secured: Secured | None = None
+        protocol = type("_Listening", (_Protocol,), {"listener": listener})
+        self._handshakes: Handshakes | None = None
         if context is not None:
-            self._secured = Secured(context, listener.most // 4, lambda: listener.on_ended("tls"))
-            protocol = partial(_secured, self._secured, protocol)
+            self._handshakes = Handshakes(context, listener.most // 4, lambda: listener.on_ended("tls"))
         self._sock = sock
         self._server = _Quiet(
             uvicorn.Config(
@@ -226,6 +224,7 @@ class Server:
                 timeout_graceful_shutdown=1,
             ),
             listener.most,
+            self._handshakes,
         )
 
     @property
@@ -235,16 +234,12 @@ class Server:
 
     async def serve(self) -> None:
         """Answer until `stop`."""
-        try:
-            await self._server.serve(sockets=[self._sock])
-        finally:
-            if self._secured is not None:
-                self._secured.stop()
+        await self._server.serve(sockets=[self._sock])
 
     def secure_with(self, context: ssl.SSLContext) -> None:
         """Agree on TLS with this from now on, where TLS is spoken."""
-        if self._secured is not None:
-            self._secured.context = context
+        if self._handshakes is not None:
+            self._handshakes.context = context
 
     def sweep(self, now: float) -> None:
         """End every connection that has taken too long; runs once a second by itself. `now`: the loop's time."""
@@ -256,20 +251,44 @@ class Server:
         self._server.force_exit = self._server.force_exit or force
 
 
-def _secured(secured: Secured, protocol: Callable[..., asyncio.Protocol], **parts: Any) -> Handshake:
-    """What uvicorn makes for each connection, where TLS comes first."""
-    return Handshake(secured, partial(protocol, **parts))
-
-
 class _Quiet(uvicorn.Server):
-    """uvicorn that leaves signals to the lifecycle and looks over its connections once a second."""
+    """uvicorn that leaves signals to the lifecycle and looks over its connections once a second.
 
-    def __init__(self, config: uvicorn.Config, most: int) -> None:
+    `handshakes`: it takes its connections through them, where there are any.
+    """
+
+    def __init__(self, config: uvicorn.Config, most: int, handshakes: Handshakes | None) -> None:
         super().__init__(config)
         self._most = most
+        self._handshakes = handshakes
+        self._accepting: asyncio.Task[None] | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to take connections."""
+        if self._handshakes is None or sockets is None:
+            await super().startup(sockets)
+            return
+        await super().startup([])
+        [listener] = sockets
+        self._accepting = asyncio.get_running_loop().create_task(self._handshakes.accept(listener, self._protocol))
+
+    def _protocol(self) -> asyncio.Protocol:
+        """What uvicorn makes for each connection."""
+        return self.config.http_protocol_class(  # type: ignore[call-arg]  # as uvicorn calls it
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take no more connections, and end those that are there."""
+        if self._accepting is not None:
+            self._accepting.cancel()
+            await asyncio.wait([self._accepting])
+        await super().shutdown(sockets)
 
     async def on_tick(self, counter: int) -> bool:
-        """Called ten times a second."""
+        """Called ten times a second. Raises what ended the taking of connections."""
+        if self._accepting is not None and self._accepting.done():
+            self._accepting.result()
         if counter % _TICKS_A_SECOND == 0:
             self.sweep(asyncio.get_running_loop().time())
         return await super().on_tick(counter)

@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -28,6 +29,7 @@ from headgate.core.metrics import NullMetrics
 from headgate.core.storeport import AlertChange, AlertRow, OutboxEntry
 from headgate.core.times import HOUR_MS
 from headgate.store.sqlite import SqliteStore
+from headgate.testing.relay import make_certificate
 
 CANARY = "canary-9d2c1-secret"
 SOURCE = {
@@ -214,6 +216,42 @@ def test_tokens_guard_the_page_and_commands_still_work(tmp_path: Path) -> None:
         assert [401, 401, 200] == [process.get(path).status_code for path in ("/", "/api/v1/status", "/readyz")]
         assert process.get("/", headers={"authorization": f"Bearer {CANARY}"}).status_code == 200
         assert command("status", "--json", "-c", str(file), UI_TOKEN=CANARY).returncode == 0
+        assert process.stop() < 5
+    assert CANARY not in "".join(process.said)
+
+
+def test_listeners_speak_tls_with_the_newest_certificate(tmp_path: Path) -> None:
+    """Both; commands know it, a signal brings the next one, and the trail knows who did what."""
+    certificate, key = make_certificate(tmp_path)
+    tls = {"cert": certificate.name, "key": key.name}
+    file = configuration(
+        tmp_path,
+        http={"listen": "127.0.0.1:0", "tls": tls, "access": {"tokens": [{"token": "${UI_TOKEN}", "role": "viewer"}]}},
+        webhooks={"listen": "localhost:0", "tls": tls},
+    )
+    shown = {"authorization": f"Bearer {CANARY}"}
+    with daemon(file, UI_TOKEN=CANARY) as process:
+        assert [True, True] == [process.ready[name].startswith("https://") for name in ("http", "webhooks")]
+        trust = ssl.create_default_context(cafile=str(certificate))
+        answer = process.get("/run/nothing", headers=shown, verify=trust)
+        assert (404, "max-age=31536000") == (answer.status_code, answer.headers["strict-transport-security"])
+        hook = httpx.post(process.ready["webhooks"] + "/webhooks/circleci", verify=trust, trust_env=False)
+        assert hook.status_code in {400, 401, 403, 411, 415}
+        assert command("status", "-c", str(file), UI_TOKEN="").returncode == 0
+
+        make_certificate(tmp_path)
+        process.popen.send_signal(signal.SIGHUP)
+        process.until_said("reloaded")
+        with pytest.raises(httpx.ConnectError):
+            process.get("/livez", verify=trust)
+        assert process.get("/livez", verify=ssl.create_default_context(cafile=str(certificate))).status_code == 200
+        done = command("trail", "--json", "-c", str(file), UI_TOKEN="")
+        entries = [json.loads(line) for line in done.stdout.splitlines()]
+        assert ["reload local", "read token"] == [f"{one['action']} {one['who']}" for one in entries], done.stderr
+
+        key.write_text("junk")
+        process.popen.send_signal(signal.SIGHUP)
+        assert "loopback.key cannot be used" in process.until_said("reload refused")
         assert process.stop() < 5
     assert CANARY not in "".join(process.said)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import uvloop
 
 from headgate.app.access import TlsSettings, server_context
 from headgate.app.servers import Listener, Server, bind, url_of
@@ -186,3 +187,14 @@ async def test_only_who_has_a_certificate_of_the_authority_connects(pairs, signe
                 break
             await asyncio.sleep(0.01)
     assert {"tls": 1} == dict(bench.ended)
+
+
+def test_all_of_it_holds_on_the_loop_that_the_daemon_runs_on(pairs, signed):
+    """It has transports of its own."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(test_requests_come_over_tls(pairs))
+        runner.run(test_1_2_is_the_oldest_version(pairs))
+        runner.run(test_who_does_not_agree_is_ended_and_counted(pairs))
+        runner.run(test_there_is_a_bounded_number_of_handshakes(pairs))
+        runner.run(test_a_new_certificate_is_shown_to_who_connects_next(pairs))
+        runner.run(test_only_who_has_a_certificate_of_the_authority_connects(pairs, signed))
