@@ -67,7 +67,7 @@ class Serving:
             version=__version__,
         )
         add_insights(inner, lens)
-        add_pages(inner, operations, lens, __version__)
+        self._feed = add_pages(inner, operations, lens, __version__)
         self._guard = Guard(inner, hosts=(), tokens=(), prefix=f"{clock.now_ms():x}")
         self.guard_with(configuration)
         if shared:
@@ -132,6 +132,7 @@ class Serving:
     def stop(self) -> None:
         """Take no more connections; requests at work may end."""
         self._stopping = True
+        self._feed.close()
         for server in self._servers:
             server.stop()
 
