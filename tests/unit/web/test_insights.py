@@ -29,6 +29,10 @@ ASKED = {
     "/insights/run": {"run": RUN},
     "/insights/tests": {},
     "/insights/credits": {},
+    "/insights/now": {},
+    "/insights/builds": {},
+    "/insights/project-builds": {"project": "gh/acme/web", "branch": "fix/a"},
+    "/insights/dora": {},
     "/metrics": {},
     "/query": {"metric": "duration_p95", "by": ["project", "branch_class"], "step": "1d"},
 }

@@ -17,8 +17,10 @@ from starlette.exceptions import HTTPException
 from headgate.core.errors import StoreError
 from headgate.insights.views.lens import Lens
 from headgate.web.access.forms import FormRefused
+from headgate.web.badges import add_badges
 from headgate.web.live import Feed, add_live
 from headgate.web.operations import Operations
+from headgate.web.site.builds import add_builds
 from headgate.web.site.frame import Site
 from headgate.web.site.lists import add_lists
 from headgate.web.site.operation import add_operation
@@ -38,10 +40,12 @@ def add_pages(app: FastAPI, operations: Operations, lens: Callable[[], Lens], ve
     add_problems(app, site)
     feed = Feed(lens)
     add_live(app, feed)
+    add_badges(app, lens)
     add_overview(app, site, operations, feed)
     add_places(app, site)
     add_runs(app, site)
     add_lists(app, site)
+    add_builds(app, site)
     add_operation(app, site, operations)
     return feed
 
