@@ -34,6 +34,7 @@ ASKED = {
     "/insights/project-builds": {"project": "gh/acme/web", "branch": "fix/a"},
     "/insights/dora": {},
     "/metrics": {},
+    "/series": {"metric": "runs", "by": ["project"]},
     "/query": {"metric": "duration_p95", "by": ["project", "branch_class"], "step": "1d"},
 }
 
