@@ -164,16 +164,21 @@ class AlertLine(BaseModel):
     at: Time
 
 
-class Completeness(BaseModel):
-    """A project of a source, over the last 24 hours."""
+class AuditTally(BaseModel):
+    """What an audit found."""
 
-    source: str
-    project: str
     expected: Count
     present: Count
     repaired: Count
     unrepairable: Count
     unannounced: Count
+
+
+class Completeness(AuditTally):
+    """A project of a source, over the last 24 hours."""
+
+    source: str
+    project: str
 
 
 class OverviewAnswer(BaseModel):
@@ -253,16 +258,6 @@ class BackfillAnswer(_Request):
     problems: list[str]
     trouble: str | None
     waits_for: str | None
-
-
-class AuditTally(BaseModel):
-    """What an audit found of one project."""
-
-    expected: Count
-    present: Count
-    repaired: Count
-    unrepairable: Count
-    unannounced: Count
 
 
 class AuditAnswer(_Request):

@@ -102,7 +102,7 @@ async def test_without_deployments_dora_says_how_to_tell_of_them(bench):
     assert "POST /api/v1/deployments" in page
     assert "sources.NAME.deployments" in page
     assert "Median time from the first workflow of a commit to its successful deployment." in page
-    assert page.count("DORA, Accelerate State of DevOps Report 2024, 2024") == 4
+    assert page.count("DORA, Accelerate State of DevOps Report 2024: what people answered") == 4
 
 
 async def test_dora_shows_each_number_with_its_definition(bench):
