@@ -50,7 +50,10 @@ async def _seconds(ask: Callable[[], Awaitable[Any]]) -> float:
 async def _measure(folder: Path, jobs: int) -> list[Row]:
     found = await filled(folder, jobs)
     rows = [row("load of the machine, one minute", os.getloadavg()[0], "")]
-    rows += [row(f"store of {jobs:,} jobs", found.size / 1e6, "MB"), row("its filling, 0 where it was there", found.seconds, "s")]
+    rows += [
+        row(f"store of {jobs:,} jobs", found.size / 1e6, "MB"),
+        row("its filling, 0 where it was there", found.seconds, "s"),
+    ]
     store = SqliteStore(found.path, clock=SystemClock(), metrics=NullMetrics())
     await store.open()
     begin = time.monotonic()

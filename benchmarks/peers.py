@@ -35,7 +35,7 @@ def scan_seconds(path: Path, since_ms: int, until_ms: int) -> float:
 def duckdb_seconds(path: Path, since_ms: int, until_ms: int, *, quantiles: bool) -> float | None:
     """Over a copy of the jobs in its own format, made once beside the store; None where it is not installed."""
     try:
-        import duckdb  # noqa: PLC0415  # a peer that most people do not have
+        import duckdb  # a peer that most people do not have
     except ImportError:
         return None
     copy = path.with_suffix(".duckdb")

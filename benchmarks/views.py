@@ -48,7 +48,9 @@ async def measure_views(store: ReadStore, path: Path, now_ms: int, project: str)
                 used.append(time.process_time() - spent)
             worst, one = max(took[1:]), median(used[1:])
             peer = ("processor time", one)
-            found.append(row(f"{name}, {length}", worst, "s", peer=peer, target=f"<= {_TARGET} s", met=worst <= _TARGET))
+            found.append(
+                row(f"{name}, {length}", worst, "s", peer=peer, target=f"<= {_TARGET} s", met=worst <= _TARGET)
+            )
             found.append(row(f"{name}, {length}, cold", took[0], "s", peer=("processor time", used[0])))
     return found
 
