@@ -1,11 +1,12 @@
 """A store filled in bulk, as merging would have left it: the store's own tables, contributions and rollups.
 
-100 projects of 4 workflows with 5 jobs each, on the default branch and others, busier by day than by night; tests of the
-last month, runs that go on. Filled once for each folder: a store that is there is used again.
+100 projects of 4 workflows with 5 jobs each, on the default branch and others, busier by day than by night; tests of
+the last month, runs that go on. Filled once for each folder: a store that is there is used again.
 """
 
 from __future__ import annotations
 
+import asyncio
 import random
 import sys
 import time
@@ -75,7 +76,7 @@ def slug(project: int) -> str:
     return f"gh/acme/project-{project:03d}"
 
 
-async def filled(folder: Path, jobs: int) -> Filled:
+def filled(folder: Path, jobs: int) -> Filled:
     """The store of so many jobs in a folder."""
     path = folder / f"headgate-{jobs}.db"
     done = path.with_suffix(f".form{_FORM}")
@@ -83,13 +84,17 @@ async def filled(folder: Path, jobs: int) -> Filled:
     if not done.exists():
         for old in folder.glob(f"{path.stem}.*"):
             old.unlink()
-        store = SqliteStore(path, clock=SystemClock(), metrics=NullMetrics())
-        await store.open()
-        await store.close()
+        asyncio.run(_make(path))
         _fill(path, jobs)
         done.touch()
         return Filled(path, jobs, time.monotonic() - began, path.stat().st_size)
     return Filled(path, jobs, 0.0, path.stat().st_size)
+
+
+async def _make(path: Path) -> None:
+    store = SqliteStore(path, clock=SystemClock(), metrics=NullMetrics())
+    await store.open()
+    await store.close()
 
 
 def _fill(path: Path, jobs: int) -> None:

@@ -1,4 +1,4 @@
-"""What somebody sees of the overview over the store of `insights`: first paint in headless Chromium, bytes sent to it."""
+"""The overview over the store of `insights` in headless Chromium: when something is seen, and how much is sent."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _load(browser: Any, address: str) -> tuple[float, float]:
 def run(*, long: bool, store: Path | None = None) -> list[Row]:
     """The slowest of five loads and the first. `store`: a folder in which the store is kept."""
     with tempfile.TemporaryDirectory(prefix="headgate-paint-") as scratch:
-        path = asyncio.run(filled(store or Path(scratch), JOBS * 10 if long else JOBS)).path
+        path = filled(store or Path(scratch), JOBS * 10 if long else JOBS).path
         asyncio.run(_added_up(path))
         world = pages_site.world
         with (

@@ -47,8 +47,8 @@ async def _seconds(ask: Callable[[], Awaitable[Any]]) -> float:
     return median(took)
 
 
-async def _measure(folder: Path, jobs: int) -> list[Row]:
-    found = await filled(folder, jobs)
+async def _measure(found: Filled) -> list[Row]:
+    jobs = found.jobs
     rows = [row("load of the machine, one minute", os.getloadavg()[0], "")]
     rows += [
         row(f"store of {jobs:,} jobs", found.size / 1e6, "MB"),
@@ -96,6 +96,6 @@ def run(*, long: bool, store: Path | None = None) -> list[Row]:
     jobs = JOBS * 10 if long else JOBS
     if store is not None:
         store.mkdir(parents=True, exist_ok=True)
-        return asyncio.run(_measure(store, jobs))
+        return asyncio.run(_measure(filled(store, jobs)))
     with tempfile.TemporaryDirectory(prefix="headgate-insights-") as folder:
-        return asyncio.run(_measure(Path(folder), jobs))
+        return asyncio.run(_measure(filled(Path(folder), jobs)))

@@ -1,4 +1,4 @@
-"""One pass of 500 rules over 2,000 groups: with sums from memory, and over a store of many jobs with all its reading."""
+"""One pass of 500 rules over 2,000 groups: with sums from memory, and over a store with all its reading."""
 
 from __future__ import annotations
 

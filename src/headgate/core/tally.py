@@ -122,10 +122,12 @@ class TallyQuery:
     """Which ended workflows or jobs to count, and by what.
 
     `bounds`: of the end of a run. `by`: the dimensions of the key, in its order; may be empty. `bins`: the measures
-    whose quantiles are wanted; each costs time.
+    whose quantiles are wanted; each costs time. `only`: values of dimensions of the key; groups with others are not
+    wanted and may be left out.
     """
 
     kind: RollupKind
     bounds: Bounds
     by: tuple[Dimension, ...] = ()
     bins: frozenset[Measure] = frozenset()
+    only: tuple[tuple[Dimension, str], ...] = ()

@@ -22,6 +22,7 @@ from headgate.store.schema import KIND_NUMBER
 from headgate.store.sketches import unpack
 from headgate.store.spans import LENGTHS, built
 from headgate.store.sql import Database
+from headgate.store.words import word
 
 __all__ = ["ENDS", "tallies"]
 
@@ -199,11 +200,12 @@ class _Asked:
         """Facts of few projects by the names that ran: the index by time alone has those of all projects."""
         kind = self._query.kind
         days = range(since_ms // DAY_MS, (until_ms - 1) // DAY_MS + 1)
+        wanted = "".join(f" AND {_COLUMN[name]} = {word(self._db, text) or -1}" for name, text in self._query.only)
         places = self._table(
             "project, run, job, class",
             f"SELECT DISTINCT r.project, r.run, r.job, r.class FROM json_each({self._bind(list(days))}) e"
             f" CROSS JOIN json_each({self._bind(list(self._facts))}) p CROSS JOIN rollup_day r"
-            f" ON r.bucket = e.value AND r.kind = {KIND_NUMBER[kind]} AND r.project = p.value",
+            f" ON r.bucket = e.value AND r.kind = {KIND_NUMBER[kind]} AND r.project = p.value{wanted}",
         )
         name = "f._run = q.run AND f.name IS nullif(q.job, 0)" if kind == "job" else "f.name IS nullif(q.run, 0)"
         return (

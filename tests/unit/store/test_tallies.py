@@ -4,14 +4,13 @@ import asyncio
 import math
 import shutil
 import tempfile
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
@@ -26,7 +25,6 @@ from headgate.core.storeport import MergeWork
 from headgate.core.tally import DIMENSIONS, TallyQuery, class_name
 from headgate.core.times import DAY_MS, HOUR_MS, format_ms
 from headgate.store import MemoryStore, Quota, SqliteStore
-from headgate.store.cover import WIDE, Cover, Kept, cover
 from headgate.store.schema import migrate
 from headgate.store.sql import Database
 from headgate.store.tallies import ENDS
@@ -244,91 +242,6 @@ _Stores.TestCase.settings = settings(
 TestStores = _Stores.TestCase
 
 _DAY = NOW // DAY_MS * DAY_MS
-_HOURS = DAY_MS // HOUR_MS
-
-
-_KEPT = {"all": Kept(0, 0), "no hours": Kept(1 << 40, 0), "some hours": Kept(_DAY // HOUR_MS - 30, 0)}
-_SPANS = {WIDE: range(1 << 20), 96: range(0, 1 << 20, 2), 384: range(0, 1 << 20, 3), 6: range(1, 1 << 20)}
-
-
-@given(
-    bounds=st.tuples(*[st.integers(_DAY - 70 * DAY_MS, _DAY + 2 * DAY_MS)] * 2),
-    kept=st.sampled_from(sorted(_KEPT)),
-    longest=st.sampled_from([1, 24, 384]),
-    wide=st.booleans(),
-)
-@settings(max_examples=300)
-def test_what_is_added_less_what_is_taken_is_the_time_within_the_bounds(
-    bounds: tuple[int, int], kept: str, longest: int, wide: bool
-) -> None:
-    """Each moment within counts once, none outside; no bucket is longer than was allowed, or not there."""
-    since_ms, until_ms = sorted(bounds)
-    known = replace(_KEPT[kept], built=_SPANS)
-    found = cover(since_ms, until_ms, known, longest=longest, wide=wide)
-    changes: Counter[int] = Counter()
-    for source, sign, numbers in found.buckets:
-        length = abs(source) * HOUR_MS
-        assert abs(source) <= longest
-        assert source in (1, 24) or not numbers or (source != WIDE or wide)
-        for number in numbers:
-            assert source in (1, 24) or number in _SPANS[source]
-            assert source != 1 or number >= known.hours
-            changes[number * length] += sign
-            changes[(number + 1) * length] -= sign
-    for start, end, sign in found.facts:
-        changes[start] += sign
-        changes[end] -= sign
-    expected = {since_ms: 1, until_ms: -1} if since_ms < until_ms else {}
-    assert expected == {at: n for at, n in changes.items() if n}
-
-
-@pytest.mark.parametrize(
-    ("bounds", "kept", "expected"),
-    [
-        pytest.param(
-            (_DAY - 2 * DAY_MS, _DAY),
-            Kept(0, 0),
-            Cover(((24, 1, (_DAY // DAY_MS - 2, _DAY // DAY_MS - 1)),), ()),
-            id="whole days",
-        ),
-        pytest.param(
-            (_DAY + 5, _DAY + 3 * HOUR_MS - 7),
-            Kept(0, 0),
-            Cover(
-                ((1, 1, tuple(_DAY // HOUR_MS + n for n in range(3))),),
-                ((_DAY, _DAY + 5, -1), (_DAY + 3 * HOUR_MS - 7, _DAY + 3 * HOUR_MS, -1)),
-            ),
-            id="hours less what is too much",
-        ),
-        pytest.param(
-            (_DAY + 5, _DAY + 3 * HOUR_MS + 7),
-            Kept(_DAY // HOUR_MS + _HOURS, 0),
-            Cover((), ((_DAY + 5, _DAY + 3 * HOUR_MS + 7, 1),)),
-            id="facts where hours are no longer kept",
-        ),
-        pytest.param(
-            (_DAY + 5, _DAY + 3 * HOUR_MS + 7),
-            Kept(0, _DAY + DAY_MS),
-            Cover(((1, 1, tuple(_DAY // HOUR_MS + n for n in range(4))),), ()),
-            id="whole hours where facts are gone",
-        ),
-        pytest.param(
-            (_DAY + 5, _DAY + 3 * HOUR_MS + 7),
-            Kept(_DAY // HOUR_MS + _HOURS, _DAY + DAY_MS),
-            Cover(((24, 1, (_DAY // DAY_MS,)),), ()),
-            id="the whole day where both are gone",
-        ),
-        pytest.param(
-            (_DAY, _DAY + 11 * HOUR_MS),
-            Kept(_DAY // HOUR_MS + 8, _DAY - DAY_MS),
-            Cover(((1, 1, tuple(_DAY // HOUR_MS + n for n in range(8, 11))),), ((_DAY, _DAY + 8 * HOUR_MS, 1),)),
-            id="facts up to the first kept hour",
-        ),
-    ],
-)
-def test_bounds_are_read_from_what_is_kept(bounds: tuple[int, int], kept: Kept, expected: Cover) -> None:
-    """Buckets where they are whole, facts for the rest, wider bounds where those are gone."""
-    assert expected == cover(*bounds, kept, longest=384)
 
 
 async def test_sums_outlive_their_facts(tmp_path: Path) -> None:
@@ -364,3 +277,68 @@ def test_the_ends_of_rollups_are_found_without_reading_them(table: str) -> None:
     assert 2 == sum(step.startswith(f"SEARCH {table}") for step in plan)
     assert not [step for step in plan if step.startswith(f"SCAN {table}")]
     db.close()
+
+
+@pytest.mark.parametrize("kind", ["workflow", "job"])
+async def test_facts_of_one_project_among_many_are_found_by_their_names(tmp_path: Path, kind: Any) -> None:
+    """By branch, which no sum knows, the same as when every fact is looked at; other names may be left out."""
+    clock = ManualClock(NOW)
+    store = SqliteStore(tmp_path / "s.db", clock=clock, metrics=NullMetrics(), quota=Quota(ballast_bytes=0))
+    await store.open()
+    seen = []
+    for number in range(60):
+        ref = ProjectRef("circleci.com", f"gh/a/p{number % 20}", "gh/a", _id(9, number % 20))
+        ended = NOW - number * 7 * HOUR_MS
+        run = {"status": "success", "created_at": ended - 5, "stopped_at": ended, "ref_name": f"b{number % 3}"}
+        named = {"name": f"w{number % 2}"} if number % 5 else {}
+        seen.append(Observation("workflow", _id(2, number), ref, "v2", NOW, True, {**run, **named}))
+        job = {"name": f"j{number % 2}", "status": "failed", "started_at": ended - 9, "stopped_at": ended}
+        seen.append(Observation("job", _id(3, number), ref, "v2", NOW, True, {**job, "workflow_id": _id(2, number)}))
+    await store.merge_and_release(MergeWork("ci", seen, ReleasePolicy("none"), NOW, 0))
+    whole = (NOW - 9 * DAY_MS, NOW + 1)
+    query = TallyQuery(
+        kind, {f"gh/a/p{number}": whole for number in range(20)}, ("project", "workflow", "job", "branch")
+    )
+    query = replace(query, bins=frozenset(MEASURES))
+    every = await store.tallies(query)
+    assert {name for name, _ in query.bounds.items()} == {key[0] for key in every}
+    one = replace(query, bounds={"gh/a/p3": whole})
+    expected = {key: tally for key, tally in every.items() if key[0] == "gh/a/p3"}
+    assert expected == await store.tallies(one)
+    found = await store.tallies(replace(one, only=(("workflow", "w1"),)))
+    assert {key: tally for key, tally in expected.items() if key[1] == "w1"} == found
+    assert await store.tallies(replace(one, only=(("workflow", "nowhere"),))) == {}
+    await store.close()
+
+
+async def test_what_was_added_up_is_read_until_a_fact_changes_in_it(tmp_path: Path) -> None:
+    """Longer stretches are noted as whole; a late fact takes the note away, the next trimming brings it back."""
+    clock = ManualClock(NOW)
+    store = SqliteStore(tmp_path / "s.db", clock=clock, metrics=NullMetrics(), quota=Quota(ballast_bytes=0))
+    await store.open()
+    ref = ProjectRef("circleci.com", _NAMES[0], "gh/a", _IDS[0])
+
+    async def end(number: int, at_ms: int) -> None:
+        told = {"status": "success", "stopped_at": at_ms}
+        seen = [Observation("workflow", _id(2, number), ref, "v2", NOW, True, told)]
+        await store.merge_and_release(MergeWork("ci", seen, ReleasePolicy("none"), NOW, 0))
+
+    async def noted() -> int:
+        db = Database(str(tmp_path / "s.db"))
+        n: int = db.execute("SELECT count(*) FROM span_built WHERE upto = 9223372036854775807").get
+        db.close()
+        return n
+
+    await end(1, _DAY - 40 * DAY_MS)
+    await end(2, _DAY - DAY_MS)
+    await store.trim({}, now_ms=_DAY)
+    whole = await noted()
+    assert whole > 160 + 40
+    await end(3, _DAY - 40 * DAY_MS + 5)
+    assert await noted() == whole - 4
+    query = TallyQuery("workflow", {_NAMES[0]: (_DAY - 50 * DAY_MS, NOW)}, ("project",))
+    assert (await store.tallies(query))[(_NAMES[0],)].n == 3
+    await store.trim({}, now_ms=_DAY)
+    assert await noted() == whole
+    assert (await store.tallies(query))[(_NAMES[0],)].n == 3
+    await store.close()
