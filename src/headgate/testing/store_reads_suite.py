@@ -26,6 +26,7 @@ from headgate.testing.store_data import (
     seen,
     workflow,
 )
+from headgate.testing.store_details_suite import DetailsSuite
 
 __all__ = ["ReadsSuite"]
 
@@ -380,5 +381,5 @@ class TallySuite:
         assert list(found) == [("@default", "main")]
 
 
-class ReadsSuite(RowsSuite, TallySuite):
+class ReadsSuite(RowsSuite, TallySuite, DetailsSuite):
     """All of it."""
