@@ -30,7 +30,8 @@ __all__ = ["MemoryDetails"]
 
 _PLACE = ("workflow_name", "job_name", "resource_class", "executor", "operating_system")
 _LONGEST_JOB_MS = 6 * 3_600_000
-Key = tuple[str, ...]
+Place = tuple[str, str, str, str, str, str]
+Key = tuple[str, str, str]
 
 
 class MemoryDetails:
@@ -44,15 +45,16 @@ class MemoryDetails:
     def _of_kind(self, kind: str) -> Iterator[MemoryFact]:
         return (fact for fact in self.facts.all() if fact.kind == kind)
 
-    def _usage(self, bounds: Bounds) -> dict[Key, list[MemoryFact]]:
-        found: dict[Key, list[MemoryFact]] = {}
+    def _usage(self, bounds: Bounds) -> dict[Place, list[MemoryFact]]:
+        found: dict[Place, list[MemoryFact]] = {}
         for fact in self._of_kind("usage"):
             own = fact.known.values
             times = (number(own, name) for name in ("stopped_at", "started_at", "queued_at"))
             at = next((one for one in times if one is not None), fact.seen_ms)
             since_ms, until_ms = bounds.get(self._slug(fact), (0, 0))
             if since_ms <= at < until_ms:
-                found.setdefault((self._slug(fact), *(text(own, name) for name in _PLACE)), []).append(fact)
+                workflow, job, size, executor, system = (text(own, name) for name in _PLACE)
+                found.setdefault((self._slug(fact), workflow, job, size, executor, system), []).append(fact)
         return dict(sorted(found.items()))
 
     async def usage_sums(self, bounds: Bounds) -> Sequence[UsageSum]:
@@ -61,9 +63,9 @@ class MemoryDetails:
     async def usage_loads(self, bounds: Bounds) -> Sequence[UsageLoad]:
         found = []
         for key, facts in self._usage(bounds).items():
-            counts = {name: _percents(facts, f"{name}_pct") for name in ("ram_max", "cpu_median", "cpu_max")}
-            if any(counts.values()):
-                found.append(UsageLoad(*key, **counts))
+            ram, median, highest = (_percents(facts, f"{name}_pct") for name in ("ram_max", "cpu_median", "cpu_max"))
+            if ram or median or highest:
+                found.append(UsageLoad(*key, ram, median, highest))
         return found
 
     async def failed_jobs(
@@ -200,7 +202,7 @@ def _percents(facts: Sequence[MemoryFact], name: str) -> Counter[int]:
     return Counter(math.ceil(value) for value in known if isinstance(value, (int, float)))
 
 
-def _sum(key: Key, facts: Sequence[MemoryFact]) -> UsageSum:
+def _sum(key: Place, facts: Sequence[MemoryFact]) -> UsageSum:
     def total(name: str) -> int:
         return sum(number(fact.known.values, name) or 0 for fact in facts)
 

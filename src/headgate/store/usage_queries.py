@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from headgate.core.detailrows import CREDIT_KINDS, NodeSum, RerunSum, UsageLoad, UsageSum
@@ -29,6 +29,7 @@ _LOADS = (
     " GROUP BY 1, 2, 3, 4, 5, 6, 7, 8"
 )
 _Place = tuple[int | None, ...]
+_Names = tuple[str, str, str, str, str]
 
 
 def _texts(db: Database, numbers: Iterable[int | None]) -> Mapping[int | None, str]:
@@ -50,16 +51,21 @@ def usage_sums(db: Database, bounds: Bounds) -> list[UsageSum]:
         sums = [
             UsageSum(
                 slug,
-                *(texts[number] for number in row[:5]),
-                runs=row[5],
-                seconds=row[6],
-                total=row[7],
-                credits={kind: n for kind, n in zip(CREDIT_KINDS, row[8:], strict=True) if n},
+                *_names(texts, row),
+                row[5],
+                row[6],
+                {kind: n for kind, n in zip(CREDIT_KINDS, row[8:], strict=True) if n},
+                row[7],
             )
             for row in rows
         ]
         found += sorted(sums, key=_place_of)
     return found
+
+
+def _names(texts: Mapping[int | None, str], row: Sequence[int | None]) -> _Names:
+    workflow, job, size, executor, system = row[:5]
+    return texts[workflow], texts[job], texts[size], texts[executor], texts[system]
 
 
 def _place_of(row: UsageSum | UsageLoad) -> tuple[str, ...]:
@@ -70,17 +76,14 @@ def usage_loads(db: Database, bounds: Bounds) -> list[UsageLoad]:
     """A project at a time; the file's rows are grouped by whole percents before they are spread over three counts."""
     found: list[UsageLoad] = []
     for slug in sorted(bounds):
-        counts: dict[_Place, tuple[dict[int, int], ...]] = {}
+        counts: dict[_Place, tuple[dict[int, int], dict[int, int], dict[int, int]]] = {}
         for row in db.execute(_LOADS.format(projects=_numbers(db, slug)), bounds[slug]):
             into = counts.setdefault(row[:5], ({}, {}, {}))
             for count, percent in zip(into, row[5:8], strict=True):
                 if percent is not None:
                     count[percent] = count.get(percent, 0) + row[8]
         texts = _texts(db, (number for place in counts for number in place))
-        loads = [
-            UsageLoad(slug, *(texts[number] for number in place), **dict(zip(_MEASURES, into, strict=True)))
-            for place, into in counts.items()
-        ]
+        loads = [UsageLoad(slug, *_names(texts, place), *into) for place, into in counts.items()]
         found += sorted(loads, key=_place_of)
     return found
 

@@ -148,7 +148,7 @@ class DetailsSuite:
         """Where the repeated workflow failed; an approval is no job, and what was skipped did not run."""
         again = workflow(_id(2, 1), created_at=NOW + 1, stopped_at=NOW + 60_000)
         await merge(store, pipeline(), workflow(status="failed"), job(status="failed"), again)
-        mine = {"workflow_id": _id(2, 1), "started_at": NOW + 2, "stopped_at": NOW + 1_002}
+        mine: dict[str, Any] = {"workflow_id": _id(2, 1), "started_at": NOW + 2, "stopped_at": NOW + 1_002}
         await merge(
             store,
             job(_id(5, 1), credits=9, number=8, **mine),
