@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 
 from headgate.core.errors import StoreError
 from headgate.insights.views.lens import Lens
+from headgate.web.access.forms import FormRefused
 from headgate.web.operations import Operations
 from headgate.web.site.frame import Site
 from headgate.web.site.lists import add_lists
@@ -24,7 +25,7 @@ from headgate.web.site.overview import add_overview
 from headgate.web.site.places import add_places
 from headgate.web.site.runs import add_runs
 
-__all__ = ["add_pages"]
+__all__ = ["add_pages", "add_problems"]
 
 _OWN = ("/api/", "/static/", "/metrics")
 
@@ -33,7 +34,7 @@ def add_pages(app: FastAPI, operations: Operations, lens: Callable[[], Lens], ve
     """Add every page and what they load."""
     app.mount("/static", _Static(directory=Path(__file__).parent.parent / "static"), name="static")
     site = Site(lens, version)
-    _add_problems(app, site)
+    add_problems(app, site)
     add_overview(app, site, operations)
     add_places(app, site)
     add_runs(app, site)
@@ -51,12 +52,18 @@ class _Static(StaticFiles):
         return made
 
 
-def _add_problems(app: FastAPI, site: Site) -> None:
+def add_problems(app: FastAPI, site: Site) -> None:
+    """Answer what goes wrong: a page for people, JSON for scripts."""
+
     @app.exception_handler(HTTPException)
     async def refused(request: Request, exc: HTTPException) -> Response:
         if request.url.path.startswith(_OWN):
             return JSONResponse({"detail": exc.detail}, exc.status_code, exc.headers)
         return site.problem(request, exc.status_code, str(exc.detail), "The navigation leads to every page there is.")
+
+    @app.exception_handler(FormRefused)
+    async def form(request: Request, exc: FormRefused) -> Response:
+        return site.problem(request, exc.status, exc.title, str(exc))
 
     @app.exception_handler(StoreError)
     async def store(request: Request, exc: StoreError) -> Response:
