@@ -26,8 +26,9 @@ Risk = Literal["low", "medium"]
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """How busy a job kept its machines: percent, rounded up -> runs; of memory and processors the highest of each run,
-    and of processors the median too.
+    """How busy a job kept its machines: percent, rounded up -> runs.
+
+    Of memory and processors the highest use of each run, and of processors the median too.
     """
 
     ram_max: Mapping[int, int]
@@ -77,46 +78,45 @@ def advise(
     if load.runs < fewest:
         return Advice("too_few_runs", f"{load.runs} runs have figures; less than {fewest} are too few.")
     needs_gb = max(load.ram_max) / 100 * has.ram_gb * (1 + HEADROOM)
+    roomy = [one for one in family if one.ram_gb >= needs_gb]
+    return _larger(load, has, roomy) or _smaller(load, has, roomy)
+
+
+def _larger(load: Load, has: ResourceClass, roomy: Sequence[ResourceClass]) -> Advice | None:
+    """Where memory or processors are used up. `roomy`: classes with memory enough."""
+    ram, busy = percentile(load.ram_max, 0.95) or 0, percentile(load.cpu_median, 0.95) or 0
+    if ram >= _FULL_RAM:
+        what, words = "memory is", f"One of twenty runs used {ram} % of its memory or more: it may be killed."
+        more = [one for one in roomy if one.ram_gb > has.ram_gb and one.cpus >= has.cpus]
+    elif busy >= _FULL_CPU:
+        what, words = (
+            "processors are",
+            f"They were {busy} % busy through half of one run of twenty.",
+        )
+        more = [one for one in roomy if one.cpus > has.cpus]
+    else:
+        return None
+    if not more:
+        return Advice("fits", f"Its {what} used up, and no larger class is known.")
+    return Advice("larger", words, more[0], None, _saving(has, more[0]))
+
+
+def _smaller(load: Load, has: ResourceClass, roomy: Sequence[ResourceClass]) -> Advice:
+    """The smallest class with memory and processors enough."""
     busy = percentile(load.cpu_median, 0.95)
-    larger = _larger(load, has, family, needs_gb, busy)
-    if larger is not None:
-        return larger
     if busy is None:
         return Advice("fits", "How busy its processors are is not known, so none can be taken away.")
-    needs_cpus = busy / 100 * has.cpus
-    fitting = (one for one in family if one.ram_gb >= needs_gb and one.cpus >= needs_cpus and _less(one, has))
-    to = min(fitting, key=lambda one: (one.credits or 0.0, one.ram_gb, one.cpus), default=None)
+    fitting = (one for one in roomy if one.cpus >= busy / 100 * has.cpus and _less(one, has))
+    to = min(fitting, key=lambda one: (one.ram_gb, one.cpus), default=None)
     if to is None:
-        return Advice("fits", "No smaller class has the memory and the processors that it used, with a fifth to spare.")
+        return Advice(
+            "fits", "No smaller class has the processors, and with a fifth to spare the memory, that it used."
+        )
     peak = percentile(load.cpu_max, 0.95)
     calm = peak is not None and peak / 100 * has.cpus <= to.cpus
     words = f"It used {max(load.ram_max)} % of {has.ram_gb:g} GB at most; {to.name} has {to.ram_gb:g} GB."
     slower = "" if calm else " Its processors were at times busier than that class allows: it may run longer."
     return Advice("smaller", words + slower, to, "low" if calm else "medium", _saving(has, to))
-
-
-def _larger(
-    load: Load, has: ResourceClass, family: Sequence[ResourceClass], needs_gb: float, busy: int | None
-) -> Advice | None:
-    """Where memory or processors are used up."""
-    full = (percentile(load.ram_max, 0.95) or 0) >= _FULL_RAM
-    if not full and (busy is None or busy < _FULL_CPU):
-        return None
-    more = [
-        one
-        for one in family
-        if one.ram_gb >= needs_gb and one.cpus >= has.cpus and one.cpus + one.ram_gb > has.cpus + has.ram_gb
-    ]
-    if not full:
-        more = [one for one in more if one.cpus > has.cpus]
-    what = "memory" if full else "processors"
-    if not more:
-        return Advice("fits", f"Its {what} are used up, and there is no larger class.") if full else None
-    words = {
-        "memory": f"One of twenty runs used {percentile(load.ram_max, 0.95)} % of its memory or more: it may be killed.",
-        "processors": f"Its processors were {busy} % busy through half of such a run: more of them may end it sooner.",
-    }
-    return Advice("larger", words[what], more[0], None, _saving(has, more[0]))
 
 
 def _less(one: ResourceClass, has: ResourceClass) -> bool:

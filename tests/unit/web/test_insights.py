@@ -29,6 +29,7 @@ ASKED = {
     "/insights/run": {"run": RUN},
     "/insights/tests": {},
     "/insights/credits": {},
+    "/insights/rightsizing": {},
     "/metrics": {},
     "/query": {"metric": "duration_p95", "by": ["project", "branch_class"], "step": "1d"},
 }

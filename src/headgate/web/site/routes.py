@@ -18,6 +18,7 @@ from headgate.core.errors import StoreError
 from headgate.insights.views.lens import Lens
 from headgate.web.access.forms import FormRefused
 from headgate.web.operations import Operations
+from headgate.web.site.advice import add_advice_pages
 from headgate.web.site.frame import Site
 from headgate.web.site.lists import add_lists
 from headgate.web.site.operation import add_operation
@@ -39,6 +40,7 @@ def add_pages(app: FastAPI, operations: Operations, lens: Callable[[], Lens], ve
     add_places(app, site)
     add_runs(app, site)
     add_lists(app, site)
+    add_advice_pages(app, site)
     add_operation(app, site, operations)
 
 

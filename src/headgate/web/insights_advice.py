@@ -1,0 +1,41 @@
+"""`/api/v1/insights/...` about what to do: machine sizes. Thin, as `web.insights`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+
+from headgate.insights.views.lens import Lens
+from headgate.insights.views.rightsizing import RightSizingPage, Shown, rightsizing_page
+from headgate.web.answering import answer
+from headgate.web.asking import Filtered, Listed, Name
+
+__all__ = ["add_advice"]
+
+
+class RightSizingQuery(Filtered, Listed):
+    """Machine sizes."""
+
+    project: Name | None = None
+    show: Shown = "all"
+
+
+def add_advice(router: APIRouter, lens: Callable[[], Lens]) -> None:
+    """Add the routes. `lens`: a new one for each answer."""
+
+    @router.get("/insights/rightsizing", response_model=RightSizingPage)
+    async def get_rightsizing(asked: Annotated[RightSizingQuery, Query()]) -> Response:
+        """Which jobs need a smaller or a larger machine, what that saves in 30 days, and at what risk."""
+        at = lens()
+        page = await rightsizing_page(
+            at,
+            window=asked.window_at(at.now_ms),
+            project=asked.project,
+            show=asked.show,
+            filters=asked.filters,
+            cursor=asked.cursor,
+            limit=asked.limit,
+        )
+        return answer(page)

@@ -1,0 +1,37 @@
+"""The addresses of the pages that say what to do. Thin: reads the query, asks a view, renders."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI, Request
+from fastapi.responses import Response
+
+from headgate.insights.views.refusal import unknown
+from headgate.insights.views.rightsizing import SHOWN, rightsizing_page
+from headgate.web.site.frame import Site
+from headgate.web.site.serving import page
+
+__all__ = ["add_advice_pages"]
+
+
+def add_advice_pages(app: FastAPI, site: Site) -> None:
+    """Add the page of machine sizes."""
+
+    @page(app, site, "/rightsizing")
+    async def rightsizing(request: Request, show: str = "all", project: str = "", cursor: str = "") -> Response:
+        lens = site.lens()
+        asked = site.asked(request, lens)
+        chosen = next((one for one in SHOWN if one == show), None)
+        if chosen is None:
+            raise unknown("bad-parameter", "show", show, SHOWN)
+        view = await rightsizing_page(
+            lens,
+            window=asked.window,
+            project=project or None,
+            show=chosen,
+            filters=asked.chosen,
+            cursor=cursor or None,
+        )
+        own = ({} if show == "all" else {"show": show}) | ({"project": project} if project else {})
+        values = {"view": view, "choices": SHOWN, "show": show, "project": project}
+        crumbs = (("Credits", "/credits"), ("Machine sizes", ""))
+        return site.answer("rightsizing.html", request, asked, values, *crumbs, own=own)

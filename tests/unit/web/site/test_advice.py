@@ -1,0 +1,51 @@
+"""The pages that say what to do, over a store in memory: nothing, little, hostile names, wrong questions."""
+
+from __future__ import annotations
+
+import pytest
+from tests.unit.insights.details import usage
+from tests.unit.web.site.test_routes import PROJECT, Bench
+from tests.unit.web.test_api import EVIL
+
+from headgate.testing.store_data import job, merge, pipeline, workflow
+
+
+@pytest.fixture
+async def bench():
+    made = Bench()
+    await made.store.open()
+    async with made.http:
+        yield made
+
+
+async def test_pages_of_nothing_say_what_is_missing(bench):
+    """And where it would come from."""
+    assert "No usage row in this window" in await bench.text("/rightsizing")
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "words"),
+    [
+        ("/rightsizing?show=moon", 400, "A parameter cannot be read"),
+        ("/rightsizing?branch=main", 400, "A filter cannot be read"),
+        ("/rightsizing?cursor=x", 400, "The cursor is not one of this list"),
+        ("/rightsizing?project=gh/acme/none", 404, "No such project"),
+    ],
+)
+async def test_wrong_questions_get_a_page(bench, path, status, words):
+    """That says what is valid."""
+    await merge(bench.store, pipeline(), workflow(), job())
+    assert f"{status} {words}" in await bench.text(path, status)
+
+
+async def test_machine_sizes_are_listed(bench):
+    """With what they save, on their own page and on the job's; names are text."""
+    await merge(bench.store, pipeline(), workflow(), job())
+    await merge(bench.store, *(usage(number) for number in range(20)), usage(30, job_name=EVIL, resource_class=EVIL))
+    page = await bench.text("/rightsizing?window=30d")
+    assert "Could be saved in 30 days 300" in page
+    assert "large 4 CPU, 8 GB smaller : small It used 20 % of 8 GB at most; small has 2 GB." in page
+    assert "unknown class Its size is not known" in page
+    assert "None of them." in await bench.text(f"/rightsizing?window=30d&show=larger&project={PROJECT}")
+    of_job = await bench.text(f"/job?project={PROJECT}&workflow=build&job=test&window=30d")
+    assert "Machine size From how busy" in of_job
