@@ -24,7 +24,7 @@ from headgate.app.compose import Plant, build_plant, make_store, make_store_dire
 from headgate.app.engines import Engines
 from headgate.app.gauges import keep_gauges
 from headgate.app.logs import Redactor, secrets_of, set_up_logging
-from headgate.app.measuring import catalogue_of, owners_of
+from headgate.app.measuring import catalogue_of, classes_of, owners_of
 from headgate.app.notify import Notify
 from headgate.app.operations import Running, StoreOperations
 from headgate.app.reload import Reloader
@@ -133,6 +133,7 @@ class Daemon:
             turn=engines.alerts_turn,
             catalogue=lambda: catalogue_of(self._configuration.settings.kpis),
             owners=lambda: owners_of(self._configuration.settings.owners),
+            classes=lambda: classes_of(self._configuration.settings.resource_classes),
             behind_ms=engines.behind_ms,
         )
         operations = StoreOperations(store, self._clock, running)

@@ -35,6 +35,7 @@ from headgate.core.storeport import CursorView, MergeWork, Store
 from headgate.core.times import DAY_MS, format_ms
 from headgate.insights.catalogue import CATALOGUE, Catalogue
 from headgate.insights.owners import Owners
+from headgate.insights.resourceclasses import ResourceClasses
 from headgate.insights.views.ask import query_page
 from headgate.insights.views.lens import Lens
 from headgate.insights.views.refusal import Refused
@@ -79,8 +80,8 @@ class Running:
     `reset`: replaces the store's reset where workers must let go first; `polled`: sources that can be asked for history
     -> how far back facts are kept, milliseconds; `wake_backfills`, `wake_audits`: a request was stored; `call_rates`:
     calls an hour by source; `turn`: held while alerts are changed, so that the engine is not at work on them.
-    calls an hour by source; `catalogue`, `owners`: metrics and teams as configured; `behind_ms`: project -> how far
-    behind the present it is collected.
+    calls an hour by source; `catalogue`, `owners`, `classes`: metrics, teams and sizes of machines as configured;
+    `behind_ms`: project -> how far behind the present it is collected.
     """
 
     sources: Callable[[], Mapping[str, Source | None]] = field(default=dict)
@@ -100,6 +101,7 @@ class Running:
     turn: Callable[[], AbstractAsyncContextManager[Any]] = nullcontext
     catalogue: Callable[[], Catalogue] = _every_metric
     owners: Callable[[], Owners] = Owners
+    classes: Callable[[], ResourceClasses] = ResourceClasses
     behind_ms: Callable[[], Mapping[str, int]] = field(default=dict)
 
 
@@ -383,7 +385,14 @@ class StoreOperations:
     def lens(self) -> Lens:
         """What pages and the API of insights are made from, at this moment."""
         running = self._running
-        return Lens(self._store, self._clock.now_ms(), running.catalogue(), running.owners(), running.behind_ms())
+        return Lens(
+            self._store,
+            self._clock.now_ms(),
+            running.catalogue(),
+            running.owners(),
+            running.behind_ms(),
+            running.classes(),
+        )
 
     async def query(self, asked: Asked) -> Json:
         """A metric by group and over time."""

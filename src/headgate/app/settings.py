@@ -19,7 +19,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from headgate.app.configfile import KeyPath, Origins, interpolate, overlay_environment, read_text, read_yaml
-from headgate.app.measuring import Kpis, OwnerConfig
+from headgate.app.measuring import Kpis, OwnerConfig, ResourceClassConfig
 from headgate.app.problems import nearest, problems_of
 from headgate.app.records import RecordsConfig
 from headgate.app.sections import (
@@ -69,6 +69,9 @@ class Settings(BaseSettings):
     )
     alerts: AlertSettings = Field(default_factory=AlertSettings, description="Rules, notifiers, routes.")
     owners: tuple[OwnerConfig, ...] = Field(default=(), description="Whose something is: {match: ..., team: ...}.")
+    resource_classes: tuple[ResourceClassConfig, ...] = Field(
+        default=(), description="Sizes of machines: {name: ..., executor: ..., cpus: ..., ram_gb: ...}."
+    )
     kpis: Kpis = Field(default={}, description="Metrics of your own: name -> {formula: ...}.")
     log: LogSettings = Field(default_factory=LogSettings, description="Headgate's own log.")
 
