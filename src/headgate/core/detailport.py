@@ -27,11 +27,11 @@ class ReadDetails(Protocol):
         ...
 
     async def failed_jobs(
-        self, bounds: Bounds, *, after: tuple[int, str] | None = None, limit: int
+        self, bounds: Bounds, *, before: tuple[int, str] | None = None, limit: int
     ) -> Sequence[FailedJob]:
-        """Jobs that failed (failure, error, timeout) with what is known of why, oldest first by end and id.
+        """Jobs that failed (failure, error, timeout) with what is known of why, newest first by end and id.
 
-        `after`: end and id of the last one of the page before.
+        `before`: end and id of the last one of the page before.
         """
         ...
 

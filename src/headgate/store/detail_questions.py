@@ -30,9 +30,9 @@ class DetailQuestions(ABC):
         return await self._ask(lambda db: usage_queries.usage_loads(db, bounds))
 
     async def failed_jobs(
-        self, bounds: Bounds, *, after: tuple[int, str] | None = None, limit: int
+        self, bounds: Bounds, *, before: tuple[int, str] | None = None, limit: int
     ) -> Sequence[FailedJob]:
-        return await self._ask(lambda db: failure_queries.failed_jobs(db, bounds, after, limit))
+        return await self._ask(lambda db: failure_queries.failed_jobs(db, bounds, before, limit))
 
     async def test_runs(self, project: str, test_id: str, window: tuple[int, int], *, limit: int) -> Sequence[TestRun]:
         return await self._ask(lambda db: failure_queries.test_runs(db, project, test_id, window, limit))

@@ -42,11 +42,11 @@ SELECT job_id, test_id, name, class_name, message, n FROM (
 """
 
 
-def failed_jobs(db: Database, bounds: Bounds, after: tuple[int, str] | None, limit: int) -> list[FailedJob]:
+def failed_jobs(db: Database, bounds: Bounds, before: tuple[int, str] | None, limit: int) -> list[FailedJob]:
     """Jobs by an index of ends, then what belongs to them from short ranges of other indices."""
-    ids = _chosen(db, bounds, after, limit)
+    ids = _chosen(db, bounds, before, limit)
     listed = ", ".join(map(str, ids))
-    rows = jobs_where(db, f"AND j._id IN ({listed}) ORDER BY j.stopped_at, j._key", ())
+    rows = jobs_where(db, f"AND j._id IN ({listed}) ORDER BY j.stopped_at DESC, j._key DESC", ())
     if not rows:
         return []
     numbers = ", ".join(str(number) for slug in {row.project for row in rows} for number in project_ids(db, slug))
@@ -66,26 +66,26 @@ def failed_jobs(db: Database, bounds: Bounds, after: tuple[int, str] | None, lim
     ]
 
 
-def _chosen(db: Database, bounds: Bounds, after: tuple[int, str] | None, limit: int) -> list[int]:
+def _chosen(db: Database, bounds: Bounds, before: tuple[int, str] | None, limit: int) -> list[int]:
     """Row numbers of a page of failed jobs over all projects."""
     failed, found = statuses_sql(db, "status", FAILED), list[tuple[int, Any, int]]()
     for slug, (since_ms, until_ms) in bounds.items():
-        at_ms, key = after or (since_ms - 1, "")
+        at_ms, key = before or (until_ms, "")
         for number in project_ids(db, slug):
             found += db.execute(
                 "SELECT stopped_at, _key, _id FROM job INDEXED BY job_end WHERE _terminal AND stopped_at >= ? AND"
-                f" stopped_at < ? AND _project = ? AND {failed} AND (stopped_at, _key) > (?, ?)"
-                " ORDER BY stopped_at, _key LIMIT ?",
-                (max(since_ms, at_ms), until_ms, number, at_ms, encode_key(key), limit),
+                f" stopped_at < ? AND _project = ? AND {failed} AND (stopped_at, _key) < (?, ?)"
+                " ORDER BY stopped_at DESC, _key DESC LIMIT ?",
+                (since_ms, min(until_ms, at_ms + 1), number, at_ms, encode_key(key), limit),
             ).fetchall()
-    found.sort(key=lambda row: (row[0], isinstance(row[1], bytes), row[1]))
+    found.sort(key=lambda row: (row[0], isinstance(row[1], bytes), row[1]), reverse=True)
     return [row_id for _, _, row_id in found[:limit]]
 
 
 def _steps(db: Database, rows: Sequence[JobRow], projects: str, jobs: str) -> dict[str, list[FailedStep]]:
     failed = statuses_sql(db, "st.status", FAILED)
     began = [row.started_ms for row in rows if row.started_ms is not None]
-    span = (min(began, default=rows[0].stopped_ms - _LONGEST_JOB_MS) - _SLACK_MS, rows[-1].stopped_ms + _SLACK_MS)
+    span = (min(began, default=rows[-1].stopped_ms - _LONGEST_JOB_MS) - _SLACK_MS, rows[0].stopped_ms + _SLACK_MS)
     found: dict[str, list[FailedStep]] = {}
     for key, name, index, node, status, code, tail in db.execute(
         _STEPS.format(projects=projects, failed=failed, jobs=jobs), span
@@ -99,7 +99,7 @@ def _tests(
     db: Database, rows: Sequence[JobRow], projects: str, jobs: str
 ) -> dict[str, tuple[tuple[FailedTest, ...], int]]:
     found: dict[str, tuple[tuple[FailedTest, ...], int]] = {}
-    span = (rows[0].stopped_ms, rows[-1].stopped_ms, MOST_FAILED_TESTS)
+    span = (rows[-1].stopped_ms, rows[0].stopped_ms, MOST_FAILED_TESTS)
     for key, test, name, class_name, message, n in db.execute(
         _TESTS.format(projects=projects, failed=word(db, "fail") or 0, jobs=jobs), span
     ):

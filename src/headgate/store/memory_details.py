@@ -69,15 +69,15 @@ class MemoryDetails:
         return found
 
     async def failed_jobs(
-        self, bounds: Bounds, *, after: tuple[int, str] | None = None, limit: int
+        self, bounds: Bounds, *, before: tuple[int, str] | None = None, limit: int
     ) -> Sequence[FailedJob]:
         found = []
         for row in jobs(self.facts):
             since_ms, until_ms = bounds.get(row.project, (0, 0))
             if row.status in FAILED and since_ms <= row.stopped_ms < until_ms:
                 found.append(row)
-        found.sort(key=_order)
-        page = [row for row in found if after is None or _order(row) > _place(*after)][:limit]
+        found.sort(key=_order, reverse=True)
+        page = [row for row in found if before is None or _order(row) < _place(*before)][:limit]
         return [self._failed(row) for row in page]
 
     def _failed(self, row: JobRow) -> FailedJob:

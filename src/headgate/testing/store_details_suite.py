@@ -87,10 +87,13 @@ class DetailsSuite:
         await merge(store, pipeline(), workflow())
         await merge(store, *(job(_id(5, n), status="timedout", stopped_at=at, number=n) for n, at in ends.items()))
         found = await store.failed_jobs(_ALWAYS, limit=9)
-        assert [_id(5, 3), _id(5, 1), _id(5, 2)] == [one.row.job_id for one in found]
+        assert [_id(5, 2), _id(5, 1), _id(5, 3)] == [one.row.job_id for one in found]
         first = await store.failed_jobs(_ALWAYS, limit=2)
         last = first[-1].row
-        assert list(found) == [*first, *await store.failed_jobs(_ALWAYS, after=(last.stopped_ms, last.job_id), limit=2)]
+        assert list(found) == [
+            *first,
+            *await store.failed_jobs(_ALWAYS, before=(last.stopped_ms, last.job_id), limit=2),
+        ]
         assert list(await store.failed_jobs({_SLUG: (0, NOW - 5)}, limit=9)) == []
         assert list(await store.failed_jobs({}, limit=9)) == []
 

@@ -1,4 +1,4 @@
-"""`/api/v1/insights/...` about what to do: machine sizes. Thin, as `web.insights`."""
+"""`/api/v1/insights/...` about what to do: machine sizes, reasons of failures. Thin, as `web.insights`."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
+from headgate.insights.views.failures import FailuresPage, failures_page
 from headgate.insights.views.lens import Lens
 from headgate.insights.views.rightsizing import RightSizingPage, Shown, rightsizing_page
 from headgate.web.answering import answer
-from headgate.web.asking import Filtered, Listed, Name
+from headgate.web.asking import Filtered, Limit, Listed, Name
 
 __all__ = ["add_advice"]
 
@@ -20,6 +21,13 @@ class RightSizingQuery(Filtered, Listed):
 
     project: Name | None = None
     show: Shown = "all"
+
+
+class FailuresQuery(Filtered, Listed):
+    """Groups of failures."""
+
+    project: Name | None = None
+    limit: Limit = 25
 
 
 def add_advice(router: APIRouter, lens: Callable[[], Lens]) -> None:
@@ -34,6 +42,20 @@ def add_advice(router: APIRouter, lens: Callable[[], Lens]) -> None:
             window=asked.window_at(at.now_ms),
             project=asked.project,
             show=asked.show,
+            filters=asked.filters,
+            cursor=asked.cursor,
+            limit=asked.limit,
+        )
+        return answer(page)
+
+    @router.get("/insights/failures", response_model=FailuresPage)
+    async def get_failures(asked: Annotated[FailuresQuery, Query()]) -> Response:
+        """Failed jobs by step and failure text: since when, how often, where; the infrastructure's apart."""
+        at = lens()
+        page = await failures_page(
+            at,
+            window=asked.window_at(at.now_ms),
+            project=asked.project,
             filters=asked.filters,
             cursor=asked.cursor,
             limit=asked.limit,

@@ -30,6 +30,7 @@ ASKED = {
     "/insights/tests": {},
     "/insights/credits": {},
     "/insights/rightsizing": {},
+    "/insights/failures": {},
     "/metrics": {},
     "/query": {"metric": "duration_p95", "by": ["project", "branch_class"], "step": "1d"},
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
+from headgate.insights.views.failures import failures_page
 from headgate.insights.views.refusal import unknown
 from headgate.insights.views.rightsizing import SHOWN, rightsizing_page
 from headgate.web.site.frame import Site
@@ -14,7 +15,7 @@ __all__ = ["add_advice_pages"]
 
 
 def add_advice_pages(app: FastAPI, site: Site) -> None:
-    """Add the page of machine sizes."""
+    """Add the pages of machine sizes and of failures."""
 
     @page(app, site, "/rightsizing")
     async def rightsizing(request: Request, show: str = "all", project: str = "", cursor: str = "") -> Response:
@@ -35,3 +36,14 @@ def add_advice_pages(app: FastAPI, site: Site) -> None:
         values = {"view": view, "choices": SHOWN, "show": show, "project": project}
         crumbs = (("Credits", "/credits"), ("Machine sizes", ""))
         return site.answer("rightsizing.html", request, asked, values, *crumbs, own=own)
+
+    @page(app, site, "/failures")
+    async def failures(request: Request, project: str = "", cursor: str = "") -> Response:
+        lens = site.lens()
+        asked = site.asked(request, lens)
+        view = await failures_page(
+            lens, window=asked.window, project=project or None, filters=asked.chosen, cursor=cursor or None
+        )
+        own = {"project": project} if project else {}
+        values = {"view": view, "project": project}
+        return site.answer("failures.html", request, asked, values, ("Failures", "/failures"), own=own)

@@ -23,6 +23,7 @@ Crumb = tuple[str, str]
 _NAVIGATION: tuple[Crumb, ...] = (
     ("Overview", "/"),
     ("Projects", "/projects"),
+    ("Failures", "/failures"),
     ("Tests", "/tests"),
     ("Credits", "/credits"),
     ("Alerts", "/alerts"),

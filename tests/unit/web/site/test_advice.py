@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from tests.unit.insights.details import usage
+from tests.unit.insights.details import result, step, usage
 from tests.unit.web.site.test_routes import PROJECT, Bench
 from tests.unit.web.test_api import EVIL
 
-from headgate.testing.store_data import job, merge, pipeline, workflow
+from headgate.testing.store_data import WORKFLOW, job, merge, pipeline, workflow
 
 
 @pytest.fixture
@@ -21,6 +21,7 @@ async def bench():
 async def test_pages_of_nothing_say_what_is_missing(bench):
     """And where it would come from."""
     assert "No usage row in this window" in await bench.text("/rightsizing")
+    assert "No job failed in this window" in await bench.text("/failures")
 
 
 @pytest.mark.parametrize(
@@ -49,3 +50,16 @@ async def test_machine_sizes_are_listed(bench):
     assert "None of them." in await bench.text(f"/rightsizing?window=30d&show=larger&project={PROJECT}")
     of_job = await bench.text(f"/job?project={PROJECT}&workflow=build&job=test&window=30d")
     assert "Machine size From how busy" in of_job
+
+
+async def test_reasons_of_failures_are_listed(bench):
+    """On their own page, the project's and the run's; words of outsiders are text."""
+    await merge(bench.store, pipeline(), workflow(status="failed"), job(status="failed"))
+    await merge(bench.store, step(1, name=EVIL), result(1, message=f"Error: {EVIL} 17", name=EVIL))
+    page = await bench.text("/failures")
+    assert "Failed jobs 1" in page
+    assert "In its own words" in page
+    assert "Failures by reason" in await bench.text(f"/project?project={PROJECT}")
+    assert "Why it failed" in await bench.text(f"/run/{WORKFLOW}")
+    raw = (await bench.http.get("/failures")).text
+    assert "<script>alert" not in raw
