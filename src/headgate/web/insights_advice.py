@@ -1,4 +1,4 @@
-"""`/api/v1/insights/...` about what to do: machine sizes, reasons of failures. Thin, as `web.insights`."""
+"""`/api/v1/insights/...` about what to do: machine sizes, failures, tests. Thin, as `web.insights`."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from collections.abc import Callable
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
+from pydantic import Field
 
 from headgate.insights.views.failures import FailuresPage, failures_page
 from headgate.insights.views.lens import Lens
+from headgate.insights.views.onetest import OneTestPage, one_test
 from headgate.insights.views.rightsizing import RightSizingPage, Shown, rightsizing_page
 from headgate.web.answering import answer
-from headgate.web.asking import Filtered, Limit, Listed, Name
+from headgate.web.asking import Filtered, Limit, Listed, Name, Text, Windowed
 
 __all__ = ["add_advice"]
 
@@ -28,6 +30,14 @@ class FailuresQuery(Filtered, Listed):
 
     project: Name | None = None
     limit: Limit = 25
+
+
+class TestQuery(Windowed):
+    """One test."""
+
+    project: Name
+    test: Text = Field(description="Id of the test.")
+    limit: Limit = Field(default=500, description="How many of its last results.")
 
 
 def add_advice(router: APIRouter, lens: Callable[[], Lens]) -> None:
@@ -61,3 +71,10 @@ def add_advice(router: APIRouter, lens: Callable[[], Lens]) -> None:
             limit=asked.limit,
         )
         return answer(page)
+
+    @router.get("/insights/test", response_model=OneTestPage)
+    async def get_test(asked: Annotated[TestQuery, Query()]) -> Response:
+        """One test: what became of it, its last results, and what its failures say."""
+        at = lens()
+        window = asked.window_at(at.now_ms)
+        return answer(await one_test(at, project=asked.project, test=asked.test, window=window, limit=asked.limit))

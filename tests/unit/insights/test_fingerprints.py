@@ -13,7 +13,7 @@ PYTHON = """Traceback (most recent call last):
     assert cart.total() == 10
 AssertionError: assert 11.5 == 10
 """
-JAVA = """java.lang.NullPointerException: Cannot invoke "com.acme.User.name()" because "user" is null
+JAVA = """java.lang.NullPointerException: Cannot invoke "com.acme.User.name()" as "user" is null
 \tat com.acme.UserTest.name(UserTest.java:33)
 \tat java.base/java.lang.Thread.run(Thread.java:840)
 """
@@ -25,7 +25,7 @@ Exited with code exit status 2
 """
 MESSAGES = {
     "python": (PYTHON, False, "AssertionError: assert <n> == <n>"),
-    "java": (JAVA, False, 'java.lang.NullPointerException: Cannot invoke "com.acme.User.name()" because "user" is null'),
+    "java": (JAVA, False, 'java.lang.NullPointerException: Cannot invoke "com.acme.User.name()" as "user" is null'),
     "output": (MAKE, True, "FAILED tests/test_a.py::test_b - AssertionError: expected <n>, got <n>"),
     "browser": ("Error: Timed out after 30000ms waiting for #login-7f3a2b1c", False,
                 "Error: Timed out after <duration> waiting for #login-<hash>"),
@@ -38,7 +38,7 @@ MESSAGES = {
                  "<path>/main.c:<n>:<n>: error: use of undeclared identifier 'foo'"),
     "windows": (r"C:\Users\ci\project\App.cs(12,5): error CS1002: ; expected", False,
                 "<path>/App.cs(<n>): error CS1002: ; expected"),
-    "node": ("npm ERR! code ELIFECYCLE\nnpm ERR! errno 1\nError: Cannot find module '/home/ci/node_modules/left-pad/index.js'",
+    "node": ("npm ERR! code ELIFECYCLE\nnpm ERR! errno 1\nError: Cannot find module '/ci/node_modules/pad/index.js'",
              False, "Error: Cannot find module '<path>/index.js'"),
     "rust": ("thread 'tests::it_works' panicked at src/lib.rs:10:9:\n  left: 4", False,
              "thread 'tests::it_works' panicked at src/lib.rs:<n>:<n>:"),

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from tests.unit.insights.details import result, step, usage
+from tests.unit.insights.details import key, result, step, usage
 from tests.unit.web.site.test_routes import PROJECT, Bench
 from tests.unit.web.test_api import EVIL
 
-from headgate.testing.store_data import WORKFLOW, job, merge, pipeline, workflow
+from headgate.testing.store_data import NOW, WORKFLOW, job, merge, pipeline, workflow
 
 
 @pytest.fixture
@@ -31,6 +31,8 @@ async def test_pages_of_nothing_say_what_is_missing(bench):
         ("/rightsizing?branch=main", 400, "A filter cannot be read"),
         ("/rightsizing?cursor=x", 400, "The cursor is not one of this list"),
         ("/rightsizing?project=gh/acme/none", 404, "No such project"),
+        (f"/test?project={PROJECT}&test={EVIL}", 404, "No such test"),
+        ("/failures?cursor=x", 400, "The cursor is not one of this list"),
     ],
 )
 async def test_wrong_questions_get_a_page(bench, path, status, words):
@@ -63,3 +65,16 @@ async def test_reasons_of_failures_are_listed(bench):
     assert "Why it failed" in await bench.text(f"/run/{WORKFLOW}")
     raw = (await bench.http.get("/failures")).text
     assert "<script>alert" not in raw
+
+
+async def test_a_test_has_a_page_of_its_own(bench):
+    """The list leads to it; its name and messages are text."""
+    await merge(bench.store, pipeline(), workflow(), job())
+    await merge(bench.store, result(1, name=EVIL, message=EVIL), result(2, "pass", name=EVIL, stopped_at=NOW))
+    raw = (await bench.http.get("/tests")).text
+    path = f"/test?project={PROJECT}&test={key(34, 1)}"
+    assert path.replace("/acme", "%2Facme").replace("acme/", "acme%2F").replace("&", "&amp;") in raw
+    page = await bench.text(path)
+    assert "Results, oldest first 2 results" in page
+    assert "What its failures say" in page
+    assert "<script>alert" not in (await bench.http.get(path)).text
