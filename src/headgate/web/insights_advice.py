@@ -1,4 +1,4 @@
-"""`/api/v1/insights/...` about what to do: machine sizes, failures, tests. Thin, as `web.insights`."""
+"""`/api/v1/insights/...` about what to do: sizes, failures, tests, repeats. Thin, as `web.insights`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pydantic import Field
 from headgate.insights.views.failures import FailuresPage, failures_page
 from headgate.insights.views.lens import Lens
 from headgate.insights.views.onetest import OneTestPage, one_test
+from headgate.insights.views.reruns import RerunsBy, RerunsPage, reruns_page
 from headgate.insights.views.rightsizing import RightSizingPage, Shown, rightsizing_page
 from headgate.web.answering import answer
 from headgate.web.asking import Filtered, Limit, Listed, Name, Text, Windowed
@@ -30,6 +31,14 @@ class FailuresQuery(Filtered, Listed):
 
     project: Name | None = None
     limit: Limit = 25
+
+
+class RerunsQuery(Filtered, Listed):
+    """Repeats of failed runs."""
+
+    by: RerunsBy = "project"
+    project: Name | None = None
+    workflow: Text | None = None
 
 
 class TestQuery(Windowed):
@@ -78,3 +87,19 @@ def add_advice(router: APIRouter, lens: Callable[[], Lens]) -> None:
         at = lens()
         window = asked.window_at(at.now_ms)
         return answer(await one_test(at, project=asked.project, test=asked.test, window=window, limit=asked.limit))
+
+    @router.get("/insights/reruns", response_model=RerunsPage)
+    async def get_reruns(asked: Annotated[RerunsQuery, Query()]) -> Response:
+        """What repeating failed runs costs, by project, workflow, team or job."""
+        at = lens()
+        page = await reruns_page(
+            at,
+            by=asked.by,
+            window=asked.window_at(at.now_ms),
+            project=asked.project,
+            workflow=asked.workflow,
+            filters=asked.filters,
+            cursor=asked.cursor,
+            limit=asked.limit,
+        )
+        return answer(page)

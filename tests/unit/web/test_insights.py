@@ -32,6 +32,7 @@ ASKED = {
     "/insights/credits": {},
     "/insights/rightsizing": {},
     "/insights/failures": {},
+    "/insights/reruns": {},
     "/insights/test": {"project": WORLD.jobs[0]["run"]["project"], "test": key(5, 0), "window": "30d"},
     "/metrics": {},
     "/query": {"metric": "duration_p95", "by": ["project", "branch_class"], "step": "1d"},

@@ -7,6 +7,7 @@ from fastapi.responses import Response
 
 from headgate.insights.views.failures import failures_page
 from headgate.insights.views.refusal import unknown
+from headgate.insights.views.reruns import RERUNS_BY, reruns_page
 from headgate.insights.views.rightsizing import SHOWN, rightsizing_page
 from headgate.web.site.frame import Site
 from headgate.web.site.serving import page
@@ -15,7 +16,7 @@ __all__ = ["add_advice_pages"]
 
 
 def add_advice_pages(app: FastAPI, site: Site) -> None:
-    """Add the pages of machine sizes and of failures."""
+    """Add the pages of machine sizes, of failures and of repeats."""
 
     @page(app, site, "/rightsizing")
     async def rightsizing(request: Request, show: str = "all", project: str = "", cursor: str = "") -> Response:
@@ -47,3 +48,27 @@ def add_advice_pages(app: FastAPI, site: Site) -> None:
         own = {"project": project} if project else {}
         values = {"view": view, "project": project}
         return site.answer("failures.html", request, asked, values, ("Failures", "/failures"), own=own)
+
+    @page(app, site, "/reruns")
+    async def reruns(
+        request: Request, by: str = "project", project: str = "", workflow: str = "", cursor: str = ""
+    ) -> Response:
+        lens = site.lens()
+        asked = site.asked(request, lens)
+        chosen = next((one for one in RERUNS_BY if one == by), None)
+        if chosen is None:
+            raise unknown("bad-dimension", "by", by, RERUNS_BY)
+        view = await reruns_page(
+            lens,
+            by=chosen,
+            window=asked.window,
+            project=project or None,
+            workflow=workflow or None,
+            filters=asked.chosen,
+            cursor=cursor or None,
+        )
+        about = {"project": project, "workflow": workflow}
+        own = {"by": by} | {name: value for name, value in about.items() if value}
+        values = {"view": view, "choices": RERUNS_BY, **about}
+        crumbs = (("Credits", "/credits"), ("Waste by retries", ""))
+        return site.answer("reruns.html", request, asked, values, *crumbs, own=own)

@@ -78,3 +78,19 @@ async def test_a_test_has_a_page_of_its_own(bench):
     assert "Results, oldest first 2 results" in page
     assert "What its failures say" in page
     assert "<script>alert" not in (await bench.http.get(path)).text
+
+
+async def test_waste_by_retries_is_shown(bench):
+    """By project and by job; credits and workflow lead there."""
+    again = workflow(key(2, 1), created_at=NOW - 8_000, stopped_at=NOW)
+    await merge(
+        bench.store, pipeline(), workflow(status="failed", stopped_at=NOW - 8_000, created_at=NOW - 9_000), again
+    )
+    await merge(bench.store, job(key(5, 1), workflow_id=key(2, 1)))
+    page = await bench.text("/reruns")
+    assert "Green only on retry 100 % nothing before" in page
+    assert "test 1" in await bench.text("/reruns?by=job")
+    assert "No failed run was repeated" in await bench.text("/reruns?since=2026-11-01&until=2026-11-02")
+    assert "400 The metric does not have this dimension" in await bench.text("/reruns?by=moon", 400)
+    assert "Waste by retries : how many" in await bench.text("/credits")
+    assert "Waste by retries : how many" in await bench.text(f"/workflow?project={PROJECT}&workflow=build")
