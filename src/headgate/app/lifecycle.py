@@ -134,6 +134,7 @@ class Daemon:
             catalogue=lambda: catalogue_of(self._configuration.settings.kpis),
             owners=lambda: owners_of(self._configuration.settings.owners),
             classes=lambda: classes_of(self._configuration.settings.resource_classes),
+            budgets=engines.budgets,
             behind_ms=engines.behind_ms,
         )
         operations = StoreOperations(store, self._clock, running)

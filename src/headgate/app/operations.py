@@ -34,6 +34,7 @@ from headgate.core.release import ReleasePolicy
 from headgate.core.storeport import CursorView, MergeWork, Store
 from headgate.core.times import DAY_MS, format_ms
 from headgate.insights.catalogue import CATALOGUE, Catalogue
+from headgate.insights.outlook import Budget
 from headgate.insights.owners import Owners
 from headgate.insights.resourceclasses import ResourceClasses
 from headgate.insights.views.ask import query_page
@@ -80,7 +81,7 @@ class Running:
     `reset`: replaces the store's reset where workers must let go first; `polled`: sources that can be asked for history
     -> how far back facts are kept, milliseconds; `wake_backfills`, `wake_audits`: a request was stored; `call_rates`:
     calls an hour by source; `turn`: held while alerts are changed, so that the engine is not at work on them.
-    calls an hour by source; `catalogue`, `owners`, `classes`: metrics, teams and sizes of machines as configured;
+    `catalogue`, `owners`, `classes`, `budgets`: metrics, teams, machine sizes and limits of forecasts as configured;
     `behind_ms`: project -> how far behind the present it is collected.
     """
 
@@ -102,6 +103,7 @@ class Running:
     catalogue: Callable[[], Catalogue] = _every_metric
     owners: Callable[[], Owners] = Owners
     classes: Callable[[], ResourceClasses] = ResourceClasses
+    budgets: Callable[[], Sequence[Budget]] = tuple
     behind_ms: Callable[[], Mapping[str, int]] = field(default=dict)
 
 
@@ -392,6 +394,7 @@ class StoreOperations:
             running.owners(),
             running.behind_ms(),
             running.classes(),
+            running.budgets(),
         )
 
     async def query(self, asked: Asked) -> Json:

@@ -1,4 +1,4 @@
-"""`/api/v1/insights/...` about what to do: sizes, failures, tests, repeats. Thin, as `web.insights`."""
+"""`/api/v1/insights/...` about what to do: failures, tests, sizes, money. Thin, as `web.insights`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from collections.abc import Callable
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
+from headgate.insights.views.budgets import BudgetsBy, BudgetsPage, budgets_page
+from headgate.insights.views.charges import ChargesBy, ChargesPage, charges_page
 from headgate.insights.views.failures import FailuresPage, failures_page
 from headgate.insights.views.lens import Lens
 from headgate.insights.views.onetest import OneTestPage, one_test
@@ -41,6 +43,21 @@ class RerunsQuery(Filtered, Listed):
     workflow: Text | None = None
 
 
+class ChargesQuery(Filtered, Listed):
+    """What credits were charged for."""
+
+    by: ChargesBy = "project"
+    project: Name | None = None
+
+
+class BudgetsQuery(BaseModel):
+    """Budgets."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    by: BudgetsBy = Field(default="budget", description="Budgets of rules, or every team or project this month.")
+
+
 class TestQuery(Windowed):
     """One test."""
 
@@ -51,22 +68,11 @@ class TestQuery(Windowed):
 
 def add_advice(router: APIRouter, lens: Callable[[], Lens]) -> None:
     """Add the routes. `lens`: a new one for each answer."""
+    _add_failures(router, lens)
+    _add_money(router, lens)
 
-    @router.get("/insights/rightsizing", response_model=RightSizingPage)
-    async def get_rightsizing(asked: Annotated[RightSizingQuery, Query()]) -> Response:
-        """Which jobs need a smaller or a larger machine, what that saves in 30 days, and at what risk."""
-        at = lens()
-        page = await rightsizing_page(
-            at,
-            window=asked.window_at(at.now_ms),
-            project=asked.project,
-            show=asked.show,
-            filters=asked.filters,
-            cursor=asked.cursor,
-            limit=asked.limit,
-        )
-        return answer(page)
 
+def _add_failures(router: APIRouter, lens: Callable[[], Lens]) -> None:
     @router.get("/insights/failures", response_model=FailuresPage)
     async def get_failures(asked: Annotated[FailuresQuery, Query()]) -> Response:
         """Failed jobs by step and failure text: since when, how often, where; the infrastructure's apart."""
@@ -88,6 +94,23 @@ def add_advice(router: APIRouter, lens: Callable[[], Lens]) -> None:
         window = asked.window_at(at.now_ms)
         return answer(await one_test(at, project=asked.project, test=asked.test, window=window, limit=asked.limit))
 
+
+def _add_money(router: APIRouter, lens: Callable[[], Lens]) -> None:
+    @router.get("/insights/rightsizing", response_model=RightSizingPage)
+    async def get_rightsizing(asked: Annotated[RightSizingQuery, Query()]) -> Response:
+        """Which jobs need a smaller or a larger machine, what that saves in 30 days, and at what risk."""
+        at = lens()
+        page = await rightsizing_page(
+            at,
+            window=asked.window_at(at.now_ms),
+            project=asked.project,
+            show=asked.show,
+            filters=asked.filters,
+            cursor=asked.cursor,
+            limit=asked.limit,
+        )
+        return answer(page)
+
     @router.get("/insights/reruns", response_model=RerunsPage)
     async def get_reruns(asked: Annotated[RerunsQuery, Query()]) -> Response:
         """What repeating failed runs costs, by project, workflow, team or job."""
@@ -103,3 +126,23 @@ def add_advice(router: APIRouter, lens: Callable[[], Lens]) -> None:
             limit=asked.limit,
         )
         return answer(page)
+
+    @router.get("/insights/charges", response_model=ChargesPage)
+    async def get_charges(asked: Annotated[ChargesQuery, Query()]) -> Response:
+        """What credits were charged for by the usage export; adds up to its total."""
+        at = lens()
+        page = await charges_page(
+            at,
+            by=asked.by,
+            window=asked.window_at(at.now_ms),
+            project=asked.project,
+            filters=asked.filters,
+            cursor=asked.cursor,
+            limit=asked.limit,
+        )
+        return answer(page)
+
+    @router.get("/insights/budgets", response_model=BudgetsPage)
+    async def get_budgets(asked: Annotated[BudgetsQuery, Query()]) -> Response:
+        """Budgets: spent so far, expected at the end of the period with its range, days out of the ordinary."""
+        return answer(await budgets_page(lens(), by=asked.by))

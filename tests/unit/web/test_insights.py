@@ -32,6 +32,8 @@ ASKED = {
     "/insights/credits": {},
     "/insights/rightsizing": {},
     "/insights/failures": {},
+    "/insights/charges": {},
+    "/insights/budgets": {},
     "/insights/reruns": {},
     "/insights/test": {"project": WORLD.jobs[0]["run"]["project"], "test": key(5, 0), "window": "30d"},
     "/metrics": {},

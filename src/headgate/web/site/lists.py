@@ -5,16 +5,20 @@ from __future__ import annotations
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
+from headgate.insights.views.charges import charges_page
 from headgate.insights.views.credits import CREDITS_BY, credits_page
 from headgate.insights.views.onetest import one_test
 from headgate.insights.views.refusal import unknown
 from headgate.insights.views.tests import page_of_tests
 from headgate.web.site.frame import Site
+from headgate.web.site.lines import suites, times
 from headgate.web.site.serving import page
 from headgate.web.site.shapes import charts
-from headgate.web.site.testshapes import suites, times
 
 __all__ = ["add_lists"]
+
+# Projects whose charges the page of credits lists.
+_CHARGED = 10
 
 
 def add_lists(app: FastAPI, site: Site) -> None:
@@ -58,6 +62,13 @@ def add_lists(app: FastAPI, site: Site) -> None:
             filters=asked.chosen,
             cursor=cursor or None,
         )
-        values = {"view": view, "charts": charts(view.plot), "choices": CREDITS_BY, "project": project}
+        charges = await charges_page(lens, by="project", window=asked.window, project=project or None, limit=_CHARGED)
+        values = {
+            "view": view,
+            "charts": charts(view.plot),
+            "choices": CREDITS_BY,
+            "project": project,
+            "charges": charges,
+        }
         own = {"by": by} | ({"project": project} if project else {})
         return site.answer("credits.html", request, asked, values, ("Credits", "/credits"), own=own)

@@ -94,3 +94,21 @@ async def test_waste_by_retries_is_shown(bench):
     assert "400 The metric does not have this dimension" in await bench.text("/reruns?by=moon", 400)
     assert "Waste by retries : how many" in await bench.text("/credits")
     assert "Waste by retries : how many" in await bench.text(f"/workflow?project={PROJECT}&workflow=build")
+
+
+async def test_charges_and_budgets_are_shown(bench):
+    """Kinds on the page of credits; the outlook by team where no rule has a budget."""
+    day = 86_400_000
+    runs = [
+        workflow(key(7, n), credits=100, created_at=NOW - n * day - 1_000, stopped_at=NOW - n * day)
+        for n in range(1, 40)
+    ]
+    await merge(bench.store, pipeline(), *runs, usage(1), usage(2, job_name=EVIL))
+    page = await bench.text("/credits")
+    assert "As the usage export bills it, 42 in 2 rows" in page
+    assert "All 42 40 2" in page
+    budgets = await bench.text("/budgets")
+    assert "This month by team" in budgets
+    assert "no team no limit" in budgets
+    assert "No budget is defined" in await bench.text("/budgets?by=budget")
+    assert "400 The metric does not have this dimension" in await bench.text("/budgets?by=moon", 400)

@@ -1,13 +1,14 @@
-"""How tests are drawn: run times of one, and suites over time. Pure; owns no number."""
+"""Charts of their own kind: run times of a test, suites over time, days of a budget. Pure; owns no number."""
 
 from __future__ import annotations
 
 from headgate.core.times import parse_ms
+from headgate.insights.views.budgets import BudgetLine
 from headgate.insights.views.onetest import OneTestPage
 from headgate.insights.views.suites import SuitePlot
 from headgate.web.site.shapes import Chart, Row
 
-__all__ = ["suites", "times"]
+__all__ = ["days", "suites", "times"]
 
 
 def times(view: OneTestPage) -> Chart:
@@ -26,3 +27,10 @@ def suites(plot: SuitePlot) -> Chart:
     values = zip(*(line.values for line in plot.lines), strict=True) if plot.lines else ()
     rows = tuple(Row(parse_ms(at) or 0, step) for at, step in zip(plot.at, values, strict=bool(plot.lines)))
     return Chart("suites", "Test time of a commit", "duration", "line", tuple(titles), rows)
+
+
+def days(line: BudgetLine) -> Chart:
+    """The last days of a budget beside what is usual on such days."""
+    title = ", ".join([line.budget, *line.labels.values()] if line.budget else line.labels.values()) or "no team"
+    rows = tuple(Row(parse_ms(one.at) or 0, (one.credits, one.usual)) for one in line.days)
+    return Chart("days", title, "credits", "line", ("Credits", "Usual"), rows)
