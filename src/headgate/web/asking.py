@@ -1,4 +1,7 @@
-"""What parameters of questions have in common: windows, filters, steps and pages of lists. Pydantic, at the edge."""
+"""What questions to the insights part of the API have in common: windows, filters, steps and pages of lists.
+
+Invariant: the same words mean the same in every question, and as in the addresses of pages.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from headgate.core.tally import DEFAULT_BRANCH
 from headgate.insights.views.lens import Filters
 from headgate.insights.views.window import StepName, Window, read_step, read_window
 
-__all__ = ["Filtered", "Limit", "Listed", "Name", "Plotted", "Text", "Windowed"]
+__all__ = ["Cursor", "Filtered", "Limit", "Listed", "Name", "Plotted", "Text", "Windowed"]
 
 Text = Annotated[str, Field(max_length=1000)]
 Name = Annotated[str, Field(max_length=1000, description="Slug of the project, such as gh/acme/web.")]
@@ -19,7 +22,7 @@ Cursor = Annotated[str | None, Field(max_length=2000, description="`next` of the
 
 
 class Windowed(BaseModel):
-    """A window of time."""
+    """The window of time that a question is about."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -33,7 +36,7 @@ class Windowed(BaseModel):
 
 
 class Filtered(Windowed):
-    """A window, and which runs of it."""
+    """A question about some of the runs."""
 
     branch: Text = Field(default="", description="Only this branch or tag.")
     branch_class: Literal["", "@default", "@other"] = Field(
@@ -53,7 +56,7 @@ class Filtered(Windowed):
 
 
 class Plotted(Filtered):
-    """A window, which runs of it, and the steps in which they are drawn."""
+    """A question whose answer has charts."""
 
     step: StepName | None = Field(default=None, description="Step of the charts; else one that fits the window.")
 
@@ -63,7 +66,7 @@ class Plotted(Filtered):
 
 
 class Listed(BaseModel):
-    """A page of a list."""
+    """A question whose answer is a list in pages."""
 
     cursor: Cursor = None
     limit: Limit = 50

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, FastAPI, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from headgate.insights.views.ask import MetricsPage, QueryPage, metrics_page, query_page
+from headgate.insights.views.ask import MetricsPage, QueryPage, SeriesPage, metrics_page, query_page, series_page
 from headgate.insights.views.credits import CreditsBy, CreditsPage, credits_page
 from headgate.insights.views.job import JobPage, job_page
 from headgate.insights.views.lens import Lens
@@ -26,6 +26,7 @@ from headgate.insights.views.workflow import WorkflowPage, workflow_page
 from headgate.web.answering import PROBLEM_RESPONSES, AnsweringRoute, answer
 from headgate.web.asking import Filtered, Limit, Listed, Name, Plotted, Text, Windowed
 from headgate.web.insights_advice import add_advice
+from headgate.web.insights_builds import add_builds
 
 __all__ = ["add_insights"]
 
@@ -87,15 +88,19 @@ class CreditsQuery(Plotted, Listed):
     project: Name | None = None
 
 
-class MetricQuery(Windowed, Listed):
-    """Any metric."""
+class SeriesQuery(Windowed):
+    """Any metric over time."""
 
     metric: Text = Field(description="A name of `/api/v1/metrics`.")
     by: list[Text] = Field(default=[], max_length=10, description="Dimensions to group by.")
     where: list[Text] = Field(
         default=[], max_length=20, description="Matchers: project=gh/acme/web, branch!=main, job=~test.*"
     )
-    step: StepName | None = Field(default=None, description="Adds a plot in these steps.")
+    step: StepName | None = Field(default=None, description="Step of the plot; of `query`: adds one.")
+
+
+class MetricQuery(SeriesQuery, Listed):
+    """Any metric."""
 
 
 def add_insights(app: FastAPI, lens: Callable[[], Lens]) -> None:
@@ -107,6 +112,7 @@ def add_insights(app: FastAPI, lens: Callable[[], Lens]) -> None:
     _add_runs(router, lens)
     _add_numbers(router, lens)
     add_advice(router, lens)
+    add_builds(router, lens)
     app.include_router(router)
 
 
@@ -247,5 +253,15 @@ def _add_numbers(router: APIRouter, lens: Callable[[], Lens]) -> None:
             step=asked.step,
             cursor=asked.cursor,
             limit=asked.limit,
+        )
+        return answer(page)
+
+    @router.get("/series", response_model=SeriesPage)
+    async def get_series(asked: Annotated[SeriesQuery, Query()]) -> Response:
+        """Any metric over time as rows, one for each step and group: for programs that read tables."""
+        at = lens()
+        window = asked.window_at(at.now_ms)
+        page = await series_page(
+            at, metric=asked.metric, by=asked.by, where=asked.where, window=window, step=asked.step
         )
         return answer(page)

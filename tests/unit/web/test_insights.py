@@ -36,7 +36,12 @@ ASKED = {
     "/insights/budgets": {},
     "/insights/reruns": {},
     "/insights/test": {"project": WORLD.jobs[0]["run"]["project"], "test": key(5, 0), "window": "30d"},
+    "/insights/now": {},
+    "/insights/builds": {},
+    "/insights/project-builds": {"project": "gh/acme/web", "branch": "fix/a"},
+    "/insights/dora": {},
     "/metrics": {},
+    "/series": {"metric": "runs", "by": ["project"]},
     "/query": {"metric": "duration_p95", "by": ["project", "branch_class"], "step": "1d"},
 }
 

@@ -23,9 +23,11 @@ Crumb = tuple[str, str]
 _NAVIGATION: tuple[Crumb, ...] = (
     ("Overview", "/"),
     ("Projects", "/projects"),
+    ("Builds", "/builds"),
     ("Failures", "/failures"),
     ("Tests", "/tests"),
     ("Credits", "/credits"),
+    ("DORA", "/dora"),
     ("Alerts", "/alerts"),
     ("Delivery", "/delivery"),
 )
