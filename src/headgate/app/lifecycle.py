@@ -20,6 +20,7 @@ import orjson
 import structlog
 
 from headgate import __version__
+from headgate.app.alertdesk import acknowledging
 from headgate.app.compose import Plant, build_plant, make_store, make_store_directory, signals_of
 from headgate.app.engines import Engines
 from headgate.app.gauges import keep_gauges
@@ -137,6 +138,9 @@ class Daemon:
             catalogue=lambda: catalogue_of(self._configuration.settings.kpis),
             owners=lambda: owners_of(self._configuration.settings.owners),
             behind_ms=engines.behind_ms,
+            acknowledging=lambda: acknowledging(engines.plant.notifiers),
+            wake_outbox=engines.wake_outbox,
+            rule_texts=lambda: engines.rule_texts,
         )
         operations = StoreOperations(store, self._clock, running)
         with Serving(

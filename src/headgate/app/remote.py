@@ -220,6 +220,20 @@ class RemoteOperations:
         params = {name: value for name, value in asdict(asked).items() if value is not None}
         return await self._ask("GET", "/query", params=params)  # type: ignore[no-any-return]  # the API's shape
 
+    async def rule_texts(self) -> list[Json]:
+        """Rule files as the daemon read them."""
+        return await self._ask("GET", "/rules")  # type: ignore[no-any-return]  # the API's shape
+
+    async def test_outcomes(
+        self, project: str, since_ms: int, until_ms: int, after: tuple[str, str] | None, limit: int, *, failing: bool
+    ) -> list[Json]:
+        """What came of tests."""
+        params: dict[str, Any] = {"project": project, "since_ms": since_ms, "until_ms": until_ms, "limit": limit}
+        params |= {"failing": failing} | (
+            dict(zip(("after_test", "after_revision"), after, strict=True)) if after else {}
+        )
+        return await self._ask("GET", "/outcomes", params=params)  # type: ignore[no-any-return]  # the API's shape
+
     async def trail(self, since_ms: int, before: int | None, limit: int) -> list[Json]:
         """Who did what."""
         params = {"since_ms": since_ms, "limit": limit} | ({} if before is None else {"before": before})

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from headgate import __version__
+from headgate.app.rulepages import RuleOperations, add_rule_pages
 from headgate.app.sections import is_loopback, split_address
 from headgate.app.servers import Listener, Server, bind, dispatch, most_connections, url_of
 from headgate.app.settings import Configuration
@@ -31,7 +32,6 @@ from headgate.web.api import build_app
 from headgate.web.guard import Guard
 from headgate.web.insights import add_insights
 from headgate.web.metricpages import MetricPages, ci_page
-from headgate.web.operations import Operations
 from headgate.web.receiver import Receiver
 from headgate.web.site.routes import add_pages
 
@@ -46,7 +46,7 @@ class Serving:
     def __init__(
         self,
         configuration: Configuration,
-        operations: Operations,
+        operations: RuleOperations,
         store: Store,
         telemetry: Telemetry,
         *,
@@ -75,8 +75,9 @@ class Serving:
             MetricPages(telemetry.page, lambda name: ci_page(sinks(), name)),
             version=__version__,
         )
+        add_rule_pages(inner, operations)
         add_insights(inner, lens)
-        add_pages(inner, operations, lens, __version__)
+        self._feed = add_pages(inner, operations, lens, __version__)
         self.command_token = secrets.token_urlsafe(32)
         self._exposed = not is_loopback(split_address(settings.http.listen)[0])
         self._gate = Gate(clock, configuration.access, command_token=self.command_token)
@@ -161,6 +162,7 @@ class Serving:
     def stop(self) -> None:
         """Take no more connections; requests at work may end."""
         self._stopping = True
+        self._feed.close()
         for server in self._servers.values():
             server.stop()
 

@@ -22,6 +22,7 @@ import httpx
 import msgspec
 import pytest
 
+from headgate.cli import main
 from headgate.core.alertdata import AlertState, encode_alert, new_alert
 from headgate.core.clock import ManualClock, SystemClock
 from headgate.core.messages import Notification, payload_of
@@ -30,6 +31,8 @@ from headgate.core.storeport import AlertChange, AlertRow, OutboxEntry
 from headgate.core.times import HOUR_MS
 from headgate.store.sqlite import SqliteStore
 from headgate.testing.relay import make_certificate
+
+NO_AUTHORITIES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # nothing is asked over TLS
 
 CANARY = "canary-9d2c1-secret"
 SOURCE = {
@@ -63,7 +66,7 @@ class Process:
     said: list[str]
 
     def get(self, path: str, **options: Any) -> httpx.Response:
-        return httpx.get(self.ready["http"] + path, trust_env=False, **options)
+        return httpx.get(self.ready["http"] + path, verify=NO_AUTHORITIES, trust_env=False, **options)
 
     def until_said(self, pattern: str) -> str:
         assert self.popen.stderr is not None
@@ -122,7 +125,9 @@ def test_a_daemon_from_ready_to_term(tmp_path: Path) -> None:
         assert {"event", "http", "webhooks", "store", "version"} == set(ready)
         assert ready["http"] != ready["webhooks"]
         assert [200] * 4 == [process.get(path).status_code for path in ("/livez", "/readyz", "/metrics", "/")]
-        hook = httpx.post(ready["webhooks"] + "/webhooks/circleci", content=b"{}", trust_env=False)
+        hook = httpx.post(
+            ready["webhooks"] + "/webhooks/circleci", content=b"{}", verify=NO_AUTHORITIES, trust_env=False
+        )
         assert hook.status_code == 415
         assert process.get("/webhooks/circleci").status_code == 404
         status = json.loads(command("status", "--json", "-c", str(file)).stdout)
@@ -178,7 +183,10 @@ def test_a_hang_up_swaps_what_changed_and_refuses_what_is_wrong(tmp_path: Path) 
         assert 'headgate_reloads_total{result="refused"} 1.0' in metrics
         assert 'headgate_reloads_total{result="done"} 1.0' in metrics
         answer = httpx.post(
-            process.ready["http"] + "/api/v1/reload", headers={"x-headgate-request": "1"}, trust_env=False
+            process.ready["http"] + "/api/v1/reload",
+            headers={"x-headgate-request": "1"},
+            verify=NO_AUTHORITIES,
+            trust_env=False,
         )
         assert (True, []) == (answer.json()["ok"], answer.json()["changed"])
         assert process.stop() < 5
@@ -263,13 +271,20 @@ def _with_credentials(directory: Path) -> Path:
     return configuration(directory, sources={"circleci": source}, http=http)
 
 
+@pytest.fixture(scope="module")
+def left(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The store that a daemon leaves behind."""
+    directory = tmp_path_factory.mktemp("left")
+    with daemon(configuration(directory)) as process:
+        process.stop()
+    return (directory / "headgate.db").read_bytes()
+
+
 @pytest.mark.parametrize("words", [["status"], ["tail"], ["deadletters", "list"], ["alerts", "list"], ["doctor"]])
-def test_commands_without_a_need_for_secrets_do_without_them(tmp_path: Path, words: list[str]) -> None:
+def test_commands_without_a_need_for_secrets_do_without_them(tmp_path: Path, words: list[str], left: bytes) -> None:
     """On a host whose credentials only the service sees, over a store that no daemon has open."""
     file = _with_credentials(tmp_path)
-    with daemon(configuration(tmp_path)) as process:
-        process.stop()
-    _with_credentials(tmp_path)
+    (tmp_path / "headgate.db").write_bytes(left)
     done = command(*words, "-c", str(file), CREDENTIALS_DIRECTORY="")
     assert (0, "") == (done.returncode, done.stderr.replace("No dead letters.\n", "").replace("No alert.\n", "")) or (
         words == ["doctor"] and "left out" in done.stderr and done.returncode == 0
@@ -319,7 +334,7 @@ def test_an_idle_daemon_stops_at_once(tmp_path: Path) -> None:
     sinks = {"loki": {"type": "loki", "url": "http://127.0.0.1:9"}}
     notifiers = {"ops": {"type": "webhook", "url": "http://127.0.0.1:9"}}
     file = configuration(tmp_path, sinks=sinks, alerts={"notifiers": notifiers})
-    with daemon(file) as process, httpx.Client(trust_env=False) as page:
+    with daemon(file) as process, httpx.Client(verify=NO_AUTHORITIES, trust_env=False) as page:
         assert page.get(process.ready["http"] + "/readyz").status_code == 200
         assert process.stop() < 4
     assert process.popen.returncode == 0
@@ -420,20 +435,20 @@ def _flip_page(whole: bytes) -> bytes:
     ],
     ids=["text", "empty", "cut", "page"],
 )
-def test_commands_never_repair_a_damaged_store(tmp_path: Path, damage: Callable[[bytes], bytes], says: str) -> None:
+def test_commands_never_repair_a_damaged_store(
+    tmp_path: Path, damage: Callable[[bytes], bytes], says: str, left: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
     """They say what is wrong, where, and what repairs it, with exit 3, and leave every byte as it is."""
     file = configuration(tmp_path)
-    with daemon(file) as process:
-        process.stop()
     database = tmp_path / "headgate.db"
-    database.write_bytes(damage(database.read_bytes()))
+    database.write_bytes(damage(left))
     before = database.read_bytes()
     for words in (["status"], ["explain", "x"], ["sinks", "reset", "file", "--start", "now"]):
-        done = command(*words, "-c", str(file))
-        assert (done.returncode, "Traceback" in done.stderr) == (3, False), done.stderr
-        assert says in done.stderr
-        assert str(database) in done.stderr
-        assert "`headgate run` sets the file aside" in done.stderr
+        assert main([*words, "-c", str(file)]) == 3
+        said = capsys.readouterr().err
+        assert says in said
+        assert str(database) in said
+        assert "`headgate run` sets the file aside" in said
     assert before == database.read_bytes()
     assert [] == [path.name for path in tmp_path.iterdir() if "damaged" in path.name or "salvage" in path.name]
 
