@@ -106,4 +106,4 @@ def need_of(method: str, path: str) -> Need:
     shaped = next((need for pattern, need in _SHAPED if pattern.fullmatch(route)), None)
     if shaped is not None:
         return shaped
-    return _UNKNOWN if path.startswith(("/api/", "/metrics")) else _PAGE
+    return _UNKNOWN if path.startswith(("/api/", "/metrics", "/badge/")) else _PAGE
