@@ -28,6 +28,7 @@ from headgate.sinks._measures import MEASURES
 from headgate.sinks._tally import family_name
 from headgate.sources.circleci.config import CircleCIConfig
 from headgate.web.api import build_app
+from headgate.web.exports import add_exports
 from headgate.web.insights import add_insights
 from headgate.web.metricpages import MetricPages
 
@@ -237,6 +238,7 @@ def api_page() -> str:
     nobody = cast("Any", None)
     app = build_app(nobody, nobody, MetricPages(bytes, lambda _: b""), version="0")
     add_insights(app, lambda: Lens(nobody, 0))
+    add_exports(app, nobody, lambda: Lens(nobody, 0))
     document = app.openapi()
     kinds = [f"| `urn:headgate:problem:{kind}` | {title} |\n" for kind, title in TITLES.items()]
     text = f"# API\n\n{_MARK}{_API_HEAD}| type | meaning |\n|---|---|\n{''.join(kinds)}"

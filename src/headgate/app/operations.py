@@ -8,7 +8,7 @@ Over 400 lines because everything that the API and the commands offer is found i
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -34,12 +34,23 @@ from headgate.core.release import ReleasePolicy
 from headgate.core.storeport import CursorView, MergeWork, Store
 from headgate.core.times import DAY_MS, format_ms
 from headgate.insights.catalogue import CATALOGUE, Catalogue
+from headgate.insights.formats import export, read_format
 from headgate.insights.owners import Owners
+from headgate.insights.tables import Material
 from headgate.insights.views.ask import query_page
 from headgate.insights.views.lens import Lens
 from headgate.insights.views.refusal import Refused
 from headgate.insights.views.window import read_window
-from headgate.web.operations import Asked, ChosenDeliveries, HistoryKind, Json, NewSilence, Order, Problem
+from headgate.web.operations import (
+    Asked,
+    ChosenDeliveries,
+    HistoryKind,
+    Json,
+    NewSilence,
+    Order,
+    Problem,
+    WantedExport,
+)
 
 __all__ = ["Running", "StoreOperations"]
 
@@ -403,6 +414,17 @@ class StoreOperations:
             raise Problem("unknown" if exc.missing else "refused", str(exc)) from exc
         answer: Json = orjson.loads(orjson.dumps(page))
         return answer
+
+    async def export(self, wanted: WantedExport) -> AsyncIterator[bytes]:
+        """A table as the bytes of a file."""
+        try:
+            form = read_format(wanted.form)
+            made = await export(Material(self.lens(), self), wanted.table, form, wanted.words)
+        except Refused as exc:
+            valid = f"; valid: {', '.join(exc.valid)}" if exc.valid else ""
+            raise Problem("unknown" if exc.missing else "refused", f"{exc}{valid}") from exc
+        async for chunk in made.chunks:
+            yield chunk
 
     async def reload(self) -> Json:
         """Read the configuration again."""

@@ -21,6 +21,7 @@ from headgate.core.ports import Sink, Source
 from headgate.core.storeport import Store
 from headgate.insights.views.lens import Lens
 from headgate.web.api import build_app
+from headgate.web.exports import add_exports
 from headgate.web.guard import Guard
 from headgate.web.insights import add_insights
 from headgate.web.metricpages import MetricPages, ci_page
@@ -67,6 +68,7 @@ class Serving:
             version=__version__,
         )
         add_insights(inner, lens)
+        add_exports(inner, operations, lens)
         add_pages(inner, operations, lens, __version__)
         self._guard = Guard(inner, hosts=(), tokens=(), prefix=f"{clock.now_ms():x}")
         self.guard_with(configuration)

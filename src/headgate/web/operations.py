@@ -6,11 +6,12 @@ plain JSON data with times as RFC 3339 text.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 __all__ = [
+    "Asked",
     "ChosenDeliveries",
     "Health",
     "HistoryKind",
@@ -19,8 +20,8 @@ __all__ = [
     "Operations",
     "Order",
     "Problem",
+    "WantedExport",
 ]
-__all__ = ["Asked", "ChosenDeliveries", "Health", "Json", "Operations", "Order", "Problem"]
 
 Json = dict[str, Any]
 HistoryKind = Literal["runs", "jobs"]
@@ -85,6 +86,15 @@ class Asked:
     step: str | None = None
     cursor: str | None = None
     limit: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class WantedExport:
+    """A table as a file: its name, the format, and the words of its question, as `/api/v1/export` takes them."""
+
+    table: str
+    form: str
+    words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 class Operations(Protocol):
@@ -209,6 +219,10 @@ class Operations(Protocol):
 
     async def query(self, asked: Asked) -> Json:
         """A metric by group and over time: `insights.views.ask.QueryPage` as JSON."""
+        ...
+
+    def export(self, wanted: WantedExport) -> AsyncIterator[bytes]:
+        """A table as the bytes of a file; what cannot be answered is raised before the first of them."""
         ...
 
     async def reload(self) -> Json:

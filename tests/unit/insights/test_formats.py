@@ -112,7 +112,8 @@ async def test_json_is_read_back():
 async def test_a_workbook_is_read_back(tmp_path):
     """Numbers are numbers, times are times, texts are never formulas, links or numbers."""
     path = tmp_path / "b.xlsx"
-    assert len(ROWS) == await write_book(opened([ROWS[:5], ROWS[5:]]), path)
+    with path.open("wb") as target:
+        assert len(ROWS) == await write_book(opened([ROWS[:5], ROWS[5:]]), target, tmp_path)
     book = openpyxl.load_workbook(path)
     sheet = book["Table"]
     rows = list(sheet.iter_rows(values_only=True))
@@ -140,7 +141,8 @@ async def test_odd_cells_of_a_workbook(tmp_path):
     """Times before Excel's days, numbers that it would round and texts that it would not hold."""
     path = tmp_path / "b.xlsx"
     row = ("\U0001f600" * 40_000, 2**60, float("inf"), True, "1850-01-01T00:00:00Z", {"a": 1})
-    await write_book(opened([[row]]), path)
+    with path.open("wb") as target:
+        await write_book(opened([[row]]), target)
     _, got = list(openpyxl.load_workbook(path)["Table"].iter_rows(values_only=True))
     assert (True, str(2**60), "inf", "1850-01-01T00:00:00Z") == (got[0].endswith("\u2026"), got[1], got[2], got[4])
     assert len(got[0].encode("utf-16-le")) // 2 <= 32_767
@@ -150,16 +152,15 @@ async def test_a_sheet_that_is_full_is_refused(tmp_path, monkeypatch):
     """With what to do; nothing is left behind."""
     monkeypatch.setattr("headgate.insights.formats.book.MOST_ROWS", 9)
     with pytest.raises(Refused, match="narrow the window") as refused:
-        await write_book(opened([ROWS[:8], ROWS[8:]]), tmp_path / "b.xlsx")
+        await write_book(opened([ROWS[:8], ROWS[8:]]), io.BytesIO(), tmp_path)
     assert ("too-large", "csv") == (refused.value.kind, refused.value.valid[0])
     assert [] == list(tmp_path.iterdir())
 
 
-async def test_a_disk_that_refuses_a_workbook(tmp_path):
-    """Is told as an error of the disk."""
-    (tmp_path / "b.xlsx").mkdir()
-    with pytest.raises(OSError, match="xlsx"):
-        await write_book(opened([ROWS]), tmp_path / "b.xlsx")
+async def test_a_disk_that_refuses_a_workbook():
+    """Is told as an error of the disk; here of a file that takes nothing."""
+    with open("/dev/full", "wb", buffering=0) as full, pytest.raises(OSError, match="No space left"):  # noqa: ASYNC230, PTH123
+        await write_book(opened([ROWS]), full)
 
 
 async def test_memory_does_not_grow_with_the_table():

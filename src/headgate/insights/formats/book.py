@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any, BinaryIO
 
 import orjson
 import xlsxwriter
@@ -39,10 +40,45 @@ def _too_large() -> Refused:
     return Refused("too-large", text, parameter="format", valid=("csv", "jsonl", "json"))
 
 
+class _Target:
+    """A file that, once it has refused a write, takes everything: an archive that is let go of writes its end."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._broken = False
+
+    def write(self, data: bytes) -> int:
+        """Write all of it; raises OSError once."""
+        view = memoryview(data)
+        try:
+            while view and not self._broken:
+                view = view[self._file.write(view) :]
+        except OSError:
+            self._broken = True
+            raise
+        return len(data)
+
+    def flush(self) -> None:
+        """As a file's."""
+        if not self._broken:
+            self._file.flush()
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """As a file's."""
+        return 0 if self._broken else self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        """As a file's."""
+        return 0 if self._broken else self._file.tell()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+
 class _Book:
     """Not for two threads at once."""
 
-    def __init__(self, path: Path, scratch: str, columns: Sequence[Column]) -> None:
+    def __init__(self, target: BinaryIO, scratch: str, columns: Sequence[Column]) -> None:
         options = {
             "constant_memory": True,
             "strings_to_formulas": False,
@@ -50,7 +86,7 @@ class _Book:
             "strings_to_urls": False,
             "tmpdir": scratch,
         }
-        self._book = xlsxwriter.Workbook(str(path), options)
+        self._book = xlsxwriter.Workbook(_Target(target), options)
         self._bold = self._book.add_format({"bold": True})
         self._time = self._book.add_format({"num_format": "yyyy-mm-dd hh:mm:ss.000"})
         self._columns = columns
@@ -128,14 +164,14 @@ def _fitting(text: str) -> str:
     return text if len(text.encode("utf-16-le")) // 2 <= _MOST_TEXT else text[: _MOST_TEXT // 2 - 1] + "\u2026"
 
 
-async def write_book(opened: Opened, path: Path) -> int:
-    """Write the table to a file, beside which there is room for as much again; returns how many rows it has.
+async def write_book(opened: Opened, target: BinaryIO, scratch: Path | None = None) -> int:
+    """Write the table to an empty file; returns how many rows it has.
 
-    Raises Refused where it does not fit, OSError where the disk does not take it; what is in the file then is no
-    workbook.
+    `scratch`: a directory with room for as much again; else that of the system. Raises Refused where it does not fit,
+    OSError where the disk does not take it; what is in the file then is no workbook.
     """
-    with TemporaryDirectory(prefix=".headgate-book-", dir=path.parent) as scratch:
-        book = await asyncio.to_thread(_Book, path, scratch, opened.columns)
+    with TemporaryDirectory(prefix=".headgate-book-", dir=scratch) as folder:
+        book = await asyncio.to_thread(_Book, target, folder, opened.columns)
         try:
             async for page in opened.pages:
                 await asyncio.to_thread(book.add, page)
