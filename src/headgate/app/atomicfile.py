@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["PART", "write_file"]
+__all__ = ["PART", "in_one", "put_file", "write_file"]
 
 PART = ".part"
 _MODE = 0o640
@@ -39,6 +39,16 @@ async def write_file(path: Path, chunks: AsyncIterator[bytes]) -> int:
             part.unlink(missing_ok=True)
         raise
     return size
+
+
+def put_file(path: Path, body: bytes) -> None:
+    """As `write_file`, outside of an event loop."""
+    asyncio.run(write_file(path, in_one(body)))
+
+
+async def in_one(body: bytes) -> AsyncIterator[bytes]:
+    """A body as the chunks of a file."""
+    yield body
 
 
 def _begin(path: Path) -> tuple[BinaryIO, Path]:

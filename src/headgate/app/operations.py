@@ -22,6 +22,8 @@ from headgate.app import audits, requests, views
 from headgate.app.alertdesk import AlertDesk
 from headgate.app.deployments import told_deployment, told_key
 from headgate.app.records import RecordsConfig
+from headgate.app.reportdesk import ReportDesk
+from headgate.app.shelf import Shelf
 from headgate.collect import CallRates
 from headgate.collect.insights import last_reading_ms
 from headgate.collect.pacing import LIVE_WINDOW_MS
@@ -50,6 +52,7 @@ from headgate.web.operations import (
     Order,
     Problem,
     WantedExport,
+    WantedReport,
 )
 
 __all__ = ["Running", "StoreOperations"]
@@ -89,9 +92,9 @@ class Running:
     not deliver now; `lags`: signal -> seconds, as its worker knows it; `wake`: deliveries have something to do;
     `reset`: replaces the store's reset where workers must let go first; `polled`: sources that can be asked for history
     -> how far back facts are kept, milliseconds; `wake_backfills`, `wake_audits`: a request was stored; `call_rates`:
-    calls an hour by source; `turn`: held while alerts are changed, so that the engine is not at work on them.
-    calls an hour by source; `catalogue`, `owners`: metrics and teams as configured; `behind_ms`: project -> how far
-    behind the present it is collected.
+    calls an hour by source; `turn`: held while alerts are changed, so that the engine is not at work on them;
+    `files`: how scheduled exports and reports are, `shelves`: where reports are; `catalogue`, `owners`: metrics and
+    teams as configured; `behind_ms`: project -> how far behind the present it is collected.
     """
 
     sources: Callable[[], Mapping[str, Source | None]] = field(default=dict)
@@ -112,6 +115,8 @@ class Running:
     catalogue: Callable[[], Catalogue] = _every_metric
     owners: Callable[[], Owners] = Owners
     behind_ms: Callable[[], Mapping[str, int]] = field(default=dict)
+    files: Callable[[], Mapping[str, Json]] = field(default=dict)
+    shelves: Callable[[], Mapping[str, Shelf]] = field(default=dict)
 
 
 class StoreOperations:
@@ -122,6 +127,7 @@ class StoreOperations:
         self._clock = clock
         self._running = running or Running()
         self._desk = AlertDesk(store, clock, self._running.turn)
+        self._reports = ReportDesk(self.lens, self._running.shelves)
 
     # -- questions
 
@@ -148,7 +154,7 @@ class StoreOperations:
         }
         audit = await audits.figures(self._store, list(sources), self._clock)
         records = {name: section.shown() for name, section in self._running.records().items()}
-        return views.status_view(figures, sinks, sources, audit, records)
+        return views.status_view(figures, sinks, sources, audit, records) | {"files": dict(self._running.files())}
 
     async def _lanes(self) -> dict[str, list[CursorView]]:
         lanes: dict[str, list[CursorView]] = {}
@@ -183,6 +189,7 @@ class StoreOperations:
             "hints": [
                 *views.parked_hints(figures.inbox_parked),
                 *self._hints(status, figures.facts, await self._running.signal_hints()),
+                *views.file_hints(status["files"]),
                 *views.gap_hints(await self._store.gaps(_GAPS), self._clock.now_ms()),
             ],
         }
@@ -425,6 +432,18 @@ class StoreOperations:
             raise Problem("unknown" if exc.missing else "refused", f"{exc}{valid}") from exc
         async for chunk in made.chunks:
             yield chunk
+
+    async def report(self, wanted: WantedReport) -> str:
+        """A review as one file of HTML."""
+        return await self._reports.make(wanted)
+
+    async def saved_reports(self) -> list[Json]:
+        """Reports that were saved."""
+        return await self._reports.saved()
+
+    async def saved_report(self, name: str, file: str) -> str:
+        """One of them."""
+        return await self._reports.read(name, file)
 
     async def reload(self) -> Json:
         """Read the configuration again."""

@@ -10,7 +10,17 @@ from urllib.parse import quote
 import httpx
 
 from headgate.core.errors import StoreError
-from headgate.web.operations import Asked, ChosenDeliveries, HistoryKind, Json, NewSilence, Order, Problem, WantedExport
+from headgate.web.operations import (
+    Asked,
+    ChosenDeliveries,
+    HistoryKind,
+    Json,
+    NewSilence,
+    Order,
+    Problem,
+    WantedExport,
+    WantedReport,
+)
 
 __all__ = ["Denied", "RemoteOperations", "Unreachable"]
 
@@ -53,6 +63,28 @@ class RemoteOperations:
         if answer.is_success:
             return answer.json()
         raise _problem(answer)
+
+    async def report(self, wanted: WantedReport) -> str:
+        """A review as one file of HTML."""
+        params: dict[str, Any] = {"every": wanted.every, "project": wanted.projects, "team": wanted.teams}
+        return await self._page("/report", params | ({"until": wanted.until} if wanted.until else {}))
+
+    async def saved_reports(self) -> list[Json]:
+        """Reports that were saved."""
+        return await self._ask("GET", "/reports")  # type: ignore[no-any-return]  # the API's shape
+
+    async def saved_report(self, name: str, file: str) -> str:
+        """One of them."""
+        return await self._page(f"/reports/{quote(name, safe='')}/{quote(file, safe='')}", {})
+
+    async def _page(self, path: str, params: Mapping[str, Any]) -> str:
+        try:
+            answer = await self._client.get("/api/v1" + path, params=params, timeout=_EXPORT_SECONDS)
+        except httpx.TransportError as exc:
+            raise Unreachable(f"{self._client.base_url}: {type(exc).__name__}") from exc
+        if not answer.is_success:
+            raise _problem(answer)
+        return answer.text
 
     async def export(self, wanted: WantedExport) -> AsyncIterator[bytes]:
         """A table as the bytes of a file, as the daemon makes them."""

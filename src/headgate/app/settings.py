@@ -19,9 +19,11 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from headgate.app.configfile import KeyPath, Origins, interpolate, overlay_environment, read_text, read_yaml
+from headgate.app.exportjobs import ExportConfig, FileName
 from headgate.app.measuring import Kpis, OwnerConfig
 from headgate.app.problems import nearest, problems_of
 from headgate.app.records import RecordsConfig
+from headgate.app.reportjobs import ReportConfig
 from headgate.app.sections import (
     AlertSettings,
     HttpSettings,
@@ -70,6 +72,8 @@ class Settings(BaseSettings):
     alerts: AlertSettings = Field(default_factory=AlertSettings, description="Rules, notifiers, routes.")
     owners: tuple[OwnerConfig, ...] = Field(default=(), description="Whose something is: {match: ..., team: ...}.")
     kpis: Kpis = Field(default={}, description="Metrics of your own: name -> {formula: ...}.")
+    exports: dict[FileName, ExportConfig] = Field(default={}, description="Name -> {table, at, to, ...}.")
+    reports: dict[FileName, ReportConfig] = Field(default={}, description="Name -> {every, to, mail, ...}: reviews.")
     log: LogSettings = Field(default_factory=LogSettings, description="Headgate's own log.")
 
     @field_validator("version", mode="before")
@@ -282,6 +286,8 @@ def _across(settings: Settings, origins: Origins, unread: Mapping[str, str]) -> 
     except ConfigError as exc:
         problems += [f"{origins.where(('store', 'url'))}: {problem}" for problem in exc.problems]
     names = set(settings.alerts.notifiers)
+    for name, report in settings.reports.items():
+        problems += _unknown_notifiers(report.mail, names, ("reports", name, "mail"), origins)
     for path, wanted in settings.alerts.notified():
         problems += _unknown_notifiers(wanted, names, ("alerts", *path), origins)
     return problems

@@ -69,7 +69,7 @@ def _is_form(scope: Scope, headers: Mapping[bytes, bytes]) -> bool:
 def _sealed(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     """An answer's headers with ours; how long it may be kept is its own affair where it says so."""
     given = list(headers)
-    named = {name for name, _ in given} & {b"cache-control"}
+    named = {name for name, _ in given} & {b"cache-control", b"content-security-policy"}
     return [*given, *(one for one in _HEADERS if one[0] not in named)]
 
 

@@ -21,6 +21,7 @@ __all__ = [
     "Order",
     "Problem",
     "WantedExport",
+    "WantedReport",
 ]
 
 Json = dict[str, Any]
@@ -95,6 +96,16 @@ class WantedExport:
     table: str
     form: str
     words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class WantedReport:
+    """The review of the last whole week or month (UTC) before `until`, else before now; of some projects or teams."""
+
+    every: Literal["week", "month"]
+    until: str | None = None
+    projects: tuple[str, ...] = ()
+    teams: tuple[str, ...] = ()
 
 
 class Operations(Protocol):
@@ -223,6 +234,18 @@ class Operations(Protocol):
 
     def export(self, wanted: WantedExport) -> AsyncIterator[bytes]:
         """A table as the bytes of a file; what cannot be answered is raised before the first of them."""
+        ...
+
+    async def report(self, wanted: WantedReport) -> str:
+        """A review as one file of HTML."""
+        ...
+
+    async def saved_reports(self) -> list[Json]:
+        """Reports that were saved, the newest first: `report`, `file`, `until`, `bytes`."""
+        ...
+
+    async def saved_report(self, name: str, file: str) -> str:
+        """One of them as HTML."""
         ...
 
     async def reload(self) -> Json:

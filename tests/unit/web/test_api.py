@@ -15,7 +15,7 @@ from headgate.insights.views.lens import Lens
 from headgate.store import MemoryStore
 from headgate.web.api import build_app
 from headgate.web.metricpages import MetricPages, ci_page
-from headgate.web.operations import ChosenDeliveries, HistoryKind, Json, Problem, WantedExport
+from headgate.web.operations import ChosenDeliveries, HistoryKind, Json, Problem, WantedExport, WantedReport
 from headgate.web.site.routes import add_pages
 
 EVIL = "<script>alert(1)</script>"
@@ -161,6 +161,18 @@ class Answers:
     async def export(self, wanted: WantedExport) -> AsyncIterator[bytes]:
         self._note("export", wanted)
         yield b"a\r\n"
+
+    async def report(self, wanted: WantedReport) -> str:
+        self._note("report", wanted)
+        return f"<!doctype html><p>{wanted.every}</p>"
+
+    async def saved_reports(self) -> list[Json]:
+        self._note("saved_reports")
+        return [{"report": "weekly", "file": "weekly_x.html", "until": "2026-11-20T00:00:00.000Z", "bytes": 9}]
+
+    async def saved_report(self, name: str, file: str) -> str:
+        self._note("saved_report", name, file)
+        return "<!doctype html><script>alert(1)</script>"
 
     async def reload(self) -> Json:
         self._note("reload")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from headgate.core.slug import org_slug
@@ -13,7 +13,7 @@ from headgate.insights.views.figures import QUEUE_FIGURES, RUN_FIGURES, Trend, T
 from headgate.insights.views.lens import Filters, Lens
 from headgate.insights.views.live import LIVE_READ, Now, now_view
 from headgate.insights.views.window import Window
-from headgate.insights.views.worse import WORSE_FIGURES, Worse, because, find_worse
+from headgate.insights.views.worse import WORSE_FIGURES, Worse, find_worse, with_causes
 
 __all__ = ["Health", "Overview", "ProjectHealth", "health_of", "overview"]
 
@@ -101,7 +101,7 @@ async def _worse(lens: Lens, reader: Reader, flows: Mapping[Labels, Trends], win
     jobs = await trends(
         lens, reader, WORSE_FIGURES.values(), projects=slugs, window=window, by=("project", "workflow", "job")
     )
-    return tuple(replace(one, because=because(one, jobs)) for one in found)
+    return with_causes(found, jobs)
 
 
 async def _now(lens: Lens, flows: Mapping[Labels, Trends], waits: Mapping[Labels, Trends]) -> Now:

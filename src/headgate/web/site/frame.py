@@ -26,6 +26,7 @@ _NAVIGATION: tuple[Crumb, ...] = (
     ("Tests", "/tests"),
     ("Credits", "/credits"),
     ("Alerts", "/alerts"),
+    ("Reports", "/reports"),
     ("Delivery", "/delivery"),
 )
 _EMPTY: Mapping[str, str] = {}

@@ -23,6 +23,7 @@ from headgate.web.site.lists import add_lists
 from headgate.web.site.operation import add_operation
 from headgate.web.site.overview import add_overview
 from headgate.web.site.places import add_places
+from headgate.web.site.reports import add_report_page
 from headgate.web.site.runs import add_runs
 
 __all__ = ["add_pages", "add_problems"]
@@ -40,6 +41,7 @@ def add_pages(app: FastAPI, operations: Operations, lens: Callable[[], Lens], ve
     add_runs(app, site)
     add_lists(app, site)
     add_operation(app, site, operations)
+    add_report_page(app, site, operations)
 
 
 class _Static(StaticFiles):
