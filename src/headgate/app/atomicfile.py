@@ -10,7 +10,8 @@ import asyncio
 import contextlib
 import os
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -25,20 +26,32 @@ async def write_file(path: Path, chunks: AsyncIterator[bytes]) -> int:
 
     Raises OSError, and whatever the chunks raise; nothing has changed then.
     """
-    target, part = await asyncio.to_thread(_begin, path)
+    held: list[tuple[BinaryIO, Path]] = []
     size = 0
     try:
-        with target:
-            async for chunk in chunks:
-                size += len(chunk)
-                await asyncio.to_thread(_write, target, chunk)
-            await asyncio.to_thread(_flush, target)
-        await asyncio.to_thread(_put, part, path)
+        await _in_thread(lambda: held.append(_begin(path)))
+        ((target, part),) = held
+        async for chunk in chunks:
+            size += len(chunk)
+            await _in_thread(partial(_write, target, chunk))
+        await _in_thread(partial(_put, target, part, path))
     except BaseException:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
+        for target, part in held:
+            target.close()
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
         raise
     return size
+
+
+async def _in_thread(act: Callable[[], None]) -> None:
+    """Do it to its end, also while that is canceled: nobody may let go of a file that a thread still writes."""
+    work = asyncio.ensure_future(asyncio.to_thread(act))
+    try:
+        await asyncio.shield(work)
+    except asyncio.CancelledError:
+        await asyncio.wait({work})
+        raise
 
 
 def put_file(path: Path, body: bytes) -> None:
@@ -64,12 +77,9 @@ def _write(target: BinaryIO, chunk: bytes) -> None:
         view = view[target.write(view) :]
 
 
-def _flush(target: BinaryIO) -> None:
-    target.flush()
+def _put(target: BinaryIO, part: Path, path: Path) -> None:
     os.fsync(target.fileno())
-
-
-def _put(part: Path, path: Path) -> None:
+    target.close()
     part.replace(path)
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:

@@ -177,7 +177,7 @@ class Chores:
                 raise
             except (OSError, Refused, StoreError, Problem) as error:
                 self._failed(kept, error)
-            except Exception as error:  # a fault of ours must not keep the other files from being made
+            except Exception as error:  # noqa: BLE001  # a fault of ours must not keep other files from being made
                 _log.exception("file not made", kind=kept.chore.kind, name=kept.chore.name)
                 self._failed(kept, error)
 
@@ -203,9 +203,9 @@ class Chores:
 
     def _failed(self, kept: _Kept, error: Exception) -> None:
         chore, failures = kept.chore, kept.state.failures + 1
-        text = (
-            f"{chore.shelf.folder}: {error.strerror}" if isinstance(error, OSError) and error.strerror else str(error)
-        )
+        text = str(error) or type(error).__name__
+        if isinstance(error, OSError) and error.strerror:
+            text = f"{chore.shelf.folder}: {error.strerror}"
         wait = wait_seconds(_AGAIN, failures, self._clock.jitter())
         again_ms = self._clock.now_ms() + round(wait * 1000)
         if text != kept.state.problem:
