@@ -27,6 +27,7 @@ PAGES = {
     "tests": "/tests",
     "credits": "/credits?by=branch",
     "alerts": "/alerts",
+    "reports": "/reports",
     "delivery": "/delivery",
     "problem": f"/project?project={quote(EVIL)}",
 }
