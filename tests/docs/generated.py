@@ -257,7 +257,8 @@ def api_page() -> str:
     return text + "".join(rows)
 
 
-_TABLES_HEAD = """Every table that can be exported, with the words that it takes and its columns. [Exports](exports.md) says how.
+_TABLES_HEAD = """Every table that can be exported, the words that it takes and its columns; [Exports](exports.md) says
+how.
 
 Words that all windowed tables take: `since`, `until`, `window`. A column `NAME_previous` has the value of the window
 before, `NAME_n` the sample. Units are those of the [metric catalogue](metrics-catalogue.md).

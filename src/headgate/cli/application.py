@@ -10,6 +10,7 @@ import typer
 
 from headgate import __version__
 from headgate.cli import (
+    access,
     alerts,
     audit,
     backfill,
@@ -54,6 +55,7 @@ def _tree() -> typer.Typer:
         query.query,
         export.export,
         report.report,
+        access.trail,
         detect.detect,
         forwarding.replay,
         housekeeping.backup,
@@ -68,6 +70,7 @@ def _tree() -> typer.Typer:
         ("schema", schemas.group, "JSON Schemas of records, configuration and rules."),
         ("rules", rules.group, "Alert rules: check, test, replay, explain."),
         ("alerts", alerts.group, "Alerts: list, acknowledge, silence."),
+        ("access", access.group, "Passwords for page and API."),
         ("webhooks", webhooks.group, "Webhooks at CircleCI: plan, apply, list, remove."),
     ):
         tree.add_typer(group, name=name, help=text, no_args_is_help=True)

@@ -14,7 +14,8 @@ from headgate.core.messages import Digest
 from headgate.core.times import parse_ms
 from headgate.insights.catalogue import CATALOGUE
 from headgate.insights.metric import Format
-from headgate.insights.views.report import DORA_FIGURES, ReportPage
+from headgate.insights.views.dora import DORA_FIGURES
+from headgate.insights.views.report import ReportPage
 from headgate.insights.views.worse import Worse
 from headgate.web.rendering import Templates
 from headgate.web.site.shapes import charts, tiles

@@ -39,6 +39,9 @@ PAGES = (
     "/alerts",
     "/delivery",
     "/now",
+    "/builds",
+    "/builds?project=gh/acme/web",
+    "/dora",
 )
 
 
@@ -135,8 +138,18 @@ async def test_pages_link_to_every_table(bench):
             linked += 1
             assert "branch=main" in link or "branch=main" not in page
             assert "window=30d" in link or "window=30d" not in page
-    # No page is of any metric; the world has no steps, no results of tests, and nothing that got worse or goes on.
-    assert set(TABLES) - found <= {"query", "steps", "flaky_tests", "failing_tests", "slowest_tests", "worse", "now"}
+    # No page is of any metric; the world has no steps, tests, deployments, and nothing that got worse or goes on.
+    assert set(TABLES) - found <= {
+        "query",
+        "steps",
+        "flaky_tests",
+        "failing_tests",
+        "slowest_tests",
+        "worse",
+        "now",
+        "dora",
+        "deployments",
+    }
     assert linked > 40
 
 

@@ -17,6 +17,7 @@ import msgspec
 from headgate.insights.match import Matcher
 from headgate.insights.metric import Labels
 from headgate.insights.reader import Reader
+from headgate.insights.views.dora import DORA_FIGURES
 from headgate.insights.views.figures import QUEUE_FIGURES, RUN_FIGURES, Plot, Trends, plot, trends
 from headgate.insights.views.lens import Lens
 from headgate.insights.views.overview import Health, health_of
@@ -25,16 +26,9 @@ from headgate.insights.views.tests import FailingView, FlakyView, page_of_tests
 from headgate.insights.views.window import Window
 from headgate.insights.views.worse import WORSE_FIGURES, Worse, find_better, find_worse, with_causes
 
-__all__ = ["DORA_FIGURES", "Of", "Place", "ReportEvery", "ReportPage", "ToldRule", "report_page"]
+__all__ = ["Of", "Place", "ReportEvery", "ReportPage", "ToldRule", "report_page"]
 
 ReportEvery = Literal["week", "month"]
-DORA_FIGURES = (
-    "deployments",
-    "dora_deployment_frequency",
-    "dora_lead_time",
-    "dora_change_failure_rate",
-    "dora_recovery_time",
-)
 _PLOTTED = ("runs", "failed_runs", "success_rate", "duration_p50", "duration_p95", "credits")
 _MOVED = 10
 _TESTS = 10
