@@ -67,14 +67,10 @@ class Settings(BaseSettings):
     http: HttpSettings = Field(default_factory=HttpSettings, description="Page, API, health, metrics.")
     webhooks: WebhookSettings = Field(default_factory=WebhookSettings, description="The webhook listener.")
     sources: dict[str, dict[str, Any]] = Field(default_factory=dict, repr=False, description="Name -> {type, ...}.")
-    sinks: dict[str, dict[str, Any]] = Field(
-        default_factory=dict, repr=False, description="Name -> {type, start, ...}."
-    )
+    sinks: dict[str, dict[str, Any]] = Field(default={}, repr=False, description="Name -> {type, start, ...}.")
     alerts: AlertSettings = Field(default_factory=AlertSettings, description="Rules, notifiers, routes.")
     owners: tuple[OwnerConfig, ...] = Field(default=(), description="Whose something is: {match: ..., team: ...}.")
-    resource_classes: tuple[ResourceClassConfig, ...] = Field(
-        default=(), description="Sizes of machines: {name: ..., executor: ..., cpus: ..., ram_gb: ...}."
-    )
+    resource_classes: tuple[ResourceClassConfig, ...] = Field(default=(), description="Sizes of machines of your own.")
     kpis: Kpis = Field(default={}, description="Metrics of your own: name -> {formula: ...}.")
     exports: dict[FileName, ExportConfig] = Field(default={}, description="Name -> {table, at, to, ...}.")
     reports: dict[FileName, ReportConfig] = Field(default={}, description="Name -> {every, to, mail, ...}: reviews.")
