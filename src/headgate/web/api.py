@@ -18,17 +18,15 @@ from headgate.web.answers import (
     BackupAnswer,
     DeadDelivery,
     DeadLetterAnswer,
-    ExplainedAnswer,
-    HistoryJob,
-    HistoryRun,
     OverviewAnswer,
     ReloadAnswer,
     ReplayAnswer,
     RunAnswer,
     StatusAnswer,
-    TailAnswer,
+    TrailAnswer,
     documented,
 )
+from headgate.web.answers_facts import ExplainedAnswer, HistoryJob, HistoryRun, TailAnswer
 from headgate.web.deployments import add_deployments
 from headgate.web.metricpages import MetricPages, add_metrics
 from headgate.web.operations import ChosenDeliveries, Health, HistoryKind, Json, Operations, Order, Problem
@@ -214,6 +212,14 @@ def _add_searches(app: FastAPI, operations: Operations) -> None:
     ) -> list[Json]:
         """Records that a sink will never take as they are."""
         return await operations.dead_letters(signal, ids or (), limit)
+
+    @app.get("/api/v1/trail", **documented(list[TrailAnswer]))
+    async def trail(since_ms: _Number = 0, before: _Number | None = None, limit: _Limit = 100) -> list[Json]:
+        """Who changed something, read what is about a person, or exported, newest first.
+
+        The next page: `before` is the `id` of this page's last one.
+        """
+        return await operations.trail(since_ms, before, limit)
 
     @app.get("/api/v1/deaddeliveries", **documented(list[DeadDelivery]))
     async def dead_deliveries(limit: _Limit = 100) -> list[Json]:
