@@ -16,7 +16,7 @@ from headgate.core.times import DAY_MS
 from headgate.insights.eventfolds import Deployed
 from headgate.insights.metric import FromRows
 
-__all__ = ["outcome_pages", "read_rows"]
+__all__ = ["Pages", "outcome_pages", "read_rows"]
 
 # What came before a window is read as far back as the window is long, and at least so far.
 _CONTEXT_MS = 7 * DAY_MS
