@@ -421,6 +421,11 @@ class StoreOperations:
         answer: Json = orjson.loads(orjson.dumps(page))
         return answer
 
+    async def trail(self, since_ms: int, before: int | None, limit: int) -> list[Json]:
+        """Who did what, newest first."""
+        entries = await self._store.trail(since_ms=since_ms, before=before, limit=limit)
+        return [views.trail_view(entry) for entry in entries]
+
     async def reload(self) -> Json:
         """Read the configuration again."""
         return await self._running.reload()

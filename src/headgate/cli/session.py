@@ -37,20 +37,20 @@ async def operations(configuration: Configuration, *, create: bool = False) -> A
 
     Raises StoreError when neither daemon nor store can answer.
     """
-    from headgate.app.remote import Denied, RemoteOperations, Unreachable
+    from headgate.app.remote import Denied, RemoteOperations, Unreachable, trusting
     from headgate.app.runtimefile import find_running
 
     running = find_running(configuration.settings.store.path)
     if running is not None:
-        token = next(iter(configuration.tokens), None)
-        remote = RemoteOperations(running.http, token)
+        token = running.token or configuration.command_token
+        remote = RemoteOperations(running.http, token, verify=trusting(running.certificate, configuration))
         try:
             await remote.status()
         except Unreachable:
             pass
         except Denied as exc:
-            unread = configuration.unread.get("http.access.tokens")
-            raise ConfigError(f"{exc}: {unread}") if unread else exc from exc
+            unread = [why for part, why in configuration.unread.items() if part.startswith("http.access")]
+            raise ConfigError(f"{exc}: {'; '.join(unread)}") if unread else exc from exc
         else:
             yield remote
             return
@@ -65,7 +65,9 @@ async def _alone(configuration: Configuration, *, create: bool) -> AsyncIterator
     from headgate.app.alertdesk import acknowledging
     from headgate.app.compose import build_parts, context_of, make_store, signals_of
     from headgate.app.measuring import catalogue_of, owners_of
+    from headgate.app.noting import noting
     from headgate.app.operations import Running, StoreOperations
+    from headgate.app.remote import user_name
     from headgate.app.telemetry import Telemetry
     from headgate.core.clock import SystemClock
     from headgate.core.errors import StoreError
@@ -91,7 +93,7 @@ async def _alone(configuration: Configuration, *, create: bool) -> AsyncIterator
             owners=lambda: owners_of(configuration.settings.owners),
             acknowledging=lambda: acknowledging(build_parts(configuration.notifiers.values(), context)),
         )
-        yield StoreOperations(store, clock, known)
+        yield noting(StoreOperations(store, clock, known), store, clock, user_name())
     finally:
         await store.close()
         for sink in sinks.values():

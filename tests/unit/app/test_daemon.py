@@ -30,6 +30,7 @@ from headgate.core.metrics import NullMetrics
 from headgate.core.storeport import AlertChange, AlertRow, OutboxEntry
 from headgate.core.times import HOUR_MS
 from headgate.store.sqlite import SqliteStore
+from headgate.testing.relay import make_certificate
 
 NO_AUTHORITIES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # nothing is asked over TLS
 
@@ -227,6 +228,42 @@ def test_tokens_guard_the_page_and_commands_still_work(tmp_path: Path) -> None:
     assert CANARY not in "".join(process.said)
 
 
+def test_listeners_speak_tls_with_the_newest_certificate(tmp_path: Path) -> None:
+    """Both; commands know it, a signal brings the next one, and the trail knows who did what."""
+    certificate, key = make_certificate(tmp_path)
+    tls = {"cert": certificate.name, "key": key.name}
+    file = configuration(
+        tmp_path,
+        http={"listen": "127.0.0.1:0", "tls": tls, "access": {"tokens": [{"token": "${UI_TOKEN}", "role": "viewer"}]}},
+        webhooks={"listen": "localhost:0", "tls": tls},
+    )
+    shown = {"authorization": f"Bearer {CANARY}"}
+    with daemon(file, UI_TOKEN=CANARY) as process:
+        assert [True, True] == [process.ready[name].startswith("https://") for name in ("http", "webhooks")]
+        trust = ssl.create_default_context(cafile=str(certificate))
+        answer = process.get("/run/nothing", headers=shown, verify=trust)
+        assert (404, "max-age=31536000") == (answer.status_code, answer.headers["strict-transport-security"])
+        hook = httpx.post(process.ready["webhooks"] + "/webhooks/circleci", verify=trust, trust_env=False)
+        assert hook.status_code in {400, 401, 403, 411, 415}
+        assert command("status", "-c", str(file), UI_TOKEN="").returncode == 0
+
+        make_certificate(tmp_path)
+        process.popen.send_signal(signal.SIGHUP)
+        process.until_said("reloaded")
+        with pytest.raises(httpx.ConnectError):
+            process.get("/livez", verify=trust)
+        assert process.get("/livez", verify=ssl.create_default_context(cafile=str(certificate))).status_code == 200
+        done = command("trail", "--json", "-c", str(file), UI_TOKEN="")
+        entries = [json.loads(line) for line in done.stdout.splitlines()]
+        assert ["reload local", "read token"] == [f"{one['action']} {one['who']}" for one in entries], done.stderr
+
+        key.write_text("junk")
+        process.popen.send_signal(signal.SIGHUP)
+        assert "loopback.key cannot be used" in process.until_said("reload refused")
+        assert process.stop() < 5
+    assert CANARY not in "".join(process.said)
+
+
 def _with_credentials(directory: Path) -> Path:
     """A configuration all of whose secrets are systemd credentials."""
     source = {**SOURCE, "webhook": {"secrets": ["${credential:hook}"]}}
@@ -255,18 +292,17 @@ def test_commands_without_a_need_for_secrets_do_without_them(tmp_path: Path, wor
 
 
 def test_commands_that_need_a_credential_say_how_to_give_it(tmp_path: Path) -> None:
-    """`check` always, `status` where the running daemon wants a token; exit 2, and the words to run it with."""
+    """`check`: exit 2, and the words to run it with. The running daemon opens to its own user without any."""
     file = _with_credentials(tmp_path)
     given = tmp_path / "credentials"
     given.mkdir()
     (given / "hook").write_text(CANARY)
     (given / "page").write_text(CANARY)
     with daemon(file, CREDENTIALS_DIRECTORY=str(given)) as process:
-        for words in (["check"], ["status"]):
-            done = command(*words, "-c", str(file), CREDENTIALS_DIRECTORY="")
-            assert done.returncode == 2, done.stderr
-            assert "sudo CREDENTIALS_DIRECTORY=/run/credentials/headgate.service headgate" in done.stdout + done.stderr
-        assert command("status", "-c", str(file), CREDENTIALS_DIRECTORY=str(given)).returncode == 0
+        done = command("check", "-c", str(file), CREDENTIALS_DIRECTORY="")
+        assert done.returncode == 2, done.stderr
+        assert "sudo CREDENTIALS_DIRECTORY=/run/credentials/headgate.service headgate" in done.stdout + done.stderr
+        assert command("status", "-c", str(file), CREDENTIALS_DIRECTORY="").returncode == 0
         process.stop()
 
 
