@@ -40,7 +40,7 @@ NEEDS: Final[dict[str, Need]] = {
         /api/v1/alerts /api/v1/alerts/{fingerprint}/history /api/v1/silences /api/v1/deaddeliveries
         /api/v1/insights/overview /api/v1/insights/projects /api/v1/insights/project /api/v1/insights/workflow
         /api/v1/insights/job /api/v1/insights/runs /api/v1/insights/tests /api/v1/insights/credits
-        /api/v1/metrics /api/v1/query /api/v1/openapi.json
+        /api/v1/metrics /api/v1/query /api/v1/openapi.json /api/v1/rules /api/v1/outcomes
         """
     ),
     # Records carry the author and the first line of the commit; so does a run.

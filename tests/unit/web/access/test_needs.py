@@ -7,6 +7,7 @@ from typing import Any, cast
 import pytest
 from fastapi.routing import APIRoute
 
+from headgate.app.rulepages import add_rule_pages
 from headgate.insights.views.lens import Lens
 from headgate.web.access.needs import NEEDS, Need, need_of
 from headgate.web.api import build_app
@@ -22,6 +23,7 @@ def routes() -> set[str]:
     nobody = cast("Any", None)
     app = build_app(nobody, nobody, MetricPages(bytes, lambda _: b""), version="0")
     add_insights(app, lambda: Lens(nobody, 0))
+    add_rule_pages(app, nobody)
     add_pages(app, nobody, lambda: Lens(nobody, 0), "0")
     found = {
         f"{method} {path}"
