@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, cast
 
+from headgate.app.rulepages import RuleOperations
 from headgate.core.clock import Clock
 from headgate.core.storeport import Store
 from headgate.core.trail import TrailEntry
-from headgate.web.operations import Operations
 
 __all__ = ["noting"]
 
@@ -38,7 +38,7 @@ _PERSONAL = frozenset({"dead_letters", "explain", "tail"})
 class _Noting:
     """Operations whose changes and reads of persons leave an entry."""
 
-    def __init__(self, inner: Operations, store: Store, clock: Clock, user: str) -> None:
+    def __init__(self, inner: RuleOperations, store: Store, clock: Clock, user: str) -> None:
         self._inner = inner
         self._store = store
         self._clock = clock
@@ -60,6 +60,6 @@ class _Noting:
         return noted
 
 
-def noting(inner: Operations, store: Store, clock: Clock, user: str) -> Operations:
+def noting(inner: RuleOperations, store: Store, clock: Clock, user: str) -> RuleOperations:
     """The same operations; `user`: whose command it is."""
-    return cast("Operations", _Noting(inner, store, clock, user))
+    return cast("RuleOperations", _Noting(inner, store, clock, user))
