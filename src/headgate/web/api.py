@@ -10,7 +10,6 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from headgate.core.errors import StoreError
-from headgate.web.access.trail import TrailAnswer
 from headgate.web.alerts import add_alerts
 from headgate.web.answers import (
     AlertLine,
@@ -19,17 +18,15 @@ from headgate.web.answers import (
     BackupAnswer,
     DeadDelivery,
     DeadLetterAnswer,
-    ExplainedAnswer,
-    HistoryJob,
-    HistoryRun,
     OverviewAnswer,
     ReloadAnswer,
     ReplayAnswer,
     RunAnswer,
     StatusAnswer,
-    TailAnswer,
+    TrailAnswer,
     documented,
 )
+from headgate.web.answers_facts import ExplainedAnswer, HistoryJob, HistoryRun, TailAnswer
 from headgate.web.deployments import add_deployments
 from headgate.web.metricpages import MetricPages, add_metrics
 from headgate.web.operations import ChosenDeliveries, Health, HistoryKind, Json, Operations, Order, Problem
