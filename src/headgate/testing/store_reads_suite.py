@@ -26,7 +26,6 @@ from headgate.testing.store_data import (
     seen,
     workflow,
 )
-from headgate.testing.store_details_suite import DetailsSuite
 
 __all__ = ["ReadsSuite"]
 
@@ -397,5 +396,5 @@ class TallySuite:
         assert list(found) == [("@default", "main")]
 
 
-class ReadsSuite(RowsSuite, TallySuite, DetailsSuite):
+class ReadsSuite(RowsSuite, TallySuite):
     """All of it."""
