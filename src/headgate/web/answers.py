@@ -26,7 +26,6 @@ __all__ = [
     "RunAnswer",
     "SilenceAnswer",
     "StatusAnswer",
-    "TrailAnswer",
     "documented",
 ]
 
@@ -268,20 +267,6 @@ class ReplayAnswer(BaseModel):
     until: Time
     total: Count
     done: Count
-
-
-class TrailAnswer(BaseModel):
-    """One thing that somebody did."""
-
-    id: int
-    at: Time
-    who: str
-    via: str
-    peer: str
-    action: str
-    about: str
-    status: int
-    times: Count
 
 
 class ReloadAnswer(BaseModel):

@@ -24,7 +24,6 @@ from headgate.web.answers import (
     ReplayAnswer,
     RunAnswer,
     StatusAnswer,
-    TrailAnswer,
     documented,
 )
 from headgate.web.answers_facts import ExplainedAnswer, HistoryJob, HistoryRun, TailAnswer
