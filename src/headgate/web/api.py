@@ -10,7 +10,6 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from headgate.core.errors import StoreError
-from headgate.web.access.trail import TrailAnswer
 from headgate.web.alerts import add_alerts
 from headgate.web.answers import (
     AlertLine,
@@ -24,6 +23,7 @@ from headgate.web.answers import (
     ReplayAnswer,
     RunAnswer,
     StatusAnswer,
+    TrailAnswer,
     documented,
 )
 from headgate.web.answers_facts import ExplainedAnswer, HistoryJob, HistoryRun, TailAnswer
