@@ -41,7 +41,9 @@ NEEDS: Final[dict[str, Need]] = {
         /api/v1/insights/overview /api/v1/insights/projects /api/v1/insights/project /api/v1/insights/workflow
         /api/v1/insights/job /api/v1/insights/runs /api/v1/insights/tests /api/v1/insights/credits
         /api/v1/insights/builds /api/v1/insights/project-builds /api/v1/insights/dora /api/v1/insights/now
-        /api/v1/metrics /api/v1/query /api/v1/series /api/v1/live /api/v1/openapi.json /badge/{name}.svg
+        /api/v1/metrics /api/v1/query /api/v1/series /api/v1/live /api/v1/openapi.json
+        /api/v1/rules /api/v1/outcomes
+        /badge/{name}.svg
         """
     ),
     # Records carry the author and the first line of the commit; so does a run.

@@ -10,6 +10,7 @@ import pytest
 from fastapi.routing import APIRoute
 from tests.unit.web.test_api import Answers, Health
 
+from headgate.app.rulepages import add_rule_pages
 from headgate.core.clock import ManualClock
 from headgate.insights.views.lens import Lens
 from headgate.store import MemoryStore
@@ -29,6 +30,7 @@ def routes() -> set[str]:
     """Method and path of all that the application serves, but for pages."""
     nobody = cast("Any", None)
     app = build_app(nobody, nobody, MetricPages(bytes, lambda _: b""), version="0")
+    add_rule_pages(app, nobody)
     add_insights(app, lambda: Lens(nobody, 0))
     add_pages(app, nobody, lambda: Lens(nobody, 0), "0")
     found = {
