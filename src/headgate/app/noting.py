@@ -5,13 +5,13 @@ Invariant: what a command changes, or reads about a person, is in the trail as i
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any, TypeVar, cast
 
 from headgate.core.clock import Clock
 from headgate.core.storeport import Store
 from headgate.core.trail import TrailEntry
-from headgate.web.operations import Operations
+from headgate.web.operations import Operations, WantedExport
 
 __all__ = ["noting"]
 
@@ -35,10 +35,12 @@ _CHANGES = frozenset(
     }
 )
 _PERSONAL = frozenset({"dead_letters", "explain", "tail"})
+_EXPORTS = frozenset({"export", "report", "saved_report"})
+_ALONE = "without a daemon"
 
 
 class _Noting:
-    """Operations whose changes and reads of persons leave an entry."""
+    """Operations whose changes, exports and reads of persons leave an entry."""
 
     def __init__(self, inner: Operations, store: Store, clock: Clock, user: str) -> None:
         self._inner = inner
@@ -48,18 +50,30 @@ class _Noting:
 
     def __getattr__(self, name: str) -> Any:
         method: Callable[..., Any] = getattr(self._inner, name)
-        if name not in _CHANGES | _PERSONAL:
+        if name not in _CHANGES | _PERSONAL | _EXPORTS:
             return method
 
         async def noted(*words: Any, **more: Any) -> Any:
             done = await method(*words, **more)
-            action = "read" if name in _PERSONAL else name
-            about = f"{name}, without a daemon" if name in _PERSONAL else "without a daemon"
-            entry = TrailEntry(self._clock.now_ms(), self._user, "command", "", action, about, 200)
-            await self._store.append_trail([entry])
+            await self._keep(name)
             return done
 
         return noted
+
+    async def export(self, wanted: WantedExport) -> AsyncIterator[bytes]:
+        """As the inner one; whoever has the first bytes has taken something out."""
+        noted = False
+        async for piece in self._inner.export(wanted):
+            if not noted:
+                await self._keep("export")
+                noted = True
+            yield piece
+
+    async def _keep(self, name: str) -> None:
+        action = "read" if name in _PERSONAL else "export" if name in _EXPORTS else name
+        about = _ALONE if action == name else f"{name}, {_ALONE}"
+        entry = TrailEntry(self._clock.now_ms(), self._user, "command", "", action, about, 200)
+        await self._store.append_trail([entry])
 
 
 def noting(inner: AnyOperations, store: Store, clock: Clock, user: str) -> AnyOperations:

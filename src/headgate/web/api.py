@@ -33,6 +33,7 @@ from headgate.web.answers import (
 from headgate.web.deployments import add_deployments
 from headgate.web.metricpages import MetricPages, add_metrics
 from headgate.web.operations import ChosenDeliveries, Health, HistoryKind, Json, Operations, Order, Problem
+from headgate.web.reports import add_reports
 
 __all__ = ["build_app"]
 
@@ -114,6 +115,7 @@ def build_app(operations: Operations, health: Health, pages: MetricPages, *, ver
     _add_orders(app, operations)
     add_deployments(app, operations)
     add_alerts(app, operations)
+    add_reports(app, operations)
     return app
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from headgate.app.noting import _CHANGES, _PERSONAL, noting
+from headgate.app.noting import _CHANGES, _EXPORTS, _PERSONAL, noting
 from headgate.app.operations import StoreOperations
 from headgate.app.remote import RemoteOperations
 from headgate.app.telemetry import Telemetry
@@ -17,7 +17,7 @@ from headgate.web.access.trail import Trail, TrailAnswer
 from headgate.web.api import build_app
 from headgate.web.guard import Guard
 from headgate.web.metricpages import MetricPages
-from headgate.web.operations import Operations, Problem
+from headgate.web.operations import Operations, Problem, WantedExport
 
 
 @pytest.fixture
@@ -62,8 +62,9 @@ async def test_a_command_without_a_daemon_leaves_a_trail_too(store):
     assert 0 == await ask.purge_dead([1])
     with pytest.raises(Problem):
         await ask.reload()
+    assert b"".join([piece async for piece in ask.export(WantedExport("runs", "csv"))])
     found = await ask.trail(0, None, 9)
-    assert [("erik", "command", "purge_dead"), ("erik", "command", "read")] == [
+    assert [("erik", "command", "export"), ("erik", "command", "purge_dead"), ("erik", "command", "read")] == [
         (one["who"], one["via"], one["action"]) for one in found
     ]
 
@@ -71,7 +72,7 @@ async def test_a_command_without_a_daemon_leaves_a_trail_too(store):
 def test_every_operation_is_a_change_or_a_look():
     """One that is new here fails until somebody decides."""
     looks = {"alert_history", "alerts", "audits", "backfills", "dead_deliveries", "history", "overview", "query"}
-    looks |= {"runs", "silences", "status", "trail"}
+    looks |= {"runs", "saved_reports", "silences", "status", "trail"}
     # Without a daemon there is nothing to reload.
     every = {name for name in vars(Operations) if not name.startswith("_")} - {"reload"}
-    assert every == looks | _CHANGES | _PERSONAL
+    assert every == looks | _CHANGES | _EXPORTS | _PERSONAL

@@ -17,6 +17,7 @@ RefusalKind = Literal[
     "unknown-job",
     "unknown-run",
     "unknown-metric",
+    "unknown-table",
     "bad-dimension",
     "bad-filter",
     "bad-time",
@@ -24,6 +25,7 @@ RefusalKind = Literal[
     "bad-step",
     "bad-cursor",
     "bad-parameter",
+    "too-large",
 ]
 TITLES: dict[RefusalKind, str] = {
     "unknown-project": "No such project",
@@ -31,6 +33,7 @@ TITLES: dict[RefusalKind, str] = {
     "unknown-job": "No such job",
     "unknown-run": "No such run",
     "unknown-metric": "No such metric",
+    "unknown-table": "No such table",
     "bad-dimension": "The metric does not have this dimension",
     "bad-filter": "A filter cannot be read",
     "bad-time": "A time or span cannot be read",
@@ -38,6 +41,7 @@ TITLES: dict[RefusalKind, str] = {
     "bad-step": "The range cannot be plotted in such steps",
     "bad-cursor": "The cursor is not one of this list",
     "bad-parameter": "A parameter cannot be read",
+    "too-large": "The answer is too large for its format",
 }
 _LISTED = 20
 

@@ -26,6 +26,7 @@ from headgate.web.site.lists import add_lists
 from headgate.web.site.operation import add_operation
 from headgate.web.site.overview import add_overview
 from headgate.web.site.places import add_places
+from headgate.web.site.reports import add_report_page
 from headgate.web.site.runs import add_runs
 
 __all__ = ["add_pages", "add_problems"]
@@ -47,6 +48,7 @@ def add_pages(app: FastAPI, operations: Operations, lens: Callable[[], Lens], ve
     add_lists(app, site)
     add_builds(app, site)
     add_operation(app, site, operations)
+    add_report_page(app, site, operations)
     return feed
 
 
