@@ -263,6 +263,13 @@ class ReadStore(Protocol):
         """Ended deployments, in the order and pages of `runs_between`."""
         ...
 
+    async def first_created(self, names: Mapping[str, Collection[str]]) -> Mapping[tuple[str, str], int]:
+        """(project, name) -> creation of the first workflow of that commit that has ended; unknown ones are absent.
+
+        `names`: project slug -> revisions, or ids of workflows, which stand for themselves. Found through an index.
+        """
+        ...
+
     async def series(
         self,
         kind: RollupKind,

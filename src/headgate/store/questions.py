@@ -33,6 +33,7 @@ from headgate.core.tally import Bounds, Tally, TallyQuery
 from headgate.core.trail import TrailEntry
 from headgate.store import (
     alerts,
+    commits,
     delivery,
     inbox,
     live_queries,
@@ -108,6 +109,9 @@ class Questions(ABC):
         self, since_ms: int, until_ms: int, *, after: tuple[int, str] | None = None, limit: int
     ) -> Sequence[DeploymentRow]:
         return await self._ask(lambda db: run_queries.deployments_between(db, since_ms, until_ms, after, limit))
+
+    async def first_created(self, names: Mapping[str, Collection[str]]) -> Mapping[tuple[str, str], int]:
+        return await self._ask(lambda db: commits.first_created(db, names))
 
     async def series(
         self,

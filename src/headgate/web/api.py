@@ -19,17 +19,15 @@ from headgate.web.answers import (
     BackupAnswer,
     DeadDelivery,
     DeadLetterAnswer,
-    ExplainedAnswer,
-    HistoryJob,
-    HistoryRun,
     OverviewAnswer,
     ReloadAnswer,
     ReplayAnswer,
     RunAnswer,
     StatusAnswer,
-    TailAnswer,
+    TrailAnswer,
     documented,
 )
+from headgate.web.answers_facts import ExplainedAnswer, HistoryJob, HistoryRun, TailAnswer
 from headgate.web.deployments import add_deployments
 from headgate.web.metricpages import MetricPages, add_metrics
 from headgate.web.operations import ChosenDeliveries, Health, HistoryKind, Json, Operations, Order, Problem

@@ -268,7 +268,7 @@ class Guard:
 
 
 def _sealed(headers: Iterable[tuple[bytes, bytes]], secure: bool) -> list[tuple[bytes, bytes]]:
-    """An answer's headers with ours; how long it may be kept and what it may load it may say itself."""
+    """An answer's headers with ours; how long it is kept, what it loads and who embeds it it may say itself."""
     given = list(headers)
     named = {name for name, _ in given} & {
         b"cache-control",
