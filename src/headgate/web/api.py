@@ -18,20 +18,19 @@ from headgate.web.answers import (
     BackupAnswer,
     DeadDelivery,
     DeadLetterAnswer,
-    ExplainedAnswer,
-    HistoryJob,
-    HistoryRun,
     OverviewAnswer,
     ReloadAnswer,
     ReplayAnswer,
     RunAnswer,
     StatusAnswer,
-    TailAnswer,
+    TrailAnswer,
     documented,
 )
+from headgate.web.answers_facts import ExplainedAnswer, HistoryJob, HistoryRun, TailAnswer
 from headgate.web.deployments import add_deployments
 from headgate.web.metricpages import MetricPages, add_metrics
 from headgate.web.operations import ChosenDeliveries, Health, HistoryKind, Json, Operations, Order, Problem
+from headgate.web.reports import add_reports
 
 __all__ = ["build_app"]
 
@@ -113,6 +112,7 @@ def build_app(operations: Operations, health: Health, pages: MetricPages, *, ver
     _add_orders(app, operations)
     add_deployments(app, operations)
     add_alerts(app, operations)
+    add_reports(app, operations)
     return app
 
 
@@ -215,7 +215,7 @@ def _add_searches(app: FastAPI, operations: Operations) -> None:
         """Records that a sink will never take as they are."""
         return await operations.dead_letters(signal, ids or (), limit)
 
-    @app.get("/api/v1/trail")
+    @app.get("/api/v1/trail", **documented(list[TrailAnswer]))
     async def trail(since_ms: _Number = 0, before: _Number | None = None, limit: _Limit = 100) -> list[Json]:
         """Who changed something, read what is about a person, or exported, newest first.
 

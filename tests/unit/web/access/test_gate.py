@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -11,6 +12,7 @@ from tests.unit.web.access.bench import (
     ACCESS,
     ADMIN,
     ANNA,
+    BADGES,
     BROWSER,
     COMMAND,
     METRICS,
@@ -200,6 +202,23 @@ async def test_a_limited_token_reads_what_it_is_for(bench, method, path, status)
     assert [] == bench.done
 
 
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [
+        (f"token={BADGES}", 200),
+        (f"project=a&token={BADGES}&token={BADGES}", 401),
+        (f"token={ADMIN}", 401),
+        (f"token={METRICS}", 403),
+        ("token=guess", 401),
+        ("token=", 401),
+    ],
+)
+async def test_a_badge_takes_a_limited_token_in_its_address(bench, query, status):
+    """Who shows it in a README can send no header; no other token, and nowhere else."""
+    assert status == (await bench.http.get(f"/badge/last-run.svg?{query}")).status_code
+    assert 401 == (await bench.http.get(f"/metrics?{query}")).status_code
+
+
 # -- rates
 
 
@@ -218,6 +237,14 @@ async def test_who_fails_too_often_is_not_even_looked_at(bench):
         assert 200 == (await http.get("/", headers=bearer(ADMIN))).status_code
     bench.clock.advance(1)
     assert 200 == (await bench.http.get("/", headers=bearer(ADMIN))).status_code
+
+
+async def test_many_guesses_at_once_do_not_get_around_it(bench):
+    """Passwords are looked at two by two, and who has failed meanwhile is not looked at."""
+    guesses = [bench.http.get("/", headers=basic("anna", f"guess {number}")) for number in range(20)]
+    statuses = [one.status_code for one in await asyncio.gather(*guesses)]
+    assert {401, 429} == set(statuses)
+    assert statuses.count(401) <= 6
 
 
 async def test_requests_are_limited_by_who_asks(bench):
