@@ -36,7 +36,7 @@ class Subject:
     """One alert with its step and all that texts may use.
 
     `labels`: of the group; `fixed`: of the rule. `stored`: it has a row. `texts`: more names for its templates.
-    `not_to`: the notifier that it is about and that cannot tell of it.
+    `not_to`: the notifier that it is about and that cannot tell of it. `good`: that it fires is good news.
     """
 
     fingerprint: str
@@ -52,6 +52,7 @@ class Subject:
     first_bad_url: str = ""
     texts: Mapping[str, Any] = field(default_factory=dict)
     not_to: str = ""
+    good: bool = False
 
     def all_labels(self) -> dict[str, str]:
         """Labels as people and routes see them, without alertname and group; empty values are absent."""
@@ -233,6 +234,7 @@ def _notification(subject: Subject, state: State, telling: Telling, line: Line |
         ends_ms=alert.ended_ms if state == "resolved" else None,
         at_ms=telling.now_ms,
         numbers={name: value for name, value in numbers.items() if value is not None},
+        good=subject.good,
     )
 
 

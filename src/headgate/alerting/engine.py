@@ -318,6 +318,7 @@ def rule_subjects(result: RuleResult, known: _Known, owners: Owners) -> Iterable
             step=group.step,
             stored=group.fingerprint in known,
             first_bad_url=group.found.first_bad_url,
+            good=rule.timing.silent_end,
         )
 
 

@@ -69,7 +69,7 @@ def event(routing_key: str, message: Message) -> dict[str, Any]:
     link = link_of(one)
     found: dict[str, Any] = {
         "routing_key": routing_key,
-        "event_action": "trigger" if one.state == "firing" else "resolve",
+        "event_action": "trigger" if one.tone == "firing" else "resolve",
         "dedup_key": one.fingerprint[:_TEXT_LIMIT],
         "client": "Headgate",
         "payload": {
