@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 
-__all__ = ["App", "Receive", "Scope", "Send", "answer_json"]
+__all__ = ["App", "Asking", "Receive", "Scope", "Send", "answer_json"]
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+class Asking(Protocol):
+    """What has the scope of a request: one of the framework's, or of a test."""
+
+    @property
+    def scope(self) -> Scope:
+        """The request, as the server gave it."""
+        ...
+
 
 _JSON = (b"content-type", b"application/json")
 

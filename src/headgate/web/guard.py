@@ -12,11 +12,15 @@ import hashlib
 import hmac
 import itertools
 import re
+import secrets
 from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from typing import Any
 
 import structlog
 
+from headgate.web.access.forms import FORM_TYPE
+from headgate.web.access.trail import notes
+from headgate.web.access.who import Who, admit
 from headgate.web.asgi import App, Receive, Scope, Send, answer_json
 
 __all__ = ["Guard"]
@@ -37,7 +41,8 @@ _HEADERS = (
     ),
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
-    (b"referrer-policy", b"no-referrer"),
+    # Ours alone learn where somebody comes from; and their forms say an origin that can be held against ours.
+    (b"referrer-policy", b"same-origin"),
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"cache-control", b"no-store"),
 )
@@ -55,6 +60,12 @@ def _host_name(host: bytes) -> str:
     return text.rpartition(":")[0] if ":" in text else text
 
 
+def _is_form(scope: Scope, headers: Mapping[bytes, bytes]) -> bool:
+    """Whether a page's form is sent, whose handler asks `submitted` whether it may be; nothing of the API is one."""
+    kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+    return kind == FORM_TYPE.encode() and not scope["path"].startswith("/api/")
+
+
 def _sealed(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     """An answer's headers with ours; how long it may be kept is its own affair where it says so."""
     given = list(headers)
@@ -70,12 +81,15 @@ class Guard:
     `prefix`: first part of the request ids made here, different for each process.
     """
 
-    def __init__(self, app: App, *, hosts: Sequence[str] | None, tokens: Sequence[str], prefix: str = "r") -> None:
+    def __init__(
+        self, app: App, *, hosts: Sequence[str] | None = (), tokens: Sequence[str] = (), prefix: str = "r"
+    ) -> None:
         self._app = app
         self._prefix = prefix
         self._serial = itertools.count(1)
         self._hosts: frozenset[str] | None = None
         self._tokens: tuple[bytes, ...] = ()
+        self._csrf = secrets.token_urlsafe(32)
         self.configure(hosts=hosts, tokens=tokens)
 
     def configure(self, *, hosts: Sequence[str] | None, tokens: Sequence[str]) -> None:
@@ -102,7 +116,10 @@ class Guard:
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=request_id):
+            noted = notes(scope)
             await self._answer(scope, receive, sealed, headers)
+            for one in noted:
+                _log.info("noted", action=one.action, about=one.about, status=answered)
             if scope["method"] not in _SAFE:
                 _log.info("operation", method=scope["method"], path=scope["path"], status=answered)
 
@@ -113,6 +130,7 @@ class Guard:
     async def _answer(self, scope: Scope, receive: Receive, sealed: Send, headers: Mapping[bytes, bytes]) -> None:
         refusal = self._refuse(scope, headers)
         if refusal is None:
+            admit(scope, self._identified())
             await self._app(scope, receive, sealed)
             return
         status, reason, detail = refusal
@@ -126,9 +144,14 @@ class Guard:
             return None
         if self._tokens and not self._knows(headers.get(b"authorization", b"")):
             return 401, "token", "send a token of http.access: Authorization: Bearer TOKEN"
-        if scope["method"] not in _SAFE and b"x-headgate-request" not in headers:
+        if scope["method"] not in _SAFE and b"x-headgate-request" not in headers and not _is_form(scope, headers):
             return 403, "forged", "requests that change something carry the header X-Headgate-Request"
         return None
+
+    def _identified(self) -> Who:
+        """Who asks, when nothing is against it."""
+        name, via = ("token", "token") if self._tokens else ("local", "loopback")
+        return Who(name, "admin", via, self._csrf)
 
     def _knows(self, authorization: bytes) -> bool:
         """Bearer TOKEN, or Basic with the token as password, which browsers can ask for. Constant time per token."""

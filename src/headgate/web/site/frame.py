@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import quote
 
 from fastapi import Request
 from fastapi.responses import HTMLResponse
 
 from headgate.insights.views.lens import Lens
 from headgate.insights.views.refusal import TITLES, Refused
+from headgate.web.access.who import who
 from headgate.web.rendering import Templates
 from headgate.web.site.asked import PRESETS, Asked, read_asked
 
@@ -59,11 +61,13 @@ class Site:
         return {
             "asked": asked,
             "crumbs": crumbs,
+            "here": quote(path) + (f"?{request.url.query}" if request.url.query else ""),
             "navigation": _NAVIGATION,
             "own": dict(own),
             "path": path,
             "presets": PRESETS,
             "section": crumbs[0][1] if crumbs else path,
+            "who": who(request),
         }
 
     def problem(

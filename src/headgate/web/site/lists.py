@@ -1,0 +1,47 @@
+"""The addresses of the pages about tests and credits. Thin: reads the query, asks a view, renders."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI, Request
+from fastapi.responses import Response
+
+from headgate.insights.views.credits import CREDITS_BY, credits_page
+from headgate.insights.views.refusal import unknown
+from headgate.insights.views.tests import page_of_tests
+from headgate.web.site.frame import Site
+from headgate.web.site.serving import page
+from headgate.web.site.shapes import charts
+
+__all__ = ["add_lists"]
+
+
+def add_lists(app: FastAPI, site: Site) -> None:
+    """Add the pages of tests and of credits."""
+
+    @page(app, site, "/tests")
+    async def tests(request: Request, project: str = "") -> Response:
+        lens = site.lens()
+        asked = site.asked(request, lens)
+        view = await page_of_tests(lens, window=asked.window, project=project or None)
+        own = {"project": project} if project else {}
+        return site.answer("tests.html", request, asked, {"view": view}, ("Tests", "/tests"), own=own)
+
+    @page(app, site, "/credits")
+    async def credits_of(request: Request, by: str = "project", project: str = "", cursor: str = "") -> Response:
+        lens = site.lens()
+        asked = site.asked(request, lens)
+        chosen = next((one for one in CREDITS_BY if one == by), None)
+        if chosen is None:
+            raise unknown("bad-dimension", "by", by, CREDITS_BY)
+        view = await credits_page(
+            lens,
+            by=chosen,
+            window=asked.window,
+            step=asked.step,
+            project=project or None,
+            filters=asked.chosen,
+            cursor=cursor or None,
+        )
+        values = {"view": view, "charts": charts(view.plot), "choices": CREDITS_BY, "project": project}
+        own = {"by": by} | ({"project": project} if project else {})
+        return site.answer("credits.html", request, asked, values, ("Credits", "/credits"), own=own)

@@ -1,0 +1,62 @@
+"""The addresses of the pages of organisations, projects and workflows. Thin: reads the query, asks a view, renders."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI, Request
+from fastapi.responses import Response
+
+from headgate.insights.views.project import project_page
+from headgate.insights.views.projects import projects_page
+from headgate.insights.views.runs import runs_page
+from headgate.insights.views.workflow import workflow_page
+from headgate.web.site.frame import Site
+from headgate.web.site.serving import page
+from headgate.web.site.shapes import charts, tiles
+
+__all__ = ["add_places"]
+
+
+def add_places(app: FastAPI, site: Site) -> None:
+    """Add the pages of projects and their workflows."""
+
+    @page(app, site, "/projects")
+    async def projects(request: Request, cursor: str = "") -> Response:
+        lens = site.lens()
+        asked = site.asked(request, lens)
+        view = await projects_page(lens, window=asked.window, filters=asked.chosen, cursor=cursor or None, limit=50)
+        return site.answer("projects.html", request, asked, {"view": view}, ("Projects", "/projects"))
+
+    @page(app, site, "/project")
+    async def project(request: Request, project: str = "") -> Response:
+        lens = site.lens()
+        asked = site.asked(request, lens)
+        view = await project_page(
+            lens, project=project, window=asked.window, step=asked.step, filters=asked.chosen, builds=25
+        )
+        values = {"view": view, "charts": charts(view.plot), "tiles": tiles(view.figures)}
+        crumbs = (("Projects", "/projects"), (view.project, ""))
+        return site.answer("project.html", request, asked, values, *crumbs, own={"project": view.project})
+
+    @page(app, site, "/workflow")
+    async def workflow(request: Request, project: str = "", workflow: str = "", cursor: str = "") -> Response:
+        lens = site.lens()
+        asked = site.asked(request, lens)
+        view = await workflow_page(
+            lens, project=project, workflow=workflow, window=asked.window, step=asked.step, filters=asked.chosen
+        )
+        listed = await runs_page(
+            lens,
+            project=project,
+            workflow=workflow,
+            window=asked.window,
+            filters=asked.chosen,
+            cursor=cursor or None,
+        )
+        values = {"view": view, "listed": listed, "charts": charts(view.plot), "tiles": tiles(view.figures)}
+        crumbs = (
+            ("Projects", "/projects"),
+            (view.project, asked.url("/project", project=view.project)),
+            (workflow, ""),
+        )
+        own = {"project": view.project, "workflow": workflow}
+        return site.answer("workflow.html", request, asked, values, *crumbs, own=own)
