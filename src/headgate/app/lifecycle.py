@@ -134,6 +134,7 @@ class Daemon:
             catalogue=lambda: catalogue_of(self._configuration.settings.kpis),
             owners=lambda: owners_of(self._configuration.settings.owners),
             behind_ms=engines.behind_ms,
+            configuration=lambda: self._configuration,
         )
         operations = StoreOperations(store, self._clock, running)
         with Serving(

@@ -21,7 +21,10 @@ from headgate.alerting.listing import list_alerts
 from headgate.app import audits, requests, views
 from headgate.app.alertdesk import AlertDesk
 from headgate.app.deployments import told_deployment, told_key
+from headgate.app.notifierstates import notifier_views
 from headgate.app.records import RecordsConfig
+from headgate.app.settings import Configuration
+from headgate.app.workings import StoreWorkings
 from headgate.collect import CallRates
 from headgate.collect.insights import last_reading_ms
 from headgate.collect.pacing import LIVE_WINDOW_MS
@@ -65,6 +68,10 @@ def _every_metric() -> Catalogue:
     return CATALOGUE
 
 
+def _no_configuration() -> Configuration | None:
+    return None
+
+
 def _nothing() -> None:
     """Wakes nobody: without a daemon there is nobody to wake."""
 
@@ -79,8 +86,8 @@ class Running:
     `reset`: replaces the store's reset where workers must let go first; `polled`: sources that can be asked for history
     -> how far back facts are kept, milliseconds; `wake_backfills`, `wake_audits`: a request was stored; `call_rates`:
     calls an hour by source; `turn`: held while alerts are changed, so that the engine is not at work on them.
-    calls an hour by source; `catalogue`, `owners`: metrics and teams as configured; `behind_ms`: project -> how far
-    behind the present it is collected.
+    `catalogue`, `owners`: metrics and teams as configured; `behind_ms`: project -> how far
+    behind the present it is collected; `configuration`: in force.
     """
 
     sources: Callable[[], Mapping[str, Source | None]] = field(default=dict)
@@ -101,15 +108,15 @@ class Running:
     catalogue: Callable[[], Catalogue] = _every_metric
     owners: Callable[[], Owners] = Owners
     behind_ms: Callable[[], Mapping[str, int]] = field(default=dict)
+    configuration: Callable[[], Configuration | None] = _no_configuration
 
 
-class StoreOperations:
+class StoreOperations(StoreWorkings):
     """`web.operations.Operations` over an open store."""
 
     def __init__(self, store: Store, clock: Clock, running: Running | None = None) -> None:
-        self._store = store
-        self._clock = clock
         self._running = running or Running()
+        super().__init__(store, clock, self._running.configuration, lambda: list(self._running.sources()))
         self._desk = AlertDesk(store, clock, self._running.turn)
 
     # -- questions
@@ -132,12 +139,16 @@ class StoreOperations:
                 await load_found(self._store, name),
                 rates.get(name),
                 await last_reading_ms(self._store, name),
+                now_ms=self._clock.now_ms(),
             )
             for name, source in self._running.sources().items()
         }
         audit = await audits.figures(self._store, list(sources), self._clock)
         records = {name: section.shown() for name, section in self._running.records().items()}
-        return views.status_view(figures, sinks, sources, audit, records)
+        configured = self._running.configuration()
+        names = list(configured.notifiers) if configured else []
+        notifiers = await notifier_views(self._store, names, self._clock.now_ms())
+        return views.status_view(figures, sinks, sources, audit, records, notifiers)
 
     async def _lanes(self) -> dict[str, list[CursorView]]:
         lanes: dict[str, list[CursorView]] = {}

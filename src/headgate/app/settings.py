@@ -18,7 +18,15 @@ from pydantic import BaseModel, Field, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from headgate.app.configfile import KeyPath, Origins, interpolate, overlay_environment, read_text, read_yaml
+from headgate.app.configfile import (
+    KeyPath,
+    Origins,
+    interpolate,
+    overlay_environment,
+    read_text,
+    read_yaml,
+    references_in,
+)
 from headgate.app.measuring import Kpis, OwnerConfig
 from headgate.app.problems import nearest, problems_of
 from headgate.app.records import RecordsConfig
@@ -117,7 +125,7 @@ class Configuration:
     """Everything that was configured. `file`: None without one; `base`: where relative paths begin.
 
     `unread`: problems of secrets that could not be read, by the key of the part that is left out for it; only where
-    the work needs no secrets.
+    the work needs no secrets. `references`: key path -> where its value comes from, such as `${env:NAME}`.
     """
 
     settings: Settings
@@ -127,6 +135,7 @@ class Configuration:
     file: Path | None
     base: Path
     unread: Mapping[str, str] = field(default_factory=dict)
+    references: Mapping[KeyPath, str] = field(default_factory=dict)
 
     @property
     def tokens(self) -> tuple[str, ...]:
@@ -178,15 +187,19 @@ def load(
     else:
         shown = str(file)
         data, lines = read_yaml(read_text(file), shown)
+    references = references_in(data)
     may_miss = _is_secret if not secrets else (lambda _path: False)
     data, missing = interpolate(data, env, Origins(shown, lines), base, may_miss)
     data, variables = overlay_environment(data, env)
+    references |= {path: f"${{env:{name}}}" for path, name in variables.items()}
     unread = {_part_of(path): problem for path, problem in missing.items() if path not in variables}
     if orgs:
         _set_orgs(data, orgs)
     if file is None and secrets:
         _demand_token(data)
-    return _validated(data, Origins(shown, lines, variables), registry, file=file, base=base, unread=unread)
+    return _validated(
+        data, Origins(shown, lines, variables), registry, file=file, base=base, unread=unread, references=references
+    )
 
 
 def _part_of(path: KeyPath) -> str:
@@ -244,6 +257,7 @@ def _validated(
     file: Path | None,
     base: Path,
     unread: Mapping[str, str],
+    references: Mapping[KeyPath, str],
 ) -> Configuration:
     problems: list[str] = []
     if _TOKENS in unread:
@@ -264,7 +278,7 @@ def _validated(
         problems += _across(settings, origins, unread)
     if problems or settings is None:
         raise ConfigError(*problems)
-    return Configuration(settings, sources, sinks, notifiers, file, base, unread)
+    return Configuration(settings, sources, sinks, notifiers, file, base, unread, references)
 
 
 def _across(settings: Settings, origins: Origins, unread: Mapping[str, str]) -> list[str]:

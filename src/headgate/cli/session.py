@@ -86,6 +86,7 @@ async def _alone(configuration: Configuration, *, create: bool) -> AsyncIterator
             polled=configuration.polled,
             catalogue=lambda: catalogue_of(configuration.settings.kpis),
             owners=lambda: owners_of(configuration.settings.owners),
+            configuration=lambda: configuration,
         )
         yield StoreOperations(store, clock, known)
     finally:

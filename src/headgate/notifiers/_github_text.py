@@ -123,6 +123,4 @@ def _labels(labels: Mapping[str, str]) -> list[str]:
 
 
 def _line(one: Entry) -> str:
-    return (
-        f"- **{WORDS[one.state]}** {_code(one.rule, _RULE_LIMIT)} {_linked(_code(one.text, _LABEL_LIMIT), one.link)}"
-    )
+    return f"- **{WORDS[one.state]}** {_code(one.rule, _RULE_LIMIT)} {_linked(_code(one.text, _LABEL_LIMIT), one.link)}"

@@ -73,7 +73,14 @@ def _title(message: Message) -> str:
 def _line(one: Notification) -> str:
     said = one.annotations.get("summary", "") or one.rule
     numbers = [f"{name}: {value:g}" for name, value in one.numbers.items()]
-    parts = (WORDS[one.tone].lower(), cut(said, _LINE_LIMIT), broken_text(one), ", ".join(numbers), f"reason: {one.reason}", link_of(one))
+    parts = (
+        WORDS[one.tone].lower(),
+        cut(said, _LINE_LIMIT),
+        broken_text(one),
+        ", ".join(numbers),
+        f"reason: {one.reason}",
+        link_of(one),
+    )
     return " · ".join(part for part in parts if part)
 
 

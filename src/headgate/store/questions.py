@@ -17,6 +17,7 @@ from headgate.core.readport import (
     OutcomeCounts,
     Replay,
     SourceCursor,
+    StorePart,
 )
 from headgate.core.rollup import RollupKind
 from headgate.core.runrows import (
@@ -43,6 +44,7 @@ from headgate.store import (
     setaside,
 )
 from headgate.store.explain import explain
+from headgate.store.sizes import parts
 from headgate.store.sql import Database
 from headgate.store.tallies import tallies
 
@@ -57,6 +59,9 @@ class Questions(ABC):
     @abstractmethod
     async def _ask(self, question: Callable[[Database], T]) -> T:
         """The answer of `question`, asked inside a read transaction. Raises StoreError where nobody can answer."""
+
+    async def parts(self) -> Sequence[StorePart]:
+        return await self._ask(parts)
 
     async def cursors(self) -> Sequence[CursorView]:
         return await self._ask(delivery.cursors)

@@ -14,6 +14,7 @@ from headgate.web.alerts import add_alerts
 from headgate.web.deployments import add_deployments
 from headgate.web.metricpages import MetricPages, add_metrics
 from headgate.web.operations import ChosenDeliveries, Health, HistoryKind, Json, Operations, Order, Problem
+from headgate.web.workings import add_workings
 
 __all__ = ["build_app"]
 
@@ -92,6 +93,7 @@ def build_app(operations: Operations, health: Health, pages: MetricPages, *, ver
     _add_orders(app, operations)
     add_deployments(app, operations)
     add_alerts(app, operations)
+    add_workings(app, operations)
     return app
 
 

@@ -25,6 +25,7 @@ from headgate.insights.views.tests import TEST_LISTS, PageOfTests, TestList, pag
 from headgate.insights.views.window import StepName, Window, read_step, read_window
 from headgate.insights.views.workflow import WorkflowPage, workflow_page
 from headgate.web.answering import PROBLEM_RESPONSES, AnsweringRoute, answer
+from headgate.web.insights_operation import add_operation_insights
 
 __all__ = ["add_insights"]
 
@@ -152,6 +153,7 @@ def add_insights(app: FastAPI, lens: Callable[[], Lens]) -> None:
     _add_places(router, lens)
     _add_runs(router, lens)
     _add_numbers(router, lens)
+    add_operation_insights(router, lens)
     app.include_router(router)
 
 

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+from headgate.web.workings import Workings
+
 __all__ = [
     "ChosenDeliveries",
     "Health",
@@ -87,7 +89,7 @@ class Asked:
     limit: int = 100
 
 
-class Operations(Protocol):
+class Operations(Workings, Protocol):
     """Everything the API and the commands offer. Raises Problem; store errors pass through."""
 
     async def status(self) -> Json:

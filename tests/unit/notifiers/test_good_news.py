@@ -25,7 +25,9 @@ from headgate.testing.sinks import front_door
 CONTEXT = BuildContext(ManualClock(), NullMetrics(), "headgate/0")
 NEWS = dataclasses.replace(notification(), rule="main_recovered", good=True)
 BAD = dataclasses.replace(notification(), fingerprint="b" * 64, rule="main_broke")
-BROKEN = dataclasses.replace(notification(), annotations={"summary": "{{ oh", "template_error": "summary: oh <!channel>"})
+BROKEN = dataclasses.replace(
+    notification(), annotations={"summary": "{{ oh", "template_error": "summary: oh <!channel>"}
+)
 
 
 def encoded(plugins, **options):
@@ -38,7 +40,10 @@ def encoded(plugins, **options):
 def test_slack_shows_good_news_in_green():
     """Title and colour say that it is good."""
     (attachment,) = shown(NEWS)["attachments"]
-    assert (attachment["color"], attachment["blocks"][0]["text"]["text"][:25]) == ("#12873f", "Good news: main_recovered")
+    assert (attachment["color"], attachment["blocks"][0]["text"]["text"][:25]) == (
+        "#12873f",
+        "Good news: main_recovered",
+    )
 
 
 def test_slack_groups_good_news_behind_what_fires():
@@ -87,7 +92,9 @@ def test_scripts_are_told_that_it_is_good():
     assert [one["good_news"] for one in line(told(BAD))["alerts"]] == [False]
 
 
-@pytest.mark.parametrize("text", [lambda: json.dumps(shown(BROKEN)), lambda: body_of(told(BROKEN), entries_of(told(BROKEN)))])
+@pytest.mark.parametrize(
+    "text", [lambda: json.dumps(shown(BROKEN)), lambda: body_of(told(BROKEN), entries_of(told(BROKEN)))]
+)
 def test_a_text_that_could_not_be_made_is_said(text):
     """Whoever reads the raw template sees why, and the error calls nobody."""
     assert "could not be made: summary: oh" in text()

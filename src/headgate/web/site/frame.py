@@ -27,6 +27,7 @@ _NAVIGATION: tuple[Crumb, ...] = (
     ("Credits", "/credits"),
     ("Alerts", "/alerts"),
     ("Delivery", "/delivery"),
+    ("Data", "/data"),
 )
 _EMPTY: Mapping[str, str] = {}
 

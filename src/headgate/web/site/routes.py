@@ -18,9 +18,11 @@ from headgate.core.errors import StoreError
 from headgate.insights.views.lens import Lens
 from headgate.web.access.forms import FormRefused
 from headgate.web.operations import Operations
+from headgate.web.site.alerting import add_alerting
+from headgate.web.site.data import add_data
+from headgate.web.site.delivery import add_delivery
 from headgate.web.site.frame import Site
 from headgate.web.site.lists import add_lists
-from headgate.web.site.operation import add_operation
 from headgate.web.site.overview import add_overview
 from headgate.web.site.places import add_places
 from headgate.web.site.runs import add_runs
@@ -39,7 +41,9 @@ def add_pages(app: FastAPI, operations: Operations, lens: Callable[[], Lens], ve
     add_places(app, site)
     add_runs(app, site)
     add_lists(app, site)
-    add_operation(app, site, operations)
+    add_alerting(app, site, operations)
+    add_delivery(app, site, operations)
+    add_data(app, site, operations)
 
 
 class _Static(StaticFiles):
