@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,10 +15,12 @@ from headgate.app.servers import Listener, Server, bind, url_of
 from headgate.app.telemetry import Telemetry
 from headgate.core.merge import Observation, ProjectRef
 from headgate.insights.views.lens import Lens
+from headgate.store import SqliteStore
 from headgate.web.api import build_app
 from headgate.web.guard import Guard
 from headgate.web.insights import add_insights
 from headgate.web.metricpages import MetricPages
+from headgate.web.operations import Operations
 from headgate.web.site.routes import add_pages
 
 EVIL = "<img src=x onerror=\"alert(1)\"><script>alert('x')</script>"
@@ -37,6 +40,11 @@ class Quiet(Answers):
         labels = {"project": PROJECT, "workflow": EVIL}
         base = {"state": "firing", "rule": EVIL, "labels": labels, "since": "2026-11-20T10:02:10.000Z"}
         return [base | more | {"first_bad": {"workflow_id": RUN}, "flags": ["late"], "told": True}]
+
+
+async def quiet(_store: SqliteStore) -> Operations:
+    """Operations that know nothing but names."""
+    return Quiet()
 
 
 def seen(kind: Any, key: str, fields: dict[str, Any]) -> Observation:
@@ -75,9 +83,20 @@ def hostile() -> list[Observation]:
 
 
 class PagesSite:
-    """Use as a context; `address` is where it answers. `runs`: of the made-up history."""
+    """Use as a context; `address` is where it answers. `runs`: of the made-up history.
 
-    def __init__(self, folder: Path, *, runs: int = 400, odd: bool = True) -> None:
+    `prepare`: adds to the store and makes the operations.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        runs: int = 400,
+        odd: bool = True,
+        prepare: Callable[[SqliteStore], Awaitable[Operations]] = quiet,
+    ) -> None:
+        self._prepare = prepare
         self.folder = folder
         self.address = ""
         self._told = [*world.World(runs).told(), *(hostile() if odd else ())] if runs else []
@@ -89,7 +108,7 @@ class PagesSite:
         store = world.sqlite(self.folder)
         await store.open()
         await world.tell(store, self._told)
-        telemetry, answers = Telemetry(), Quiet()
+        telemetry, answers = Telemetry(), await self._prepare(store)
         app = build_app(answers, Health(), MetricPages(telemetry.page, lambda _: b""), version="0.0")
         add_insights(app, lambda: Lens(store, world.NOW))
         add_pages(app, answers, lambda: Lens(store, world.NOW), "0.0")

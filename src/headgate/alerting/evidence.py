@@ -29,7 +29,7 @@ _LEVELS = {1: "warning", 2: "critical"}
 def evidence_of(rule: Rule, group: GroupResult) -> Evidence:
     """What the rule saw of a group in this pass."""
     found, alert, judge = group.found, group.step.alert, rule.judge
-    metric = rule.metric
+    metric, first_bad = rule.metric, alert.first_bad or found.first_bad
     if isinstance(judge, Stuck):  # what goes on is judged by how long such runs take
         metric = CATALOGUE.resolve("duration_p95", "jobs" if judge.kind == "job" else "workflow")
     return Evidence(
@@ -43,9 +43,9 @@ def evidence_of(rule: Rule, group: GroupResult) -> Evidence:
         since_ms=period_of(judge.plan, alert.at_ms)[0] if isinstance(judge, Forecast) else 0,
         seconds=isinstance(judge, Absence),
         limits=_limits(rule, alert.baseline),
-        first_bad=alert.first_bad,
-        first_bad_ms=found.first_bad_ms if found.first_bad == alert.first_bad else 0,
-        first_bad_url=found.first_bad_url if found.first_bad == alert.first_bad else "",
+        first_bad=first_bad,
+        first_bad_ms=found.first_bad_ms if found.first_bad == first_bad else 0,
+        first_bad_url=found.first_bad_url if found.first_bad == first_bad else "",
         change_ms=alert.change_ms if isinstance(judge, Detect) else 0,
         after=alert.changed if isinstance(judge, Detect) else None,
         suspects=tuple(group.texts.get("suspects", ())),

@@ -67,12 +67,12 @@ function readTable(figure) {
   return { times, lines, shown, names };
 }
 
-// What values are held against, in the order of the levels.
-const LEVELS = ["--hold", "--bad", "--warn", "--quiet"];
+// What values are held against: a colour each.
+const LEVELS = { usual: "--hold", before: "--hold", since: "--bad", critical: "--bad", recovers: "--good" };
 
 function series(figure, line, name) {
   if (figure.dataset.kind === "evidence") {
-    const stroke = colour(line ? LEVELS[Math.min(line, LEVELS.length) - 1] : "--accent");
+    const stroke = colour(line ? LEVELS[name] || "--warn" : "--accent");
     return line
       ? { label: name, stroke, width: 1.5, dash: [6, 4], spanGaps: true, points: { show: false } }
       : { label: name, stroke, width: 1.5, spanGaps: true, points: { show: true, size: 5, fill: stroke } };
@@ -119,6 +119,7 @@ function marks(figure) {
       draw: (plot) => {
         const { ctx, bbox } = plot;
         ctx.save();
+        ctx.setLineDash([]);
         ctx.font = `${11 * devicePixelRatio}px system-ui, sans-serif`;
         found.forEach(([at, name], row) => {
           const left = Math.round(plot.valToPos(at, "x", true));
