@@ -1,4 +1,4 @@
-"""Alerts, delivery and data in a browser: acknowledge, silence, end it, send again; and nothing without the form's seal."""
+"""Alerts, delivery and data in a browser: acknowledge, silence, end it, send again; nothing without the seal of a form."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PagesSite]:
 
 
 @pytest.fixture
-def visit(browser: Browser, site: PagesSite) -> Iterator[Visit]:  # noqa: F811  # pytest passes it by name
+def visit(browser: Browser, site: PagesSite) -> Iterator[Visit]:
     """Somebody at a desk."""
     made = Visit(browser, site)
     yield made

@@ -148,7 +148,7 @@ class StoreOperations(StoreWorkings):
         configured = self._running.configuration()
         names = list(configured.notifiers) if configured else []
         notifiers = await notifier_views(self._store, names, self._clock.now_ms())
-        return views.status_view(figures, sinks, sources, audit, records, notifiers)
+        return views.status_view(figures, sinks, sources, audit, records=records, notifiers=notifiers)
 
     async def _lanes(self) -> dict[str, list[CursorView]]:
         lanes: dict[str, list[CursorView]] = {}

@@ -28,6 +28,7 @@ from headgate.app.configfile import (
     references_in,
 )
 from headgate.app.measuring import Kpis, OwnerConfig
+from headgate.app.nofile import demand_token, set_orgs, without_file
 from headgate.app.problems import nearest, problems_of
 from headgate.app.records import RecordsConfig
 from headgate.app.sections import (
@@ -183,7 +184,7 @@ def load(
     base = Path.cwd() if file is None else file.resolve().parent
     lines: dict[KeyPath, int] = {}
     if file is None:
-        data, shown = _without_file(env), "environment"
+        data, shown = without_file(env), "environment"
     else:
         shown = str(file)
         data, lines = read_yaml(read_text(file), shown)
@@ -194,9 +195,9 @@ def load(
     references |= {path: f"${{env:{name}}}" for path, name in variables.items()}
     unread = {_part_of(path): problem for path, problem in missing.items() if path not in variables}
     if orgs:
-        _set_orgs(data, orgs)
+        set_orgs(data, orgs)
     if file is None and secrets:
-        _demand_token(data)
+        demand_token(data)
     return _validated(
         data, Origins(shown, lines, variables), registry, file=file, base=base, unread=unread, references=references
     )
@@ -211,42 +212,6 @@ def _is_secret(path: KeyPath) -> bool:
     """Whether asking the store or the daemon can do without the value: those of plugins, and access tokens."""
     start = path[:3] if path[0] == "http" else path[:2]
     return path[0] in ("sources", "sinks") or start in (("alerts", "notifiers"), ("http", "access", "tokens"))
-
-
-def _without_file(env: Mapping[str, str]) -> dict[str, Any]:
-    """The configuration that a token alone gives: poll CircleCI, keep in the state directory, print records."""
-    state = Path(env.get("XDG_STATE_HOME") or Path(env.get("HOME") or "~").expanduser() / ".local" / "state")
-    source: dict[str, Any] = {"type": "circleci"}
-    if env.get("CIRCLECI_TOKEN"):
-        source["token"] = env["CIRCLECI_TOKEN"]
-    if env.get("CIRCLECI_ORGS"):
-        source["orgs"] = [org.strip() for org in env["CIRCLECI_ORGS"].split(",") if org.strip()]
-    if env.get("CIRCLECI_WEBHOOK_SECRET"):
-        source["webhook"] = {"secrets": [env["CIRCLECI_WEBHOOK_SECRET"]]}
-    return {
-        "version": 1,
-        "store": {"url": f"sqlite://{(state / 'headgate' / 'headgate.db').absolute()}"},
-        "sources": {"circleci": source},
-        "sinks": {"stdout": {"type": "jsonl", "path": "-"}},
-    }
-
-
-def _set_orgs(data: dict[str, Any], orgs: Sequence[str]) -> None:
-    sources = data.get("sources")
-    found = [
-        name for name, value in (sources or {}).items() if isinstance(value, dict) and value.get("type") == "circleci"
-    ]
-    if not isinstance(sources, dict) or len(found) != 1:
-        raise ConfigError("--org: needs exactly one source of type circleci; write orgs: into the file instead")
-    data["sources"] = {**sources, found[0]: {**sources[found[0]], "orgs": list(orgs)}}
-
-
-def _demand_token(data: Mapping[str, Any]) -> None:
-    if not data["sources"]["circleci"].get("token"):
-        raise ConfigError(
-            "environment: CIRCLECI_TOKEN is not set, and there is no configuration file; "
-            "set CIRCLECI_TOKEN and CIRCLECI_ORGS, or pass a file with -c, or try `headgate demo`"
-        )
 
 
 def _validated(

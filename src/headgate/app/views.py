@@ -183,6 +183,7 @@ def status_view(
     sinks: Mapping[str, Mapping[str, Json]],
     sources: Mapping[str, Json],
     audit: Mapping[str, int | None],
+    *,
     records: Mapping[str, Mapping[str, Any]],
     notifiers: Mapping[str, Json],
 ) -> Json:

@@ -28,37 +28,34 @@ PARTS: Mapping[str, Sequence[str]] = {
     "alerts": ("alert", "alert_history", "outbox", "silence", "notifier_memory"),
     "other": (),
 }
-_ENDS = "SELECT min(at), max(at) FROM ({})"
-# Part -> oldest and newest, milliseconds; each half is answered by an index or a row at the end of a table.
-_SPANS: Mapping[str, tuple[str, int]] = {
+_LOG = " UNION ALL ".join(
+    f"SELECT * FROM (SELECT at_ms AS at FROM log_{lane} ORDER BY seq {way} LIMIT 1)"
+    for lane in ("live", "backfill")
+    for way in ("ASC", "DESC")
+)
+# Part -> the times among which its oldest and newest are; an index or the rows at a table's ends answer each.
+_TIMES: Mapping[str, str] = {
     "inbox": (
-        "SELECT (SELECT arrived_ms FROM inbox ORDER BY id LIMIT 1), (SELECT max(arrived_ms) FROM (SELECT arrived_ms"
-        " FROM inbox ORDER BY id DESC LIMIT 100))",
-        1,
+        "SELECT * FROM (SELECT arrived_ms AS at FROM inbox ORDER BY id LIMIT 1)"
+        " UNION ALL SELECT * FROM (SELECT arrived_ms FROM inbox ORDER BY id DESC LIMIT 1)"
     ),
-    "inbox_dead": ("SELECT min(at_ms), max(at_ms) FROM inbox_dead", 1),
+    "inbox_dead": "SELECT at_ms AS at FROM inbox_dead",
     "facts": (
-        "SELECT (SELECT min(stopped_at) FROM workflow WHERE _terminal), (SELECT max(stopped_at) FROM workflow WHERE"
-        " _terminal)",
-        1,
+        "SELECT min(stopped_at) AS at FROM workflow WHERE _terminal"
+        " UNION ALL SELECT max(stopped_at) FROM workflow WHERE _terminal"
     ),
-    "log": (
-        _ENDS.format(
-            " UNION ALL ".join(
-                f"SELECT * FROM (SELECT at_ms AS at FROM log_{lane} ORDER BY seq {way} LIMIT 1)"
-                for lane in ("live", "backfill")
-                for way in ("ASC", "DESC")
-            )
-        ),
-        1,
+    "log": _LOG,
+    "dead_letters": "SELECT last_ms AS at FROM dead_letter",
+    "rollups_hour": (
+        f"SELECT min(bucket) * {HOUR_MS} AS at FROM rollup_hour"
+        f" UNION ALL SELECT max(bucket) * {HOUR_MS} FROM rollup_hour"
     ),
-    "dead_letters": ("SELECT min(last_ms), max(last_ms) FROM dead_letter", 1),
-    "rollups_hour": ("SELECT (SELECT min(bucket) FROM rollup_hour), (SELECT max(bucket) FROM rollup_hour)", HOUR_MS),
-    "rollups_day": ("SELECT (SELECT min(bucket) FROM rollup_day), (SELECT max(bucket) FROM rollup_day)", DAY_MS),
+    "rollups_day": (
+        f"SELECT min(bucket) * {DAY_MS} AS at FROM rollup_day UNION ALL SELECT max(bucket) * {DAY_MS} FROM rollup_day"
+    ),
     "alerts": (
-        "SELECT (SELECT at_ms FROM alert_history ORDER BY id LIMIT 1), (SELECT at_ms FROM alert_history"
-        " ORDER BY id DESC LIMIT 1)",
-        1,
+        "SELECT * FROM (SELECT at_ms AS at FROM alert_history ORDER BY id LIMIT 1)"
+        " UNION ALL SELECT * FROM (SELECT at_ms FROM alert_history ORDER BY id DESC LIMIT 1)"
     ),
 }
 
@@ -74,8 +71,7 @@ def parts(db: Database) -> list[StorePart]:
 
 
 def _span(db: Database, part: str) -> tuple[int | None, int | None]:
-    if part not in _SPANS:
+    if part not in _TIMES:
         return None, None
-    sql, unit = _SPANS[part]
-    oldest, newest = db.execute(sql).fetchone() or (None, None)
-    return None if oldest is None else oldest * unit, None if newest is None else newest * unit
+    oldest, newest = db.execute(f"SELECT min(at), max(at) FROM ({_TIMES[part]})").fetchone() or (None, None)
+    return oldest, newest

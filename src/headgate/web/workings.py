@@ -1,4 +1,4 @@
-"""What only the running daemon knows of itself, for its pages and the API: who is told, what is proven, what is kept."""
+"""What a daemon tells of itself on its pages and in the API: who is told, what is proven, what is kept."""
 
 from __future__ import annotations
 

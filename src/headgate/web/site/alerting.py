@@ -77,7 +77,7 @@ def _add_pages(app: FastAPI, site: Site, operations: Operations) -> None:
 
 
 def _add_forms(app: FastAPI, site: Site, operations: Operations) -> None:
-    @form(app, site, "/alert/{fingerprint}/ack", "acknowledged")
+    @form(app, "/alert/{fingerprint}/ack", "acknowledged")
     async def acknowledge(request: Request, fields: Fields) -> None:
         await operations.acknowledge(
             request.path_params["fingerprint"],
@@ -86,7 +86,7 @@ def _add_forms(app: FastAPI, site: Site, operations: Operations) -> None:
             verdict=fields.get("verdict", ""),
         )
 
-    @form(app, site, "/silences", "silenced")
+    @form(app, "/silences", "silenced")
     async def silence(request: Request, fields: Fields) -> None:
         length = _LENGTHS.get(fields.get("length", ""))
         if length is None:
@@ -103,7 +103,7 @@ def _add_forms(app: FastAPI, site: Site, operations: Operations) -> None:
             )
         )
 
-    @form(app, site, "/silences/{number:int}/expire", "expired")
+    @form(app, "/silences/{number:int}/expire", "expired")
     async def expire(request: Request, fields: Fields) -> None:
         comment = fields.get("comment", "").strip() or "ended from the page"
         await operations.expire_silence(request.path_params["number"], by=_name(request, fields), comment=comment)

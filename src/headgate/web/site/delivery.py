@@ -27,7 +27,7 @@ def add_delivery(app: FastAPI, site: Site, operations: Operations) -> None:
     """Add the page, the part of it that is fetched again every two seconds, and its forms."""
     _add_pages(app, site, operations)
     _add_inspected(app, site, operations)
-    _add_forms(app, site, operations)
+    _add_forms(app, operations)
 
 
 async def live_part(operations: Operations, templates: Templates) -> str:
@@ -96,20 +96,20 @@ def _gone(request: Request, site: Site, detail: str) -> Response:
     return site.problem(request, 404, "It is not here any more", detail)
 
 
-def _add_forms(app: FastAPI, site: Site, operations: Operations) -> None:
-    @form(app, site, "/delivery/letters/replay", "replayed")
+def _add_forms(app: FastAPI, operations: Operations) -> None:
+    @form(app, "/delivery/letters/replay", "replayed")
     async def replay(_: Request, fields: Fields) -> None:
         await operations.replay_dead(_numbers(fields))
 
-    @form(app, site, "/delivery/letters/purge", "purged")
+    @form(app, "/delivery/letters/purge", "purged")
     async def purge(_: Request, fields: Fields) -> None:
         await operations.purge_dead(_numbers(fields))
 
-    @form(app, site, "/delivery/webhooks/replay", "merging")
+    @form(app, "/delivery/webhooks/replay", "merging")
     async def merge(_: Request, fields: Fields) -> None:
         await operations.replay_deliveries(ChosenDeliveries(ids=_numbers(fields)))
 
-    @form(app, site, "/delivery/webhooks/purge", "purged")
+    @form(app, "/delivery/webhooks/purge", "purged")
     async def forget(_: Request, fields: Fields) -> None:
         await operations.purge_deliveries(ChosenDeliveries(ids=_numbers(fields)))
 

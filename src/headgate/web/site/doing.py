@@ -15,7 +15,6 @@ from starlette.datastructures import ImmutableMultiDict
 from headgate.web.access.forms import FormRefused, local_path, submitted
 from headgate.web.access.who import Role
 from headgate.web.operations import Problem
-from headgate.web.site.frame import Site
 
 __all__ = ["DONE", "Fields", "form"]
 
@@ -34,7 +33,7 @@ _TITLES = {"unknown": "There is no such thing", "refused": "This cannot be done"
 
 
 def form(
-    app: FastAPI, site: Site, path: str, done: str, *, needs: Role = "operator"
+    app: FastAPI, path: str, done: str, *, needs: Role = "operator"
 ) -> Callable[[Callable[[Request, Fields], Awaitable[None]]], None]:
     """Take a form at a path. `done`: a word of DONE. What the handler raises as Problem becomes a page."""
 
