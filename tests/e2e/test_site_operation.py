@@ -1,4 +1,4 @@
-"""Alerts, delivery and data in a browser: acknowledge, silence, end it, send again; nothing without the seal of a form."""
+"""Alerts, delivery and data in a browser: acknowledge, silence, send again; nothing without the seal of a form."""
 
 from __future__ import annotations
 
@@ -218,7 +218,7 @@ def test_the_configuration_is_shown_and_no_secret_of_it(visit, site):
 
 
 @pytest.mark.parametrize("path", ["/alerts", f"/alert/{FINGERPRINT}", "/delivery", "/data"])
-def test_nothing_is_cut_off_on_a_phone(browser, site, path):  # noqa: F811  # pytest passes it by name
+def test_nothing_is_cut_off_on_a_phone(browser, site, path):  # pytest passes it by name
     """At 390 pixels no page scrolls sideways, and every address is its own."""
     phone = Visit(browser, site, viewport={"width": 390, "height": 844}, color_scheme="dark")
     page = phone.open(path)

@@ -1,6 +1,7 @@
 """The page of one alert: the evidence it was judged by, drawn again by the catalogue's definitions; what is behind it."""
 
 import dataclasses
+import itertools
 
 import msgspec
 import pytest
@@ -10,8 +11,9 @@ from tests.unit.insights.world import DAY, HOUR, NOW, World, sqlite, tell
 
 from headgate.core.evidence import Evidence
 from headgate.core.storeport import AlertChange
-from headgate.core.times import format_ms
+from headgate.core.times import format_ms, parse_ms
 from headgate.insights.match import Matcher
+from headgate.insights.metric import Measured
 from headgate.insights.views.alert import alert_page
 from headgate.insights.views.alertlines import evidence_in
 from headgate.insights.views.lens import Lens
@@ -38,7 +40,7 @@ async def page(store, evidence=WATCHED, **fields):
 
 
 async def test_the_newest_point_is_the_window_that_was_judged(store):
-    """Measured by the catalogue over the same runs; those before it are windows as long, one behind the other."""
+    """Measured by the catalogue over the same runs; so is each of those before it, which overlap."""
     found = await page(store)
     lens = Lens(store, NOW)
     measured = await lens.reader().measure(
@@ -54,12 +56,30 @@ async def test_the_newest_point_is_the_window_that_was_judged(store):
         found.chart.shows,
         found.chart.window_seconds,
     )
-    assert len(found.chart.points) > 3
+    assert len(found.chart.points) > 20
+    for one in found.chart.points[-9::4]:
+        end = parse_ms(one.at)
+        again = await lens.reader().measure(
+            lens.catalogue.resolve("success_rate", "workflow"),
+            by=("project", "workflow"),
+            where=(Matcher("branch_class", "=", "@default"),),
+            bounds={"gh/acme/web": (end - 2 * DAY, end)},
+        )
+        measured = again.get(tuple(sorted(GROUP.items())), Measured(None, 0))
+        assert (measured.value, measured.n) == (one.value, one.n)
     assert found.chart.points[0].n
     assert [("warning", 0.7), ("recovers", 0.85)] == [(one.name, one.value) for one in found.chart.levels]
     assert [("first bad", format_ms(NOW - 5 * HOUR)), ("fired", format_ms(NOW - 2 * HOUR))] == [
         (one.name, one.at) for one in found.chart.marks
     ]
+
+
+async def test_long_windows_stand_one_behind_the_other(store):
+    """More of them would cost more than they show."""
+    chart = (await page(store, msgspec.structs.replace(WATCHED, window_ms=3 * DAY))).chart
+    ends = [parse_ms(one.at) for one in chart.points]
+    assert {3 * DAY} == {later - before for before, later in itertools.pairwise(ends[:-1])}
+    assert NOW == ends[-1]
 
 
 async def test_a_change_is_drawn_over_single_runs(store):

@@ -14,7 +14,17 @@ from headgate.core.evidence import Evidence
 from headgate.core.tally import Bounds
 from headgate.core.times import DAY_MS, HOUR_MS, format_ms
 from headgate.insights.match import Matcher
-from headgate.insights.metric import Format, FromFormula, FromLags, FromRows, Labels, Measured, MetricDef, Over
+from headgate.insights.metric import (
+    Format,
+    FromFormula,
+    FromLags,
+    FromRows,
+    FromTally,
+    Labels,
+    Measured,
+    MetricDef,
+    Over,
+)
 from headgate.insights.reader import Reader
 from headgate.insights.views.lens import Lens
 
@@ -23,6 +33,11 @@ __all__ = ["ChartPoint", "EvidenceChart", "Level", "Mark", "chart_of"]
 # Windows that are drawn. Those of metrics that are read row by row cost a reading each.
 _WINDOWS = 40
 _FEW_WINDOWS = 6
+# Shorter windows overlap, so many to a length, for a value that falls within one is seen to fall.
+_ROLLING_MS = 2 * DAY_MS
+_STEPS_A_WINDOW = 6
+_ROLLED = 60
+_MOST_ROLLED = 240
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +72,7 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class EvidenceChart:
-    """`shows`: single runs, windows of `window_seconds` one behind the other, or a sum since a period began.
+    """`shows`: single runs, windows of `window_seconds`, which may overlap, or a sum since a period began.
 
     `points`: oldest first; `seconds`: numbers of the alert itself are lengths of time, whatever the metric's unit.
     """
@@ -132,16 +147,44 @@ async def _runs(reader: Reader, metric: MetricDef, seen: Evidence, end_ms: int) 
 async def _windows(
     lens: Lens, reader: Reader, metric: MetricDef, seen: Evidence, end_ms: int
 ) -> tuple[ChartPoint, ...]:
-    """The window that was judged, and those before it, which end at whole hours."""
-    length_ms = -(-seen.window_ms // HOUR_MS) * HOUR_MS
+    """The window that was judged, and earlier ones, which end at whole hours."""
+    judged = (await _timeline(lens, reader, metric, seen, [(end_ms - seen.window_ms, end_ms)]))[0]
+    if isinstance(metric.compute, FromTally) and seen.window_ms <= _ROLLING_MS:
+        found = await _rolled(lens, reader, metric, seen, end_ms)
+    else:
+        found = await _adjacent(lens, reader, metric, seen, end_ms)
+    found.append(_point(end_ms, judged))
+    first = next((at for at, one in enumerate(found) if one.n), len(found) - 1)
+    return tuple(found[first:])
+
+
+async def _rolled(lens: Lens, reader: Reader, metric: MetricDef, seen: Evidence, end_ms: int) -> list[ChartPoint]:
+    """Windows that overlap; those that have the change and the first bad run in sight, as far as that goes."""
+    length_ms = _hours(seen.window_ms)
+    step_ms = max(HOUR_MS, length_ms // _STEPS_A_WINDOW // HOUR_MS * HOUR_MS)
+    newest_ms = (end_ms - 1) // HOUR_MS * HOUR_MS
+    began_ms = min((at for at in (seen.first_bad_ms, seen.change_ms) if at), default=newest_ms)
+    count = min(max(_ROLLED, (newest_ms - began_ms + 2 * length_ms) // step_ms), _MOST_ROLLED)
+    ends = [newest_ms - back * step_ms for back in range(count - 1, -1, -1)]
+    slugs = await _projects(lens, seen)
+    bounds: list[Bounds] = [dict.fromkeys(slugs, (end - length_ms, end)) for end in ends if end > length_ms]
+    values = await reader.rolling(metric, _of(seen), where=_matchers(seen), bounds=bounds)
+    return [_point(end, one) for end, one in zip(ends[-len(values) :], values, strict=True)]
+
+
+async def _adjacent(lens: Lens, reader: Reader, metric: MetricDef, seen: Evidence, end_ms: int) -> list[ChartPoint]:
+    """Windows one behind the other, up to the one that was judged."""
+    length_ms = _hours(seen.window_ms)
     newest_ms = (end_ms - seen.window_ms) // HOUR_MS * HOUR_MS
     ends = [newest_ms - back * length_ms for back in range(_most(metric) - 1, -1, -1)]
     spans = [(end - length_ms, end) for end in ends if end > length_ms]
     values = await _timeline(lens, reader, metric, seen, spans)
-    judged = await _timeline(lens, reader, metric, seen, [(end_ms - seen.window_ms, end_ms)])
-    found = [_point(span[1], one) for span, one in zip([*spans, (0, end_ms)], [*values, *judged], strict=True)]
-    first = next((at for at, one in enumerate(found) if one.n), len(found) - 1)
-    return tuple(found[first:])
+    return [_point(span[1], one) for span, one in zip(spans, values, strict=True)]
+
+
+def _hours(window_ms: int) -> int:
+    """The length in whole hours, at least as long."""
+    return -(-window_ms // HOUR_MS) * HOUR_MS
 
 
 async def _sums(lens: Lens, reader: Reader, metric: MetricDef, seen: Evidence, end_ms: int) -> tuple[ChartPoint, ...]:
@@ -161,13 +204,17 @@ async def _timeline(
     """The group's value over each span, which may have none."""
     if not spans:
         return []
-    project = seen.group.get("project")
-    slugs = [project] if project is not None else [one.project for one in await lens.projects()]
+    slugs = await _projects(lens, seen)
     bounds: list[Bounds] = [dict.fromkeys(slugs, span) for span in spans]
     lines: Sequence[Mapping[Labels, Measured]] = await reader.timeline(
         metric, by=tuple(seen.group), where=_matchers(seen), bounds=bounds
     )
     return [line.get(_of(seen), Measured(None, 0)) for line in lines]
+
+
+async def _projects(lens: Lens, seen: Evidence) -> list[str]:
+    project = seen.group.get("project")
+    return [project] if project is not None else [one.project for one in await lens.projects()]
 
 
 def _most(metric: MetricDef) -> int:
