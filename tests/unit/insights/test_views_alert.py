@@ -1,4 +1,4 @@
-"""The page of one alert: the evidence it was judged by, drawn again by the catalogue's definitions; what is behind it."""
+"""The page of one alert: the evidence drawn again by the definitions of the catalogue, and what is behind it."""
 
 import dataclasses
 import itertools
@@ -7,8 +7,9 @@ import msgspec
 import pytest
 from tests.unit.alerting.world import World as Engine
 from tests.unit.insights.alarms import FINGERPRINT, GROUP, WATCHED, fired, line
-from tests.unit.insights.world import DAY, HOUR, NOW, World, sqlite, tell
+from tests.unit.insights.world import DAY, HOUR, NOW, World, key, sqlite, tell
 
+from headgate.core.clock import ManualClock
 from headgate.core.evidence import Evidence
 from headgate.core.storeport import AlertChange
 from headgate.core.times import format_ms, parse_ms
@@ -18,6 +19,8 @@ from headgate.insights.views.alert import alert_page
 from headgate.insights.views.alertlines import evidence_in
 from headgate.insights.views.lens import Lens
 from headgate.insights.views.refusal import Refused
+from headgate.store import MemoryStore
+from headgate.testing.store_data import PROJECT, merge, seen
 
 
 @pytest.fixture(scope="module")
@@ -200,3 +203,29 @@ async def test_the_engine_keeps_what_it_judged():
     assert (("branch_class", "=", "@default"),) == kept.where
     assert kept.first_bad == f"w{kept.first_bad_ms}"
     assert ["evidence" in line for line in lines] == [True, True, False]
+
+
+async def test_steps_that_grew_are_those_of_the_job_since_the_first_bad_run(tmp_path):
+    """The slow step takes nearly all of it; one that takes as long as before is not named."""
+    store = MemoryStore(clock=ManualClock(NOW))
+    await store.open()
+    told = []
+    for number in range(12):
+        run, job, ended = key(1, number), key(3, number), NOW - (12 - number) * HOUR
+        times = {"created_at": ended - 90_000, "stopped_at": ended, "status": "success"}
+        of_job = {"workflow_id": run, "name": "test", "started_at": ended - 90_000, "type": "build"}
+        told.append(seen("workflow", run, {"name": "build", **times}, terminal=True))
+        told.append(seen("job", job, {**of_job, **times}, terminal=True))
+        for index, (name, seconds) in enumerate([("install", 10), ("pytest", 20 if number < 6 else 60)]):
+            step = {"job_id": job, "index": index, "name": name, "status": "success", "stopped_at": ended}
+            step["started_at"] = ended - 1000 * seconds
+            told.append(seen("step", f"{job}:{index}", step, terminal=True))
+    await merge(store, *told)
+    group = {"project": PROJECT.slug, "workflow": "build", "job": "test"}
+    watched = msgspec.structs.replace(
+        WATCHED, kind="detect", metric="duration_p50", over="jobs", group=group, runs=30, where=(), grew=()
+    )
+    watched = msgspec.structs.replace(watched, first_bad_ms=NOW - 6 * HOUR, change_ms=NOW - 6 * HOUR, after=60.0)
+    found = await page(store, watched, labels={**group, "severity": "warning"})
+    assert [("test", "pytest", 20.0, 60.0, 1.0)] == [dataclasses.astuple(one) for one in found.cause.steps]
+    assert "" == found.cause.run

@@ -10,13 +10,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from headgate.core.alertdata import Acknowledgement, Alert, AlertState, decode_alert
-from headgate.core.evidence import Evidence, Grew
+from headgate.core.evidence import Evidence
 from headgate.core.readport import AlertRow
 from headgate.core.times import format_ms
 from headgate.insights.views.alertlines import AlertLine, Told, evidence_in, read_lines
 from headgate.insights.views.evidence import EvidenceChart, chart_of
 from headgate.insights.views.lens import Lens
 from headgate.insights.views.refusal import Refused, unknown
+from headgate.insights.views.stepgrowth import steps_that_grew
 
 __all__ = ["AlertPage", "Cause", "Grown", "Seen", "alert_page"]
 
@@ -37,9 +38,10 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Grown:
-    """A job with its part in the change. `share`: of the whole, None where it is not known."""
+    """A job, or a step of one, with its part in the change. `share`: of the whole, None where it is not known."""
 
     job: str
+    step: str
     before: float
     after: float
     share: float | None
@@ -49,7 +51,8 @@ class Grown:
 class Cause:
     """What is behind it. `run`: id of the first bad run of a workflow, `url` its page at the provider; empty unknown.
 
-    `commits`: those it may have come with, oldest first; `last_good`: page of the last good run; `grew`: most first.
+    `commits`: those it may have come with, oldest first; `last_good`: page of the last good run; `grew`: most first;
+    `steps`: of the job that the alert is about or that grew most.
     """
 
     run: str
@@ -58,6 +61,7 @@ class Cause:
     commits: tuple[str, ...]
     last_good: str
     grew: tuple[Grown, ...]
+    steps: tuple[Grown, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +137,7 @@ async def alert_page(lens: Lens, *, fingerprint: str) -> AlertPage:
         held=dict(sorted(alert.held.items())) if alert.state in _FIRES else {},
         chart=chart,
         no_chart="" if chart else _why_none(seen),
-        cause=_cause(seen),
+        cause=await _cause(lens, seen, alert.at_ms or lens.now_ms),
         told=_told(lines),
         lines=tuple(lines),
     )
@@ -174,21 +178,21 @@ def _why_none(seen: Evidence | None) -> str:
     return f"The metric {seen.metric} of this group has no past that could be drawn."
 
 
-def _cause(seen: Evidence | None) -> Cause | None:
+async def _cause(lens: Lens, seen: Evidence | None, end_ms: int) -> Cause | None:
     if seen is None or not (seen.first_bad or seen.suspects or seen.grew):
         return None
+    job = seen.group.get("job") or next((one.name for one in seen.grew), "")
+    timed = seen.metric.startswith("duration")
+    steps = await steps_that_grew(lens, seen, job, end_ms) if job and timed else ()
     return Cause(
         run=seen.first_bad if "job" not in seen.group and seen.over != "jobs" else "",
         at=_time(seen.first_bad_ms or None),
         url=seen.first_bad_url,
         commits=seen.suspects,
         last_good=seen.last_good,
-        grew=tuple(_grown(one) for one in seen.grew),
+        grew=tuple(Grown(one.name, "", one.before, one.after, one.share) for one in seen.grew),
+        steps=tuple(Grown(job, one.name, one.before, one.after, one.share) for one in steps),
     )
-
-
-def _grown(one: Grew) -> Grown:
-    return Grown(one.name, one.before, one.after, one.share)
 
 
 def _told(lines: Sequence[AlertLine]) -> tuple[Told, ...]:
