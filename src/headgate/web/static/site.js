@@ -156,7 +156,8 @@ function draw(figure) {
   if (times.length > 2 && !evidence) {
     times[0] = Math.min(times[0], 2 * times[1] - times[2]); // a step that the window cuts is drawn as wide as the others
   }
-  const last = times[times.length - 1];
+  const happened = evidence ? [...figure.querySelectorAll("[data-mark]")].map((mark) => Number(mark.dataset.mark)) : [];
+  const last = Math.max(times[times.length - 1], ...happened);
   const half = times.length < 2 ? 3600 : evidence ? (last - times[0]) / 60 : (times[1] - times[0]) / 2;
   const options = {
     width: place.clientWidth,
