@@ -29,7 +29,7 @@ _MEASURED_FOR_MS = 10 * MINUTE_MS
 # A small store is measured while one waits.
 _PATIENCE_SECONDS = 0.15
 # Parts that go with another one, or by a rule of the store's own.
-_KEPT_WITH = {"steps": "facts", "rollups_hour": "8d", "rollups_day": "", "other": ""}
+_KEPT_WITH = {"steps": "facts", "rollups_hour": "8d", "rollups_day": "rollups", "other": ""}
 
 
 class StoreWorkings:
@@ -134,11 +134,11 @@ def _with_retention(measured: Json | None, retention: RetentionSettings) -> Json
     """The measurement with how long each part is kept; `kept` is empty where it is kept for ever."""
     if measured is None:
         return {"measured_at": None, "parts": [], "sources": []}
-    kept = retention.model_dump(mode="json")
+    kept = {name: text or "" for name, text in retention.model_dump(mode="json").items()}
 
     def length(part: str) -> str:
         own = _KEPT_WITH.get(part, part)
-        return str(kept.get(own, own))
+        return kept.get(own, own)
 
     return {**measured, "parts": [{**one, "kept": length(one["part"])} for one in measured["parts"]]}
 

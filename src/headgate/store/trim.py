@@ -197,6 +197,17 @@ def _alerts(session: Session, before_ms: int, _now_ms: int) -> int:
     return deleted + session.db.changes()
 
 
+def _rollups(session: Session, before_ms: int, _now_ms: int) -> int:
+    """Sums of whole days before the one that holds the time, oldest first."""
+    key = "bucket, kind, project, run, job, class"
+    session.db.execute(
+        f"DELETE FROM rollup_day WHERE ({key}) IN"
+        f" (SELECT {key} FROM rollup_day WHERE bucket < ? ORDER BY {key} LIMIT ?)",
+        (before_ms // DAY_MS, _ROWS),
+    )
+    return session.db.changes()
+
+
 def trim_hourly(session: Session, now_ms: int) -> Slice:
     """Hourly rollups older than 8 days; the daily ones stay for ever."""
     oldest = session.db.execute("SELECT min(bucket) FROM rollup_hour").get
@@ -228,6 +239,7 @@ PARTS: Mapping[str, Part] = {
     "test_results": _test_results,
     "facts": _all_facts,
     "alerts": _until_none(_alerts),
+    "rollups": _until_none(_rollups),
 }
 
 
