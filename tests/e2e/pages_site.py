@@ -114,7 +114,7 @@ class PagesSite:
         add_pages(app, answers, lambda: Lens(store, world.NOW), "0.0")
         socket = bind("127.0.0.1:0", "test")
         self.address = url_of(socket)
-        self._server = Server(Guard(app, hosts=(), tokens=()), socket, Listener(lambda: None, lambda _: None, most=100))
+        self._server = Server(Guard(app), socket, Listener(lambda: None, lambda _: None, most=100))
         serving = asyncio.create_task(self._server.serve())
         while not self._server.started:  # noqa: ASYNC110  # uvicorn has no event for it
             await asyncio.sleep(0.01)

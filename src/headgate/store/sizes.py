@@ -26,6 +26,7 @@ PARTS: Mapping[str, Sequence[str]] = {
     "rollups_hour": ("rollup_hour",),
     "rollups_day": ("rollup_day",),
     "alerts": ("alert", "alert_history", "outbox", "silence", "notifier_memory"),
+    "trail": ("trail",),
     "other": (),
 }
 _LOG = " UNION ALL ".join(
@@ -52,6 +53,10 @@ _TIMES: Mapping[str, str] = {
     ),
     "rollups_day": (
         f"SELECT min(bucket) * {DAY_MS} AS at FROM rollup_day UNION ALL SELECT max(bucket) * {DAY_MS} FROM rollup_day"
+    ),
+    "trail": (
+        "SELECT * FROM (SELECT at_ms AS at FROM trail ORDER BY id LIMIT 1)"
+        " UNION ALL SELECT * FROM (SELECT at_ms FROM trail ORDER BY id DESC LIMIT 1)"
     ),
     "alerts": (
         "SELECT * FROM (SELECT at_ms AS at FROM alert_history ORDER BY id LIMIT 1)"

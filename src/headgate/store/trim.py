@@ -208,6 +208,13 @@ def _rollups(session: Session, before_ms: int, _now_ms: int) -> int:
     return session.db.changes()
 
 
+def _trail(session: Session, before_ms: int, _now_ms: int) -> int:
+    session.db.execute(
+        "DELETE FROM trail WHERE at_ms < ? AND id IN (SELECT id FROM trail ORDER BY id LIMIT ?)", (before_ms, _ROWS)
+    )
+    return session.db.changes()
+
+
 def trim_hourly(session: Session, now_ms: int) -> Slice:
     """Hourly rollups older than 8 days; the daily ones stay for ever."""
     oldest = session.db.execute("SELECT min(bucket) FROM rollup_hour").get
@@ -240,6 +247,7 @@ PARTS: Mapping[str, Part] = {
     "facts": _all_facts,
     "alerts": _until_none(_alerts),
     "rollups": _until_none(_rollups),
+    "trail": _until_none(_trail),
 }
 
 

