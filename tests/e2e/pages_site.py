@@ -14,6 +14,7 @@ from tests.unit.web.test_api import Answers, Health
 from headgate.app.servers import Listener, Server, bind, url_of
 from headgate.app.telemetry import Telemetry
 from headgate.core.merge import Observation, ProjectRef
+from headgate.core.storeport import Store
 from headgate.insights.views.lens import Lens
 from headgate.store import SqliteStore
 from headgate.web.api import build_app
@@ -103,11 +104,14 @@ class PagesSite:
         self._started = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()))
         self._server: Server | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._store: Store | None = None
 
     async def _run(self) -> None:
         store = world.sqlite(self.folder)
         await store.open()
         await world.tell(store, self._told)
+        self._loop, self._store = asyncio.get_running_loop(), store
         telemetry, answers = Telemetry(), await self._prepare(store)
         app = build_app(answers, Health(), MetricPages(telemetry.page, lambda _: b""), version="0.0")
         add_insights(app, lambda: Lens(store, world.NOW))
@@ -122,6 +126,12 @@ class PagesSite:
         await serving
         await store.close()
         socket.close()
+
+    def tell(self, *told: Observation) -> None:
+        """Let the store learn something while the pages are looked at."""
+        assert self._loop is not None
+        assert self._store is not None
+        asyncio.run_coroutine_threadsafe(world.tell(self._store, list(told)), self._loop).result(20)
 
     def __enter__(self) -> Self:
         self._thread.start()

@@ -6,7 +6,7 @@ Invariant: what a command changes, or reads about a person, is in the trail as i
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from headgate.core.clock import Clock
 from headgate.core.storeport import Store
@@ -14,6 +14,8 @@ from headgate.core.trail import TrailEntry
 from headgate.web.operations import Operations
 
 __all__ = ["noting"]
+
+AnyOperations = TypeVar("AnyOperations", bound=Operations)
 
 _CHANGES = frozenset(
     {
@@ -60,6 +62,6 @@ class _Noting:
         return noted
 
 
-def noting(inner: Operations, store: Store, clock: Clock, user: str) -> Operations:
+def noting(inner: AnyOperations, store: Store, clock: Clock, user: str) -> AnyOperations:
     """The same operations; `user`: whose command it is."""
-    return cast("Operations", _Noting(inner, store, clock, user))
+    return cast("AnyOperations", _Noting(inner, store, clock, user))

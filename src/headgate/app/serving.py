@@ -77,7 +77,7 @@ class Serving:
         )
         add_rule_pages(inner, operations)
         add_insights(inner, lens)
-        add_pages(inner, operations, lens, __version__)
+        self._feed = add_pages(inner, operations, lens, __version__)
         self.command_token = secrets.token_urlsafe(32)
         self._exposed = not is_loopback(split_address(settings.http.listen)[0])
         self._gate = Gate(clock, configuration.access, command_token=self.command_token)
@@ -162,6 +162,7 @@ class Serving:
     def stop(self) -> None:
         """Take no more connections; requests at work may end."""
         self._stopping = True
+        self._feed.close()
         for server in self._servers.values():
             server.stop()
 

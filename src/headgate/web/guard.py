@@ -270,7 +270,7 @@ class Guard:
 def _sealed(headers: Iterable[tuple[bytes, bytes]], secure: bool) -> list[tuple[bytes, bytes]]:
     """An answer's headers with ours; how long it may be kept is its own affair where it says so."""
     given = list(headers)
-    named = {name for name, _ in given} & {b"cache-control"}
+    named = {name for name, _ in given} & {b"cache-control", b"cross-origin-resource-policy"}
     ours = (*_HEADERS, _OVER_TLS) if secure else _HEADERS
     return [*given, *(one for one in ours if one[0] not in named)]
 

@@ -31,7 +31,12 @@ ASKED = {
     "/insights/tests": {},
     "/insights/credits": {},
     "/insights/alert/{fingerprint}": {},
+    "/insights/now": {},
+    "/insights/builds": {},
+    "/insights/project-builds": {"project": "gh/acme/web", "branch": "fix/a"},
+    "/insights/dora": {},
     "/metrics": {},
+    "/series": {"metric": "runs", "by": ["project"]},
     "/query": {"metric": "duration_p95", "by": ["project", "branch_class"], "step": "1d"},
 }
 
