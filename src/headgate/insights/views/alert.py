@@ -13,13 +13,13 @@ from headgate.core.alertdata import Acknowledgement, Alert, AlertState, decode_a
 from headgate.core.evidence import Evidence
 from headgate.core.readport import AlertRow
 from headgate.core.times import format_ms
-from headgate.insights.views.alertlines import AlertLine, Told, evidence_in, read_lines
+from headgate.insights.views.alertlines import HistoryLine, Told, evidence_in, read_lines
 from headgate.insights.views.evidence import EvidenceChart, chart_of
 from headgate.insights.views.lens import Lens
 from headgate.insights.views.refusal import Refused, unknown
 from headgate.insights.views.stepgrowth import steps_that_grew
 
-__all__ = ["AlertPage", "Cause", "Grown", "Seen", "alert_page"]
+__all__ = ["AlertPage", "Cause", "Grown", "SeenBy", "alert_page"]
 
 _LINES = 200
 _LISTED = 20
@@ -27,7 +27,7 @@ _FIRES = (AlertState.FIRING, AlertState.RECOVERING)
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class SeenBy:
     """Who acknowledged it, when and why. `verdict`: good, noise, new_normal, or empty."""
 
     by: str
@@ -85,14 +85,14 @@ class AlertPage:
     value: float | None
     baseline: float | None
     n: int
-    acknowledged: Seen | None
+    acknowledged: SeenBy | None
     open_for: tuple[str, ...]
     held: Mapping[str, str]
     chart: EvidenceChart | None
     no_chart: str
     cause: Cause | None
     told: tuple[Told, ...]
-    lines: tuple[AlertLine, ...]
+    lines: tuple[HistoryLine, ...]
 
 
 async def alert_page(lens: Lens, *, fingerprint: str) -> AlertPage:
@@ -152,7 +152,7 @@ def _found(rows: Sequence[AlertRow], start: str) -> AlertRow | None:
     return found[0] if found else None
 
 
-def _remembered(newest: AlertLine) -> Alert:
+def _remembered(newest: HistoryLine) -> Alert:
     """What is left of an alert that is forgotten."""
     return Alert(
         born_ms=newest.occurred_ms,
@@ -168,8 +168,8 @@ def _time(ms: int | None) -> str | None:
     return None if ms is None else format_ms(ms)
 
 
-def _seen(said: Acknowledgement | None) -> Seen | None:
-    return None if said is None else Seen(said.by, format_ms(said.at_ms), said.comment, said.verdict)
+def _seen(said: Acknowledgement | None) -> SeenBy | None:
+    return None if said is None else SeenBy(said.by, format_ms(said.at_ms), said.comment, said.verdict)
 
 
 def _why_none(seen: Evidence | None) -> str:
@@ -195,7 +195,7 @@ async def _cause(lens: Lens, seen: Evidence | None, end_ms: int) -> Cause | None
     )
 
 
-def _told(lines: Sequence[AlertLine]) -> tuple[Told, ...]:
+def _told(lines: Sequence[HistoryLine]) -> tuple[Told, ...]:
     return tuple(
         Told(name, line.at, "resolved" if line.became in ("resolved", "inactive") else "firing", line.why)
         for line in lines

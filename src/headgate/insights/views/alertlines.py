@@ -12,7 +12,7 @@ from headgate.core.evidence import Evidence
 from headgate.core.readport import ReadStore
 from headgate.core.times import format_ms
 
-__all__ = ["AlertLine", "Told", "evidence_in", "history", "read_lines"]
+__all__ = ["HistoryLine", "Told", "evidence_in", "history", "read_lines"]
 
 _SHOWN = 100
 _NEW_EPISODE = ("inactive", "resolved")
@@ -50,7 +50,7 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True)
-class AlertLine:
+class HistoryLine:
     """One line of an alert's history. `was`, `became`: states, equal where it did not move.
 
     `who`: engine, or who acknowledged; `value`, `baseline`, `n`: of the reading; `told`: notifiers that were given a
@@ -76,13 +76,13 @@ class AlertLine:
     judged_ms: int = 0
 
 
-async def history(store: ReadStore, rule: str = "") -> list[AlertLine]:
+async def history(store: ReadStore, rule: str = "") -> list[HistoryLine]:
     """What alerts did, the newest first, of all rules or one. A line that cannot be read is shown as its text."""
     lines = read_lines(await store.alert_history(None, _SHOWN))
     return [one for one in lines if rule in ("", one.rule)]
 
 
-def read_lines(rows: Iterable[Row]) -> list[AlertLine]:
+def read_lines(rows: Iterable[Row]) -> list[HistoryLine]:
     """Lines as the store has them, newest first; of one moment in the store's order."""
     return sorted((_line(*row) for row in rows), key=lambda one: -one.occurred_ms)
 
@@ -125,11 +125,11 @@ def _read(body: bytes) -> _Line | None:
         return None
 
 
-def _line(fingerprint: str, at_ms: int, body: bytes) -> AlertLine:
+def _line(fingerprint: str, at_ms: int, body: bytes) -> HistoryLine:
     known = _read(body)
     if known is None:
-        return AlertLine(at_ms, format_ms(at_ms), fingerprint, why=body.decode("utf-8", "replace"))
-    return AlertLine(
+        return HistoryLine(at_ms, format_ms(at_ms), fingerprint, why=body.decode("utf-8", "replace"))
+    return HistoryLine(
         occurred_ms=at_ms,
         at=format_ms(at_ms),
         fingerprint=fingerprint,
