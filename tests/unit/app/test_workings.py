@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from pydantic import TypeAdapter
 
 from headgate.app.operations import Running, StoreOperations
 from headgate.app.settings import load
@@ -16,7 +17,9 @@ from headgate.plugins import load_plugins
 from headgate.store import MemoryStore
 from headgate.testing.notifier_suite import notification
 from headgate.testing.store_data import NOW, merge, workflow
+from headgate.web.answers import NotifierAnswer
 from headgate.web.operations import Problem
+from headgate.web.workings_answers import CompletenessAnswer, DataAnswer, RoutingAnswer
 
 REGISTRY = load_plugins()
 FILE = """
@@ -32,6 +35,12 @@ alerts:
   mute_times: {{nights: {{times: ["00:00-24:00"]}}, never: {{weekdays: [mon], times: ["03:00-03:01"]}}}}
   digests: {{daily: {{to: [mail]}}}}
 """
+
+
+def described(model, answer):
+    """The answer is as the document describes it, and no more."""
+    known = TypeAdapter(model).validate_python(answer, strict=True)
+    assert answer == TypeAdapter(model).dump_python(known, by_alias=True)
 
 
 class Bench:
@@ -58,6 +67,7 @@ async def test_each_part_says_how_long_it_is_kept(bench):
     """As configured; steps go with facts, sums by day stay for ever."""
     await merge(bench.store, workflow(stopped_at=NOW - HOUR_MS))
     data = await bench.ask.data()
+    described(DataAnswer, data)
     kept = {one["part"]: one["kept"] for one in data["parts"]}
     assert {
         "facts": "90d",
@@ -104,6 +114,7 @@ async def test_what_is_proven_is_told_by_hour(bench):
     }
     await bench.store.merge_and_release(MergeWork("ci", (), ReleasePolicy(), NOW, NOW, marks=marks))
     proven = await bench.ask.completeness()
+    described(CompletenessAnswer, proven)
     assert (24, format_ms(hour * HOUR_MS)) == (len(proven["hours"]), proven["hours"][-1])
     assert ["gh/a/b", "gh/a/a"] == [one["project"] for one in proven["projects"]]
     cells = {one["project"]: [cell and cell["state"] for cell in one["cells"]][-3:] for one in proven["projects"]}
@@ -115,6 +126,7 @@ async def test_what_is_proven_is_told_by_hour(bench):
 async def test_who_is_told_is_as_configured_and_as_it_holds_now(bench):
     """Routes within routes, the mute time that holds, digests."""
     found = await bench.ask.routing()
+    described(RoutingAnswer, found)
     assert [(0, ["team=web"], None), (1, ["severity=~critical|error"], ["pager"])] == [
         (one["depth"], one["match"], one["to"]) for one in found["routes"]
     ]
@@ -142,6 +154,7 @@ async def test_status_tells_of_notifiers_that_fail(bench):
     await bench.store.outbox_retry([pager.id], due_ms=NOW + HOUR_MS, error="answered 503")
     bench.clock.advance(60)
     found = (await bench.ask.status())["notifiers"]
+    described(dict[str, NotifierAnswer], found)
     assert ("ok", 1, 60.0, None) == tuple(
         found["mail"][key] for key in ("state", "waiting", "lag_seconds", "last_error")
     )

@@ -169,10 +169,6 @@ class Answers:
         self._note("backup", path)
         return {"path": path, "bytes": 1}
 
-    async def trail(self, since_ms: int, before: int | None, limit: int) -> list[Json]:
-        self._note("trail", since_ms, before, limit)
-        return [{"who": "anna"}]
-
     async def reload(self) -> Json:
         self._note("reload")
         return {"ok": True}
@@ -198,6 +194,11 @@ class Answers:
         store = {"url": "sqlite:///x", "bytes": 12345678, "max_bytes": None, "level": "ok", "schema": 1}
         found = {"measured_at": None, "parts": [], "sources": [], "plugins": [], "broken_plugins": []}
         return {"store": store, **found, "versions": {"headgate": "0", "python": "3"}}
+
+    async def trail(self, since_ms: int, before: int | None, limit: int) -> list[Json]:
+        self._note("trail", since_ms, before, limit)
+        of = {"id": 1, "at": "2026-11-20T09:01:10.000Z", "via": "token", "peer": "", "status": 200, "times": 2}
+        return [{**of, "who": EVIL, "action": "POST", "about": "/api/v1/backup"}] if self.full else []
 
     async def configuration(self) -> Json:
         self._note("configuration")

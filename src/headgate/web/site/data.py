@@ -9,11 +9,16 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
+from headgate.web.access.who import who
 from headgate.web.operations import Operations
 from headgate.web.site.frame import Site
 from headgate.web.site.serving import page
 
 __all__ = ["Line", "add_data", "lines_of"]
+
+_READ = 1000
+_SHOWN = 30
+_BACKUP = "backup"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +35,15 @@ def add_data(app: FastAPI, site: Site, operations: Operations) -> None:
 
     @page(app, site, "/data")
     async def data(request: Request) -> Response:
-        configured = await operations.configuration()
+        # What is configured, and who did what, is for those who may change it.
+        trusted = who(request).may("admin")
+        configured = await operations.configuration() if trusted else {}
+        done = await operations.trail(0, None, _READ) if trusted else []
         values = {
             "data": await operations.data(),
             "sections": [(name, list(lines_of(value))) for name, value in configured.items()],
+            "trail": done[:_SHOWN],
+            "backups": [one for one in done if _BACKUP in (one["action"], one["about"].rpartition("/")[2])][:_SHOWN],
         }
         return site.answer("data.html", request, site.asked(request, site.lens()), values, ("Data", "/data"))
 
