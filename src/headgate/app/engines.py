@@ -21,6 +21,7 @@ from headgate.app.audits import silences
 from headgate.app.compose import Plant, build_parts, context_of
 from headgate.app.detectors import detector_factory, ground_of
 from headgate.app.measuring import owners_of
+from headgate.app.reportjobs import check_takers
 from headgate.app.settings import Configuration, PluginSettings
 from headgate.app.views import signal_hints
 from headgate.collect import CallRates, Collector, settings_from
@@ -67,7 +68,9 @@ def prepare_alerts(
     routes = build_routes(
         alerts.routes, tuple(configuration.notifiers), alerts.default, options=alerts, mute_times=alerts.mute_times
     )
-    digests = build_digests(alerts.digests, {name: one.digests for name, one in notifiers.items()})
+    takers = {name: one.digests for name, one in notifiers.items()}
+    digests = build_digests(alerts.digests, takers)
+    check_takers(configuration.settings.reports, takers)
     inhibitions = load_inhibitions(alerts.rules, base=configuration.base)
     return rules, replace(routes, digests=digests, inhibitions=inhibitions)
 

@@ -8,7 +8,7 @@ Over 400 lines because everything that the API and the commands offer is found i
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -23,7 +23,9 @@ from headgate.app.alertdesk import AlertDesk
 from headgate.app.deployments import told_deployment, told_key
 from headgate.app.notifierstates import notifier_views
 from headgate.app.records import RecordsConfig
+from headgate.app.reportdesk import ReportDesk
 from headgate.app.settings import Configuration
+from headgate.app.shelf import Shelf
 from headgate.app.workings import StoreWorkings
 from headgate.collect import CallRates
 from headgate.collect.insights import last_reading_ms
@@ -37,12 +39,24 @@ from headgate.core.release import ReleasePolicy
 from headgate.core.storeport import CursorView, MergeWork, Store
 from headgate.core.times import DAY_MS, format_ms
 from headgate.insights.catalogue import CATALOGUE, Catalogue
+from headgate.insights.formats import export, read_format
 from headgate.insights.owners import Owners
+from headgate.insights.tables import Material
 from headgate.insights.views.ask import query_page
 from headgate.insights.views.lens import Lens
 from headgate.insights.views.refusal import Refused
 from headgate.insights.views.window import read_window
-from headgate.web.operations import Asked, ChosenDeliveries, HistoryKind, Json, NewSilence, Order, Problem
+from headgate.web.operations import (
+    Asked,
+    ChosenDeliveries,
+    HistoryKind,
+    Json,
+    NewSilence,
+    Order,
+    Problem,
+    WantedExport,
+    WantedReport,
+)
 
 __all__ = ["Running", "StoreOperations"]
 
@@ -88,7 +102,8 @@ class Running:
     calls an hour by source; `turn`: held while alerts are changed, so that the engine is not at work on them.
     `catalogue`, `owners`: metrics and teams as configured; `behind_ms`: project -> how far
     behind the present it is collected; `acknowledging`: notifiers that pass acknowledgements on; `wake_outbox`:
-    something is there to be told; `rule_texts`: file and text of the rules in force; `configuration`: in force.
+    something is there to be told; `rule_texts`: file and text of the rules in force; `files`: how scheduled exports and
+    reports are; `shelves`: where reports are; `configuration`: in force.
     """
 
     sources: Callable[[], Mapping[str, Source | None]] = field(default=dict)
@@ -110,6 +125,8 @@ class Running:
     owners: Callable[[], Owners] = Owners
     behind_ms: Callable[[], Mapping[str, int]] = field(default=dict)
     configuration: Callable[[], Configuration | None] = _no_configuration
+    files: Callable[[], Mapping[str, Json]] = field(default=dict)
+    shelves: Callable[[], Mapping[str, Shelf]] = field(default=dict)
     acknowledging: Callable[[], Collection[str]] = frozenset
     wake_outbox: Callable[[], None] = _nothing
     rule_texts: Callable[[], Sequence[tuple[str, str]]] = tuple
@@ -122,6 +139,7 @@ class StoreOperations(StoreWorkings):
         self._running = running or Running()
         super().__init__(store, clock, self._running.configuration, lambda: list(self._running.sources()))
         self._desk = AlertDesk(store, clock, self._running.turn, self._running.acknowledging, self._running.wake_outbox)
+        self._reports = ReportDesk(self.lens, self._running.shelves)
 
     # -- questions
 
@@ -152,7 +170,8 @@ class StoreOperations(StoreWorkings):
         configured = self._running.configuration()
         names = list(configured.notifiers) if configured else []
         notifiers = await notifier_views(self._store, names, self._clock.now_ms())
-        return views.status_view(figures, sinks, sources, audit, records=records, notifiers=notifiers)
+        told = views.status_view(figures, sinks, sources, audit, records=records, notifiers=notifiers)
+        return told | {"files": dict(self._running.files())}
 
     async def _lanes(self) -> dict[str, list[CursorView]]:
         lanes: dict[str, list[CursorView]] = {}
@@ -187,6 +206,7 @@ class StoreOperations(StoreWorkings):
             "hints": [
                 *views.parked_hints(figures.inbox_parked),
                 *self._hints(status, figures.facts, await self._running.signal_hints()),
+                *views.file_hints(status["files"]),
                 *views.gap_hints(await self._store.gaps(_GAPS), self._clock.now_ms()),
             ],
         }
@@ -432,6 +452,29 @@ class StoreOperations(StoreWorkings):
             raise Problem("unknown" if exc.missing else "refused", str(exc)) from exc
         answer: Json = orjson.loads(orjson.dumps(page))
         return answer
+
+    async def export(self, wanted: WantedExport) -> AsyncIterator[bytes]:
+        """A table as the bytes of a file."""
+        try:
+            form = read_format(wanted.form)
+            made = await export(Material(self.lens(), self), wanted.table, form, wanted.words)
+        except Refused as exc:
+            valid = f"; valid: {', '.join(exc.valid)}" if exc.valid else ""
+            raise Problem("unknown" if exc.missing else "refused", f"{exc}{valid}") from exc
+        async for chunk in made.chunks:
+            yield chunk
+
+    async def report(self, wanted: WantedReport) -> str:
+        """A review as one file of HTML."""
+        return await self._reports.make(wanted)
+
+    async def saved_reports(self) -> list[Json]:
+        """Reports that were saved."""
+        return await self._reports.saved()
+
+    async def saved_report(self, name: str, file: str) -> str:
+        """One of them."""
+        return await self._reports.read(name, file)
 
     async def trail(self, since_ms: int, before: int | None, limit: int) -> list[Json]:
         """Who did what, newest first."""

@@ -29,11 +29,13 @@ from headgate.app.configfile import (
     read_yaml,
     references_in,
 )
+from headgate.app.exportjobs import ExportConfig, FileName
 from headgate.app.listeners import contexts_of, lacks_access, listener_problems, readable_access
 from headgate.app.measuring import Kpis, OwnerConfig
 from headgate.app.nofile import demand_token, set_orgs, without_file
 from headgate.app.problems import nearest, problems_of
 from headgate.app.records import RecordsConfig
+from headgate.app.reportjobs import ReportConfig
 from headgate.app.sections import (
     AlertSettings,
     HttpSettings,
@@ -80,6 +82,8 @@ class Settings(BaseSettings):
     alerts: AlertSettings = Field(default_factory=AlertSettings, description="Rules, notifiers, routes.")
     owners: tuple[OwnerConfig, ...] = Field(default=(), description="Whose something is: {match: ..., team: ...}.")
     kpis: Kpis = Field(default={}, description="Metrics of your own: name -> {formula: ...}.")
+    exports: dict[FileName, ExportConfig] = Field(default={}, description="Name -> {table, at, to, ...}.")
+    reports: dict[FileName, ReportConfig] = Field(default={}, description="Name -> {every, to, mail, ...}: reviews.")
     log: LogSettings = Field(default_factory=LogSettings, description="Headgate's own log.")
 
     @field_validator("version", mode="before")
@@ -264,6 +268,8 @@ def _across(settings: Settings, origins: Origins, unread: Mapping[str, str]) -> 
     except ConfigError as exc:
         problems += [f"{origins.where(('store', 'url'))}: {problem}" for problem in exc.problems]
     names = set(settings.alerts.notifiers)
+    for name, report in settings.reports.items():
+        problems += _unknown_notifiers(report.mail, names, ("reports", name, "mail"), origins)
     for path, wanted in settings.alerts.notified():
         problems += _unknown_notifiers(wanted, names, ("alerts", *path), origins)
     return problems
@@ -305,9 +311,8 @@ def _plugin(
 ) -> PluginSettings:
     dotted = ".".join(str(part) for part in path)
     if not _NAME.fullmatch(name):
-        raise ConfigError(
-            f"{origins.where(path)}: {dotted}: a name has lower-case letters, digits, _ and -, 40 at most"
-        )
+        text = "a name has lower-case letters, digits, _ and -, 40 at most"
+        raise ConfigError(f"{origins.where(path)}: {dotted}: {text}")
     if not isinstance(value, dict) or not isinstance(value.get("type"), str):
         known = ", ".join(registry.names(kind))
         raise ConfigError(f"{origins.where(path)}: {dotted}.type: required, and missing; one of: {known}")

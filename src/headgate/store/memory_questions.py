@@ -44,6 +44,9 @@ class MemoryQuestions:
     ) -> Sequence[DeploymentRow]:
         return memory_runs.between(memory_runs.deployments(self.facts), since_ms, until_ms, after, limit)
 
+    async def first_created(self, names: Mapping[str, Collection[str]]) -> Mapping[tuple[str, str], int]:
+        return memory_runs.first_created(memory_runs.runs(self.facts), names)
+
     async def series(
         self,
         kind: RollupKind,

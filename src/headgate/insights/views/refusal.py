@@ -18,6 +18,7 @@ RefusalKind = Literal[
     "unknown-run",
     "unknown-metric",
     "unknown-alert",
+    "unknown-table",
     "bad-dimension",
     "bad-filter",
     "bad-time",
@@ -25,6 +26,7 @@ RefusalKind = Literal[
     "bad-step",
     "bad-cursor",
     "bad-parameter",
+    "too-large",
 ]
 TITLES: dict[RefusalKind, str] = {
     "unknown-project": "No such project",
@@ -33,6 +35,7 @@ TITLES: dict[RefusalKind, str] = {
     "unknown-run": "No such run",
     "unknown-metric": "No such metric",
     "unknown-alert": "No such alert",
+    "unknown-table": "No such table",
     "bad-dimension": "The metric does not have this dimension",
     "bad-filter": "A filter cannot be read",
     "bad-time": "A time or span cannot be read",
@@ -40,6 +43,7 @@ TITLES: dict[RefusalKind, str] = {
     "bad-step": "The range cannot be plotted in such steps",
     "bad-cursor": "The cursor is not one of this list",
     "bad-parameter": "A parameter cannot be read",
+    "too-large": "The answer is too large for its format",
 }
 _LISTED = 20
 

@@ -28,6 +28,7 @@ _NAVIGATION: tuple[Crumb, ...] = (
     ("Credits", "/credits"),
     ("DORA", "/dora"),
     ("Alerts", "/alerts"),
+    ("Reports", "/reports"),
     ("Delivery", "/delivery"),
     ("Data", "/data"),
 )

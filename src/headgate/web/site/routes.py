@@ -28,6 +28,7 @@ from headgate.web.site.frame import Site
 from headgate.web.site.lists import add_lists
 from headgate.web.site.overview import add_overview
 from headgate.web.site.places import add_places
+from headgate.web.site.reports import add_report_page
 from headgate.web.site.runs import add_runs
 
 __all__ = ["add_pages", "add_problems"]
@@ -51,6 +52,7 @@ def add_pages(app: FastAPI, operations: Operations, lens: Callable[[], Lens], ve
     add_alerting(app, site, operations)
     add_delivery(app, site, operations)
     add_data(app, site, operations)
+    add_report_page(app, site, operations)
     return feed
 
 
