@@ -284,7 +284,7 @@ class ReplayAnswer(BaseModel):
 
 
 class TrailAnswer(BaseModel):
-    """One thing that somebody did."""
+    """One thing that somebody did. `action`: a word, or the method of a request; `times`: within a few seconds."""
 
     id: int
     at: Time
