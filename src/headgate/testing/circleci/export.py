@@ -40,6 +40,9 @@ COLUMNS = (
 _EXTRAS = CREDIT_COLUMNS[1:-1]
 _EXTRA_PERCENT_MAX = 5  # of the total for each kind but compute, so that compute stays most of it
 _UNMEASURED_MS = 10 * SECOND  # a shorter run has no figures of processor and memory
+_IDLEST, _BUSIEST = 12, 88  # percent of a machine that a job uses at most, usually
+_STRAY = 12  # percent of that by which a run has more or less
+_MEDIAN_OF_MAX = 60  # percent of its maximum by which the median of a run is lower, at most
 _YOUNGEST_DAYS, _OLDEST_DAYS = 400, 1500  # how long before the history an organization or project was made
 
 
@@ -206,15 +209,21 @@ def _job(world: World, job: Job) -> list[str]:
 
 
 def _figures(world: World, job: Job) -> list[str]:
-    """Give median and maximum of processor and memory, in percent with two decimals."""
+    """Give median and maximum of processor and memory, in percent with two decimals.
+
+    Each job has figures of its own, between idle and busy, from which its runs stray a little.
+    """
     if job.stopped - job.started < _UNMEASURED_MS:
         return [MISSING] * 4
     project, given = job.workflow.pipeline.project, list[str]()
+    usual = world.ids.number("usual-figures", project.id, job.spec.name)
     number = world.ids.number("figures", project.id, job.number)
     for _ in range(2):
-        number, median = divmod(number, 8_000)
-        number, more = divmod(number, 10_000 - 8_000)
-        given += [f"{median / 100:.2f}", f"{(median + more) / 100:.2f}"]
+        usual, share = divmod(usual, _BUSIEST - _IDLEST)
+        number, more = divmod(number, 2 * _STRAY)
+        number, median = divmod(number, _MEDIAN_OF_MAX)
+        highest = (_IDLEST + share) * (100 - _STRAY + more) / 100
+        given += [f"{highest * (100 - median) / 100:.2f}", f"{highest:.2f}"]
     return given
 
 
