@@ -20,12 +20,12 @@ __all__ = ["HOST", "TOKEN", "Place", "twin_options", "write_files"]
 
 HOST = "127.0.0.1"
 TOKEN = "twin-token"  # noqa: S105  # the twin's, which everybody may know
-# Pipelines a day of one project on average, of which each makes some seven facts. So many that the busiest project has
-# enough for rules of a day, so few that ninety days of a dozen projects are collected while one reads the first page.
-_RUNS_PER_DAY = 6
+# Pipelines a day of the whole organisation, each of which makes some seven facts. So many that the busiest project has
+# enough for rules about a day, so few that ninety days are collected while one reads the first page.
+_RUNS_PER_DAY = 72
 # What the made-up organisation is like: six troubles that one can find now, the first project far busier than the last,
 # jobs enough for each trouble to have its place, few tests each and a few that fail by chance, few forgotten approvals,
-# names that one can read, and no job whose end only a walk of all history would tell.
+# names that one can read, and no run or job whose end only a walk of all history would tell.
 _KNOBS = {
     "plants": "true",
     "plants_now": "true",
@@ -33,9 +33,14 @@ _KNOBS = {
     "uneven": "1.3",
     "jobs_min": "6",
     "test_share": "0.25",
-    "flaky_share": "0.1",
-    "approval_never_rate": "0.01",
+    "default_branch_rate": "0.55",
+    "main_success_rate": "0.97",
+    "branch_success_rate": "0.9",
+    "flaky_share": "0.2",
+    "rerun_rate": "0.45",
+    "approval_never_rate": "0.002",
     "unauthorized_rate": "0",
+    "error_rate": "0",
 }
 # Details cost a call for each job: these are asked about what ended in so many days.
 _DETAILS = {"tests": "all", "steps": "failed", "output": "failed", "within": "14d", "hosts": [HOST]}
@@ -68,7 +73,7 @@ def twin_options(*, seed: int, days: int, projects: int, now_ms: int, hook_port:
         "--seed": seed,
         "--days": days,
         "--projects": projects,
-        "--runs-per-day": _RUNS_PER_DAY,
+        "--runs-per-day": _RUNS_PER_DAY / projects,
         "--token": TOKEN,
         "--now": format_ms(now_ms),
         "--webhook-url": f"http://{HOST}:{hook_port}/webhooks/circleci",

@@ -36,7 +36,9 @@ class Show:
         self.line(f"Twin        {twin}/_twin/truth says what really happened")
         self.line(f"Try         headgate status -c {file}")
         self.line(f"            headgate tail -c {file} --follow")
-        self.line("Six troubles are planted, the worst on the default branch of the first project: watch for its alert.")
+        self.line(
+            "Six troubles are planted, the worst on the default branch of the first project: watch for its alert."
+        )
 
     def collected(self, days: int, overview: Json) -> None:
         """The past is there."""

@@ -1,7 +1,7 @@
 """What the twin says that happened, held against what the daemon counts.
 
-History comes from the usage export, which has the jobs that ran and no others; so jobs that were canceled or skipped,
-and approvals, of which only a walk tells, are left out on both sides. Invariant: the twin stands still while it is asked.
+History comes from the usage export, which has the jobs that ran and no others; so jobs that were canceled or skipped
+and approvals, of which only a walk tells, are left out on both sides. Invariant: the twin stands still meanwhile.
 """
 
 from __future__ import annotations

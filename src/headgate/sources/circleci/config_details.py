@@ -45,7 +45,7 @@ class DetailsConfig(PluginConfig):
     output_bytes: int = Field(default=4096, ge=256, le=65_536, description="How much of the end is kept.")
     artifacts: _All = Field(default="off", description="Addresses of artifacts: a call per job and page of them.")
     within: Duration = duration_field(
-        "400d", "Only jobs that ended within this time are asked about: of history, the newest part."
+        "0s", "Only jobs that ended so lately are asked about: of history, the newest part. 0s: all."
     )
     hosts: tuple[str, ...] = Field(
         default=(),

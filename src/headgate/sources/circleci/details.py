@@ -80,7 +80,7 @@ class JobDetails:
             return ()
         if job.number is None or job.started_ms is None or job.status == "skipped":
             return ()
-        if job.stopped_ms is not None and job.stopped_ms < now_ms - self._wanted.within:
+        if self._wanted.within and (job.stopped_ms or now_ms) < now_ms - self._wanted.within:
             return ()
         wanted = (("tests", self._wanted.tests), ("steps", self._wanted.steps), ("artifacts", self._wanted.artifacts))
         failed = job.status in _FAILED

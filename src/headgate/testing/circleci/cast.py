@@ -102,7 +102,9 @@ def people(ids: Ids) -> tuple[Person, ...]:
 def projects(ids: Ids, count: int, *, families: bool) -> tuple[Project, ...]:
     """Give the projects: from four on, if `families`, the second to fourth are GitHub App, GitLab and Bitbucket."""
     special = (Family.OAUTH, Family.APP, Family.GITLAB, Family.BITBUCKET) if families and count >= 4 else ()
-    return tuple(_project(ids, index, special[index] if index < len(special) else Family.OAUTH) for index in range(count))
+    return tuple(
+        _project(ids, index, special[index] if index < len(special) else Family.OAUTH) for index in range(count)
+    )
 
 
 def _project(ids: Ids, index: int, family: Family) -> Project:

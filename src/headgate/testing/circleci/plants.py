@@ -1,6 +1,7 @@
 """Six regressions, one each in a project of its own and different for every seed, for judging alert rules.
 
-With `plants_now` they are there while one looks, in places that stay, and a flaky test that was repaired beside them.
+With `plants_now` they are there while one looks, always in the same projects, and a flaky test that was repaired beside
+them.
 
 Invariant: a pure function of the options. A plant changes the runs of its project from `since` to `until` and no other
 project's; those without one are steady from end to end.
@@ -22,15 +23,15 @@ Kind = Literal["duration_regression", "success_rate_drop", "queue_jam", "credit_
 _KINDS: tuple[Kind, ...] = (
     "duration_regression", "success_rate_drop", "queue_jam", "credit_spike", "flaky_test", "silent_project",
 )  # fmt: skip
-# What reaches into the present, from the first project on: how long ago it began and how long it lasts; 0: to the end.
-_NOW: tuple[tuple[Kind, int, int], ...] = (
-    ("success_rate_drop", 28 * HOUR, 0),
-    ("queue_jam", 4 * HOUR, 6 * HOUR),
-    ("duration_regression", 5 * DAY, 0),
-    ("credit_spike", 28 * HOUR, 3 * DAY),
-    ("flaky_test", 6 * DAY, 0),
-    ("silent_project", 5 * DAY, 7 * DAY),
-    ("flaky_test", 20 * DAY, 12 * DAY),
+# What reaches into the present: in which project, what, how long ago it began and how long it lasts; 0: to the end.
+_NOW: tuple[tuple[int, Kind, int, int], ...] = (
+    (0, "success_rate_drop", 3 * DAY + 4 * HOUR, 0),
+    (1, "queue_jam", 4 * HOUR, 12 * HOUR),
+    (2, "duration_regression", 5 * DAY, 0),
+    (3, "credit_spike", 28 * HOUR, 3 * DAY),
+    (1, "flaky_test", 6 * DAY, 0),
+    (5, "silent_project", 5 * DAY, 7 * DAY),
+    (0, "flaky_test", 20 * DAY, 12 * DAY),
 )
 PLANTED_TEST = 0  # position of the test that becomes flaky
 _LENGTHS: dict[Kind, int] = {"queue_jam": 6 * HOUR, "credit_spike": 3 * DAY, "silent_project": 5 * DAY}
@@ -107,11 +108,11 @@ def plant_all(options: Options) -> Plants:
         return Plants()
     rng = Random(f"{options.seed}/plants")
     if options.knobs.plants_now:
-        planted = zip(_NOW, range(options.projects), strict=False)
+        now, here = options.now_ms, [one for one in _NOW if one[0] < options.projects]
         return Plants(
             tuple(
-                _plant(options, rng, kind, project, options.now_ms - ago, length and options.now_ms - ago + length)
-                for (kind, ago, length), project in planted
+                _plant(options, rng, kind, project, (now - ago, length and now - ago + length))
+                for project, kind, ago, length in here
             )
         )
     places = rng.sample(range(options.projects), min(options.projects, len(_KINDS)))
@@ -128,14 +129,14 @@ def _past_plant(options: Options, rng: Random, kind: Kind, project: int) -> Plan
         workday -= DAY
     length = _LENGTHS.get(kind)
     if length is None:
-        return _plant(options, rng, kind, project, since, 0)
-    return _plant(options, rng, kind, project, workday, workday + length)
+        return _plant(options, rng, kind, project, (since, 0))
+    return _plant(options, rng, kind, project, (workday, workday + length))
 
 
-def _plant(options: Options, rng: Random, kind: Kind, project: int, since: int, until: int) -> Plant:
+def _plant(options: Options, rng: Random, kind: Kind, project: int, span: tuple[int, int]) -> Plant:
     plan = plan_for(Random(f"{options.seed}/{project}/plan"), options.knobs)
     size, job = _size(rng, kind, plan)
-    return Plant(kind, project, since, until, size, plan.main.name, job)
+    return Plant(kind, project, *span, size, plan.main.name, job)
 
 
 def _size(rng: Random, kind: Kind, plan: Plan) -> tuple[float, str | None]:
