@@ -12,8 +12,13 @@ OTHERS := 3.12 3.13
 demo: $(VENV)/.demo
 	$(BIN)/headgate demo $(ARGS)
 
+# A worker more than processors, as end-to-end tests wait a good part of their time; and those first, as the long files
+# at the end would leave the other workers idle.
+WORKERS := $(shell expr $$(nproc 2>/dev/null || echo 2) + 1)
+XDIST := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+
 test: $(VENV)/.dev debian $(VENV)/.receivers
-	$(BIN)/python -m pytest -q -m "not long" -n 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -q -m "not long" $(XDIST) $(ARGS)
 	@$(MAKE) --no-print-directory others
 
 # Soak, scale and crash runs; about an hour.
@@ -51,7 +56,7 @@ others: $(VENV)/.dev
 	  test -d .venv-$$version || "$$python" -m venv .venv-$$version || exit 1; \
 	  .venv-$$version/bin/pip install $(PIP_FLAGS) -e '.[test]' || exit 1; \
 	  echo "python$$version: unit and contract suites"; \
-	  .venv-$$version/bin/python -m pytest -q -m "not long" -n 2 --dist loadfile tests/unit tests/contract || exit 1; \
+	  .venv-$$version/bin/python -m pytest -q -m "not long" $(XDIST) tests/unit tests/contract || exit 1; \
 	done
 
 # What the end-to-end tests use from Debian: a browser, systemd's checker, openssl. Installed where we may.

@@ -12,6 +12,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -32,15 +33,19 @@ SECRET = "e2e-webhook-secret"
 TOKEN = "twin-token"
 HOST = "circleci.com"
 START_SECONDS = 40.0  # a loaded two-core machine imports everything within a few
-_LOOK_SECONDS = 0.01
+_LOOK_SECONDS = 0.03
+
+# Only loopback is asked, so certificates that take a while to read are not.
+NO_AUTHORITIES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+ASKING: dict[str, Any] = {"trust_env": False, "verify": NO_AUTHORITIES}
 
 # A child reads the tree that the tests came with, sees no configuration of the machine, and no proxy.
 CHILD_ENV = {
     "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
     "HOME": os.environ.get("HOME", "/"),
     "PYTHONPATH": str(ROOT / "src"),
-    "PYTHONDONTWRITEBYTECODE": "1",
     "LANG": "C.UTF-8",
+    "SSL_CERT_FILE": str(ROOT / "tests" / "data" / "authority.pem"),
 }
 
 
@@ -197,12 +202,12 @@ class Daemon(Child):
 
     def get(self, path: str) -> httpx.Response:
         """Ask the API."""
-        return httpx.get(f"{self.http}{path}", timeout=10, trust_env=False)
+        return httpx.get(f"{self.http}{path}", timeout=10, **ASKING)
 
     def post(self, path: str, body: object) -> httpx.Response:
         """Tell the API to do something."""
         headers = {"x-headgate-request": "test"}
-        return httpx.post(f"{self.http}{path}", json=body, headers=headers, timeout=10, trust_env=False)
+        return httpx.post(f"{self.http}{path}", json=body, headers=headers, timeout=10, **ASKING)
 
     def status(self) -> dict[str, Any]:
         """`/api/v1/status`."""
@@ -237,7 +242,7 @@ class Daemon(Child):
         if secret is not None:
             sent["circleci-signature"] = signature(secret, body)
         return httpx.post(
-            f"{self.webhooks}{path}", content=body, headers={**sent, **(headers or {})}, timeout=15, trust_env=False
+            f"{self.webhooks}{path}", content=body, headers={**sent, **(headers or {})}, timeout=15, **ASKING
         )
 
     def settled(self) -> bool:
@@ -265,7 +270,7 @@ class TwinProcess(Child):
 
     def ask(self, method: str, path: str, **how: Any) -> httpx.Response:
         """One request to the controls."""
-        return httpx.request(method, f"{self.url}/_twin{path}", timeout=600, trust_env=False, **how).raise_for_status()
+        return httpx.request(method, f"{self.url}/_twin{path}", timeout=600, **ASKING, **how).raise_for_status()
 
     def truth(self) -> list[dict[str, Any]]:
         """What has finished so far."""

@@ -13,6 +13,7 @@ from tests.unit.web.test_api import Answers, Health
 from headgate.app.servers import Listener, Server, bind, url_of
 from headgate.app.telemetry import Telemetry
 from headgate.core.merge import Observation, ProjectRef
+from headgate.core.storeport import Store
 from headgate.insights.views.lens import Lens
 from headgate.web.api import build_app
 from headgate.web.guard import Guard
@@ -84,18 +85,21 @@ class PagesSite:
         self._started = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()))
         self._server: Server | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._store: Store | None = None
 
     async def _run(self) -> None:
         store = world.sqlite(self.folder)
         await store.open()
         await world.tell(store, self._told)
+        self._loop, self._store = asyncio.get_running_loop(), store
         telemetry, answers = Telemetry(), Quiet()
         app = build_app(answers, Health(), MetricPages(telemetry.page, lambda _: b""), version="0.0")
         add_insights(app, lambda: Lens(store, world.NOW))
         add_pages(app, answers, lambda: Lens(store, world.NOW), "0.0")
         socket = bind("127.0.0.1:0", "test")
         self.address = url_of(socket)
-        self._server = Server(Guard(app, hosts=(), tokens=()), socket, Listener(lambda: None, lambda _: None, most=100))
+        self._server = Server(Guard(app), socket, Listener(lambda: None, lambda _: None, most=100))
         serving = asyncio.create_task(self._server.serve())
         while not self._server.started:  # noqa: ASYNC110  # uvicorn has no event for it
             await asyncio.sleep(0.01)
@@ -103,6 +107,12 @@ class PagesSite:
         await serving
         await store.close()
         socket.close()
+
+    def tell(self, *told: Observation) -> None:
+        """Let the store learn something while the pages are looked at."""
+        assert self._loop is not None
+        assert self._store is not None
+        asyncio.run_coroutine_threadsafe(world.tell(self._store, list(told)), self._loop).result(20)
 
     def __enter__(self) -> Self:
         self._thread.start()

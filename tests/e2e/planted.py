@@ -181,8 +181,8 @@ async def judge(world: World, *, since_days: int = 40, every_ms: int = _EVERY_MS
     registry = load_plugins()
     detectors = detector_factory(registry, BuildContext(ManualClock(), NullMetrics(), "headgate/0"))
     async for at_ms, rule, group in play_rules(rules, history, now - since_days * DAY, now, detectors=detectors):
-        if group.step.notify != "firing":
-            continue
+        if group.step.notify != "firing" or group.step.reason == "escalated":
+            continue  # an alert that becomes critical is the same one
         row = message_row(rule, group, at_ms)
         plant = plants.get((row["rule"], row["labels"].get("project", "")))
         if plant is None or at_ms < plant.since:

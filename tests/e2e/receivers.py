@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from tests.e2e.harness import free_port, wait_until
+from tests.e2e.harness import ASKING, free_port, wait_until
 
 
 def program(name: str) -> str:
@@ -36,7 +36,7 @@ def running(command: list[str], url: str, log: Path) -> Iterator[str]:
 
 def _answers(url: str) -> bool:
     try:
-        return httpx.get(url, trust_env=False).status_code == 200
+        return httpx.get(url, **ASKING).status_code == 200
     except httpx.HTTPError:
         return False
 
@@ -102,7 +102,7 @@ def victoria_metrics(directory: Path) -> Iterator[str]:
 
 def query(url: str, promql: str) -> dict[tuple[tuple[str, str], ...], float]:
     """Labels and present value of each series that a query gives."""
-    reply = httpx.get(f"{url}/api/v1/query", params={"query": promql}, trust_env=False)
+    reply = httpx.get(f"{url}/api/v1/query", params={"query": promql}, **ASKING)
     answer: dict[str, Any] = reply.json()
     assert answer["status"] == "success", answer
     return {tuple(sorted(one["metric"].items())): float(one["value"][1]) for one in answer["data"]["result"]}

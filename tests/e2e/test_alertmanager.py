@@ -9,6 +9,7 @@ import httpx
 import pytest
 import yaml
 from tests.e2e.harness import (
+    ASKING,
     TOKEN,
     Daemon,
     TwinProcess,
@@ -26,7 +27,7 @@ from headgate.testing.sinks import FakeVendor
 
 def open_alerts(url: str) -> list[dict[str, Any]]:
     """What an Alertmanager holds as active."""
-    reply = httpx.get(f"{url}/api/v2/alerts", params={"active": "true"}, trust_env=False).raise_for_status()
+    reply = httpx.get(f"{url}/api/v2/alerts", params={"active": "true"}, **ASKING).raise_for_status()
     return [alert for alert in reply.json() if alert["status"]["state"] == "active"]
 
 
@@ -67,7 +68,7 @@ def test_alertmanager_and_mail_are_told(tmp_path):
     ):
         story = next(one for one in twin.ask("GET", "/stories").json() if one["name"] == "regression")
         project = httpx.get(
-            f"{twin.url}/api/v2/project/{story['project']}", headers={"circle-token": TOKEN}, trust_env=False
+            f"{twin.url}/api/v2/project/{story['project']}", headers={"circle-token": TOKEN}, **ASKING
         ).json()
         first = f"http://127.0.0.1:{port}"
         daemon = Daemon(configured(tmp_path, twin, [first, other], mail))

@@ -22,6 +22,7 @@ from tests.e2e.harness import (
 )
 
 from headgate.testing.sinks import FakeVendor
+from headgate.testing.sinks.vendors import pagerduty
 
 RULES = {
     "version": 1,
@@ -65,6 +66,11 @@ def sent(fake: FakeVendor, status: str) -> list[dict[str, Any]]:
     return [row for row in fake.stored() if row["native"]["body"]["status"] == status]
 
 
+def incidents(fake: FakeVendor) -> list[tuple[str, int]]:
+    """How each incident stands, and how often it paged."""
+    return [(row["native"]["status"], row["native"]["pages"]) for row in fake.stored()]
+
+
 def states(daemon: Daemon) -> list[str]:
     """States of all alerts."""
     return [row["state"] for row in daemon.get("/api/v1/alerts").json()]
@@ -84,6 +90,7 @@ def test_a_planted_regression_is_told_once_and_when_it_is_over(tmp_path):
     with (
         FakeVendor("webhook", hmac_secret="alert-secret") as receiver,
         FakeVendor("slack") as slack,
+        FakeVendor("pagerduty") as pager,
         TwinProcess(
             tmp_path,
             *("--days", "12", "--projects", "1", "--runs-per-day", "60", "--live"),
@@ -103,8 +110,9 @@ def test_a_planted_regression_is_told_once_and_when_it_is_over(tmp_path):
                 "notifiers": {
                     "hook": {"type": "webhook", "url": receiver.url, "secret": "alert-secret"},
                     "chat": {"type": "slack", "token": "xoxb-fake", "channel": "#ci", "url": f"{slack.url}/api"},
+                    "pager": {"type": "pagerduty", "routing_key": pagerduty.KEY, "url": pager.url},
                 },
-                "routes": [{"match": {"severity": "critical"}, "to": ["hook", "chat"]}],
+                "routes": [{"match": {"severity": "critical"}, "to": ["hook", "chat", "pager"]}],
             },
         )
         with Daemon(config) as daemon:
@@ -119,6 +127,10 @@ def test_a_planted_regression_is_told_once_and_when_it_is_over(tmp_path):
             assert (labels["project"], labels["workflow"]) == (story["project"], story["workflow"])
             assert states(daemon) == ["firing"]
             assert story["workflow"] in json.dumps(slack.stored()[0]["native"])
+            [alert] = daemon.get("/api/v1/alerts").json()
+            seen = {"by": "ann", "comment": "bisecting", "verdict": ""}
+            assert daemon.post(f"/api/v1/alerts/{alert['fingerprint']}/ack", seen).status_code == 200
+            wait_until(lambda: incidents(pager) == [("acknowledged", 1)], "the acknowledgement", 20)
             assert daemon.stop() == 0
             daemon.start()
             evaluated(daemon, 4)
@@ -129,6 +141,7 @@ def test_a_planted_regression_is_told_once_and_when_it_is_over(tmp_path):
             evaluated(daemon, 8)
             assert (len(sent(receiver, "firing")), len(sent(receiver, "resolved"))) == (1, 1)
             assert "firing" not in states(daemon)
+            wait_until(lambda: incidents(pager) == [("resolved", 1)], "PagerDuty", 20)
             wait_until(lambda: "resolved" in json.dumps([row["native"] for row in slack.stored()]).lower(), "Slack", 20)
             [message] = slack.stored()
             assert message["native"]["edits"] == 1, "the message was not edited in place"

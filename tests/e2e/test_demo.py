@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 from playwright.sync_api import Page, Request, sync_playwright
-from tests.e2e.harness import Child, wait_until
+from tests.e2e.harness import ASKING, Child, wait_until
 from tests.e2e.tour import stops
 
 pytestmark = pytest.mark.timeout(240)
@@ -59,7 +59,7 @@ class Demo(Child):
 
 
 def get(url: str) -> Any:
-    return httpx.get(url, timeout=20, trust_env=False).raise_for_status()
+    return httpx.get(url, timeout=20, **ASKING).raise_for_status()
 
 
 def test_the_demo_tells_where_to_look_and_is_right(tmp_path):

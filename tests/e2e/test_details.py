@@ -8,7 +8,17 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.e2e.harness import TOKEN, Daemon, TwinProcess, read_jsonl, run_until_idle, source, wait_until, write_config
+from tests.e2e.harness import (
+    ASKING,
+    TOKEN,
+    Daemon,
+    TwinProcess,
+    read_jsonl,
+    run_until_idle,
+    source,
+    wait_until,
+    write_config,
+)
 
 from headgate.testing.circleci.api_output import LEAKED, SIGNATURE
 
@@ -30,7 +40,7 @@ def _ended(twin: TwinProcess) -> list[dict[str, Any]]:
 
 
 def _asked(twin: TwinProcess, path: str) -> Any:
-    return httpx.get(twin.url + path, headers={"circle-token": TOKEN}, trust_env=False, timeout=30).json()
+    return httpx.get(twin.url + path, headers={"circle-token": TOKEN}, **ASKING, timeout=30).json()
 
 
 def _true_results(twin: TwinProcess, jobs: list[dict[str, Any]]) -> list[_Result]:
@@ -123,12 +133,12 @@ def test_a_told_deployment_survives_a_kill(tmp_path):
     headers = {"x-headgate-request": "test"}
     with Daemon(config) as daemon:
         url = f"{daemon.http}/api/v1/deployments"
-        assert httpx.post(url, json=told, trust_env=False).status_code == 403  # not without the header
-        first = httpx.post(url, json=told, headers=headers, trust_env=False)
+        assert httpx.post(url, json=told, **ASKING).status_code == 403  # not without the header
+        first = httpx.post(url, json=told, headers=headers, **ASKING)
         daemon.kill()
         daemon.start()
         url = f"{daemon.http}/api/v1/deployments"
-        again = httpx.post(url, json=told, headers=headers, trust_env=False)
+        again = httpx.post(url, json=told, headers=headers, **ASKING)
         assert (first.status_code, again.status_code) == (201, 200)
         assert daemon.overview()["facts"]["deployment"] == 1
         daemon.wait_settled()

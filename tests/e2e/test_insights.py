@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import httpx
-from tests.e2e.harness import TOKEN, TwinProcess, read_jsonl, run_until_idle, source, write_config
+from tests.e2e.harness import ASKING, TOKEN, TwinProcess, read_jsonl, run_until_idle, source, write_config
 
 KNOBS = ("insights_delay=0", "flaky_share=1.0", "rerun_rate=0.9", "branch_success_rate=0.6", "schedules=false")
 WINDOWS = ["last-7-days", "last-30-days"]
@@ -40,9 +40,7 @@ def _insights_calls(twin):
 
 
 def _ask(twin, path, **query):
-    answer = httpx.get(
-        f"{twin.url}/api/v2/insights/{path}", params=query, headers={"circle-token": TOKEN}, trust_env=False
-    )
+    answer = httpx.get(f"{twin.url}/api/v2/insights/{path}", params=query, headers={"circle-token": TOKEN}, **ASKING)
     return answer.raise_for_status().json()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -11,14 +11,16 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from headgate.alerting.calendars import Calendar, read_dates
 from headgate.alerting.forms import KINDS, CalendarSpec, Defaults, GroupSpec, Kind, RuleFile, RuleSpec, version_of
+from headgate.alerting.kinds.baseline import Span
+from headgate.alerting.routes import BELOW_WARNING
 from headgate.alerting.rules import Judge, Rule
-from headgate.alerting.spec import Building, PlanSpec
+from headgate.alerting.spec import Building, Ground, PlanSpec, Spec
 from headgate.alerting.templates import label_problem, template_problem
-from headgate.alerting.yamlfile import KeyPath, nearest
+from headgate.alerting.units import Duration, duration_text
+from headgate.alerting.yamlfile import KeyPath, near, nearest
 from headgate.core.alertdata import Timing
 from headgate.core.tally import DEFAULT_BRANCH
 from headgate.core.times import DAY_MS
-from headgate.insights.catalogue import Catalogue
 from headgate.insights.dimensions import DIMENSIONS
 from headgate.insights.match import Matcher, by_class, parse_matcher
 from headgate.insights.metric import MetricDef, Over
@@ -27,12 +29,12 @@ __all__ = ["compile_file"]
 
 _LABEL = re.compile(r"^[a-z_][a-z0-9_]*$")
 _RESERVED = frozenset({"alertname", "group"})
+# Severities that routes and notifiers know; others are allowed, but not what looks like a slip of the pen.
+_SEVERITIES = frozenset({"critical", "page", "high", "error", "warning"}) | BELOW_WARNING
 Wrong = tuple[KeyPath, str]
 
 
-def compile_file(
-    spec: RuleFile, *, base: Path, catalogue: Catalogue, detectors: Collection[str]
-) -> tuple[list[tuple[KeyPath, Rule]], list[Wrong]]:
+def compile_file(spec: RuleFile, *, base: Path, ground: Ground) -> tuple[list[tuple[KeyPath, Rule]], list[Wrong]]:
     """Usable rules with their paths, and what is wrong with the others. `base`: folder of the rule file."""
     rules: list[tuple[KeyPath, Rule]] = []
     wrong: list[Wrong] = []
@@ -40,12 +42,23 @@ def compile_file(
         where = _where(group, ("groups", g, "match"), wrong)
         for r, rule in enumerate(group.rules):
             path: KeyPath = ("groups", g, "rules", r)
-            compiled = _Compiler(rule, group, spec.defaults, spec.plan, base, catalogue, detectors, path, wrong).rule(
-                where
-            )
+            compiled = _Compiler(rule, group, spec.defaults, spec.plan, base, ground, path, wrong).rule(where)
             if compiled is not None:
                 rules.append((path, compiled))
     return rules, wrong
+
+
+def _lengths(value: object, key: KeyPath = ()) -> Iterator[tuple[KeyPath, int]]:
+    """Every length of time that is written in a form with its key, milliseconds."""
+    if isinstance(value, Duration | Span):
+        yield key, value.ms
+    elif isinstance(value, Spec):
+        for name in sorted(value.model_fields_set):
+            info = type(value).model_fields[name]
+            yield from _lengths(getattr(value, name), (*key, info.alias or name))
+    elif isinstance(value, tuple):
+        for index, one in enumerate(value):
+            yield from _lengths(one, (*key, index))
 
 
 def _where(group: GroupSpec, path: KeyPath, wrong: list[Wrong]) -> tuple[Matcher, ...]:
@@ -76,8 +89,7 @@ class _Compiler:
     defaults: Defaults
     plan: PlanSpec | None
     base: Path
-    catalogue: Catalogue
-    detectors: Collection[str]
+    ground: Ground
     path: KeyPath
     wrong: list[Wrong]
 
@@ -94,6 +106,7 @@ class _Compiler:
             return None
         self._check_by(metric)
         self._check_where(metric, where)
+        self._check_lengths(metric)
         window_ms = self._window(name, kind)
         calendar = self._calendar()
         judge = kind.build(self._form(name), self._building(metric, kind, window_ms))
@@ -167,7 +180,7 @@ class _Compiler:
             recover=self.spec.recover,
             floor=self.spec.floor,
             plan=self.plan,
-            detectors=self.detectors,
+            detectors=self.ground.detectors,
             note=self._note,
         )
 
@@ -180,12 +193,12 @@ class _Compiler:
         if name is None:
             self._note(("metric",), "is required")
             return None
-        if name not in self.catalogue:
-            self._note(("metric",), f"unknown metric {name!r}{nearest(name, self.catalogue)}")
+        if name not in self.ground.catalogue:
+            self._note(("metric",), f"unknown metric {name!r}{nearest(name, self.ground.catalogue)}")
             return None
         of_jobs: Over | None = "jobs" if self.spec.metric is None and "job" in self.spec.by else None
         try:
-            return self.catalogue.resolve(name, self.spec.over or of_jobs)
+            return self.ground.catalogue.resolve(name, self.spec.over or of_jobs)
         except ValueError as error:
             self._note(("over",), str(error))
             return None
@@ -219,6 +232,22 @@ class _Compiler:
                 text = f"{metric.id} has no {matcher.label!r}, by which the group chooses runs"
                 self._note(("metric",), text)
 
+    def _check_lengths(self, metric: MetricDef) -> None:
+        """No rule looks further back than data is kept, nor waits for longer."""
+        tests = "tests" in metric.families
+        kept_ms, what = (self.ground.tests_ms, "test_results") if tests else (self.ground.facts_ms, "facts")
+        lengths = [*_lengths(self.spec), *(((name,), each.ms) for name, each in self._taken())]
+        for key, length_ms in lengths:
+            if length_ms > kept_ms:
+                kept = f"{duration_text(kept_ms / 1000)} (store.retention.{what})"
+                self._note(key, f"{duration_text(length_ms / 1000)} is longer than data is kept: {kept}; write less")
+
+    def _taken(self) -> Iterator[tuple[str, Duration]]:
+        """Durations that the rule takes from the file's defaults."""
+        for name in ("every", "evaluation_delay", "keep_firing_for"):
+            if getattr(self.spec, name) is None:
+                yield name, getattr(self.defaults, name)
+
     def _check_by(self, metric: MetricDef) -> None:
         for index, name in enumerate(self.spec.by):
             if name not in metric.dimensions:
@@ -238,6 +267,8 @@ class _Compiler:
                 self._note(("labels", name), problem)
             elif not value:
                 self._note(("labels", name), "is empty; leave it out")
+            elif name == "severity" and value not in _SEVERITIES and (meant := near(value, _SEVERITIES)):
+                self._note(("labels", name), f"{value!r} is close to a word that is known; did you mean `{meant}`?")
 
     def _check_annotations(self) -> None:
         for name, text in self.spec.annotations.items():

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import dataclasses
 import glob
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -19,9 +21,9 @@ from headgate.alerting.forms import RuleFile, spec_fields
 from headgate.alerting.inhibition import Inhibition, InhibitSpec, compile_inhibition
 from headgate.alerting.meta import META_RULES
 from headgate.alerting.rules import Rule
+from headgate.alerting.spec import SHIPPED, Ground
 from headgate.alerting.yamlfile import KeyPath, Problem, YamlDocument, nearest, parse_yaml
 from headgate.core.errors import ConfigError
-from headgate.insights.catalogue import CATALOGUE, Catalogue
 
 __all__ = [
     "check_rules",
@@ -31,11 +33,11 @@ __all__ = [
     "parse_rules",
     "read_spec",
     "rule_files",
+    "rule_texts",
 ]
 
 Form = TypeVar("Form", bound=BaseModel)
 REQUIRED = "is required"
-SHIPPED_DETECTORS = ("change_point",)
 
 
 def default_rules_text() -> str:
@@ -59,25 +61,20 @@ def check_rules(
     paths: Sequence[str],
     *,
     base: Path | None = None,
-    catalogue: Catalogue = CATALOGUE,
-    detectors: Collection[str] = SHIPPED_DETECTORS,
+    ground: Ground = SHIPPED,
 ) -> list[Problem]:
     """All that is wrong with the rule files; empty when they can be used."""
-    return _read(paths, base, catalogue, detectors)[1]
+    return _read(paths, base, ground)[1]
 
 
 def load_rules(
     patterns: Sequence[str],
     *,
     base: Path | None = None,
-    catalogue: Catalogue = CATALOGUE,
-    detectors: Collection[str] = SHIPPED_DETECTORS,
+    ground: Ground = SHIPPED,
 ) -> tuple[Rule, ...]:
-    """The rules of all files, or the shipped ones without any pattern. Raises ConfigError with every problem.
-
-    `catalogue`: the metrics there are, with KPIs of the configuration; `detectors`: names that rules can use.
-    """
-    rules, problems = _read(patterns, base, catalogue, detectors)
+    """The rules of all files, or the shipped ones without any pattern. Raises ConfigError with every problem."""
+    rules, problems = _read(patterns, base, ground)
     if problems:
         raise ConfigError(*map(str, problems))
     return rules
@@ -85,7 +82,7 @@ def load_rules(
 
 def load_inhibitions(patterns: Sequence[str], *, base: Path | None = None) -> tuple[Inhibition, ...]:
     """What the rule files say under `inhibit`. Raises ConfigError with every problem of the files."""
-    texts, problems = _texts(patterns, base)
+    texts, problems = rule_texts(patterns, base)
     specs: list[InhibitSpec] = []
     for name, text in texts:
         document, found = parse_yaml(name, text)
@@ -97,15 +94,15 @@ def load_inhibitions(patterns: Sequence[str], *, base: Path | None = None) -> tu
     return tuple(compile_inhibition(spec) for spec in specs)
 
 
-def _read(
-    patterns: Sequence[str], base: Path | None, catalogue: Catalogue, detectors: Collection[str]
-) -> tuple[tuple[Rule, ...], list[Problem]]:
-    texts, problems = _texts(patterns, base)
-    rules, more = parse_rules(texts, catalogue=catalogue, detectors=detectors)
+def _read(patterns: Sequence[str], base: Path | None, ground: Ground) -> tuple[tuple[Rule, ...], list[Problem]]:
+    texts, problems = rule_texts(patterns, base)
+    if not patterns:  # the shipped rules make do with what is kept
+        ground = dataclasses.replace(ground, facts_ms=sys.maxsize, tests_ms=sys.maxsize)
+    rules, more = parse_rules(texts, ground)
     return rules, problems + more
 
 
-def _texts(patterns: Sequence[str], base: Path | None) -> tuple[list[tuple[str, str]], list[Problem]]:
+def rule_texts(patterns: Sequence[str], base: Path | None) -> tuple[list[tuple[str, str]], list[Problem]]:
     """Name and text of every file, the shipped one without any pattern."""
     if not patterns:
         return [("default_rules.yaml", default_rules_text())], []
@@ -119,12 +116,7 @@ def _texts(patterns: Sequence[str], base: Path | None) -> tuple[list[tuple[str, 
     return texts, problems
 
 
-def parse_rules(
-    texts: Iterable[tuple[str, str]],
-    *,
-    catalogue: Catalogue = CATALOGUE,
-    detectors: Collection[str] = SHIPPED_DETECTORS,
-) -> tuple[tuple[Rule, ...], list[Problem]]:
+def parse_rules(texts: Iterable[tuple[str, str]], ground: Ground = SHIPPED) -> tuple[tuple[Rule, ...], list[Problem]]:
     """Rules of (file name, text) pairs, with everything wrong with them."""
     rules: list[Rule] = []
     problems: list[Problem] = []
@@ -136,7 +128,7 @@ def parse_rules(
         spec = read_spec(document, RuleFile, problems) if document else None
         if document is None or spec is None:
             continue
-        compiled, wrong = compile_file(spec, base=Path(name).parent, catalogue=catalogue, detectors=detectors)
+        compiled, wrong = compile_file(spec, base=Path(name).parent, ground=ground)
         problems += [document.problem(path, text) for path, text in wrong]
         problems += _duplicates(document, spec, seen, groups)
         rules += [dataclasses.replace(rule, source=document.place(path)) for path, rule in compiled]
@@ -217,6 +209,8 @@ def _words(form: type[BaseModel], path: KeyPath, found: Mapping[str, Any]) -> st
             return REQUIRED
         case "value_error":
             return str(found["ctx"]["error"])
+        case "literal_error" if words := re.findall(r"'([^']*)'", found["ctx"]["expected"]):
+            return f"{found['input']!r} is not one of the words there are{nearest(str(found['input']), words)}"
         case _:
             return str(found["msg"])
 

@@ -18,15 +18,26 @@ from headgate.alerting.rules import Rule
 from headgate.alerting.templates import render_labels
 from headgate.alerting.view import DetectorFactory, Memory, Pass, Watermark
 from headgate.core.alertdata import Alert, AlertState, new_alert
-from headgate.core.runrows import JobRow, RunRow
+from headgate.core.runrows import JobRow, RunRow, TestOutcome
 from headgate.core.runs import RUN_PAGE, RunHistory, run_pages
 from headgate.core.storeport import ReadStore
+from headgate.core.tally import Bounds
 from headgate.core.times import DAY_MS, format_ms
 from headgate.insights.metric import Family, Labels
 from headgate.insights.owners import Owners
 from headgate.insights.reader import Reader
+from headgate.insights.rows import outcome_pages
 
-__all__ = ["RowHistory", "evaluations", "message_row", "per_week", "play_rules", "read_history", "replay_rules"]
+__all__ = [
+    "RowHistory",
+    "evaluations",
+    "labels_of",
+    "message_row",
+    "per_week",
+    "play_rules",
+    "read_history",
+    "replay_rules",
+]
 
 _SOURCE = "history"
 # What a replay knows of the time before it begins: enough for every baseline that rules usually have.
@@ -45,9 +56,15 @@ class RowHistory(RunHistory, Protocol):
         """As the store's."""
         ...
 
+    async def test_outcomes(
+        self, bounds: Bounds, *, after: tuple[str, str, str] | None = None, limit: int, failing: bool = False
+    ) -> Sequence[TestOutcome]:
+        """As the store's; asked for one project at a time."""
+        ...
 
-async def read_history(store: RowHistory, since_ms: int, until_ms: int) -> History:
-    """All runs and jobs of a time range."""
+
+async def read_history(store: RowHistory, since_ms: int, until_ms: int, rules: Iterable[Rule] = ()) -> History:
+    """All runs and jobs of a time range, and the results of tests that rules ask for."""
     runs: list[RunRow] = [run async for page in run_pages(store, since_ms, until_ms) for run in page]
     jobs: list[JobRow] = []
     after: tuple[int, str] | None = None
@@ -55,8 +72,16 @@ async def read_history(store: RowHistory, since_ms: int, until_ms: int) -> Histo
         page = await store.jobs_between(since_ms, until_ms, after=after, limit=RUN_PAGE)
         jobs += page
         if len(page) < RUN_PAGE:
-            return History(runs, jobs)
+            break
         after = (page[-1].stopped_ms, page[-1].job_id)
+    asking = [rule for rule in rules if "tests" in rule.metric.families]
+    outcomes: list[TestOutcome] = []
+    if asking:
+        failing = all(rule.kind == "flaky" for rule in asking)  # a test that never failed is of no use to them
+        for project in sorted({run.project for run in runs} | {job.project for job in jobs}):
+            bounds = {project: (since_ms, until_ms)}
+            outcomes += [one async for page in outcome_pages(store, bounds, failing=failing) for one in page]
+    return History(runs, jobs, outcomes)
 
 
 class _Player:
@@ -131,15 +156,19 @@ def _moments(players: Sequence[_Player], since_ms: int, until_ms: int) -> Iterat
     return iter(sorted({at for step in steps for at in range(since_ms, until_ms + 1, step)}))
 
 
+def labels_of(rule: Rule, group: GroupResult, owners: Owners | None = None) -> dict[str, str]:
+    """Labels of an alert as people see them, without its severity."""
+    project = group.labels.get("project", "")
+    team = owners.team(project, group.labels.get("workflow", ""), group.labels.get("job", "")) if owners else ""
+    return {**render_labels(rule.labels, group.labels, team), **group.labels}
+
+
 def message_row(rule: Rule, group: GroupResult, now_ms: int, owners: Owners | None = None) -> dict[str, Any]:
     """One message as `rules replay --json` and `rules test --json` print it."""
     alert = group.step.alert
-    project = group.labels.get("project", "")
-    team = owners.team(project, group.labels.get("workflow", ""), group.labels.get("job", "")) if owners else ""
-    fixed = render_labels(rule.labels, group.labels, team)
     return {
         "rule": rule.name,
-        "labels": {**fixed, **group.labels, "severity": rule.severity(alert.told or alert.level)},
+        "labels": {**labels_of(rule, group, owners), "severity": rule.severity(alert.told or alert.level)},
         "state": group.step.notify,
         "at": format_ms(now_ms),
         "value": alert.value,
@@ -166,7 +195,7 @@ async def replay_rules(
     chosen = [rule for rule in rules if only is None or rule.name == only]
     if not chosen:
         return
-    history = await read_history(store, since_ms - LOOKBACK_MS, now_ms)
+    history = await read_history(store, since_ms - LOOKBACK_MS, now_ms, chosen)
     async for at_ms, rule, group in play_rules(chosen, history, since_ms, now_ms, detectors=detectors, owners=owners):
         if group.step.notify:
             yield message_row(rule, group, at_ms, owners)
@@ -183,7 +212,7 @@ async def evaluations(
     owners: Owners | None = None,
 ) -> AsyncIterator[dict[str, Any]]:
     """Every evaluation of one group with its numbers, as its rule sees them now."""
-    history = await read_history(store, since_ms - LOOKBACK_MS, now_ms)
+    history = await read_history(store, since_ms - LOOKBACK_MS, now_ms, [rule])
     played = play_rules([rule], history, since_ms, now_ms, detectors=detectors, owners=owners, watched=labels)
     async for at_ms, _, group in played:
         if tuple(sorted(group.labels.items())) == labels:

@@ -16,8 +16,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from headgate.alerting.history import History
 from headgate.alerting.load import load_rules, read_spec
-from headgate.alerting.replay import message_row, play_rules
+from headgate.alerting.replay import labels_of, message_row, play_rules
 from headgate.alerting.rules import Rule
+from headgate.alerting.spec import Ground
 from headgate.alerting.units import Duration, DurationField
 from headgate.alerting.view import DetectorFactory
 from headgate.alerting.yamlfile import Problem, nearest, parse_yaml
@@ -25,6 +26,7 @@ from headgate.core.errors import ConfigError
 from headgate.core.runrows import JobRow, RunRow, TestOutcome
 from headgate.core.status import OUR_STATUSES
 from headgate.core.times import DAY_MS
+from headgate.insights.owners import Owners
 
 __all__ = ["RuleTestResult", "test_rules"]
 
@@ -140,17 +142,28 @@ class RuleTestResult:
     rows: tuple[Mapping[str, Any], ...]
 
 
-def test_rules(files: Sequence[str | Path], *, detectors: DetectorFactory) -> list[RuleTestResult]:
-    """Run every test of the files. Raises ConfigError for test or rule files that cannot be used."""
-    return asyncio.run(_all(files, detectors))
+def test_rules(
+    files: Sequence[str | Path],
+    *,
+    detectors: DetectorFactory,
+    ground: Ground,
+    owners: Owners,
+) -> list[RuleTestResult]:
+    """Run every test of the files. Raises ConfigError for test or rule files that cannot be used.
+
+    `ground`, `owners`: of the configuration.
+    """
+    return asyncio.run(_all(files, detectors, ground, owners))
 
 
-async def _all(files: Sequence[str | Path], detectors: DetectorFactory) -> list[RuleTestResult]:
+async def _all(
+    files: Sequence[str | Path], detectors: DetectorFactory, ground: Ground, owners: Owners
+) -> list[RuleTestResult]:
     results: list[RuleTestResult] = []
     for file in map(Path, files):
         spec = _load(file)
-        rules = load_rules(spec.rules, base=file.parent)
-        results += [await _run(str(file), case, rules, detectors) for case in spec.tests]
+        rules = load_rules(spec.rules, base=file.parent, ground=ground)
+        results += [await _run(str(file), case, rules, detectors, owners) for case in spec.tests]
     return results
 
 
@@ -167,7 +180,9 @@ def _load(file: Path) -> RuleTestFile:
     return spec
 
 
-async def _run(file: str, case: CaseSpec, rules: Sequence[Rule], detectors: DetectorFactory) -> RuleTestResult:
+async def _run(
+    file: str, case: CaseSpec, rules: Sequence[Rule], detectors: DetectorFactory, owners: Owners
+) -> RuleTestResult:
     given: list[_Series] = [*case.runs, *case.jobs, *case.tests]
     end_ms = START_MS + max([entry.at.ms for entry in case.expect] + [series.until.ms for series in given], default=0)
     if case.until is not None:
@@ -179,11 +194,12 @@ async def _run(file: str, case: CaseSpec, rules: Sequence[Rule], detectors: Dete
     )
     rows: list[dict[str, Any]] = []
     seen: list[tuple[int, str, Mapping[str, str], str]] = []
-    async for at_ms, rule, group in play_rules(rules, history, START_MS, end_ms, detectors=detectors):
-        labels = {**rule.labels, **group.labels}
+    played = play_rules(rules, history, START_MS, end_ms, detectors=detectors, owners=owners)
+    async for at_ms, rule, group in played:
+        labels = labels_of(rule, group, owners)
         seen.append((at_ms, rule.name, labels, str(group.step.alert.state)))
         if group.step.notify:
-            rows.append(message_row(rule, group, at_ms))
+            rows.append(message_row(rule, group, at_ms, owners))
     known = {rule.name for rule in rules}
     failures = [text for entry in case.expect for text in _unmet(entry, seen, known)]
     failures += _miscounted(case, rows)

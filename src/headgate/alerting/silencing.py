@@ -5,15 +5,23 @@ Invariant: none of them changes the state of an alert, only who is told of it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import msgspec
 
-from headgate.core.alertdata import Acknowledgement, Alert, AlertState, decode_alert, encode_alert
+from headgate.core.alertdata import (
+    Acknowledgement,
+    Alert,
+    AlertState,
+    decode_alert,
+    encode_alert,
+    notification_key,
+)
+from headgate.core.messages import ACKNOWLEDGED, Notification, payload_of
 from headgate.core.silences import Silence
-from headgate.core.storeport import AlertChange, AlertRow
+from headgate.core.storeport import AlertChange, AlertRow, OutboxEntry
 from headgate.core.times import format_ms
 from headgate.insights.match import Matcher, matches, parse_matcher
 
@@ -115,16 +123,24 @@ def find_alert(rows: Sequence[AlertRow], start: str) -> AlertRow:
     return found[0]
 
 
-def acknowledge(row: AlertRow, said: Acknowledgement) -> AlertChange:
+def acknowledge(
+    row: AlertRow,
+    said: Acknowledgement,
+    passing: Collection[str] = (),
+    clocks: Mapping[tuple[str, str], int] | None = None,
+) -> AlertChange:
     """The alert as somebody has seen it. Raises ValueError for one that does not fire.
 
-    The verdict `new_normal` is for its rule, which takes what came before as no reason to fire.
+    `passing`: notifiers that tell their far side of it; `clocks`: notifier and group -> when the newest message of the
+    group is sent, which comes before. The verdict `new_normal` is for the alert's rule, which takes what came before as
+    no reason to fire.
     """
     alert: Alert = decode_alert(row.state_json)
     if alert.state not in (AlertState.FIRING, AlertState.RECOVERING):
         raise ValueError(f"the alert is {alert.state}; only one that fires can be acknowledged")
     flags = tuple(sorted({*alert.flags, "acknowledged"}))
     seen = msgspec.structs.replace(alert, acknowledged=said, flags=flags)
+    told = [name for name in sorted(alert.receivers) if name in passing]
     line = {
         "who": said.by,
         "rule": row.rule,
@@ -132,11 +148,34 @@ def acknowledge(row: AlertRow, said: Acknowledgement) -> AlertChange:
         "number": alert.number,
         "from": row.state,
         "to": row.state,
-        "why": "acknowledged",
+        "why": ACKNOWLEDGED,
         "comment": said.comment,
         "verdict": said.verdict or None,
+        "told": told or None,
     }
     return AlertChange(
         rows=[replace(row, state_json=encode_alert(seen), updated_ms=said.at_ms)],
         history=[(row.fingerprint, said.at_ms, msgspec.json.encode({k: v for k, v in line.items() if v is not None}))],
+        outbox=[_passed_on(row, alert, said, name, clocks or {}) for name in told],
     )
+
+
+def _passed_on(
+    row: AlertRow, alert: Alert, said: Acknowledgement, name: str, clocks: Mapping[tuple[str, str], int]
+) -> OutboxEntry:
+    """What one notifier is given, in the group in which it was told that the alert fires."""
+    notification = Notification(
+        key=f"{notification_key(row.fingerprint, alert)}:ack{said.at_ms}",
+        fingerprint=row.fingerprint,
+        rule=row.rule,
+        state="firing",
+        reason=ACKNOWLEDGED,
+        labels=row.labels,
+        annotations={"summary": f"acknowledged by {said.by}: {said.comment}"},
+        starts_ms=alert.fired_ms or alert.since_ms,
+        ends_ms=None,
+        at_ms=said.at_ms,
+    )
+    group = alert.receivers[name].group or ""
+    due_ms = max(said.at_ms, clocks.get((name, group), 0))
+    return OutboxEntry(name, notification.key, payload_of(notification), due_ms, group)

@@ -3,16 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from headgate.alerting.units import QuantityField
 from headgate.alerting.yamlfile import KeyPath
+from headgate.core.times import DAY_MS
+from headgate.insights.catalogue import CATALOGUE, Catalogue
 from headgate.insights.metric import MetricDef
 
-__all__ = ["Building", "PlanSpec", "RecoverSpec", "Spec"]
+__all__ = ["SHIPPED", "Building", "Ground", "PlanSpec", "RecoverSpec", "Spec"]
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What rules stand on, beyond their files. `catalogue`: metrics, with KPIs of the configuration.
+
+    `detectors`: names that rules can use. `facts_ms`, `tests_ms`: how long runs and results of tests are kept.
+    """
+
+    catalogue: Catalogue = field(default_factory=lambda: CATALOGUE)
+    detectors: Collection[str] = ("change_point",)
+    facts_ms: int = 400 * DAY_MS
+    tests_ms: int = 30 * DAY_MS
+
+
+SHIPPED = Ground()  # what is so without a configuration
 
 
 class Spec(BaseModel):

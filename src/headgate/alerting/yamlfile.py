@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-__all__ = ["KeyPath", "Problem", "YamlDocument", "key_text", "nearest", "parse_yaml"]
+__all__ = ["KeyPath", "Problem", "YamlDocument", "key_text", "near", "nearest", "parse_yaml"]
 
 KeyPath = tuple[str | int, ...]
 
@@ -121,5 +121,10 @@ class _Walk:
 def nearest(word: str, known: Iterable[str]) -> str:
     """`; did you mean x?`, or the list of what is known."""
     names = sorted(known)
-    close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
-    return f"; did you mean `{close[0]}`?" if close else f"; known are {', '.join(names)}"
+    close = near(word, names)
+    return f"; did you mean `{close}`?" if close else f"; known are {', '.join(names)}"
+
+
+def near(word: str, known: Iterable[str]) -> str:
+    """The known word that `word` is most like; empty where it is like none."""
+    return next(iter(difflib.get_close_matches(word, sorted(known), n=1, cutoff=0.6)), "")

@@ -5,7 +5,7 @@ Invariant: an alert is changed only while the engine is not between reading and 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, get_args
@@ -22,20 +22,31 @@ from headgate.alerting.silencing import (
 )
 from headgate.core.alertdata import Acknowledgement, Verdict
 from headgate.core.clock import Clock
+from headgate.core.messages import Acknowledging
 from headgate.core.silences import Silence
 from headgate.core.storeport import Store
 from headgate.web.operations import Json, NewSilence, Problem
 
-__all__ = ["AlertDesk"]
+__all__ = ["AlertDesk", "acknowledging"]
+
+
+def acknowledging(notifiers: Mapping[str, object]) -> frozenset[str]:
+    """Names of those that tell their far side that somebody has seen an alert."""
+    return frozenset(name for name, one in notifiers.items() if isinstance(one, Acknowledging))
 
 
 @dataclass(frozen=True, slots=True)
 class AlertDesk:
-    """`turn`: gives what keeps the engine from working meanwhile."""
+    """`turn`: gives what keeps the engine from working meanwhile.
+
+    `passing`: notifiers that pass acknowledgements on; `wake`: something was written to the outbox.
+    """
 
     store: Store
     clock: Clock
     turn: Callable[[], AbstractAsyncContextManager[Any]]
+    passing: Callable[[], Collection[str]]
+    wake: Callable[[], None]
 
     async def acknowledge(self, fingerprint: str, *, by: str, comment: str, verdict: str) -> Json:
         """The alert as listed. Raises Problem."""
@@ -45,15 +56,17 @@ class AlertDesk:
             raise Problem("refused", f"no verdict is called {verdict!r}; write good, noise or new_normal")
         said = Acknowledgement(by, self.clock.now_ms(), comment, verdict)  # type: ignore[arg-type]  # checked above
         async with self.turn():
+            clocks = await self.store.outbox_groups(since_ms=said.at_ms)
             try:
                 row = find_alert(await self.store.alerts(), fingerprint)
             except ValueError as exc:
                 raise Problem("unknown", str(exc)) from exc
             try:
-                change = acknowledge(row, said)
+                change = acknowledge(row, said, self.passing(), clocks)
             except ValueError as exc:
                 raise Problem("refused", str(exc)) from exc
             await self.store.transition(change)
+        self.wake()
         return list_alerts(change.rows)[0]
 
     async def silences(self) -> list[Json]:

@@ -1,20 +1,27 @@
-"""Detectors as rules name them: built from plugins once for each name and set of options."""
+"""What rules stand on in this installation: detectors of plugins, each built once for its options, and settings."""
 
 from __future__ import annotations
 
 from functools import lru_cache
 
+from headgate.alerting.spec import Ground
 from headgate.alerting.view import DetectorFactory, DetectorOptions
+from headgate.app.measuring import catalogue_of
+from headgate.app.settings import Settings
 from headgate.core.errors import ConfigError
 from headgate.core.ports import BuildContext, Detector
 from headgate.plugins import Registry, build_plugin
 
-__all__ = ["detector_factory", "detector_names"]
+__all__ = ["detector_factory", "ground_of"]
 
 
-def detector_names(registry: Registry) -> tuple[str, ...]:
-    """Detectors that rules can name."""
-    return registry.names("detector")
+def ground_of(registry: Registry, settings: Settings | None) -> Ground:
+    """Detectors that are installed; KPIs and retention of the settings, without any the defaults."""
+    names = registry.names("detector")
+    if settings is None:
+        return Ground(detectors=names)
+    kept = settings.store.retention
+    return Ground(catalogue_of(settings.kpis), names, kept.facts, kept.test_results)
 
 
 def detector_factory(registry: Registry, context: BuildContext) -> DetectorFactory:

@@ -129,7 +129,7 @@ def redacted_configuration(configuration: Configuration) -> dict[str, Any]:
     for chosen in (configuration.sources, configuration.sinks, configuration.notifiers):
         for part in chosen.values():
             redactor.learn(secrets_of([part.config, part.records]))
-    redactor.learn(configuration.tokens)
+    redactor.learn(secrets_of(configuration.settings.http.access))
     shown = configuration.settings.model_dump(mode="json", include={"version", "store", "http", "webhooks", "log"})
     for section, chosen in (
         ("sources", configuration.sources),

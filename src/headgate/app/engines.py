@@ -13,14 +13,14 @@ from typing import Any, Literal
 
 from headgate.alerting.digestplan import build_digests
 from headgate.alerting.engine import AlertEngine
-from headgate.alerting.load import load_inhibitions, load_rules
+from headgate.alerting.load import load_inhibitions, load_rules, rule_texts
 from headgate.alerting.routes import Routes, build_routes
 from headgate.alerting.rules import Rule
 from headgate.alerting.view import Watermark, Watermarks
 from headgate.app.audits import silences
 from headgate.app.compose import Plant, build_parts, context_of
-from headgate.app.detectors import detector_factory, detector_names
-from headgate.app.measuring import catalogue_of, owners_of
+from headgate.app.detectors import detector_factory, ground_of
+from headgate.app.measuring import owners_of
 from headgate.app.settings import Configuration, PluginSettings
 from headgate.app.views import signal_hints
 from headgate.collect import CallRates, Collector, settings_from
@@ -46,12 +46,13 @@ _RECENT = 500
 class Prepared:
     """Everything a reload will swap in, built and valid. `collection`: it begins anew, by other sources or bounds.
 
-    `removed`: sources that nobody needs afterwards.
+    `texts`: rule files with their text. `removed`: sources that nobody needs afterwards.
     """
 
     plant: Plant
     rules: tuple[Rule, ...]
     routes: Routes
+    texts: Sequence[tuple[str, str]]
     collection: bool
     removed: tuple[Source, ...]
 
@@ -61,18 +62,19 @@ def prepare_alerts(
 ) -> tuple[tuple[Rule, ...], Routes]:
     """Rules and routes of a configuration. Raises ConfigError."""
     alerts = configuration.settings.alerts
-    rules = load_rules(
-        alerts.rules,
-        base=configuration.base,
-        catalogue=catalogue_of(configuration.settings.kpis),
-        detectors=detector_names(load_plugins()),
-    )
+    ground = ground_of(load_plugins(), configuration.settings)
+    rules = load_rules(alerts.rules, base=configuration.base, ground=ground)
     routes = build_routes(
         alerts.routes, tuple(configuration.notifiers), alerts.default, options=alerts, mute_times=alerts.mute_times
     )
     digests = build_digests(alerts.digests, {name: one.digests for name, one in notifiers.items()})
     inhibitions = load_inhibitions(alerts.rules, base=configuration.base)
     return rules, replace(routes, digests=digests, inhibitions=inhibitions)
+
+
+def texts_of(configuration: Configuration) -> Sequence[tuple[str, str]]:
+    """Names and texts of the rule files of a configuration."""
+    return rule_texts(configuration.settings.alerts.rules, configuration.base)[0]
 
 
 class Engines:
@@ -92,6 +94,7 @@ class Engines:
         hurry: bool = False,
     ) -> None:
         self.plant = plant
+        self.rule_texts = texts_of(configuration)
         self._configuration = configuration
         self._store, self._clock, self._metrics, self._hurry = store, clock, metrics, hurry
         self._renew = asyncio.Event()
@@ -219,6 +222,10 @@ class Engines:
 
     # -- questions and hooks
 
+    def wake_outbox(self) -> None:
+        """Something was written to the outbox."""
+        self._outbox.wake()
+
     def on_webhooks(self) -> None:
         """The receiver stored deliveries."""
         self._collector.wake()
@@ -339,15 +346,16 @@ class Engines:
             merged(self.plant.sinks, new.sinks, sinks),
             merged(self.plant.notifiers, new.notifiers, notifiers),
         )
+        texts = texts_of(new)
         rules, routes = prepare_alerts(new, plant.notifiers)
         removed = tuple(source for name, source in self.plant.sources.items() if plant.sources.get(name) is not source)
         retention = new.settings.store.retention.facts != self._configuration.settings.store.retention.facts
-        return Prepared(plant, rules, routes, bool(sources) or retention, removed)
+        return Prepared(plant, rules, routes, texts, bool(sources) or retention, removed)
 
     async def swap(self, new: Configuration, prepared: Prepared) -> None:
         """Go on with what was prepared. Raises what the store raises; nothing was changed then."""
         await self._delivery.apply(prepared.plant.sinks, self._starts(new), self._overflows(new), self._shapers(new))
-        self._configuration, self.plant = new, prepared.plant
+        self._configuration, self.plant, self.rule_texts = new, prepared.plant, prepared.texts
         if prepared.collection:
             self._renew.set()
         self._outbox.apply(prepared.plant.notifiers)

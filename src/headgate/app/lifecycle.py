@@ -20,9 +20,11 @@ import orjson
 import structlog
 
 from headgate import __version__
+from headgate.app.alertdesk import acknowledging
 from headgate.app.compose import Plant, build_plant, make_store, make_store_directory, signals_of
 from headgate.app.engines import Engines
 from headgate.app.gauges import keep_gauges
+from headgate.app.listeners import certificate_of
 from headgate.app.logs import Redactor, secrets_of, set_up_logging
 from headgate.app.measuring import catalogue_of, owners_of
 from headgate.app.notify import Notify
@@ -77,12 +79,14 @@ class Daemon:
         self._options = options or RunOptions()
         self._clock = clock or SystemClock()
         self._announce = announce or sys.stderr
+        self._store_path = configuration.settings.store.path  # of this start, whatever a reload says
         self._redactor = Redactor()
         self._telemetry = Telemetry()
         self._notify = Notify(self._clock)
         self._stop = asyncio.Event()
         self._code = 0
         self._reloader: Reloader | None = None
+        self._serving: Serving | None = None
         self._reloading: asyncio.Task[None] | None = None
         self.ready = asyncio.Event()
         self.urls: tuple[str, str] = ("", "")
@@ -94,7 +98,7 @@ class Daemon:
         set_up_logging(level=log.level, form=log.format, redactor=self._redactor)
         plant = build_plant(self._configuration, self._clock, self._telemetry)
         store = make_store(self._configuration.settings, self._clock, self._telemetry)
-        make_store_directory(self._configuration.settings.store.path)
+        make_store_directory(self._store_path)
         try:
             opened_ms = self._clock.now_ms()
             await store.open()
@@ -109,7 +113,7 @@ class Daemon:
         for parts in (configuration.sources, configuration.sinks, configuration.notifiers):
             for part in parts.values():
                 self._redactor.learn(secrets_of([part.config, part.records]))
-        self._redactor.learn(configuration.tokens)
+        self._redactor.learn(secrets_of(configuration.settings.http.access))
 
     async def _live(self, store: Store, plant: Plant) -> None:
         engines = Engines(
@@ -134,6 +138,9 @@ class Daemon:
             catalogue=lambda: catalogue_of(self._configuration.settings.kpis),
             owners=lambda: owners_of(self._configuration.settings.owners),
             behind_ms=engines.behind_ms,
+            acknowledging=lambda: acknowledging(engines.plant.notifiers),
+            wake_outbox=engines.wake_outbox,
+            rule_texts=lambda: engines.rule_texts,
         )
         operations = StoreOperations(store, self._clock, running)
         with Serving(
@@ -149,6 +156,8 @@ class Daemon:
             self._reloader = Reloader(
                 self._configuration, self._reread, engines, serving, metrics=self._telemetry, on_new=self._learn_secrets
             )
+            self._redactor.learn([serving.command_token])
+            self._serving = serving
             self.urls = (serving.http_url, serving.webhooks_url)
             serving.take_webhooks(plant.sources)
             tasks = [
@@ -181,7 +190,7 @@ class Daemon:
 
     def _say_ready(self, serving: Serving) -> None:
         settings = self._configuration.settings
-        write_running(settings.store.path, RunningFile(os.getpid(), serving.http_url, serving.webhooks_url))
+        self._tell_commands(serving)
         line = {
             "event": "ready",
             "http": serving.http_url,
@@ -194,6 +203,13 @@ class Daemon:
         self._announce.flush()
         self.ready.set()
         self._notify.ready(f"serving {serving.http_url}, webhooks {serving.webhooks_url}")
+
+    def _tell_commands(self, serving: Serving) -> None:
+        """Say beside the store where this process is, and what opens its API."""
+        secure = serving.http_url.startswith("https:")
+        certificate = certificate_of(self._configuration.settings.http, self._configuration.base) if secure else ""
+        told = RunningFile(os.getpid(), serving.http_url, serving.webhooks_url, serving.command_token, certificate)
+        write_running(self._store_path, told)
 
     # -- while it runs
 
@@ -290,6 +306,8 @@ class Daemon:
 
     async def _reload_on_signal(self) -> None:
         """Nobody waits for the answer to a signal, so what goes wrong is told here."""
+        if self._serving is not None:
+            self._serving.note("reload", "HUP")
         try:
             await self._reload()
         except Exception as exc:  # noqa: BLE001  # told in the log; the daemon goes on
@@ -304,6 +322,8 @@ class Daemon:
         finally:
             self._notify.ready("reloaded")
         self._configuration = self._reloader.configuration
+        if self._serving is not None:
+            self._tell_commands(self._serving)
         _tell_idle(self._configuration)
         return outcome
 
@@ -312,7 +332,7 @@ class Daemon:
     async def _stop_parts(self, serving: Serving, engines: Engines, tasks: list[asyncio.Task[None]]) -> None:
         """Listeners, then engines; whatever is not over in time is left to the next start, which loses nothing."""
         serving.stop()
-        forget_running(self._configuration.settings.store.path)
+        forget_running(self._store_path)
         try:
             async with asyncio.timeout(_STOP_SECONDS):
                 await asyncio.wait([task for task in tasks if task.get_name().startswith("server")])

@@ -8,7 +8,7 @@ Over 400 lines because everything that the API and the commands offer is found i
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -78,9 +78,9 @@ class Running:
     not deliver now; `lags`: signal -> seconds, as its worker knows it; `wake`: deliveries have something to do;
     `reset`: replaces the store's reset where workers must let go first; `polled`: sources that can be asked for history
     -> how far back facts are kept, milliseconds; `wake_backfills`, `wake_audits`: a request was stored; `call_rates`:
-    calls an hour by source; `turn`: held while alerts are changed, so that the engine is not at work on them.
     calls an hour by source; `catalogue`, `owners`: metrics and teams as configured; `behind_ms`: project -> how far
-    behind the present it is collected.
+    behind the present it is collected; `acknowledging`: notifiers that pass acknowledgements on; `wake_outbox`:
+    something is there to be told; `rule_texts`: file and text of the rules in force.
     """
 
     sources: Callable[[], Mapping[str, Source | None]] = field(default=dict)
@@ -101,6 +101,9 @@ class Running:
     catalogue: Callable[[], Catalogue] = _every_metric
     owners: Callable[[], Owners] = Owners
     behind_ms: Callable[[], Mapping[str, int]] = field(default=dict)
+    acknowledging: Callable[[], Collection[str]] = frozenset
+    wake_outbox: Callable[[], None] = _nothing
+    rule_texts: Callable[[], Sequence[tuple[str, str]]] = tuple
 
 
 class StoreOperations:
@@ -110,7 +113,7 @@ class StoreOperations:
         self._store = store
         self._clock = clock
         self._running = running or Running()
-        self._desk = AlertDesk(store, clock, self._running.turn)
+        self._desk = AlertDesk(store, clock, self._running.turn, self._running.acknowledging, self._running.wake_outbox)
 
     # -- questions
 
@@ -206,6 +209,20 @@ class StoreOperations:
         """A page of the ended workflows or jobs of a time range."""
         ask = self._store.runs_between if kind == "runs" else self._store.jobs_between
         return [asdict(row) for row in await ask(since_ms, until_ms, after=after, limit=limit)]
+
+    async def rule_texts(self) -> list[Json]:
+        """Rule files as the daemon read them; empty without one."""
+        return [{"file": name, "text": text} for name, text in self._running.rule_texts()]
+
+    async def test_outcomes(
+        self, project: str, since_ms: int, until_ms: int, after: tuple[str, str] | None, limit: int, *, failing: bool
+    ) -> list[Json]:
+        """A page of what came of a project's tests."""
+        behind = (project, *after) if after else None
+        bounds = {project: (since_ms, until_ms)}
+        return [
+            asdict(one) for one in await self._store.test_outcomes(bounds, after=behind, limit=limit, failing=failing)
+        ]
 
     async def alert_history(self, fingerprint: str, limit: int) -> list[Json]:
         """What became of one alert, newest first."""
@@ -403,6 +420,11 @@ class StoreOperations:
             raise Problem("unknown" if exc.missing else "refused", str(exc)) from exc
         answer: Json = orjson.loads(orjson.dumps(page))
         return answer
+
+    async def trail(self, since_ms: int, before: int | None, limit: int) -> list[Json]:
+        """Who did what, newest first."""
+        entries = await self._store.trail(since_ms=since_ms, before=before, limit=limit)
+        return [views.trail_view(entry) for entry in entries]
 
     async def reload(self) -> Json:
         """Read the configuration again."""

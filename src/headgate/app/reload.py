@@ -6,6 +6,7 @@ Invariant: a configuration that cannot be used changes nothing; a part that is c
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +29,8 @@ _log = structlog.get_logger(__name__)
 
 # Sections and keys that a reload applies. Everything else outside the plugins waits for the next start.
 _AT_ONCE = frozenset({"alerts", "http.access", "http.hosts", "log.level", "store.retention"})
+# Where TLS is spoken before and after, with which certificate is taken at once; whether at all waits for a start.
+_CERTIFICATES = frozenset({"http.tls", "webhooks.tls"})
 _PLUGINS = frozenset({"sources", "sinks", "alerts.notifiers"})
 
 
@@ -70,11 +73,12 @@ def compare(old: Configuration, new: Configuration) -> Changes:
     before, after = _keys(old.settings), _keys(new.settings)
     changed = sorted(key for key in after if before[key] != after[key])
     at_once = [key for key in changed if key in _AT_ONCE or key.partition(".")[0] in _AT_ONCE]
+    at_once += [key for key in changed if key in _CERTIFICATES and before[key] and after[key]]
     return Changes(
         sources=_differing(old.sources, new.sources),
         sinks=_differing(old.sinks, new.sinks),
         notifiers=_differing(old.notifiers, new.notifiers),
-        keys=tuple(at_once),
+        keys=tuple(sorted(at_once)),
         restart=tuple(key for key in changed if key not in at_once),
     )
 
@@ -113,6 +117,7 @@ class Reloader:
             new = self._reread()
             changes = compare(self.configuration, new)
             self._on_new(new)
+            contexts = self._serving.prepare(new)
             prepared = self._engines.prepare(new, changes.sources, changes.sinks, changes.notifiers)
             await self._engines.swap(new, prepared)
         except ConfigError as exc:
@@ -120,7 +125,7 @@ class Reloader:
         except Exception:
             self._metrics.count("headgate_reloads_total", result="failed")
             raise
-        self._take(new)
+        self._take(new, contexts)
         self._metrics.count("headgate_reloads_total", result="done")
         _log.info("reloaded", changed=changes.words(), needs_restart=list(changes.restart))
         return {"ok": True, "changed": changes.words(), "restart": list(changes.restart), "problems": []}
@@ -131,8 +136,8 @@ class Reloader:
             _log.error("reload refused; the configuration in force stays", problem=problem)
         return {"ok": False, "changed": [], "restart": [], "problems": list(error.problems)}
 
-    def _take(self, new: Configuration) -> None:
+    def _take(self, new: Configuration, contexts: Mapping[str, ssl.SSLContext]) -> None:
         self._serving.take_webhooks(self._engines.plant.sources)
-        self._serving.guard_with(new)
+        self._serving.guard_with(new, contexts)
         set_level(new.settings.log.level)
         self.configuration = new

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import pwd
+import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Literal
 
 import httpx
 
+from headgate.app.settings import Configuration
 from headgate.core.errors import StoreError
 from headgate.web.operations import Asked, ChosenDeliveries, HistoryKind, Json, NewSilence, Order, Problem
 
-__all__ = ["Denied", "RemoteOperations", "Unreachable"]
+__all__ = ["Denied", "RemoteOperations", "Unreachable", "trusting", "user_name"]
 
 # A backup of a large store takes longer than any other answer.
 _BACKUP_SECONDS = 3600.0
@@ -26,16 +30,47 @@ class Denied(Problem):
     """The daemon wants an access token that it was not given."""
 
 
-class RemoteOperations:
-    """`web.operations.Operations` over HTTP. `token`: one of http.access.tokens, where any is configured."""
+def user_name() -> str:
+    """Whose command this is, for the trail."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
 
-    def __init__(self, url: str, token: str | None, transport: httpx.AsyncBaseTransport | None = None) -> None:
-        headers = {"x-headgate-request": "command"}
+
+def trusting(certificate: str, configuration: Configuration) -> ssl.SSLContext | bool:
+    """How to know the daemon: by the very certificate that it said it shows, whatever name that has.
+
+    Where it wants one of its clients too, ours is the listener's own.
+    """
+    if not certificate:
+        return True
+    context = ssl.create_default_context(cadata=certificate)
+    context.check_hostname = False
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    tls = configuration.settings.http.tls
+    if tls is not None and tls.client_ca is not None:
+        context.load_cert_chain(configuration.base / tls.cert, configuration.base / tls.key)
+    return context
+
+
+class RemoteOperations:
+    """`web.operations.Operations` over HTTP. `token`: what opens the daemon; `verify`: of `trusting`."""
+
+    def __init__(
+        self,
+        url: str,
+        token: str | None,
+        transport: httpx.AsyncBaseTransport | None = None,
+        *,
+        verify: ssl.SSLContext | bool = True,
+    ) -> None:
+        headers = {"x-headgate-request": "command", "x-headgate-user": user_name()}
         if token:
             headers["authorization"] = f"Bearer {token}"
         # The daemon is on this machine: no proxy of the environment may see the token.
         self._client = httpx.AsyncClient(
-            base_url=url, headers=headers, timeout=30.0, trust_env=False, transport=transport
+            base_url=url, headers=headers, timeout=30.0, trust_env=False, transport=transport, verify=verify
         )
 
     async def aclose(self) -> None:
@@ -184,6 +219,25 @@ class RemoteOperations:
         """A metric."""
         params = {name: value for name, value in asdict(asked).items() if value is not None}
         return await self._ask("GET", "/query", params=params)  # type: ignore[no-any-return]  # the API's shape
+
+    async def rule_texts(self) -> list[Json]:
+        """Rule files as the daemon read them."""
+        return await self._ask("GET", "/rules")  # type: ignore[no-any-return]  # the API's shape
+
+    async def test_outcomes(
+        self, project: str, since_ms: int, until_ms: int, after: tuple[str, str] | None, limit: int, *, failing: bool
+    ) -> list[Json]:
+        """What came of tests."""
+        params: dict[str, Any] = {"project": project, "since_ms": since_ms, "until_ms": until_ms, "limit": limit}
+        params |= {"failing": failing} | (
+            dict(zip(("after_test", "after_revision"), after, strict=True)) if after else {}
+        )
+        return await self._ask("GET", "/outcomes", params=params)  # type: ignore[no-any-return]  # the API's shape
+
+    async def trail(self, since_ms: int, before: int | None, limit: int) -> list[Json]:
+        """Who did what."""
+        params = {"since_ms": since_ms, "limit": limit} | ({} if before is None else {"before": before})
+        return await self._ask("GET", "/trail", params=params)  # type: ignore[no-any-return]  # the API's shape
 
     async def reload(self) -> Json:
         """Read the configuration again."""

@@ -15,11 +15,17 @@ __all__ = ["Running", "find_running", "forget_running", "write_running"]
 
 
 class Running(msgspec.Struct, frozen=True):
-    """The daemon that serves a store. `http`: base address of its API."""
+    """The daemon that serves a store. `http`: base address of its API.
+
+    `token`: opens the API for commands, until the daemon ends; `certificate`: what the API shows, PEM, empty without
+    TLS.
+    """
 
     pid: int
     http: str
     webhooks: str
+    token: str = ""
+    certificate: str = ""
 
 
 @dataclass(frozen=True, slots=True)

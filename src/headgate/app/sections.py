@@ -12,9 +12,10 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from headgate.alerting.digestplan import DigestConfig
 from headgate.alerting.mutetimes import MuteTimeConfig
 from headgate.alerting.routes import RouteConfig, RouteOptions, route_notifiers
+from headgate.app.access import AccessSettings, TlsSettings
 from headgate.core.errors import ConfigError
 from headgate.core.times import HOUR_MS
-from headgate.plugins import Duration, Secret, duration_field
+from headgate.plugins import Duration, duration_field
 
 __all__ = [
     "Address",
@@ -90,6 +91,7 @@ class RetentionSettings(_Section):
     dead_letters: Duration = duration_field("30d", "Records that a sink will never take.")
     test_results: Duration = duration_field("30d", "Results of single tests.")
     alerts: Duration = duration_field("90d", "History of alerts.")
+    trail: Duration = duration_field("400d", "Who changed something, read what is about a person, or exported.")
     facts: Duration = duration_field("400d", "Workflows, jobs and what belongs to them.")
 
     def by_part(self, *, tight: bool) -> dict[str, int]:
@@ -124,12 +126,6 @@ class StoreSettings(_Section):
         return Path(rest)
 
 
-class AccessSettings(_Section):
-    """Who may use page and API."""
-
-    tokens: tuple[Secret, ...] = Field(default=(), description="Any of these opens; sent as Bearer or as password.")
-
-
 class HttpSettings(_Section):
     """Page, API, health and metrics."""
 
@@ -138,12 +134,16 @@ class HttpSettings(_Section):
     hosts: tuple[str, ...] = Field(
         default=(), description="Further names under which the page is asked for, such as a reverse proxy's."
     )
+    tls: TlsSettings | None = Field(default=None, description="Speak HTTPS with this certificate.")
 
 
 class WebhookSettings(_Section):
     """The listener that CircleCI sends to. Signatures protect it; it may listen anywhere."""
 
     listen: Address = Field(default="127.0.0.1:8081", description="May be the same as http.listen.")
+    tls: TlsSettings | None = Field(
+        default=None, description="Speak HTTPS with this certificate; the same as http.tls where the address is."
+    )
 
 
 class AlertSettings(_Section, RouteOptions):

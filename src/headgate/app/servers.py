@@ -11,6 +11,7 @@ import contextlib
 import math
 import resource
 import socket
+import ssl
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, cast
@@ -19,6 +20,7 @@ import orjson
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from headgate.app.handshake import Handshakes
 from headgate.app.sections import split_address
 from headgate.core.errors import ConfigError
 from headgate.web.asgi import App, Receive, Scope, Send, answer_json
@@ -69,11 +71,12 @@ def bind(address: str, key: str) -> socket.socket:
     return sock
 
 
-def url_of(sock: socket.socket) -> str:
-    """Where to reach a bound socket from this machine."""
+def url_of(sock: socket.socket, *, secure: bool = False) -> str:
+    """Where to reach a bound socket from this machine. `secure`: over TLS."""
+    scheme = "https" if secure else "http"
     host, port = sock.getsockname()[:2]
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  # names the wildcard, binds nothing
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 def dispatch(page: App | None, webhooks: App | None) -> App:
@@ -175,7 +178,7 @@ class Listener:
     """What the connections of one socket have in common.
 
     `on_malformed`: called for each that does not speak HTTP. `on_ended`: called with the reason for each that is
-    refused or ended: full, silent, slow_head, large_head, slow_body, slow_reader. `most`: connections at once.
+    refused or ended: full, silent, slow_head, large_head, slow_body, slow_reader, tls. `most`: connections at once.
     """
 
     on_malformed: Callable[[], None]
@@ -197,10 +200,15 @@ def most_connections() -> int:
 
 
 class Server:
-    """One uvicorn server on one socket, without signal handlers of its own."""
+    """One uvicorn server on one socket, without signal handlers of its own. `context`: it speaks TLS with that."""
 
-    def __init__(self, app: App, sock: socket.socket, listener: Listener) -> None:
+    def __init__(
+        self, app: App, sock: socket.socket, listener: Listener, context: ssl.SSLContext | None = None
+    ) -> None:
         protocol = type("_Listening", (_Protocol,), {"listener": listener})
+        self._handshakes: Handshakes | None = None
+        if context is not None:
+            self._handshakes = Handshakes(context, listener.most // 4, lambda: listener.on_ended("tls"))
         self._sock = sock
         self._server = _Quiet(
             uvicorn.Config(
@@ -216,6 +224,7 @@ class Server:
                 timeout_graceful_shutdown=1,
             ),
             listener.most,
+            self._handshakes,
         )
 
     @property
@@ -226,6 +235,11 @@ class Server:
     async def serve(self) -> None:
         """Answer until `stop`."""
         await self._server.serve(sockets=[self._sock])
+
+    def secure_with(self, context: ssl.SSLContext) -> None:
+        """Agree on TLS with this from now on, where TLS is spoken."""
+        if self._handshakes is not None:
+            self._handshakes.context = context
 
     def sweep(self, now: float) -> None:
         """End every connection that has taken too long; runs once a second by itself. `now`: the loop's time."""
@@ -238,14 +252,43 @@ class Server:
 
 
 class _Quiet(uvicorn.Server):
-    """uvicorn that leaves signals to the lifecycle and looks over its connections once a second."""
+    """uvicorn that leaves signals to the lifecycle and looks over its connections once a second.
 
-    def __init__(self, config: uvicorn.Config, most: int) -> None:
+    `handshakes`: it takes its connections through them, where there are any.
+    """
+
+    def __init__(self, config: uvicorn.Config, most: int, handshakes: Handshakes | None) -> None:
         super().__init__(config)
         self._most = most
+        self._handshakes = handshakes
+        self._accepting: asyncio.Task[None] | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to take connections."""
+        if self._handshakes is None or sockets is None:
+            await super().startup(sockets)
+            return
+        await super().startup([])
+        [listener] = sockets
+        self._accepting = asyncio.get_running_loop().create_task(self._handshakes.accept(listener, self._protocol))
+
+    def _protocol(self) -> asyncio.Protocol:
+        """What uvicorn makes for each connection."""
+        return self.config.http_protocol_class(  # type: ignore[call-arg]  # as uvicorn calls it
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take no more connections, and end those that are there."""
+        if self._accepting is not None:
+            self._accepting.cancel()
+            await asyncio.wait([self._accepting])
+        await super().shutdown(sockets)
 
     async def on_tick(self, counter: int) -> bool:
-        """Called ten times a second."""
+        """Called ten times a second. Raises what ended the taking of connections."""
+        if self._accepting is not None and self._accepting.done():
+            self._accepting.result()
         if counter % _TICKS_A_SECOND == 0:
             self.sweep(asyncio.get_running_loop().time())
         return await super().on_tick(counter)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,7 +19,9 @@ from pydantic import BaseModel, Field, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from headgate.app.access import access_of, command_token_of
 from headgate.app.configfile import KeyPath, Origins, interpolate, overlay_environment, read_text, read_yaml
+from headgate.app.listeners import contexts_of, lacks_access, listener_problems, readable_access
 from headgate.app.measuring import Kpis, OwnerConfig
 from headgate.app.problems import nearest, problems_of
 from headgate.app.records import RecordsConfig
@@ -28,17 +31,15 @@ from headgate.app.sections import (
     LogSettings,
     StoreSettings,
     WebhookSettings,
-    is_loopback,
-    split_address,
 )
 from headgate.core.errors import ConfigError
 from headgate.core.ports import Plugin, PluginKind
-from headgate.plugins import Registry, reveal
+from headgate.plugins import Registry
+from headgate.web.access.grants import Access
 
 __all__ = ["Configuration", "PluginSettings", "Settings", "default_file", "load"]
 
 _Model = TypeVar("_Model", bound=BaseModel)
-_TOKENS = "http.access.tokens"
 _NAME = re.compile(r"^[a-z0-9][a-z0-9_-]{0,39}$")
 
 
@@ -129,9 +130,18 @@ class Configuration:
     unread: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def tokens(self) -> tuple[str, ...]:
-        """Access tokens as text. Never log them."""
-        return tuple(reveal(token) for token in self.settings.http.access.tokens)
+    def access(self) -> Access:
+        """Who may use page and API."""
+        return access_of(self.settings.http.access)
+
+    @property
+    def command_token(self) -> str | None:
+        """The token that may most, as text, or None. Never log it."""
+        return command_token_of(self.settings.http.access)
+
+    def tls(self) -> dict[str, ssl.SSLContext]:
+        """What listeners speak TLS with, by section; none for plain ones. Reads files. Raises ConfigError."""
+        return contexts_of(self.settings.http, self.settings.webhooks, self.base)
 
     def polled(self) -> Mapping[str, int]:
         """Sources that can be asked for history -> how far back facts are kept, milliseconds."""
@@ -186,18 +196,20 @@ def load(
         _set_orgs(data, orgs)
     if file is None and secrets:
         _demand_token(data)
-    return _validated(data, Origins(shown, lines, variables), registry, file=file, base=base, unread=unread)
+    made = _validated(data, Origins(shown, lines, variables), registry, file=file, base=base, unread=unread)
+    if secrets:
+        made.tls()  # what cannot be used is better known now
+    return made
 
 
 def _part_of(path: KeyPath) -> str:
-    """Key of the plugin that a value belongs to, or of the access tokens."""
+    """Key of the plugin that a value belongs to, or of the part of access."""
     return ".".join(str(part) for part in path[: 2 if path[0] in ("sources", "sinks") else 3])
 
 
 def _is_secret(path: KeyPath) -> bool:
-    """Whether asking the store or the daemon can do without the value: those of plugins, and access tokens."""
-    start = path[:3] if path[0] == "http" else path[:2]
-    return path[0] in ("sources", "sinks") or start in (("alerts", "notifiers"), ("http", "access", "tokens"))
+    """Whether asking the store or the daemon can do without the value: those of plugins, and of access."""
+    return path[0] in ("sources", "sinks") or path[:2] in (("alerts", "notifiers"), ("http", "access"))
 
 
 def _without_file(env: Mapping[str, str]) -> dict[str, Any]:
@@ -246,9 +258,8 @@ def _validated(
     unread: Mapping[str, str],
 ) -> Configuration:
     problems: list[str] = []
-    if _TOKENS in unread:
-        tokens = [token for token in data["http"]["access"]["tokens"] if token]
-        data["http"] = {**data["http"], "access": {**data["http"]["access"], "tokens": tokens}}
+    if lacks_access(unread):
+        data["http"] = {**data["http"], "access": readable_access(data["http"]["access"])}
     settings: Settings | None = None
     try:
         settings = Settings(**data)
@@ -269,14 +280,7 @@ def _validated(
 
 def _across(settings: Settings, origins: Origins, unread: Mapping[str, str]) -> list[str]:
     """What no single section can see."""
-    problems: list[str] = []
-    host, _ = split_address(settings.http.listen)
-    if not is_loopback(host) and not settings.http.access.tokens and _TOKENS not in unread:
-        where = origins.where(("http", "listen"))
-        problems.append(
-            f"{where}: http.listen: {host} is reachable from other machines; "
-            "set http.access.tokens, or listen on 127.0.0.1"
-        )
+    problems = listener_problems(settings.http, settings.webhooks, origins, unread)
     try:
         _ = settings.store.path
     except ConfigError as exc:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import msgspec
@@ -26,6 +27,7 @@ from headgate.core.storeport import (
     StoreFigures,
 )
 from headgate.core.times import DAY_MS, format_ms, parse_ms
+from headgate.core.trail import TrailEntry
 from headgate.deliver.status import SignalStatus
 from headgate.web.operations import Json
 
@@ -44,6 +46,7 @@ __all__ = [
     "signal_view",
     "source_view",
     "status_view",
+    "trail_view",
     "ways_of",
 ]
 
@@ -334,3 +337,9 @@ def replay_view(replay: Replay) -> Json:
         "total": replay.total,
         "done": replay.done,
     }
+
+
+def trail_view(entry: TrailEntry) -> Json:
+    """One entry of the trail."""
+    rest = {name: value for name, value in asdict(entry).items() if name != "at_ms"}
+    return {"at": format_ms(entry.at_ms), **rest}

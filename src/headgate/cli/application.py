@@ -10,6 +10,7 @@ import typer
 
 from headgate import __version__
 from headgate.cli import (
+    access,
     alerts,
     audit,
     backfill,
@@ -50,6 +51,7 @@ def _tree() -> typer.Typer:
         looking.tail,
         looking.explain,
         query.query,
+        access.trail,
         detect.detect,
         forwarding.replay,
         housekeeping.backup,
@@ -64,6 +66,7 @@ def _tree() -> typer.Typer:
         ("schema", schemas.group, "JSON Schemas of records, configuration and rules."),
         ("rules", rules.group, "Alert rules: check, test, replay, explain."),
         ("alerts", alerts.group, "Alerts: list, acknowledge, silence."),
+        ("access", access.group, "Passwords for page and API."),
         ("webhooks", webhooks.group, "Webhooks at CircleCI: plan, apply, list, remove."),
     ):
         tree.add_typer(group, name=name, help=text, no_args_is_help=True)

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from headgate.cli.output import ConfigOption, JsonOption, moment_ms, print_json, print_table
+from headgate.cli.output import ConfigOption, JsonOption, moment_ms, note, print_json, print_table
 from headgate.cli.session import load_configuration, operations
 from headgate.core.clock import SystemClock
-from headgate.core.runrows import JobRow, RunRow
-from headgate.web.operations import Operations
+from headgate.core.runrows import JobRow, RunRow, TestOutcome
+from headgate.core.tally import Bounds
+from headgate.core.times import format_ms
 
 if TYPE_CHECKING:
     from headgate.alerting.rules import Rule
+    from headgate.alerting.spec import Ground
     from headgate.alerting.view import DetectorFactory
+    from headgate.app.rulepages import RuleOperations
     from headgate.app.settings import Configuration
 
 __all__ = ["group"]
@@ -42,14 +45,13 @@ _COLUMNS = ("At", "Rule", "State", "Value", "n", "Labels")
 def check(files: Files = None, config: ConfigOption = None, json: JsonOption = False) -> int:
     """Say everything that is wrong with rule files; exit 1 when anything is."""
     from headgate.alerting.load import check_rules
-    from headgate.app.measuring import catalogue_of
 
-    if files:
-        problems = check_rules(files, base=Path.cwd())
+    configuration = load_configuration(config) if config or not files else None
+    if files or configuration is None:
+        problems = check_rules(files or (), base=Path.cwd(), ground=_ground(configuration))
     else:
-        configuration = load_configuration(config)
-        kpis = catalogue_of(configuration.settings.kpis)
-        problems = check_rules(configuration.settings.alerts.rules, base=configuration.base, catalogue=kpis)
+        rules = configuration.settings.alerts.rules
+        problems = check_rules(rules, base=configuration.base, ground=_ground(configuration))
     for problem in problems:
         print_json(problem.as_json()) if json else print(problem)
     if not problems and not json:
@@ -60,12 +62,23 @@ def check(files: Files = None, config: ConfigOption = None, json: JsonOption = F
 @group.command("test")
 def run_tests(
     files: Annotated[list[Path], typer.Argument(help="Test files: given runs, expected alerts.")],
+    config: Annotated[
+        str | None,
+        typer.Option("--config", "-c", metavar="FILE", help="Configuration whose owners and KPIs hold; else none do."),
+    ] = None,
     json: JsonOption = False,
 ) -> int:
     """Run rule tests; exit 1 when one fails."""
     from headgate.alerting.ruletest import test_rules
+    from headgate.app.measuring import owners_of
 
-    results = test_rules(files, detectors=_detectors())
+    configuration = load_configuration(config) if config else None
+    results = test_rules(
+        files,
+        detectors=_detectors(),
+        ground=_ground(configuration),
+        owners=owners_of(configuration.settings.owners if configuration else ()),
+    )
     for result in results:
         if json:
             for row in result.rows:
@@ -141,14 +154,34 @@ def _detectors() -> DetectorFactory:
     return detector_factory(load_plugins(), context_of(SystemClock(), NullMetrics()))
 
 
+def _ground(configuration: Configuration | None) -> Ground:
+    from headgate.app.detectors import ground_of
+    from headgate.plugins import load_plugins
+
+    return ground_of(load_plugins(), configuration.settings if configuration else None)
+
+
 def _rules(configuration: Configuration, files: list[str] | None) -> tuple[Rule, ...]:
     from headgate.alerting.load import load_rules
-    from headgate.app.measuring import catalogue_of
 
+    ground = _ground(configuration)
     if files:
-        return load_rules(files, base=Path.cwd(), catalogue=catalogue_of(configuration.settings.kpis))
-    alerts, kpis = configuration.settings.alerts, configuration.settings.kpis
-    return load_rules(alerts.rules, base=configuration.base, catalogue=catalogue_of(kpis))
+        return load_rules(files, base=Path.cwd(), ground=ground)
+    return load_rules(configuration.settings.alerts.rules, base=configuration.base, ground=ground)
+
+
+async def _in_force(ask: RuleOperations, configuration: Configuration) -> tuple[Rule, ...]:
+    """The rules that the running daemon goes by, else those of the files. Raises ConfigError."""
+    from headgate.alerting.load import check_rules, parse_rules
+
+    texts = [(one["file"], one["text"]) for one in await ask.rule_texts()]
+    rules, problems = parse_rules(texts, _ground(configuration))
+    if not texts or problems:
+        return _rules(configuration, None)
+    wrong = check_rules(configuration.settings.alerts.rules, base=configuration.base, ground=_ground(configuration))
+    if wrong:
+        note(f"the rule files cannot be used, so the daemon goes by what it read before, as does this: {wrong[0]}")
+    return rules
 
 
 async def _replayed(
@@ -161,7 +194,10 @@ async def _replayed(
     clock = SystemClock()
     since_ms = moment_ms(since, clock)
     rules = _rules(configuration, files)
-    names = [rule.name for rule in rules if only in (None, rule.name)]
+    chosen = [rule for rule in rules if only in (None, rule.name)]
+    names = [rule.name for rule in chosen]
+    for said in _out_of_retention(configuration, chosen, since_ms, clock.now_ms()):
+        note(said)
     async with operations(configuration) as ask:
         found = replay_rules(
             _History(ask),
@@ -173,6 +209,19 @@ async def _replayed(
             only=only,
         )
         return names, [row async for row in found]
+
+
+def _out_of_retention(configuration: Configuration, rules: Sequence[Rule], since_ms: int, now_ms: int) -> Iterator[str]:
+    """What these rules cannot see of the time that is asked for, since it is not kept any more."""
+    kept = configuration.settings.store.retention
+    tests = [rule.name for rule in rules if "tests" in rule.metric.families]
+    for concerned, kept_ms, what in (
+        ([rule.name for rule in rules], kept.facts, "runs and jobs are kept (store.retention.facts)"),
+        (tests, kept.test_results, "results of tests are kept (store.retention.test_results)"),
+    ):
+        if concerned and since_ms < now_ms - kept_ms:
+            first = format_ms(now_ms - kept_ms)
+            yield f"{what} since {first}: of what was before, {', '.join(concerned)} can say nothing"
 
 
 async def _explained(
@@ -189,7 +238,8 @@ async def _explained(
         lines = (await ask.alert_history(identity, _MOST_LINES))[::-1]
         if not lines:
             return None
-        rule = next((rule for rule in _rules(configuration, None) if rule.name == lines[-1]["rule"]), None)
+        rules = await _in_force(ask, configuration)
+        rule = next((rule for rule in rules if rule.name == lines[-1]["rule"]), None)
         if rule is None:
             return lines, []
         labels = tuple(sorted((name, lines[-1]["labels"].get(name, "")) for name in rule.by))
@@ -200,7 +250,7 @@ async def _explained(
 class _History:
     """What a replay of rules reads, wherever it comes from."""
 
-    def __init__(self, ask: Operations) -> None:
+    def __init__(self, ask: RuleOperations) -> None:
         self._ask = ask
 
     async def runs_between(
@@ -214,3 +264,12 @@ class _History:
     ) -> Sequence[JobRow]:
         """A page of ended jobs by end time, oldest first."""
         return [JobRow(**job) for job in await self._ask.history(since_ms, until_ms, after, limit, "jobs")]
+
+    async def test_outcomes(
+        self, bounds: Bounds, *, after: tuple[str, str, str] | None = None, limit: int, failing: bool = False
+    ) -> Sequence[TestOutcome]:
+        """A page of results by test and commit, of the one project in `bounds`."""
+        ((project, (since_ms, until_ms)),) = bounds.items()
+        behind = after[1:] if after else None
+        found = await self._ask.test_outcomes(project, since_ms, until_ms, behind, limit, failing=failing)
+        return [TestOutcome(**{**one, "jobs": tuple(one["jobs"])}) for one in found]

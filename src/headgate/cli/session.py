@@ -15,6 +15,7 @@ from headgate.core.errors import ConfigError
 from headgate.web.operations import Operations
 
 if TYPE_CHECKING:
+    from headgate.app.rulepages import RuleOperations
     from headgate.app.settings import Configuration
 
 __all__ = ["answer", "load_configuration", "operations"]
@@ -31,25 +32,25 @@ def load_configuration(config: str | None, orgs: list[str] | None = None, *, sec
 
 
 @asynccontextmanager
-async def operations(configuration: Configuration, *, create: bool = False) -> AsyncIterator[Operations]:
+async def operations(configuration: Configuration, *, create: bool = False) -> AsyncIterator[RuleOperations]:
     """Operations for one command; `create`: make a store where there is none.
 
     Raises StoreError when neither daemon nor store can answer.
     """
-    from headgate.app.remote import Denied, RemoteOperations, Unreachable
+    from headgate.app.remote import Denied, RemoteOperations, Unreachable, trusting
     from headgate.app.runtimefile import find_running
 
     running = find_running(configuration.settings.store.path)
     if running is not None:
-        token = next(iter(configuration.tokens), None)
-        remote = RemoteOperations(running.http, token)
+        token = running.token or configuration.command_token
+        remote = RemoteOperations(running.http, token, verify=trusting(running.certificate, configuration))
         try:
             await remote.status()
         except Unreachable:
             pass
         except Denied as exc:
-            unread = configuration.unread.get("http.access.tokens")
-            raise ConfigError(f"{exc}: {unread}") if unread else exc from exc
+            unread = [why for part, why in configuration.unread.items() if part.startswith("http.access")]
+            raise ConfigError(f"{exc}: {'; '.join(unread)}") if unread else exc from exc
         else:
             yield remote
             return
@@ -60,10 +61,13 @@ async def operations(configuration: Configuration, *, create: bool = False) -> A
 
 
 @asynccontextmanager
-async def _alone(configuration: Configuration, *, create: bool) -> AsyncIterator[Operations]:
+async def _alone(configuration: Configuration, *, create: bool) -> AsyncIterator[RuleOperations]:
+    from headgate.app.alertdesk import acknowledging
     from headgate.app.compose import build_parts, context_of, make_store, signals_of
     from headgate.app.measuring import catalogue_of, owners_of
+    from headgate.app.noting import noting
     from headgate.app.operations import Running, StoreOperations
+    from headgate.app.remote import user_name
     from headgate.app.telemetry import Telemetry
     from headgate.core.clock import SystemClock
     from headgate.core.errors import StoreError
@@ -72,7 +76,8 @@ async def _alone(configuration: Configuration, *, create: bool) -> AsyncIterator
     if not create and not path.exists():
         raise StoreError(f"{path}: there is no store yet; start `headgate run`, or name its configuration with -c")
     clock = SystemClock()
-    sinks = build_parts(configuration.sinks.values(), context_of(clock, Telemetry()))
+    context = context_of(clock, Telemetry())
+    sinks = build_parts(configuration.sinks.values(), context)
     # A new store is made; one that is there is never repaired by a command.
     store = make_store(configuration.settings, clock, Telemetry(), repair=create and not path.exists())
     await store.open()
@@ -86,8 +91,9 @@ async def _alone(configuration: Configuration, *, create: bool) -> AsyncIterator
             polled=configuration.polled,
             catalogue=lambda: catalogue_of(configuration.settings.kpis),
             owners=lambda: owners_of(configuration.settings.owners),
+            acknowledging=lambda: acknowledging(build_parts(configuration.notifiers.values(), context)),
         )
-        yield StoreOperations(store, clock, known)
+        yield noting(StoreOperations(store, clock, known), store, clock, user_name())
     finally:
         await store.close()
         for sink in sinks.values():

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from headgate.core.ports import HttpReply, HttpRequest, TransportOptions
 
 __all__ = [
+    "ACKNOWLEDGED",
+    "Acknowledging",
     "CallNotifier",
     "Digest",
     "Exchange",
@@ -29,8 +31,10 @@ __all__ = [
 ]
 
 State = Literal["firing", "resolved"]
+# Reason of a notification that goes to `Acknowledging` channels alone.
+ACKNOWLEDGED = "acknowledged"
 # Reasons of what is told of an alert that is open already.
-_FOLLOWS = frozenset({"escalated", "repeat", "flapping"})
+_FOLLOWS = frozenset({"escalated", "repeat", "flapping", ACKNOWLEDGED})
 # Sends one request over the engine's connections and gives the answer, whatever its status. Raises SinkUnavailable, or
 # SinkRefused for an address that cannot be used.
 Exchange = Callable[["HttpRequest"], Awaitable["HttpReply"]]
@@ -139,6 +143,16 @@ class CallNotifier(_Channel, Protocol):
     async def reach(self, http: Exchange) -> None:
         """Try address and key without telling anybody; raises as `send`."""
         ...
+
+
+@runtime_checkable
+class Acknowledging(Protocol):
+    """A channel whose far side can be told that somebody has seen an alert, which is not a new page.
+
+    It is given notifications of state firing whose reason is `ACKNOWLEDGED`; annotation `summary` says who and why.
+    """
+
+    acknowledges: Literal[True]
 
 
 @runtime_checkable

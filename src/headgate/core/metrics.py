@@ -39,7 +39,7 @@ METRICS: dict[str, MetricDef] = _defs(
         "headgate_http_connections_ended_total",
         "counter",
         ("listener", "reason"),
-        "Connections refused (full) or ended: silent, slow_head, large_head, slow_body, slow_reader.",
+        "Connections refused (full) or ended: silent, slow_head, large_head, slow_body, slow_reader, tls.",
     ),
     ("headgate_inbox_waiting", "gauge", (), "Deliveries kept and not yet merged."),
     ("headgate_inbox_parked", "gauge", ("source",), "Deliveries that wait for their source to be configured again."),

@@ -15,13 +15,24 @@ import msgspec
 from headgate.core.changes import Change, Detector
 from headgate.core.clock import Clock
 from headgate.core.merge import Observation
-from headgate.core.messages import CallNotifier, Digest, Exchange, Message, Notification, Notifier, Probing, Refreshing
+from headgate.core.messages import (
+    Acknowledging,
+    CallNotifier,
+    Digest,
+    Exchange,
+    Message,
+    Notification,
+    Notifier,
+    Probing,
+    Refreshing,
+)
 from headgate.core.metrics import Metrics
 from headgate.core.setup import SetsUp, SetUpOutcome, SetUpStep
 from headgate.core.verdicts import SendResult
 from headgate.core.webhooks import Delivery, Refusal, WebhookAdmin, WebhookPolicy, WebhookSource
 
 __all__ = [
+    "Acknowledging",
     "BuildContext",
     "CallNotifier",
     "CallSignal",

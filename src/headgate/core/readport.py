@@ -23,6 +23,7 @@ from headgate.core.runrows import (
     TestOutcome,
 )
 from headgate.core.tally import Bounds, Tally, TallyQuery
+from headgate.core.trail import TrailEntry
 
 __all__ = [
     "AlertRow",
@@ -347,3 +348,6 @@ class ReadStore(Protocol):
     async def alerts(self) -> Sequence[AlertRow]: ...
     async def alert_history(self, fingerprint: str | None, limit: int) -> Sequence[tuple[str, int, bytes]]: ...
     async def replays(self) -> Sequence[Replay]: ...
+    async def trail(self, *, since_ms: int, before: int | None = None, limit: int) -> Sequence[TrailEntry]:
+        """What people did since then, the newest first; `before`: `id` of the last one of the page before."""
+        ...

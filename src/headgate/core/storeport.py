@@ -34,6 +34,7 @@ from headgate.core.record import Record
 from headgate.core.release import ReleasePolicy
 from headgate.core.runrows import RunRow
 from headgate.core.silences import Silence
+from headgate.core.trail import TrailEntry
 from headgate.core.verdicts import Reject
 
 __all__ = [
@@ -376,6 +377,10 @@ class Store(ReadStore, Protocol):
         ...
 
     # -- housekeeping
+    async def append_trail(self, entries: Sequence[TrailEntry]) -> None:
+        """Keep what people did, in this order."""
+        ...
+
     async def trim(self, retention: Mapping[str, int], *, now_ms: int) -> Mapping[str, int]:
         """Delete what is past retention (part -> milliseconds), in slices; returns rows deleted per part.
 

@@ -19,7 +19,7 @@ from headgate.dashboards import _logql, _promql
 from headgate.dashboards.questions import DASHBOARDS, MONITORS, Dashboard, Monitor, Panel, Question
 from headgate.dashboards.target import Asked, Files, Talk, Target, failed
 
-__all__ = ["TARGETS"]
+__all__ = ["TARGETS", "push_dashboard"]
 
 _SCHEMA = 39
 _WIDTH = 24
@@ -154,7 +154,7 @@ def _queries(flavour: _Flavour) -> list[Asked]:
     return [*found, *(Asked(monitor.title, _threshold(flavour, monitor)) for monitor in MONITORS)]
 
 
-def _push(url: str, credentials: Mapping[str, str], name: str, contents: bytes) -> Talk | None:
+def push_dashboard(url: str, credentials: Mapping[str, str], name: str, contents: bytes) -> Talk | None:
     """Dashboards over Grafana's API; rules are loaded by the ruler, from the file."""
     if not name.endswith(".json"):
         return None
@@ -174,7 +174,7 @@ def _target(flavour: _Flavour) -> Target:
         partial(_render, flavour),
         partial(_queries, flavour),
         ("GRAFANA_TOKEN",),
-        _push,
+        push_dashboard,
     )
 
 

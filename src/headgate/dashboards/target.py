@@ -47,7 +47,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """`name`: what commands call it. `sink`: type of the sink whose data it shows.
+    """`name`: what commands call it. `sink`: type of the sink whose data it shows, empty for our own API.
 
     `render`: the files. `queries`: every query in them. `environment`: variables that hold the credentials of a push.
     `push`: how one file gets there over the product's API. `localise`: what an export puts into the files from the

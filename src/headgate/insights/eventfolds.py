@@ -52,7 +52,10 @@ class Deployed:
 
 @dataclass(slots=True)
 class _Deployments:
-    """Deployments and their failures; failures are recovered from by the next success of that name there."""
+    """Deployments and their failures; failures are recovered from by the next success of that name there.
+
+    The same end of the same commit, with no other of that name there in between, is a rerun and counts once.
+    """
 
     ok: int = 0
     failed: int = 0
@@ -60,18 +63,22 @@ class _Deployments:
     down_ms: int = 0
     leads_ms: list[int] = field(default_factory=list)
     _down: dict[tuple[str, str, str], int] = field(default_factory=dict)
+    _last: dict[tuple[str, str, str], tuple[str, str]] = field(default_factory=dict)
 
     def add(self, deployed: Deployed, *, inside: bool) -> None:
         """One deployment."""
         row = deployed.row
-        key = (row.project, row.name, row.environment)
+        key, end = (row.project, row.name, row.environment), (row.revision, row.status)
+        if row.status not in ("failed", "succeeded") or (row.revision and self._last.get(key) == end):
+            return
+        self._last[key] = end
         if row.status == "failed":
             self.failed += inside
             self._down.setdefault(key, row.stopped_ms)
-        elif row.status == "succeeded":
-            since_ms = self._down.pop(key, None)
-            if inside:
-                self._succeed(deployed, since_ms)
+            return
+        since_ms = self._down.pop(key, None)
+        if inside:
+            self._succeed(deployed, since_ms)
 
     def _succeed(self, deployed: Deployed, down_since_ms: int | None) -> None:
         self.ok += 1

@@ -14,6 +14,11 @@ from headgate.insights.slow import SLOW_SECONDS, of_slow
 __all__ = ["OTHER_METRICS"]
 
 _TEST_DIMENSIONS = ("org", "project", "test", "team")
+_ENDED_DEPLOYMENTS = (
+    "Deployments that ended as succeeded or failed, by rules or calls: a rule goes by the end of the deploy job itself,"
+    " not by that of its workflow. The same end of one commit again, with nothing else deployed there in between, is a"
+    " rerun and counts once. What no rule and no call tells of is not seen."
+)
 _DEPLOYMENT_DIMENSIONS = ("org", "project", "environment", "team")
 
 
@@ -92,7 +97,7 @@ def _deployments() -> Iterator[MetricDef]:
         family="deployments",
         dimensions=_DEPLOYMENT_DIMENSIONS,
         inputs=("deployment.status", "deployment.stopped_at"),
-        counts="Ended deployments, by rules, markers or calls; what is no deployment to them is not seen.",
+        counts=_ENDED_DEPLOYMENTS,
     )
     yield shared(
         id="deployments",
@@ -120,8 +125,8 @@ def _deployments() -> Iterator[MetricDef]:
         doc="Median time from the first workflow of a commit to its successful deployment.",
         formula="end of the deployment - creation of the first workflow of its commit; nearest rank, exact",
         inputs=("deployment.revision", "deployment.workflow_id", "workflow.created_at"),
-        counts="Successful deployments whose commit, or whose workflow, was seen within the window or the one before it"
-        " (a week at least). The time from the commit to its first workflow is not in it.",
+        counts="Successful deployments, reruns once, whose commit, or whose workflow, was seen within the window or the"
+        " one before it (a week at least). The time from the commit to its first workflow is not in it.",
         compute=of_deployments("lead_time"),
     )
     yield proxy(

@@ -6,7 +6,7 @@ Invariant: rows come in the order of their end, and a row is given once.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from headgate.core.runrows import DeploymentRow, TestOutcome
 from headgate.core.runs import run_pages
@@ -21,6 +21,8 @@ __all__ = ["outcome_pages", "read_rows"]
 # What came before a window is read as far back as the window is long, and at least so far.
 _CONTEXT_MS = 7 * DAY_MS
 _PAGE = 1000
+# Every page of outcomes looks at the whole time again, so there should be few.
+_OUTCOMES = 10_000
 Pages = AsyncIterator[Sequence[tuple[Any, bool]]]
 
 
@@ -111,14 +113,24 @@ async def _tests(store: ReadStore, bounds: Bounds) -> Pages:
         yield [(row, True) for row in page]
 
 
+class Outcomes(Protocol):
+    """The part of a store that knows what came of tests."""
+
+    async def test_outcomes(
+        self, bounds: Bounds, *, after: tuple[str, str, str] | None = None, limit: int, failing: bool = False
+    ) -> Sequence[TestOutcome]:
+        """As `ReadStore.test_outcomes`."""
+        ...
+
+
 async def outcome_pages(
-    store: ReadStore, bounds: Bounds, *, failing: bool = False
+    store: Outcomes, bounds: Bounds, *, failing: bool = False
 ) -> AsyncIterator[Sequence[TestOutcome]]:
     """Test results by project, test and commit, in pages; of all tests, or of those that failed in the bounds."""
     after: tuple[str, str, str] | None = None
     while True:
-        page = await store.test_outcomes(bounds, after=after, limit=_PAGE, failing=failing)
+        page = await store.test_outcomes(bounds, after=after, limit=_OUTCOMES, failing=failing)
         yield page
-        if len(page) < _PAGE:
+        if len(page) < _OUTCOMES:
             return
         after = (page[-1].project, page[-1].test_id, page[-1].revision)

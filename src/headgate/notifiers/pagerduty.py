@@ -1,19 +1,20 @@
 """Notifier `pagerduty`: one event of PagerDuty's Events API v2 for each alert.
 
 PagerDuty folds events by `dedup_key`, which is the alert's fingerprint: a repeat or a retry changes the incident that
-is open, and the end resolves it. Source: github.com/PagerDuty/developer-docs, "Events API v2 Overview" (answers, 512
-kB) and "Send an Alert Event" (fields, lengths, de-duplication), read 2026-11; the EU's address is known, not looked up.
+is open, an acknowledgement is passed on, the end resolves it. Source: github.com/PagerDuty/developer-docs, "Events API
+v2 Overview" (answers, 512 kB) and "Send an Alert Event" (fields, lengths, de-duplication), read 2026-11; the EU's
+address is known, not looked up.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from pydantic import Field
 
-from headgate.core.messages import Message, Notification
+from headgate.core.messages import ACKNOWLEDGED, Message, Notification
 from headgate.core.ports import BuildContext, HttpReply, HttpRequest, Plugin, TransportOptions
 from headgate.core.times import format_ms
 from headgate.core.verdicts import Verdict, classify, raise_for, retry_after_seconds
@@ -63,13 +64,20 @@ def _most(parts: tuple[tuple[str, Mapping[str, str]], ...]) -> int:
     return _DETAILS_LIMIT_BYTES // len(parts)
 
 
+def _action(one: Notification) -> str:
+    """What the event does to the incident. An acknowledgement never triggers, so no attempt of it can page."""
+    if one.state == "resolved":
+        return "resolve"
+    return "acknowledge" if one.reason == ACKNOWLEDGED else "trigger"
+
+
 def event(routing_key: str, message: Message) -> dict[str, Any]:
     """The event of a message's one alert."""
     (one,) = message.notifications
     link = link_of(one)
     found: dict[str, Any] = {
         "routing_key": routing_key,
-        "event_action": "trigger" if one.state == "firing" else "resolve",
+        "event_action": _action(one),
         "dedup_key": one.fingerprint[:_TEXT_LIMIT],
         "client": "Headgate",
         "payload": {
@@ -94,6 +102,7 @@ class PagerDutyNotifier:
 
     grouped = False
     digests = False
+    acknowledges: Literal[True] = True
 
     def __init__(self, name: str, config: PagerDutyConfig, context: BuildContext) -> None:
         self.name = name

@@ -40,6 +40,7 @@ from headgate.core.storeport import (
     StoreFigures,
 )
 from headgate.core.times import DAY_MS, parse_ms
+from headgate.core.trail import TrailEntry
 from headgate.store import memory_queries as queries
 from headgate.store import memory_runs
 from headgate.store.memory_alerts import MemoryAlerts
@@ -66,7 +67,9 @@ class MemoryStore(MemoryAlertUnits, MemoryQuestions):
         self.alerting = MemoryAlerts()
         self.sources: dict[tuple[str, str], SourceCursor] = {}
         self.marks: dict[tuple[str, str], bytes] = {}
+        self.entries: list[TrailEntry] = []
         self._received = 0
+        self._noted = 0
         self._open = False
 
     # -- life
@@ -309,6 +312,12 @@ class MemoryStore(MemoryAlertUnits, MemoryQuestions):
 
     async def replays(self) -> Sequence[Replay]:
         return [replay for replay, _ in self.delivery.open_replays.values()]
+
+    async def append_trail(self, entries: Sequence[TrailEntry]) -> None:
+        self._unit()
+        for entry in entries:
+            self._noted += 1
+            self.entries.append(replace(entry, id=self._noted))
 
     async def trim(self, retention: Mapping[str, int], *, now_ms: int) -> Mapping[str, int]:
         self._unit()

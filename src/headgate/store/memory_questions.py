@@ -16,6 +16,7 @@ from headgate.core.runrows import (
     TestOutcome,
 )
 from headgate.core.tally import Bounds, Tally, TallyQuery
+from headgate.core.trail import TrailEntry
 from headgate.store import memory_live, memory_run_detail, memory_runs
 from headgate.store.memory_facts import MemoryFacts
 
@@ -26,6 +27,7 @@ class MemoryQuestions:
     """Answers from `facts`."""
 
     facts: MemoryFacts
+    entries: list[TrailEntry]
 
     async def runs_between(
         self, since_ms: int, until_ms: int, *, after: tuple[int, str] | None = None, limit: int
@@ -98,3 +100,7 @@ class MemoryQuestions:
 
     async def steps_failed(self, bounds: Bounds) -> Sequence[StepFailures]:
         return memory_live.steps_failed(self.facts, bounds)
+
+    async def trail(self, *, since_ms: int, before: int | None = None, limit: int) -> Sequence[TrailEntry]:
+        found = [one for one in self.entries if one.at_ms >= since_ms and (before is None or one.id < before)]
+        return found[::-1][:limit]

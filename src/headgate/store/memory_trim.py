@@ -114,6 +114,13 @@ def _alerts(store: MemoryStore, before_ms: int, _now_ms: int) -> int:
     return deleted + store.alerting.forget(lambda row: row.created_ms < before_ms)
 
 
+def _trail(store: MemoryStore, before_ms: int, _now_ms: int) -> int:
+    kept = [one for one in store.entries if one.at_ms >= before_ms]
+    deleted = len(store.entries) - len(kept)
+    store.entries = kept
+    return deleted
+
+
 # Part of the store -> deletes what is older than a time; returns how many rows it was.
 PARTS: Mapping[str, Callable[[MemoryStore, int, int], int]] = {
     "inbox": _inbox,
@@ -124,4 +131,5 @@ PARTS: Mapping[str, Callable[[MemoryStore, int, int], int]] = {
     "test_results": lambda store, before_ms, _now_ms: _facts(store, before_ms, tests=True),
     "facts": lambda store, before_ms, _now_ms: _facts(store, before_ms, tests=False),
     "alerts": _alerts,
+    "trail": _trail,
 }

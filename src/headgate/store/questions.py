@@ -30,6 +30,7 @@ from headgate.core.runrows import (
     TestOutcome,
 )
 from headgate.core.tally import Bounds, Tally, TallyQuery
+from headgate.core.trail import TrailEntry
 from headgate.store import (
     alerts,
     delivery,
@@ -41,6 +42,7 @@ from headgate.store import (
     run_detail,
     run_queries,
     setaside,
+    trail,
 )
 from headgate.store.explain import explain
 from headgate.store.sql import Database
@@ -180,3 +182,6 @@ class Questions(ABC):
 
     async def replays(self) -> Sequence[Replay]:
         return await self._ask(replays.replays)
+
+    async def trail(self, *, since_ms: int, before: int | None = None, limit: int) -> Sequence[TrailEntry]:
+        return await self._ask(lambda db: trail.newest(db, since_ms, before, limit))

@@ -31,6 +31,7 @@ from headgate.core.storeport import (
     SpaceLevel,
     StoreFigures,
 )
+from headgate.core.trail import TrailEntry
 from headgate.store import (
     delivery,
     inbox,
@@ -38,6 +39,7 @@ from headgate.store import (
     queries,
     replays,
     setaside,
+    trail,
     trim,
     unasked,
 )
@@ -281,6 +283,9 @@ class SqliteStore(AlertUnits, Questions):
         return await self._ask(lambda db: queries.figures(db, size, level))
 
     # -- housekeeping
+
+    async def append_trail(self, entries: Sequence[TrailEntry]) -> None:
+        await self._unit("trail", lambda session, _: trail.append(session, entries))
 
     async def trim(self, retention: Mapping[str, int], *, now_ms: int) -> Mapping[str, int]:
         """Delete what is past retention, each slice a unit. Raises KeyError for an unknown part, deleting nothing."""

@@ -197,6 +197,13 @@ def _alerts(session: Session, before_ms: int, _now_ms: int) -> int:
     return deleted + session.db.changes()
 
 
+def _trail(session: Session, before_ms: int, _now_ms: int) -> int:
+    session.db.execute(
+        "DELETE FROM trail WHERE at_ms < ? AND id IN (SELECT id FROM trail ORDER BY id LIMIT ?)", (before_ms, _ROWS)
+    )
+    return session.db.changes()
+
+
 def trim_hourly(session: Session, now_ms: int) -> Slice:
     """Hourly rollups older than 8 days; the daily ones stay for ever."""
     oldest = session.db.execute("SELECT min(bucket) FROM rollup_hour").get
@@ -228,6 +235,7 @@ PARTS: Mapping[str, Part] = {
     "test_results": _test_results,
     "facts": _all_facts,
     "alerts": _until_none(_alerts),
+    "trail": _until_none(_trail),
 }
 
 

@@ -1,4 +1,4 @@
-"""The part of the store's contract about who is told: silences, groups, notifiers that fail, how old projects are."""
+"""The part of the store's contract about people: silences, groups, notifiers that fail, project ages, the trail."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from headgate.core.silences import Silence, history_name
 from headgate.core.storeport import AlertChange, OutboxEntry, Store
+from headgate.core.trail import TrailEntry
 from headgate.testing.store_data import DAY, NOW, PROJECT, job, merge, workflow
 
 __all__ = ["TellingSuite"]
@@ -58,6 +59,22 @@ class TellingSuite:
         assert dict(await store.outbox_failing()) == {"ops": (NOW - 2, 2, "504")}
         await store.outbox_done(rows[3:])
         assert dict(await store.outbox_failing()) == {}
+
+    async def test_the_trail_is_read_from_its_end_in_pages(self, store: Store) -> None:
+        """As it was written, numbered, until its retention."""
+        rows = [
+            TrailEntry(NOW + number, "anna", "token", "127.0.0.1", "read", f"/run/{number}", 200, number)
+            for number in (1, 2, 3)
+        ]
+        await store.append_trail(rows[:2])
+        await store.append_trail(rows[2:])
+        newest = await store.trail(since_ms=0, limit=2)
+        assert [replace(one, id=0) for one in newest] == rows[:0:-1]
+        [oldest] = await store.trail(since_ms=0, before=newest[-1].id, limit=9)
+        assert replace(oldest, id=0) == rows[0]
+        assert [one.times for one in await store.trail(since_ms=NOW + 2, limit=9)] == [3, 2]
+        assert dict(await store.trim({"trail": 10}, now_ms=NOW + 12)) == {"trail": 1}
+        assert list(await store.trail(since_ms=0, limit=9)) == list(newest)
 
     async def test_a_project_is_as_old_as_its_first_run(self, store: Store) -> None:
         """The start of the day on which a workflow or job of it ended first."""

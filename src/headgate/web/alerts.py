@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from fastapi import FastAPI, Query
 from pydantic import BaseModel, ConfigDict, Field
 
+from headgate.web.answers import AlertAnswer, SilenceAnswer, documented
 from headgate.web.operations import Json, NewSilence, Operations
 
 __all__ = ["add_alerts"]
@@ -42,27 +43,27 @@ class SilenceBody(_Body):
 def add_alerts(app: FastAPI, operations: Operations) -> None:
     """Everything under /api/v1/alerts and /api/v1/silences."""
 
-    @app.get("/api/v1/alerts")
+    @app.get("/api/v1/alerts", **documented(list[AlertAnswer]))
     async def alerts() -> list[Json]:
         """Alert instances."""
         return await operations.alerts()
 
-    @app.post("/api/v1/alerts/{fingerprint}/ack")
+    @app.post("/api/v1/alerts/{fingerprint}/ack", **documented(AlertAnswer))
     async def acknowledge(fingerprint: str, body: Seen) -> Json:
         """Say that somebody has seen a firing alert: nobody is reminded of it any more."""
         return await operations.acknowledge(fingerprint, by=body.by, comment=body.comment, verdict=body.verdict)
 
-    @app.get("/api/v1/silences")
+    @app.get("/api/v1/silences", **documented(list[SilenceAnswer]))
     async def silences() -> list[Json]:
         """Silences, also those that ended."""
         return await operations.silences()
 
-    @app.post("/api/v1/silences")
+    @app.post("/api/v1/silences", **documented(SilenceAnswer))
     async def silence(body: SilenceBody) -> Json:
         """Make a silence."""
         return await operations.silence(NewSilence(**body.model_dump()))
 
-    @app.delete("/api/v1/silences/{number}")
+    @app.delete("/api/v1/silences/{number}", **documented(SilenceAnswer))
     async def expire(number: Annotated[int, Field(ge=1, le=_MOST)], by: _Asked, comment: _Asked) -> Json:
         """End a silence now."""
         return await operations.expire_silence(number, by=by, comment=comment)

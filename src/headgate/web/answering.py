@@ -20,7 +20,7 @@ from headgate.core.errors import StoreError
 from headgate.core.packing import pack
 from headgate.insights.views.refusal import TITLES, Refused
 
-__all__ = ["PROBLEM_RESPONSES", "AnsweringRoute", "ProblemDetails", "answer", "finished"]
+__all__ = ["PROBLEM_RESPONSES", "AnsweringRoute", "ProblemDetails", "answer", "finished", "knows_tag"]
 
 _PROBLEM_TYPE = "application/problem+json"
 _PREFIX = "urn:headgate:problem:"
@@ -130,7 +130,7 @@ async def finished(request: Request, made: Response) -> Response:
     body = bytes(made.body)
     tag = f'W/"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
     headers = {"etag": tag, "vary": "accept-encoding, authorization", "cache-control": "private, no-cache"}
-    if _knows(request.headers.get("if-none-match", ""), tag):
+    if knows_tag(request.headers.get("if-none-match", ""), tag):
         return Response(status_code=304, headers=headers)
     if len(body) >= _PACKED_FROM and "gzip" in request.headers.get("accept-encoding", ""):
         body = pack(body) if len(body) < _LARGE else await asyncio.to_thread(pack, body)
@@ -138,7 +138,7 @@ async def finished(request: Request, made: Response) -> Response:
     return Response(body, made.status_code, headers, made.media_type)
 
 
-def _knows(sent: str, tag: str) -> bool:
+def knows_tag(sent: str, tag: str) -> bool:
     """Whether a caller has this answer already; tags are compared weakly (RFC 9110 section 13.1.2)."""
     known = {one.strip().removeprefix("W/") for one in sent.split(",")}
     return "*" in known or tag.removeprefix("W/") in known

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import FastAPI, Query, Request
 from fastapi.responses import JSONResponse, PlainTextResponse
@@ -11,6 +11,24 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from headgate.core.errors import StoreError
 from headgate.web.alerts import add_alerts
+from headgate.web.answers import (
+    AlertLine,
+    AuditAnswer,
+    BackfillAnswer,
+    BackupAnswer,
+    DeadDelivery,
+    DeadLetterAnswer,
+    ExplainedAnswer,
+    HistoryJob,
+    HistoryRun,
+    OverviewAnswer,
+    ReloadAnswer,
+    ReplayAnswer,
+    RunAnswer,
+    StatusAnswer,
+    TailAnswer,
+    documented,
+)
 from headgate.web.deployments import add_deployments
 from headgate.web.metricpages import MetricPages, add_metrics
 from headgate.web.operations import ChosenDeliveries, Health, HistoryKind, Json, Operations, Order, Problem
@@ -18,6 +36,9 @@ from headgate.web.operations import ChosenDeliveries, Health, HistoryKind, Json,
 __all__ = ["build_app"]
 
 _STATUS = {"unknown": 404, "refused": 409, "busy": 503}
+_UNWELL: dict[int | str, dict[str, Any]] = {
+    503: {"description": "What is wrong, in words.", "content": {"text/plain": {"schema": {"type": "string"}}}}
+}
 _Limit = Annotated[int, Query(ge=1, le=1000)]
 # What the store can count and date; anything larger could only be a mistake.
 _MOST = (1 << 63) - 1
@@ -106,7 +127,7 @@ def _add_errors(app: FastAPI) -> None:
 
 
 def _add_health(app: FastAPI, health: Health) -> None:
-    @app.get("/livez", response_class=PlainTextResponse)
+    @app.get("/livez", response_class=PlainTextResponse, responses=_UNWELL)
     async def livez() -> PlainTextResponse:
         """200 while the event loop and the store's writer answer."""
         try:
@@ -116,7 +137,7 @@ def _add_health(app: FastAPI, health: Health) -> None:
             wrong = "the store's writer does not answer"
         return PlainTextResponse(wrong or "ok", 503 if wrong else 200)
 
-    @app.get("/readyz", response_class=PlainTextResponse)
+    @app.get("/readyz", response_class=PlainTextResponse, responses=_UNWELL)
     async def readyz() -> PlainTextResponse:
         """200 once the store is open and the listeners are bound; a sink that is down does not matter."""
         wrong = health.ready()
@@ -124,22 +145,22 @@ def _add_health(app: FastAPI, health: Health) -> None:
 
 
 def _add_questions(app: FastAPI, operations: Operations) -> None:
-    @app.get("/api/v1/status")
+    @app.get("/api/v1/status", **documented(StatusAnswer))
     async def status() -> Json:
         """Sinks, inbox, sources and store in figures."""
         return await operations.status()
 
-    @app.get("/api/v1/overview")
+    @app.get("/api/v1/overview", **documented(OverviewAnswer))
     async def overview() -> Json:
         """Everything the page shows in one answer."""
         return await operations.overview()
 
-    @app.get("/api/v1/runs")
+    @app.get("/api/v1/runs", **documented(list[RunAnswer]))
     async def runs(limit: _Limit = 50, project: str | None = None) -> list[Json]:
         """Ended workflows, newest first."""
         return await operations.runs(limit, project)
 
-    @app.get("/api/v1/history")
+    @app.get("/api/v1/history", **documented(list[HistoryRun] | list[HistoryJob]))
     async def history(  # noqa: PLR0917  # query parameters have names
         since_ms: _Number,
         until_ms: _Number,
@@ -155,100 +176,108 @@ def _add_questions(app: FastAPI, operations: Operations) -> None:
         after = (after_ms, after_id) if after_id else None
         return await operations.history(since_ms, until_ms, after, limit, kind)
 
-    @app.get("/api/v1/alerts/{fingerprint}/history")
+    @app.get("/api/v1/alerts/{fingerprint}/history", **documented(list[AlertLine]))
     async def alert_history(fingerprint: str, limit: _Limit = 1000) -> list[Json]:
         """What became of one alert, newest first."""
         return await operations.alert_history(fingerprint, limit)
 
-    @app.get("/api/v1/backfills")
+    @app.get("/api/v1/backfills", **documented(list[BackfillAnswer]))
     async def backfills() -> list[Json]:
         """Requests for history and how far they are."""
         return await operations.backfills()
 
-    @app.get("/api/v1/audits")
+    @app.get("/api/v1/audits", **documented(list[AuditAnswer]))
     async def audits() -> list[Json]:
         """Requests for audits and what came out."""
         return await operations.audits()
 
 
 def _add_searches(app: FastAPI, operations: Operations) -> None:
-    @app.get("/api/v1/explain")
+    @app.get("/api/v1/explain", **documented(list[ExplainedAnswer]))
     async def explain_url(query: _Query) -> list[Json]:
         """What is known about a workflow or job, given its page's address or an id."""
         return await operations.explain(query)
 
-    @app.get("/api/v1/explain/{provider_id}")
+    @app.get("/api/v1/explain/{provider_id}", **documented(list[ExplainedAnswer]))
     async def explain(provider_id: str) -> list[Json]:
         """What is known about a workflow or job, and its way through each sink."""
         return await operations.explain(provider_id)
 
-    @app.get("/api/v1/tail")
+    @app.get("/api/v1/tail", **documented(TailAnswer))
     async def tail(limit: _Limit = 50, live: _Number = 0, backfill: _Number = 0) -> Json:
         """Records beyond the given numbers of each lane."""
         return await operations.tail({"live": live, "backfill": backfill}, limit)
 
-    @app.get("/api/v1/deadletters")
+    @app.get("/api/v1/deadletters", **documented(list[DeadLetterAnswer]))
     async def dead_letters(
         signal: str | None = None, limit: _Limit = 100, ids: Annotated[list[_Number] | None, Query(alias="id")] = None
     ) -> list[Json]:
         """Records that a sink will never take as they are."""
         return await operations.dead_letters(signal, ids or (), limit)
 
-    @app.get("/api/v1/deaddeliveries")
+    @app.get("/api/v1/trail")
+    async def trail(since_ms: _Number = 0, before: _Number | None = None, limit: _Limit = 100) -> list[Json]:
+        """Who changed something, read what is about a person, or exported, newest first.
+
+        The next page: `before` is the `id` of this page's last one.
+        """
+        return await operations.trail(since_ms, before, limit)
+
+    @app.get("/api/v1/deaddeliveries", **documented(list[DeadDelivery]))
     async def dead_deliveries(limit: _Limit = 100) -> list[Json]:
         """Webhooks that could not be parsed."""
         return await operations.dead_deliveries(limit)
 
 
 def _add_actions(app: FastAPI, operations: Operations) -> None:
-    @app.post("/api/v1/deadletters/replay")
+    @app.post("/api/v1/deadletters/replay", **documented(dict[str, int]))
     async def replay_dead(body: Ids) -> dict[str, int]:
         """Send dead letters again."""
         return {"requeued": await operations.replay_dead(body.ids)}
 
-    @app.post("/api/v1/deadletters/purge")
+    @app.post("/api/v1/deadletters/purge", **documented(dict[str, int]))
     async def purge_dead(body: Ids) -> dict[str, int]:
         """Forget dead letters."""
         return {"purged": await operations.purge_dead(body.ids)}
 
-    @app.post("/api/v1/deaddeliveries/replay")
+    @app.post("/api/v1/deaddeliveries/replay", **documented(dict[str, int]))
     async def replay_deliveries(body: Deliveries) -> dict[str, int]:
         """Merge webhooks that were set aside again."""
         return {"requeued": await operations.replay_deliveries(ChosenDeliveries(**body.model_dump()))}
 
-    @app.post("/api/v1/deaddeliveries/purge")
+    @app.post("/api/v1/deaddeliveries/purge", **documented(dict[str, int]))
     async def purge_deliveries(body: Deliveries) -> dict[str, int]:
         """Forget webhooks that were set aside."""
         return {"purged": await operations.purge_deliveries(ChosenDeliveries(**body.model_dump()))}
 
-    @app.post("/api/v1/replay")
+    @app.post("/api/v1/replay", **documented(list[ReplayAnswer]))
     async def replay(body: ReplayRange) -> list[Json]:
         """Send a time range again."""
         return await operations.replay(body.sink, body.since_ms, body.until_ms)
 
-    @app.post("/api/v1/sinks/{name}/reset")
+    @app.post("/api/v1/sinks/{name}/reset", **documented(dict[str, list[str]]))
     async def reset(name: str, body: ResetStart) -> dict[str, list[str]]:
         """Forget where a sink is and what its address was."""
         return {"reset": await operations.reset_sink(name, body.start)}
 
-    @app.post("/api/v1/reload")
+    @app.post("/api/v1/reload", **documented(ReloadAnswer))
     async def reload() -> Json:
         """Read the configuration again; a bad file changes nothing."""
         return await operations.reload()
 
-    @app.post("/api/v1/backup")
+    @app.post("/api/v1/backup", **documented(BackupAnswer))
     async def backup(body: BackupTarget) -> Json:
         """Copy the store while it runs."""
         return await operations.backup(body.path)
 
 
 def _add_orders(app: FastAPI, operations: Operations) -> None:
-    @app.post("/api/v1/backfills")
+    @app.post("/api/v1/backfills", **documented(list[BackfillAnswer]))
     async def backfill(body: OrderedSpan) -> list[Json]:
         """Ask for history; it is collected behind everything live."""
         return await operations.backfill(Order(**body.model_dump()))
 
-    @app.post("/api/v1/audits")
+    @app.post("/api/v1/audits", **documented(list[AuditAnswer]))
     async def audit(body: OrderedSpan) -> list[Json]:
         """Hold what CircleCI lists against what is kept, and repair it."""
         return await operations.audit(Order(**body.model_dump()))

@@ -6,7 +6,7 @@ Invariant: the 2xx comes after the deployment is flushed; a body that cannot be 
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from headgate.core.slug import short_slug
 from headgate.core.times import parse_ms
+from headgate.web.answers import DeploymentAnswer, Failure
 from headgate.web.operations import Json, Operations
 
 __all__ = ["TOLD_SCHEMA", "ToldDeployment", "add_deployments"]
@@ -64,9 +65,22 @@ TOLD_SCHEMA = ToldDeployment.model_json_schema()
 
 def add_deployments(app: FastAPI, operations: Operations) -> None:
     """Add the route."""
+    known: dict[int | str, dict[str, Any]] = {
+        200: {"model": DeploymentAnswer, "description": "It was known before."},
+        201: {"model": DeploymentAnswer},
+        400: {"model": Failure, "description": "The body cannot be used; each field that is wrong is named."},
+        404: {"model": Failure, "description": "Say which source the project belongs to."},
+        503: {"model": Failure, "description": "The store does not answer."},
+    }
     body = {"required": True, "content": {"application/json": {"schema": TOLD_SCHEMA}}}
 
-    @app.post("/api/v1/deployments", openapi_extra={"requestBody": body}, status_code=201)
+    @app.post(
+        "/api/v1/deployments",
+        openapi_extra={"requestBody": body},
+        status_code=201,
+        response_model=None,
+        responses=known,
+    )
     async def deployment(request: Request) -> JSONResponse:
         """Keep a deployment; the answer's `id` is that of its record. The same `id` again is answered 200."""
         raw = await _read(request)

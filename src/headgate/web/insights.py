@@ -11,103 +11,57 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, FastAPI, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from headgate.core.tally import DEFAULT_BRANCH
-from headgate.insights.views.ask import MetricsPage, QueryPage, metrics_page, query_page
+from headgate.insights.views.ask import MetricsPage, QueryPage, SeriesPage, metrics_page, query_page, series_page
 from headgate.insights.views.credits import CreditsBy, CreditsPage, credits_page
 from headgate.insights.views.job import JobPage, job_page
-from headgate.insights.views.lens import Filters, Lens
+from headgate.insights.views.lens import Lens
 from headgate.insights.views.overview import Overview, overview
 from headgate.insights.views.project import ProjectPage, project_page
 from headgate.insights.views.projects import ProjectsPage, projects_page
 from headgate.insights.views.run import RunPage, run_page
 from headgate.insights.views.runs import RunsPage, runs_page
 from headgate.insights.views.tests import TEST_LISTS, PageOfTests, TestList, page_of_tests
-from headgate.insights.views.window import StepName, Window, read_step, read_window
+from headgate.insights.views.window import StepName
 from headgate.insights.views.workflow import WorkflowPage, workflow_page
 from headgate.web.answering import PROBLEM_RESPONSES, AnsweringRoute, answer
+from headgate.web.asking import Filtered, Limit, Listed, Name, Plotted, Text, Windowed
+from headgate.web.insights_builds import add_builds
 
 __all__ = ["add_insights"]
 
-_Text = Annotated[str, Field(max_length=1000)]
-_Name = Annotated[str, Field(max_length=1000, description="Slug of the project, such as gh/acme/web.")]
-_Limit = Annotated[int, Field(ge=1, le=500, description="Rows at most.")]
-_Cursor = Annotated[str | None, Field(max_length=2000, description="`next` of the page before.")]
 _Status = Literal["", "success", "failure", "error", "timeout", "canceled", "skipped", "unknown"]
 
 
-class _Windowed(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    since: _Text | None = Field(default=None, description="Begin: 7d (ago), a date or RFC 3339.")
-    until: _Text | None = Field(default=None, description="End, exclusive; else now.")
-    window: _Text | None = Field(default=None, description="Length before `until`, where `since` is not given: 7d.")
-
-    def window_at(self, now_ms: int) -> Window:
-        """The window that is meant. Raises Refused."""
-        return read_window(self.since, self.until, self.window, now_ms=now_ms)
-
-
-class _Filtered(_Windowed):
-    branch: _Text = Field(default="", description="Only this branch or tag.")
-    branch_class: Literal["", "@default", "@other"] = Field(
-        default="", description="Only the default branch of each project, or only other refs."
-    )
-    trigger: _Text = Field(default="", description="Only runs that this started, CircleCI's word.")
-    org: _Text = Field(default="", description="Only projects of this organisation, such as gh/acme.")
-    team: _Text = Field(default="", description="Only what this team owns.")
-
-    @property
-    def filters(self) -> Filters:
-        """As views take them; the branch `@default` is a class, as in matchers."""
-        branch, its_class = self.branch, self.branch_class
-        if branch == DEFAULT_BRANCH:
-            branch, its_class = "", its_class or "@default"
-        return Filters(branch, its_class, self.trigger, self.org, self.team)
-
-
-class _Plotted(_Filtered):
-    step: StepName | None = Field(default=None, description="Step of the charts; else one that fits the window.")
-
-    def step_of(self, window: Window) -> StepName:
-        """The step that is meant. Raises Refused."""
-        return read_step(self.step, window)
-
-
-class _Listed(BaseModel):
-    cursor: _Cursor = None
-    limit: _Limit = 50
-
-
-class ProjectsQuery(_Filtered, _Listed):
+class ProjectsQuery(Filtered, Listed):
     """Projects."""
 
 
-class ProjectQuery(_Plotted):
+class ProjectQuery(Plotted):
     """One project."""
 
-    project: _Name
-    builds: _Limit = Field(default=50, description="How many of the last builds.")
+    project: Name
+    builds: Limit = Field(default=50, description="How many of the last builds.")
 
 
-class WorkflowQuery(_Plotted):
+class WorkflowQuery(Plotted):
     """One workflow."""
 
-    project: _Name
-    workflow: _Text
+    project: Name
+    workflow: Text
 
 
 class JobQuery(WorkflowQuery):
     """One job."""
 
-    job: _Text
-    limit: _Limit = Field(default=50, description="How many of its last runs.")
+    job: Text
+    limit: Limit = Field(default=50, description="How many of its last runs.")
 
 
-class RunsQuery(_Filtered, _Listed):
+class RunsQuery(Filtered, Listed):
     """Runs of a project, or of a workflow of it."""
 
-    project: _Name
-    workflow: _Text | None = None
+    project: Name
+    workflow: Text | None = None
     status: _Status = Field(default="", description="Only runs that ended so.")
 
 
@@ -119,29 +73,33 @@ class RunQuery(BaseModel):
     run: Annotated[str, Field(min_length=1, max_length=200, description="Id of the workflow.")]
 
 
-class TestsQuery(_Filtered, _Listed):
+class TestsQuery(Filtered, Listed):
     """Tests."""
 
-    project: _Name | None = None
+    project: Name | None = None
     show: list[TestList] = Field(default=list(TEST_LISTS), description="Which lists.")
 
 
-class CreditsQuery(_Plotted, _Listed):
+class CreditsQuery(Plotted, Listed):
     """Credits."""
 
     by: CreditsBy = "project"
-    project: _Name | None = None
+    project: Name | None = None
 
 
-class MetricQuery(_Windowed, _Listed):
-    """Any metric."""
+class SeriesQuery(Windowed):
+    """Any metric over time."""
 
-    metric: _Text = Field(description="A name of `/api/v1/metrics`.")
-    by: list[_Text] = Field(default=[], max_length=10, description="Dimensions to group by.")
-    where: list[_Text] = Field(
+    metric: Text = Field(description="A name of `/api/v1/metrics`.")
+    by: list[Text] = Field(default=[], max_length=10, description="Dimensions to group by.")
+    where: list[Text] = Field(
         default=[], max_length=20, description="Matchers: project=gh/acme/web, branch!=main, job=~test.*"
     )
-    step: StepName | None = Field(default=None, description="Adds a plot in these steps.")
+    step: StepName | None = Field(default=None, description="Step of the plot; of `query`: adds one.")
+
+
+class MetricQuery(SeriesQuery, Listed):
+    """Any metric."""
 
 
 def add_insights(app: FastAPI, lens: Callable[[], Lens]) -> None:
@@ -152,12 +110,13 @@ def add_insights(app: FastAPI, lens: Callable[[], Lens]) -> None:
     _add_places(router, lens)
     _add_runs(router, lens)
     _add_numbers(router, lens)
+    add_builds(router, lens)
     app.include_router(router)
 
 
 def _add_places(router: APIRouter, lens: Callable[[], Lens]) -> None:
     @router.get("/insights/overview", response_model=Overview)
-    async def get_overview(asked: Annotated[_Filtered, Query()]) -> Response:
+    async def get_overview(asked: Annotated[Filtered, Query()]) -> Response:
         """Health and trend of every project, what got worse and with which jobs, what goes on now."""
         at = lens()
         return answer(await overview(at, window=asked.window_at(at.now_ms), filters=asked.filters))
@@ -292,5 +251,15 @@ def _add_numbers(router: APIRouter, lens: Callable[[], Lens]) -> None:
             step=asked.step,
             cursor=asked.cursor,
             limit=asked.limit,
+        )
+        return answer(page)
+
+    @router.get("/series", response_model=SeriesPage)
+    async def get_series(asked: Annotated[SeriesQuery, Query()]) -> Response:
+        """Any metric over time as rows, one for each step and group: for programs that read tables."""
+        at = lens()
+        window = asked.window_at(at.now_ms)
+        page = await series_page(
+            at, metric=asked.metric, by=asked.by, where=asked.where, window=window, step=asked.step
         )
         return answer(page)

@@ -211,6 +211,13 @@ class Operations(Protocol):
         """A metric by group and over time: `insights.views.ask.QueryPage` as JSON."""
         ...
 
+    async def trail(self, since_ms: int, before: int | None, limit: int) -> list[Json]:
+        """Who did what since then, newest first, fields of TrailEntry with `at` as text.
+
+        `before`: `id` of the last one of the page before.
+        """
+        ...
+
     async def reload(self) -> Json:
         """Read the configuration again: `{"ok", "changed": [...], "problems": [...]}`."""
         ...

@@ -6,15 +6,22 @@ import pytest
 from tests.unit.alerting.world import HOUR, MINUTE, START, World, detectors, rules, run
 
 from headgate.alerting import ruletest
+from headgate.alerting.history import History
 from headgate.alerting.listing import list_alerts
+from headgate.alerting.load import load_rules
 from headgate.alerting.replay import evaluations, per_week, replay_rules
+from headgate.alerting.spec import SHIPPED
 from headgate.core.errors import ConfigError
+from headgate.core.runrows import TestOutcome as Outcome
 from headgate.core.times import format_ms
+from headgate.insights.owners import Owners
+
+NOBODY = Owners()
 
 
-def results_of(file):
+def results_of(file, ground=SHIPPED, owners=NOBODY):
     """Results of a test file."""
-    return ruletest.test_rules([file], detectors=detectors)
+    return ruletest.test_rules([file], detectors=detectors, ground=ground, owners=owners)
 
 
 BROKEN = """
@@ -118,6 +125,57 @@ async def test_replay_of_one_rule_or_of_none():
     assert [
         row async for row in replay_rules(world.store, rules(), START, START + HOUR, detectors=detectors, only="Other")
     ] == []
+
+
+def _flaky_history():
+    """A week of green runs; from the fifth day on one test fails and passes on each commit, and another just passes."""
+    runs = [run(START + hours * HOUR, "success") for hours in range(7 * 24)]
+    outcomes = [
+        Outcome(
+            *("gh/acme/web", test, f"{hours:040x}", test, "", "", ""),
+            passed=1,
+            failed=int(test == "test_login" and hours >= 4 * 24),
+            infra=0,
+            jobs=("test",),
+            first_ms=START + hours * HOUR,
+            last_ms=START + hours * HOUR,
+            run_ms=9,
+        )
+        for hours in range(0, 7 * 24, 4)
+        for test in ("test_login", "test_other")
+    ]
+    return History(runs, [], outcomes)
+
+
+async def test_flaky_rules_are_replayed_from_results_of_tests():
+    """The rule tells of the test that began to fail by itself, after it began, and of no other."""
+    rows = [
+        row
+        async for row in replay_rules(
+            _flaky_history(), load_rules([]), START, START + 7 * 24 * HOUR, detectors=detectors, only="FlakyTest"
+        )
+    ]
+    assert [(row["rule"], row["state"], row["labels"]["test"]) for row in rows] == [
+        ("FlakyTest", "firing", "test_login")
+    ]
+    assert format_ms(START + 4 * 24 * HOUR) < rows[0]["at"] < format_ms(START + 6 * 24 * HOUR)
+
+
+@pytest.mark.parametrize(("only", "asked"), [("FlakyTest", [True]), ("RunStuck", [])])
+async def test_results_of_tests_are_read_for_rules_about_tests_alone(only, asked):
+    """And of tests that failed alone, where that is all that the rules look at."""
+    history = _flaky_history()
+    seen = []
+
+    class Watched:
+        runs_between, jobs_between = history.runs_between, history.jobs_between
+
+        async def test_outcomes(self, bounds, *, after=None, limit, failing=False):
+            seen.append(failing)
+            return await history.test_outcomes(bounds, after=after, limit=limit, failing=failing)
+
+    found = replay_rules(Watched(), load_rules([]), START, START + HOUR, detectors=detectors, only=only)
+    assert ([row async for row in found], seen) == ([], asked)
 
 
 async def test_alerts_are_listed_firing_first_without_inactive_ones():

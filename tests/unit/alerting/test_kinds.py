@@ -12,6 +12,7 @@ from headgate.alerting import ruletest, summaries
 from headgate.alerting.forms import KINDS
 from headgate.alerting.kinds.event import EVENTS
 from headgate.alerting.silencing import acknowledge
+from headgate.alerting.spec import Ground
 from headgate.alerting.templates import render_annotations
 from headgate.alerting.view import Watermark
 from headgate.core.alertdata import Acknowledgement, AlertState, decode_alert
@@ -25,7 +26,10 @@ NAMES = [(file, one["name"]) for file in (SHIPPED, OURS) for one in yaml.safe_lo
 @cache
 def results_of(file: str):
     """Results of a file of unit tests of rules, by name."""
-    return {result.name: result for result in ruletest.test_rules([file], detectors=detectors)}
+    return {
+        result.name: result
+        for result in ruletest.test_rules([file], detectors=detectors, ground=Ground(), owners=Owners())
+    }
 
 
 SLOWER = """

@@ -9,6 +9,7 @@ import yaml
 
 from headgate.alerting.forms import rules_schema
 from headgate.alerting.load import check_rules, default_rules_text, load_rules, parse_rules
+from headgate.alerting.spec import Ground
 from headgate.core.errors import ConfigError
 
 SHIPPED = [
@@ -314,3 +315,92 @@ def test_one_mistake_in_a_list_is_one_problem():
     assert [problem.key for problem in problems] == ["groups[0].rules[0].stuck.status[0]"]
     _, problems = parse_rules([("rules.yaml", written("stuck: {status: [], longer_than: 2h}"))])
     assert [problem.key for problem in problems] == ["groups[0].rules[0].stuck.status"]
+
+
+DAY = 86_400_000
+LIMITS = {
+    # id: (old text, new text, key, parts of the message)
+    "window": ("24h", "401d", "groups[0].rules[0].window", ("401 d", "400 d (store.retention.facts)")),
+    "wait": ("for_runs: 3", "for: 500d", "groups[0].rules[0].for", ("500 d", "400 d")),
+    "default": ("every: 5m", "keep_firing_for: 500d", "groups[0].rules[0].keep_firing_for", ("500 d", "400 d")),
+    "nonsense": ("24h", "99999999999999999999d", "groups[0].rules[0].window", ("400 d",)),
+    "baseline": (
+        'threshold: {warning: "< 80%", critical: "< 50%", recover: "> 90%"}',
+        "compare: {baseline: same_weekday 60w, drop: 10pp}",
+        "groups[0].rules[0].compare.baseline",
+        ("420 d", "400 d"),
+    ),
+    "objective": (
+        'threshold: {warning: "< 80%", critical: "< 50%", recover: "> 90%"}',
+        "slo: {objective: 90%, windows: [[1d, 2h, 3.0], [500d, 1d, 1.5]]}",
+        "groups[0].rules[0].slo.windows[1][0]",
+        ("500 d", "400 d"),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", LIMITS)
+def test_no_rule_looks_further_back_than_data_is_kept(case):
+    """The refusal says how long it is kept, and by which setting."""
+    old, new, key, words = LIMITS[case]
+    text = GOOD.replace(old, new, 1)
+    text = text.replace("        window: 24h\n", "") if case == "objective" else text
+    rules, problems = parse_rules([("rules.yaml", text)])
+    assert (rules, [problem.key for problem in problems]) == ((), [key])
+    assert all(word in problems[0].text for word in words)
+
+
+def test_the_limit_is_that_of_the_installation():
+    """Shorter where less is kept; results of tests have a limit of their own; shipped rules make do with any."""
+    flaky = GOOD.replace("success_rate", "flaky_score").replace("workflow]", "test]").replace("24h", "20d")
+    flaky = flaky.replace('threshold: {warning: "< 80%", critical: "< 50%", recover: "> 90%"}', "flaky: {score: 90%}")
+    flaky = flaky.replace('match: {branch: "@default"}', "match: {}")
+    assert parse_rules([("r.yaml", flaky)])[1] == []
+    (problem,) = parse_rules([("r.yaml", flaky)], Ground(tests_ms=14 * DAY))[1]
+    assert problem.key == "groups[0].rules[0].window"
+    assert "14 d (store.retention.test_results)" in problem.text
+    assert parse_rules([("r.yaml", GOOD)], Ground(facts_ms=DAY // 2))[1]
+    assert [rule.name for rule in load_rules([], ground=Ground(facts_ms=DAY, tests_ms=DAY))] == SHIPPED
+
+
+WORDS = {
+    "no-data": ("for_runs: 3", "no_data: alrt", "groups[0].rules[0].no_data", "did you mean `alert`?"),
+    "stale": ("every: 5m", "stale: kep", "defaults.stale", "did you mean `keep`?"),
+    "event": ("for_runs: 3", "event: main_brok", "groups[0].rules[0].event", "did you mean `main_broke`?"),
+    "far-off": ("for_runs: 3", "no_data: zzz", "groups[0].rules[0].no_data", "known are alert, keep, ok"),
+    "severity": ("team: web", "severity: critcal", "groups[0].rules[0].labels.severity", "did you mean `critical`?"),
+    "over": ("for_runs: 3", "over: workflw", "groups[0].rules[0].over", "did you mean `workflow`?"),
+    "status": (
+        'threshold: {warning: "< 80%", critical: "< 50%", recover: "> 90%"}',
+        "stuck: {status: [runing]}",
+        "groups[0].rules[0].stuck.status[0]",
+        "did you mean `running`?",
+    ),
+    "detector": (
+        'threshold: {warning: "< 80%", critical: "< 50%", recover: "> 90%"}',
+        "detect: {kind: chnge_point}",
+        "groups[0].rules[0].detect.kind",
+        "did you mean `change_point`?",
+    ),
+    "test": (
+        'threshold: {warning: "< 80%", critical: "< 50%", recover: "> 90%"}',
+        "compare: {baseline: 28d, drop: 10pp, test: binomal}",
+        "groups[0].rules[0].compare.test",
+        "did you mean `binomial`?",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WORDS)
+def test_a_misspelt_word_names_the_nearest(case):
+    """Every choice that is closed says what was meant; severities are open, but not to what is nearly a known one."""
+    old, new, key, words = WORDS[case]
+    _, problems = parse_rules([("rules.yaml", GOOD.replace(old, new, 1))])
+    assert [problem.key for problem in problems] == [key], problems
+    assert words in problems[0].text
+
+
+@pytest.mark.parametrize("severity", ["critical", "page", "info", "sev1", "P2"])
+def test_severities_of_ones_own_are_taken(severity):
+    """Routes match on any word."""
+    assert parse_rules([("rules.yaml", GOOD.replace("team: web", f"severity: {severity}"))])[1] == []

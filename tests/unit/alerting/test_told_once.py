@@ -25,7 +25,7 @@ from headgate.core.alertdata import (
     new_alert,
 )
 from headgate.core.alerts import close, step
-from headgate.core.messages import Notification
+from headgate.core.messages import ACKNOWLEDGED, Notification
 from headgate.core.silences import Silence
 
 NIGHT = {"night": {"times": ["00:00-08:00", "20:00-24:00"]}}
@@ -83,9 +83,11 @@ class Play:
             await self.store.put_silence(expire(one, self.now_ms), b"{}", at_ms=self.now_ms)
 
     async def ack(self, job) -> None:
+        self.now_ms += 1
+        said = Acknowledgement("ann", self.now_ms, "why")
         row = self.store.rows.get(fingerprint("R", {"job": job}))
         if row is not None and row.state in ("firing", "recovering"):
-            await self.store.transition(acknowledge(row, Acknowledgement("ann", self.now_ms, "why")))
+            await self.store.transition(acknowledge(row, said, {"ops"}))
 
     async def read(self, job, outcome, level, late, minutes) -> None:
         self.now_ms += minutes * MINUTE
@@ -127,6 +129,9 @@ def check_story(messages) -> bool:
         if told.state == "resolved":
             assert open_, "resolved without firing"
             open_, level = False, 0
+            continue
+        if told.reason == ACKNOWLEDGED:
+            assert open_, "acknowledged what is not open"
             continue
         now = 2 if told.labels["severity"] == "critical" else 1
         assert not open_ or told.reason in {"repeat", "flapping"} or now > level, "open twice"

@@ -11,8 +11,9 @@ from headgate.app.operations import Running, StoreOperations
 from headgate.app.remote import RemoteOperations
 from headgate.core.alertdata import AlertState, Told, encode_alert, new_alert
 from headgate.core.clock import ManualClock
+from headgate.core.messages import ACKNOWLEDGED, Notification, content_of, payload_of
 from headgate.core.silences import history_name
-from headgate.core.storeport import AlertChange, AlertRow
+from headgate.core.storeport import AlertChange, AlertRow, OutboxEntry
 from headgate.store import MemoryStore
 from headgate.web.api import build_app
 from headgate.web.metricpages import MetricPages, ci_page
@@ -34,7 +35,7 @@ async def desk(request):
     await store.open()
     rows = [row_of("abc1", AlertState.FIRING), row_of("abd2", AlertState.RESOLVED)]
     await store.transition(AlertChange(rows=rows))
-    direct = StoreOperations(store, clock, Running(turn=lambda: lock))
+    direct = StoreOperations(store, clock, Running(turn=lambda: lock, acknowledging=lambda: {"ops", "night"}))
     if request.param == "store":
         yield direct, store, clock, lock
         return
@@ -65,6 +66,31 @@ async def test_an_acknowledgement_says_who_and_why(desk):
         "bisecting",
         "new_normal",
     )
+
+
+async def test_an_acknowledgement_is_passed_on_to_who_knows_of_the_alert(desk):
+    """After what waits of its group, to those alone that pass it on and for whom it is open."""
+    ask, store, clock, _ = desk
+    alert = msgspec.structs.replace(
+        new_alert(1),
+        state=AlertState.FIRING,
+        told=1,
+        receivers={"ops": Told(1, 1, group="g"), "chat": Told(1, 1)},
+    )
+    rows = [AlertRow("fff3", "Failing", {"team": "web"}, "firing", encode_alert(alert), 1)]
+    later_ms = clock.now_ms() + 30_000
+    waits = OutboxEntry(
+        "ops", "k", payload_of(Notification("k", "f", "r", "firing", "", {}, {}, 1, None, 1)), later_ms, "g"
+    )
+    await store.transition(AlertChange(rows=rows, outbox=[waits]))
+    await ask.acknowledge("fff3", by="ann", comment="bisecting", verdict="")
+    first, second = await store.outbox_due(now_ms=later_ms, limit=9)
+    said = content_of(second.payload)
+    assert (first.key, second.notifier, second.group, second.due_ms) == ("k", "ops", "g", later_ms)
+    assert (said.reason, said.state, said.fingerprint) == (ACKNOWLEDGED, "firing", "fff3")
+    assert said.annotations["summary"] == "acknowledged by ann: bisecting"
+    [(_, _, body)] = await store.alert_history("fff3", 9)
+    assert msgspec.json.decode(body)["told"] == ["ops"]
 
 
 @pytest.mark.parametrize(

@@ -76,14 +76,14 @@ async def store(tmp_path):
     await opened.close()
 
 
-async def told(store, name, fake, *, before=lambda _step: None):
-    """Tell the three steps of a group; what the fake then holds."""
+async def told(store, name, fake, *, before=lambda _step: None, steps=STEPS):
+    """Tell the steps of a group; what the fake then holds."""
     plugin = load_plugins().plugins["notifier", name]
     context = BuildContext(CLOCK, NullMetrics(), "headgate/0")
     notifier = plugin.build("ops", plugin.config(**OPTIONS[name](fake.url)), context)
     transport = HttpTransport()
     try:
-        for number, ones in enumerate(STEPS):
+        for number, ones in enumerate(steps):
             before(number)
             await deliver(store, notifier, transport, ones)
     finally:
@@ -125,6 +125,17 @@ async def test_pagerduty_has_an_incident_for_each_alert(store):
     with FakeVendor("pagerduty") as fake:
         incidents = await told(store, "pagerduty", fake, before=broken(fake))
     assert [(one["dedup_key"], one["status"]) for one in incidents] == [("a" * 64, "resolved"), ("b" * 64, "resolved")]
+
+
+async def test_an_acknowledgement_goes_once_and_pages_nobody_again(store):
+    """Sent over a far side that fails and one that takes it unanswered; the reminder after it is no page either."""
+    seen = dataclasses.replace(A, reason="acknowledged", key=f"{A.key}:ack1")
+    again = dataclasses.replace(A, reason="escalated", key=f"{A.key}:2")
+    with FakeVendor("pagerduty") as fake:
+        steps = ((A,), (seen,), (again,))
+        incidents = await told(store, "pagerduty", fake, before=broken(fake), steps=steps)
+        actions = [one["status"] for one in incidents]
+        assert (actions, [one["pages"] for one in incidents]) == (["acknowledged"], [1])
 
 
 @pytest.mark.parametrize(("name", "fake_name"), [("teams", "teams"), ("datadog_event", "datadog")])

@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -21,6 +22,7 @@ import httpx
 import msgspec
 import pytest
 
+from headgate.cli import main
 from headgate.core.alertdata import AlertState, encode_alert, new_alert
 from headgate.core.clock import ManualClock, SystemClock
 from headgate.core.messages import Notification, payload_of
@@ -28,6 +30,9 @@ from headgate.core.metrics import NullMetrics
 from headgate.core.storeport import AlertChange, AlertRow, OutboxEntry
 from headgate.core.times import HOUR_MS
 from headgate.store.sqlite import SqliteStore
+from headgate.testing.relay import make_certificate
+
+NO_AUTHORITIES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # nothing is asked over TLS
 
 CANARY = "canary-9d2c1-secret"
 SOURCE = {
@@ -61,7 +66,7 @@ class Process:
     said: list[str]
 
     def get(self, path: str, **options: Any) -> httpx.Response:
-        return httpx.get(self.ready["http"] + path, trust_env=False, **options)
+        return httpx.get(self.ready["http"] + path, verify=NO_AUTHORITIES, trust_env=False, **options)
 
     def until_said(self, pattern: str) -> str:
         assert self.popen.stderr is not None
@@ -120,7 +125,9 @@ def test_a_daemon_from_ready_to_term(tmp_path: Path) -> None:
         assert {"event", "http", "webhooks", "store", "version"} == set(ready)
         assert ready["http"] != ready["webhooks"]
         assert [200] * 4 == [process.get(path).status_code for path in ("/livez", "/readyz", "/metrics", "/")]
-        hook = httpx.post(ready["webhooks"] + "/webhooks/circleci", content=b"{}", trust_env=False)
+        hook = httpx.post(
+            ready["webhooks"] + "/webhooks/circleci", content=b"{}", verify=NO_AUTHORITIES, trust_env=False
+        )
         assert hook.status_code == 415
         assert process.get("/webhooks/circleci").status_code == 404
         status = json.loads(command("status", "--json", "-c", str(file)).stdout)
@@ -176,7 +183,10 @@ def test_a_hang_up_swaps_what_changed_and_refuses_what_is_wrong(tmp_path: Path) 
         assert 'headgate_reloads_total{result="refused"} 1.0' in metrics
         assert 'headgate_reloads_total{result="done"} 1.0' in metrics
         answer = httpx.post(
-            process.ready["http"] + "/api/v1/reload", headers={"x-headgate-request": "1"}, trust_env=False
+            process.ready["http"] + "/api/v1/reload",
+            headers={"x-headgate-request": "1"},
+            verify=NO_AUTHORITIES,
+            trust_env=False,
         )
         assert (True, []) == (answer.json()["ok"], answer.json()["changed"])
         assert process.stop() < 5
@@ -218,6 +228,42 @@ def test_tokens_guard_the_page_and_commands_still_work(tmp_path: Path) -> None:
     assert CANARY not in "".join(process.said)
 
 
+def test_listeners_speak_tls_with_the_newest_certificate(tmp_path: Path) -> None:
+    """Both; commands know it, a signal brings the next one, and the trail knows who did what."""
+    certificate, key = make_certificate(tmp_path)
+    tls = {"cert": certificate.name, "key": key.name}
+    file = configuration(
+        tmp_path,
+        http={"listen": "127.0.0.1:0", "tls": tls, "access": {"tokens": [{"token": "${UI_TOKEN}", "role": "viewer"}]}},
+        webhooks={"listen": "localhost:0", "tls": tls},
+    )
+    shown = {"authorization": f"Bearer {CANARY}"}
+    with daemon(file, UI_TOKEN=CANARY) as process:
+        assert [True, True] == [process.ready[name].startswith("https://") for name in ("http", "webhooks")]
+        trust = ssl.create_default_context(cafile=str(certificate))
+        answer = process.get("/run/nothing", headers=shown, verify=trust)
+        assert (404, "max-age=31536000") == (answer.status_code, answer.headers["strict-transport-security"])
+        hook = httpx.post(process.ready["webhooks"] + "/webhooks/circleci", verify=trust, trust_env=False)
+        assert hook.status_code in {400, 401, 403, 411, 415}
+        assert command("status", "-c", str(file), UI_TOKEN="").returncode == 0
+
+        make_certificate(tmp_path)
+        process.popen.send_signal(signal.SIGHUP)
+        process.until_said("reloaded")
+        with pytest.raises(httpx.ConnectError):
+            process.get("/livez", verify=trust)
+        assert process.get("/livez", verify=ssl.create_default_context(cafile=str(certificate))).status_code == 200
+        done = command("trail", "--json", "-c", str(file), UI_TOKEN="")
+        entries = [json.loads(line) for line in done.stdout.splitlines()]
+        assert ["reload local", "read token"] == [f"{one['action']} {one['who']}" for one in entries], done.stderr
+
+        key.write_text("junk")
+        process.popen.send_signal(signal.SIGHUP)
+        assert "loopback.key cannot be used" in process.until_said("reload refused")
+        assert process.stop() < 5
+    assert CANARY not in "".join(process.said)
+
+
 def _with_credentials(directory: Path) -> Path:
     """A configuration all of whose secrets are systemd credentials."""
     source = {**SOURCE, "webhook": {"secrets": ["${credential:hook}"]}}
@@ -225,13 +271,20 @@ def _with_credentials(directory: Path) -> Path:
     return configuration(directory, sources={"circleci": source}, http=http)
 
 
+@pytest.fixture(scope="module")
+def left(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The store that a daemon leaves behind."""
+    directory = tmp_path_factory.mktemp("left")
+    with daemon(configuration(directory)) as process:
+        process.stop()
+    return (directory / "headgate.db").read_bytes()
+
+
 @pytest.mark.parametrize("words", [["status"], ["tail"], ["deadletters", "list"], ["alerts", "list"], ["doctor"]])
-def test_commands_without_a_need_for_secrets_do_without_them(tmp_path: Path, words: list[str]) -> None:
+def test_commands_without_a_need_for_secrets_do_without_them(tmp_path: Path, words: list[str], left: bytes) -> None:
     """On a host whose credentials only the service sees, over a store that no daemon has open."""
     file = _with_credentials(tmp_path)
-    with daemon(configuration(tmp_path)) as process:
-        process.stop()
-    _with_credentials(tmp_path)
+    (tmp_path / "headgate.db").write_bytes(left)
     done = command(*words, "-c", str(file), CREDENTIALS_DIRECTORY="")
     assert (0, "") == (done.returncode, done.stderr.replace("No dead letters.\n", "").replace("No alert.\n", "")) or (
         words == ["doctor"] and "left out" in done.stderr and done.returncode == 0
@@ -239,18 +292,17 @@ def test_commands_without_a_need_for_secrets_do_without_them(tmp_path: Path, wor
 
 
 def test_commands_that_need_a_credential_say_how_to_give_it(tmp_path: Path) -> None:
-    """`check` always, `status` where the running daemon wants a token; exit 2, and the words to run it with."""
+    """`check`: exit 2, and the words to run it with. The running daemon opens to its own user without any."""
     file = _with_credentials(tmp_path)
     given = tmp_path / "credentials"
     given.mkdir()
     (given / "hook").write_text(CANARY)
     (given / "page").write_text(CANARY)
     with daemon(file, CREDENTIALS_DIRECTORY=str(given)) as process:
-        for words in (["check"], ["status"]):
-            done = command(*words, "-c", str(file), CREDENTIALS_DIRECTORY="")
-            assert done.returncode == 2, done.stderr
-            assert "sudo CREDENTIALS_DIRECTORY=/run/credentials/headgate.service headgate" in done.stdout + done.stderr
-        assert command("status", "-c", str(file), CREDENTIALS_DIRECTORY=str(given)).returncode == 0
+        done = command("check", "-c", str(file), CREDENTIALS_DIRECTORY="")
+        assert done.returncode == 2, done.stderr
+        assert "sudo CREDENTIALS_DIRECTORY=/run/credentials/headgate.service headgate" in done.stdout + done.stderr
+        assert command("status", "-c", str(file), CREDENTIALS_DIRECTORY="").returncode == 0
         process.stop()
 
 
@@ -282,7 +334,7 @@ def test_an_idle_daemon_stops_at_once(tmp_path: Path) -> None:
     sinks = {"loki": {"type": "loki", "url": "http://127.0.0.1:9"}}
     notifiers = {"ops": {"type": "webhook", "url": "http://127.0.0.1:9"}}
     file = configuration(tmp_path, sinks=sinks, alerts={"notifiers": notifiers})
-    with daemon(file) as process, httpx.Client(trust_env=False) as page:
+    with daemon(file) as process, httpx.Client(verify=NO_AUTHORITIES, trust_env=False) as page:
         assert page.get(process.ready["http"] + "/readyz").status_code == 200
         assert process.stop() < 4
     assert process.popen.returncode == 0
@@ -383,20 +435,20 @@ def _flip_page(whole: bytes) -> bytes:
     ],
     ids=["text", "empty", "cut", "page"],
 )
-def test_commands_never_repair_a_damaged_store(tmp_path: Path, damage: Callable[[bytes], bytes], says: str) -> None:
+def test_commands_never_repair_a_damaged_store(
+    tmp_path: Path, damage: Callable[[bytes], bytes], says: str, left: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
     """They say what is wrong, where, and what repairs it, with exit 3, and leave every byte as it is."""
     file = configuration(tmp_path)
-    with daemon(file) as process:
-        process.stop()
     database = tmp_path / "headgate.db"
-    database.write_bytes(damage(database.read_bytes()))
+    database.write_bytes(damage(left))
     before = database.read_bytes()
     for words in (["status"], ["explain", "x"], ["sinks", "reset", "file", "--start", "now"]):
-        done = command(*words, "-c", str(file))
-        assert (done.returncode, "Traceback" in done.stderr) == (3, False), done.stderr
-        assert says in done.stderr
-        assert str(database) in done.stderr
-        assert "`headgate run` sets the file aside" in done.stderr
+        assert main([*words, "-c", str(file)]) == 3
+        said = capsys.readouterr().err
+        assert says in said
+        assert str(database) in said
+        assert "`headgate run` sets the file aside" in said
     assert before == database.read_bytes()
     assert [] == [path.name for path in tmp_path.iterdir() if "damaged" in path.name or "salvage" in path.name]
 

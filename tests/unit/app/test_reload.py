@@ -12,9 +12,16 @@ from typing import Any
 
 import pytest
 
+from headgate.app.operations import StoreOperations
 from headgate.app.reload import compare
+from headgate.app.serving import Serving
 from headgate.app.settings import Configuration, load
+from headgate.app.telemetry import Telemetry
+from headgate.core.clock import ManualClock
+from headgate.core.errors import ConfigError
 from headgate.plugins import load_plugins
+from headgate.store import MemoryStore
+from headgate.testing.relay import make_certificate
 
 
 def configured(directory: Path, **changes: Any) -> Configuration:
@@ -44,12 +51,46 @@ NOTIFIERS = {"ops": {"type": "webhook", "url": "http://127.0.0.1:9"}}
         ({"log": {"level": "debug", "format": "json"}}, ["log.level"], ("log.format",)),
         ({"http": {"listen": "127.0.0.1:1", "hosts": ["x"]}}, ["http.hosts"], ("http.listen",)),
         ({"webhooks": {"listen": "127.0.0.1:1"}}, [], ("webhooks.listen",)),
+        ({"http": {"listen": "127.0.0.1:0", "access": {"tokens": ["a"]}}}, ["http.access"], ()),
     ],
 )
 def test_each_changed_key_is_named(tmp_path: Path, changes: Any, at_once: list[str], restart: tuple[str, ...]) -> None:
     """Under what is applied, or under what needs a restart; never nowhere."""
     found = compare(configured(tmp_path), configured(tmp_path, **changes))
     assert (at_once, restart) == (found.words(), found.restart)
+
+
+def test_another_certificate_is_taken_and_whether_there_is_one_waits(tmp_path: Path) -> None:
+    """A listener that is plain stays plain until the next start."""
+    certificate, key = make_certificate(tmp_path)
+    copy = tmp_path / "copy.pem"
+    copy.write_bytes(certificate.read_bytes())
+    listen = {"listen": "localhost:0"}
+    plain, first, second = (
+        configured(tmp_path, webhooks={**listen, **tls})
+        for tls in (
+            {},
+            {"tls": {"cert": str(certificate), "key": str(key)}},
+            {"tls": {"cert": str(copy), "key": str(key)}},
+        )
+    )
+    assert ([], ("webhooks.tls",)) == (compare(plain, first).words(), compare(plain, first).restart)
+    assert (["webhooks.tls"], ()) == (compare(first, second).words(), compare(first, second).restart)
+
+
+async def test_a_listener_that_others_reach_is_not_opened_by_a_reload(tmp_path: Path) -> None:
+    """The new address waits for a restart, so the new access must too: nothing is changed."""
+    access = {"access": {"tokens": ["a-long-token"]}}
+    before = configured(tmp_path, http={"listen": "0.0.0.0:0", **access})
+    after = configured(tmp_path, http={"listen": "127.0.0.1:0"})
+    store = MemoryStore(clock=ManualClock())
+    await store.open()
+    operations = StoreOperations(store, ManualClock())
+    parts = {"clock": ManualClock(), "on_webhooks": print, "sinks": dict, "lens": operations.lens}
+    with Serving(before, operations, store, Telemetry(), **parts) as serving:
+        with pytest.raises(ConfigError, match="other machines reach the listener until a restart"):
+            serving.prepare(after)
+        assert {} == dict(serving.prepare(configured(tmp_path, http={"listen": "127.0.0.1:0", **access})))
 
 
 def test_retention_is_applied_and_the_store_is_not(tmp_path: Path) -> None:

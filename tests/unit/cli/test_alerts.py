@@ -10,7 +10,7 @@ import yaml
 from headgate.cli import main
 from headgate.core.alertdata import AlertState, Told, encode_alert, new_alert
 from headgate.core.clock import ManualClock
-from headgate.core.messages import Notification, payload_of
+from headgate.core.messages import ACKNOWLEDGED, Notification, content_of, payload_of
 from headgate.core.metrics import NullMetrics
 from headgate.core.storeport import AlertChange, AlertRow, OutboxEntry
 from headgate.store import SqliteStore
@@ -53,6 +53,24 @@ def test_an_alert_is_listed_and_acknowledged(file, capsys):
     assert (one["acknowledged"]["by"], one["acknowledged"]["verdict"]) == ("ann", "noise")
     assert main(["alerts", "ack", "zzz", "--by", "ann", "--comment", "x", "-c", file]) == 1
     assert main(["alerts", "ack", "abc", "--by", "ann", "-c", file]) == 2
+
+
+def test_an_acknowledgement_without_a_daemon_waits_for_pagerduty(file, tmp_path):
+    """It is sent when the daemon runs again."""
+    alerts = {"notifiers": {"ops": {"type": "pagerduty", "routing_key": "R" * 32}}}
+    wanted = yaml.safe_load((tmp_path / "headgate.yaml").read_text()) | {"alerts": alerts}
+    (tmp_path / "headgate.yaml").write_text(yaml.safe_dump(wanted))
+    assert main(["alerts", "ack", "abc", "--by", "ann", "--comment", "on it", "-c", file]) == 0
+    [waits] = asyncio.run(_waiting(tmp_path / "store.db"))
+    assert (waits.notifier, content_of(waits.payload).reason) == ("ops", ACKNOWLEDGED)
+
+
+async def _waiting(path):
+    store = SqliteStore(path, clock=ManualClock(), metrics=NullMetrics())
+    await store.open()
+    found = await store.outbox_due(now_ms=1 << 50, limit=9)
+    await store.close()
+    return found
 
 
 def test_a_receiver_that_is_down_is_not_said_to_know(file, tmp_path, capsys):

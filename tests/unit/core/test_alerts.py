@@ -310,16 +310,35 @@ def test_fingerprint_is_a_function_of_rule_and_labels():
     assert len({one, fingerprint("R", {"a": "1,b", "": "2"}), fingerprint("R", {}), fingerprint("S", {"a": "1"})}) == 4
 
 
+@dataclasses.dataclass(frozen=True)
+class Drawn:
+    """A reading, and what happens before it: minutes that pass, flags, another version, or that somebody accepts."""
+
+    outcome: Outcome
+    level: int
+    n_new: int
+    late: bool
+    hold: bool
+    change: int | None
+    gap: int
+    flags: tuple[str, ...] | None
+    version: str
+    accepted: bool
+
+
 READINGS = st.lists(
     st.builds(
-        lambda outcome, level, new, late, gap, flags, version: (outcome, level, new, late, gap, flags, version),
-        st.sampled_from([BREACH, BREACH, CLEAR, CLEAR, BETWEEN, TOO_FEW, NO_DATA]),
-        st.sampled_from([1, 2]),
-        st.integers(0, 2),
-        st.booleans(),
-        st.sampled_from([-5, 0, 1, 5, 20, 120, 3000]),
-        st.sampled_from([None, (), ("silenced",), ("stale",)]),
-        st.sampled_from(["a", "a", "a", "b"]),
+        Drawn,
+        outcome=st.sampled_from([BREACH, BREACH, CLEAR, CLEAR, BETWEEN, TOO_FEW, NO_DATA]),
+        level=st.sampled_from([1, 2]),
+        n_new=st.integers(0, 2),
+        late=st.booleans(),
+        hold=st.booleans(),
+        change=st.sampled_from([None, 0, 60]),
+        gap=st.sampled_from([-5, 0, 1, 5, 20, 120, 3000]),
+        flags=st.sampled_from([None, (), ("silenced",), ("stale",)]),
+        version=st.sampled_from(["a", "a", "a", "b"]),
+        accepted=st.sampled_from([False, False, False, True]),
     ),
     max_size=40,
 )
@@ -370,21 +389,37 @@ def test_the_end_of_an_event_is_not_told():
     assert [state for state, _ in player.told] == ["firing", "firing"]
 
 
+def _reading(drawn, at_ms):
+    breach, n = drawn.outcome is BREACH, 0 if drawn.outcome is NO_DATA else 30
+    return Reading(
+        at_ms,
+        drawn.outcome,
+        level=drawn.level if breach else 0,
+        n=n,
+        n_new=drawn.n_new if n else 0,
+        late=drawn.late,
+        change_ms=at_ms - drawn.change * MINUTE if breach and drawn.change is not None else 0,
+        hold=drawn.hold,
+    )
+
+
 def _played(readings, timing, *, reload):
+    """What each step did, with the alert before it and the reading, None for an acceptance."""
     alert, at_ms, out = new_alert(START), START, []
-    for outcome, level, n_new, late, gap, flags, version in readings:
-        at_ms += gap * MINUTE
-        if flags is not None:
-            alert = msgspec.structs.replace(alert, flags=flags)
+    for drawn in readings:
+        at_ms += drawn.gap * MINUTE
+        if drawn.flags is not None:
+            alert = msgspec.structs.replace(alert, flags=drawn.flags)
         if reload:
             alert = decode_alert(encode_alert(alert))
-        n = 0 if outcome is NO_DATA else 30
-        reading = Reading(
-            at_ms, outcome, level=level if outcome is BREACH else 0, n=n, n_new=n_new if n else 0, late=late
-        )
-        done = step(alert, reading, dataclasses.replace(timing, version=version))
+        if drawn.accepted and alert.state in (S.FIRING, S.RECOVERING):
+            before, done = alert, accept(alert, at_ms)
+            alert = decode_alert(encode_alert(done.alert)) if reload else done.alert
+            out.append((done.transitions, done.notify, before, None, alert))
+        before, reading = alert, _reading(drawn, at_ms)
+        done = step(alert, reading, dataclasses.replace(timing, version=drawn.version))
         alert = done.alert
-        out.append((done.transitions, done.notify, alert))
+        out.append((done.transitions, done.notify, before, reading, alert))
     return out
 
 
@@ -393,7 +428,7 @@ def _played(readings, timing, *, reload):
 def test_people_never_hear_firing_twice_without_a_resolve_between(readings, timing):
     """Between two resolved messages each firing message is of a higher level, and no resolved one comes unasked."""
     known, keys = 0, []
-    for _, notify, alert in _played(readings, timing, reload=False):
+    for _, notify, _, _, alert in _played(readings, timing, reload=False):
         if notify == "firing":
             assert alert.told > known
             known = alert.told
@@ -416,8 +451,27 @@ def test_a_restart_between_any_two_readings_changes_nothing(readings, timing):
 @given(READINGS, TIMINGS)
 def test_transitions_are_numbered_without_a_gap_and_follow_the_table(readings, timing):
     """Numbers count up by one and each transition begins where the one before ended."""
-    made = [one for moves, _, _ in _played(readings, timing, reload=False) for one in moves]
+    made = [one for moves, *_ in _played(readings, timing, reload=False) for one in moves]
     assert [one.number for one in made] == list(range(1, len(made) + 1))
     for one, following in itertools.pairwise(made):
         assert one.after == following.before
         assert MOVES[following.before, following.event] == following.after
+
+
+@settings(max_examples=300, deadline=None)
+@given(READINGS, TIMINGS)
+def test_what_was_accepted_or_is_in_sight_is_remembered(readings, timing):
+    """Accepting ends the alert and notes what it has seen, for good; a change is known while readings hold it."""
+    for moves, notify, before, reading, alert in _played(readings, timing, reload=False):
+        assert alert.normal_ms >= before.normal_ms
+        assert alert.at_ms >= before.at_ms
+        if reading is None:
+            assert [one.event for one in moves] == [E.ACCEPTED]
+            assert (alert.state, alert.normal_ms, alert.told, alert.streak_ms) == (S.RESOLVED, before.at_ms, 0, None)
+            assert notify == ("resolved" if before.told else None)
+            continue
+        assert alert.normal_ms == before.normal_ms
+        if alert.change_ms != before.change_ms:
+            assert (alert.change_ms, E.BREACH in [one.event for one in moves]) == (reading.change_ms, True)
+        if before.state is S.RESOLVED and reading.hold and (before.change_ms or before.normal_ms):
+            assert alert.state is not S.INACTIVE

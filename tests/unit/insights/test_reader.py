@@ -224,3 +224,31 @@ async def test_what_has_no_series_says_so(name, text):
     """Metrics of no single run, and places that are not told apart."""
     with pytest.raises(ValueError, match=text):
         await Reader(Rows(), owners=Owners()).series(CATALOGUE[name], labels=PLACE, where=(), before_ms=NOW, limit=9)
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        ("deployments", Measured(3.0, 5)),
+        ("dora_change_failure_rate", Measured(2 / 5, 5, 2)),
+        ("dora_recovery_time", Measured(4 * 3600, 1)),
+        ("dora_lead_time", Measured(2 * 3600, 3)),
+    ],
+)
+async def test_a_deployment_that_is_repeated_counts_once(name, wanted):
+    """The same end of the same commit; the commit before once more is a rollback, an unknown one is never the same."""
+    found = await measure(
+        name,
+        run("one", at(9), revision="r1", created_ms=at(22)),
+        run("two", at(9), revision="r2", created_ms=at(14)),
+        deployment("d1", at(20), revision="r1"),
+        deployment("d2", at(19), revision="r1"),
+        deployment("d3", at(18), "failed", revision="r2"),
+        deployment("d4", at(17), "failed", revision="r2"),
+        deployment("d5", at(14), revision="r2"),
+        deployment("d6", at(12), revision="r1"),
+        deployment("d7", at(11), "canceled", revision="r1"),
+        deployment("d8", at(10), revision="r1"),
+        deployment("d9", at(5), "failed", revision=""),
+    )
+    assert found == {(): wanted}

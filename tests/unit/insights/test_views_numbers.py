@@ -12,7 +12,8 @@ from headgate.core.times import format_ms
 from headgate.insights.catalogue import CATALOGUE
 from headgate.insights.kpi import make_kpi
 from headgate.insights.owners import Owners, parse_owner
-from headgate.insights.views.ask import query_page
+from headgate.insights.views.ask import query_page, series_page
+from headgate.insights.views.builds import builds_page, project_builds
 from headgate.insights.views.credits import CREDITS_BY, credits_page
 from headgate.insights.views.job import job_page
 from headgate.insights.views.lens import Filters, Lens
@@ -278,3 +279,49 @@ async def test_a_formula_has_a_plot_too(world, lens):
             ]
             ran = sum(one["status"] != "not_run" for one in runs)
             assert (sum(one["credits"] for one in runs) / ran if ran else None) == value
+
+
+async def test_builds_are_the_last_ones(world, lens):
+    """However short the window is: of the default branch, of a chosen one; medians by day are those of the days."""
+    page = await project_builds(lens, project=WEB, window=read_window(None, None, "2h", now_ms=NOW), branch="fix/a")
+    newest = sorted((one for one in world.runs if one["project"] == WEB), key=lambda one: -one["stopped"])
+    ran = [one for one in newest if one["stopped"] < NOW]
+    assert [one["id"] for one in ran if one["branch"] == "main"][:50] == [one.id for one in page.default_builds]
+    assert [one["id"] for one in ran if one["branch"] == "fix/a"] == [one.id for one in page.branch_builds]
+    assert {"main", "fix/a", "fix/b"} == set(page.branches)
+    whole = await project_builds(lens, project=WEB, window=read_window(None, None, "400d", now_ms=NOW))
+    assert (90, ()) == (len(whole.days.at) - 1, whole.branch_builds)
+    counted = {line.metric: sum(line.n) for line in whole.days.lines}
+    assert counted["duration_p50"] == sum(one["status"] == "success" and one["stopped"] < NOW for one in newest)
+
+
+async def test_builds_of_all_projects_are_counted_right(world, lens):
+    """Each project once, page by page, with the median of its successful runs and its branches."""
+    first = await builds_page(lens, window=WINDOW, limit=2)
+    second = await builds_page(lens, window=WINDOW, cursor=first.next, limit=2)
+    lines = [*first.projects, *second.projects]
+    assert (3, None) == (len(lines), second.next)
+    for line in lines:
+        runs = inside(world.runs, project=line.project)
+        times = sorted((one["stopped"] - one["created"]) / 1000 for one in runs if one["status"] == "success")
+        middle = times[math.ceil(len(times) / 2) - 1]
+        assert line.build_time.value == pytest.approx(middle, rel=0.0101)
+        assert line.branches == len({one["branch"] for one in runs if one["status"] != "not_run"})
+        assert line.last_build is not None
+        assert line.last_build.id == max(runs, key=lambda one: one["stopped"])["id"]
+        assert (0, 0, 0) == (line.running, line.queued, line.on_hold)
+
+
+async def test_rows_of_a_series_are_the_plot(lens):
+    """Each point of each line of a query, once; a refusal of it is one of theirs."""
+    rows = await series_page(lens, metric="runs", by=("project",), where=(), window=WINDOW, step="1d")
+    page = await query_page(lens, metric="runs", by=("project",), where=(), window=WINDOW, step="1d")
+    points = {
+        (at, line.labels["project"]): value
+        for line in page.plot.lines
+        for at, value in zip(page.plot.at, line.values, strict=True)
+    }
+    assert points == {(one.at, one.labels["project"]): one.value for one in rows.rows}
+    assert len(points) == len(rows.rows)
+    assert sorted(one.at for one in rows.rows) == [one.at for one in rows.rows]
+    assert "1h" == (await series_page(lens, metric="runs", by=(), where=(), window=Window(NOW - HOUR, NOW))).step

@@ -67,6 +67,20 @@ def test_one_alert_is_one_incident_until_it_is_resolved():
     assert seen == [("triggered", 1), ("triggered", 2), ("resolved", 3), ("resolved", 3), ("triggered", 1)]
 
 
+def test_an_acknowledgement_pages_nobody():
+    """The open incident is acknowledged, however often that is sent, and stays so; without one nothing opens."""
+    door = front_door("pagerduty")
+    seen_by = notification(reason="acknowledged", annotations={"summary": "acknowledged by ann: bisecting"})
+    event = sent(seen_by)
+    assert (event["event_action"], event["dedup_key"]) == ("acknowledge", sent(notification())["dedup_key"])
+    assert "acknowledged by ann: bisecting" in event["payload"]["summary"]
+    seen = []
+    for one in (seen_by, notification(), seen_by, seen_by, notification(reason="escalated")):
+        PAGER.interpret(asked(door, PAGER.encode(told(one), now_ms=NOW_MS)), told(one))
+        seen.append([(row.native["status"], row.native["pages"]) for row in door.ledger.rows()])
+    assert seen == [[], [("triggered", 1)], *[[("acknowledged", 1)]] * 3]
+
+
 @pytest.mark.parametrize(
     ("label", "severity"),
     [

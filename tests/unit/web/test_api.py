@@ -158,6 +158,10 @@ class Answers:
         self._note("backup", path)
         return {"path": path, "bytes": 1}
 
+    async def trail(self, since_ms: int, before: int | None, limit: int) -> list[Json]:
+        self._note("trail", since_ms, before, limit)
+        return [{"who": "anna"}]
+
     async def reload(self) -> Json:
         self._note("reload")
         return {"ok": True}
@@ -341,7 +345,7 @@ async def test_the_live_part_is_the_page_without_its_frame(bench: Bench) -> None
 async def test_own_assets_are_served_and_the_api_describes_itself(bench: Bench) -> None:
     """No asset of anybody else."""
     vendored = ("htmx.min.js", "uplot.min.js", "uplot.min.css", "htmx.LICENSE.txt", "uplot.LICENSE.txt")
-    for path in ("page.js", "site.js", "page.css", "icon.svg", *(f"vendor/{name}" for name in vendored)):
+    for path in ("live.js", "site.js", "page.css", "icon.svg", *(f"vendor/{name}" for name in vendored)):
         answer = await bench.http.get(f"/static/{path}")
         assert (200, "private, no-cache") == (answer.status_code, answer.headers["cache-control"])
         again = await bench.http.get(f"/static/{path}", headers={"if-none-match": answer.headers["etag"]})

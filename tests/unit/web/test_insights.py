@@ -29,7 +29,12 @@ ASKED = {
     "/insights/run": {"run": RUN},
     "/insights/tests": {},
     "/insights/credits": {},
+    "/insights/now": {},
+    "/insights/builds": {},
+    "/insights/project-builds": {"project": "gh/acme/web", "branch": "fix/a"},
+    "/insights/dora": {},
     "/metrics": {},
+    "/series": {"metric": "runs", "by": ["project"]},
     "/query": {"metric": "duration_p95", "by": ["project", "branch_class"], "step": "1d"},
 }
 

@@ -15,7 +15,17 @@ from headgate.insights.views.lens import Lens
 from headgate.insights.views.refusal import Refused, unknown
 from headgate.insights.views.window import Window, read_step, slots
 
-__all__ = ["Group", "MetricView", "MetricsPage", "QueryPage", "metrics_page", "query_page"]
+__all__ = [
+    "Group",
+    "MetricView",
+    "MetricsPage",
+    "QueryPage",
+    "SeriesPage",
+    "SeriesRow",
+    "metrics_page",
+    "query_page",
+    "series_page",
+]
 
 # Steps of a metric that is read run by run: each is a reading of its own.
 _MOST_READINGS = 31
@@ -82,6 +92,27 @@ class QueryPage:
     next: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class SeriesRow:
+    """One point of one line. `at`: begin of the step."""
+
+    at: str
+    labels: Mapping[str, str]
+    value: float | None
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesPage:
+    """A plot as rows, for programs that read tables: ordered by time, then as the groups of the plot."""
+
+    metric: MetricView
+    step: str
+    since: str
+    until: str
+    rows: tuple[SeriesRow, ...]
+
+
 def metrics_page(lens: Lens) -> MetricsPage:
     """The catalogue."""
     return MetricsPage(tuple(_view(name, one) for name, one in lens.catalogue.names.items()), dict(DIMENSIONS))
@@ -143,6 +174,21 @@ async def query_page(
     return QueryPage(
         _view(metric, one), window.since, window.until, by, tuple(where), len(ordered), groups, lines, following
     )
+
+
+async def series_page(
+    lens: Lens, *, metric: str, by: Sequence[str], where: Sequence[str], window: Window, step: str | None = None
+) -> SeriesPage:
+    """The plot of a question as rows; a step that fits the window where none is said. Raises Refused."""
+    chosen = step or read_step(None, window)
+    page = await query_page(lens, metric=metric, by=by, where=where, window=window, step=chosen, limit=_MOST_LINES)
+    lines, times = (page.plot.lines, page.plot.at) if page.plot else ((), ())
+    rows = [
+        SeriesRow(at, line.labels, line.values[place], line.n[place])
+        for place, at in enumerate(times)
+        for line in lines
+    ]
+    return SeriesPage(page.metric, chosen, page.since, page.until, tuple(rows))
 
 
 def _fast(metric: MetricDef) -> bool:

@@ -14,7 +14,7 @@ from headgate.core.runrows import LiveRow
 from headgate.core.tally import class_name
 from headgate.core.times import format_ms
 
-__all__ = ["LIVE_READ", "LiveView", "Now", "now_view"]
+__all__ = ["LIVE_READ", "STUCK_SECONDS", "LiveView", "Now", "now_view"]
 
 STUCK_TIMES = 3
 STUCK_SECONDS = 1800

@@ -11,7 +11,8 @@ from headgate.insights.metric import Labels
 from headgate.insights.reader import Reader
 from headgate.insights.views.figures import QUEUE_FIGURES, RUN_FIGURES, Trend, Trends, trends
 from headgate.insights.views.lens import Filters, Lens
-from headgate.insights.views.live import LIVE_READ, Now, now_view
+from headgate.insights.views.live import Now
+from headgate.insights.views.moment import now_of
 from headgate.insights.views.window import Window
 from headgate.insights.views.worse import WORSE_FIGURES, Worse, because, find_worse
 
@@ -74,7 +75,7 @@ async def overview(lens: Lens, *, window: Window, filters: Filters = Filters()) 
         totals={**totals, **queues},
         projects=cards,
         worse=await _worse(lens, reader, flows, window),
-        now=await _now(lens, flows, waits),
+        now=await now_of(lens),
     )
 
 
@@ -102,18 +103,3 @@ async def _worse(lens: Lens, reader: Reader, flows: Mapping[Labels, Trends], win
         lens, reader, WORSE_FIGURES.values(), projects=slugs, window=window, by=("project", "workflow", "job")
     )
     return tuple(replace(one, because=because(one, jobs)) for one in found)
-
-
-async def _now(lens: Lens, flows: Mapping[Labels, Trends], waits: Mapping[Labels, Trends]) -> Now:
-    usual_run = {
-        (names["project"], names["workflow"]): value
-        for labels, figures in flows.items()
-        if (value := figures["duration_p95"].value) is not None and (names := dict(labels))
-    }
-    usual_wait = {
-        dict(labels)["project"]: value
-        for labels, figures in waits.items()
-        if (value := figures["queue_p95"].value) is not None
-    }
-    rows = await lens.store.in_flight(LIVE_READ)
-    return now_view(rows, now_ms=lens.now_ms, usual_run=usual_run, usual_wait=usual_wait)

@@ -16,7 +16,7 @@ from starlette.datastructures import ImmutableMultiDict
 
 from headgate.web.access.who import Role, who
 
-__all__ = ["FORM_TYPE", "FormRefused", "back", "local_path", "submitted"]
+__all__ = ["FORM_TYPE", "FormRefused", "back", "local_path", "read_form", "submitted"]
 
 FORM_TYPE = "application/x-www-form-urlencoded"
 # A thousand chosen lines of a table and a comment; nobody writes more into a form.
@@ -38,9 +38,7 @@ async def submitted(request: Request, needs: Role = "operator") -> ImmutableMult
 
     The form must carry the `csrf` field that `csrf_field()` of `parts.html` writes, and who sends it the role.
     """
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM_TYPE:
-        raise FormRefused(415, "This is not a form", f"Nothing was done. A form is sent as {FORM_TYPE}.")
-    fields = ImmutableMultiDict[str, str](_fields(await _body(request)))
+    fields = await read_form(request)
     known = who(request)
     offered = fields.get("csrf", "")
     if not known.csrf or not hmac.compare_digest(offered.encode(), known.csrf.encode()):
@@ -57,6 +55,13 @@ async def submitted(request: Request, needs: Role = "operator") -> ImmutableMult
             f"Nothing was done. It needs the role {needs}; {known.name} is {known.role}. http.access gives roles.",
         )
     return fields
+
+
+async def read_form(request: Request) -> ImmutableMultiDict[str, str]:
+    """The fields of a form, whoever sends it. Raises FormRefused."""
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM_TYPE:
+        raise FormRefused(415, "This is not a form", f"Nothing was done. A form is sent as {FORM_TYPE}.")
+    return ImmutableMultiDict[str, str](_fields(await _body(request)))
 
 
 async def _body(request: Request) -> bytes:

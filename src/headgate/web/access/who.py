@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 from headgate.web.asgi import Asking, Scope
 
-__all__ = ["NOBODY", "ROLES", "Role", "Who", "admit", "who"]
+__all__ = ["NOBODY", "ROLES", "Role", "Who", "admit", "asker", "who"]
 
 Role = Literal["viewer", "operator", "admin"]
 # Each may what those before it may: read; acknowledge, silence, replay, dead letters; everything.
@@ -35,10 +35,15 @@ class Who:
 NOBODY: Final = Who("", "viewer", "", "")
 
 
+def asker(scope: Scope) -> Who:
+    """Who asks, as the guard found."""
+    found = scope.get(_KEY)
+    return found if isinstance(found, Who) else NOBODY
+
+
 def who(request: Asking) -> Who:
     """Who asks, as the guard found."""
-    found = request.scope.get(_KEY)
-    return found if isinstance(found, Who) else NOBODY
+    return asker(request.scope)
 
 
 def admit(scope: Scope, known: Who) -> None:

@@ -23,8 +23,10 @@ Crumb = tuple[str, str]
 _NAVIGATION: tuple[Crumb, ...] = (
     ("Overview", "/"),
     ("Projects", "/projects"),
+    ("Builds", "/builds"),
     ("Tests", "/tests"),
     ("Credits", "/credits"),
+    ("DORA", "/dora"),
     ("Alerts", "/alerts"),
     ("Delivery", "/delivery"),
 )

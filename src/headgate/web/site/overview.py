@@ -7,6 +7,7 @@ from fastapi.responses import HTMLResponse, Response
 
 from headgate.insights.views.figures import plot
 from headgate.insights.views.overview import overview
+from headgate.web.live import Feed
 from headgate.web.operations import Operations
 from headgate.web.site.frame import Site
 from headgate.web.site.serving import page
@@ -17,7 +18,7 @@ __all__ = ["add_overview"]
 _PLOTTED = ("runs", "failed_runs", "success_rate", "duration_p50", "duration_p95", "credits")
 
 
-def add_overview(app: FastAPI, site: Site, operations: Operations) -> None:
+def add_overview(app: FastAPI, site: Site, operations: Operations, feed: Feed) -> None:
     """Add the overview and what it refreshes."""
 
     @page(app, site, "/")
@@ -48,7 +49,5 @@ def add_overview(app: FastAPI, site: Site, operations: Operations) -> None:
 
     @page(app, site, "/now")
     async def now(request: Request) -> Response:
-        lens = site.lens()
-        asked = site.asked(request, lens)
-        view = await overview(lens, window=asked.window)
-        return HTMLResponse(site.templates.render("now.html", view=view, asked=asked))
+        asked = site.asked(request, site.lens())
+        return HTMLResponse(site.templates.render("now.html", now=await feed.now(), asked=asked))

@@ -17,7 +17,10 @@ from starlette.exceptions import HTTPException
 from headgate.core.errors import StoreError
 from headgate.insights.views.lens import Lens
 from headgate.web.access.forms import FormRefused
+from headgate.web.badges import add_badges
+from headgate.web.live import Feed, add_live
 from headgate.web.operations import Operations
+from headgate.web.site.builds import add_builds
 from headgate.web.site.frame import Site
 from headgate.web.site.lists import add_lists
 from headgate.web.site.operation import add_operation
@@ -30,16 +33,21 @@ __all__ = ["add_pages", "add_problems"]
 _OWN = ("/api/", "/static/", "/metrics")
 
 
-def add_pages(app: FastAPI, operations: Operations, lens: Callable[[], Lens], version: str) -> None:
-    """Add every page and what they load."""
+def add_pages(app: FastAPI, operations: Operations, lens: Callable[[], Lens], version: str) -> Feed:
+    """Add every page and what they load; the feed that they are renewed by is closed by who stops the server."""
     app.mount("/static", _Static(directory=Path(__file__).parent.parent / "static"), name="static")
     site = Site(lens, version)
     add_problems(app, site)
-    add_overview(app, site, operations)
+    feed = Feed(lens)
+    add_live(app, feed)
+    add_badges(app, lens)
+    add_overview(app, site, operations, feed)
     add_places(app, site)
     add_runs(app, site)
     add_lists(app, site)
+    add_builds(app, site)
     add_operation(app, site, operations)
+    return feed
 
 
 class _Static(StaticFiles):

@@ -16,7 +16,7 @@ from headgate.insights.views.figures import Plot, Trend, Trends
 from headgate.insights.views.run import JobBar, RunPage
 from headgate.web.site.words import shown
 
-__all__ = ["Bar", "Chart", "Piece", "Row", "Tile", "Waterfall", "charts", "tiles", "waterfall"]
+__all__ = ["Bar", "Chart", "Piece", "Row", "Tile", "Waterfall", "charts", "figure_tiles", "tiles", "waterfall"]
 
 _LABELS: Mapping[str, str] = {
     "runs": "Runs",
@@ -35,6 +35,7 @@ _CHARTS: Sequence[tuple[str, Literal["line", "bars"], Mapping[str, str]]] = (
     ("Duration", "line", {"duration_p95": "p95", "duration_p50": "p50"}),
     ("Wait for a machine", "line", {"queue_p50": "p50"}),
     ("Credits", "bars", {"credits": "Credits"}),
+    ("Deployments", "bars", {"deployments": "Succeeded"}),
 )
 
 
@@ -122,6 +123,15 @@ def tiles(trends: Trends) -> list[Tile]:
             trend, hint = trends[metric], f"{known.doc} {known.counts}"
             found.append(Tile(metric, label, known.format, trend, _change(trend, known.format), hint))
     return found
+
+
+def figure_tiles(trends: Trends, names: Sequence[str]) -> list[Tile]:
+    """These figures, whatever they are called."""
+    known = [(name, CATALOGUE.names[name]) for name in names]
+    return [
+        Tile(name, name, one.format, trends[name], _change(trends[name], one.format), f"{one.doc} {one.counts}")
+        for name, one in known
+    ]
 
 
 def _change(trend: Trend, form: Format) -> str:

@@ -99,6 +99,11 @@ def shown(value: float | None, form: Format) -> str:
     return _FORMATS[form](value)
 
 
+def rate(value: float | None) -> str:
+    """How often a day, in three figures: 0.0213."""
+    return NOTHING if value is None else f"{value:,.3g}"
+
+
 def moment(ms: int | None) -> str:
     """Milliseconds since the epoch as `2026-11-20 10:02:10`."""
     return NOTHING if ms is None else format_ms(ms)[:19].replace("T", " ")
@@ -127,6 +132,7 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "moment": moment,
     "number": number,
     "percentage": percentage,
+    "rate": rate,
     "second": second,
     "shown": shown,
     "size": size,

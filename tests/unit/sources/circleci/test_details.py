@@ -89,8 +89,10 @@ async def test_results_are_those_that_circleci_lists(twin, make):
     source = make(base_url=twin.base_url)
     seen = set()
     for job, slug in _jobs(twin):
+        if slug in seen:
+            continue
         items = _asked(twin, f"/api/v2/project/{slug}/{job.number}/tests")["items"]
-        if slug in seen or not items:
+        if not items:
             continue
         seen.add(slug)
         *results, counts = await _ask(source, _of(job, slug), "tests")

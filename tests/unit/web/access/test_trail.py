@@ -1,10 +1,45 @@
-"""What of a request is noted."""
+"""What of a request is noted, and how it gets into the store."""
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
 from types import SimpleNamespace
 
-from headgate.web.access.trail import Note, note, notes
+import pytest
+from tests.unit.web.access.bench import ADMIN, COMMAND, PASSWORD, READER, Bench, basic, bearer
+
+from headgate.core.clock import ManualClock
+from headgate.core.errors import StoreFull
+from headgate.core.trail import TrailEntry
+from headgate.web.access.trail import Note, Trail, note, notes
+
+OURS = {"x-headgate-request": "1"}
+ENTRY = TrailEntry(1, "anna", "token", "10.0.0.1", "read", "/run/1", 200)
+
+
+class Kept:
+    """What was appended; `error` is raised in its place."""
+
+    def __init__(self) -> None:
+        self.entries: list[TrailEntry] = []
+        self.error: Exception | None = None
+
+    async def append(self, entries) -> None:
+        """As the store."""
+        if self.error is not None:
+            raise self.error
+        self.entries += entries
+
+
+@pytest.fixture
+def kept():
+    return Kept()
+
+
+@pytest.fixture
+def trail(kept):
+    return Trail(kept.append, ManualClock())
 
 
 def test_notes_of_a_request_are_kept_in_order():
@@ -15,3 +50,116 @@ def test_notes_of_a_request_are_kept_in_order():
     note(asked, "read", "run 1")
     note(asked, "export", "runs as csv")
     assert [Note("read", "run 1"), Note("export", "runs as csv")] == begun
+
+
+async def test_entries_wait_for_a_flush_and_equal_ones_are_counted(trail, kept):
+    """With the time of the first."""
+    for number in range(5):
+        trail.add(replace(ENTRY, at_ms=number))
+    trail.add(replace(ENTRY, status=404))
+    assert [] == kept.entries
+    await trail.flush()
+    await trail.flush()
+    assert [replace(ENTRY, at_ms=0, times=5), replace(ENTRY, status=404)] == kept.entries
+
+
+async def test_what_the_store_does_not_take_is_tried_again(trail, kept):
+    """It waits, and what comes meanwhile too."""
+    kept.error = StoreFull("full")
+    trail.add(ENTRY)
+    await trail.flush()
+    trail.add(replace(ENTRY, at_ms=9))
+    kept.error = None
+    await trail.flush()
+    assert [replace(ENTRY, times=2)] == kept.entries
+
+
+async def test_what_does_not_fit_is_counted(trail, kept):
+    """Memory is bounded whatever happens, and the trail says what it lacks."""
+    kept.error = StoreFull("full")
+    for number in range(10_003):
+        trail.add(replace(ENTRY, about=str(number)))
+    await trail.flush()
+    kept.error = None
+    await trail.flush()
+    assert 10_001 == len(kept.entries)
+    assert ("headgate", "lost", 3) == (kept.entries[-1].who, kept.entries[-1].action, kept.entries[-1].times)
+
+
+async def test_texts_are_short_and_can_be_shown(trail, kept):
+    """Whoever wrote them."""
+    trail.add(replace(ENTRY, about="a\x1b[2Jb\n" + "x" * 999))
+    await trail.flush()
+    [entry] = kept.entries
+    assert entry.about.startswith("a?[2Jb?xxx")
+    assert 300 == len(entry.about)
+
+
+async def test_what_waits_at_the_end_is_kept(trail, kept):
+    """A stop loses nothing."""
+    running = asyncio.create_task(trail.run())
+    await asyncio.sleep(0)
+    trail.add(ENTRY)
+    await asyncio.sleep(0)
+    running.cancel()
+    await asyncio.wait([running])
+    assert [ENTRY] == kept.entries
+
+
+# -- through the guard
+
+
+@pytest.fixture
+async def bench():
+    made = Bench()
+    async with made.http:
+        yield made
+
+
+async def test_a_change_is_in_the_store_before_it_is_answered(bench):
+    """Who, how known, from where, what, and what came of it."""
+    await bench.http.post("/api/v1/deadletters/replay", headers=basic("anna", PASSWORD) | OURS)
+    expected = TrailEntry(
+        bench.clock.now_ms(), "anna", "password", "192.0.2.1", "POST", "/api/v1/deadletters/replay", 200
+    )
+    assert [expected] == bench.entries
+
+
+async def test_a_change_that_the_role_forbids_is_kept_too(bench):
+    """With its status; one of nobody is not, so that strangers cannot fill the store."""
+    await bench.http.post("/api/v1/reload", headers=bearer(READER) | OURS)
+    await bench.http.post("/api/v1/reload", headers=OURS)
+    assert [("reader", "POST", 403)] == [(one.who, one.action, one.status) for one in bench.entries]
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/run/abc", "/api/v1/tail?limit=3", "/api/v1/explain/x", "/api/v1/insights/run?run=a", "/api/v1/deadletters"],
+)
+async def test_who_reads_of_a_person_is_kept(bench, path):
+    """Reading does not wait for it."""
+    await bench.http.get(path, headers=bearer(COMMAND) | {"x-headgate-user": "erik"})
+    await bench.http.get("/api/v1/status", headers=bearer(COMMAND))
+    assert [] == bench.entries
+    await bench.trail.flush()
+    assert [("erik", "command", "read", path)] == [(one.who, one.via, one.action, one.about) for one in bench.entries]
+
+
+async def test_a_handler_says_in_its_own_words_what_it_does(bench):
+    """Then nothing is noted beside."""
+    await bench.log_in(ADMIN)
+    assert [("root", "session", "login", "root", 303)] == [
+        (one.who, one.via, one.action, one.about, one.status) for one in bench.entries
+    ]
+
+
+async def test_no_secret_is_in_the_trail(bench):
+    """Whatever was tried with it."""
+    for headers in (bearer(ADMIN), bearer("wrong-secret"), basic("anna", PASSWORD), basic("anna", "wrong-secret")):
+        await bench.http.get("/run/1", headers=headers)
+        await bench.http.post("/api/v1/reload", headers=headers | OURS)
+    await bench.log_in("wrong-secret", "my-name-or-password")
+    await bench.trail.flush()
+    shown = repr(bench.entries)
+    assert bench.entries
+    assert not any(one in shown for one in (ADMIN, PASSWORD, "wrong-secret", "my-name-or-password"))

@@ -32,9 +32,13 @@ class Bench:
         self.store = MemoryStore(clock=ManualClock(NOW))
         self.answers = Answers()
         self.answers.full = False
-        app = build_app(self.answers, Health(), MetricPages(Telemetry().page, lambda _: b""), version="0.0")
-        add_pages(app, self.answers, lambda: Lens(self.store, NOW + 1), "0.0")
+        self.app = app = build_app(self.answers, Health(), MetricPages(Telemetry().page, lambda _: b""), version="0.0")
+        add_pages(app, self.answers, self.lens, "0.0")
         self.http = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://x")
+
+    def lens(self) -> Lens:
+        """Of the moment after everything."""
+        return Lens(self.store, NOW + 1)
 
     async def text(self, path: str, status: int = 200) -> str:
         """A page of that status, in words without markup."""

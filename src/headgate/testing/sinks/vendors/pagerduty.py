@@ -2,7 +2,8 @@
 
 Source: github.com/PagerDuty/developer-docs, "Events API v2 Overview" and "Send an Alert Event", and the answers shown
 on v2.developer.pagerduty.com, "Send an Event (Events API v2)", read 2026-11. Invariant: one row for each `dedup_key`
-that was triggered, as it stands now; what follows changes it, and nothing follows where none is open.
+that was triggered, as it stands now, with how often it paged; what follows changes it, and nothing follows where none
+is open. A trigger of an incident that is open pages nobody and does not undo an acknowledgement.
 """
 
 from __future__ import annotations
@@ -111,8 +112,13 @@ class PagerDuty(Vendor):
         row = self._ledger.get(key)
         open_now = row is not None and row.native["status"] != "resolved"
         if event.event_action == "trigger":
-            count = row.native["events"] + 1 if row and open_now else 1
-            native = {"status": "triggered", "events": count, **msgspec.to_builtins(event), "routing_key": "***"}
+            native = {
+                "status": row.native["status"] if row and open_now else "triggered",
+                "events": row.native["events"] + 1 if row and open_now else 1,
+                "pages": (row.native["pages"] if row else 0) + (not open_now),
+                **msgspec.to_builtins(event),
+                "routing_key": "***",
+            }
             self._ledger.replace(key, key, native)
         elif row and open_now:
             status = {"acknowledge": "acknowledged", "resolve": "resolved"}[event.event_action]

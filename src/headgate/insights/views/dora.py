@@ -1,0 +1,189 @@
+"""How often, how fast and how safely is deployed: the four DORA metrics, each with its definition beside it.
+
+All four are proxies: they follow from deployments that CircleCI's jobs or somebody's calls told of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from headgate.core.runrows import DeploymentRow
+from headgate.core.times import DAY_MS, format_ms
+from headgate.insights.benchmarks import BENCHMARKS, SOURCE, YEAR, Benchmark
+from headgate.insights.metric import Format, Labels
+from headgate.insights.views.figures import Plot, Trends, plot, trends
+from headgate.insights.views.lens import Filters, Lens
+from headgate.insights.views.window import StepName, Window
+
+__all__ = ["DORA_FIGURES", "Definition", "DeploymentView", "DoraLine", "DoraPage", "dora_page"]
+
+DORA_FIGURES = (
+    "dora_deployment_frequency",
+    "dora_lead_time",
+    "dora_change_failure_rate",
+    "dora_recovery_time",
+    "deployments",
+)
+_NEWEST = 25
+_READ = 1000
+# A metric that is read row by row is read again for each step.
+_MOST_STEPS_MS = 31 * DAY_MS
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """What one of the numbers is. `doc`, `formula`, `counts`: of the catalogue; `proxy`: it stands for something else.
+
+    `benchmarks`: what the published report says, best first; empty where it says nothing.
+    """
+
+    metric: str
+    unit: str
+    format: Format
+    doc: str
+    formula: str
+    counts: str
+    proxy: bool
+    higher_is_worse: bool
+    benchmarks: tuple[Benchmark, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DoraLine:
+    """One project or team; `name` is empty for projects that nobody owns."""
+
+    name: str
+    figures: Trends
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentView:
+    """One ended deployment. `origin`: rule, marker or call."""
+
+    id: str
+    project: str
+    name: str
+    environment: str
+    status: str
+    revision: str
+    version: str
+    stopped_at: str
+    origin: str
+    workflow_id: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class DoraPage:
+    """`projects`, `teams`: most deployments first. `newest`: the last deployments of the window, newest first.
+
+    `plot`: deployments by day, or by week where the window is longer than a month. `source`, `year`: of benchmarks.
+    """
+
+    since: str
+    until: str
+    previous_since: str
+    figures: Trends
+    definitions: tuple[Definition, ...]
+    source: str
+    year: int
+    projects: tuple[DoraLine, ...]
+    teams: tuple[DoraLine, ...]
+    newest: tuple[DeploymentView, ...]
+    plot: Plot
+
+
+async def dora_page(
+    lens: Lens,
+    *,
+    window: Window,
+    project: str = "",
+    filters: Filters = Filters(),  # noqa: B008  # frozen, takes everything
+) -> DoraPage:
+    """Of all projects, or of one, or those of an organisation or team. Raises Refused."""
+    slugs = [(await lens.project(project)).project] if project else [row.project for row in await lens.projects()]
+    where, reader = Filters(org=filters.org, team=filters.team).matchers(), lens.reader()
+    whole = await trends(lens, reader, DORA_FIGURES, projects=slugs, window=window, where=where)
+    by_project = await trends(lens, reader, DORA_FIGURES, projects=slugs, window=window, by=("project",), where=where)
+    by_team = await trends(lens, reader, DORA_FIGURES, projects=slugs, window=window, by=("team",), where=where)
+    step: StepName = "1d" if window.span_ms <= _MOST_STEPS_MS else "7d"
+    lines = await plot(lens, reader, ("deployments",), projects=slugs, window=window, step=step, where=where)
+    return DoraPage(
+        since=window.since,
+        until=window.until,
+        previous_since=window.previous.since,
+        figures=whole[()],
+        definitions=tuple(_definition(lens, name) for name in DORA_FIGURES),
+        source=SOURCE,
+        year=YEAR,
+        projects=_lines(by_project, "project"),
+        teams=_lines(by_team, "team"),
+        newest=await _newest(lens, frozenset(slugs), window, filters),
+        plot=lines,
+    )
+
+
+def _definition(lens: Lens, name: str) -> Definition:
+    one = lens.catalogue.names[name]
+    return Definition(
+        metric=name,
+        unit=one.unit,
+        format=one.format,
+        doc=one.doc,
+        formula=one.formula,
+        counts=one.counts,
+        proxy=one.proxy,
+        higher_is_worse=one.higher_is_worse,
+        benchmarks=BENCHMARKS.get(name, ()),
+    )
+
+
+def _lines(groups: Mapping[Labels, Trends], label: str) -> tuple[DoraLine, ...]:
+    found = [DoraLine(dict(labels)[label], figures) for labels, figures in groups.items()]
+    return tuple(sorted(found, key=lambda one: (-(one.figures["deployments"].value or 0.0), one.name)))
+
+
+async def _newest(lens: Lens, slugs: frozenset[str], window: Window, filters: Filters) -> tuple[DeploymentView, ...]:
+    """Read from the end of the window backwards, a day more each time, until there are enough."""
+    found: list[DeploymentRow] = []
+    until_ms, span_ms = window.until_ms, DAY_MS
+    while until_ms > window.since_ms and len(found) < _NEWEST:
+        since_ms = max(window.since_ms, until_ms - span_ms)
+        rows = [
+            row
+            for row in await _between(lens, since_ms, until_ms)
+            if row.project in slugs
+            and filters.org in ("", row.project.rpartition("/")[0])
+            and filters.team in ("", lens.owners.team(row.project, "", ""))
+        ]
+        found += reversed(rows)
+        until_ms, span_ms = since_ms, span_ms * 2
+    return tuple(_view(row) for row in found[:_NEWEST])
+
+
+async def _between(lens: Lens, since_ms: int, until_ms: int) -> list[DeploymentRow]:
+    found: list[DeploymentRow] = []
+    after: tuple[int, str] | None = None
+    while True:
+        page = await lens.store.deployments_between(since_ms, until_ms, after=after, limit=_READ)
+        found += page
+        if len(page) < _READ:
+            return found
+        after = (page[-1].stopped_ms, page[-1].deployment_id)
+
+
+def _view(row: DeploymentRow) -> DeploymentView:
+    return DeploymentView(
+        id=row.deployment_id,
+        project=row.project,
+        name=row.name,
+        environment=row.environment,
+        status=row.status,
+        revision=row.revision,
+        version=row.version,
+        stopped_at=format_ms(row.stopped_ms),
+        origin=row.origin,
+        workflow_id=row.workflow_id,
+        url=row.url,
+    )

@@ -1,0 +1,397 @@
+"""What the routes outside of `/api/v1/insights` answer, for the OpenAPI document.
+
+The answers themselves are made by `Operations` and sent as they are: nothing here checks or changes them. A test holds
+what a store with history answers against these.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field
+
+__all__ = [
+    "AlertAnswer",
+    "AlertLine",
+    "AuditAnswer",
+    "BackfillAnswer",
+    "BackupAnswer",
+    "DeadDelivery",
+    "DeadLetterAnswer",
+    "DeploymentAnswer",
+    "ExplainedAnswer",
+    "Failure",
+    "HistoryJob",
+    "HistoryRun",
+    "OverviewAnswer",
+    "ReloadAnswer",
+    "ReplayAnswer",
+    "RunAnswer",
+    "SilenceAnswer",
+    "StatusAnswer",
+    "TailAnswer",
+    "documented",
+]
+
+Time = Annotated[str, Field(description="RFC 3339, UTC.")]
+Count = Annotated[int, Field(ge=0)]
+_Number = float | None
+
+
+class Failure(BaseModel):
+    """Why a request is not done: a fixed word, and a text for people."""
+
+    error: str
+    detail: str
+
+
+class SignalAnswer(BaseModel):
+    """One signal of a sink. `cursor`: of lane live; other figures are sums over its lanes."""
+
+    state: Literal["ok", "retrying", "open", "held", "removed"]
+    cursor: Count
+    lag_seconds: float
+    waiting: Count
+    dead: Count
+    skipped: dict[str, Count]
+    accepted: Count
+
+
+class SinkAnswer(BaseModel):
+    """A sink. `records`: what its section of that name says."""
+
+    signals: dict[str, SignalAnswer]
+    records: dict[str, Any] = {}
+
+
+class InboxAnswer(BaseModel):
+    """Webhooks that are not merged. `waiting_for_source`: by source that is not configured."""
+
+    waiting: Count
+    dead: Count
+    waiting_for_source: dict[str, Count] = {}
+
+
+class SourceAnswer(BaseModel):
+    """A source. `gone`: projects that the far side no longer has, with since when."""
+
+    calls: Count
+    budget_left: _Number
+    refused: str | None
+    calls_per_hour: _Number
+    calls_per_hour_estimate: dict[str, _Number] | None
+    last_complete_walk: Time | None
+    last_insights: Time | None
+    gone: dict[str, Time]
+
+
+class AuditFigures(BaseModel):
+    """Of the last 24 hours; null until an audit has run."""
+
+    expected: Count | None
+    present: Count | None
+    repaired: Count | None
+    unrepairable: Count | None
+    unannounced: Count | None
+
+
+class StoreAnswer(BaseModel):
+    """The store. `schema`: version of its tables."""
+
+    bytes: Count
+    schema_: Annotated[int, Field(alias="schema")]
+
+
+class StatusAnswer(BaseModel):
+    """Everything in figures."""
+
+    sinks: dict[str, SinkAnswer]
+    inbox: InboxAnswer
+    sources: dict[str, SourceAnswer]
+    audit: AuditFigures
+    store: StoreAnswer
+
+
+class RunAnswer(BaseModel):
+    """An ended workflow."""
+
+    workflow_id: str
+    project: str
+    workflow: str
+    ref: str
+    status: str
+    stopped_at: Time
+    duration_ms: int | None
+    revision: str
+    pipeline_number: int | None
+    url: str
+
+
+class Acknowledged(BaseModel):
+    """Who has seen an alert."""
+
+    by: str
+    at: Time
+    comment: str
+    verdict: str | None
+
+
+class AlertAnswer(BaseModel):
+    """An alert instance. `told`: whether anybody was; `waiting`: notifier -> what its last attempt said."""
+
+    fingerprint: str
+    rule: str
+    labels: dict[str, str]
+    state: Literal["pending", "firing", "recovering", "resolved", "inactive"]
+    since: Time
+    started_at: Time | None
+    evaluated_at: Time | None
+    value: _Number
+    baseline: _Number
+    n: int | None
+    first_bad: Any
+    flags: list[str]
+    told: bool
+    receivers: list[str]
+    held: dict[str, Any]
+    waiting: dict[str, str]
+    acknowledged: Acknowledged | None
+
+
+class AlertLine(BaseModel):
+    """One line of the history of an alert, newest first; what else it has depends on what happened."""
+
+    at: Time
+
+
+class AuditTally(BaseModel):
+    """What an audit found."""
+
+    expected: Count
+    present: Count
+    repaired: Count
+    unrepairable: Count
+    unannounced: Count
+
+
+class Completeness(AuditTally):
+    """A project of a source, over the last 24 hours."""
+
+    source: str
+    project: str
+
+
+class OverviewAnswer(BaseModel):
+    """What the page of delivery shows. `ended`: kind -> our status -> how many; `hints`: what is missing."""
+
+    status: StatusAnswer
+    facts: dict[str, Count]
+    ended: dict[str, dict[str, Count]]
+    unreleased: Count
+    level: Literal["ok", "warn", "trim", "pause", "refuse"]
+    runs: list[RunAnswer]
+    alerts: list[AlertAnswer]
+    completeness: list[Completeness]
+    hints: list[str]
+
+
+class _HistoryRow(BaseModel):
+    project: str
+    workflow: str
+    ref: str
+    branch_class: Literal[0, 1]
+    status: str
+    stopped_ms: int
+    duration_ms: int | None
+    revision: str
+    url: str
+    credits: _Number
+    trigger: str
+    workflow_id: str
+
+
+class HistoryRun(_HistoryRow):
+    """An ended workflow; times in milliseconds since the epoch."""
+
+    pipeline_number: int | None
+    created_ms: int | None
+    hold_ms: int
+    attempt: int
+    rerun_of: str
+    credits_estimated: bool
+
+
+class HistoryJob(_HistoryRow):
+    """An ended job; times in milliseconds since the epoch."""
+
+    job_id: str
+    job: str
+    type: str
+    resource_class: str
+    executor: str
+    parallelism: int | None
+    started_ms: int | None
+    queue_ms: int | None
+    number: int | None
+
+
+class _Request(BaseModel):
+    source: str
+    id: int | str
+    state: str
+    since: Time
+    until: Time
+    orgs: list[str]
+    projects: Any
+
+
+class BackfillAnswer(_Request):
+    """A request for history and how far it is. `share`: 0 to 1."""
+
+    projects: list[str]
+    strategy: str | None
+    why: list[str]
+    share: float
+    calls: Count
+    observations: Count
+    seconds_left: _Number
+    problems: list[str]
+    trouble: str | None
+    waits_for: str | None
+
+
+class AuditAnswer(_Request):
+    """A request for an audit and what came out, by project."""
+
+    projects: dict[str, AuditTally]
+    problems: dict[str, str]
+
+
+class FieldAnswer(BaseModel):
+    """One field of a fact, and where it came from."""
+
+    value: Any
+    source: str
+    observed_at: Time
+    terminal: bool
+
+
+class ExplainedAnswer(BaseModel):
+    """All about one workflow, job or record. `path`: signal -> what became of it there."""
+
+    kind: str
+    provider_id: str
+    project: str
+    record_id: str
+    released: bool
+    due_at: Time | None
+    fields: dict[str, FieldAnswer]
+    record: Any
+    amendments: list[Any]
+    lane: str | None
+    seq: int | None
+    path: dict[str, str]
+
+
+class Entry(BaseModel):
+    """A record with its place in the log."""
+
+    lane: str
+    seq: int
+    record: Any
+
+
+class TailAnswer(BaseModel):
+    """Records, and where the next call goes on, by lane."""
+
+    records: list[Entry]
+    after: dict[str, Count]
+
+
+class DeadLetterAnswer(BaseModel):
+    """A record that a sink will never take as it is, with the sink's words."""
+
+    id: int
+    signal: str
+    reason: str
+    status: int | None
+    answer: str
+    attempts: Count
+    first_at: Time
+    last_at: Time
+    requeued: bool
+    record_id: str
+    kind: str
+    project: str
+    occurred_at: Time
+    record: Any
+
+
+class DeadDelivery(BaseModel):
+    """A webhook that was set aside. `body`: its first 2000 bytes as text."""
+
+    id: int
+    source: str
+    arrived_at: Time
+    event_type: str
+    reason: str
+    bytes: Count
+    body: str
+
+
+class SilenceAnswer(BaseModel):
+    """A silence."""
+
+    id: int
+    state: Literal["active", "pending", "expired"]
+    matchers: list[str]
+    starts_at: Time
+    ends_at: Time
+    author: str
+    comment: str
+
+
+class ReplayAnswer(BaseModel):
+    """A time range that is sent again, and how far that is."""
+
+    id: int
+    signal: str
+    since: Time
+    until: Time
+    total: Count
+    done: Count
+
+
+class ReloadAnswer(BaseModel):
+    """What a reload changed, what takes effect after a restart, and why nothing changed where it did not."""
+
+    ok: bool
+    changed: list[str]
+    restart: list[str] = []
+    problems: list[str]
+
+
+class BackupAnswer(BaseModel):
+    """Where the copy is."""
+
+    path: str
+    bytes: Count
+
+
+class DeploymentAnswer(BaseModel):
+    """The record of a deployment. `new`: it was not known before."""
+
+    id: str
+    new: bool
+
+
+_REFUSALS: dict[int | str, dict[str, Any]] = {
+    404: {"model": Failure, "description": "What is asked for is not known."},
+    409: {"model": Failure, "description": "It cannot be done so."},
+    503: {"model": Failure, "description": "The store does not answer, or something is under way."},
+}
+
+
+def documented(answer: Any, status: int = 200) -> dict[str, Any]:
+    """Arguments of a route whose answer looks like this, and is sent as it is."""
+    return {"response_model": None, "responses": {status: {"model": answer}, **_REFUSALS}}

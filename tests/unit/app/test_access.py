@@ -1,0 +1,165 @@
+"""Who may come in and over what, as the configuration says it: each mistake with its place and what to write."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.unit.app.test_settings import GOOD, problems, read
+
+from headgate.app.access import server_context
+from headgate.app.settings import Configuration
+from headgate.core.errors import ConfigError
+from headgate.testing.relay import make_certificate
+from headgate.web.access.grants import digest_of
+
+HASH = "$scrypt$ln=14,r=8,p=1$c2FsdC1vZi10aGUtdGVzdA$N2DsCZT6bGzf4yM7O0wFL0sbHcbQAhRLH0NO8H1Mgy0"
+LINE = "headgate.yaml:2: "
+
+
+def http(tmp_path: Path, text: str, **environ: str) -> Configuration:
+    return read(tmp_path, GOOD.replace("store:", f"http: {text}\nstore:"), environ)
+
+
+def wrong(tmp_path: Path, text: str) -> tuple[str, ...]:
+    return problems(tmp_path, GOOD.replace("store:", f"http: {text}\nstore:"))
+
+
+def test_a_bare_token_is_an_admins_and_a_section_says_what_it_may(tmp_path):
+    """Strings mean what they always meant."""
+    scoped = "{token: '${B}', name: grafana, only: [api, /badge/*]}"
+    text = "{access: {tokens: ['${A}', " + scoped + ", {token: '${A}2', role: admin}]}}"
+    first, second, third = http(tmp_path, text, A="aaa", B="bbb").access.tokens
+    assert ("token", "admin", (), digest_of("aaa")) == (first.name, first.role, first.only, first.digest)
+    assert ("grafana", "viewer", ("api", "/badge/*")) == (second.name, second.role, second.only)
+    assert ("token", "admin", ()) == (third.name, third.role, third.only)
+
+
+def test_users_and_proxies_are_read(tmp_path):
+    """With their roles."""
+    text = (
+        "{access: {basic: {anna: {password_hash: '" + HASH + "', role: admin}, paul: {password: '${P}'}},"
+        " proxy: {trusted: [127.0.0.1, 10.0.0.0/28], groups_header: X-Groups, groups: {ops: operator}}}}"
+    )
+    access = http(tmp_path, text, P="long enough").access
+    anna, paul = access.users
+    assert ("anna", "admin", 14) == (anna.name, anna.role, anna.password.ln)
+    assert ("paul", "viewer", None, digest_of("long enough")) == (paul.name, paul.role, paul.password, paul.mark)
+    assert ("x-forwarded-user", None, "x-groups", {"ops": "operator"}) == (
+        access.proxy.header,
+        access.proxy.role,
+        access.proxy.groups_header,
+        access.proxy.groups,
+    )
+    assert access.proxy.trusts("10.0.0.15")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{tokens: [{name: x}]}", "http.access.tokens.0.token: required, and missing"),
+        ("{tokens: ['']}", "http.access.tokens.0.token: is blank"),
+        ("{tokens: [{token: a, role: root}]}", "http.access.tokens.0.role: must be 'viewer', 'operator' or 'admin'"),
+        ("{tokens: [{token: a, only: [metric]}]}", "http.access.tokens.0.only.0: must be one of metrics, api, badges"),
+        ("{tokens: [{token: a, role: admin, only: [api]}]}", "http.access.tokens.0: a token with `only` reads"),
+        ("{tokens: [{token: a, nam: b}]}", 'http.access.tokens.0.nam: unknown key; did you mean "name"?'),
+        ("{token: [a]}", 'http.access.token: unknown key; did you mean "tokens"?'),
+        ("{basic: {anna: {role: admin}}}", "http.access.basic.anna: write password_hash or password"),
+        ("{basic: {anna: {password: short}}}", "http.access.basic.anna: the password is shorter than 8"),
+        ("{basic: {anna: {password_hash: plain-text}}}", "http.access.basic.anna: password_hash is no hash"),
+        ("{basic: {'a:b': {password: long enough}}}", "http.access.basic.a:b: a name of a user has no colon"),
+        ("{proxy: {trusted: [], role: viewer}}", "http.access.proxy: trusted is empty"),
+        ("{proxy: {trusted: [proxy], role: viewer}}", "http.access.proxy.trusted.0: must be an address or a network"),
+        ("{proxy: {trusted: [10.0.0.1/8], role: viewer}}", "http.access.proxy.trusted.0: must be an address"),
+        ("{proxy: {trusted: [0.0.0.0/0], role: viewer}}", "http.access.proxy.trusted.0: is everybody"),
+        ("{proxy: {trusted: ['::1']}}", "http.access.proxy: write role, or groups_header and groups"),
+        ("{proxy: {trusted: ['::1'], groups: {a: admin}}}", "http.access.proxy: groups and groups_header go together"),
+        (
+            "{proxy: {trusted: ['::1'], role: viewer, header: Authorization}}",
+            "http.access.proxy.header: must be a header that only the proxy sets",
+        ),
+        (
+            "{proxy: {trusted: ['::1'], groups: {a: admin}, groups_header: x-forwarded-USER}}",
+            "http.access.proxy: groups_header must be another header",
+        ),
+    ],
+)
+def test_each_mistake_has_its_place_and_what_to_write(tmp_path, text, words):
+    """And no value is repeated."""
+    [problem] = wrong(tmp_path, "{access: " + text + "}")
+    assert problem.startswith(LINE + words)
+    assert not any(value in problem for value in ("short}", "plain-text", "long enough"))
+
+
+@pytest.mark.parametrize(
+    ("access", "refused"),
+    [
+        ("{}", True),
+        ("{tokens: [a]}", False),
+        ("{basic: {anna: {password: long enough}}}", False),
+        ("{proxy: {trusted: [10.0.0.1], role: viewer}}", False),
+    ],
+)
+def test_other_machines_reach_only_what_is_not_open(tmp_path, access, refused):
+    """Any way closes it."""
+    text = "{listen: '0.0.0.0:8080', access: " + access + "}"
+    if refused:
+        assert "0.0.0.0 is reachable from other machines" in wrong(tmp_path, text)[0]
+    else:
+        assert not http(tmp_path, text).access.is_open
+
+
+# -- certificates
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory):
+    """A certificate for loopback and its key."""
+    return make_certificate(tmp_path_factory.mktemp("pair"))
+
+
+def context(base: Path, **settings: Any) -> Any:
+    from headgate.app.access import TlsSettings
+
+    return server_context(TlsSettings(**settings), base, "http.tls")
+
+
+@pytest.mark.parametrize(
+    ("cert", "key", "more", "words"),
+    [
+        ("none.pem", "loopback.key", {}, "http.tls.cert: .*none.pem cannot be read: No such file"),
+        ("loopback.pem", "none.key", {}, "http.tls.key: .*none.key cannot be read: No such file"),
+        (".", "loopback.key", {}, "http.tls.cert: .* cannot be read: Is a directory"),
+        ("loopback.key", "loopback.key", {}, "http.tls.cert: .*loopback.key holds no certificate in PEM form"),
+        ("junk.pem", "loopback.key", {}, "http.tls.cert: .*junk.pem holds no certificate in PEM form"),
+        ("loopback.pem", "junk.pem", {}, "http.tls.key: .*junk.pem cannot be used with .*loopback.pem"),
+        ("loopback.pem", "other.key", {}, "http.tls.key: .*other.key is not the key of the certificate .*loopback.pem"),
+        ("loopback.pem", "locked.key", {}, "http.tls.key: .*locked.key has a passphrase"),
+        ("loopback.pem", "loopback.key", {"client_ca": "junk.pem"}, "http.tls.client_ca: .*junk.pem holds no cert"),
+        ("loopback.pem", "loopback.key", {"client_ca": "none"}, "http.tls.client_ca: .*none cannot be read"),
+    ],
+)
+def test_a_bad_pair_says_which_file_and_why(pair, cert, key, more, words):
+    """Before anything listens."""
+    base = pair[0].parent
+    (base / "junk.pem").write_text("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+    if not (base / "other.key").exists():
+        (base / "other").mkdir()
+        make_certificate(base / "other")[1].rename(base / "other.key")
+        lock = ["openssl", "pkcs8", "-topk8", "-in", pair[1], "-out", base / "locked.key", "-passout", "pass:x"]
+        subprocess.run(lock, check=True, capture_output=True)
+    with pytest.raises(ConfigError, match=words):
+        context(base, cert=cert, key=key, **more)
+
+
+def test_paths_are_relative_to_the_file_and_looked_at_when_it_is_read(tmp_path, pair):
+    """A mistake is known before a start or a reload; one address has one certificate."""
+    for file in pair:
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    good = "{tls: {cert: loopback.pem, key: loopback.key}}"
+    assert {"http"} == set(http(tmp_path, good).tls())
+    assert "none.pem cannot be read" in wrong(tmp_path, "{tls: {cert: none.pem, key: loopback.key}}")[0]
+    shared = "{listen: '127.0.0.1:8081', tls: {cert: loopback.pem, key: loopback.key}}"
+    assert "webhooks.tls: one listener has one certificate" in wrong(tmp_path, shared)[0]
