@@ -197,8 +197,9 @@ def _row(param: Any) -> str:
 
 
 _API_HEAD = """\
-The API listens where the page does (`http.listen`) and wants one of the tokens of `http.access` where any is
-configured: `Authorization: Bearer TOKEN`. The whole of it as OpenAPI 3.1: `/api/v1/openapi.json`.
+The API listens where the page does (`http.listen`) and wants somebody whom `http.access` knows where that is
+configured, such as by `Authorization: Bearer TOKEN` ([access](access.md)). The whole of it as OpenAPI 3.1:
+`/api/v1/openapi.json`.
 
 ```
 curl -s 'http://127.0.0.1:8080/api/v1/insights/overview?window=30d'

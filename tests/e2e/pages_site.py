@@ -12,9 +12,13 @@ from tests.unit.web.test_api import Answers, Health
 
 from headgate.app.servers import Listener, Server, bind, url_of
 from headgate.app.telemetry import Telemetry
+from headgate.core.clock import SystemClock
 from headgate.core.merge import Observation, ProjectRef
 from headgate.core.storeport import Store
 from headgate.insights.views.lens import Lens
+from headgate.web.access.gate import Gate
+from headgate.web.access.grants import OPEN, Access
+from headgate.web.access.login import add_login
 from headgate.web.api import build_app
 from headgate.web.guard import Guard
 from headgate.web.insights import add_insights
@@ -76,10 +80,11 @@ def hostile() -> list[Observation]:
 
 
 class PagesSite:
-    """Use as a context; `address` is where it answers. `runs`: of the made-up history."""
+    """Use as a context; `address` is where it answers. `runs`: of the made-up history; `access`: who may come in."""
 
-    def __init__(self, folder: Path, *, runs: int = 400, odd: bool = True) -> None:
+    def __init__(self, folder: Path, *, runs: int = 400, odd: bool = True, access: Access = OPEN) -> None:
         self.folder = folder
+        self.gate = Gate(SystemClock(), access)
         self.address = ""
         self._told = [*world.World(runs).told(), *(hostile() if odd else ())] if runs else []
         self._started = threading.Event()
@@ -97,9 +102,10 @@ class PagesSite:
         app = build_app(answers, Health(), MetricPages(telemetry.page, lambda _: b""), version="0.0")
         add_insights(app, lambda: Lens(store, world.NOW))
         add_pages(app, answers, lambda: Lens(store, world.NOW), "0.0")
+        add_login(app, self.gate, "0.0")
         socket = bind("127.0.0.1:0", "test")
         self.address = url_of(socket)
-        self._server = Server(Guard(app), socket, Listener(lambda: None, lambda _: None, most=100))
+        self._server = Server(Guard(app, gate=self.gate), socket, Listener(lambda: None, lambda _: None, most=100))
         serving = asyncio.create_task(self._server.serve())
         while not self._server.started:  # noqa: ASYNC110  # uvicorn has no event for it
             await asyncio.sleep(0.01)

@@ -37,7 +37,7 @@ _KNOBS = {
     "main_success_rate": "0.97",
     "branch_success_rate": "0.9",
     "flaky_share": "0.2",
-    "rerun_rate": "0.45",
+    "rerun_rate": "0.8",
     "approval_never_rate": "0.002",
     "unauthorized_rate": "0",
     "error_rate": "0",

@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from headgate.core.errors import StoreError
+from headgate.web.access.trail import TrailAnswer
 from headgate.web.alerts import add_alerts
 from headgate.web.answers import (
     AlertLine,
@@ -215,7 +216,7 @@ def _add_searches(app: FastAPI, operations: Operations) -> None:
         """Records that a sink will never take as they are."""
         return await operations.dead_letters(signal, ids or (), limit)
 
-    @app.get("/api/v1/trail")
+    @app.get("/api/v1/trail", **documented(list[TrailAnswer]))
     async def trail(since_ms: _Number = 0, before: _Number | None = None, limit: _Limit = 100) -> list[Json]:
         """Who changed something, read what is about a person, or exported, newest first.
 

@@ -255,7 +255,7 @@ def test_listeners_speak_tls_with_the_newest_certificate(tmp_path: Path) -> None
         assert process.get("/livez", verify=ssl.create_default_context(cafile=str(certificate))).status_code == 200
         done = command("trail", "--json", "-c", str(file), UI_TOKEN="")
         entries = [json.loads(line) for line in done.stdout.splitlines()]
-        assert ["reload local", "read token"] == [f"{one['action']} {one['who']}" for one in entries], done.stderr
+        assert ["read token", "reload local"] == [f"{one['action']} {one['who']}" for one in entries], done.stderr
 
         key.write_text("junk")
         process.popen.send_signal(signal.SIGHUP)

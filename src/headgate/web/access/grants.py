@@ -23,7 +23,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 SCOPES: Final[Mapping[str, tuple[str, ...]]] = {
     "metrics": ("/metrics", "/metrics/*"),
     "api": ("/api/v1/*",),
-    "badges": ("/badge/*", "/api/v1/badge/*", "/api/v1/badges/*"),
+    "badges": ("/badge/*",),
 }
 
 

@@ -72,6 +72,7 @@ class _Pages:
             note(request, "login", "refused: wrong")
             return self.show(request, following, wrong=_WRONG, status=403)
         cookie, session = found
+        self._gate.sessions.end(asked.cookie(cookie_name(asked.secure)))  # whoever it was before
         admit(request.scope, session.who)
         note(request, "login", session.who.name)
         answer = RedirectResponse(following, 303)

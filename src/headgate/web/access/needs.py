@@ -40,7 +40,10 @@ NEEDS: Final[dict[str, Need]] = {
         /api/v1/alerts /api/v1/alerts/{fingerprint}/history /api/v1/silences /api/v1/deaddeliveries
         /api/v1/insights/overview /api/v1/insights/projects /api/v1/insights/project /api/v1/insights/workflow
         /api/v1/insights/job /api/v1/insights/runs /api/v1/insights/tests /api/v1/insights/credits
-        /api/v1/metrics /api/v1/query /api/v1/openapi.json
+        /api/v1/insights/builds /api/v1/insights/project-builds /api/v1/insights/dora /api/v1/insights/now
+        /api/v1/metrics /api/v1/query /api/v1/series /api/v1/live /api/v1/openapi.json
+        /api/v1/rules /api/v1/outcomes
+        /badge/{name}.svg
         """
     ),
     # Records carry the author and the first line of the commit; so does a run.
@@ -103,4 +106,4 @@ def need_of(method: str, path: str) -> Need:
     shaped = next((need for pattern, need in _SHAPED if pattern.fullmatch(route)), None)
     if shaped is not None:
         return shaped
-    return _UNKNOWN if path.startswith(("/api/", "/metrics")) else _PAGE
+    return _UNKNOWN if path.startswith(("/api/", "/metrics", "/badge/")) else _PAGE

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import parse_qsl
 
 from headgate.web.access.grants import ProxyGrant
 from headgate.web.asgi import Scope
@@ -19,6 +20,7 @@ SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _ONCE = frozenset({b"authorization", b"host", b"origin", b"sec-fetch-site", b"x-headgate-request", b"x-headgate-user"})
 # What proxies say of whom they ask for.
 _FORWARDED_FOR, _FORWARDED_PROTO = b"x-forwarded-for", b"x-forwarded-proto"
+_BADGES = "/badge/"
 _LONGEST_NAME, _LONGEST_GROUPS = 200, 8192
 
 
@@ -31,7 +33,7 @@ class Presented:
     """`peer`: address of who asks, as a trusted proxy says it where there is one. `secure`: asked over TLS.
 
     `headers`: by lower-case name, without those that only a proxy may set. `proxied`: name and groups that a trusted
-    proxy says; name empty where it says none.
+    proxy says; name empty where it says none. `token`: in the address of a badge, whose readers can send no header.
     """
 
     method: str
@@ -40,6 +42,7 @@ class Presented:
     secure: bool
     headers: Mapping[bytes, bytes]
     proxied: tuple[str, str] = ("", "")
+    token: str = ""
 
     @property
     def is_safe(self) -> bool:
@@ -79,7 +82,14 @@ def read_presented(scope: Scope, proxy: ProxyGrant | None) -> Presented:
         secure = secure or headers.get(_FORWARDED_PROTO, b"").strip().lower() == b"https"
     scope["headers"] = [one for one in scope["headers"] if one[0] not in spoken]
     kept = {name: value for name, value in headers.items() if name not in spoken}
-    return Presented(scope["method"], scope["path"], peer, secure, kept, proxied)
+    token = _token(scope) if scope["path"].startswith(_BADGES) else ""
+    return Presented(scope["method"], scope["path"], peer, secure, kept, proxied, token)
+
+
+def _token(scope: Scope) -> str:
+    """What an address says as `token`; empty where it says none or several."""
+    found = [value for key, value in parse_qsl(scope.get("query_string", b"").decode("latin-1")) if key == "token"]
+    return found[0] if len(found) == 1 else ""
 
 
 def _words(headers: Mapping[bytes, bytes], header: str, longest: int) -> str:

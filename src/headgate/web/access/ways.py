@@ -75,7 +75,10 @@ class BySession:
 
 @dataclass(frozen=True, slots=True)
 class BySecret:
-    """`Authorization: Bearer TOKEN`; or `Basic`, with a user's password, or with a token as password of any name."""
+    """`Authorization: Bearer TOKEN`; or `Basic`, with a user's password, or with a token as password of any name.
+
+    In the address of a badge, `token=TOKEN`: one that is limited.
+    """
 
     credentials: Credentials
     csrf: Callable[[str, str], str]
@@ -83,14 +86,16 @@ class BySecret:
     async def identify(self, asked: Presented) -> Outcome:
         """Another scheme is wrong: somebody wants to be known and is not."""
         given = asked.header("authorization")
-        if not given:
-            return None
-        pair = _pair(given)
+        pair = _pair(given) if given else ("", asked.token)
         if pair is None:
             return "wrong"
+        if pair == ("", ""):
+            return "wrong" if given else None
         found = await self.credentials.check(*pair, asked.peer)
         if found is None or isinstance(found, Wait):
             return found or "wrong"
+        if not given and not (isinstance(found, TokenGrant) and found.limited):
+            return "wrong"  # addresses end up in logs and in histories
         via = "token" if isinstance(found, TokenGrant) else "password"
         return Known(Who(found.name, found.role, via, self.csrf(via, found.name)), found)
 

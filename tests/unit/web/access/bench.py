@@ -24,6 +24,7 @@ from headgate.web.guard import Guard
 
 PASSWORD, ADMIN, READER, METRICS, COMMAND = "correct horse", "admin-token", "reader-token", "metrics-token", "cmd-token"
 BROWSER = {"accept": "text/html,application/xhtml+xml"}
+BADGES = "badges-token"
 _COST = PasswordHash(14, 8, 1, b"salt-of-the-test", b"")
 ANNA = UserGrant("anna", "operator", b"1", replace(_COST, key=_derive(PASSWORD, _COST, 32)))
 PLAIN = UserGrant("paul", "viewer", digest_of("plain password"))
@@ -35,6 +36,7 @@ ACCESS = Access(
         TokenGrant("root", "admin", digest_of(ADMIN)),
         TokenGrant("reader", "viewer", digest_of(READER)),
         TokenGrant("scrape", "viewer", digest_of(METRICS), ("metrics",)),
+        TokenGrant("readme", "viewer", digest_of(BADGES), ("badges",)),
     ),
     users=(ANNA, PLAIN),
     proxy=PROXY,

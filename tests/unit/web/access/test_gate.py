@@ -11,6 +11,7 @@ from tests.unit.web.access.bench import (
     ACCESS,
     ADMIN,
     ANNA,
+    BADGES,
     BROWSER,
     COMMAND,
     METRICS,
@@ -198,6 +199,23 @@ async def test_a_limited_token_reads_what_it_is_for(bench, method, path, status)
     headers = bearer(METRICS) | {"x-headgate-request": "1"}
     assert status == (await bench.http.request(method, path, headers=headers)).status_code
     assert [] == bench.done
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [
+        (f"token={BADGES}", 200),
+        (f"project=a&token={BADGES}&token={BADGES}", 401),
+        (f"token={ADMIN}", 401),
+        (f"token={METRICS}", 403),
+        ("token=guess", 401),
+        ("token=", 401),
+    ],
+)
+async def test_a_badge_takes_a_limited_token_in_its_address(bench, query, status):
+    """Who shows it in a README can send no header; no other token, and nowhere else."""
+    assert status == (await bench.http.get(f"/badge/last-run.svg?{query}")).status_code
+    assert 401 == (await bench.http.get(f"/metrics?{query}")).status_code
 
 
 # -- rates

@@ -22,6 +22,7 @@ PROXY = ProxyGrant(
     ("only", "paths", "others"),
     [
         ((), "/ /api/v1/status /metrics", ""),
+        (("badges",), "/badge/last-run.svg", "/badges /api/v1/status"),
         (("metrics",), "/metrics /metrics/ci", "/ /metricsx /api/v1/metrics /api/v1/status"),
         (("api",), "/api/v1/status /api/v1/insights/run", "/ /run/1 /metrics /api/v2/x"),
         (("/api/v1/insights/*", "metrics"), "/api/v1/insights/run /metrics", "/api/v1/insights /api/v1/status"),

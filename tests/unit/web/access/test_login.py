@@ -133,6 +133,21 @@ async def test_who_is_logged_in_needs_no_login(bench):
     assert (303, "/alerts") == (again.status_code, again.headers["location"])
 
 
+async def test_another_login_ends_the_session_before(bench):
+    """In the same browser."""
+    form = bench.browser()
+    page = await form.get("/login", headers=BROWSER)
+    fields = dict(re.findall(r'name="(\w+)" value="([^"]*)"', page.text)) | {"name": "", "secret": READER}
+    await form.post("/login", data=fields)
+    copy = dict(form.cookies)
+    assert 303 == (await form.post("/login", data=fields | {"secret": ADMIN})).status_code
+    assert "root" == (await whoever(form))["name"]
+    await form.aclose()
+    async with bench.browser() as http:
+        http.cookies.update(copy)
+        assert 401 == (await http.get("/api/v1/status")).status_code
+
+
 async def test_a_logout_ends_the_session_for_every_copy_of_its_cookie(bench):
     """It needs the form of a page, so that no other site logs anybody out."""
     await bench.log_in(PASSWORD, "anna")

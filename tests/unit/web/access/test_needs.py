@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, cast
 
+import httpx
 import pytest
 from fastapi.routing import APIRoute
+from tests.unit.web.test_api import Answers, Health
 
+from headgate.app.rulepages import add_rule_pages
+from headgate.core.clock import ManualClock
 from headgate.insights.views.lens import Lens
+from headgate.store import MemoryStore
+from headgate.web.access.gate import Gate
+from headgate.web.access.login import add_login
 from headgate.web.access.needs import NEEDS, Need, need_of
 from headgate.web.api import build_app
+from headgate.web.guard import Guard
 from headgate.web.insights import add_insights
 from headgate.web.metricpages import MetricPages
 from headgate.web.site.routes import add_pages
@@ -21,6 +30,7 @@ def routes() -> set[str]:
     """Method and path of all that the application serves, but for pages."""
     nobody = cast("Any", None)
     app = build_app(nobody, nobody, MetricPages(bytes, lambda _: b""), version="0")
+    add_rule_pages(app, nobody)
     add_insights(app, lambda: Lens(nobody, 0))
     add_pages(app, nobody, lambda: Lens(nobody, 0), "0")
     found = {
@@ -45,6 +55,22 @@ def _walk(given: Any) -> list[tuple[str, str]]:
 def test_every_route_says_which_role_it_needs():
     """One that is new here fails until somebody decides; one that is gone is taken out."""
     assert routes() == set(NEEDS) - {"GET /api/v1/openapi.json"}
+
+
+async def test_every_form_of_a_page_is_held_against_forgery():
+    """Whichever page has one: without what our form carries nothing is done, whoever sends it."""
+    store, answers = MemoryStore(clock=ManualClock()), Answers()
+    await store.open()
+    app = build_app(answers, Health(), MetricPages(bytes, lambda _: b""), version="0")
+    add_pages(app, answers, lambda: Lens(store, 0), "0")
+    add_login(app, Gate(ManualClock()), "0")
+    forms = [path for path, method in _walk(app.routes) if method == "POST" and not path.startswith("/api/")]
+    assert {"/login", "/logout"} <= set(forms)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(Guard(app)), base_url="http://127.0.0.1") as http:
+        for path in forms:
+            answer = await http.post(re.sub(r"\{[^}]*\}", "1", path), data={"csrf": "guess", "id": "1", "by": "x"})
+            assert 403 == answer.status_code, path
+    assert [] == answers.asked
 
 
 def test_what_changes_something_is_no_viewers():
