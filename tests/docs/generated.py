@@ -12,6 +12,7 @@ from fastapi.routing import APIRoute
 
 import headgate.cli
 from headgate.app.records import RecordsConfig
+from headgate.app.rulepages import add_rule_pages
 from headgate.app.settings import Settings
 from headgate.cli.application import application
 from headgate.core.fieldlist import ATTRIBUTES, AttributeInfo
@@ -21,6 +22,7 @@ from headgate.core.status import _TABLE
 from headgate.insights.catalogue import CATALOGUE
 from headgate.insights.dimensions import DIMENSIONS
 from headgate.insights.metric import FromTally, MetricDef
+from headgate.insights.tables import TABLES, read_asking
 from headgate.insights.views.lens import Lens
 from headgate.insights.views.refusal import TITLES
 from headgate.plugins.docs import option_table, with_table
@@ -28,6 +30,7 @@ from headgate.sinks._measures import MEASURES
 from headgate.sinks._tally import family_name
 from headgate.sources.circleci.config import CircleCIConfig
 from headgate.web.api import build_app
+from headgate.web.exports import add_exports
 from headgate.web.insights import add_insights
 from headgate.web.metricpages import MetricPages
 
@@ -238,6 +241,8 @@ def api_page() -> str:
     nobody = cast("Any", None)
     app = build_app(nobody, nobody, MetricPages(bytes, lambda _: b""), version="0")
     add_insights(app, lambda: Lens(nobody, 0))
+    add_exports(app, nobody, lambda: Lens(nobody, 0))
+    add_rule_pages(app, nobody)
     document = app.openapi()
     kinds = [f"| `urn:headgate:problem:{kind}` | {title} |\n" for kind, title in TITLES.items()]
     text = f"# API\n\n{_MARK}{_API_HEAD}| type | meaning |\n|---|---|\n{''.join(kinds)}"
@@ -253,6 +258,28 @@ def api_page() -> str:
         for method in sorted(route.methods)
     ]
     return text + "".join(rows)
+
+
+_TABLES_HEAD = """Every table that can be exported, the words that it takes and its columns; [Exports](exports.md) says
+how.
+
+Words that all windowed tables take: `since`, `until`, `window`. A column `NAME_previous` has the value of the window
+before, `NAME_n` the sample. Units are those of the [metric catalogue](metrics-catalogue.md).
+"""
+
+
+def tables_page() -> str:
+    """Tables of exports with their columns, from the registry."""
+    text = f"# Tables\n\n{_MARK}{_TABLES_HEAD}"
+    lens = Lens(cast("Any", None), 0)
+    for table in TABLES.values():
+        words = {name: ["runs" if name == "metric" else "x"] for name in table.needs}
+        columns = table.columns(lens, read_asking(table, words, now_ms=1_700_000_000_000))
+        takes = ", ".join(f"`{name}`{' (needed)' if name in table.needs else ''}" for name in table.takes) or "nothing"
+        rows = [f"| `{one.id}` | {one.kind} | {one.unit} | {one.doc} |\n" for one in columns]
+        text += f"\n## {table.name}\n\n{table.doc} Takes {takes}.\n\n"
+        text += "| column | type | unit | meaning |\n|---|---|---|---|\n" + "".join(rows)
+    return text
 
 
 def _is_insight(one: dict[str, Any]) -> bool:
@@ -322,6 +349,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "metrics-catalogue.md": catalogue_page,
     "records.md": records_page,
     "api.md": api_page,
+    "tables.md": tables_page,
     "cli.md": cli_page,
     "configuration.md": _with_options(
         "configuration.md", Settings, option_table(RecordsConfig, "sinks.<name>.records.")

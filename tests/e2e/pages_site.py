@@ -20,6 +20,7 @@ from headgate.web.access.gate import Gate
 from headgate.web.access.grants import OPEN, Access
 from headgate.web.access.login import add_login
 from headgate.web.api import build_app
+from headgate.web.exports import add_exports
 from headgate.web.guard import Guard
 from headgate.web.insights import add_insights
 from headgate.web.metricpages import MetricPages
@@ -101,6 +102,7 @@ class PagesSite:
         telemetry, answers = Telemetry(), Quiet()
         app = build_app(answers, Health(), MetricPages(telemetry.page, lambda _: b""), version="0.0")
         add_insights(app, lambda: Lens(store, world.NOW))
+        add_exports(app, answers, lambda: Lens(store, world.NOW))
         add_pages(app, answers, lambda: Lens(store, world.NOW), "0.0")
         add_login(app, self.gate, "0.0")
         socket = bind("127.0.0.1:0", "test")

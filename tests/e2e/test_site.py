@@ -30,6 +30,7 @@ PAGES = {
     "builds of a branch": f"/builds?project={PROJECT}&branch={quote(EVIL)}",
     "dora": "/dora",
     "alerts": "/alerts",
+    "reports": "/reports",
     "delivery": "/delivery",
     "problem": f"/project?project={quote(EVIL)}",
 }

@@ -114,6 +114,10 @@ class History:
         """None are given."""
         return []
 
+    async def first_created(self, _names: Mapping[str, Collection[str]]) -> Mapping[tuple[str, str], int]:
+        """None are asked for, without deployments."""
+        return {}
+
     async def steps_failed(self, _bounds: Bounds) -> Sequence[StepFailures]:
         """None are given."""
         return []

@@ -33,6 +33,8 @@ _KNOBS = {
     "uneven": "1.3",
     "jobs_min": "6",
     "test_share": "0.25",
+    "test_messages": "true",
+    "split_steps": "true",
     "default_branch_rate": "0.55",
     "main_success_rate": "0.97",
     "branch_success_rate": "0.9",
@@ -110,6 +112,10 @@ def _settings(place: Place, orgs: Sequence[str], projects: Sequence[str]) -> dic
             "notifiers": {"pager": {"type": "webhook", "url": f"http://{HOST}:{place.pager_port}/"}},
         },
         "owners": _owners(projects),
+        "exports": {
+            "hourly-projects": {"table": "projects", "every": "1h", "format": "csv", "to": "exports", "keep": 24},
+        },
+        "reports": {"weekly": {"every": "week", "to": "reports", "keep": 12}},
         "log": {"level": "warning"},
     }
 

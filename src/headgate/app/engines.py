@@ -11,6 +11,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from headgate.alerting.budgets import budgets_of
 from headgate.alerting.digestplan import build_digests
 from headgate.alerting.engine import AlertEngine
 from headgate.alerting.load import load_inhibitions, load_rules, rule_texts
@@ -21,6 +22,7 @@ from headgate.app.audits import silences
 from headgate.app.compose import Plant, build_parts, context_of
 from headgate.app.detectors import detector_factory, ground_of
 from headgate.app.measuring import owners_of
+from headgate.app.reportjobs import check_takers
 from headgate.app.settings import Configuration, PluginSettings
 from headgate.app.views import signal_hints
 from headgate.collect import CallRates, Collector, settings_from
@@ -32,6 +34,7 @@ from headgate.core.shaping import Shaper
 from headgate.core.storeport import Store
 from headgate.deliver import DeliveryEngine, EngineOptions, HttpTransport, OutboxWorker
 from headgate.insights.metric import Family
+from headgate.insights.outlook import Budget
 from headgate.plugins import load_plugins
 
 __all__ = ["Engines", "Prepared", "prepare_alerts"]
@@ -67,7 +70,9 @@ def prepare_alerts(
     routes = build_routes(
         alerts.routes, tuple(configuration.notifiers), alerts.default, options=alerts, mute_times=alerts.mute_times
     )
-    digests = build_digests(alerts.digests, {name: one.digests for name, one in notifiers.items()})
+    takers = {name: one.digests for name, one in notifiers.items()}
+    digests = build_digests(alerts.digests, takers)
+    check_takers(configuration.settings.reports, takers)
     inhibitions = load_inhibitions(alerts.rules, base=configuration.base)
     return rules, replace(routes, digests=digests, inhibitions=inhibitions)
 
@@ -290,6 +295,10 @@ class Engines:
     def call_rates(self) -> Mapping[str, CallRates]:
         """Calls an hour by source."""
         return self._collector.call_rates()
+
+    def budgets(self) -> Sequence[Budget]:
+        """Limits of the forecasts among the rules."""
+        return budgets_of(self._alerts.rules)
 
     def behind_ms(self) -> Mapping[str, int]:
         """Project -> time since the begin of its last complete walk, milliseconds; those never walked are left out."""

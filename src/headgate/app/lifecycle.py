@@ -12,7 +12,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TextIO
 
@@ -21,12 +21,14 @@ import structlog
 
 from headgate import __version__
 from headgate.app.alertdesk import acknowledging
+from headgate.app.chores import Chore, Chores
 from headgate.app.compose import Plant, build_plant, make_store, make_store_directory, signals_of
+from headgate.app.duefiles import due_files
 from headgate.app.engines import Engines
 from headgate.app.gauges import keep_gauges
 from headgate.app.listeners import certificate_of
 from headgate.app.logs import Redactor, secrets_of, set_up_logging
-from headgate.app.measuring import catalogue_of, owners_of
+from headgate.app.measuring import catalogue_of, classes_of, owners_of
 from headgate.app.notify import Notify
 from headgate.app.operations import Running, StoreOperations
 from headgate.app.reload import Reloader
@@ -85,6 +87,8 @@ class Daemon:
         self._notify = Notify(self._clock)
         self._stop = asyncio.Event()
         self._code = 0
+        self._chores = Chores((), self._clock, self._telemetry)
+        self._due: Callable[[], Sequence[Chore]] = tuple
         self._reloader: Reloader | None = None
         self._serving: Serving | None = None
         self._reloading: asyncio.Task[None] | None = None
@@ -137,12 +141,18 @@ class Daemon:
             turn=engines.alerts_turn,
             catalogue=lambda: catalogue_of(self._configuration.settings.kpis),
             owners=lambda: owners_of(self._configuration.settings.owners),
+            classes=lambda: classes_of(self._configuration.settings.resource_classes),
+            budgets=engines.budgets,
             behind_ms=engines.behind_ms,
+            files=self._chores.status,
+            shelves=lambda: self._chores.shelves("report"),
             acknowledging=lambda: acknowledging(engines.plant.notifiers),
             wake_outbox=engines.wake_outbox,
             rule_texts=lambda: engines.rule_texts,
         )
         operations = StoreOperations(store, self._clock, running)
+        self._due = lambda: due_files(self._configuration, store, operations)
+        self._chores.replace(() if self._options.until_idle else self._due())
         with Serving(
             self._configuration,
             operations,
@@ -165,6 +175,7 @@ class Daemon:
                 for name, part in (
                     *serving.parts(),
                     *engines.parts(),
+                    ("files", self._chores.run),
                     ("gauges", lambda: keep_gauges(store, engines, self._telemetry)),
                     ("trim", lambda: self._trim(store)),
                     ("store watch", lambda: self._watch_store(store)),
@@ -322,6 +333,8 @@ class Daemon:
         finally:
             self._notify.ready("reloaded")
         self._configuration = self._reloader.configuration
+        if not self._options.until_idle:
+            self._chores.replace(self._due())
         if self._serving is not None:
             self._tell_commands(self._serving)
         _tell_idle(self._configuration)

@@ -1,21 +1,20 @@
 """The trail of commands that open the store themselves, because no daemon runs.
 
-Invariant: what a command changes, or reads about a person, is in the trail as if the daemon had done it.
+Invariant: what a command changes, exports, or reads about a person, is in the trail as if the daemon had done it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from collections.abc import AsyncIterator, Callable
+from typing import Any, cast
 
+from headgate.app.rulepages import RuleOperations
 from headgate.core.clock import Clock
 from headgate.core.storeport import Store
 from headgate.core.trail import TrailEntry
-from headgate.web.operations import Operations
+from headgate.web.operations import WantedExport
 
 __all__ = ["noting"]
-
-AnyOperations = TypeVar("AnyOperations", bound=Operations)
 
 _CHANGES = frozenset(
     {
@@ -35,12 +34,13 @@ _CHANGES = frozenset(
     }
 )
 _PERSONAL = frozenset({"dead_letters", "explain", "tail"})
+_TAKEN = frozenset({"report", "saved_report"})
 
 
 class _Noting:
-    """Operations whose changes and reads of persons leave an entry."""
+    """Operations whose changes, exports and reads of persons leave an entry."""
 
-    def __init__(self, inner: Operations, store: Store, clock: Clock, user: str) -> None:
+    def __init__(self, inner: RuleOperations, store: Store, clock: Clock, user: str) -> None:
         self._inner = inner
         self._store = store
         self._clock = clock
@@ -48,20 +48,37 @@ class _Noting:
 
     def __getattr__(self, name: str) -> Any:
         method: Callable[..., Any] = getattr(self._inner, name)
-        if name not in _CHANGES | _PERSONAL:
+        if name == "export":
+            return self._export
+        if name not in _CHANGES | _PERSONAL | _TAKEN:
             return method
 
         async def noted(*words: Any, **more: Any) -> Any:
             done = await method(*words, **more)
-            action = "read" if name in _PERSONAL else name
-            about = f"{name}, without a daemon" if name in _PERSONAL else "without a daemon"
-            entry = TrailEntry(self._clock.now_ms(), self._user, "command", "", action, about, 200)
-            await self._store.append_trail([entry])
+            if name in _PERSONAL:
+                await self._note("read", f"{name}, without a daemon")
+            elif name in _TAKEN:
+                await self._note("export", f"{name}, without a daemon")
+            else:
+                await self._note(name, "without a daemon")
             return done
 
         return noted
 
+    async def _export(self, wanted: WantedExport) -> AsyncIterator[bytes]:
+        """The file; noted once its question was answered, before the first byte leaves."""
+        noted = False
+        async for piece in self._inner.export(wanted):
+            if not noted:
+                await self._note("export", f"{wanted.table}, without a daemon")
+                noted = True
+            yield piece
 
-def noting(inner: AnyOperations, store: Store, clock: Clock, user: str) -> AnyOperations:
+    async def _note(self, action: str, about: str) -> None:
+        entry = TrailEntry(self._clock.now_ms(), self._user, "command", "", action, about, 200)
+        await self._store.append_trail([entry])
+
+
+def noting(inner: RuleOperations, store: Store, clock: Clock, user: str) -> RuleOperations:
     """The same operations; `user`: whose command it is."""
-    return cast("AnyOperations", _Noting(inner, store, clock, user))
+    return cast("RuleOperations", _Noting(inner, store, clock, user))

@@ -8,7 +8,7 @@ Over 400 lines because everything that the API and the commands offer is found i
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -22,6 +22,8 @@ from headgate.app import audits, requests, views
 from headgate.app.alertdesk import AlertDesk
 from headgate.app.deployments import told_deployment, told_key
 from headgate.app.records import RecordsConfig
+from headgate.app.reportdesk import ReportDesk
+from headgate.app.shelf import Shelf
 from headgate.collect import CallRates
 from headgate.collect.insights import last_reading_ms
 from headgate.collect.pacing import LIVE_WINDOW_MS
@@ -34,12 +36,26 @@ from headgate.core.release import ReleasePolicy
 from headgate.core.storeport import CursorView, MergeWork, Store
 from headgate.core.times import DAY_MS, format_ms
 from headgate.insights.catalogue import CATALOGUE, Catalogue
+from headgate.insights.formats import export, read_format
+from headgate.insights.outlook import Budget
 from headgate.insights.owners import Owners
+from headgate.insights.resourceclasses import ResourceClasses
+from headgate.insights.tables import Material
 from headgate.insights.views.ask import query_page
 from headgate.insights.views.lens import Lens
 from headgate.insights.views.refusal import Refused
 from headgate.insights.views.window import read_window
-from headgate.web.operations import Asked, ChosenDeliveries, HistoryKind, Json, NewSilence, Order, Problem
+from headgate.web.operations import (
+    Asked,
+    ChosenDeliveries,
+    HistoryKind,
+    Json,
+    NewSilence,
+    Order,
+    Problem,
+    WantedExport,
+    WantedReport,
+)
 
 __all__ = ["Running", "StoreOperations"]
 
@@ -78,9 +94,10 @@ class Running:
     not deliver now; `lags`: signal -> seconds, as its worker knows it; `wake`: deliveries have something to do;
     `reset`: replaces the store's reset where workers must let go first; `polled`: sources that can be asked for history
     -> how far back facts are kept, milliseconds; `wake_backfills`, `wake_audits`: a request was stored; `call_rates`:
-    calls an hour by source; `catalogue`, `owners`: metrics and teams as configured; `behind_ms`: project -> how far
-    behind the present it is collected; `acknowledging`: notifiers that pass acknowledgements on; `wake_outbox`:
-    something is there to be told; `rule_texts`: file and text of the rules in force.
+    calls an hour by source; `catalogue`, `owners`, `classes`, `budgets`: metrics, teams, machine sizes and limits of
+    forecasts as configured; `behind_ms`: project -> how far behind the present it is collected; `acknowledging`:
+    notifiers that pass acknowledgements on; `wake_outbox`: something is there to be told; `rule_texts`: file and text
+    of the rules in force; `files`: how scheduled exports and reports are; `shelves`: where reports are.
     """
 
     sources: Callable[[], Mapping[str, Source | None]] = field(default=dict)
@@ -100,7 +117,11 @@ class Running:
     turn: Callable[[], AbstractAsyncContextManager[Any]] = nullcontext
     catalogue: Callable[[], Catalogue] = _every_metric
     owners: Callable[[], Owners] = Owners
+    classes: Callable[[], ResourceClasses] = ResourceClasses
+    budgets: Callable[[], Sequence[Budget]] = tuple
     behind_ms: Callable[[], Mapping[str, int]] = field(default=dict)
+    files: Callable[[], Mapping[str, Json]] = field(default=dict)
+    shelves: Callable[[], Mapping[str, Shelf]] = field(default=dict)
     acknowledging: Callable[[], Collection[str]] = frozenset
     wake_outbox: Callable[[], None] = _nothing
     rule_texts: Callable[[], Sequence[tuple[str, str]]] = tuple
@@ -114,6 +135,7 @@ class StoreOperations:
         self._clock = clock
         self._running = running or Running()
         self._desk = AlertDesk(store, clock, self._running.turn, self._running.acknowledging, self._running.wake_outbox)
+        self._reports = ReportDesk(self.lens, self._running.shelves)
 
     # -- questions
 
@@ -140,7 +162,7 @@ class StoreOperations:
         }
         audit = await audits.figures(self._store, list(sources), self._clock)
         records = {name: section.shown() for name, section in self._running.records().items()}
-        return views.status_view(figures, sinks, sources, audit, records)
+        return views.status_view(figures, sinks, sources, audit, records) | {"files": dict(self._running.files())}
 
     async def _lanes(self) -> dict[str, list[CursorView]]:
         lanes: dict[str, list[CursorView]] = {}
@@ -175,6 +197,7 @@ class StoreOperations:
             "hints": [
                 *views.parked_hints(figures.inbox_parked),
                 *self._hints(status, figures.facts, await self._running.signal_hints()),
+                *views.file_hints(status["files"]),
                 *views.gap_hints(await self._store.gaps(_GAPS), self._clock.now_ms()),
             ],
         }
@@ -400,7 +423,15 @@ class StoreOperations:
     def lens(self) -> Lens:
         """What pages and the API of insights are made from, at this moment."""
         running = self._running
-        return Lens(self._store, self._clock.now_ms(), running.catalogue(), running.owners(), running.behind_ms())
+        return Lens(
+            self._store,
+            self._clock.now_ms(),
+            running.catalogue(),
+            running.owners(),
+            running.behind_ms(),
+            running.classes(),
+            running.budgets(),
+        )
 
     async def query(self, asked: Asked) -> Json:
         """A metric by group and over time."""
@@ -420,6 +451,29 @@ class StoreOperations:
             raise Problem("unknown" if exc.missing else "refused", str(exc)) from exc
         answer: Json = orjson.loads(orjson.dumps(page))
         return answer
+
+    async def export(self, wanted: WantedExport) -> AsyncIterator[bytes]:
+        """A table as the bytes of a file."""
+        try:
+            form = read_format(wanted.form)
+            made = await export(Material(self.lens(), self), wanted.table, form, wanted.words)
+        except Refused as exc:
+            valid = f"; valid: {', '.join(exc.valid)}" if exc.valid else ""
+            raise Problem("unknown" if exc.missing else "refused", f"{exc}{valid}") from exc
+        async for chunk in made.chunks:
+            yield chunk
+
+    async def report(self, wanted: WantedReport) -> str:
+        """A review as one file of HTML."""
+        return await self._reports.make(wanted)
+
+    async def saved_reports(self) -> list[Json]:
+        """Reports that were saved."""
+        return await self._reports.saved()
+
+    async def saved_report(self, name: str, file: str) -> str:
+        """One of them."""
+        return await self._reports.read(name, file)
 
     async def trail(self, since_ms: int, before: int | None, limit: int) -> list[Json]:
         """Who did what, newest first."""

@@ -28,7 +28,7 @@ _log = structlog.get_logger(__name__)
 
 
 # Sections and keys that a reload applies. Everything else outside the plugins waits for the next start.
-_AT_ONCE = frozenset({"alerts", "http.access", "http.hosts", "log.level", "store.retention"})
+_AT_ONCE = frozenset({"alerts", "exports", "reports", "http.access", "http.hosts", "log.level", "store.retention"})
 # Where TLS is spoken before and after, with which certificate is taken at once; whether at all waits for a start.
 _CERTIFICATES = frozenset({"http.tls", "webhooks.tls"})
 _PLUGINS = frozenset({"sources", "sinks", "alerts.notifiers"})

@@ -5,20 +5,33 @@ from __future__ import annotations
 import os
 import pwd
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Literal
+from urllib.parse import quote
 
 import httpx
 
 from headgate.app.settings import Configuration
 from headgate.core.errors import StoreError
-from headgate.web.operations import Asked, ChosenDeliveries, HistoryKind, Json, NewSilence, Order, Problem
+from headgate.web.operations import (
+    Asked,
+    ChosenDeliveries,
+    HistoryKind,
+    Json,
+    NewSilence,
+    Order,
+    Problem,
+    WantedExport,
+    WantedReport,
+)
 
 __all__ = ["Denied", "RemoteOperations", "Unreachable", "trusting", "user_name"]
 
 # A backup of a large store takes longer than any other answer.
 _BACKUP_SECONDS = 3600.0
+# A workbook is whole before its first byte comes.
+_EXPORT_SECONDS = 1800.0
 _REASONS = {404: "unknown", 409: "refused", 503: "busy"}
 
 
@@ -84,17 +97,43 @@ class RemoteOperations:
             raise Unreachable(f"{self._client.base_url}: {type(exc).__name__}") from exc
         if answer.is_success:
             return answer.json()
+        raise _problem(answer)
+
+    async def report(self, wanted: WantedReport) -> str:
+        """A review as one file of HTML."""
+        params: dict[str, Any] = {"every": wanted.every, "project": wanted.projects, "team": wanted.teams}
+        return await self._page("/report", params | ({"until": wanted.until} if wanted.until else {}))
+
+    async def saved_reports(self) -> list[Json]:
+        """Reports that were saved."""
+        return await self._ask("GET", "/reports")  # type: ignore[no-any-return]  # the API's shape
+
+    async def saved_report(self, name: str, file: str) -> str:
+        """One of them."""
+        return await self._page(f"/reports/{quote(name, safe='')}/{quote(file, safe='')}", {})
+
+    async def _page(self, path: str, params: Mapping[str, Any]) -> str:
         try:
-            said = answer.json()
-        except ValueError:
-            said = {}
-        detail = said.get("detail") if isinstance(said, dict) else None
-        text = _refusal(detail) or f"the daemon answered {answer.status_code}"
-        if isinstance(said, dict) and said.get("error") == "store":
-            raise StoreError(text)
-        if answer.status_code == 401:
-            raise Denied("refused", "the running daemon wants one of its http.access.tokens")
-        raise Problem(_REASONS.get(answer.status_code, "refused"), text)  # type: ignore[arg-type]  # words of the table
+            answer = await self._client.get("/api/v1" + path, params=params, timeout=_EXPORT_SECONDS)
+        except httpx.TransportError as exc:
+            raise Unreachable(f"{self._client.base_url}: {type(exc).__name__}") from exc
+        if not answer.is_success:
+            raise _problem(answer)
+        return answer.text
+
+    async def export(self, wanted: WantedExport) -> AsyncIterator[bytes]:
+        """A table as the bytes of a file, as the daemon makes them."""
+        params = {"format": (wanted.form,), **wanted.words}
+        path, timeout = f"/api/v1/export/{quote(wanted.table, safe='')}", httpx.Timeout(30.0, read=_EXPORT_SECONDS)
+        try:
+            async with self._client.stream("GET", path, params=params, timeout=timeout) as answer:
+                if not answer.is_success:
+                    await answer.aread()
+                    raise _problem(answer)
+                async for chunk in answer.aiter_bytes():
+                    yield chunk
+        except httpx.TransportError as exc:
+            raise Problem("busy", f"the daemon broke off the export ({type(exc).__name__}); its log says why") from exc
 
     async def status(self) -> Json:
         """The figures of `headgate status --json`."""
@@ -242,6 +281,22 @@ class RemoteOperations:
     async def reload(self) -> Json:
         """Read the configuration again."""
         return await self._ask("POST", "/reload")  # type: ignore[no-any-return]  # the API's shape
+
+
+def _problem(answer: httpx.Response) -> StoreError | Problem:
+    """What an answer that is no success means."""
+    try:
+        said = answer.json()
+    except ValueError:
+        said = {}
+    told = said if isinstance(said, dict) else {}
+    text = _refusal(told.get("detail")) or f"the daemon answered {answer.status_code}"
+    if told.get("error") == "store":
+        return StoreError(text)
+    if answer.status_code == 401:
+        return Denied("refused", "the running daemon wants one of its http.access.tokens")
+    valid = f"; valid: {', '.join(told['valid'])}" if told.get("valid") else ""
+    return Problem(_REASONS.get(answer.status_code, "refused"), text + valid)  # type: ignore[arg-type]  # the table's words
 
 
 def _refusal(detail: Any) -> str:

@@ -10,11 +10,14 @@ from typing import Annotated, Protocol
 
 from fastapi import FastAPI, Query
 
+from headgate.web.answers import documented
+from headgate.web.answers_facts import OutcomeAnswer, RuleText
 from headgate.web.operations import Json, Operations
 
 __all__ = ["MOST_OUTCOMES", "RuleOperations", "add_rule_pages"]
 
 MOST_OUTCOMES = 10_000  # of one answer: about 4 MB
+_Time = Annotated[int, Query(ge=0, le=(1 << 63) - 1)]  # what the store can compare
 
 
 class RuleOperations(Operations, Protocol):
@@ -34,16 +37,16 @@ class RuleOperations(Operations, Protocol):
 def add_rule_pages(app: FastAPI, operations: RuleOperations) -> None:
     """Answer `/api/v1/rules` and `/api/v1/outcomes`."""
 
-    @app.get("/api/v1/rules")
+    @app.get("/api/v1/rules", **documented(list[RuleText]))
     async def rule_texts() -> Sequence[Json]:
         """The rule files as the daemon read them last without a mistake."""
         return await operations.rule_texts()
 
-    @app.get("/api/v1/outcomes")
+    @app.get("/api/v1/outcomes", **documented(list[OutcomeAnswer]))
     async def outcomes(  # noqa: PLR0917  # query parameters have names
         project: str,
-        since_ms: int,
-        until_ms: int,
+        since_ms: _Time,
+        until_ms: _Time,
         after_test: str = "",
         after_revision: str = "",
         limit: Annotated[int, Query(ge=1, le=MOST_OUTCOMES)] = 1000,

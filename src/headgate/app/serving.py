@@ -29,6 +29,7 @@ from headgate.web.access.gate import Gate
 from headgate.web.access.login import add_login
 from headgate.web.access.trail import Trail
 from headgate.web.api import build_app
+from headgate.web.exports import add_exports
 from headgate.web.guard import Guard
 from headgate.web.insights import add_insights
 from headgate.web.metricpages import MetricPages, ci_page
@@ -77,6 +78,7 @@ class Serving:
         )
         add_rule_pages(inner, operations)
         add_insights(inner, lens)
+        add_exports(inner, operations, lens)
         self._feed = add_pages(inner, operations, lens, __version__)
         self.command_token = secrets.token_urlsafe(32)
         self._exposed = not is_loopback(split_address(settings.http.listen)[0])

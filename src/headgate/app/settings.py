@@ -21,10 +21,12 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from headgate.app.access import access_of, command_token_of
 from headgate.app.configfile import KeyPath, Origins, interpolate, overlay_environment, read_text, read_yaml
+from headgate.app.exportjobs import ExportConfig, FileName
 from headgate.app.listeners import contexts_of, lacks_access, listener_problems, readable_access
-from headgate.app.measuring import Kpis, OwnerConfig
+from headgate.app.measuring import Kpis, OwnerConfig, ResourceClassConfig
 from headgate.app.problems import nearest, problems_of
 from headgate.app.records import RecordsConfig
+from headgate.app.reportjobs import ReportConfig
 from headgate.app.sections import (
     AlertSettings,
     HttpSettings,
@@ -65,12 +67,13 @@ class Settings(BaseSettings):
     http: HttpSettings = Field(default_factory=HttpSettings, description="Page, API, health, metrics.")
     webhooks: WebhookSettings = Field(default_factory=WebhookSettings, description="The webhook listener.")
     sources: dict[str, dict[str, Any]] = Field(default_factory=dict, repr=False, description="Name -> {type, ...}.")
-    sinks: dict[str, dict[str, Any]] = Field(
-        default_factory=dict, repr=False, description="Name -> {type, start, ...}."
-    )
+    sinks: dict[str, dict[str, Any]] = Field(default={}, repr=False, description="Name -> {type, start, ...}.")
     alerts: AlertSettings = Field(default_factory=AlertSettings, description="Rules, notifiers, routes.")
     owners: tuple[OwnerConfig, ...] = Field(default=(), description="Whose something is: {match: ..., team: ...}.")
+    resource_classes: tuple[ResourceClassConfig, ...] = Field(default=(), description="Sizes of machines of your own.")
     kpis: Kpis = Field(default={}, description="Metrics of your own: name -> {formula: ...}.")
+    exports: dict[FileName, ExportConfig] = Field(default={}, description="Name -> {table, at, to, ...}.")
+    reports: dict[FileName, ReportConfig] = Field(default={}, description="Name -> {every, to, mail, ...}: reviews.")
     log: LogSettings = Field(default_factory=LogSettings, description="Headgate's own log.")
 
     @field_validator("version", mode="before")
@@ -232,9 +235,7 @@ def _without_file(env: Mapping[str, str]) -> dict[str, Any]:
 
 def _set_orgs(data: dict[str, Any], orgs: Sequence[str]) -> None:
     sources = data.get("sources")
-    found = [
-        name for name, value in (sources or {}).items() if isinstance(value, dict) and value.get("type") == "circleci"
-    ]
+    found = [name for name, one in (sources or {}).items() if isinstance(one, dict) and one.get("type") == "circleci"]
     if not isinstance(sources, dict) or len(found) != 1:
         raise ConfigError("--org: needs exactly one source of type circleci; write orgs: into the file instead")
     data["sources"] = {**sources, found[0]: {**sources[found[0]], "orgs": list(orgs)}}
@@ -286,6 +287,8 @@ def _across(settings: Settings, origins: Origins, unread: Mapping[str, str]) -> 
     except ConfigError as exc:
         problems += [f"{origins.where(('store', 'url'))}: {problem}" for problem in exc.problems]
     names = set(settings.alerts.notifiers)
+    for name, report in settings.reports.items():
+        problems += _unknown_notifiers(report.mail, names, ("reports", name, "mail"), origins)
     for path, wanted in settings.alerts.notified():
         problems += _unknown_notifiers(wanted, names, ("alerts", *path), origins)
     return problems
@@ -327,9 +330,8 @@ def _plugin(
 ) -> PluginSettings:
     dotted = ".".join(str(part) for part in path)
     if not _NAME.fullmatch(name):
-        raise ConfigError(
-            f"{origins.where(path)}: {dotted}: a name has lower-case letters, digits, _ and -, 40 at most"
-        )
+        text = "a name has lower-case letters, digits, _ and -, 40 at most"
+        raise ConfigError(f"{origins.where(path)}: {dotted}: {text}")
     if not isinstance(value, dict) or not isinstance(value.get("type"), str):
         known = ", ".join(registry.names(kind))
         raise ConfigError(f"{origins.where(path)}: {dotted}.type: required, and missing; one of: {known}")

@@ -36,6 +36,7 @@ __all__ = [
     "delivery_view",
     "entry_view",
     "explained_view",
+    "file_hints",
     "gap_hints",
     "observed_ms",
     "parked_hints",
@@ -164,6 +165,15 @@ def signal_hints(sinks: Mapping[str, Mapping[str, SignalStatus]]) -> list[str]:
         elif one.ahead_until_ms is not None:
             hints.append(f"Signal {key} waits until {format_ms(one.ahead_until_ms)}: its next record is dated ahead")
     return hints
+
+
+def file_hints(files: Mapping[str, Json]) -> list[str]:
+    """Scheduled exports and reports that cannot be written, and when they are tried again."""
+    return [
+        f"{key} is not written: {one['problem']}; next try {one['next_at']}"
+        for key, one in files.items()
+        if one["problem"]
+    ]
 
 
 def parked_hints(parked: Mapping[str, int]) -> list[str]:

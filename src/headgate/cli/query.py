@@ -81,4 +81,6 @@ def _print_csv(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None
 
 
 def _cell(value: object) -> object:
-    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
+    from headgate.insights.formats import plain_text
+
+    return plain_text(value) if isinstance(value, str) else value

@@ -69,7 +69,10 @@ class Notification:
 
 @dataclass(frozen=True, slots=True)
 class Digest:
-    """A report of a period for people. `markdown`, `html`: the same text in two forms; `data`: its numbers."""
+    """A report of a period for people. `markdown`, `html`: the same text in two forms; `data`: its numbers.
+
+    `file`: a whole page of HTML for channels that carry files, under the name `file_name`; empty where there is none.
+    """
 
     key: str
     title: str
@@ -78,6 +81,8 @@ class Digest:
     markdown: str
     html: str
     data: Mapping[str, Any] = field(default_factory=dict)
+    file_name: str = ""
+    file: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -169,6 +169,13 @@ METRICS: dict[str, MetricDef] = _defs(
     ("headgate_alert_evaluations_total", "counter", ("result",), "Rule evaluations: done, stale, failed."),
     ("headgate_outbox_waiting", "gauge", (), "Notifications not yet accepted."),
     ("headgate_notifications_total", "counter", ("notifier", "outcome"), "Notifications by outcome."),
+    (
+        "headgate_files_total",
+        "counter",
+        ("kind", "file", "outcome"),
+        "Scheduled exports and reports by outcome: written, failed.",
+    ),
+    ("headgate_file_failing", "gauge", ("kind", "file"), "1 while a scheduled export or report cannot be written."),
     ("headgate_reloads_total", "counter", ("result",), "Configuration reloads."),
     ("headgate_build_info", "gauge", ("version", "schema"), "Always 1."),
 )

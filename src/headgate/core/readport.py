@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from headgate.core.detailport import ReadDetails
 from headgate.core.ports import Delivery, Lane, LogEntry
 from headgate.core.rollup import RollupKind
 from headgate.core.runrows import (
@@ -209,7 +210,7 @@ class StoreFigures:
     inbox_parked: Mapping[str, int]
 
 
-class ReadStore(Protocol):
+class ReadStore(ReadDetails, Protocol):
     """Questions. Safe at any time after open, from the event loop; answered from committed state."""
 
     async def figures(self) -> StoreFigures: ...
@@ -235,8 +236,11 @@ class ReadStore(Protocol):
         ...
 
     async def dead_letters(
-        self, *, signal: str | None = None, ids: Sequence[int] = (), limit: int = 100
-    ) -> Sequence[DeadLetter]: ...
+        self, *, signal: str | None = None, ids: Sequence[int] = (), before: int | None = None, limit: int = 100
+    ) -> Sequence[DeadLetter]:
+        """Newest first. `ids`: only these; `before`: only those with smaller numbers, for the page that follows."""
+        ...
+
     async def gaps(self, limit: int) -> Sequence[GapRow]: ...
     async def recent_runs(self, limit: int, *, project: str | None = None) -> Sequence[RunRow]: ...
     async def runs_between(
@@ -258,6 +262,13 @@ class ReadStore(Protocol):
         self, since_ms: int, until_ms: int, *, after: tuple[int, str] | None = None, limit: int
     ) -> Sequence[DeploymentRow]:
         """Ended deployments, in the order and pages of `runs_between`."""
+        ...
+
+    async def first_created(self, names: Mapping[str, Collection[str]]) -> Mapping[tuple[str, str], int]:
+        """(project, name) -> creation of the first workflow of that commit that has ended; unknown ones are absent.
+
+        `names`: project slug -> revisions, or ids of workflows, which stand for themselves. Found through an index.
+        """
         ...
 
     async def series(
@@ -347,6 +358,24 @@ class ReadStore(Protocol):
 
     async def alerts(self) -> Sequence[AlertRow]: ...
     async def alert_history(self, fingerprint: str | None, limit: int) -> Sequence[tuple[str, int, bytes]]: ...
+    async def alert_lines(
+        self, since_ms: int, until_ms: int, *, before: int | None = None, limit: int
+    ) -> Sequence[tuple[int, str, int, bytes]]:
+        """History of all alerts in a time range, newest first: number, fingerprint, time, JSON.
+
+        `before`: only lines with smaller numbers, for the page that follows.
+        """
+        ...
+
+    async def records_between(
+        self, since_ms: int, until_ms: int, *, after: tuple[Lane, int] | None = None, limit: int
+    ) -> Sequence[LogEntry]:
+        """Records of the log that tell of something in a time range: lane live first, each lane by number.
+
+        `after`: lane and number of the last one of the page before. What the log no longer holds is not there.
+        """
+        ...
+
     async def replays(self) -> Sequence[Replay]: ...
     async def trail(self, *, since_ms: int, before: int | None = None, limit: int) -> Sequence[TrailEntry]:
         """What people did since then, the newest first; `before`: `id` of the last one of the page before."""

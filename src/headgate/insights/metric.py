@@ -35,7 +35,7 @@ Format = Literal["percentage", "score", "duration", "number", "credits"]
 Family = Literal["runs", "jobs", "credits", "tests", "deployments", "freshness"]
 # What durations and sums are about. Metrics that make sense for one of them alone have one variant.
 Over = Literal["workflow", "workflow_without_hold", "jobs"]
-# `leads`: deployments with the beginning of work on their commits, which costs a reading of runs.
+# `leads`: deployments with the beginning of work on their commits.
 Rows = Literal["runs", "tests", "steps", "deployments", "leads"]
 # The labels of a group as sorted pairs, usable as a key.
 Labels = tuple[tuple[str, str], ...]

@@ -125,8 +125,8 @@ def _deployments() -> Iterator[MetricDef]:
         doc="Median time from the first workflow of a commit to its successful deployment.",
         formula="end of the deployment - creation of the first workflow of its commit; nearest rank, exact",
         inputs=("deployment.revision", "deployment.workflow_id", "workflow.created_at"),
-        counts="Successful deployments, reruns once, whose commit, or whose workflow, was seen within the window or the"
-        " one before it (a week at least). The time from the commit to its first workflow is not in it.",
+        counts="Successful deployments, reruns once, whose commit, or whose workflow, is known and has ended. The"
+        " time from the commit to its first workflow is not in it.",
         compute=of_deployments("lead_time"),
     )
     yield proxy(

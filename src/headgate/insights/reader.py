@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from headgate.core.rollup import Measure, RollupKind
 from headgate.core.slug import org_slug
@@ -29,7 +30,7 @@ from headgate.insights.match import Matcher
 from headgate.insights.metric import Fold, FromFormula, FromRows, FromTally, Labels, Measured, MetricDef, Point
 from headgate.insights.owners import Owners
 from headgate.insights.points import read_points
-from headgate.insights.rows import outcome_pages, read_rows
+from headgate.insights.rows import Pages, outcome_pages, read_rows
 
 __all__ = ["Reader", "step_of"]
 
@@ -56,6 +57,7 @@ class Reader:
         self._measured: dict[object, Mapping[Labels, Measured]] = {}
         self._grouped: dict[object, Mapping[Labels, Tally]] = {}
         self._folds: dict[object, Mapping[Labels, Fold]] = {}
+        self._deployed: dict[object, Sequence[Sequence[tuple[Any, bool]]]] = {}
         self._known: dict[object, list[tuple[TallyQuery, Tallies]]] = {}
 
     async def measure(
@@ -184,10 +186,22 @@ class Reader:
         """The metric of each group from rows, which metrics of one kind read once."""
         key = (how.rows, how.start, how.context, grouping, frozenset(bounds.items()))
         if key not in self._folds:
-            self._folds[key] = await fold_rows(how, grouping, read_rows(self._store, how, bounds))
+            self._folds[key] = await fold_rows(how, grouping, self._rows(how, bounds))
         span_ms = longest_ms(bounds)
         found = {labels: how.read(fold, span_ms) for labels, fold in self._folds[key].items()}
         return {labels: measured for labels, measured in found.items() if measured.n}
+
+    async def _rows(self, how: FromRows, bounds: Bounds) -> Pages:
+        """Rows of a metric; deployments, which are few, are read once for all groupings."""
+        key = (how.rows, how.context, frozenset(bounds.items()))
+        if how.rows in ("deployments", "leads"):
+            if key not in self._deployed:
+                self._deployed[key] = [page async for page in read_rows(self._store, how, bounds)]
+            for page in self._deployed[key]:
+                yield page
+            return
+        async for page in read_rows(self._store, how, bounds):
+            yield page
 
     async def _computed(
         self, how: FromFormula, by: Sequence[str], where: Sequence[Matcher], bounds: Bounds

@@ -5,10 +5,10 @@ Invariant: rows come in the order of their end, and a row is given once.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, Protocol
 
-from headgate.core.runrows import DeploymentRow, TestOutcome
+from headgate.core.runrows import TestOutcome
 from headgate.core.runs import run_pages
 from headgate.core.storeport import ReadStore
 from headgate.core.tally import Bounds
@@ -16,7 +16,7 @@ from headgate.core.times import DAY_MS
 from headgate.insights.eventfolds import Deployed
 from headgate.insights.metric import FromRows
 
-__all__ = ["outcome_pages", "read_rows"]
+__all__ = ["Pages", "outcome_pages", "outcomes_by_test", "read_rows"]
 
 # What came before a window is read as far back as the window is long, and at least so far.
 _CONTEXT_MS = 7 * DAY_MS
@@ -84,24 +84,11 @@ async def _leads(store: ReadStore, bounds: Bounds) -> Pages:
     deployed = [one.row async for page in _deployments(store, bounds, context=False) for one, _ in page]
     if not deployed:
         return
-    begun = await _beginnings(store, bounds, deployed)
+    names: dict[str, set[str]] = {}
+    for row in deployed:
+        names.setdefault(row.project, set()).add(row.revision or row.workflow_id)
+    begun = await store.first_created(names)
     yield [(Deployed(row, begun.get((row.project, row.revision or row.workflow_id))), True) for row in deployed]
-
-
-async def _beginnings(
-    store: ReadStore, bounds: Bounds, deployed: Collection[DeploymentRow]
-) -> dict[tuple[str, str], int]:
-    """(project, commit, or workflow where that is all that is known) -> creation of its first workflow."""
-    wanted = {(row.project, row.revision or row.workflow_id) for row in deployed}
-    begun: dict[tuple[str, str], int] = {}
-    since_ms, until_ms = _span(bounds, context=True)
-    async for page in run_pages(store, since_ms, until_ms + DAY_MS):  # a workflow ends after what it deployed
-        for run in page:
-            for name in (run.revision, run.workflow_id):
-                key = (run.project, name)
-                if run.created_ms is not None and key in wanted:
-                    begun[key] = min(begun.get(key, run.created_ms), run.created_ms)
-    return begun
 
 
 async def _steps(store: ReadStore, bounds: Bounds) -> Pages:
@@ -134,3 +121,16 @@ async def outcome_pages(
         if len(page) < _OUTCOMES:
             return
         after = (page[-1].project, page[-1].test_id, page[-1].revision)
+
+
+async def outcomes_by_test(store: ReadStore, bounds: Bounds) -> AsyncIterator[Sequence[TestOutcome]]:
+    """Of one test after the other what came of it on each of its commits; by project and test id."""
+    own: list[TestOutcome] = []
+    async for page in outcome_pages(store, bounds):
+        for one in page:
+            if own and (own[0].project, own[0].test_id) != (one.project, one.test_id):
+                yield own
+                own = []
+            own.append(one)
+    if own:
+        yield own

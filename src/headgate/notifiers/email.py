@@ -93,6 +93,8 @@ def letter(config: EmailConfig, message: Message) -> EmailMessage:
         mail["In-Reply-To"] = mail["References"] = first
     mail.set_content(body_text(message))
     mail.add_alternative(body_html(message), subtype="html")
+    if message.digest is not None and message.digest.file:
+        mail.add_attachment(message.digest.file, subtype="html", filename=message.digest.file_name)
     return mail
 
 

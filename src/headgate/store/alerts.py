@@ -82,6 +82,20 @@ def alert_history(db: Database, fingerprint: str | None, limit: int) -> list[tup
     return list(rows)
 
 
+def alert_lines(
+    db: Database, since_ms: int, until_ms: int, before: int | None, limit: int
+) -> list[tuple[int, str, int, bytes]]:
+    """Transitions of a time range, newest first, with their numbers."""
+    below = (1 << 63) - 1 if before is None else before
+    return list(
+        db.execute(
+            "SELECT id, fingerprint, at_ms, body FROM alert_history WHERE id < ? AND at_ms >= ? AND at_ms < ?"
+            " ORDER BY id DESC LIMIT ?",
+            (below, since_ms, until_ms, limit),
+        )
+    )
+
+
 _ROW = 'SELECT id, notifier, key, payload, created_ms, due_ms, attempts, last_error, "group", batch FROM outbox'
 
 

@@ -366,9 +366,14 @@ def outcome_counts(db: Database) -> Mapping[str, OutcomeCounts]:
     return {key: OutcomeCounts(accepted, dead, skipped.get(key, {})) for key, accepted, dead in rows}
 
 
-def dead_letters(db: Database, signal: str | None, ids: Sequence[int], limit: int) -> list[DeadLetter]:
-    """Dead letters, newest first; `ids` narrows to these."""
+def dead_letters(
+    db: Database, signal: str | None, ids: Sequence[int], before: int | None, limit: int
+) -> list[DeadLetter]:
+    """Dead letters, newest first; `ids` narrows to these, `before` to those with smaller numbers."""
     where, bound = ["1"], []  # type: tuple[list[str], list[Any]]
+    if before is not None:
+        where.append("id < ?")
+        bound.append(before)
     if signal is not None:
         where.append("signal = ?")
         bound.append(signal)

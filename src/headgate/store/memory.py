@@ -278,12 +278,12 @@ class MemoryStore(MemoryAlertUnits, MemoryQuestions):
         return sorted({fact.source for fact in self.facts.all() if fact.lane is None and fact.due_ms is not None})
 
     async def dead_letters(
-        self, *, signal: str | None = None, ids: Sequence[int] = (), limit: int = 100
+        self, *, signal: str | None = None, ids: Sequence[int] = (), before: int | None = None, limit: int = 100
     ) -> Sequence[DeadLetter]:
         letters = [
             letter
             for number, letter in sorted(self.delivery.letters.items(), reverse=True)
-            if signal in (None, letter.signal) and (not ids or number in ids)
+            if signal in (None, letter.signal) and (not ids or number in ids) and (before is None or number < before)
         ]
         return letters[:limit]
 
@@ -309,6 +309,18 @@ class MemoryStore(MemoryAlertUnits, MemoryQuestions):
 
     async def alert_history(self, fingerprint: str | None, limit: int) -> Sequence[tuple[str, int, bytes]]:
         return [row for row in reversed(self.alerting.history) if fingerprint in (None, row[0])][:limit]
+
+    async def alert_lines(
+        self, since_ms: int, until_ms: int, *, before: int | None = None, limit: int
+    ) -> Sequence[tuple[int, str, int, bytes]]:
+        lines = [(number, *line) for number, line in enumerate(self.alerting.history, 1)]
+        found = [line for line in reversed(lines) if since_ms <= line[2] < until_ms]
+        return [line for line in found if before is None or line[0] < before][:limit]
+
+    async def records_between(
+        self, since_ms: int, until_ms: int, *, after: tuple[Lane, int] | None = None, limit: int
+    ) -> Sequence[LogEntry]:
+        return queries.records_between(self.facts, since_ms, until_ms, after, limit)
 
     async def replays(self) -> Sequence[Replay]:
         return [replay for replay, _ in self.delivery.open_replays.values()]

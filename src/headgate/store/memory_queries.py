@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from headgate.core.audits import Kept, ListedKind
 from headgate.core.ids import record_id
-from headgate.core.ports import JobRef, LogEntry, RunRef
+from headgate.core.ports import JobRef, Lane, LogEntry, RunRef
 from headgate.core.record import encode_record
 from headgate.core.render import APP_URL, make_record
 from headgate.core.status import map_status
@@ -232,6 +232,20 @@ def _path(delivery: MemoryDelivery, identity: str, lane: int, seq: int) -> dict[
             reason = stand.skips.get((lane, seq))
             path[key] = (f"skipped: {reason}" if reason else "accepted") if settled else "waiting"
     return path
+
+
+def records_between(
+    facts: MemoryFacts, since_ms: int, until_ms: int, after: tuple[Lane, int] | None, limit: int
+) -> list[LogEntry]:
+    """Records of a time range: lane live first, each lane by number."""
+    place = (LANES.index(after[0]), after[1]) if after else (0, 0)
+    found = [
+        (lane, entry)
+        for lane, _ in enumerate(LANES)
+        for entry in facts.log[lane]
+        if since_ms <= entry.occurred_ms < until_ms and (lane, entry.seq) > place
+    ]
+    return [entry for _, entry in found[:limit]]
 
 
 def tail(facts: MemoryFacts, after: Mapping[str, int], limit: int) -> list[LogEntry]:

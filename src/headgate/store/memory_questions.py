@@ -18,12 +18,13 @@ from headgate.core.runrows import (
 from headgate.core.tally import Bounds, Tally, TallyQuery
 from headgate.core.trail import TrailEntry
 from headgate.store import memory_live, memory_run_detail, memory_runs
+from headgate.store.memory_details import MemoryDetails
 from headgate.store.memory_facts import MemoryFacts
 
 __all__ = ["MemoryQuestions"]
 
 
-class MemoryQuestions:
+class MemoryQuestions(MemoryDetails):
     """Answers from `facts`."""
 
     facts: MemoryFacts
@@ -43,6 +44,9 @@ class MemoryQuestions:
         self, since_ms: int, until_ms: int, *, after: tuple[int, str] | None = None, limit: int
     ) -> Sequence[DeploymentRow]:
         return memory_runs.between(memory_runs.deployments(self.facts), since_ms, until_ms, after, limit)
+
+    async def first_created(self, names: Mapping[str, Collection[str]]) -> Mapping[tuple[str, str], int]:
+        return memory_runs.first_created(memory_runs.runs(self.facts), names)
 
     async def series(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from headgate.core.render import APP_URL, approval_wait_ms, duration_ms, queue_ms, run_url
@@ -16,7 +16,18 @@ from headgate.store.memory_facts import MemoryFact, MemoryFacts
 from headgate.store.releases import end_ms
 from headgate.store.schema import encode_key
 
-__all__ = ["between", "deployments", "jobs", "newest_runs", "runs", "series", "shared_of", "tallies", "url_of"]
+__all__ = [
+    "between",
+    "deployments",
+    "first_created",
+    "jobs",
+    "newest_runs",
+    "runs",
+    "series",
+    "shared_of",
+    "tallies",
+    "url_of",
+]
 
 R = TypeVar("R", RunRow, JobRow, DeploymentRow)
 _IDS = {RunRow: "workflow_id", JobRow: "job_id", DeploymentRow: "deployment_id"}
@@ -236,3 +247,13 @@ def _value(facts: MemoryFacts, fact: MemoryFact, kind: RollupKind, name: Dimensi
         "resource_class": text(own, "resource_class"),
     }
     return values[name]
+
+
+def first_created(rows: Iterable[RunRow], names: Mapping[str, Collection[str]]) -> dict[tuple[str, str], int]:
+    """(project, commit or workflow id) -> creation of the first of these runs of it."""
+    found: dict[tuple[str, str], int] = {}
+    for row in rows:
+        for name in {row.revision, row.workflow_id}.intersection(names.get(row.project, ())):
+            if row.created_ms is not None:
+                found[row.project, name] = min(found.get((row.project, name), row.created_ms), row.created_ms)
+    return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from headgate.core.ports import JobRef, LogEntry, RunRef
+from headgate.core.ports import JobRef, Lane, LogEntry, RunRef
 from headgate.core.storeport import GapRow, SpaceLevel, StoreFigures
 from headgate.core.times import HOUR_MS
 from headgate.store.schema import LANES, decode_key
@@ -88,6 +88,22 @@ def tail(db: Database, after: Mapping[str, int], limit: int) -> list[LogEntry]:
             found.append((at_ms, number, entry))
     found.sort(key=lambda row: (row[0], row[1], row[2].seq))
     return [entry for _, _, entry in found[-limit:]]
+
+
+def records_between(
+    db: Database, since_ms: int, until_ms: int, after: tuple[Lane, int] | None, limit: int
+) -> list[LogEntry]:
+    """Records of a time range: lane live first, each lane by number."""
+    found: list[LogEntry] = []
+    lanes: tuple[Lane, ...] = ("live", "backfill")
+    for lane in lanes[lanes.index(after[0]) if after else 0 :]:
+        rows = db.execute(
+            "SELECT seq, record_id, kind, occurred_ms, project, order_key, body"
+            f" FROM log_{lane} WHERE seq > ? AND occurred_ms >= ? AND occurred_ms < ? ORDER BY seq LIMIT ?",
+            (after[1] if after and after[0] == lane else 0, since_ms, until_ms, limit - len(found)),
+        )
+        found += [LogEntry(seq, lane, *rest) for seq, *rest in rows]
+    return found
 
 
 def unfinished(db: Database, source: str, now_ms: int, limit: int) -> list[RunRef]:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Collection, Mapping, Sequence
 
-from headgate.core.ports import LogEntry
+from headgate.core.ports import Lane, LogEntry
 from headgate.core.readport import (
     AlertRow,
     CursorView,
@@ -33,6 +31,7 @@ from headgate.core.tally import Bounds, Tally, TallyQuery
 from headgate.core.trail import TrailEntry
 from headgate.store import (
     alerts,
+    commits,
     delivery,
     inbox,
     live_queries,
@@ -44,21 +43,15 @@ from headgate.store import (
     setaside,
     trail,
 )
+from headgate.store.detail_questions import DetailQuestions
 from headgate.store.explain import explain
-from headgate.store.sql import Database
 from headgate.store.tallies import tallies
 
 __all__ = ["Questions"]
 
-T = TypeVar("T")
 
-
-class Questions(ABC):
+class Questions(DetailQuestions):
     """See `core.readport.ReadStore` for what each method promises."""
-
-    @abstractmethod
-    async def _ask(self, question: Callable[[Database], T]) -> T:
-        """The answer of `question`, asked inside a read transaction. Raises StoreError where nobody can answer."""
 
     async def cursors(self) -> Sequence[CursorView]:
         return await self._ask(delivery.cursors)
@@ -84,9 +77,9 @@ class Questions(ABC):
         return await self._ask(queries.due_sources)
 
     async def dead_letters(
-        self, *, signal: str | None = None, ids: Sequence[int] = (), limit: int = 100
+        self, *, signal: str | None = None, ids: Sequence[int] = (), before: int | None = None, limit: int = 100
     ) -> Sequence[DeadLetter]:
-        return await self._ask(lambda db: delivery.dead_letters(db, signal, ids, limit))
+        return await self._ask(lambda db: delivery.dead_letters(db, signal, ids, before, limit))
 
     async def gaps(self, limit: int) -> Sequence[GapRow]:
         return await self._ask(lambda db: queries.gaps(db, limit))
@@ -108,6 +101,9 @@ class Questions(ABC):
         self, since_ms: int, until_ms: int, *, after: tuple[int, str] | None = None, limit: int
     ) -> Sequence[DeploymentRow]:
         return await self._ask(lambda db: run_queries.deployments_between(db, since_ms, until_ms, after, limit))
+
+    async def first_created(self, names: Mapping[str, Collection[str]]) -> Mapping[tuple[str, str], int]:
+        return await self._ask(lambda db: commits.first_created(db, names))
 
     async def series(
         self,
@@ -179,6 +175,16 @@ class Questions(ABC):
 
     async def alert_history(self, fingerprint: str | None, limit: int) -> Sequence[tuple[str, int, bytes]]:
         return await self._ask(lambda db: alerts.alert_history(db, fingerprint, limit))
+
+    async def alert_lines(
+        self, since_ms: int, until_ms: int, *, before: int | None = None, limit: int
+    ) -> Sequence[tuple[int, str, int, bytes]]:
+        return await self._ask(lambda db: alerts.alert_lines(db, since_ms, until_ms, before, limit))
+
+    async def records_between(
+        self, since_ms: int, until_ms: int, *, after: tuple[Lane, int] | None = None, limit: int
+    ) -> Sequence[LogEntry]:
+        return await self._ask(lambda db: queries.records_between(db, since_ms, until_ms, after, limit))
 
     async def replays(self) -> Sequence[Replay]:
         return await self._ask(replays.replays)

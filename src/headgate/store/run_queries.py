@@ -14,7 +14,16 @@ from headgate.store.schema import decode_key, encode_key
 from headgate.store.sql import Database
 from headgate.store.words import project_ids, statuses_sql, word
 
-__all__ = ["app_urls", "deployments_between", "jobs_between", "newest_runs", "recent_runs", "runs_between", "series"]
+__all__ = [
+    "app_urls",
+    "deployments_between",
+    "jobs_between",
+    "jobs_where",
+    "newest_runs",
+    "recent_runs",
+    "runs_between",
+    "series",
+]
 
 _RUN = """
 SELECT w._key, p.slug, n.text, coalesce(r.text, pr.text), w._class, s.text, w.stopped_at, w.created_at,
@@ -34,6 +43,8 @@ LEFT JOIN dim t ON t.id = w.trigger_type
 LEFT JOIN dim pt ON pt.id = pl.trigger_type
 WHERE w._terminal AND w.stopped_at IS NOT NULL
 """
+# From the newest on: a plan by project would read all runs there are and sort them.
+_FROM_THE_END = _RUN.replace("FROM workflow w\nJOIN", "FROM workflow w INDEXED BY workflow_end\nCROSS JOIN")
 _JOB = """
 SELECT j._key, j.workflow_id, p.slug, n.text, jn.text, coalesce(r.text, pr.text), j._class, s.text, ty.text, rc.text,
   ex.text, j.parallelism, j.queued_at, j.started_at, j.stopped_at, j.credits, coalesce(w.revision, pl.revision),
@@ -83,11 +94,11 @@ def _key(value: bytes | str | None) -> str:
     return "" if value is None else decode_key(value)
 
 
-def _runs(db: Database, more: str, bound: tuple[Any, ...]) -> list[RunRow]:
+def _runs(db: Database, more: str, bound: tuple[Any, ...], head: str = _RUN) -> list[RunRow]:
     """Ended workflows; `more` is the rest of the query, written in this module."""
     urls = app_urls(db)
     found = []
-    for row in db.execute(_RUN + more, bound):
+    for row in db.execute(head + more, bound):
         key, slug, name, ref, branch, status, stopped, created, revision, number, source = row[:11]
         spent, attempt, rerun_of, trigger, estimated, hold = row[11:]
         text = decode_key(key)
@@ -116,8 +127,8 @@ def _runs(db: Database, more: str, bound: tuple[Any, ...]) -> list[RunRow]:
     return found
 
 
-def _jobs(db: Database, more: str, bound: tuple[Any, ...]) -> list[JobRow]:
-    """Ended jobs; `more` is the rest of the query, written in this module."""
+def jobs_where(db: Database, more: str, bound: tuple[Any, ...]) -> list[JobRow]:
+    """Ended jobs; `more` is the rest of the query, which callers write of their own words alone."""
     urls = app_urls(db)
     found = []
     for row in db.execute(_JOB + more, bound):
@@ -157,7 +168,7 @@ def _jobs(db: Database, more: str, bound: tuple[Any, ...]) -> list[JobRow]:
 def recent_runs(db: Database, limit: int, project: str | None) -> list[RunRow]:
     """Newest ended workflows first, of one project (slug) or all."""
     if project is None:
-        return _runs(db, "ORDER BY w.stopped_at DESC, w._id DESC LIMIT ?", (limit,))
+        return _runs(db, "ORDER BY w.stopped_at DESC, w._id DESC LIMIT ?", (limit,), _FROM_THE_END)
     return _runs(
         db,
         "AND w._project IN (SELECT project FROM dim_project_slug WHERE slug = ?)"
@@ -178,7 +189,7 @@ def runs_between(db: Database, since_ms: int, until_ms: int, after: tuple[int, s
 
 def jobs_between(db: Database, since_ms: int, until_ms: int, after: tuple[int, str] | None, limit: int) -> list[JobRow]:
     """A page of ended jobs by end time and id, oldest first."""
-    return _jobs(db, _PAGE.format("j"), _page(since_ms, until_ms, after, limit))
+    return jobs_where(db, _PAGE.format("j"), _page(since_ms, until_ms, after, limit))
 
 
 def deployments_between(
@@ -269,4 +280,4 @@ def _with_ids(db: Database, kind: RollupKind, numbers: Iterable[int]) -> list[Ru
     listed = ", ".join(map(str, numbers))
     if kind == "workflow":
         return [*_runs(db, f"AND w._id IN ({listed}) ORDER BY w.stopped_at, w._key", ())]
-    return [*_jobs(db, f"AND j._id IN ({listed}) ORDER BY j.stopped_at, j._key", ())]
+    return [*jobs_where(db, f"AND j._id IN ({listed}) ORDER BY j.stopped_at, j._key", ())]

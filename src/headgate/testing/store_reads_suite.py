@@ -125,6 +125,22 @@ class RowsSuite:
         assert [expected] == list(await store.deployments_between(0, NOW + 1, limit=9))
         assert list(await store.deployments_between(0, NOW + 1, after=(NOW, _id(6, 1)), limit=9)) == []
 
+    async def test_the_first_run_of_a_commit_is_found(self, store: Store) -> None:
+        """By its own revision, else that of its pipeline, or by its id; of that project, once it has ended."""
+        commit = "a" * 40
+        await merge(
+            store,
+            pipeline(revision=commit),
+            workflow(_id(3, 1), created_at=NOW - 30),
+            workflow(_id(3, 2), created_at=NOW - 20),
+            workflow(_id(3, 3), created_at=NOW - 90, ended=False),
+            workflow(_id(3, 4), created_at=NOW - 80, revision="b" * 40),
+            workflow(_id(3, 5), created_at=NOW - 70, revision="a" * 39 + "b"),
+        )
+        names = [commit, "b" * 40, "a" * 8, _id(3, 2), _id(3, 3), "", "x"]
+        found = await store.first_created({_SLUG: names, "gh/acme/other": names})
+        assert {(_SLUG, commit): NOW - 30, (_SLUG, "b" * 40): NOW - 80, (_SLUG, _id(3, 2)): NOW - 20} == found
+
     async def test_a_series_is_the_newest_that_qualify(self, store: Store) -> None:
         """Of one name, project and class, with the wanted ends, before a time; oldest first."""
         ends = {NOW - number * _HOUR: "failed" if number % 3 == 0 else "success" for number in range(9)}

@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.responses import StreamingResponse
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -126,7 +127,9 @@ def _problem(told: ProblemDetails) -> Response:
 
 
 async def finished(request: Request, made: Response) -> Response:
-    """The answer with its tag, packed where the caller can read that, or 304."""
+    """The answer with its tag, packed where the caller can read that, or 304; one that is made as it is sent stays."""
+    if isinstance(made, StreamingResponse):
+        return made
     body = bytes(made.body)
     tag = f'W/"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
     headers = {"etag": tag, "vary": "accept-encoding, authorization", "cache-control": "private, no-cache"}

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field
 
 __all__ = [
+    "REFUSALS",
     "AlertAnswer",
     "AlertLine",
     "AuditAnswer",
@@ -19,17 +20,14 @@ __all__ = [
     "DeadDelivery",
     "DeadLetterAnswer",
     "DeploymentAnswer",
-    "ExplainedAnswer",
     "Failure",
-    "HistoryJob",
-    "HistoryRun",
     "OverviewAnswer",
     "ReloadAnswer",
     "ReplayAnswer",
     "RunAnswer",
     "SilenceAnswer",
     "StatusAnswer",
-    "TailAnswer",
+    "TrailAnswer",
     "documented",
 ]
 
@@ -62,14 +60,6 @@ class SinkAnswer(BaseModel):
 
     signals: dict[str, SignalAnswer]
     records: dict[str, Any] = {}
-
-
-class InboxAnswer(BaseModel):
-    """Webhooks that are not merged. `waiting_for_source`: by source that is not configured."""
-
-    waiting: Count
-    dead: Count
-    waiting_for_source: dict[str, Count] = {}
 
 
 class SourceAnswer(BaseModel):
@@ -106,7 +96,7 @@ class StatusAnswer(BaseModel):
     """Everything in figures."""
 
     sinks: dict[str, SinkAnswer]
-    inbox: InboxAnswer
+    inbox: dict[str, Count | dict[str, Count]]
     sources: dict[str, SourceAnswer]
     audit: AuditFigures
     store: StoreAnswer
@@ -195,46 +185,6 @@ class OverviewAnswer(BaseModel):
     hints: list[str]
 
 
-class _HistoryRow(BaseModel):
-    project: str
-    workflow: str
-    ref: str
-    branch_class: Literal[0, 1]
-    status: str
-    stopped_ms: int
-    duration_ms: int | None
-    revision: str
-    url: str
-    credits: _Number
-    trigger: str
-    workflow_id: str
-
-
-class HistoryRun(_HistoryRow):
-    """An ended workflow; times in milliseconds since the epoch."""
-
-    pipeline_number: int | None
-    created_ms: int | None
-    hold_ms: int
-    attempt: int
-    rerun_of: str
-    credits_estimated: bool
-
-
-class HistoryJob(_HistoryRow):
-    """An ended job; times in milliseconds since the epoch."""
-
-    job_id: str
-    job: str
-    type: str
-    resource_class: str
-    executor: str
-    parallelism: int | None
-    started_ms: int | None
-    queue_ms: int | None
-    number: int | None
-
-
 class _Request(BaseModel):
     source: str
     id: int | str
@@ -265,47 +215,6 @@ class AuditAnswer(_Request):
 
     projects: dict[str, AuditTally]
     problems: dict[str, str]
-
-
-class FieldAnswer(BaseModel):
-    """One field of a fact, and where it came from."""
-
-    value: Any
-    source: str
-    observed_at: Time
-    terminal: bool
-
-
-class ExplainedAnswer(BaseModel):
-    """All about one workflow, job or record. `path`: signal -> what became of it there."""
-
-    kind: str
-    provider_id: str
-    project: str
-    record_id: str
-    released: bool
-    due_at: Time | None
-    fields: dict[str, FieldAnswer]
-    record: Any
-    amendments: list[Any]
-    lane: str | None
-    seq: int | None
-    path: dict[str, str]
-
-
-class Entry(BaseModel):
-    """A record with its place in the log."""
-
-    lane: str
-    seq: int
-    record: Any
-
-
-class TailAnswer(BaseModel):
-    """Records, and where the next call goes on, by lane."""
-
-    records: list[Entry]
-    after: dict[str, Count]
 
 
 class DeadLetterAnswer(BaseModel):
@@ -362,6 +271,20 @@ class ReplayAnswer(BaseModel):
     done: Count
 
 
+class TrailAnswer(BaseModel):
+    """One thing that somebody did. `action`: a word, or the method of a request; `times`: within a few seconds."""
+
+    id: int
+    at: Time
+    who: str
+    via: str
+    peer: str
+    action: str
+    about: str
+    status: int
+    times: Count
+
+
 class ReloadAnswer(BaseModel):
     """What a reload changed, what takes effect after a restart, and why nothing changed where it did not."""
 
@@ -385,7 +308,7 @@ class DeploymentAnswer(BaseModel):
     new: bool
 
 
-_REFUSALS: dict[int | str, dict[str, Any]] = {
+REFUSALS: dict[int | str, dict[str, Any]] = {
     404: {"model": Failure, "description": "What is asked for is not known."},
     409: {"model": Failure, "description": "It cannot be done so."},
     503: {"model": Failure, "description": "The store does not answer, or something is under way."},
@@ -394,4 +317,4 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
 
 def documented(answer: Any, status: int = 200) -> dict[str, Any]:
     """Arguments of a route whose answer looks like this, and is sent as it is."""
-    return {"response_model": None, "responses": {status: {"model": answer}, **_REFUSALS}}
+    return {"response_model": None, "responses": {status: {"model": answer}, **REFUSALS}}

@@ -10,7 +10,6 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from headgate.core.errors import StoreError
-from headgate.web.access.trail import TrailAnswer
 from headgate.web.alerts import add_alerts
 from headgate.web.answers import (
     AlertLine,
@@ -19,20 +18,19 @@ from headgate.web.answers import (
     BackupAnswer,
     DeadDelivery,
     DeadLetterAnswer,
-    ExplainedAnswer,
-    HistoryJob,
-    HistoryRun,
     OverviewAnswer,
     ReloadAnswer,
     ReplayAnswer,
     RunAnswer,
     StatusAnswer,
-    TailAnswer,
+    TrailAnswer,
     documented,
 )
+from headgate.web.answers_facts import ExplainedAnswer, HistoryJob, HistoryRun, TailAnswer
 from headgate.web.deployments import add_deployments
 from headgate.web.metricpages import MetricPages, add_metrics
 from headgate.web.operations import ChosenDeliveries, Health, HistoryKind, Json, Operations, Order, Problem
+from headgate.web.reports import add_reports
 
 __all__ = ["build_app"]
 
@@ -114,6 +112,7 @@ def build_app(operations: Operations, health: Health, pages: MetricPages, *, ver
     _add_orders(app, operations)
     add_deployments(app, operations)
     add_alerts(app, operations)
+    add_reports(app, operations)
     return app
 
 

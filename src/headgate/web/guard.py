@@ -268,9 +268,13 @@ class Guard:
 
 
 def _sealed(headers: Iterable[tuple[bytes, bytes]], secure: bool) -> list[tuple[bytes, bytes]]:
-    """An answer's headers with ours; how long it may be kept is its own affair where it says so."""
+    """An answer's headers with ours; how long it is kept, what it loads and who embeds it it may say itself."""
     given = list(headers)
-    named = {name for name, _ in given} & {b"cache-control", b"cross-origin-resource-policy"}
+    named = {name for name, _ in given} & {
+        b"cache-control",
+        b"content-security-policy",
+        b"cross-origin-resource-policy",
+    }
     ours = (*_HEADERS, _OVER_TLS) if secure else _HEADERS
     return [*given, *(one for one in ours if one[0] not in named)]
 

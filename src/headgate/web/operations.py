@@ -6,11 +6,12 @@ plain JSON data with times as RFC 3339 text.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 __all__ = [
+    "Asked",
     "ChosenDeliveries",
     "Health",
     "HistoryKind",
@@ -19,8 +20,9 @@ __all__ = [
     "Operations",
     "Order",
     "Problem",
+    "WantedExport",
+    "WantedReport",
 ]
-__all__ = ["Asked", "ChosenDeliveries", "Health", "Json", "Operations", "Order", "Problem"]
 
 Json = dict[str, Any]
 HistoryKind = Literal["runs", "jobs"]
@@ -85,6 +87,25 @@ class Asked:
     step: str | None = None
     cursor: str | None = None
     limit: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class WantedExport:
+    """A table as a file: its name, the format, and the words of its question, as `/api/v1/export` takes them."""
+
+    table: str
+    form: str
+    words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class WantedReport:
+    """The review of the last whole week or month (UTC) before `until`, else before now; of some projects or teams."""
+
+    every: Literal["week", "month"]
+    until: str | None = None
+    projects: tuple[str, ...] = ()
+    teams: tuple[str, ...] = ()
 
 
 class Operations(Protocol):
@@ -209,6 +230,22 @@ class Operations(Protocol):
 
     async def query(self, asked: Asked) -> Json:
         """A metric by group and over time: `insights.views.ask.QueryPage` as JSON."""
+        ...
+
+    def export(self, wanted: WantedExport) -> AsyncIterator[bytes]:
+        """A table as the bytes of a file; what cannot be answered is raised before the first of them."""
+        ...
+
+    async def report(self, wanted: WantedReport) -> str:
+        """A review as one file of HTML."""
+        ...
+
+    async def saved_reports(self) -> list[Json]:
+        """Reports that were saved, the newest first: `report`, `file`, `until`, `bytes`."""
+        ...
+
+    async def saved_report(self, name: str, file: str) -> str:
+        """One of them as HTML."""
         ...
 
     async def trail(self, since_ms: int, before: int | None, limit: int) -> list[Json]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from headgate.app.noting import _CHANGES, _PERSONAL, noting
+from headgate.app.noting import _CHANGES, _PERSONAL, _TAKEN, noting
 from headgate.app.operations import StoreOperations
 from headgate.app.remote import RemoteOperations
 from headgate.app.telemetry import Telemetry
@@ -13,11 +13,12 @@ from headgate.core.clock import ManualClock
 from headgate.core.storeport import Store
 from headgate.store import MemoryStore
 from headgate.testing.store_data import NOW
-from headgate.web.access.trail import Trail, TrailAnswer
+from headgate.web.access.trail import Trail
+from headgate.web.answers import TrailAnswer
 from headgate.web.api import build_app
 from headgate.web.guard import Guard
 from headgate.web.metricpages import MetricPages
-from headgate.web.operations import Operations, Problem
+from headgate.web.operations import Operations, Problem, WantedExport
 
 
 @pytest.fixture
@@ -68,10 +69,23 @@ async def test_a_command_without_a_daemon_leaves_a_trail_too(store):
     ]
 
 
+async def test_an_export_without_a_daemon_leaves_a_trail(store):
+    """One entry for each file that was answered; none for a question that was refused."""
+    clock = ManualClock(NOW)
+    ask = noting(StoreOperations(store, clock), store, clock, "erik")
+    assert [piece async for piece in ask.export(WantedExport("projects", "csv"))]
+    with pytest.raises(Problem):
+        [piece async for piece in ask.export(WantedExport("nothing", "csv"))]
+    found = await ask.trail(0, None, 9)
+    assert [("export", "projects, without a daemon", 1)] == [
+        (one["action"], one["about"], one["times"]) for one in found
+    ]
+
+
 def test_every_operation_is_a_change_or_a_look():
     """One that is new here fails until somebody decides."""
     looks = {"alert_history", "alerts", "audits", "backfills", "dead_deliveries", "history", "overview", "query"}
-    looks |= {"runs", "silences", "status", "trail"}
+    looks |= {"runs", "saved_reports", "silences", "status", "trail"}
     # Without a daemon there is nothing to reload.
     every = {name for name in vars(Operations) if not name.startswith("_")} - {"reload"}
-    assert every == looks | _CHANGES | _PERSONAL
+    assert every == looks | _CHANGES | _PERSONAL | _TAKEN | {"export"}

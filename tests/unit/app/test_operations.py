@@ -14,6 +14,7 @@ import pytest
 from headgate.app.audits import silences
 from headgate.app.operations import Running, StoreOperations
 from headgate.app.remote import RemoteOperations, Unreachable
+from headgate.app.shelf import Keep, Shelf
 from headgate.app.telemetry import Telemetry
 from headgate.app.views import ways_of
 from headgate.collect.audit_state import AuditMark, Silence, Tally
@@ -24,9 +25,10 @@ from headgate.core.storeport import Explained, GapRow, MergeWork, OutcomeCounts,
 from headgate.core.times import DAY_MS, HOUR_MS, format_ms
 from headgate.store import SqliteStore
 from headgate.web.api import build_app
+from headgate.web.exports import add_exports
 from headgate.web.insights import add_insights
 from headgate.web.metricpages import MetricPages, ci_page
-from headgate.web.operations import Asked, ChosenDeliveries, NewSilence, Order, Problem
+from headgate.web.operations import Asked, ChosenDeliveries, NewSilence, Order, Problem, WantedExport, WantedReport
 from headgate.web.page import Page
 from headgate.web.rendering import Templates
 
@@ -59,6 +61,7 @@ async def both(store: SqliteStore) -> AsyncIterator[tuple[StoreOperations, Remot
     direct = StoreOperations(store, ManualClock(), Running(sources=lambda: {"circleci": None}))
     app = build_app(direct, Health(), MetricPages(lambda: b"", lambda name: ci_page({}, name)), version="0")
     add_insights(app, direct.lens)
+    add_exports(app, direct, direct.lens)
     remote = RemoteOperations("http://127.0.0.1", "token", httpx.ASGITransport(app))
     yield direct, remote
     await remote.aclose()
@@ -80,6 +83,52 @@ async def test_both_ways_give_the_same_answers(both: tuple[StoreOperations, Remo
     assert await direct.alerts() == await remote.alerts() == []
     asked = Asked("success_rate", ("project", "team"), ("branch=main",), window="30d", step="1d")
     assert await direct.query(asked) == await remote.query(asked)
+
+
+async def test_files_are_the_same_both_ways(both: tuple[StoreOperations, RemoteOperations]) -> None:
+    """Tables as their bytes, reviews as their HTML; what is refused is told alike."""
+    for form in ("csv", "json", "jsonl"):
+        wanted = WantedExport("runs", form, {"window": ("30d",)})
+        direct, remote = [b"".join([chunk async for chunk in ask.export(wanted)]) for ask in both]
+        assert (direct, form != "csv" or direct.startswith(b"id,project,")) == (remote, True)
+    pages = [await ask.report(WantedReport("week", "2026-11-20")) for ask in both]
+    assert (pages[0], "CI week 2026-11-09 to 2026-11-16" in pages[0]) == (pages[1], True)
+    for ask in both:
+        with pytest.raises(Problem, match=r"no table is called 'rnus'; did you mean runs\?; valid: runs"):
+            await anext(ask.export(WantedExport("rnus", "csv")))
+        with pytest.raises(Problem, match=r"table runs does not take 'projct'"):
+            await anext(ask.export(WantedExport("runs", "csv", {"projct": ("x",)})))
+        with pytest.raises(Problem, match="not known"):
+            await ask.report(WantedReport("month", projects=("gh/acme/none",)))
+        with pytest.raises(Problem, match="is not a time"):
+            await ask.report(WantedReport("month", "soon"))
+        assert await ask.saved_reports() == []
+        with pytest.raises(Problem, match=r"there is no report weekly/x\.html"):
+            await ask.saved_report("weekly", "x.html")
+
+
+async def test_saved_reports_are_listed_and_read(store: SqliteStore, tmp_path: Any) -> None:
+    """Only files of the report, whatever else is asked for; a directory that cannot be read is told."""
+    shelf = Shelf(tmp_path, "weekly", ("html",), Keep(count=9))
+    names = [shelf.file(0, at, "html").name for at in (DAY_MS, 2 * DAY_MS)]
+    for name in (*names, "secret.html"):
+        (tmp_path / name).write_text(name, encoding="utf-8")
+    shelves = {"weekly": shelf, "gone": replace(shelf, folder=tmp_path / "gone")}
+    ask = StoreOperations(store, ManualClock(), Running(shelves=lambda: shelves))
+    assert [one["file"] for one in await ask.saved_reports()] == names[::-1]
+    assert await ask.saved_report("weekly", names[0]) == names[0]
+    for name, file in (("weekly", "secret.html"), ("weekly", f"../{tmp_path.name}/{names[0]}"), ("other", names[0])):
+        with pytest.raises(Problem, match="there is no report"):
+            await ask.saved_report(name, file)
+
+
+async def test_a_file_that_is_not_written_is_a_hint(store: SqliteStore) -> None:
+    """With why, and when it is tried again."""
+    state = {"last_at": None, "file": None, "bytes": None, "next_at": "T", "problem": "/x: No space left on device"}
+    ask = StoreOperations(store, ManualClock(), Running(files=lambda: {"exports.nightly": state}))
+    overview = await ask.overview()
+    assert overview["status"]["files"] == {"exports.nightly": state}
+    assert "exports.nightly is not written: /x: No space left on device; next try T" in overview["hints"]
 
 
 async def test_an_unreadable_webhook_is_shown_with_its_reason(both: tuple[StoreOperations, RemoteOperations]) -> None:

@@ -291,3 +291,27 @@ def test_short_of_space_what_is_done_with_goes_after_an_hour() -> None:
     roomy, tight = retention.by_part(tight=False), retention.by_part(tight=True)
     assert {"log": 7 * 86_400_000, "inbox": 600_000} == {name: roomy[name] for name in ("log", "inbox")}
     assert tight == {**roomy, "log": 3_600_000, "inbox_parked": 3_600_000}
+
+
+def test_files_are_validated_when_the_file_is_read(tmp_path: Path) -> None:
+    """Exports and reports: line, key, and the nearest of what is valid."""
+    text = """
+exports:
+  nightly: {table: rnus, at: 0 6 * * *, to: out}
+  Odd: {table: runs, every: 1h, to: out}
+reports:
+  weekly: {to: out, mail: [teem], evry: week}
+  monthly: {to: out, mail: [teem], every: month, time_zone: Europe/Berln}
+alerts: {notifiers: {team: {type: jsonl, path: x}}}
+"""
+    found = "\n".join(problems(tmp_path, f"version: 1\n{text}"))
+    for said in (
+        'exports.nightly.table: no table called rnus; did you mean "runs"?',
+        "exports.Odd",
+        'reports.weekly.evry: unknown key; did you mean "every"?',
+        "reports.monthly.time_zone",
+    ):
+        assert said in found, found
+    text = "reports: {weekly: {to: out, mail: [teem]}}\nalerts: {notifiers: {team: {type: jsonl, path: x}}}"
+    (one,) = [line for line in problems(tmp_path, f"version: 1\n{text}") if "reports" in line]
+    assert 'reports.weekly.mail: no notifier called teem; did you mean "team"?' in one

@@ -105,6 +105,16 @@ class Rows:
         """Deployments by end."""
         return self._between(DeploymentRow, since_ms, until_ms, {"after": None, **page})
 
+    async def first_created(self, names):
+        """The first run of a commit, or the run of an id."""
+        self.asked.append("commits")
+        found = {}
+        for row in self._of(RunRow):
+            for name in {row.revision, row.workflow_id} & set(names.get(row.project, ())):
+                if row.created_ms is not None:
+                    found[row.project, name] = min(found.get((row.project, name), row.created_ms), row.created_ms)
+        return found
+
     async def test_outcomes(self, bounds, *, after=None, limit, failing=False):
         """Outcomes by project, test and commit."""
         found = sorted(self._of(TestOutcome), key=lambda one: (one.project, one.test_id, one.revision))

@@ -252,3 +252,13 @@ async def test_a_deployment_that_is_repeated_counts_once(name, wanted):
         deployment("d9", at(5), "failed", revision=""),
     )
     assert found == {(): wanted}
+
+
+async def test_deployments_are_read_once_for_all_groupings():
+    """Their commits too, however many metrics and groups are measured of one window."""
+    store = Rows(run("one", at(9), revision="r1", created_ms=at(22)), deployment("d1", at(20), revision="r1"))
+    reader = Reader(store, owners=Owners())
+    for by in ((), ("project",), ("team",)):
+        for name in ("dora_lead_time", "deployments"):
+            assert await reader.measure(CATALOGUE.names[name], by=by, where=(), bounds={WEB: (0, NOW)})
+    assert ["commits"] == store.asked

@@ -1,5 +1,6 @@
 """Notifier `email` against a real SMTP server on loopback, and how letters read."""
 
+import dataclasses
 import email
 import email.policy
 import ssl
@@ -136,6 +137,19 @@ async def test_digests_are_sent_as_they_were_written():
     assert mail["subject"] == DIGEST.title
     assert DIGEST.markdown.strip() in text.replace("\r\n", "\n")
     assert DIGEST.html in html
+
+
+async def test_a_file_of_a_digest_is_attached():
+    """Under its name, as it was written, beside text and HTML."""
+    box, page = Mailbox(), "<!doctype html><p>\u2713 done</p>"
+    digest = dataclasses.replace(DIGEST, file_name="headgate-week.html", file=page)
+    with server(box) as port:
+        await send(notifier(port), told(notification(), notifications=(), digest=digest, key=digest.key))
+    (mail,) = box.mails
+    (file,) = mail.iter_attachments()
+    assert ("headgate-week.html", "text/html") == (file.get_filename(), file.get_content_type())
+    assert page == file.get_content().strip()
+    assert DIGEST.html in mail.get_body(("html",)).get_content()
 
 
 @pytest.mark.parametrize(

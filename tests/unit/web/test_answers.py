@@ -16,7 +16,7 @@ from headgate.core.readport import AlertRow, DeadLetter, Explained, InboxRow, Re
 from headgate.core.runrows import RunRow
 from headgate.core.silences import Silence
 from headgate.testing.store_data import delivery
-from headgate.web import answers
+from headgate.web import answers, answers_facts
 
 NOW = 1_795_000_000_000
 
@@ -37,7 +37,7 @@ VIEWS: dict[str, tuple[Any, Any]] = {
     "alerts": (list[answers.AlertAnswer], alerts()),
     "dead deliveries": (answers.DeadDelivery, views.delivery_view(InboxRow(1, delivery(1), "dead", "malformed"))),
     "dead letters": (answers.DeadLetterAnswer, views.dead_letter_view(LETTER)),
-    "explained": (answers.ExplainedAnswer, views.explained_view(FOUND, {"s": "dead"})),
+    "explained": (answers_facts.ExplainedAnswer, views.explained_view(FOUND, {"s": "dead"})),
     "replays": (answers.ReplayAnswer, views.replay_view(Replay(1, "s", NOW, NOW, 3, 1))),
     "silences": (list[answers.SilenceAnswer], list_silences([Silence(1, ("a=b",), NOW, NOW, "a", "c")], NOW)),
     "runs": (answers.RunAnswer, views.run_view(RunRow("w", "p", "b", "r", 1, "success", NOW, None, "", None, ""))),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Literal
 
 import httpx
@@ -15,7 +15,7 @@ from headgate.insights.views.lens import Lens
 from headgate.store import MemoryStore
 from headgate.web.api import build_app
 from headgate.web.metricpages import MetricPages, ci_page
-from headgate.web.operations import ChosenDeliveries, HistoryKind, Json, Problem
+from headgate.web.operations import ChosenDeliveries, HistoryKind, Json, Problem, WantedExport, WantedReport
 from headgate.web.site.routes import add_pages
 
 EVIL = "<script>alert(1)</script>"
@@ -157,6 +157,22 @@ class Answers:
     async def backup(self, path: str) -> Json:
         self._note("backup", path)
         return {"path": path, "bytes": 1}
+
+    async def export(self, wanted: WantedExport) -> AsyncIterator[bytes]:
+        self._note("export", wanted)
+        yield b"a\r\n"
+
+    async def report(self, wanted: WantedReport) -> str:
+        self._note("report", wanted)
+        return f"<!doctype html><p>{wanted.every}</p>"
+
+    async def saved_reports(self) -> list[Json]:
+        self._note("saved_reports")
+        return [{"report": "weekly", "file": "weekly_x.html", "until": "2026-11-20T00:00:00.000Z", "bytes": 9}]
+
+    async def saved_report(self, name: str, file: str) -> str:
+        self._note("saved_report", name, file)
+        return "<!doctype html><script>alert(1)</script>"
 
     async def trail(self, since_ms: int, before: int | None, limit: int) -> list[Json]:
         self._note("trail", since_ms, before, limit)

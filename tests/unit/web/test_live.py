@@ -19,6 +19,8 @@ from headgate.core.storeport import AlertChange
 from headgate.insights.views.lens import Lens
 from headgate.store import MemoryStore
 from headgate.testing.store_data import LOGS, NOW, WORKFLOW, job, merge, pipeline, workflow
+from headgate.web.access.gate import Gate
+from headgate.web.access.grants import Access, TokenGrant, digest_of
 from headgate.web.guard import Guard
 from headgate.web.live import Feed, add_live
 
@@ -180,8 +182,9 @@ class Served:
         self.ended: list[str] = []
         self._socket = bind("127.0.0.1:0", "test")
         self.address = url_of(self._socket)
+        grants = tuple(TokenGrant("token", "viewer", digest_of(token)) for token in tokens)
         listener = Listener(lambda: None, self.ended.append, most=100)
-        self.server = Server(Guard(app, hosts=(), tokens=tokens), self._socket, listener)
+        self.server = Server(Guard(app, gate=Gate(ManualClock(), Access(grants))), self._socket, listener)
 
     async def __aenter__(self) -> Self:
         self.task = asyncio.create_task(self.server.serve())

@@ -5,7 +5,7 @@ All four are proxies: they follow from deployments that CircleCI's jobs or someb
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from headgate.core.runrows import DeploymentRow
@@ -16,7 +16,7 @@ from headgate.insights.views.figures import Plot, Trends, plot, trends
 from headgate.insights.views.lens import Filters, Lens
 from headgate.insights.views.window import StepName, Window
 
-__all__ = ["DORA_FIGURES", "Definition", "DeploymentView", "DoraLine", "DoraPage", "dora_page"]
+__all__ = ["DORA_FIGURES", "Definition", "DeploymentView", "DoraLine", "DoraPage", "deployment_pages", "dora_page"]
 
 DORA_FIGURES = (
     "dora_deployment_frequency",
@@ -144,6 +144,29 @@ def _lines(groups: Mapping[Labels, Trends], label: str) -> tuple[DoraLine, ...]:
     return tuple(sorted(found, key=lambda one: (-(one.figures["deployments"].value or 0.0), one.name)))
 
 
+async def deployment_pages(
+    lens: Lens,
+    *,
+    window: Window,
+    project: str = "",
+    filters: Filters = Filters(),  # noqa: B008  # as above
+) -> AsyncIterator[Sequence[DeploymentView]]:
+    """Every ended deployment of the window, oldest first. Raises Refused."""
+    slugs = [(await lens.project(project)).project] if project else [row.project for row in await lens.projects()]
+    after: tuple[int, str] | None = None
+    while True:
+        page = await lens.store.deployments_between(window.since_ms, window.until_ms, after=after, limit=_READ)
+        yield [_view(row) for row in page if row.project in slugs and _takes(lens, row, filters)]
+        if len(page) < _READ:
+            return
+        after = (page[-1].stopped_ms, page[-1].deployment_id)
+
+
+def _takes(lens: Lens, row: DeploymentRow, filters: Filters) -> bool:
+    of_org = filters.org in ("", row.project.rpartition("/")[0])
+    return of_org and filters.team in ("", lens.owners.team(row.project, "", ""))
+
+
 async def _newest(lens: Lens, slugs: frozenset[str], window: Window, filters: Filters) -> tuple[DeploymentView, ...]:
     """Read from the end of the window backwards, a day more each time, until there are enough."""
     found: list[DeploymentRow] = []
@@ -153,9 +176,7 @@ async def _newest(lens: Lens, slugs: frozenset[str], window: Window, filters: Fi
         rows = [
             row
             for row in await _between(lens, since_ms, until_ms)
-            if row.project in slugs
-            and filters.org in ("", row.project.rpartition("/")[0])
-            and filters.team in ("", lens.owners.team(row.project, "", ""))
+            if row.project in slugs and _takes(lens, row, filters)
         ]
         found += reversed(rows)
         until_ms, span_ms = since_ms, span_ms * 2

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from headgate.core.runrows import JobRow, RunRow
@@ -12,9 +12,10 @@ from headgate.core.times import format_ms
 from headgate.insights.views.figures import JOB_FIGURES, Figure, Plot, Trends, figure, measured, plot, trends
 from headgate.insights.views.lens import Filters, Lens
 from headgate.insights.views.refusal import unknown
+from headgate.insights.views.rightsizing import RightSizing, right_sizes
 from headgate.insights.views.window import StepName, Window
 
-__all__ = ["JobPage", "JobRunView", "ResourceClass", "job_page"]
+__all__ = ["CLASS_FIGURES", "JobPage", "JobRunView", "ResourceClass", "job_page", "job_run_pages"]
 
 _PLOTTED = (
     "credits_of_jobs",
@@ -25,10 +26,11 @@ _PLOTTED = (
     "success_rate_of_jobs",
     "queue_p50",
 )
-_BY_CLASS = ("credits_of_jobs", "duration_p95_of_jobs", "runs_of_jobs", "success_rate_of_jobs")
+CLASS_FIGURES = ("credits_of_jobs", "duration_p95_of_jobs", "runs_of_jobs", "success_rate_of_jobs")
 
 # Filters that no index knows are applied to what was read: so many rows for each that is wanted.
 _READ_AT_MOST = 16
+_PAGE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,10 @@ class JobRunView:
 
 @dataclass(frozen=True, slots=True)
 class JobPage:
-    """`resource_classes`: most credits first. `runs`: the newest of the window, newest first."""
+    """`resource_classes`: most credits first; `machines`: what the usage export says of their size.
+
+    `runs`: the newest of the window, newest first.
+    """
 
     project: str
     workflow: str
@@ -73,6 +78,7 @@ class JobPage:
     figures: Trends
     plot: Plot
     resource_classes: tuple[ResourceClass, ...]
+    machines: tuple[RightSizing, ...]
     runs: tuple[JobRunView, ...]
 
 
@@ -106,6 +112,9 @@ async def job_page(
         figures=whole,
         plot=lines,
         resource_classes=await _classes(lens, slugs, window, filters, workflow=workflow, job=job),
+        machines=tuple(
+            one for one in await right_sizes(lens, slugs, window) if (one.workflow, one.job) == (workflow, job)
+        ),
         runs=await _runs(lens, row.project, window, filters, workflow=workflow, job=job, limit=limit),
     )
 
@@ -126,13 +135,13 @@ async def _classes(
 ) -> tuple[ResourceClass, ...]:
     groups = await measured(
         lens.reader(),
-        lens.metrics(_BY_CLASS),
+        lens.metrics(CLASS_FIGURES),
         by=("resource_class",),
         where=filters.matchers(workflow=workflow, job=job),
         bounds=window.bounds(slugs),
     )
     found = [
-        ResourceClass(dict(labels)["resource_class"], {name: figure(values.get(name)) for name in _BY_CLASS})
+        ResourceClass(dict(labels)["resource_class"], {name: figure(values.get(name)) for name in CLASS_FIGURES})
         for labels, values in groups.items()
     ]
     return tuple(sorted(found, key=lambda one: (-(one.figures["credits_of_jobs"].value or 0), one.resource_class)))
@@ -153,6 +162,38 @@ async def _runs(
     )
     found = [_view(one) for one in reversed(rows) if isinstance(one, JobRow) and _takes(one, window, filters)]
     return tuple(found[:limit])
+
+
+async def job_run_pages(
+    lens: Lens, *, project: str, workflow: str, job: str, window: Window, filters: Filters
+) -> AsyncIterator[Sequence[JobRunView]]:
+    """Every ended run of the job in the window, newest first, each once. Raises Refused."""
+    row = await lens.project(project)
+    filters.matchers()
+    await _must_be_there(lens, row.project, workflow, job, window)
+    place, asked = (window.until_ms, ""), _PAGE
+    while True:
+        rows = await lens.store.series(
+            "job",
+            project=row.project,
+            workflow=workflow,
+            job=job,
+            branch_class={"@default": 1, "@other": 0}.get(filters.branch_class),
+            statuses=frozenset(OUR_STATUSES),
+            before_ms=min(place[0] + 1, window.until_ms),
+            limit=asked,
+        )
+        newest = sorted((one for one in rows if isinstance(one, JobRow)), key=_place, reverse=True)
+        fresh = [one for one in newest if _place(one) < place and one.stopped_ms >= window.since_ms]
+        yield [_view(one) for one in fresh if _takes(one, window, filters)]
+        if len(rows) < asked or newest[-1].stopped_ms < window.since_ms:
+            return
+        # So many ended within one millisecond that a page has none that is new: a larger one has.
+        place, asked = (_place(fresh[-1]), asked) if fresh else (place, asked * 2)
+
+
+def _place(row: JobRow) -> tuple[int, str]:
+    return row.stopped_ms, row.job_id
 
 
 def _takes(row: RunRow | JobRow, window: Window, filters: Filters) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from headgate.core.slug import org_slug
@@ -14,7 +14,7 @@ from headgate.insights.views.lens import Filters, Lens
 from headgate.insights.views.live import Now
 from headgate.insights.views.moment import now_of
 from headgate.insights.views.window import Window
-from headgate.insights.views.worse import WORSE_FIGURES, Worse, because, find_worse
+from headgate.insights.views.worse import WORSE_FIGURES, Worse, find_worse, with_causes
 
 __all__ = ["Health", "Overview", "ProjectHealth", "health_of", "overview"]
 
@@ -102,4 +102,4 @@ async def _worse(lens: Lens, reader: Reader, flows: Mapping[Labels, Trends], win
     jobs = await trends(
         lens, reader, WORSE_FIGURES.values(), projects=slugs, window=window, by=("project", "workflow", "job")
     )
-    return tuple(replace(one, because=because(one, jobs)) for one in found)
+    return with_causes(found, jobs)

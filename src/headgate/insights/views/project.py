@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from headgate.insights.metric import Labels, Measured
+from headgate.insights.metric import Labels
 from headgate.insights.views.figures import (
     QUEUE_FIGURES,
     RUN_FIGURES,
@@ -22,10 +22,10 @@ from headgate.insights.views.overview import Health, health_of
 from headgate.insights.views.runs import RunView, runs_page
 from headgate.insights.views.window import StepName, Window
 
-__all__ = ["BranchLine", "ProjectPage", "WorkflowLine", "project_page"]
+__all__ = ["BRANCH_FIGURES", "BranchLine", "ProjectPage", "WorkflowLine", "branch_lines", "project_page"]
 
 _PLOTTED = ("runs", "failed_runs", "success_rate", "duration_p50", "duration_p95", "credits")
-_OF_BRANCH = ("runs", "success_rate", "duration_p50", "credits")
+BRANCH_FIGURES = ("runs", "success_rate", "duration_p50", "credits")
 _MOST_BRANCHES = 100
 
 
@@ -87,13 +87,7 @@ async def project_page(
     lines = await plot(lens, reader, (*_PLOTTED, "queue_p50"), projects=slugs, window=window, step=step, where=where)
     flows = await trends(lens, reader, RUN_FIGURES, projects=slugs, window=window, by=("workflow",), where=where)
     whole = await trends(lens, reader, (*RUN_FIGURES, *QUEUE_FIGURES), projects=slugs, window=window, where=where)
-    of_branches = await measured(
-        lens.reader(),
-        lens.metrics(_OF_BRANCH),
-        by=("branch", "branch_class"),
-        where=where,
-        bounds=window.bounds(slugs),
-    )
+    branches = await branch_lines(lens, project=row.project, window=window, filters=filters)
     newest = await runs_page(lens, project=row.project, window=window, filters=filters, limit=builds)
     return ProjectPage(
         project=row.project,
@@ -107,8 +101,8 @@ async def project_page(
         figures=whole[()],
         plot=lines,
         workflows=_workflows(lens, row.project, flows, newest.runs),
-        branch_count=sum(dict(labels)["branch"] != "" for labels in of_branches),
-        branches=_branches(of_branches),
+        branch_count=sum(one.branch != "" for one in branches),
+        branches=branches[:_MOST_BRANCHES],
         last_builds=newest.runs,
     )
 
@@ -127,10 +121,18 @@ def _workflows(
     return tuple(sorted(found, key=lambda one: (-one.figures["runs"].n, one.workflow)))
 
 
-def _branches(groups: Mapping[Labels, Mapping[str, Measured]]) -> tuple[BranchLine, ...]:
+async def branch_lines(lens: Lens, *, project: str, window: Window, filters: Filters) -> tuple[BranchLine, ...]:
+    """Every branch and tag with runs in the window, most runs first. Raises Refused."""
+    groups = await measured(
+        lens.reader(),
+        lens.metrics(BRANCH_FIGURES),
+        by=("branch", "branch_class"),
+        where=filters.matchers(),
+        bounds=window.bounds([(await lens.project(project)).project]),
+    )
     found = [
-        BranchLine(names["branch"], names["branch_class"], {name: figure(values.get(name)) for name in _OF_BRANCH})
+        BranchLine(names["branch"], names["branch_class"], {name: figure(values.get(name)) for name in BRANCH_FIGURES})
         for labels, values in groups.items()
         if (names := dict(labels))
     ]
-    return tuple(sorted(found, key=lambda one: (-one.figures["runs"].n, one.branch))[:_MOST_BRANCHES])
+    return tuple(sorted(found, key=lambda one: (-one.figures["runs"].n, one.branch)))

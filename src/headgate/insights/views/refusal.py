@@ -16,7 +16,9 @@ RefusalKind = Literal[
     "unknown-workflow",
     "unknown-job",
     "unknown-run",
+    "unknown-test",
     "unknown-metric",
+    "unknown-table",
     "bad-dimension",
     "bad-filter",
     "bad-time",
@@ -24,13 +26,16 @@ RefusalKind = Literal[
     "bad-step",
     "bad-cursor",
     "bad-parameter",
+    "too-large",
 ]
 TITLES: dict[RefusalKind, str] = {
     "unknown-project": "No such project",
     "unknown-workflow": "No such workflow",
     "unknown-job": "No such job",
     "unknown-run": "No such run",
+    "unknown-test": "No such test",
     "unknown-metric": "No such metric",
+    "unknown-table": "No such table",
     "bad-dimension": "The metric does not have this dimension",
     "bad-filter": "A filter cannot be read",
     "bad-time": "A time or span cannot be read",
@@ -38,6 +43,7 @@ TITLES: dict[RefusalKind, str] = {
     "bad-step": "The range cannot be plotted in such steps",
     "bad-cursor": "The cursor is not one of this list",
     "bad-parameter": "A parameter cannot be read",
+    "too-large": "The answer is too large for its format",
 }
 _LISTED = 20
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from headgate.insights.metric import Labels
 from headgate.insights.views.figures import Trend, Trends
 
-__all__ = ["WORSE_FIGURES", "Because", "Worse", "because", "find_worse"]
+__all__ = ["WORSE_FIGURES", "Because", "Worse", "because", "find_better", "find_worse", "with_causes"]
 
 # A figure of workflows -> that of their jobs which explains it.
 WORSE_FIGURES: Mapping[str, str] = {
@@ -28,7 +28,7 @@ _JOBS = 3
 
 @dataclass(frozen=True, slots=True)
 class Because:
-    """A job whose figure grew with it. `metric`: which one of the job."""
+    """A job whose figure moved with it. `metric`: which one of the job."""
 
     job: str
     metric: str
@@ -39,7 +39,7 @@ class Because:
 
 @dataclass(frozen=True, slots=True)
 class Worse:
-    """One figure of a workflow. `because`: its jobs that grew most, largest first; may be empty."""
+    """One figure of a workflow. `because`: its jobs that moved most with it, largest first; may be empty."""
 
     project: str
     workflow: str
@@ -68,6 +68,31 @@ def find_worse(groups: Mapping[Labels, Trends], *, most: int) -> Sequence[Worse]
     return [worse for _, worse in found[:most]]
 
 
+def find_better(groups: Mapping[Labels, Trends], *, most: int) -> Sequence[Worse]:
+    """Workflows that got better: those that would be worse if time ran backwards; the best first."""
+    turned = {
+        labels: {metric: _turned(figures[metric]) for metric in WORSE_FIGURES} for labels, figures in groups.items()
+    }
+    return [_back(one, groups) for one in find_worse(turned, most=most)]
+
+
+def _turned(one: Trend) -> Trend:
+    """The two windows changed for each other."""
+    change = None if one.change is None else -one.change
+    return replace(one, value=one.previous, n=one.previous_n, previous=one.value, previous_n=one.n, change=change)
+
+
+def _back(one: Worse, groups: Mapping[Labels, Trends]) -> Worse:
+    place = (("project", one.project), ("workflow", one.workflow))
+    n = groups[place][one.metric].n
+    return replace(one, value=one.previous, previous=one.value, change=-one.change, n=n)
+
+
+def with_causes(found: Sequence[Worse], jobs: Mapping[Labels, Trends]) -> tuple[Worse, ...]:
+    """Each with the jobs that moved with it, those that got worse or better by its direction."""
+    return tuple(replace(one, because=because(one, jobs)) for one in found)
+
+
 def _weight(metric: str, one: Trend) -> float:
     """How much worse, comparable between figures; 0 where it is not."""
     if one.value is None or one.previous is None or min(one.n, one.previous_n) < _RUNS:
@@ -82,11 +107,12 @@ def _weight(metric: str, one: Trend) -> float:
 
 
 def because(worse: Worse, jobs: Mapping[Labels, Trends]) -> tuple[Because, ...]:
-    """Jobs (`project`, `workflow`, `job`) of the workflow that grew with it, largest first."""
+    """Jobs (`project`, `workflow`, `job`) of the workflow whose figures moved with it, largest first."""
     metric, found = WORSE_FIGURES[worse.metric], []
+    grew = worse.change > 0 if worse.metric != "success_rate" else worse.change < 0
     for labels, trends in jobs.items():
         names, one = dict(labels), trends[metric]
-        grown = (one.value or 0.0) - (one.previous or 0.0)
-        if (names["project"], names["workflow"]) == (worse.project, worse.workflow) and grown > 0:
-            found.append(Because(names["job"], metric, one.value, one.previous, grown))
-    return tuple(sorted(found, key=lambda one: (-one.change, one.job))[:_JOBS])
+        moved = (one.value or 0.0) - (one.previous or 0.0)
+        if (names["project"], names["workflow"]) == (worse.project, worse.workflow) and moved and (moved > 0) is grew:
+            found.append(Because(names["job"], metric, one.value, one.previous, moved))
+    return tuple(sorted(found, key=lambda one: (-abs(one.change), one.job))[:_JOBS])

@@ -40,9 +40,6 @@ COLUMNS = (
 _EXTRAS = CREDIT_COLUMNS[1:-1]
 _EXTRA_PERCENT_MAX = 5  # of the total for each kind but compute, so that compute stays most of it
 _UNMEASURED_MS = 10 * SECOND  # a shorter run has no figures of processor and memory
-_IDLEST, _BUSIEST = 12, 88  # percent of a machine that a job uses at most, usually
-_STRAY = 12  # percent of that by which a run has more or less
-_MEDIAN_OF_MAX = 60  # percent of its maximum by which the median of a run is lower, at most
 _YOUNGEST_DAYS, _OLDEST_DAYS = 400, 1500  # how long before the history an organization or project was made
 
 
@@ -211,19 +208,19 @@ def _job(world: World, job: Job) -> list[str]:
 def _figures(world: World, job: Job) -> list[str]:
     """Give median and maximum of processor and memory, in percent with two decimals.
 
-    Each job has figures of its own, between idle and busy, from which its runs stray a little.
+    Each job of a project has its usual use, which its runs keep to within a tenth: so some are on machines that are
+    too large for them.
     """
     if job.stopped - job.started < _UNMEASURED_MS:
         return [MISSING] * 4
-    project, given = job.workflow.pipeline.project, list[str]()
-    usual = world.ids.number("usual-figures", project.id, job.spec.name)
-    number = world.ids.number("figures", project.id, job.number)
-    for _ in range(2):
-        usual, share = divmod(usual, _BUSIEST - _IDLEST)
-        number, more = divmod(number, 2 * _STRAY)
-        number, median = divmod(number, _MEDIAN_OF_MAX)
-        highest = (_IDLEST + share) * (100 - _STRAY + more) / 100
-        given += [f"{highest * (100 - median) / 100:.2f}", f"{highest:.2f}"]
+    project = job.workflow.pipeline.project
+    usual, number = world.ids.number("load", project.id, job.spec.name), job.number
+    given = list[str]()
+    for name, lowest, highest in (("cpu", 5, 60), ("ram", 8, 80)):
+        usual, typical = divmod(usual, highest - lowest)
+        drawn = world.ids.number(name, project.id, number)
+        most = (lowest + typical) * (90 + drawn % 21) / 100
+        given += [f"{most * (60 + drawn // 21 % 31) / 100:.2f}", f"{most:.2f}"]
     return given
 
 

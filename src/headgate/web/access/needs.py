@@ -31,7 +31,7 @@ def _changes(role: Role, routes: Iterable[str]) -> dict[str, Need]:
     return {route: Need(role) for route in routes}
 
 
-# Method and path as the application writes it -> what it needs.
+# Method and path as the application writes it -> what it needs. An export notes itself, with what it was of.
 NEEDS: Final[dict[str, Need]] = {
     **_reads(
         """
@@ -44,6 +44,7 @@ NEEDS: Final[dict[str, Need]] = {
         /api/v1/metrics /api/v1/query /api/v1/series /api/v1/live /api/v1/openapi.json
         /api/v1/rules /api/v1/outcomes
         /badge/{name}.svg
+        /api/v1/export /api/v1/export/{table} /api/v1/report /api/v1/reports /api/v1/reports/{name}/{file}
         """
     ),
     # Records carry the author and the first line of the commit; so does a run.

@@ -24,10 +24,12 @@ _NAVIGATION: tuple[Crumb, ...] = (
     ("Overview", "/"),
     ("Projects", "/projects"),
     ("Builds", "/builds"),
+    ("Failures", "/failures"),
     ("Tests", "/tests"),
     ("Credits", "/credits"),
     ("DORA", "/dora"),
     ("Alerts", "/alerts"),
+    ("Reports", "/reports"),
     ("Delivery", "/delivery"),
 )
 _EMPTY: Mapping[str, str] = {}

@@ -18,6 +18,7 @@ from headgate.web.access.gate import Gate
 from headgate.web.access.login import add_login
 from headgate.web.access.needs import NEEDS, Need, need_of
 from headgate.web.api import build_app
+from headgate.web.exports import add_exports
 from headgate.web.guard import Guard
 from headgate.web.insights import add_insights
 from headgate.web.metricpages import MetricPages
@@ -31,6 +32,7 @@ def routes() -> set[str]:
     nobody = cast("Any", None)
     app = build_app(nobody, nobody, MetricPages(bytes, lambda _: b""), version="0")
     add_rule_pages(app, nobody)
+    add_exports(app, nobody, lambda: Lens(nobody, 0))
     add_insights(app, lambda: Lens(nobody, 0))
     add_pages(app, nobody, lambda: Lens(nobody, 0), "0")
     found = {

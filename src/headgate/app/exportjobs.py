@@ -1,0 +1,127 @@
+"""Scheduled exports: what the section `exports` says, and the files that come of it.
+
+Invariant: a configured export can be asked: its table, words and rhythm were read when the file was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, field_validator, model_validator
+
+from headgate.alerting.mutetimes import zone
+from headgate.app.chores import Chore, Made
+from headgate.app.problems import nearest
+from headgate.app.rhythms import Rhythm, by_cron, every
+from headgate.app.shelf import Keep, Shelf
+from headgate.core.times import MINUTE_MS, format_ms
+from headgate.insights.formats import FORMATS, FormatName, export_asked
+from headgate.insights.tables import TABLES, Asking, Material, find_table, read_asking
+from headgate.insights.tables.table import WINDOW
+from headgate.insights.views.refusal import Refused
+from headgate.plugins import Duration
+from headgate.plugins.config import parse_duration
+
+__all__ = ["ExportConfig", "FileName", "KeepText", "export_chores", "read_keep"]
+
+# Any moment will do to see whether words can be read.
+_ANY_MS = 1_700_000_000_000
+FileName = Annotated[str, Field(pattern="^[a-z0-9][a-z0-9_-]{0,39}$")]
+_KEEP_SCHEMA = {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "examples": ["90d"]}]}
+KeepText = Annotated[int | str, WithJsonSchema(_KEEP_SCHEMA)]
+
+
+def read_keep(value: int | str) -> Keep:
+    """How many files stay, or for how long: 30, or 90d. Raises ValueError."""
+    if isinstance(value, int) or value.strip().isdigit():
+        if int(value) < 1:
+            raise ValueError("keep at least 1 file")
+        return Keep(count=int(value))
+    age_ms = parse_duration(value)
+    if age_ms < MINUTE_MS:
+        raise ValueError("keep files for a minute at least")
+    return Keep(age_ms=age_ms)
+
+
+class ExportConfig(BaseModel):
+    """A table that is written to a directory by a rhythm: `at` or `every`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    table: str = Field(description="Name of a table, as `headgate export --list` shows them.")
+    format: Literal["csv", "json", "jsonl", "xlsx"] = Field(default="csv", description="Of the files.")
+    parameters: dict[str, str | tuple[str, ...]] = Field(
+        default={}, description="Words of the question, such as {project: gh/acme/web, window: 30d}."
+    )
+    at: str | None = Field(default=None, description="Cron line, weekdays by name: `0 6 * * mon-fri`.")
+    every: Duration | None = Field(default=None, description="Instead of `at`: every so often, such as 1h.")
+    time_zone: str = Field(default="UTC", description="Whose clocks `at` means, such as Europe/Berlin.")
+    to: str = Field(min_length=1, description="Directory; relative to this file. Made where it is not there.")
+    keep: KeepText = Field(default=30, description="How many files stay, or for how long, such as 90d.")
+
+    @field_validator("table")
+    @classmethod
+    def _known_table(cls, value: str) -> str:
+        if value not in TABLES:
+            raise ValueError(f"no table called {value}{nearest(value, TABLES)}")
+        return value
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        return zone(value).key
+
+    @field_validator("keep")
+    @classmethod
+    def _readable_keep(cls, value: int | str) -> int | str:
+        read_keep(value)
+        return value
+
+    @model_validator(mode="after")
+    def _usable(self) -> Self:
+        if (self.at is None) is (self.every is None):
+            raise ValueError("say at or every")
+        if self.every is not None and self.every < MINUTE_MS:
+            raise ValueError("every: at least 1m")
+        self.rhythm()
+        for name in ("since", "until"):
+            if name in self.parameters:
+                raise ValueError(f"parameters.{name}: a window ends when it is due; write window")
+        try:
+            self.asked(_ANY_MS)
+        except Refused as exc:
+            valid = f"; valid: {', '.join(exc.valid)}" if exc.valid else ""
+            raise ValueError(f"parameters: {exc}{valid}") from exc
+        return self
+
+    def rhythm(self) -> Rhythm:
+        """When it is due. Raises ValueError."""
+        return every(self.every) if self.every is not None else by_cron(self.at or "", zone(self.time_zone))
+
+    def asked(self, due_ms: int) -> Asking:
+        """Its question, with a window that ends when it is due. Raises Refused."""
+        table = find_table(self.table)
+        words = {name: (value,) if isinstance(value, str) else value for name, value in self.parameters.items()}
+        if set(WINDOW) <= set(table.takes):
+            words["until"] = (format_ms(due_ms),)
+        return read_asking(table, words, now_ms=due_ms)
+
+
+def export_chores(configs: Mapping[str, ExportConfig], base: Path, material: Callable[[], Material]) -> list[Chore]:
+    """Every configured export. `base`: where relative directories begin; `material`: of this moment."""
+    return [_chore(name, config, base, material) for name, config in configs.items()]
+
+
+def _chore(name: str, config: ExportConfig, base: Path, material: Callable[[], Material]) -> Chore:
+    shelf = Shelf(base / config.to, name, FORMATS, read_keep(config.keep))
+    form: FormatName = config.format
+
+    async def make(due_ms: int) -> Made:
+        asked = config.asked(due_ms)
+        since_ms = asked.window.since_ms if asked.table.windowed else None
+        made = await export_asked(material(), asked, form)
+        return Made(shelf.file(since_ms, due_ms, form), made.chunks)
+
+    return Chore("export", name, config.rhythm(), shelf, make)

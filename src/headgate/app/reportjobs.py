@@ -1,0 +1,111 @@
+"""Scheduled reports: what the section `reports` says, the files that come of it, and who is sent them.
+
+Invariant: a report is sent once: its message is keyed by its name and its period, so a retry stores no second one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from headgate import __version__
+from headgate.alerting.mutetimes import clock_minutes, zone
+from headgate.app.atomicfile import in_one
+from headgate.app.chores import Chore, Made
+from headgate.app.exportjobs import KeepText, read_keep
+from headgate.app.rhythms import Rhythm, each_month, each_week
+from headgate.app.shelf import Shelf
+from headgate.core.errors import ConfigError
+from headgate.core.messages import payload_of
+from headgate.core.storeport import AlertChange, OutboxEntry, Store
+from headgate.insights.views.lens import Lens
+from headgate.insights.views.periods import last_period
+from headgate.insights.views.report import Of, report_page
+from headgate.web.reviews import report_digest
+
+__all__ = ["REPORT_SUFFIX", "ReportConfig", "check_takers", "report_chores"]
+
+REPORT_SUFFIX = "html"
+
+
+class ReportConfig(BaseModel):
+    """A review of each week or month, saved to a directory and sent to notifiers."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    every: Literal["week", "month"] = Field(default="week", description="Monday to Monday, or calendar month.")
+    at: str = Field(default="07:00", description="Time of the Monday, or of the first, at which it is made.")
+    time_zone: str = Field(default="UTC", description="Whose clocks count, such as Europe/Berlin.")
+    to: str = Field(min_length=1, description="Directory; relative to this file. Made where it is not there.")
+    keep: KeepText = Field(default=60, description="How many files stay, or for how long, such as 400d.")
+    mail: tuple[str, ...] = Field(default=(), description="Notifiers that are sent it; each must take digests.")
+    projects: tuple[str, ...] = Field(default=(), description="Only these: slugs or patterns such as gh/acme/*.")
+    teams: tuple[str, ...] = Field(default=(), description="Only what these teams own.")
+
+    @field_validator("at")
+    @classmethod
+    def _known_time(cls, value: str) -> str:
+        if clock_minutes(value) == clock_minutes("24:00"):
+            raise ValueError("write 00:00")
+        return value
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        return zone(value).key
+
+    @field_validator("keep")
+    @classmethod
+    def _readable_keep(cls, value: int | str) -> int | str:
+        read_keep(value)
+        return value
+
+    def rhythm(self) -> Rhythm:
+        """When it is due."""
+        minute, where = clock_minutes(self.at), zone(self.time_zone)
+        return each_week(minute, where) if self.every == "week" else each_month(minute, where)
+
+
+def check_takers(configs: Mapping[str, ReportConfig], takers: Mapping[str, bool]) -> None:
+    """`takers`: notifier -> whether it takes digests. Raises ConfigError for one that does not."""
+    problems = [
+        f"reports.{name}.mail: {notifier!r} takes no digests"
+        for name, config in configs.items()
+        for notifier in config.mail
+        if not takers.get(notifier)
+    ]
+    if problems:
+        raise ConfigError(*problems)
+
+
+def report_chores(
+    configs: Mapping[str, ReportConfig], base: Path, store: Store, lens: Callable[[], Lens]
+) -> list[Chore]:
+    """Every configured report. `base`: where relative directories begin; `lens`: of this moment."""
+    return [_chore(name, config, base, store, lens) for name, config in configs.items()]
+
+
+def _chore(name: str, config: ReportConfig, base: Path, store: Store, lens: Callable[[], Lens]) -> Chore:
+    shelf = Shelf(base / config.to, name, (REPORT_SUFFIX,), read_keep(config.keep))
+
+    async def make(due_ms: int) -> Made:
+        window = last_period(config.every, due_ms, zone(config.time_zone))
+        # Nothing of after the period may be missing from it, or be in it, because it is made late.
+        page = await report_page(
+            replace(lens(), now_ms=due_ms), every=config.every, window=window, of=Of(config.projects, config.teams)
+        )
+        digest = report_digest(page, __version__, name=name)
+
+        async def send() -> None:
+            payload = payload_of(digest)
+            outbox = [OutboxEntry(notifier, digest.key, payload, due_ms) for notifier in config.mail]
+            if outbox:
+                await store.transition(AlertChange(outbox=outbox))
+
+        return Made(shelf.file(window.since_ms, window.until_ms, REPORT_SUFFIX), in_one(digest.file.encode()), send)
+
+    return Chore("report", name, config.rhythm(), shelf, make)

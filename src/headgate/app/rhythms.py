@@ -1,0 +1,98 @@
+"""When something is due: by a cron line, every so often, or each week or month. Pure.
+
+Invariant: `last` is the newest moment not after now at which it was due, whoever ran then, so what was missed is known
+without a log of what was done. The moments themselves are APScheduler's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from apscheduler.triggers.cron import CronTrigger
+from apscheduler.triggers.interval import IntervalTrigger
+
+from headgate.core.times import DAY_MS
+
+__all__ = ["Rhythm", "by_cron", "each_month", "each_week", "every"]
+
+# How far back the last moment is looked for: a day first, since a line may name every minute, in the end a leap year's.
+_BACK_DAYS = (1, 8, 32, 367, 1470)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Rhythm:
+    """`trigger`: APScheduler's."""
+
+    trigger: Any
+
+    def last(self, now_ms: int) -> int | None:
+        """The newest moment that is not after now, milliseconds; None where there was none in four years."""
+        now = _moment(now_ms)
+        for days in _BACK_DAYS:
+            found = self._within(_moment(now_ms - days * DAY_MS), now)
+            if found is not None:
+                return _ms(found)
+        return None
+
+    def _within(self, since: datetime, now: datetime) -> datetime | None:
+        found: datetime | None = None
+        at: datetime | None = self.trigger.get_next_fire_time(None, since)
+        while at is not None and at <= now:
+            found, at = at, self.trigger.get_next_fire_time(at, at)
+        return found
+
+    def next(self, now_ms: int) -> int | None:
+        """The first moment after now, milliseconds."""
+        at = self.trigger.get_next_fire_time(None, _moment(now_ms + 1))
+        return None if at is None else _ms(at)
+
+
+class _Interval(IntervalTrigger):  # type: ignore[misc]  # APScheduler has no types
+    """Counted from the epoch, so that a restart does not move it; looks back without walking all the way."""
+
+    def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime:
+        """The first multiple of the length that is not before now, and after the one before."""
+        length = self.interval
+        after = now if previous_fire_time is None else max(now, previous_fire_time + timedelta(microseconds=1))
+        moment: datetime = _EPOCH + -((_EPOCH - after) // length) * length
+        return moment
+
+
+def every(length_ms: int) -> Rhythm:
+    """Every so often: at multiples of the length since the epoch."""
+    return Rhythm(_Interval(seconds=length_ms / 1000, timezone=UTC))
+
+
+def by_cron(line: str, where: ZoneInfo) -> Rhythm:
+    """A cron line of five fields, as clocks there show it. Weekdays by name. Raises ValueError."""
+    fields = line.split()
+    if len(fields) != 5:
+        raise ValueError(
+            "write the five fields of a cron line: minute hour day month weekday, such as `0 6 * * mon-fri`"
+        )
+    if any(sign.isdigit() for sign in fields[4].partition("#")[0]):
+        raise ValueError("weekdays by name, such as mon-fri: numbers mean other days elsewhere")
+    minute, hour, day, month, weekday = fields
+    return Rhythm(CronTrigger(minute=minute, hour=hour, day=day, month=month, day_of_week=weekday, timezone=where))
+
+
+def each_week(minute: int, where: ZoneInfo) -> Rhythm:
+    """Mondays at a minute of the day."""
+    return Rhythm(CronTrigger(day_of_week="mon", hour=minute // 60, minute=minute % 60, timezone=where))
+
+
+def each_month(minute: int, where: ZoneInfo) -> Rhythm:
+    """The first of each month at a minute of the day."""
+    return Rhythm(CronTrigger(day=1, hour=minute // 60, minute=minute % 60, timezone=where))
+
+
+def _moment(at_ms: int) -> datetime:
+    return _EPOCH + timedelta(milliseconds=max(0, at_ms))
+
+
+def _ms(at: datetime) -> int:
+    return (at - _EPOCH) // timedelta(milliseconds=1)

@@ -1,0 +1,213 @@
+"""The review of a week or month: projects and teams beside the time before, what moved and with which jobs.
+
+Invariant: every number is one that the API gives for the same window and projects.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any, Literal
+
+import msgspec
+
+from headgate.insights.match import Matcher
+from headgate.insights.metric import Labels
+from headgate.insights.reader import Reader
+from headgate.insights.views.dora import DORA_FIGURES
+from headgate.insights.views.figures import QUEUE_FIGURES, RUN_FIGURES, Plot, Trends, plot, trends
+from headgate.insights.views.lens import Lens
+from headgate.insights.views.overview import Health, health_of
+from headgate.insights.views.refusal import unknown
+from headgate.insights.views.tests import FailingView, FlakyView, page_of_tests
+from headgate.insights.views.window import Window
+from headgate.insights.views.worse import WORSE_FIGURES, Worse, find_better, find_worse, with_causes
+
+__all__ = ["Of", "Place", "ReportEvery", "ReportPage", "ToldRule", "report_page"]
+
+ReportEvery = Literal["week", "month"]
+_PLOTTED = ("runs", "failed_runs", "success_rate", "duration_p50", "duration_p95", "credits")
+_MOVED = 10
+_TESTS = 10
+# Tests of other projects are left out after they were ranked.
+_RANKED = 2000
+_LINES = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Of:
+    """What a report is of: projects by slug or pattern, teams; empty takes all."""
+
+    projects: tuple[str, ...] = ()
+    teams: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A project or team. `figures`: metric -> trend."""
+
+    name: str
+    team: str
+    health: Health
+    figures: Trends
+
+
+@dataclass(frozen=True, slots=True)
+class ToldRule:
+    """What alerts of a rule did. `fired`, `resolved`: how often; `told`: messages to notifiers."""
+
+    rule: str
+    fired: int
+    resolved: int
+    told: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReportPage:
+    """`projects`, `teams`: most runs first. `worse`, `better`: the most first. `dora`: empty without deployments.
+
+    `flaky`, `failing`: the ten worst; `flaky_tests`: a trend of how many. `alerts`: those that fired most first.
+    """
+
+    every: ReportEvery
+    since: str
+    until: str
+    previous_since: str
+    of: Of
+    totals: Trends
+    plot: Plot
+    projects: tuple[Place, ...]
+    teams: tuple[Place, ...]
+    worse: tuple[Worse, ...]
+    better: tuple[Worse, ...]
+    dora: Trends
+    flaky: tuple[FlakyView, ...]
+    failing: tuple[FailingView, ...]
+    alerts: tuple[ToldRule, ...]
+
+
+async def report_page(lens: Lens, *, every: ReportEvery, window: Window, of: Of = Of()) -> ReportPage:  # frozen
+    """The review of a window. Raises Refused where no project fits."""
+    slugs = await _slugs(lens, of)
+    where = (Matcher("team", "=~", "|".join(map(re.escape, of.teams))),) if of.teams else ()
+    reader = lens.reader()
+    read = _Read(lens, reader, slugs, window, where)
+    runs, queues = await read.both(())
+    flows = await read.trends(RUN_FIGURES, ("project", "workflow"))
+    worse, better = await _moved(lens, reader, flows, window)
+    tests = await read.trends(("flaky_tests",), ())
+    dora = (await read.trends(DORA_FIGURES, ()))[()]
+    flaky, failing = await _tests(lens, window, slugs, of)
+    return ReportPage(
+        every=every,
+        since=window.since,
+        until=window.until,
+        previous_since=window.previous.since,
+        of=of,
+        totals={**runs[()], **queues[()], **tests[()]},
+        plot=await plot(lens, reader, _PLOTTED, projects=slugs, window=window, step="1d", where=where),
+        projects=await read.places("project"),
+        teams=await read.places("team"),
+        worse=worse,
+        better=better,
+        dora=dora if dora["deployments"].n or dora["deployments"].previous_n else {},
+        flaky=flaky,
+        failing=failing,
+        alerts=await _alerts(lens, window, frozenset(slugs)),
+    )
+
+
+async def _slugs(lens: Lens, of: Of) -> list[str]:
+    known = [row.project for row in await lens.projects()]
+    for pattern in of.projects:
+        if not any(fnmatchcase(slug, pattern) for slug in known):
+            raise unknown("unknown-project", "project", pattern, known)
+    return [slug for slug in known if not of.projects or any(fnmatchcase(slug, one) for one in of.projects)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    lens: Lens
+    reader: Reader
+    slugs: Sequence[str]
+    window: Window
+    where: tuple[Matcher, ...]
+
+    async def trends(self, names: Sequence[str], by: Sequence[str]) -> Mapping[Labels, Trends]:
+        """Metrics by some dimensions."""
+        return await trends(
+            self.lens, self.reader, names, projects=self.slugs, window=self.window, by=by, where=self.where
+        )
+
+    async def both(self, by: Sequence[str]) -> tuple[Mapping[Labels, Trends], Mapping[Labels, Trends]]:
+        """Figures of runs, and of queues."""
+        return await self.trends(RUN_FIGURES, by), await self.trends(QUEUE_FIGURES, by)
+
+    async def places(self, by: Literal["project", "team"]) -> tuple[Place, ...]:
+        """Each project or team with its figures; what nobody owns is no team."""
+        runs, queues = await self.both((by,))
+        none = (await trends(self.lens, self.reader, QUEUE_FIGURES, projects=(), window=self.window))[()]
+        found = []
+        for labels, figures in runs.items():
+            name = dict(labels)[by]
+            team = self.lens.owners.team(name, "", "") if by == "project" else name
+            whole = {**figures, **none, **queues.get(labels, {})}
+            found.append(Place(name, team, health_of(figures["success_rate"]), whole))
+        return tuple(sorted((one for one in found if one.name), key=lambda one: (-one.figures["runs"].n, one.name)))
+
+
+async def _moved(
+    lens: Lens, reader: Reader, flows: Mapping[Labels, Trends], window: Window
+) -> tuple[tuple[Worse, ...], tuple[Worse, ...]]:
+    worse, better = find_worse(flows, most=_MOVED), find_better(flows, most=_MOVED)
+    slugs = sorted({one.project for one in (*worse, *better)})
+    jobs = await trends(
+        lens, reader, WORSE_FIGURES.values(), projects=slugs, window=window, by=("project", "workflow", "job")
+    )
+    return with_causes(worse, jobs), with_causes(better, jobs)
+
+
+async def _tests(
+    lens: Lens, window: Window, slugs: Sequence[str], of: Of
+) -> tuple[tuple[FlakyView, ...], tuple[FailingView, ...]]:
+    page = await page_of_tests(lens, window=window, lists=["flaky", "failing"], limit=_RANKED)
+    known, teams = frozenset(slugs), frozenset(of.teams)
+
+    def takes(one: FlakyView | FailingView) -> bool:
+        return one.project in known and (not teams or one.team in teams)
+
+    flaky = [one for one in page.flaky if takes(one)][:_TESTS]
+    return tuple(flaky), tuple([one for one in page.failing if takes(one)][:_TESTS])
+
+
+async def _alerts(lens: Lens, window: Window, slugs: frozenset[str]) -> tuple[ToldRule, ...]:
+    """By rule, of alerts that are about one of the projects or about none."""
+    fired, resolved, told = Counter[str](), Counter[str](), Counter[str]()
+    async for line in _history(lens, window):
+        rule, project = line.get("rule"), line.get("labels", {}).get("project", "")
+        if not rule or (project and project not in slugs):
+            continue
+        was, became = line.get("from"), line.get("to")
+        fired[rule] += was != became and became == "firing" and was != "recovering"
+        resolved[rule] += was != became and became == "resolved"
+        told[rule] += len(line.get("told") or ())
+    names = sorted(fired, key=lambda rule: (-fired[rule], -told[rule], rule))
+    return tuple(ToldRule(rule, fired[rule], resolved[rule], told[rule]) for rule in names)
+
+
+async def _history(lens: Lens, window: Window) -> AsyncIterator[dict[str, Any]]:
+    """What alerts did in the window; what cannot be read, or is of a silence, is left out."""
+    before: int | None = None
+    while True:
+        lines = await lens.store.alert_lines(window.since_ms, window.until_ms, before=before, limit=_LINES)
+        for _, _, _, body in lines:
+            try:
+                yield msgspec.json.decode(body, type=dict[str, Any])
+            except (msgspec.DecodeError, msgspec.ValidationError):
+                continue
+        if len(lines) < _LINES:
+            return
+        before = lines[-1][0]

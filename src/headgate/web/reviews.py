@@ -1,0 +1,138 @@
+"""A report as one file of HTML that needs nothing else, and as the text of a mail. Pure.
+
+Invariant: every number carries its value as data, so that it can be read back; nothing of the outside is markup.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from headgate.core.messages import Digest
+from headgate.core.times import parse_ms
+from headgate.insights.catalogue import CATALOGUE
+from headgate.insights.metric import Format
+from headgate.insights.views.dora import DORA_FIGURES
+from headgate.insights.views.report import ReportPage
+from headgate.insights.views.worse import Worse
+from headgate.web.rendering import Templates
+from headgate.web.site.shapes import charts, tiles
+from headgate.web.site.words import shown
+from headgate.web.sketches import sketch
+
+__all__ = ["REPORT_CSP", "report_digest", "report_html", "report_title"]
+
+# A report has no script and asks for nothing; its styles are in itself.
+REPORT_CSP = (
+    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+    "sandbox"
+)
+_WORDS: Mapping[str, str] = {"success_rate": "Success rate", "duration_p95": "Duration p95", "credits": "Credits"}
+_COLUMNS = (
+    ("Runs", "runs"),
+    ("Success rate", "success_rate"),
+    ("Failed", "failed_runs"),
+    ("p50", "duration_p50"),
+    ("p95", "duration_p95"),
+    ("Queue p95", "queue_p95"),
+    ("Credits", "credits"),
+)
+_MARKS = re.compile(r"([\\`*_\[\]<>|#~])")
+_Table = tuple[str, tuple[str, ...], list[tuple[str, ...]]]
+
+
+def report_title(page: ReportPage) -> str:
+    """`CI week 2026-11-09 to 2026-11-16`."""
+    of = ", ".join((*page.of.projects, *page.of.teams))
+    return f"CI {page.every} {page.since[:10]} to {page.until[:10]}" + (f": {of}" if of else "")
+
+
+def report_html(page: ReportPage, version: str) -> str:
+    """The whole file."""
+    forms: dict[str, Format] = {name: one.format for name, one in CATALOGUE.names.items()}
+    return Templates(version).render(
+        "report.html",
+        page=page,
+        title=report_title(page),
+        tiles=tiles(page.totals),
+        sketches=[sketch(one) for one in charts(page.plot) if not one.empty],
+        columns=_COLUMNS,
+        forms=forms,
+        words=_WORDS,
+        dora=[(name, CATALOGUE.names[name]) for name in DORA_FIGURES if name in page.dora],
+    )
+
+
+def report_digest(page: ReportPage, version: str, *, name: str) -> Digest:
+    """As notifiers send it: the numbers as text, and the file for those that can carry one."""
+    title, tables = report_title(page), [_places("Projects", page.projects), _places("Teams", page.teams)]
+    tables += [_moved("Got worse", page.worse), _moved("Got better", page.better)]
+    lead = [
+        f"{tile.label}: {shown(tile.trend.value, tile.form)}" + (f" ({tile.change})" if tile.change else "")
+        for tile in tiles(page.totals)
+    ]
+    tables = [table for table in tables if table[2]]
+    return Digest(
+        key=f"report:{name}:{page.until}",
+        title=title,
+        since_ms=parse_ms(page.since) or 0,
+        until_ms=parse_ms(page.until) or 0,
+        markdown=_markdown(title, lead, tables),
+        html=_html(title, lead, tables),
+        data=_data(page),
+        file_name=f"headgate-{page.every}-{page.since[:10]}-{page.until[:10]}.html",
+        file=report_html(page, version),
+    )
+
+
+def _data(page: ReportPage) -> dict[str, Any]:
+    return {
+        "every": page.every,
+        "since": page.since,
+        "until": page.until,
+        "totals": {name: {"value": one.value, "previous": one.previous} for name, one in page.totals.items()},
+    }
+
+
+def _places(title: str, places: Iterable[Any]) -> _Table:
+    rows = [
+        (one.name, *(shown(one.figures[metric].value, CATALOGUE.names[metric].format) for _, metric in _COLUMNS))
+        for one in places
+    ]
+    return title, (title[:-1], *(label for label, _ in _COLUMNS)), rows
+
+
+def _moved(title: str, moved: Iterable[Worse]) -> _Table:
+    rows: list[tuple[str, ...]] = []
+    for one in moved:
+        form = CATALOGUE.names[one.metric].format
+        jobs = ", ".join(cause.job for cause in one.because)
+        change = f"{shown(one.previous, form)} to {shown(one.value, form)}"
+        rows.append((f"{one.project} / {one.workflow}", _WORDS.get(one.metric, one.metric), change, jobs))
+    return title, ("Workflow", "Figure", "Change", "Most by"), rows
+
+
+def _escaped(text: str) -> str:
+    return _MARKS.sub(r"\\\1", " ".join(text.split()))
+
+
+def _markdown(title: str, lead: Sequence[str], tables: Sequence[_Table]) -> str:
+    lines = [f"# {_escaped(title)}", "", *(f"- {_escaped(text)}" for text in lead), ""]
+    for name, columns, rows in tables:
+        lines += [f"## {name}", "", f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
+        lines += [f"| {' | '.join(map(_escaped, row))} |" for row in rows]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _html(title: str, lead: Sequence[str], tables: Sequence[_Table]) -> str:
+    def cells(tag: str, row: Iterable[str]) -> str:
+        return "<tr>" + "".join(f"<{tag}>{html.escape(text)}</{tag}>" for text in row) + "</tr>"
+
+    parts = [f"<h1>{html.escape(title)}</h1><ul>", *(f"<li>{html.escape(text)}</li>" for text in lead), "</ul>"]
+    for name, columns, rows in tables:
+        body = "".join(cells("td", row) for row in rows)
+        parts.append(f"<h2>{html.escape(name)}</h2><table>{cells('th', columns)}{body}</table>")
+    return "".join(parts)

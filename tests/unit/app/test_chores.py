@@ -1,0 +1,294 @@
+"""Scheduled files under a clock that is moved: due once, caught up once, tried again, and old ones deleted."""
+
+import csv
+import io
+import subprocess
+import sys
+
+import pytest
+
+from headgate.app.atomicfile import in_one, write_file
+from headgate.app.chores import Chore, Chores, Made
+from headgate.app.exportjobs import ExportConfig, export_chores
+from headgate.app.rhythms import every
+from headgate.app.shelf import Keep, Shelf, stamp
+from headgate.app.telemetry import Telemetry
+from headgate.core.clock import ManualClock
+from headgate.core.errors import StoreFailed
+from headgate.core.times import format_ms
+from headgate.insights.tables import Material
+from headgate.insights.views.lens import Lens
+from headgate.store import MemoryStore
+from headgate.testing.store_data import NOW, merge, pipeline, workflow
+
+HOUR = 3_600_000
+BEGIN = NOW // HOUR * HOUR
+
+
+class Bench:
+    """A chore each hour, whose file says when it was due. `fails`: raised instead of a file."""
+
+    def __init__(self, folder, keep=None):
+        self.clock = ManualClock(BEGIN)
+        self.telemetry = Telemetry()
+        self.shelf = Shelf(folder / "out", "hourly", ("csv", "xlsx"), keep or Keep(count=3))
+        self.fails = None
+        self.after = []
+        self.chores = self.start()
+
+    def start(self):
+        """A process that has just begun."""
+        return Chores([Chore("export", "hourly", every(HOUR), self.shelf, self.make)], self.clock, self.telemetry)
+
+    async def make(self, due_ms):
+        if self.fails is not None:
+            raise self.fails
+
+        async def after():
+            self.after.append(due_ms)
+
+        body = format_ms(due_ms).encode()
+        return Made(self.shelf.file(due_ms - HOUR, due_ms, "csv"), in_one(body), after)
+
+    async def look(self):
+        await self.chores.look("exports.hourly")
+        return [one.path.name for one in self.shelf.files()]
+
+    @property
+    def state(self):
+        return self.chores.status()["exports.hourly"]
+
+    def counted(self, name, **labels):
+        words = ",".join(f'{key}="{value}"' for key, value in labels.items())
+        line = next(one for one in self.telemetry.page().decode().splitlines() if one.startswith(f"{name}{{{words}}}"))
+        return float(line.rpartition(" ")[2])
+
+
+def name(hours):
+    end = BEGIN + hours * HOUR
+    return f"hourly_{stamp(end - HOUR)}_{stamp(end)}.csv"
+
+
+async def test_a_file_is_written_once_when_it_is_due(tmp_path):
+    """At the first start too; another look before the next hour does nothing."""
+    bench = Bench(tmp_path)
+    assert [name(0)] == await bench.look()
+    bench.clock.advance(1800)
+    assert ([name(0)], [BEGIN]) == (await bench.look(), bench.after)
+    bench.clock.advance(1800)
+    assert [name(1), name(0)] == await bench.look()
+    state = {"last_at": format_ms(BEGIN + HOUR), "file": name(1), "bytes": 24, "problem": None}
+    assert bench.state == state | {"next_at": format_ms(BEGIN + 2 * HOUR)}
+    assert bench.counted("headgate_files_total", file="hourly", kind="export", outcome="written") == 2
+
+
+async def test_what_was_missed_is_caught_up_once(tmp_path):
+    """After a stop of five hours one file, of the last hour; one that was fetched away is not made again."""
+    bench = Bench(tmp_path)
+    await bench.look()
+    bench.clock.advance(5 * 3600 + 60)
+    bench.chores = bench.start()
+    assert [name(5), name(0)] == await bench.look()
+    (tmp_path / "out" / name(5)).unlink()
+    bench.chores = bench.start()
+    assert [name(0)] == await bench.look()
+    assert format_ms(BEGIN + 5 * HOUR) == bench.state["last_at"]
+
+
+@pytest.mark.parametrize("keep", [Keep(count=3), Keep(age_ms=3 * HOUR - 1)], ids=["count", "age"])
+async def test_old_files_are_deleted_and_only_ours(tmp_path, keep):
+    """By number or by age; whatever else is in the directory stays."""
+    bench = Bench(tmp_path, keep)
+    await bench.look()
+    others = [
+        "hourly.csv",
+        "hourly_x.csv",
+        f"hourly_2{name(0)[7:]}",
+        f"{name(0)}.bak",
+        "notes.txt",
+        name(0)[:-3] + "json",
+    ]
+    for one in others:
+        (tmp_path / "out" / one).write_text("mine", encoding="utf-8")
+    (tmp_path / "out" / name(-90)).symlink_to(tmp_path / "elsewhere")
+    for _ in range(5):
+        bench.clock.advance(3600)
+        found = await bench.look()
+    assert [name(5), name(4), name(3)] == found
+    left = {one.name for one in (tmp_path / "out").iterdir()}
+    assert {*others, *found, ".hourly.done", name(-90)} == left
+
+
+async def test_a_disk_that_refuses_is_tried_again(tmp_path):
+    """Told in status and metrics, after a pause that grows, until it is written; nothing half is left."""
+    bench = Bench(tmp_path)
+    (tmp_path / "out").write_text("in the way", encoding="utf-8")
+    await bench.chores.look("exports.hourly")
+    assert "Not a directory" in bench.state["problem"]
+    assert format_ms(BEGIN + 60_000) == bench.state["next_at"]
+    assert bench.counted("headgate_file_failing", file="hourly", kind="export") == 1
+    await bench.chores.look("exports.hourly")
+    assert format_ms(BEGIN + 120_000) == bench.state["next_at"]
+    (tmp_path / "out").unlink()
+    assert [name(0)] == await bench.look()
+    assert (bench.state["problem"], bench.counted("headgate_file_failing", file="hourly", kind="export")) == (None, 0)
+    assert bench.counted("headgate_files_total", file="hourly", kind="export", outcome="failed") == 2
+
+
+async def test_a_store_that_failed_ends_the_process(tmp_path):
+    """It may not be survived here either."""
+    bench = Bench(tmp_path)
+    bench.fails = StoreFailed("flush")
+    with pytest.raises(StoreFailed):
+        await bench.chores.look("exports.hourly")
+
+
+async def test_a_mark_that_nobody_can_read_is_none(tmp_path):
+    """The file is made once more."""
+    bench = Bench(tmp_path)
+    await bench.look()
+    for body in (b"{", b'{"due": 5}', b'{"due": "soon"}'):
+        (tmp_path / "out" / ".hourly.done").write_bytes(body)
+        await bench.look()
+    assert len(bench.after) == 4
+
+
+async def test_the_scheduler_makes_what_is_due(tmp_path):
+    """On APScheduler: at once after the start, and again when the chores are replaced; it ends when it is canceled."""
+    import asyncio
+
+    bench = Bench(tmp_path)
+    running = asyncio.create_task(bench.chores.run())
+    async with asyncio.timeout(20):
+        while not bench.after:  # noqa: ASYNC110  # the scheduler has no event for it
+            await asyncio.sleep(0.01)
+        bench.clock.advance(3600)
+        bench.chores.replace([Chore("export", "hourly", every(HOUR), bench.shelf, bench.make)])
+        while len(bench.after) < 2:  # noqa: ASYNC110  # as above
+            await asyncio.sleep(0.01)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    assert running.cancelled()
+
+
+async def test_a_failed_store_ends_the_scheduler(tmp_path):
+    """So that the daemon hears of it."""
+    bench = Bench(tmp_path)
+    bench.fails = StoreFailed("flush")
+    with pytest.raises(StoreFailed):
+        await bench.chores.run()
+
+
+async def test_an_error_nobody_foresaw_is_tried_again(tmp_path):
+    """And stops no other file."""
+    bench = Bench(tmp_path)
+    bench.fails = KeyError()
+    await bench.look()
+    assert bench.state["problem"] == "KeyError"
+    bench.fails = None
+    assert [name(0)] == await bench.look()
+
+
+_KILLED = """
+import asyncio, sys
+from pathlib import Path
+from headgate.app.atomicfile import write_file
+
+async def chunks():
+    yield b"half a file"
+    print("begun", flush=True)
+    await asyncio.sleep(60)
+
+asyncio.run(write_file(Path(sys.argv[1]), chunks()))
+"""
+
+
+async def test_a_killed_process_leaves_no_half_file(tmp_path):
+    """The file of before stays, and what is left of the new one is taken away before the next."""
+    bench = Bench(tmp_path)
+    await bench.look()
+    path = tmp_path / "out" / name(1)
+    await write_file(path, in_one(b"before"))
+    with subprocess.Popen([sys.executable, "-c", _KILLED, str(path)], stdout=subprocess.PIPE) as writing:  # noqa: ASYNC220
+        assert writing.stdout.readline() == b"begun\n"
+        writing.kill()
+    left = [one.name for one in path.parent.iterdir() if one.name.endswith(".part")]
+    assert (b"before", 1) == (path.read_bytes(), len(left))
+    bench.clock.advance(3600)
+    await bench.look()
+    assert not [one for one in path.parent.iterdir() if one.name.endswith(".part")]
+    assert format_ms(BEGIN + HOUR).encode() == path.read_bytes()
+
+
+async def test_what_was_canceled_leaves_nothing(tmp_path):
+    """Nor does what fails while it is written."""
+
+    async def broken():
+        yield b"half"
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        await write_file(tmp_path / "x", broken())
+    assert [] == list(tmp_path.iterdir())
+    assert 4 == await write_file(tmp_path / "x", in_one(b"good"))
+    assert (tmp_path / "x").stat().st_mode & 0o777 == 0o640
+
+
+# -- configured exports
+
+
+async def test_a_configured_export_is_a_table_of_its_window(tmp_path):
+    """Of the time up to when it was due, also when it is made later."""
+    store = MemoryStore(clock=ManualClock(NOW))
+    await store.open()
+    await merge(store, pipeline(), workflow(stopped_at=BEGIN - 1))
+    late = "33333333-3333-4333-8333-333333333334"
+    await merge(store, workflow(late, stopped_at=BEGIN + 1))
+    config = ExportConfig(table="runs", every="1h", to="out", parameters={"window": "24h", "project": "gh/acme/web"})
+    material = Material(Lens(store, BEGIN + 60_000), None)
+    (chore,) = export_chores({"nightly": config}, tmp_path, lambda: material)
+    chores = Chores([chore], ManualClock(BEGIN + 60_000), Telemetry())
+    await chores.look("exports.nightly")
+    (file,) = chore.shelf.files()
+    assert f"nightly_{stamp(BEGIN - 24 * HOUR)}_{stamp(BEGIN)}.csv" == file.path.name
+    rows = list(csv.DictReader(io.StringIO(file.path.read_text(encoding="utf-8"), newline="")))
+    assert [format_ms(BEGIN - 1)] == [row["stopped_at"] for row in rows]
+    await store.close()
+
+
+async def test_an_export_that_cannot_be_answered_any_more(tmp_path):
+    """Since its project is gone: told, and tried again."""
+    store = MemoryStore(clock=ManualClock(NOW))
+    await store.open()
+    config = ExportConfig(table="runs", every="1h", to="out", parameters={"project": "gh/acme/web"})
+    chores = Chores(
+        export_chores({"x": config}, tmp_path, lambda: Material(Lens(store, NOW), None)), ManualClock(NOW), Telemetry()
+    )
+    await chores.look("exports.x")
+    assert "'gh/acme/web' is not known" in chores.status()["exports.x"]["problem"]
+    await store.close()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ({"table": "rnus"}, 'no table called rnus; did you mean "runs"'),
+        ({}, "say at or every"),
+        ({"every": "1h", "at": "0 6 * * *"}, "say at or every"),
+        ({"every": "10s"}, "at least 1m"),
+        ({"at": "0 6 * * 1"}, "weekdays by name"),
+        ({"every": "1h", "keep": 0}, "keep at least 1 file"),
+        ({"every": "1h", "keep": "soon"}, "not a duration"),
+        ({"every": "1h", "time_zone": "Europe/Berln"}, "Europe/Berlin"),
+        ({"every": "1h", "format": "xls"}, "'xlsx'"),
+        ({"every": "1h", "parameters": {"projct": "x"}}, "did you mean project"),
+        ({"every": "1h", "parameters": {"until": "now"}}, "a window ends when it is due"),
+        ({"every": "1h", "parameters": {"window": "long"}}, "not a length"),
+        ({"every": "1h", "table": "jobs"}, "needs project"),
+    ],
+)
+def test_what_a_configuration_may_not_say(words, said):
+    """Each mistake with what is valid, when the file is read."""
+    with pytest.raises(ValueError, match=r".") as refused:
+        ExportConfig(**{"table": "runs", "to": "out", **words})
+    assert said in str(refused.value)

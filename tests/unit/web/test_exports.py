@@ -1,0 +1,190 @@
+"""Exports over HTTP: each format is read back, pages link to all tables, what is refused is a problem."""
+
+import csv
+import io
+import json
+import re
+from html import unescape
+
+import httpx
+import openpyxl
+import pytest
+import pytest_asyncio
+from tests.unit.insights.world import NOW, World, key, sqlite, tell
+from tests.unit.web.test_api import EVIL, Answers, Health
+
+from headgate.app.telemetry import Telemetry
+from headgate.core.storeport import AlertChange
+from headgate.insights.formats import FORMATS, plain_text
+from headgate.insights.tables import TABLES
+from headgate.insights.views.lens import Lens
+from headgate.web.access.trail import notes
+from headgate.web.api import build_app
+from headgate.web.exports import add_exports
+from headgate.web.insights import add_insights
+from headgate.web.metricpages import MetricPages
+from headgate.web.site.routes import add_pages
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+RUN = key(1, 3)
+PAGES = (
+    "/",
+    "/projects",
+    "/project?project=gh/acme/web",
+    "/workflow?project=gh/acme/web&workflow=build&branch=main",
+    "/job?project=gh/acme/web&workflow=build&job=test&window=30d",
+    f"/run/{RUN}",
+    "/tests?project=gh/acme/web",
+    "/credits?by=job",
+    "/alerts",
+    "/delivery",
+    "/now",
+    "/builds",
+    "/builds?project=gh/acme/web",
+    "/dora",
+    "/failures",
+    "/reruns?by=workflow",
+    "/budgets?by=project",
+)
+
+
+class Desk(Answers):
+    """Operations whose alert has all that a page of alerts shows."""
+
+    async def alerts(self):
+        labels = {"project": EVIL}
+        base = {"state": "firing", "rule": "=evil()", "labels": labels, "since": "2026-11-20T10:02:10.000Z"}
+        numbers = {"value": 0.5, "baseline": None, "n": 30, "first_bad": None, "flags": [], "told": True}
+        return [base | numbers | {"fingerprint": "f", "started_at": None, "evaluated_at": None}]
+
+
+class Bench:
+    """Routes and pages over a store; `noted`: what the last request did."""
+
+    def __init__(self, store):
+        def lens():
+            return Lens(store, NOW)
+
+        answers = Desk()
+        app = build_app(answers, Health(), MetricPages(Telemetry().page, lambda _: b""), version="0.0")
+        add_insights(app, lens)
+        add_exports(app, answers, lens)
+        add_pages(app, answers, lens, "0.0")
+        self.document = app.openapi()
+        self.noted = []
+
+        async def guarded(scope, receive, send):
+            self.noted = notes(scope)
+            await app(scope, receive, send)
+
+        self.http = httpx.AsyncClient(transport=httpx.ASGITransport(guarded), base_url="http://x")
+
+    async def export(self, table, **words):
+        """An answer that is a file."""
+        answer = await self.http.get(f"/api/v1/export/{table}", params=words)
+        assert answer.status_code == 200, answer.text
+        return answer
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def bench(tmp_path_factory):
+    """A store whose branches and triggers are formulas."""
+    store = sqlite(tmp_path_factory.mktemp("exports"))
+    await store.open()
+    world = World(120)
+    for run in world.runs[::2]:
+        run["branch"] = "=cmd|' /C calc'!A0"
+    await tell(store, world.told())
+    await store.transition(AlertChange(history=[("f", NOW - 9, b'{"rule":"slow","from":"pending","to":"firing"}')]))
+    made = Bench(store)
+    async with made.http:
+        yield made
+    await store.close()
+
+
+async def test_every_format_says_the_same(bench):
+    """As the page of the API does: all runs of a window, texts and numbers as they are."""
+    asked = {"project": "gh/acme/web", "window": "30d"}
+    listed = (await bench.http.get("/api/v1/insights/runs", params={**asked, "limit": 500})).json()["runs"]
+    assert listed == (await bench.export("runs", format="json", **asked)).json()
+    lines = (await bench.export("runs", format="jsonl", **asked)).text.splitlines()
+    assert listed == [json.loads(line) for line in lines]
+    rows = list(csv.DictReader(io.StringIO((await bench.export("runs", **asked)).text, newline="")))
+    assert [plain_text(one["branch"]) for one in listed] == [row["branch"] for row in rows]
+    assert [one["duration"] for one in listed] == [float(row["duration"]) for row in rows]
+    book = openpyxl.load_workbook(io.BytesIO((await bench.export("runs", format="xlsx", **asked)).content))
+    names, *cells = book["Table"].iter_rows(values_only=True)
+    place, spent = names.index("branch"), names.index("credits")
+    assert [(one["branch"], one["credits"]) for one in listed] == [(row[place], row[spent]) for row in cells]
+    assert any(one["branch"].startswith("=") for one in listed)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+async def test_an_export_is_a_file_and_in_the_trail(bench, form):
+    """It has a name of its own, is sent while it is made, and somebody can see later that it was."""
+    answer = await bench.export("credits", format=form, by="branch", project="gh/acme/web")
+    name = f"headgate-credits-gh-acme-web-2026-11-11-2026-11-18.{form}"
+    assert f'attachment; filename="{name}"' == answer.headers["content-disposition"]
+    assert "content-length" not in answer.headers
+    assert [("export", name)] == [(one.action, one.about) for one in bench.noted]
+
+
+async def test_pages_link_to_every_table(bench):
+    """With the window and the filters of the page; each link of each page is answered."""
+    found, linked = set(), 0
+    for page in PAGES:
+        text = (await bench.http.get(page)).text
+        for link in {unescape(one) for one in re.findall(r'href="(/api/v1/export/[^"]+)"', text)}:
+            answer = await bench.http.get(link)
+            assert answer.status_code == 200, (page, link, answer.text)
+            found.add(link.partition("?")[0].rpartition("/")[2])
+            linked += 1
+            assert "branch=main" in link or "branch=main" not in page
+            assert "window=30d" in link or "window=30d" not in page
+    # No page is of any metric; the world has no steps, tests, bills or deployments, nothing got worse or goes on.
+    assert set(TABLES) - found <= {
+        "query",
+        "steps",
+        "flaky_tests",
+        "failing_tests",
+        "slowest_tests",
+        "fixed_tests",
+        "slowing_tests",
+        "splits",
+        "rightsizing",
+        "charges",
+        "worse",
+        "now",
+        "dora",
+        "deployments",
+    }
+    assert linked > 40
+
+
+async def test_tables_are_listed(bench):
+    """With their words; all of which the document names."""
+    listed = (await bench.http.get("/api/v1/export")).json()
+    assert list(TABLES) == [one["name"] for one in listed["tables"]]
+    named = {one["name"] for one in bench.document["paths"]["/api/v1/export/{table}"]["get"]["parameters"]}
+    assert {"table", "format", *(word for one in listed["tables"] for word in one["takes"])} == named
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "kind", "valid"),
+    [
+        ("rnus", 404, "unknown-table", "runs"),
+        ("runs?format=xls", 400, "bad-parameter", "xlsx"),
+        ("runs?projct=a", 400, "bad-parameter", "project"),
+        ("runs?project=gh/acme/wbe", 404, "unknown-project", "gh/acme/web"),
+        ("runs?since=now&until=7d", 400, "reversed-range", None),
+        ("workflows", 400, "bad-parameter", None),
+    ],
+)
+async def test_what_is_refused_is_a_problem(bench, path, status, kind, valid):
+    """RFC 9457, with what would be valid, and nothing in the trail."""
+    answer = await bench.http.get(f"/api/v1/export/{path}")
+    told = answer.json()
+    assert (status, "application/problem+json") == (answer.status_code, answer.headers["content-type"])
+    assert f"urn:headgate:problem:{kind}" == told["type"]
+    assert valid is None or valid in told["valid"]
+    assert [] == bench.noted

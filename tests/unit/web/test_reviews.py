@@ -1,0 +1,225 @@
+"""Reviews: numbers read back from the file are the API's, it needs nothing but itself, and mail carries it."""
+
+import re
+from dataclasses import replace
+from html import unescape
+
+import httpx
+import pytest
+import pytest_asyncio
+from tests.unit.insights.world import DAY, NOW, World, sqlite, tell
+from tests.unit.web.test_api import Answers, Health
+
+from headgate.app.telemetry import Telemetry
+from headgate.core.messages import content_of, payload_of
+from headgate.core.storeport import AlertChange
+from headgate.insights.owners import Owners, parse_owner
+from headgate.insights.views.lens import Lens
+from headgate.insights.views.overview import overview
+from headgate.insights.views.refusal import Refused
+from headgate.insights.views.report import Of, report_page
+from headgate.insights.views.tests import page_of_tests
+from headgate.insights.views.window import Window
+from headgate.web.api import build_app
+from headgate.web.metricpages import MetricPages
+from headgate.web.operations import WantedReport
+from headgate.web.reviews import REPORT_CSP, report_digest, report_html, report_title
+from headgate.web.site.routes import add_pages
+from headgate.web.site.shapes import Chart, Row
+from headgate.web.sketches import HEIGHT, WIDTH, sketch
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+WINDOW = Window(NOW // DAY * DAY - 7 * DAY, NOW // DAY * DAY)
+EVIL = "<script>alert(1)</script>\u202e"
+OWNERS = Owners([parse_owner({"project": "gh/acme/web"}, "web"), parse_owner(["project=~gh/beta/.*"], "beta")])
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def lens(tmp_path_factory):
+    """Two weeks of runs, one workflow that breaks in the second and one that recovers; hostile names."""
+    store = sqlite(tmp_path_factory.mktemp("reviews"))
+    await store.open()
+    world = World(450, days=16)
+    for run in world.runs:
+        late = run["stopped"] >= WINDOW.since_ms
+        if run["workflow"] == "build":
+            run["status"] = "failed" if late and int(run["id"][-1], 16) % 3 else "success"
+        else:
+            run["workflow"] = EVIL
+            run["status"] = "success" if late or int(run["id"][-1], 16) % 3 == 0 else "failed"
+    await tell(store, world.told())
+    fired = b'{"rule":"slow","labels":{"project":"gh/acme/web"},"from":"pending","to":"firing","told":["mail","ops"]}'
+    other = b'{"rule":"other","labels":{"project":"gh/acme/gone"},"from":"pending","to":"firing"}'
+    ended = b'{"rule":"slow","labels":{"project":"gh/acme/web"},"from":"firing","to":"resolved"}'
+    lines = [("f", WINDOW.since_ms + at, body) for at, body in enumerate((fired, other, ended, b"no JSON", fired))]
+    await store.transition(AlertChange(history=[*lines, ("f", WINDOW.since_ms - 1, fired)]))
+    yield Lens(store, NOW, owners=OWNERS)
+    await store.close()
+
+
+def numbers(text, row):
+    """Metric -> (value, value before) as the file has them, of the row that begins with this."""
+    part = text[text.index(row) :]
+    part = part[: part.index("</tr>")]
+    found = re.findall(r'data-metric="(\w+)" data-value="([^"]*)" data-previous="([^"]*)"', part)
+    return {name: tuple(float(one) if one else None for one in pair) for name, *pair in found}
+
+
+async def test_numbers_read_back_are_those_of_the_api(lens):
+    """Of the whole, of each project, of what moved; those of the time before too."""
+    page = await report_page(lens, every="week", window=WINDOW)
+    text = report_html(page, "1.0")
+    whole = await overview(lens, window=WINDOW)
+    tiles = dict(re.findall(r'data-tile="(\w+)".*?<b data-value="([^"]*)"', text))
+    for metric, shown in tiles.items():
+        value = whole.totals[metric].value
+        assert value == (float(shown) if shown else None), metric
+    assert {"runs", "success_rate", "duration_p95", "queue_p95", "credits"} <= tiles.keys()
+    assert len(whole.projects) == 3
+    for card in whole.projects:
+        read = numbers(text, f'data-project="{card.project}"')
+        assert {"runs", "success_rate", "queue_p95", "credits"} <= read.keys()
+        assert {name: (card.figures[name].value, card.figures[name].previous) for name in read} == read
+    moved = re.findall(r'data-moved="(\w+)".*?data-value="([^"]*)"', text.partition('id="better"')[0])
+    assert [(one.metric, one.value) for one in whole.worse] == [(metric, float(value)) for metric, value in moved]
+
+
+async def test_what_got_better_and_worse_and_why(lens):
+    """A workflow that broke with the jobs that fail more, one that recovered with those that fail less."""
+    page = await report_page(lens, every="week", window=WINDOW)
+    worse = {(one.project, one.workflow, one.metric) for one in page.worse}
+    better = {(one.project, one.workflow, one.metric) for one in page.better}
+    assert ("gh/acme/web", "build", "success_rate") in worse
+    assert ("gh/acme/web", EVIL, "success_rate") in better
+    assert not worse & better
+    for one in page.better:
+        assert one.n > 0
+        grew = (one.change > 0) is (one.metric == "success_rate")
+        assert (grew, one.value - one.previous) == (True, pytest.approx(one.change))
+        assert all(cause.change < 0 for cause in one.because)
+
+
+async def test_teams_and_filters(lens):
+    """Teams are compared; a report of some is of them alone."""
+    page = await report_page(lens, every="week", window=WINDOW)
+    assert ["beta", "web"] == sorted(one.name for one in page.teams)
+    web = next(one for one in page.projects if one.name == "gh/acme/web")
+    for of in (Of(projects=("gh/acme/w*",)), Of(teams=("web",))):
+        one = await report_page(lens, every="week", window=WINDOW, of=of)
+        assert [web] == list(one.projects)
+        assert one.totals["runs"].value == web.figures["runs"].value
+        assert all(moved.project == "gh/acme/web" for moved in (*one.worse, *one.better))
+    assert "gh/acme/w*" in report_title(replace(page, of=Of(projects=("gh/acme/w*",))))
+    with pytest.raises(Refused, match="nope"):
+        await report_page(lens, every="week", window=WINDOW, of=Of(projects=("nope/*",)))
+
+
+async def test_alerts_of_the_period(lens):
+    """By rule: how often they fired and ended, and how many messages went out; of these projects alone."""
+    page = await report_page(lens, every="week", window=WINDOW)
+    assert [("slow", 2, 1, 4)] == [(one.rule, one.fired, one.resolved, one.told) for one in page.alerts]
+
+
+async def test_a_report_is_one_harmless_file(lens):
+    """No script, nothing from elsewhere, no markup of a name; charts are drawn in it."""
+    text = report_html(await report_page(lens, every="week", window=WINDOW), "1.0")
+    assert not re.search(r"<script|<link|<img|<iframe| src=| href=| on[a-z]+=| style=|url\(|@import|http", text)
+    assert unescape(text).count(EVIL) > 2
+    assert text.count("<svg") == 4
+    assert ("prefers-color-scheme: dark" in text, "@media print" in text) == (True, True)
+    assert len(text.encode()) < 200_000
+
+
+async def test_an_empty_time_says_so(lens):
+    """Nothing ran, nothing moved, nothing fired."""
+    empty = Window(NOW - 400 * DAY, NOW - 393 * DAY)
+    page = await report_page(lens, every="week", window=empty)
+    text = report_html(page, "1.0")
+    for words in ("No run ended in this time", "Nothing got clearly worse", "No test is known", "No alert fired"):
+        assert words in text
+    assert (page.dora, page.projects) == ({}, ())
+
+
+async def test_a_message_has_the_numbers_and_the_file(lens):
+    """As text and HTML for every notifier, with the file for mail; it survives the outbox."""
+    page = await report_page(lens, every="week", window=WINDOW)
+    digest = report_digest(page, "1.0", name="weekly")
+    assert digest == content_of(payload_of(digest))
+    assert f"report:weekly:{page.until}" == digest.key
+    assert (report_html(page, "1.0"), True) == (digest.file, digest.file_name.endswith(".html"))
+    assert ("## Got worse" in digest.markdown, "<h2>Projects</h2>" in digest.html) == (True, True)
+    assert "<script>" not in digest.html + digest.markdown.replace("\\<script\\>", "")
+    assert page.totals["runs"].value == digest.data["totals"]["runs"]["value"]
+
+
+async def test_tests_are_those_of_the_page(lens):
+    """None here; the lists are those that the page of tests ranks."""
+    page = await report_page(lens, every="week", window=WINDOW)
+    listed = await page_of_tests(lens, window=WINDOW)
+    assert (page.flaky, page.failing) == (listed.flaky, listed.failing)
+
+
+# -- served
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def http():
+    answers = Answers()
+    app = build_app(answers, Health(), MetricPages(Telemetry().page, lambda _: b""), version="0.0")
+    add_pages(app, answers, lambda: Lens(None, NOW), "0.0")
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://x") as client:
+        client.answers = answers
+        yield client
+
+
+@pytest.mark.parametrize(
+    ("path", "asked"),
+    [
+        (
+            "/api/v1/report?every=month&until=2026-11-01&project=a&project=b&team=c",
+            ("report", WantedReport("month", "2026-11-01", ("a", "b"), ("c",))),
+        ),
+        ("/api/v1/report", ("report", WantedReport("week"))),
+        ("/api/v1/reports/weekly/weekly_x.html", ("saved_report", "weekly", "weekly_x.html")),
+    ],
+)
+async def test_a_review_is_served_without_scripts(http, path, asked):
+    """Whatever is in the file: the policy forbids them."""
+    answer = await http.get(path)
+    assert (200, REPORT_CSP) == (answer.status_code, answer.headers["content-security-policy"])
+    assert ("script-src" not in REPORT_CSP, "default-src 'none'" in REPORT_CSP, "sandbox" in REPORT_CSP) == (True,) * 3
+    assert asked == http.answers.asked[-1]
+
+
+async def test_the_page_lists_what_is_saved(http):
+    """With a link to each file."""
+    text = (await http.get("/reports")).text
+    assert 'href="/api/v1/reports/weekly/weekly_x.html"' in text
+    assert (await http.get("/api/v1/reports")).json()[0]["report"] == "weekly"
+
+
+# -- charts
+
+
+@pytest.mark.parametrize("kind", ["bars", "line"])
+async def test_a_chart_is_drawn_within_its_frame(kind):
+    """Each value at its place; a step without one interrupts the line."""
+    values = [0.0, 2.0, None, 4.0, 1.0]
+    rows = tuple(Row(NOW + place * DAY, (value,)) for place, value in enumerate(values))
+    drawn = sketch(Chart("runs", "Runs", "number", kind, ("All",), rows))
+    marks = drawn.bars if kind == "bars" else drawn.points
+    assert 4 == len(marks)
+    assert all(0 <= mark.x and mark.x + mark.width <= WIDTH and 0 <= mark.y <= HEIGHT for mark in marks)
+    heights = [mark.height for mark in marks]
+    assert [0, 0.5, 1, 0.25] == [height / max(heights) for height in heights]
+    assert ("4", "2026-11-18", "2026-11-22") == (drawn.top, drawn.first, drawn.last)
+    assert "2026-11-19: All 2" == marks[1].title
+    if kind == "line":
+        ((_, path),) = drawn.paths
+        assert ("M", 2) == (path[0], path.count("M"))
+
+
+async def test_a_chart_of_nothing_is_empty():
+    """No row, no mark."""
+    drawn = sketch(Chart("runs", "Runs", "percentage", "line", ("All",), ()))
+    assert ((), (), "100 %") == (drawn.bars, drawn.points, drawn.top)
