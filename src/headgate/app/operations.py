@@ -101,8 +101,8 @@ class Running:
     not deliver now; `lags`: signal -> seconds, as its worker knows it; `wake`: deliveries have something to do;
     `reset`: replaces the store's reset where workers must let go first; `polled`: sources that can be asked for history
     -> how far back facts are kept, milliseconds; `wake_backfills`, `wake_audits`: a request was stored; `call_rates`:
-    calls an hour by source; `turn`: held while alerts change; `catalogue`, `owners`, `classes`, `budgets`: metrics, teams,
-    machine sizes and limits of forecasts as configured; `behind_ms`: project -> how far behind the present it is
+    calls an hour by source; `turn`: held while alerts change; `catalogue`, `owners`, `classes`, `budgets`: metrics,
+    teams, machine sizes, limits of forecasts as configured; `behind_ms`: project -> how far behind the present it is
     collected; `acknowledging`: notifiers that pass acknowledgements on; `wake_outbox`: something is there to be told;
     `rule_texts`: file and text of the rules in force; `files`: how scheduled exports and reports are; `shelves`: where
     reports are; `configuration`: in force.

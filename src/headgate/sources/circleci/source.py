@@ -294,7 +294,7 @@ class CircleCISource:
 
     def wants(self, job: EndedJob) -> Sequence[str]:
         """The details to ask for."""
-        return self._details.wants(job)
+        return self._details.wants(job, self.now_ms())
 
     def deployments(self, job: EndedJob) -> Sequence[Observation]:
         """Deployments by rule."""
