@@ -19,7 +19,7 @@ from headgate.store.schema import KIND_NUMBER
 from headgate.store.session import Session
 from headgate.store.sql import Database
 
-__all__ = ["LENGTHS", "add_up", "built", "drop_quarters", "outdated", "outdated_all"]
+__all__ = ["LENGTHS", "add_up", "built", "drop_before", "drop_quarters", "outdated", "outdated_all"]
 
 # Hours: a day, four and sixteen, a quarter of a day; each wide, and all but the day with each job by itself too.
 LENGTHS: tuple[int, ...] = (DAY_HOURS, 4 * DAY_HOURS, 16 * DAY_HOURS, QUARTER)
@@ -56,6 +56,19 @@ def drop_quarters(session: Session, before_hour: int) -> None:
     session.spans -= {place for place in session.spans if place[0] == QUARTER and place[1] < before}
     for table in ("span_built", "rollup_span"):
         session.db.execute(f"DELETE FROM {table} WHERE hours = ? AND bucket < ?", (QUARTER, before))
+
+
+def drop_before(session: Session, day: int) -> None:
+    """Sums of the days before one go: what has any of them is whole no more, and the oldest of each length go."""
+    for length in LENGTHS:
+        edge = -(-day * DAY_HOURS // length)
+        gone = {place for place in session.spans if place[0] == length and place[1] < edge}
+        if gone:
+            session.spans -= gone
+            session.db.execute("DELETE FROM span_built WHERE hours = ? AND bucket < ?", (length, edge))
+        oldest = session.db.execute("SELECT min(bucket) FROM rollup_span WHERE hours = ?", (length,)).get
+        if oldest is not None and oldest < edge:
+            session.db.execute("DELETE FROM rollup_span WHERE hours = ? AND bucket = ?", (length, oldest))
 
 
 def outdated_all(session: Session) -> None:

@@ -21,7 +21,7 @@ from headgate.store.releases import block_of
 from headgate.store.schema import ENDS, LANES, decode_key, encode_key
 from headgate.store.session import Session
 from headgate.store.setaside import drop, purge
-from headgate.store.spans import drop_quarters
+from headgate.store.spans import drop_before, drop_quarters
 
 __all__ = ["PARTS", "one_slice", "trim_hourly"]
 
@@ -198,6 +198,18 @@ def _alerts(session: Session, before_ms: int, _now_ms: int) -> int:
     return deleted + session.db.changes()
 
 
+def _rollups(session: Session, before_ms: int, _now_ms: int) -> int:
+    """Sums of whole days before the one that holds the time, oldest first."""
+    key = "bucket, kind, project, run, job, class"
+    drop_before(session, before_ms // DAY_MS)
+    session.db.execute(
+        f"DELETE FROM rollup_day WHERE ({key}) IN"
+        f" (SELECT {key} FROM rollup_day WHERE bucket < ? ORDER BY {key} LIMIT ?)",
+        (before_ms // DAY_MS, _ROWS),
+    )
+    return session.db.changes()
+
+
 def _trail(session: Session, before_ms: int, _now_ms: int) -> int:
     session.db.execute(
         "DELETE FROM trail WHERE at_ms < ? AND id IN (SELECT id FROM trail ORDER BY id LIMIT ?)", (before_ms, _ROWS)
@@ -237,6 +249,7 @@ PARTS: Mapping[str, Part] = {
     "test_results": _test_results,
     "facts": _all_facts,
     "alerts": _until_none(_alerts),
+    "rollups": _until_none(_rollups),
     "trail": _until_none(_trail),
 }
 

@@ -245,7 +245,7 @@ _DAY = NOW // DAY_MS * DAY_MS
 
 
 async def test_sums_outlive_their_facts(tmp_path: Path) -> None:
-    """After retention, whole days still count; an edge counts the day that it cuts."""
+    """After retention, whole days still count, as long as they are kept; an edge counts the day that it cuts."""
     clock = ManualClock(NOW)
     store = SqliteStore(tmp_path / "s.db", clock=clock, metrics=NullMetrics(), quota=Quota(ballast_bytes=0))
     await store.open()
@@ -263,8 +263,10 @@ async def test_sums_outlive_their_facts(tmp_path: Path) -> None:
     assert (await store.tallies(query))[()].n == 5
     await store.trim({"facts": DAY_MS}, now_ms=_DAY + 12 * DAY_MS)
     assert (await store.tallies(query))[()].n == 5
-    await store.trim({"facts": DAY_MS}, now_ms=_DAY + 210 * DAY_MS)
+    await store.trim({"facts": DAY_MS, "rollups": 211 * DAY_MS}, now_ms=_DAY + 210 * DAY_MS)
     assert (await store.tallies(query))[()].n == 12
+    assert await store.trim({"rollups": 11 * DAY_MS}, now_ms=_DAY + 210 * DAY_MS) == {"rollups": 1}
+    assert await store.tallies(query) == {}
     await store.close()
 
 
@@ -341,4 +343,6 @@ async def test_what_was_added_up_is_read_until_a_fact_changes_in_it(tmp_path: Pa
     await store.trim({}, now_ms=_DAY)
     assert await noted() == whole
     assert (await store.tallies(query))[(_NAMES[0],)].n == 3
+    assert await store.trim({"rollups": 30 * DAY_MS}, now_ms=_DAY) == {"rollups": 1}
+    assert (await store.tallies(query))[(_NAMES[0],)].n == 1
     await store.close()
