@@ -361,8 +361,7 @@ class ReadStore(ReadDetails, Protocol):
         """Results by project, test and commit, of jobs that ended within the bounds; ordered by those three.
 
         `after`: project, test id and revision of the last one of the page before. `failing`: only tests that failed in
-        the bounds at least once, the machine's faults included. A result without a test id, which
-        releases before the fourth schema kept, is left out.
+        the bounds at least once, the machine's faults included. Results without a test id (old schemas) are left out.
         """
         ...
 
