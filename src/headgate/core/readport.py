@@ -215,8 +215,7 @@ class StoreFigures:
 class StorePart:
     """One part of the store. `bytes`: its room, 0 where the adapter keeps no file; times of what is in it, if known.
 
-    Facts go by the end of workflows, rollups by the begin of their hour or day. Steps and test results, which go with
-    their jobs, and `other` have no times of their own; an adapter in memory knows those of fewer parts.
+    Facts go by the end of workflows, rollups by the begin of their hour or day; an adapter in memory knows fewer.
     """
 
     part: str
