@@ -12,6 +12,7 @@ from fastapi.routing import APIRoute
 
 import headgate.cli
 from headgate.app.records import RecordsConfig
+from headgate.app.rulepages import add_rule_pages
 from headgate.app.settings import Settings
 from headgate.cli.application import application
 from headgate.core.fieldlist import ATTRIBUTES, AttributeInfo
@@ -241,6 +242,7 @@ def api_page() -> str:
     app = build_app(nobody, nobody, MetricPages(bytes, lambda _: b""), version="0")
     add_insights(app, lambda: Lens(nobody, 0))
     add_exports(app, nobody, lambda: Lens(nobody, 0))
+    add_rule_pages(app, nobody)
     document = app.openapi()
     kinds = [f"| `urn:headgate:problem:{kind}` | {title} |\n" for kind, title in TITLES.items()]
     text = f"# API\n\n{_MARK}{_API_HEAD}| type | meaning |\n|---|---|\n{''.join(kinds)}"

@@ -1,21 +1,20 @@
 """The trail of commands that open the store themselves, because no daemon runs.
 
-Invariant: what a command changes, or reads about a person, is in the trail as if the daemon had done it.
+Invariant: what a command changes, exports, or reads about a person, is in the trail as if the daemon had done it.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
+from headgate.app.rulepages import RuleOperations
 from headgate.core.clock import Clock
 from headgate.core.storeport import Store
 from headgate.core.trail import TrailEntry
-from headgate.web.operations import Operations, WantedExport
+from headgate.web.operations import WantedExport
 
 __all__ = ["noting"]
-
-AnyOperations = TypeVar("AnyOperations", bound=Operations)
 
 _CHANGES = frozenset(
     {
@@ -35,14 +34,13 @@ _CHANGES = frozenset(
     }
 )
 _PERSONAL = frozenset({"dead_letters", "explain", "tail"})
-_EXPORTS = frozenset({"export", "report", "saved_report"})
-_ALONE = "without a daemon"
+_TAKEN = frozenset({"report", "saved_report"})
 
 
 class _Noting:
     """Operations whose changes, exports and reads of persons leave an entry."""
 
-    def __init__(self, inner: Operations, store: Store, clock: Clock, user: str) -> None:
+    def __init__(self, inner: RuleOperations, store: Store, clock: Clock, user: str) -> None:
         self._inner = inner
         self._store = store
         self._clock = clock
@@ -50,32 +48,37 @@ class _Noting:
 
     def __getattr__(self, name: str) -> Any:
         method: Callable[..., Any] = getattr(self._inner, name)
-        if name not in _CHANGES | _PERSONAL | _EXPORTS:
+        if name == "export":
+            return self._export
+        if name not in _CHANGES | _PERSONAL | _TAKEN:
             return method
 
         async def noted(*words: Any, **more: Any) -> Any:
             done = await method(*words, **more)
-            await self._keep(name)
+            if name in _PERSONAL:
+                await self._note("read", f"{name}, without a daemon")
+            elif name in _TAKEN:
+                await self._note("export", f"{name}, without a daemon")
+            else:
+                await self._note(name, "without a daemon")
             return done
 
         return noted
 
-    async def export(self, wanted: WantedExport) -> AsyncIterator[bytes]:
-        """As the inner one; whoever has the first bytes has taken something out."""
+    async def _export(self, wanted: WantedExport) -> AsyncIterator[bytes]:
+        """The file; noted once its question was answered, before the first byte leaves."""
         noted = False
         async for piece in self._inner.export(wanted):
             if not noted:
-                await self._keep("export")
+                await self._note("export", f"{wanted.table}, without a daemon")
                 noted = True
             yield piece
 
-    async def _keep(self, name: str) -> None:
-        action = "read" if name in _PERSONAL else "export" if name in _EXPORTS else name
-        about = _ALONE if action == name else f"{name}, {_ALONE}"
+    async def _note(self, action: str, about: str) -> None:
         entry = TrailEntry(self._clock.now_ms(), self._user, "command", "", action, about, 200)
         await self._store.append_trail([entry])
 
 
-def noting(inner: AnyOperations, store: Store, clock: Clock, user: str) -> AnyOperations:
+def noting(inner: RuleOperations, store: Store, clock: Clock, user: str) -> RuleOperations:
     """The same operations; `user`: whose command it is."""
-    return cast("AnyOperations", _Noting(inner, store, clock, user))
+    return cast("RuleOperations", _Noting(inner, store, clock, user))

@@ -10,7 +10,6 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from headgate.core.errors import StoreError
-from headgate.web.access.trail import TrailAnswer
 from headgate.web.alerts import add_alerts
 from headgate.web.answers import (
     AlertLine,

@@ -171,7 +171,7 @@ async def test_results_of_tests_are_read_for_rules_about_tests_alone(only, asked
         runs_between, jobs_between = history.runs_between, history.jobs_between
 
         async def test_outcomes(self, bounds, *, after=None, limit, failing=False):
-            """What came of tests, as the daemon says."""
+            """As the store's, noted."""
             seen.append(failing)
             return await history.test_outcomes(bounds, after=after, limit=limit, failing=failing)
 

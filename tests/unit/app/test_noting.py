@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from headgate.app.noting import _CHANGES, _EXPORTS, _PERSONAL, noting
+from headgate.app.noting import _CHANGES, _PERSONAL, _TAKEN, noting
 from headgate.app.operations import StoreOperations
 from headgate.app.remote import RemoteOperations
 from headgate.app.telemetry import Telemetry
@@ -13,7 +13,8 @@ from headgate.core.clock import ManualClock
 from headgate.core.storeport import Store
 from headgate.store import MemoryStore
 from headgate.testing.store_data import NOW
-from headgate.web.access.trail import Trail, TrailAnswer
+from headgate.web.access.trail import Trail
+from headgate.web.answers import TrailAnswer
 from headgate.web.api import build_app
 from headgate.web.guard import Guard
 from headgate.web.metricpages import MetricPages
@@ -62,10 +63,22 @@ async def test_a_command_without_a_daemon_leaves_a_trail_too(store):
     assert 0 == await ask.purge_dead([1])
     with pytest.raises(Problem):
         await ask.reload()
-    assert b"".join([piece async for piece in ask.export(WantedExport("runs", "csv"))])
     found = await ask.trail(0, None, 9)
-    assert [("erik", "command", "export"), ("erik", "command", "purge_dead"), ("erik", "command", "read")] == [
+    assert [("erik", "command", "purge_dead"), ("erik", "command", "read")] == [
         (one["who"], one["via"], one["action"]) for one in found
+    ]
+
+
+async def test_an_export_without_a_daemon_leaves_a_trail(store):
+    """One entry for each file that was answered; none for a question that was refused."""
+    clock = ManualClock(NOW)
+    ask = noting(StoreOperations(store, clock), store, clock, "erik")
+    assert [piece async for piece in ask.export(WantedExport("projects", "csv"))]
+    with pytest.raises(Problem):
+        [piece async for piece in ask.export(WantedExport("nothing", "csv"))]
+    found = await ask.trail(0, None, 9)
+    assert [("export", "projects, without a daemon", 1)] == [
+        (one["action"], one["about"], one["times"]) for one in found
     ]
 
 
@@ -75,4 +88,4 @@ def test_every_operation_is_a_change_or_a_look():
     looks |= {"runs", "saved_reports", "silences", "status", "trail"}
     # Without a daemon there is nothing to reload.
     every = {name for name in vars(Operations) if not name.startswith("_")} - {"reload"}
-    assert every == looks | _CHANGES | _EXPORTS | _PERSONAL
+    assert every == looks | _CHANGES | _PERSONAL | _TAKEN | {"export"}

@@ -1,11 +1,14 @@
 """What does not end: `stuck: {status: [running, on_hold], longer_than: 2h, times_usual: 4}`.
 
 Looks at what is unfinished now. With `times_usual` a run or job must also have taken so many times the 95th percentile
-of its kind over 28 days; where that is not known, `longer_than` alone decides.
+of the newest that ended of its own workflow or job, however seldom it runs; where too few are known, `longer_than`
+alone decides. Like is held against like: time on hold against times on hold, time since an approval against running
+times without hold, and what was never held against whole durations.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -17,42 +20,45 @@ from headgate.alerting.spec import Building, Spec
 from headgate.alerting.units import Duration, DurationField
 from headgate.alerting.view import Found, View
 from headgate.core.alertdata import Alert, Outcome
-from headgate.core.runrows import LiveRow
+from headgate.core.runrows import JobRow, LiveRow, RunRow
 from headgate.core.slug import org_slug
+from headgate.core.status import FAILED
 from headgate.core.tally import class_name
-from headgate.core.times import DAY_MS, HOUR_MS
-from headgate.insights.catalogue import CATALOGUE
-from headgate.insights.metric import Labels, MetricDef
+from headgate.core.times import HOUR_MS
+from headgate.insights.metric import Labels
 
 __all__ = ["Stuck", "StuckSpec"]
 
 Status = Literal["queued", "running", "on_hold"]
 _MOST = 10_000
-_USUAL_MS = 28 * DAY_MS
-_FEWEST = 20
+# Of so many that ended newest; fewer than the least say nothing. A weekly release has its least after three weeks.
+_NEWEST = 200
+_FEWEST = 3
+_USUAL_RANK = 0.95
+_ENDED = ("success", *FAILED)
 _DIMENSIONS = ("org", "project", "workflow", "job", "branch", "branch_class")
 
 
 @dataclass(frozen=True, slots=True)
 class Stuck:
-    """`kind`: whether workflows or jobs are looked at; `usual`: their 95th percentile, None where it does not count."""
+    """`kind`: whether workflows or jobs are looked at. `times`: of what is usual, 0 where that does not count."""
 
     kind: Literal["workflow", "job"]
     statuses: frozenset[str]
     longer_ms: int
     times: float
-    usual: MetricDef | None
 
     async def find(self, view: View, alerts: Mapping[Labels, Alert]) -> Mapping[Labels, Found]:
         """As `Judge.find`."""
         live = await view.shared.store.in_flight(_MOST)
         long_ago_ms = view.now_ms - self.longer_ms
         rows = [row for row in live if row.since_ms < long_ago_ms and self._concerns(view, row)]
-        usual = await self._usual(view) if self.usual and rows else {}
+        usual: dict[tuple[str, ...], float | None] = {}
         groups: dict[Labels, list[LiveRow]] = {}
         for row in rows:
-            age_ms = view.now_ms - row.since_ms
-            if age_ms > self.times * usual.get(_kind_of(row), 0.0) * 1000:
+            if self.times and _likeness(row) not in usual:
+                usual[_likeness(row)] = await self._usual(view, row)
+            if view.now_ms - row.since_ms > self.times * (usual.get(_likeness(row)) or 0.0) * 1000:
                 labels = tuple(sorted((name, _value(row, name)) for name in view.rule.by))
                 groups.setdefault(labels, []).append(row)
         found = {labels: Found(Outcome.CLEAR, value=0.0, n=1, n_new=1) for labels in alerts}
@@ -62,7 +68,7 @@ class Stuck:
                 Outcome.BREACH,
                 1,
                 (view.now_ms - oldest.since_ms) / 1000,
-                usual.get(_kind_of(oldest)),
+                usual.get(_likeness(oldest)),
                 len(stuck),
                 1,
                 oldest.id,
@@ -76,22 +82,35 @@ class Stuck:
             return False
         return view.accepts({name: _value(row, name) for name in _DIMENSIONS})
 
-    async def _usual(self, view: View) -> Mapping[tuple[str, ...], float]:
-        """Seconds, by project, workflow and for jobs job; of those that ran often enough to tell."""
-        by = ("project", "workflow", "job") if self.kind == "job" else ("project", "workflow")
-        bounds = view.bounds(_USUAL_MS, align_ms=HOUR_MS)
-        if self.usual is None:
-            return {}
-        measured = await view.shared.reader.measure(self.usual, by=by, where=(), bounds=bounds)
-        return {
-            tuple(dict(labels)[name] for name in by): one.value
-            for labels, one in measured.items()
-            if one.value is not None and one.n >= _FEWEST
-        }
+    async def _usual(self, view: View, row: LiveRow) -> float | None:
+        """Seconds that its like usually takes; None where too few are known."""
+        ended = await view.shared.store.series(
+            self.kind,
+            project=row.project,
+            workflow=row.workflow,
+            job=row.job if self.kind == "job" else None,
+            statuses=_ENDED,
+            before_ms=view.now_ms,
+            limit=_NEWEST,
+        )
+        spans = sorted(span for one in ended if (span := _span_ms(one, row)) is not None)
+        return spans[math.ceil(_USUAL_RANK * len(spans)) - 1] / 1000 if len(spans) >= _FEWEST else None
 
 
-def _kind_of(row: LiveRow) -> tuple[str, ...]:
-    return (row.project, row.workflow, row.job) if row.kind == "job" else (row.project, row.workflow)
+def _likeness(row: LiveRow) -> tuple[str, ...]:
+    """What decides to which times its own is compared."""
+    return row.project, row.workflow, row.job, row.status, "approved" if row.since_ms > row.created_ms else ""
+
+
+def _span_ms(ended: RunRow | JobRow, row: LiveRow) -> int | None:
+    """What one that ended took of what is measured of `row`; None where that is not known or there was none."""
+    if isinstance(ended, JobRow):
+        return ended.queue_ms if row.status == "queued" else ended.duration_ms
+    if row.status == "on_hold":
+        return ended.hold_ms or None
+    if ended.duration_ms is None or row.since_ms <= row.created_ms:
+        return ended.duration_ms
+    return max(0, ended.duration_ms - (ended.hold_ms or 0))
 
 
 def _value(row: LiveRow, dimension: str) -> str:
@@ -120,11 +139,4 @@ class StuckSpec(Spec):
             if name not in _DIMENSIONS:
                 on.note(("by", index), f"what is unfinished has no {name!r} yet")
         kind: Literal["workflow", "job"] = "job" if "job" in on.by else "workflow"
-        usual = CATALOGUE.resolve("duration_p95", "jobs" if kind == "job" else "workflow")
-        return Stuck(
-            kind,
-            frozenset(self.status),
-            self.longer_than.ms,
-            self.times_usual,
-            usual if self.times_usual else None,
-        )
+        return Stuck(kind, frozenset(self.status), self.longer_than.ms, self.times_usual)

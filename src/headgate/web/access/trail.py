@@ -11,14 +11,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
 import structlog
-from pydantic import BaseModel
 
 from headgate.core.clock import Clock
 from headgate.core.errors import StoreError
 from headgate.core.trail import TrailEntry
 from headgate.web.asgi import Asking, Scope
 
-__all__ = ["Note", "Trail", "TrailAnswer", "note", "notes"]
+__all__ = ["Note", "Trail", "note", "notes"]
 
 _KEY = "headgate.notes"
 _LONGEST = 300
@@ -48,20 +47,6 @@ def notes(scope: Scope) -> list[Note]:
     made: list[Note] = []
     scope[_KEY] = made
     return made
-
-
-class TrailAnswer(BaseModel):
-    """One thing that somebody did. `action`: a word, or the method of a request; `times`: within a few seconds."""
-
-    at: str
-    who: str
-    via: str
-    peer: str
-    action: str
-    about: str
-    status: int
-    times: int
-    id: int
 
 
 class Trail:
