@@ -215,8 +215,7 @@ class StoreFigures:
 class StorePart:
     """One part of the store. `bytes`: its room, 0 where the adapter keeps no file; times of what is in it, if known.
 
-    Facts go by the end of workflows, rollups by the begin of their hour or day. Steps and test results, which go with
-    their jobs, and `other` have no times of their own; an adapter in memory knows those of fewer parts.
+    Facts go by the end of workflows, rollups by the begin of their hour or day; an adapter in memory knows fewer.
     """
 
     part: str
@@ -358,8 +357,7 @@ class ReadStore(ReadDetails, Protocol):
         """Results by project, test and commit, of jobs that ended within the bounds; ordered by those three.
 
         `after`: project, test id and revision of the last one of the page before. `failing`: only tests that failed in
-        the bounds at least once, the machine's faults included. A result without a test id, which
-        releases before the fourth schema kept, is left out.
+        the bounds at least once, the machine's faults included. Results without a test id (old schemas) are left out.
         """
         ...
 

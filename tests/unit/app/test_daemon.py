@@ -66,7 +66,7 @@ class Process:
     said: list[str]
 
     def get(self, path: str, **options: Any) -> httpx.Response:
-        return httpx.get(self.ready["http"] + path, verify=NO_AUTHORITIES, trust_env=False, **options)
+        return httpx.get(self.ready["http"] + path, trust_env=False, **{"verify": NO_AUTHORITIES, **options})
 
     def until_said(self, pattern: str) -> str:
         assert self.popen.stderr is not None
@@ -79,7 +79,7 @@ class Process:
     def stop(self, number: int = signal.SIGTERM) -> float:
         began = time.monotonic()
         self.popen.send_signal(number)
-        _, rest = self.popen.communicate(timeout=10)
+        _, rest = self.popen.communicate(timeout=40)
         self.said.append(rest)
         return time.monotonic() - began
 
@@ -214,7 +214,7 @@ def test_the_supervisor_is_told_of_each_state(tmp_path: Path) -> None:
             until("READY=1")
             process.popen.send_signal(signal.SIGTERM)
             until("STOPPING=1")
-            process.popen.communicate(timeout=10)
+            process.popen.communicate(timeout=40)
 
 
 def test_tokens_guard_the_page_and_commands_still_work(tmp_path: Path) -> None:
