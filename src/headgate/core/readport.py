@@ -283,10 +283,7 @@ class ReadStore(ReadDetails, Protocol):
         ...
 
     async def first_created(self, names: Mapping[str, Collection[str]]) -> Mapping[tuple[str, str], int]:
-        """(project, name) -> creation of the first workflow of that commit that has ended; unknown ones are absent.
-
-        `names`: project slug -> revisions, or ids of workflows, which stand for themselves. Found through an index.
-        """
+        """(project, name) -> creation of the first ended workflow of that commit, or of that id; absent if unknown."""
         ...
 
     async def series(

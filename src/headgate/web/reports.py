@@ -11,7 +11,7 @@ from fastapi import FastAPI, Query, Request
 from fastapi.responses import HTMLResponse
 
 from headgate.web.access.trail import note
-from headgate.web.answers import REFUSALS
+from headgate.web.answers import REFUSALS, SavedReport, documented
 from headgate.web.operations import Json, Operations, WantedReport
 from headgate.web.reviews import REPORT_CSP
 
@@ -41,7 +41,7 @@ def add_reports(app: FastAPI, operations: Operations) -> None:
         note(request, "export", f"report of a {every}")
         return review(made)
 
-    @app.get("/api/v1/reports")
+    @app.get("/api/v1/reports", **documented(list[SavedReport]))
     async def reports() -> list[Json]:
         """Saved reviews, the newest first."""
         return await operations.saved_reports()
