@@ -140,6 +140,11 @@ class AlertEngine:
         if self._states is None:  # else a pass knew better meanwhile
             self._states = {row.fingerprint: row.state for row in rows}
 
+    @property
+    def rules(self) -> Sequence[Rule]:
+        """Those that are evaluated now."""
+        return tuple(self._rules.values())
+
     def replace(self, rules: Sequence[Rule], routes: Routes, owners: Owners | None = None) -> None:
         """Take new rules, routes and owners from the next pass on (reload). Every rule is then due."""
         self._owners = owners or self._owners

@@ -9,11 +9,11 @@ import math
 from collections.abc import Sequence
 from statistics import NormalDist, median
 
-__all__ = ["beyond_spread", "binomial_tail", "rank_tail", "spread", "wilson"]
+from headgate.insights.outlook import spread
+
+__all__ = ["beyond_spread", "binomial_tail", "rank_tail", "wilson"]
 
 _NORMAL = NormalDist()
-# The median absolute deviation of normal values times this is their standard deviation.
-_MAD_TO_SIGMA = 1.4826
 # Beyond three deviations lies one in a thousand of well-behaved values.
 _DEVIATIONS = 3.0
 
@@ -45,12 +45,6 @@ def rank_tail(value: float, others: Sequence[float], *, lower: bool) -> float:
     """Share of ranks at least so extreme as the value's, itself counted: 1/(n + 1) where it lies beyond all others."""
     beyond = sum(other <= value if lower else other >= value for other in others)
     return (beyond + 1) / (len(others) + 1)
-
-
-def spread(values: Sequence[float]) -> float:
-    """Standard deviation as the median absolute deviation tells it; `values` is not empty."""
-    middle = median(values)
-    return _MAD_TO_SIGMA * median(abs(value - middle) for value in values)
 
 
 def beyond_spread(value: float, values: Sequence[float]) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from headgate.alerting.budgets import budgets_of
 from headgate.alerting.digestplan import build_digests
 from headgate.alerting.engine import AlertEngine
 from headgate.alerting.load import load_inhibitions, load_rules, rule_texts
@@ -33,6 +34,7 @@ from headgate.core.shaping import Shaper
 from headgate.core.storeport import Store
 from headgate.deliver import DeliveryEngine, EngineOptions, HttpTransport, OutboxWorker
 from headgate.insights.metric import Family
+from headgate.insights.outlook import Budget
 from headgate.plugins import load_plugins
 
 __all__ = ["Engines", "Prepared", "prepare_alerts"]
@@ -293,6 +295,10 @@ class Engines:
     def call_rates(self) -> Mapping[str, CallRates]:
         """Calls an hour by source."""
         return self._collector.call_rates()
+
+    def budgets(self) -> Sequence[Budget]:
+        """Limits of the forecasts among the rules."""
+        return budgets_of(self._alerts.rules)
 
     def behind_ms(self) -> Mapping[str, int]:
         """Project -> time since the begin of its last complete walk, milliseconds; those never walked are left out."""

@@ -28,7 +28,7 @@ from headgate.app.engines import Engines
 from headgate.app.gauges import keep_gauges
 from headgate.app.listeners import certificate_of
 from headgate.app.logs import Redactor, secrets_of, set_up_logging
-from headgate.app.measuring import catalogue_of, owners_of
+from headgate.app.measuring import catalogue_of, classes_of, owners_of
 from headgate.app.notify import Notify
 from headgate.app.operations import Running, StoreOperations
 from headgate.app.reload import Reloader
@@ -141,6 +141,8 @@ class Daemon:
             turn=engines.alerts_turn,
             catalogue=lambda: catalogue_of(self._configuration.settings.kpis),
             owners=lambda: owners_of(self._configuration.settings.owners),
+            classes=lambda: classes_of(self._configuration.settings.resource_classes),
+            budgets=engines.budgets,
             behind_ms=engines.behind_ms,
             files=self._chores.status,
             shelves=lambda: self._chores.shelves("report"),

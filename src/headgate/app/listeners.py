@@ -5,6 +5,7 @@ Invariant: a listener that other machines reach is not open to all.
 
 from __future__ import annotations
 
+import re
 import ssl
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +18,7 @@ from headgate.app.sections import HttpSettings, WebhookSettings, is_loopback, sp
 __all__ = ["certificate_of", "contexts_of", "lacks_access", "listener_problems", "readable_access"]
 
 _ACCESS = "http.access"
+_CERTIFICATE = re.compile("-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 
 
 def lacks_access(unread: Mapping[str, str]) -> bool:
@@ -53,8 +55,11 @@ def listener_problems(
 
 
 def certificate_of(http: HttpSettings, base: Path) -> str:
-    """What the API shows over TLS, PEM; empty without. Raises ConfigError where it cannot be read."""
-    return read_text(base / http.tls.cert) if http.tls is not None else ""
+    """The certificates that the API shows over TLS, PEM; empty without. Raises ConfigError where they cannot be read.
+
+    Never the key, which may stand in the same file.
+    """
+    return "\n".join(_CERTIFICATE.findall(read_text(base / http.tls.cert))) if http.tls is not None else ""
 
 
 def contexts_of(http: HttpSettings, webhooks: WebhookSettings, base: Path) -> dict[str, ssl.SSLContext]:

@@ -1,4 +1,7 @@
-"""What the configuration adds to metrics: KPIs by formula, and who owns what. Invariant: what was read can be used."""
+"""What the configuration adds to metrics: KPIs by formula, who owns what, and sizes of machines.
+
+Invariant: what was read can be used.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,17 @@ from headgate.insights.catalogue import CATALOGUE, Catalogue
 from headgate.insights.kpi import make_kpi, parse_formula
 from headgate.insights.metric import Format
 from headgate.insights.owners import Owner, Owners, parse_owner
+from headgate.insights.resourceclasses import ResourceClass, ResourceClasses
 
-__all__ = ["KpiConfig", "Kpis", "OwnerConfig", "catalogue_of", "owners_of"]
+__all__ = [
+    "KpiConfig",
+    "Kpis",
+    "OwnerConfig",
+    "ResourceClassConfig",
+    "catalogue_of",
+    "classes_of",
+    "owners_of",
+]
 
 
 class _Part(BaseModel):
@@ -52,6 +64,28 @@ class OwnerConfig(_Part):
     def owner(self) -> Owner:
         """The entry as it is used."""
         return parse_owner(self.match, self.team)
+
+
+class ResourceClassConfig(_Part):
+    """The size and price of a machine, for advice on sizes: one of your own, or in place of what is known."""
+
+    name: str = Field(min_length=1, description="As the usage export writes it, such as large or acme/runner.")
+    executor: str = Field(default="docker", min_length=1, description="docker, machine, macos ..., as in the export.")
+    family: str = Field(default="", description="Classes of one family may replace one another; else by executor.")
+    cpus: float = Field(gt=0, description="Processors.")
+    ram_gb: float = Field(gt=0, description="Memory, gigabytes.")
+    credits_per_minute: float | None = Field(default=None, ge=0, description="Price; without one no saving is told.")
+
+    def resource_class(self) -> ResourceClass:
+        """The entry as it is used: a class that is known stays in its family."""
+        known = ResourceClasses().find(self.executor, self.name)
+        family = self.family or (known.family if known else self.executor)
+        return ResourceClass(self.name, self.executor, family, self.cpus, self.ram_gb, self.credits_per_minute)
+
+
+def classes_of(entries: Iterable[ResourceClassConfig]) -> ResourceClasses:
+    """Sizes of machines."""
+    return ResourceClasses(entry.resource_class() for entry in entries)
 
 
 def catalogue_of(kpis: Mapping[str, KpiConfig]) -> Catalogue:

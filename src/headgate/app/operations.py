@@ -37,7 +37,9 @@ from headgate.core.storeport import CursorView, MergeWork, Store
 from headgate.core.times import DAY_MS, format_ms
 from headgate.insights.catalogue import CATALOGUE, Catalogue
 from headgate.insights.formats import export, read_format
+from headgate.insights.outlook import Budget
 from headgate.insights.owners import Owners
+from headgate.insights.resourceclasses import ResourceClasses
 from headgate.insights.tables import Material
 from headgate.insights.views.ask import query_page
 from headgate.insights.views.lens import Lens
@@ -92,10 +94,10 @@ class Running:
     not deliver now; `lags`: signal -> seconds, as its worker knows it; `wake`: deliveries have something to do;
     `reset`: replaces the store's reset where workers must let go first; `polled`: sources that can be asked for history
     -> how far back facts are kept, milliseconds; `wake_backfills`, `wake_audits`: a request was stored; `call_rates`:
-    calls an hour by source; `catalogue`, `owners`: metrics and teams as configured; `behind_ms`: project -> how far
-    behind the present it is collected; `acknowledging`: notifiers that pass acknowledgements on; `wake_outbox`:
-    something is there to be told; `rule_texts`: file and text of the rules in force; `files`: how scheduled exports and
-    reports are; `shelves`: where reports are.
+    calls an hour by source; `catalogue`, `owners`, `classes`, `budgets`: metrics, teams, machine sizes and limits of
+    forecasts as configured; `behind_ms`: project -> how far behind the present it is collected; `acknowledging`:
+    notifiers that pass acknowledgements on; `wake_outbox`: something is there to be told; `rule_texts`: file and text
+    of the rules in force; `files`: how scheduled exports and reports are; `shelves`: where reports are.
     """
 
     sources: Callable[[], Mapping[str, Source | None]] = field(default=dict)
@@ -115,6 +117,8 @@ class Running:
     turn: Callable[[], AbstractAsyncContextManager[Any]] = nullcontext
     catalogue: Callable[[], Catalogue] = _every_metric
     owners: Callable[[], Owners] = Owners
+    classes: Callable[[], ResourceClasses] = ResourceClasses
+    budgets: Callable[[], Sequence[Budget]] = tuple
     behind_ms: Callable[[], Mapping[str, int]] = field(default=dict)
     files: Callable[[], Mapping[str, Json]] = field(default=dict)
     shelves: Callable[[], Mapping[str, Shelf]] = field(default=dict)
@@ -419,7 +423,15 @@ class StoreOperations:
     def lens(self) -> Lens:
         """What pages and the API of insights are made from, at this moment."""
         running = self._running
-        return Lens(self._store, self._clock.now_ms(), running.catalogue(), running.owners(), running.behind_ms())
+        return Lens(
+            self._store,
+            self._clock.now_ms(),
+            running.catalogue(),
+            running.owners(),
+            running.behind_ms(),
+            running.classes(),
+            running.budgets(),
+        )
 
     async def query(self, asked: Asked) -> Json:
         """A metric by group and over time."""

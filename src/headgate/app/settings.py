@@ -23,7 +23,7 @@ from headgate.app.access import access_of, command_token_of
 from headgate.app.configfile import KeyPath, Origins, interpolate, overlay_environment, read_text, read_yaml
 from headgate.app.exportjobs import ExportConfig, FileName
 from headgate.app.listeners import contexts_of, lacks_access, listener_problems, readable_access
-from headgate.app.measuring import Kpis, OwnerConfig
+from headgate.app.measuring import Kpis, OwnerConfig, ResourceClassConfig
 from headgate.app.problems import nearest, problems_of
 from headgate.app.records import RecordsConfig
 from headgate.app.reportjobs import ReportConfig
@@ -67,11 +67,10 @@ class Settings(BaseSettings):
     http: HttpSettings = Field(default_factory=HttpSettings, description="Page, API, health, metrics.")
     webhooks: WebhookSettings = Field(default_factory=WebhookSettings, description="The webhook listener.")
     sources: dict[str, dict[str, Any]] = Field(default_factory=dict, repr=False, description="Name -> {type, ...}.")
-    sinks: dict[str, dict[str, Any]] = Field(
-        default_factory=dict, repr=False, description="Name -> {type, start, ...}."
-    )
+    sinks: dict[str, dict[str, Any]] = Field(default={}, repr=False, description="Name -> {type, start, ...}.")
     alerts: AlertSettings = Field(default_factory=AlertSettings, description="Rules, notifiers, routes.")
     owners: tuple[OwnerConfig, ...] = Field(default=(), description="Whose something is: {match: ..., team: ...}.")
+    resource_classes: tuple[ResourceClassConfig, ...] = Field(default=(), description="Sizes of machines of your own.")
     kpis: Kpis = Field(default={}, description="Metrics of your own: name -> {formula: ...}.")
     exports: dict[FileName, ExportConfig] = Field(default={}, description="Name -> {table, at, to, ...}.")
     reports: dict[FileName, ReportConfig] = Field(default={}, description="Name -> {every, to, mail, ...}: reviews.")

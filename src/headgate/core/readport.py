@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from headgate.core.detailport import ReadDetails
 from headgate.core.ports import Delivery, Lane, LogEntry
 from headgate.core.rollup import RollupKind
 from headgate.core.runrows import (
@@ -209,7 +210,7 @@ class StoreFigures:
     inbox_parked: Mapping[str, int]
 
 
-class ReadStore(Protocol):
+class ReadStore(ReadDetails, Protocol):
     """Questions. Safe at any time after open, from the event loop; answered from committed state."""
 
     async def figures(self) -> StoreFigures: ...

@@ -16,7 +16,7 @@ from headgate.core.times import DAY_MS
 from headgate.insights.eventfolds import Deployed
 from headgate.insights.metric import FromRows
 
-__all__ = ["Pages", "outcome_pages", "read_rows"]
+__all__ = ["Pages", "outcome_pages", "outcomes_by_test", "read_rows"]
 
 # What came before a window is read as far back as the window is long, and at least so far.
 _CONTEXT_MS = 7 * DAY_MS
@@ -121,3 +121,16 @@ async def outcome_pages(
         if len(page) < _OUTCOMES:
             return
         after = (page[-1].project, page[-1].test_id, page[-1].revision)
+
+
+async def outcomes_by_test(store: ReadStore, bounds: Bounds) -> AsyncIterator[Sequence[TestOutcome]]:
+    """Of one test after the other what came of it on each of its commits; by project and test id."""
+    own: list[TestOutcome] = []
+    async for page in outcome_pages(store, bounds):
+        for one in page:
+            if own and (own[0].project, own[0].test_id) != (one.project, one.test_id):
+                yield own
+                own = []
+            own.append(one)
+    if own:
+        yield own

@@ -18,12 +18,13 @@ from headgate.core.runrows import (
 from headgate.core.tally import Bounds, Tally, TallyQuery
 from headgate.core.trail import TrailEntry
 from headgate.store import memory_live, memory_run_detail, memory_runs
+from headgate.store.memory_details import MemoryDetails
 from headgate.store.memory_facts import MemoryFacts
 
 __all__ = ["MemoryQuestions"]
 
 
-class MemoryQuestions:
+class MemoryQuestions(MemoryDetails):
     """Answers from `facts`."""
 
     facts: MemoryFacts

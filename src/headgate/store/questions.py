@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Collection, Mapping, Sequence
 
 from headgate.core.ports import Lane, LogEntry
 from headgate.core.readport import (
@@ -45,21 +43,15 @@ from headgate.store import (
     setaside,
     trail,
 )
+from headgate.store.detail_questions import DetailQuestions
 from headgate.store.explain import explain
-from headgate.store.sql import Database
 from headgate.store.tallies import tallies
 
 __all__ = ["Questions"]
 
-T = TypeVar("T")
 
-
-class Questions(ABC):
+class Questions(DetailQuestions):
     """See `core.readport.ReadStore` for what each method promises."""
-
-    @abstractmethod
-    async def _ask(self, question: Callable[[Database], T]) -> T:
-        """The answer of `question`, asked inside a read transaction. Raises StoreError where nobody can answer."""
 
     async def cursors(self) -> Sequence[CursorView]:
         return await self._ask(delivery.cursors)

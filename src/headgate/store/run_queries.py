@@ -14,7 +14,16 @@ from headgate.store.schema import decode_key, encode_key
 from headgate.store.sql import Database
 from headgate.store.words import project_ids, statuses_sql, word
 
-__all__ = ["app_urls", "deployments_between", "jobs_between", "newest_runs", "recent_runs", "runs_between", "series"]
+__all__ = [
+    "app_urls",
+    "deployments_between",
+    "jobs_between",
+    "jobs_where",
+    "newest_runs",
+    "recent_runs",
+    "runs_between",
+    "series",
+]
 
 _RUN = """
 SELECT w._key, p.slug, n.text, coalesce(r.text, pr.text), w._class, s.text, w.stopped_at, w.created_at,
@@ -118,8 +127,8 @@ def _runs(db: Database, more: str, bound: tuple[Any, ...], head: str = _RUN) -> 
     return found
 
 
-def _jobs(db: Database, more: str, bound: tuple[Any, ...]) -> list[JobRow]:
-    """Ended jobs; `more` is the rest of the query, written in this module."""
+def jobs_where(db: Database, more: str, bound: tuple[Any, ...]) -> list[JobRow]:
+    """Ended jobs; `more` is the rest of the query, which callers write of their own words alone."""
     urls = app_urls(db)
     found = []
     for row in db.execute(_JOB + more, bound):
@@ -180,7 +189,7 @@ def runs_between(db: Database, since_ms: int, until_ms: int, after: tuple[int, s
 
 def jobs_between(db: Database, since_ms: int, until_ms: int, after: tuple[int, str] | None, limit: int) -> list[JobRow]:
     """A page of ended jobs by end time and id, oldest first."""
-    return _jobs(db, _PAGE.format("j"), _page(since_ms, until_ms, after, limit))
+    return jobs_where(db, _PAGE.format("j"), _page(since_ms, until_ms, after, limit))
 
 
 def deployments_between(
@@ -271,4 +280,4 @@ def _with_ids(db: Database, kind: RollupKind, numbers: Iterable[int]) -> list[Ru
     listed = ", ".join(map(str, numbers))
     if kind == "workflow":
         return [*_runs(db, f"AND w._id IN ({listed}) ORDER BY w.stopped_at, w._key", ())]
-    return [*_jobs(db, f"AND j._id IN ({listed}) ORDER BY j.stopped_at, j._key", ())]
+    return [*jobs_where(db, f"AND j._id IN ({listed}) ORDER BY j.stopped_at, j._key", ())]

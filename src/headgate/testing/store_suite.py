@@ -38,6 +38,7 @@ from headgate.testing.store_data import (
     workflow,
 )
 from headgate.testing.store_delivery_suite import DeliverySuite
+from headgate.testing.store_details_suite import DetailsSuite
 from headgate.testing.store_intake_suite import IntakeSuite
 from headgate.testing.store_pages_suite import PagesSuite
 from headgate.testing.store_reads_suite import ReadsSuite
@@ -202,5 +203,5 @@ class RestSuite:
         await store.close()
 
 
-class StoreSuite(AsideSuite, IntakeSuite, DeliverySuite, PagesSuite, ReadsSuite, TellingSuite, RestSuite):
+class StoreSuite(AsideSuite, IntakeSuite, DeliverySuite, PagesSuite, ReadsSuite, DetailsSuite, TellingSuite, RestSuite):
     """The whole contract. Give it a fixture `store`."""

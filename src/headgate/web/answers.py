@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field
 
 __all__ = [
+    "REFUSALS",
     "AlertAnswer",
     "AlertLine",
     "AuditAnswer",
@@ -307,7 +308,7 @@ class DeploymentAnswer(BaseModel):
     new: bool
 
 
-_REFUSALS: dict[int | str, dict[str, Any]] = {
+REFUSALS: dict[int | str, dict[str, Any]] = {
     404: {"model": Failure, "description": "What is asked for is not known."},
     409: {"model": Failure, "description": "It cannot be done so."},
     503: {"model": Failure, "description": "The store does not answer, or something is under way."},
@@ -316,4 +317,4 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
 
 def documented(answer: Any, status: int = 200) -> dict[str, Any]:
     """Arguments of a route whose answer looks like this, and is sent as it is."""
-    return {"response_model": None, "responses": {status: {"model": answer}, **_REFUSALS}}
+    return {"response_model": None, "responses": {status: {"model": answer}, **REFUSALS}}

@@ -25,6 +25,7 @@ from headgate.insights.views.window import StepName
 from headgate.insights.views.workflow import WorkflowPage, workflow_page
 from headgate.web.answering import PROBLEM_RESPONSES, AnsweringRoute, answer
 from headgate.web.asking import Filtered, Limit, Listed, Name, Plotted, Text, Windowed
+from headgate.web.insights_advice import add_advice
 from headgate.web.insights_builds import add_builds
 
 __all__ = ["add_insights"]
@@ -110,6 +111,7 @@ def add_insights(app: FastAPI, lens: Callable[[], Lens]) -> None:
     _add_places(router, lens)
     _add_runs(router, lens)
     _add_numbers(router, lens)
+    add_advice(router, lens)
     add_builds(router, lens)
     app.include_router(router)
 

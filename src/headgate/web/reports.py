@@ -11,6 +11,7 @@ from fastapi import FastAPI, Query, Request
 from fastapi.responses import HTMLResponse
 
 from headgate.web.access.trail import note
+from headgate.web.answers import REFUSALS
 from headgate.web.operations import Json, Operations, WantedReport
 from headgate.web.reviews import REPORT_CSP
 
@@ -27,7 +28,7 @@ def review(text: str) -> HTMLResponse:
 def add_reports(app: FastAPI, operations: Operations) -> None:
     """Add the routes."""
 
-    @app.get("/api/v1/report", response_class=HTMLResponse)
+    @app.get("/api/v1/report", response_class=HTMLResponse, responses=REFUSALS)
     async def report(
         request: Request,
         every: Literal["week", "month"] = "week",
@@ -45,7 +46,7 @@ def add_reports(app: FastAPI, operations: Operations) -> None:
         """Saved reviews, the newest first."""
         return await operations.saved_reports()
 
-    @app.get("/api/v1/reports/{name}/{file}", response_class=HTMLResponse)
+    @app.get("/api/v1/reports/{name}/{file}", response_class=HTMLResponse, responses=REFUSALS)
     async def saved(request: Request, name: str, file: str) -> HTMLResponse:
         """One of them."""
         found = await operations.saved_report(name, file)

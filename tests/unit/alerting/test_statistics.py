@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headgate.alerting.statistics import beyond_spread, binomial_tail, rank_tail, spread, wilson
+from headgate.alerting.statistics import beyond_spread, binomial_tail, rank_tail, wilson
+from headgate.insights.outlook import spread
 
 
 def slow_tail(hits: int, n: int, p: Fraction, *, lower: bool) -> Fraction:

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from tests.unit.app.test_settings import GOOD, problems, read
 
-from headgate.app.access import server_context
+from headgate.app.access import TlsSettings, server_context
+from headgate.app.listeners import certificate_of
 from headgate.app.settings import Configuration
 from headgate.core.errors import ConfigError
 from headgate.testing.relay import make_certificate
@@ -121,8 +122,6 @@ def pair(tmp_path_factory):
 
 
 def context(base: Path, **settings: Any) -> Any:
-    from headgate.app.access import TlsSettings
-
     return server_context(TlsSettings(**settings), base, "http.tls")
 
 
@@ -152,6 +151,16 @@ def test_a_bad_pair_says_which_file_and_why(pair, cert, key, more, words):
         subprocess.run(lock, check=True, capture_output=True)
     with pytest.raises(ConfigError, match=words):
         context(base, cert=cert, key=key, **more)
+
+
+def test_commands_are_told_the_certificate_and_never_the_key(tmp_path, pair):
+    """Both may stand in one file, as some tools write it."""
+    certificate, key = pair
+    (tmp_path / "both.pem").write_bytes(key.read_bytes() + certificate.read_bytes())
+    configuration = http(tmp_path, "{tls: {cert: both.pem, key: both.pem}}")
+    told = certificate_of(configuration.settings.http, configuration.base)
+    assert certificate.read_text().strip() == told
+    assert "" == certificate_of(http(tmp_path, "{}").settings.http, tmp_path)
 
 
 def test_paths_are_relative_to_the_file_and_looked_at_when_it_is_read(tmp_path, pair):

@@ -158,6 +158,13 @@ def _job(job: dict) -> dict:
     }
 
 
+def result(world: World, number: int, word: str = "fail", **more: object) -> Observation:
+    """A result of a test of the world's first job, told with it."""
+    job = world.jobs[0]
+    fields = {"job_id": job["id"], "test_id": key(5, 0), "name": "t", "result": word, "stopped_at": job["stopped"]}
+    return _observation("test_result", key(4, number), job["run"], {**fields, "run_ms": 5, **more}, 2)
+
+
 async def tell(store: Store, seen: list[Observation]) -> None:
     """Merge everything, five hundred at a time."""
     for start in range(0, len(seen), 500):
@@ -170,13 +177,13 @@ def sqlite(folder: Path) -> SqliteStore:
     return SqliteStore(folder / "h.db", clock=ManualClock(NOW), metrics=NullMetrics(), quota=Quota(ballast_bytes=0))
 
 
-def keep(folder: Path, world: World) -> Path:
-    """A file with everything that the world tells, to be copied; call it outside of an event loop."""
+def keep(folder: Path, world: World, *more: Observation) -> Path:
+    """A file with everything that the world tells, and more, to be copied; call it outside of an event loop."""
 
     async def fill() -> None:
         store = sqlite(folder)
         await store.open()
-        await tell(store, world.told())
+        await tell(store, [*world.told(), *more])
         await store.close()
 
     asyncio.run(fill())

@@ -42,6 +42,9 @@ PAGES = (
     "/builds",
     "/builds?project=gh/acme/web",
     "/dora",
+    "/failures",
+    "/reruns?by=workflow",
+    "/budgets?by=project",
 )
 
 
@@ -138,13 +141,18 @@ async def test_pages_link_to_every_table(bench):
             linked += 1
             assert "branch=main" in link or "branch=main" not in page
             assert "window=30d" in link or "window=30d" not in page
-    # No page is of any metric; the world has no steps, tests, deployments, and nothing that got worse or goes on.
+    # No page is of any metric; the world has no steps, tests, bills or deployments, nothing got worse or goes on.
     assert set(TABLES) - found <= {
         "query",
         "steps",
         "flaky_tests",
         "failing_tests",
         "slowest_tests",
+        "fixed_tests",
+        "slowing_tests",
+        "splits",
+        "rightsizing",
+        "charges",
         "worse",
         "now",
         "dora",

@@ -11,13 +11,14 @@ import pytest
 from fastapi import FastAPI
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.unit.insights.world import NOW, World, keep, sqlite
+from tests.unit.insights.world import NOW, World, keep, key, result, sqlite
 
 from headgate.core.errors import StoreError
 from headgate.insights.catalogue import CATALOGUE
 from headgate.insights.views.lens import Lens
 from headgate.web.insights import add_insights
 
+WORLD = World(80)
 RUN = "00000000-0000-4000-8000-000100000003"
 ASKED = {
     "/insights/overview": {},
@@ -29,6 +30,12 @@ ASKED = {
     "/insights/run": {"run": RUN},
     "/insights/tests": {},
     "/insights/credits": {},
+    "/insights/rightsizing": {},
+    "/insights/failures": {},
+    "/insights/charges": {},
+    "/insights/budgets": {},
+    "/insights/reruns": {},
+    "/insights/test": {"project": WORLD.jobs[0]["run"]["project"], "test": key(5, 0), "window": "30d"},
     "/insights/now": {},
     "/insights/builds": {},
     "/insights/project-builds": {"project": "gh/acme/web", "branch": "fix/a"},
@@ -42,10 +49,9 @@ ASKED = {
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory):
     """Beside the runs of a made-up world, a project whose names are hostile."""
-    world = World(80)
-    for run in world.runs[:9]:
+    for run in WORLD.runs[:9]:
         run |= {"workflow": "<b>\u202e" + "x" * 300, "branch": "a&b,c=\"d'"}
-    return keep(tmp_path_factory.mktemp("world"), world)
+    return keep(tmp_path_factory.mktemp("world"), WORLD, result(WORLD, 1), result(WORLD, 2, "pass"))
 
 
 class Bench:

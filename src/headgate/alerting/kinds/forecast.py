@@ -7,24 +7,22 @@ band says how sure it must be: with p80 the rule fires when the period ends abov
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from statistics import NormalDist, median
+from statistics import median
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
 from headgate.alerting.rules import Judge
 from headgate.alerting.spec import Building, PlanSpec, Spec
-from headgate.alerting.statistics import spread
 from headgate.alerting.view import Found, View
 from headgate.core.alertdata import Alert, Outcome
 from headgate.core.times import DAY_MS
 from headgate.insights.metric import Labels
+from headgate.insights.outlook import Outlook, outlook, period_of, weekday
 
-__all__ = ["Forecast", "ForecastSpec", "Outlook", "outlook", "period_of"]
+__all__ = ["Forecast", "ForecastSpec"]
 
 _DAYS = 56
 _FEWEST_DAYS = 14
@@ -32,37 +30,6 @@ _FEWEST_DAYS = 14
 _RECOVER_SHARE = 0.95
 _BANDS = {"p50": 0.5, "p80": 0.8, "p90": 0.9, "p95": 0.95}
 _PLAN = "{{ plan.credits }}"
-
-
-@dataclass(frozen=True, slots=True)
-class Outlook:
-    """What a period will have used at its end. `middle`: most likely; `sure`: reached with the band's chance."""
-
-    middle: float
-    sure: float
-
-
-def outlook(used: float, days: Sequence[tuple[int, float]], left: Sequence[int], chance: float) -> Outlook:
-    """Forecast a period. `days`: (weekday, value) of past whole days; `left`: weekdays that are left."""
-    by_weekday = {weekday: [value for day, value in days if day == weekday] for weekday in range(7)}
-    whole = median(value for _, value in days)
-    usual = {weekday: median(values) if values else whole for weekday, values in by_weekday.items()}
-    deviation = spread([value - usual[day] for day, value in days]) * math.sqrt(len(left))
-    middle = used + sum(usual[day] for day in left)
-    return Outlook(middle, middle - NormalDist().inv_cdf(chance) * deviation)
-
-
-def period_of(plan: PlanSpec, at_ms: int) -> tuple[int, int]:
-    """Beginning and end of the period that holds a moment, milliseconds, UTC."""
-    day = datetime.fromtimestamp(at_ms / 1000, UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    if plan.period == "week":
-        since = day - timedelta(days=(day.isoweekday() - plan.starts_on) % 7)
-        until = since + timedelta(days=7)
-    else:
-        month = day if day.day >= plan.starts_on else day.replace(day=1) - timedelta(days=1)
-        since = month.replace(day=plan.starts_on)
-        until = (since.replace(day=1) + timedelta(days=32)).replace(day=plan.starts_on)
-    return round(since.timestamp() * 1000), round(until.timestamp() * 1000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +43,10 @@ class Forecast:
     async def find(self, view: View, alerts: Mapping[Labels, Alert]) -> Mapping[Labels, Found]:
         """As `Judge.find`."""
         end_ms = view.reach.end_ms
-        since_ms, until_ms = period_of(self.plan, end_ms)
+        since_ms, until_ms = period_of(self.plan.period, self.plan.starts_on, end_ms)
         used = await view.measure({project: (since_ms, end) for project, end in view.reach.ends.items()})
         days = await self._days(view, end_ms)
-        left = [_weekday(at_ms) for at_ms in range(end_ms // DAY_MS * DAY_MS + DAY_MS, until_ms, DAY_MS)]
+        left = [weekday(at_ms) for at_ms in range(end_ms // DAY_MS * DAY_MS + DAY_MS, until_ms, DAY_MS)]
         rest = 1 - end_ms % DAY_MS / DAY_MS  # of today
         found: dict[Labels, Found] = {}
         for labels in {*days, *alerts}:
@@ -88,7 +55,7 @@ class Forecast:
             if len(past) < _FEWEST_DAYS:
                 found[labels] = Found(Outcome.TOO_FEW, value=spent, n=len(past))
                 continue
-            today = median([value for day, value in past if day == _weekday(end_ms)] or [0.0]) * rest
+            today = median([value for day, value in past if day == weekday(end_ms)] or [0.0]) * rest
             found[labels] = self._found(outlook(spent + today, past, left, self.chance), spent, len(past))
         return found
 
@@ -104,7 +71,7 @@ class Forecast:
                 found.setdefault(labels, [])
             for labels, days in found.items():
                 value = measured[labels].value if labels in measured else None
-                days.append((_weekday(at_ms), value or 0.0))
+                days.append((weekday(at_ms), value or 0.0))
         return found
 
     def _found(self, seen: Outlook, spent: float, n: int) -> Found:
@@ -113,11 +80,6 @@ class Forecast:
             return Found(Outcome.BREACH, 1, seen.middle, self.above, n, 1, texts=texts)
         outcome = Outcome.CLEAR if seen.middle < self.above * _RECOVER_SHARE else Outcome.BETWEEN
         return Found(outcome, 0, seen.middle, self.above, n, 1, texts=texts)
-
-
-def _weekday(at_ms: int) -> int:
-    """Monday is 0, as `datetime` counts; the epoch began on a Thursday."""
-    return (at_ms // DAY_MS + 3) % 7
 
 
 def _as_limit(value: Any) -> Any:

@@ -15,7 +15,7 @@ from headgate.insights.views.refusal import unknown
 from headgate.insights.views.tests import FailingView, FlakyView, PageOfTests, SlowView, TestList, page_of_tests
 from headgate.insights.views.window import STEP_NAMES
 
-__all__ = ["LISTS"]
+__all__ = ["LISTS", "OF_TESTS", "TESTS_TAKE", "of_tests"]
 
 # These views rank everything before they cut a page off it, so that small pages would only rank it often.
 _RANKED = 10_000
@@ -29,19 +29,26 @@ _DIMENSIONS_OF: dict[CreditsBy, tuple[str, ...]] = {
     "resource_class": ("resource_class",),
     "branch": ("project", "branch"),
 }
-_OF_TESTS = {
+OF_TESTS = {
     "test_id": "Stable id of the test, by suite, class, file and name.",
     "flakes": "Failures on commits on which it passed too.",
     "rate": "Share of its results that are such failures.",
     "credits": "Lost with jobs that it failed, about.",
     "jobs": "Names of jobs that ran it.",
+    "state": "What became of a flaky test: new, flaky, fixed or regressed.",
+    "since": "When that began, as far as the window and the one before tell.",
+    "first_at": "First one that counts.",
+    "last_at": "Last one that counts.",
+    "minutes": "Minutes lost with jobs that it failed, about.",
     "commits": "How many commits the row speaks of.",
     "infrastructure_failures": "Failures that were the machine's.",
     "total": "Seconds of all its results.",
 }
 
 
-def _tests(show: TestList, rows: Callable[[PageOfTests], Sequence[Any]]) -> Callable[[Material, Asking], Pages]:
+def of_tests(show: TestList, rows: Callable[[PageOfTests], Sequence[Any]]) -> Callable[[Material, Asking], Pages]:
+    """Rows of one list of tests, all of them."""
+
     async def pages(material: Material, asked: Asking) -> Pages:
         cursor: str | None = None
         while True:
@@ -150,32 +157,32 @@ def _rows(page: QueryPage) -> list[tuple[Any, str, float | None, int]]:
     ]
 
 
-_TESTS_TAKE = ("project", *WINDOW, "org", "team")
+TESTS_TAKE = ("project", *WINDOW, "org", "team")
 
 LISTS = (
     Table(
         "flaky_tests",
         "Flaky tests",
         "Tests that fail and pass on the same commit, the flakiest first.",
-        _TESTS_TAKE,
-        lambda *_: of_fields(FlakyView, docs=_OF_TESTS),
-        _tests("flaky", lambda page: page.flaky),
+        TESTS_TAKE,
+        lambda *_: of_fields(FlakyView, docs=OF_TESTS),
+        of_tests("flaky", lambda page: page.flaky),
     ),
     Table(
         "failing_tests",
         "Failing tests",
         "Tests that fail and never passed on the same commit.",
-        _TESTS_TAKE,
-        lambda *_: of_fields(FailingView, docs=_OF_TESTS),
-        _tests("failing", lambda page: page.failing),
+        TESTS_TAKE,
+        lambda *_: of_fields(FailingView, docs=OF_TESTS),
+        of_tests("failing", lambda page: page.failing),
     ),
     Table(
         "slowest_tests",
         "Slowest tests",
         "Tests by the time that they take.",
-        _TESTS_TAKE,
-        lambda *_: of_fields(SlowView, docs=_OF_TESTS),
-        _tests("slowest", lambda page: page.slowest),
+        TESTS_TAKE,
+        lambda *_: of_fields(SlowView, docs=OF_TESTS),
+        of_tests("slowest", lambda page: page.slowest),
     ),
     Table(
         "credits",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from difflib import get_close_matches
 
+from headgate.insights.tables.advice import ADVICE
 from headgate.insights.tables.deployed import DEPLOYED
 from headgate.insights.tables.lists import LISTS
 from headgate.insights.tables.operation import OPERATION
@@ -15,7 +16,7 @@ from headgate.insights.views.refusal import Refused
 
 __all__ = ["TABLES", "find_table"]
 
-TABLES: Mapping[str, Table] = {table.name: table for table in (*PLACES, *RUNS, *LISTS, *DEPLOYED, *OPERATION)}
+TABLES: Mapping[str, Table] = {table.name: table for table in (*PLACES, *RUNS, *LISTS, *ADVICE, *DEPLOYED, *OPERATION)}
 
 
 def find_table(name: str) -> Table:

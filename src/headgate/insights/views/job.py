@@ -12,6 +12,7 @@ from headgate.core.times import format_ms
 from headgate.insights.views.figures import JOB_FIGURES, Figure, Plot, Trends, figure, measured, plot, trends
 from headgate.insights.views.lens import Filters, Lens
 from headgate.insights.views.refusal import unknown
+from headgate.insights.views.rightsizing import RightSizing, right_sizes
 from headgate.insights.views.window import StepName, Window
 
 __all__ = ["CLASS_FIGURES", "JobPage", "JobRunView", "ResourceClass", "job_page", "job_run_pages"]
@@ -62,7 +63,10 @@ class JobRunView:
 
 @dataclass(frozen=True, slots=True)
 class JobPage:
-    """`resource_classes`: most credits first. `runs`: the newest of the window, newest first."""
+    """`resource_classes`: most credits first; `machines`: what the usage export says of their size.
+
+    `runs`: the newest of the window, newest first.
+    """
 
     project: str
     workflow: str
@@ -74,6 +78,7 @@ class JobPage:
     figures: Trends
     plot: Plot
     resource_classes: tuple[ResourceClass, ...]
+    machines: tuple[RightSizing, ...]
     runs: tuple[JobRunView, ...]
 
 
@@ -107,6 +112,9 @@ async def job_page(
         figures=whole,
         plot=lines,
         resource_classes=await _classes(lens, slugs, window, filters, workflow=workflow, job=job),
+        machines=tuple(
+            one for one in await right_sizes(lens, slugs, window) if (one.workflow, one.job) == (workflow, job)
+        ),
         runs=await _runs(lens, row.project, window, filters, workflow=workflow, job=job, limit=limit),
     )
 

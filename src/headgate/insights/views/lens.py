@@ -15,8 +15,10 @@ from headgate.core.tally import DEFAULT_BRANCH, OTHER_BRANCH
 from headgate.insights.catalogue import CATALOGUE, Catalogue
 from headgate.insights.match import Matcher
 from headgate.insights.metric import MetricDef
+from headgate.insights.outlook import Budget
 from headgate.insights.owners import Owners
 from headgate.insights.reader import Reader
+from headgate.insights.resourceclasses import ResourceClasses
 from headgate.insights.views.refusal import Refused, unknown
 
 __all__ = ["Filters", "Lens"]
@@ -49,13 +51,18 @@ class Filters:
 
 @dataclass(frozen=True, slots=True)
 class Lens:
-    """`behind_ms`: project -> how far behind the present it is collected."""
+    """`behind_ms`: project -> how far behind the present it is collected.
+
+    `classes`: sizes of machines; `budgets`: those of the rules.
+    """
 
     store: ReadStore
     now_ms: int
     catalogue: Catalogue = field(default_factory=lambda: CATALOGUE)
     owners: Owners = field(default_factory=Owners)
     behind_ms: Mapping[str, int] = field(default_factory=dict)
+    classes: ResourceClasses = field(default_factory=ResourceClasses)
+    budgets: Sequence[Budget] = ()
 
     def reader(self) -> Reader:
         """A reader for one answer."""

@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from headgate.core.runrows import RunDetail, RunJob, RunStep
+from headgate.core.status import FAILED
 from headgate.core.tally import class_name
 from headgate.core.times import format_ms
 from headgate.insights.views.criticalpath import Bar, Path, critical_path, exclusive_ms
+from headgate.insights.views.failures import JobFailure, failures_of_run
 from headgate.insights.views.lens import Lens
 from headgate.insights.views.refusal import Refused
 
@@ -67,6 +69,7 @@ class JobBar:
 class RunPage:
     """A run, ended or not. `duration`: creation to end, or up to now, seconds. `jobs`: by begin.
 
+    `failures`: why jobs of it failed, by their end.
     `critical_path`: ids of jobs, first one first; `critical_path_known`: it follows what jobs require, not time alone.
     """
 
@@ -94,6 +97,7 @@ class RunPage:
     critical_path: tuple[str, ...]
     critical_path_known: bool
     jobs: tuple[JobBar, ...]
+    failures: tuple[JobFailure, ...]
 
 
 async def run_page(lens: Lens, *, run: str) -> RunPage:
@@ -131,7 +135,14 @@ async def run_page(lens: Lens, *, run: str) -> RunPage:
         critical_path=path.jobs,
         critical_path_known=path.known,
         jobs=_jobs(found, bars, path, end_ms),
+        failures=await _failures(lens, found, end_ms),
     )
+
+
+async def _failures(lens: Lens, found: RunDetail, end_ms: int) -> tuple[JobFailure, ...]:
+    if not any(job.status in FAILED for job in found.jobs):
+        return ()
+    return await failures_of_run(lens, found.project, found.workflow_id, end_ms)
 
 
 def _jobs(found: RunDetail, bars: Sequence[Bar], path: Path, end_ms: int) -> tuple[JobBar, ...]:

@@ -1,25 +1,31 @@
-"""Tests: those that fail by themselves, those that fail, those that take longest."""
+"""Tests: those that fail by themselves, or no longer do, those that fail, that take longest, that become slower.
+
+How evenly parallel machines share the work, and how long suites take, is in `views.suites`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeVar, get_args
 
-from headgate.core.tally import TallyQuery
+from headgate.core.tally import Tally, TallyQuery
 from headgate.core.times import format_ms
 from headgate.insights import failing, flaky, slow
 from headgate.insights.grouping import mean_credits
+from headgate.insights.lifecycle import State
 from headgate.insights.match import matches
-from headgate.insights.rows import outcome_pages
 from headgate.insights.views.cursors import read_cursor, write_cursor
+from headgate.insights.views.foundtests import FoundTests, SlowingView, read_tests
 from headgate.insights.views.lens import Filters, Lens
 from headgate.insights.views.refusal import Refused
+from headgate.insights.views.suites import SplitView, SuitePlot, split_views
 from headgate.insights.views.window import Window
 
 __all__ = ["TEST_LISTS", "FailingView", "FlakyView", "PageOfTests", "SlowView", "TestList", "page_of_tests"]
 
-TestList = Literal["flaky", "failing", "slowest"]
+TestList = Literal["flaky", "failing", "slowest", "fixed", "slowing", "splits"]
 TEST_LISTS: tuple[TestList, ...] = get_args(TestList)
 T = TypeVar("T")
 
@@ -28,7 +34,9 @@ T = TypeVar("T")
 class FlakyView:
     """`flaky_score`, `rate`: see the catalogue; `flakes`: failures on commits on which it passed too.
 
-    `commits`: such commits; `credits`: lost with jobs that it failed, about.
+    `state`: what became of it, `since`: when that began, `first_at`, `last_at`: of its flakes, all as far as the window
+    and the one before tell. `commits`: on which it did both; `credits`, `minutes`: lost with jobs that it failed,
+    about. `jobs`: those it flaked in; it is one test in all of them.
     """
 
     project: str
@@ -36,6 +44,8 @@ class FlakyView:
     name: str
     file: str
     team: str
+    state: State
+    since: str
     flaky_score: float
     rate: float
     flakes: int
@@ -43,7 +53,9 @@ class FlakyView:
     commits: int
     infrastructure_failures: int
     credits: float
+    minutes: float
     jobs: tuple[str, ...]
+    first_at: str
     last_at: str | None
 
 
@@ -83,7 +95,9 @@ class SlowView:
 class PageOfTests:
     """`tests`: how many have results. Of each list a page of at most `limit`, with how many there are in all.
 
-    `next`: cursor of the following page of the lists that were asked for, None where none of them has more.
+    `fixed`: those that were flaky in the window or the one before and no longer are. `slowing`: greatest increase
+    first. `splits`: jobs on parallel machines, by the time they lose. `next`: cursor of the following page of the
+    lists that were asked for, None where none of them has more.
     """
 
     since: str
@@ -92,17 +106,16 @@ class PageOfTests:
     flaky_tests: int
     failing_tests: int
     slow_tests: int
+    fixed_tests: int
+    slowing_tests: int
     flaky: tuple[FlakyView, ...]
     failing: tuple[FailingView, ...]
     slowest: tuple[SlowView, ...]
+    fixed: tuple[FlakyView, ...]
+    slowing: tuple[SlowingView, ...]
+    splits: tuple[SplitView, ...]
+    suites: SuitePlot
     next: str | None
-
-
-@dataclass(slots=True)
-class _Found:
-    flaky: dict[tuple[str, str], flaky.Evidence]
-    failing: dict[tuple[str, str], failing.FailingTest]
-    slow: dict[tuple[str, str], slow.SlowTest]
 
 
 async def page_of_tests(
@@ -118,16 +131,21 @@ async def page_of_tests(
     """Tests of a project, or of all; filters on branches and triggers are refused. Raises Refused."""
     slugs = await _slugs(lens, project, filters)
     start = read_cursor("tests", cursor, int) if cursor else 0
-    found = await _read(lens, slugs, window)
+    found = await read_tests(lens, slugs, window)
     tallies = await lens.store.tallies(TallyQuery("job", window.bounds(slugs), ("project", "job")))
-    ranked = flaky.rank_flaky(found.flaky.values(), mean_credits(("project", "job"), tallies))
+    job_credits, job_minutes = mean_credits(("project", "job"), tallies), _mean_minutes(tallies)
+    ranked = flaky.rank_flaky(found.flaky.values(), job_credits)
+    fixed = [one for one in flaky.rank_flaky(found.both.values(), job_credits) if found.state_of(one) == "fixed"]
     failed = failing.rank_failing(found.failing.values())
     slowest = sorted(
         (one for one in found.slow.values() if one.runs),
         key=lambda one: (-one.mean_seconds, one.project, one.name, one.test_id),
     )
+    slowing = sorted(found.slowing, key=lambda one: (one.before - one.after, one.project, one.name))
+    splits = split_views(lens, await lens.store.node_sums(window.bounds(slugs)))
+    all_of = {"flaky": ranked, "failing": failed, "slowest": slowest, "fixed": fixed, "slowing": slowing}
+    most = {name: len(rows) for name, rows in all_of.items()} | {"splits": len(splits)}
     end = start + limit
-    most = {"flaky": len(ranked), "failing": len(failed), "slowest": len(slowest)}
 
     def part(name: TestList, rows: Sequence[T]) -> Sequence[T]:
         return rows[start:end] if name in lists else ()
@@ -139,9 +157,15 @@ async def page_of_tests(
         flaky_tests=len(ranked),
         failing_tests=len(failed),
         slow_tests=len(slow.rank_slow(slowest)),
-        flaky=tuple(_flaky(lens, one) for one in part("flaky", ranked)),
+        fixed_tests=len(fixed),
+        slowing_tests=len(slowing),
+        flaky=tuple(_flaky(lens, one, found, found.flaky, job_minutes) for one in part("flaky", ranked)),
         failing=tuple(_failing(lens, one) for one in part("failing", failed)),
         slowest=tuple(_slow(lens, one) for one in part("slowest", slowest)),
+        fixed=tuple(_flaky(lens, one, found, found.both, job_minutes) for one in part("fixed", fixed)),
+        slowing=tuple(part("slowing", slowing)),
+        splits=tuple(part("splits", splits)),
+        suites=found.suites.plot(),
         next=write_cursor("tests", end) if any(most[name] > end for name in lists) else None,
     )
 
@@ -164,28 +188,31 @@ async def _slugs(lens: Lens, project: str | None, filters: Filters) -> Sequence[
     ]
 
 
-async def _read(lens: Lens, slugs: Sequence[str], window: Window) -> _Found:
-    """All three kinds of evidence from one reading."""
-    found = _Found({}, {}, {})
-    async for page in outcome_pages(lens.store, window.bounds(slugs)):
-        for outcome in page:
-            flaky.count(found.flaky, outcome)
-            failing.count(found.failing, outcome)
-            slow.count(found.slow, outcome)
-    return found
-
-
 def _team(lens: Lens, project: str) -> str:
     return lens.owners.team(project, "", "")
 
 
-def _flaky(lens: Lens, one: flaky.FlakyTest) -> FlakyView:
+def _mean_minutes(tallies: Mapping[tuple[str, ...], Tally]) -> Mapping[tuple[str, ...], float]:
+    """(project, job) -> minutes of one run of the job, on average."""
+    return {key: one.duration_ms / one.timed / 60_000 for key, one in tallies.items() if one.timed}
+
+
+def _flaky(
+    lens: Lens,
+    one: flaky.FlakyTest,
+    found: FoundTests,
+    seen: Mapping[tuple[str, str], flaky.Evidence],
+    job_minutes: Mapping[tuple[str, ...], float],
+) -> FlakyView:
+    life, hit = found.lives[one.project, one.test_id], seen[one.project, one.test_id].jobs
     return FlakyView(
         project=one.project,
         test_id=one.test_id,
         name=one.name,
         file=one.file,
         team=_team(lens, one.project),
+        state=life.state,
+        since=format_ms(life.since_ms),
         flaky_score=one.score,
         rate=one.rate,
         flakes=one.flakes,
@@ -193,7 +220,9 @@ def _flaky(lens: Lens, one: flaky.FlakyTest) -> FlakyView:
         commits=one.commits,
         infrastructure_failures=one.infra,
         credits=one.credits,
+        minutes=math.fsum(n * job_minutes.get((one.project, job), 0.0) for job, n in hit.items()),
         jobs=one.jobs,
+        first_at=format_ms(life.first_ms),
         last_at=format_ms(one.last_ms) if one.last_ms else None,
     )
 

@@ -30,7 +30,9 @@ def steps(world: World, build: Job, now: int) -> list[dict[str, Any]]:
         last = index == len(names) - 1
         until = float(end) if last else at + _SHARES[index] * scale
         if at <= now:
-            given.append(_step(build, name, index, (int(at), int(until)), now, last=last))
+            step = _step(build, name, index, (int(at), int(until)), now, last=last)
+            step["actions"] += _elsewhere(world, build, step["actions"][0], (int(at), int(until)), now)
+            given.append(step)
         at = until
     return given
 
@@ -65,6 +67,41 @@ def _step(build: Job, name: str, index: int, span: tuple[int, int], now: int, *,
         "has_output": done,
     }
     return {"name": name, "actions": [action]}
+
+
+def _elsewhere(
+    world: World, build: Job, first: dict[str, Any], span: tuple[int, int], now: int
+) -> list[dict[str, Any]]:
+    """Give a step on the job's other machines: all of them end sooner, each by a share of its own that does not change.
+
+    What fails, fails on the first machine.
+    """
+    if not world.options.knobs.split_steps:
+        return []
+    given, project = [], build.workflow.pipeline.project.id
+    for node in range(1, build.spec.parallelism):
+        share = (50 + world.ids.number("split", project, build.spec.name, node) % 46) / 100
+        begin, end = (build.started + int((at - build.started) * share) for at in span)
+        done = end <= now
+        if begin <= now:
+            given.append(
+                first
+                | {
+                    "index": node,
+                    "failed": None,
+                    "infrastructure_fail": None,
+                    "timedout": None,
+                    "canceled": None,
+                    "status": "success" if done else "running",
+                    "exit_code": 0 if first["exit_code"] is not None else None,
+                    "start_time": rfc3339_ms(begin),
+                    "end_time": rfc3339_ms(end) if done else None,
+                    "run_time_millis": end - begin if done else None,
+                    "allocation_id": f"{build.number:024x}-{node}-build/4A6B4A04",
+                    "has_output": done,
+                }
+            )
+    return given
 
 
 def tests(world: World, build: Job) -> list[dict[str, Any]]:

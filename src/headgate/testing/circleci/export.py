@@ -206,15 +206,21 @@ def _job(world: World, job: Job) -> list[str]:
 
 
 def _figures(world: World, job: Job) -> list[str]:
-    """Give median and maximum of processor and memory, in percent with two decimals."""
+    """Give median and maximum of processor and memory, in percent with two decimals.
+
+    Each job of a project has its usual use, which its runs keep to within a tenth: so some are on machines that are
+    too large for them.
+    """
     if job.stopped - job.started < _UNMEASURED_MS:
         return [MISSING] * 4
-    project, given = job.workflow.pipeline.project, list[str]()
-    number = world.ids.number("figures", project.id, job.number)
-    for _ in range(2):
-        number, median = divmod(number, 8_000)
-        number, more = divmod(number, 10_000 - 8_000)
-        given += [f"{median / 100:.2f}", f"{(median + more) / 100:.2f}"]
+    project = job.workflow.pipeline.project
+    usual, number = world.ids.number("load", project.id, job.spec.name), job.number
+    given = list[str]()
+    for name, lowest, highest in (("cpu", 5, 60), ("ram", 8, 80)):
+        usual, typical = divmod(usual, highest - lowest)
+        drawn = world.ids.number(name, project.id, number)
+        most = (lowest + typical) * (90 + drawn % 21) / 100
+        given += [f"{most * (60 + drawn // 21 % 31) / 100:.2f}", f"{most:.2f}"]
     return given
 
 

@@ -57,7 +57,9 @@ class Knobs:
     outage_fail_rate: float = 0.75
     plants: bool = False  # plant six regressions, different for each seed, in place of those stories; see `plants`
     steps: bool = True  # commands in the steps of v1.1's single build; without, only the two of the platform
+    split_steps: bool = False  # steps on every machine of a parallel job, unevenly; without, on the first alone
     tests: bool = True
+    test_messages: bool = False  # failing tests say different things, with numbers, paths and times; else all the same
     test_lists: bool = True  # without, jobs store results as artifacts alone
     artifacts: bool = True
     retention_days: int = 0  # what is older is 404; 0: 90 days, of a Server 660

@@ -24,6 +24,7 @@ _NAVIGATION: tuple[Crumb, ...] = (
     ("Overview", "/"),
     ("Projects", "/projects"),
     ("Builds", "/builds"),
+    ("Failures", "/failures"),
     ("Tests", "/tests"),
     ("Credits", "/credits"),
     ("DORA", "/dora"),

@@ -5,14 +5,20 @@ from __future__ import annotations
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
+from headgate.insights.views.charges import charges_page
 from headgate.insights.views.credits import CREDITS_BY, credits_page
+from headgate.insights.views.onetest import one_test
 from headgate.insights.views.refusal import unknown
 from headgate.insights.views.tests import page_of_tests
 from headgate.web.site.frame import Site
+from headgate.web.site.lines import suites, times
 from headgate.web.site.serving import page
 from headgate.web.site.shapes import charts
 
 __all__ = ["add_lists"]
+
+# Projects whose charges the page of credits lists.
+_CHARGED = 10
 
 
 def add_lists(app: FastAPI, site: Site) -> None:
@@ -24,7 +30,21 @@ def add_lists(app: FastAPI, site: Site) -> None:
         asked = site.asked(request, lens)
         view = await page_of_tests(lens, window=asked.window, project=project or None)
         own = {"project": project} if project else {}
-        return site.answer("tests.html", request, asked, {"view": view}, ("Tests", "/tests"), own=own)
+        values = {"view": view, "suites": suites(view.suites)}
+        return site.answer("tests.html", request, asked, values, ("Tests", "/tests"), own=own)
+
+    @page(app, site, "/test")
+    async def test(request: Request, project: str = "", test: str = "") -> Response:
+        lens = site.lens()
+        asked = site.asked(request, lens)
+        view = await one_test(lens, project=project, test=test, window=asked.window)
+        own = {"project": view.project, "test": view.test_id}
+        crumbs = (
+            ("Tests", "/tests"),
+            (view.project, asked.url("/tests", project=view.project)),
+            (view.name, ""),
+        )
+        return site.answer("test.html", request, asked, {"view": view, "times": times(view)}, *crumbs, own=own)
 
     @page(app, site, "/credits")
     async def credits_of(request: Request, by: str = "project", project: str = "", cursor: str = "") -> Response:
@@ -42,6 +62,13 @@ def add_lists(app: FastAPI, site: Site) -> None:
             filters=asked.chosen,
             cursor=cursor or None,
         )
-        values = {"view": view, "charts": charts(view.plot), "choices": CREDITS_BY, "project": project}
+        charges = await charges_page(lens, by="project", window=asked.window, project=project or None, limit=_CHARGED)
+        values = {
+            "view": view,
+            "charts": charts(view.plot),
+            "choices": CREDITS_BY,
+            "project": project,
+            "charges": charges,
+        }
         own = {"by": by} | ({"project": project} if project else {})
         return site.answer("credits.html", request, asked, values, ("Credits", "/credits"), own=own)

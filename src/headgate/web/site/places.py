@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
+from headgate.insights.views.failures import failures_page
 from headgate.insights.views.project import project_page
 from headgate.insights.views.projects import projects_page
 from headgate.insights.views.runs import runs_page
@@ -14,6 +15,9 @@ from headgate.web.site.serving import page
 from headgate.web.site.shapes import charts, tiles
 
 __all__ = ["add_places"]
+
+# The reasons of failures that a project's page lists; /failures has all.
+_REASONS = 5
 
 
 def add_places(app: FastAPI, site: Site) -> None:
@@ -33,7 +37,10 @@ def add_places(app: FastAPI, site: Site) -> None:
         view = await project_page(
             lens, project=project, window=asked.window, step=asked.step, filters=asked.chosen, builds=25
         )
-        values = {"view": view, "charts": charts(view.plot), "tiles": tiles(view.figures)}
+        failures = await failures_page(
+            lens, project=view.project, window=asked.window, filters=asked.chosen, limit=_REASONS
+        )
+        values = {"view": view, "charts": charts(view.plot), "tiles": tiles(view.figures), "failures": failures}
         crumbs = (("Projects", "/projects"), (view.project, ""))
         return site.answer("project.html", request, asked, values, *crumbs, own={"project": view.project})
 

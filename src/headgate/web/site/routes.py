@@ -20,6 +20,7 @@ from headgate.web.access.forms import FormRefused
 from headgate.web.badges import add_badges
 from headgate.web.live import Feed, add_live
 from headgate.web.operations import Operations
+from headgate.web.site.advice import add_advice_pages
 from headgate.web.site.builds import add_builds
 from headgate.web.site.frame import Site
 from headgate.web.site.lists import add_lists
@@ -46,6 +47,7 @@ def add_pages(app: FastAPI, operations: Operations, lens: Callable[[], Lens], ve
     add_places(app, site)
     add_runs(app, site)
     add_lists(app, site)
+    add_advice_pages(app, site)
     add_builds(app, site)
     add_operation(app, site, operations)
     add_report_page(app, site, operations)

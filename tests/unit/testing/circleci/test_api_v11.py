@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from headgate.testing.circleci import Knobs, Twin
+from headgate.testing.circleci import Knobs, Options, Twin
+from headgate.testing.circleci.evidence import steps
 from headgate.testing.circleci.times import parse
+from headgate.testing.circleci.world import World
 
 DATA = Path(__file__).parents[3] / "data" / "circleci" / "api-v1.1"
 REAL_ROW = json.loads((DATA / "project-recent-builds.json").read_text())[0]
@@ -105,3 +107,17 @@ def test_numbers_that_are_none_are_refused(twin, query):
     """400, not a server error."""
     with pytest.raises(Exception, match="400"):
         twin.get(WEB, **query)
+
+
+def test_machines_of_a_parallel_job_have_steps_of_their_own():
+    """With the knob each machine has every step, within the job's time, and the first one ends last."""
+    options = Options(now_ms=1_795_000_000_000, days=2, projects=1, knobs=Knobs(split_steps=True))
+    world = World(options)
+    build = next(job for job in world.histories[0].builds if job.spec.parallelism > 1 and job.status == "success")
+    found = steps(world, build, options.now_ms)
+    assert {build.spec.parallelism} == {len(step["actions"]) for step in found}
+    nodes = list(zip(*(step["actions"] for step in found), strict=True))
+    ends = [actions[-1]["end_time"] for actions in nodes]
+    assert max(ends) == ends[0] > ends[1]
+    assert [[node] * len(found) for node in range(len(nodes))] == [[one["index"] for one in node] for node in nodes]
+    assert all(sorted(node, key=lambda one: one["start_time"]) == list(node) for node in nodes)

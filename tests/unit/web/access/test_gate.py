@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -236,6 +237,14 @@ async def test_who_fails_too_often_is_not_even_looked_at(bench):
         assert 200 == (await http.get("/", headers=bearer(ADMIN))).status_code
     bench.clock.advance(1)
     assert 200 == (await bench.http.get("/", headers=bearer(ADMIN))).status_code
+
+
+async def test_many_guesses_at_once_do_not_get_around_it(bench):
+    """Passwords are looked at two by two, and who has failed meanwhile is not looked at."""
+    guesses = [bench.http.get("/", headers=basic("anna", f"guess {number}")) for number in range(20)]
+    statuses = [one.status_code for one in await asyncio.gather(*guesses)]
+    assert {401, 429} == set(statuses)
+    assert statuses.count(401) <= 6
 
 
 async def test_requests_are_limited_by_who_asks(bench):

@@ -58,6 +58,7 @@ def run(*jobs, duration=100.0, path=()):
         critical_path=path,
         critical_path_known=True,
         jobs=jobs,
+        failures=(),
         **known,
     )
 

@@ -1,0 +1,157 @@
+"""What a store tells about the parts of many runs: bills, loads, failures, results of one test, parallel machines.
+
+Words and units as in `core.runrows`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from headgate.core.runrows import JobRow
+
+__all__ = [
+    "CREDIT_KINDS",
+    "MOST_FAILED_TESTS",
+    "FailedJob",
+    "FailedStep",
+    "FailedTest",
+    "NodeSum",
+    "RerunSum",
+    "TestRun",
+    "UsageLoad",
+    "UsageSum",
+]
+
+# What credits are charged for: fields `<kind>_credits` of a usage row, in the order of the export's columns.
+CREDIT_KINDS = ("compute", "dlc", "user", "storage", "network", "lease", "lease_overage", "ipranges")
+# Of a job with many failed tests the first ones by name tell enough.
+MOST_FAILED_TESTS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class UsageSum:
+    """What rows of the usage export say of one job on one kind of machine.
+
+    `credits`: by kind, only those that are not 0; `total`: of the rows' totals, which is what is billed. `seconds`:
+    billed run time.
+    """
+
+    project: str
+    workflow: str
+    job: str
+    resource_class: str
+    executor: str
+    operating_system: str
+    runs: int
+    seconds: int
+    credits: Mapping[str, int]
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class UsageLoad:
+    """How busy one job kept one kind of machine: percent, rounded up -> runs. Runs without figures are not in it."""
+
+    project: str
+    workflow: str
+    job: str
+    resource_class: str
+    executor: str
+    operating_system: str
+    ram_max: Mapping[int, int]
+    cpu_median: Mapping[int, int]
+    cpu_max: Mapping[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class FailedStep:
+    """A step that failed. `tail`: end of its output, empty unless the source keeps it."""
+
+    step: str
+    index: int | None
+    node: int
+    status: str
+    exit_code: int | None
+    tail: str
+
+
+@dataclass(frozen=True, slots=True)
+class FailedTest:
+    """A test that failed in a job. `message`: its failure text, empty where unknown."""
+
+    test_id: str
+    name: str
+    class_name: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class FailedJob:
+    """One job that ended as failure, error or timeout.
+
+    `steps`: those that failed, by index and machine. `tests`: the first `MOST_FAILED_TESTS` by name; `tests_failed`:
+    how many there are. `notes`: what CircleCI itself said of the job.
+    """
+
+    row: JobRow
+    steps: tuple[FailedStep, ...]
+    tests: tuple[FailedTest, ...]
+    tests_failed: int
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TestRun:
+    """One result of one test. `result`: pass, fail or skip; `infra`: its job ended as error.
+
+    `ref`, `revision`: of the workflow, else of its pipeline.
+    """
+
+    test_id: str
+    name: str
+    suite: str
+    class_name: str
+    file: str
+    result: str
+    infra: bool
+    run_ms: int | None
+    message: str
+    node: int | None
+    stopped_ms: int
+    job_id: str
+    job: str
+    workflow_id: str
+    workflow: str
+    ref: str
+    revision: str
+    number: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSum:
+    """How evenly a job's work was spread over its parallel machines.
+
+    `runs`: with steps of more than one machine; `nodes`: the most of them; `slowest_ms`, `mean_ms`: sums over runs of
+    the time of the slowest machine and of the mean of all.
+    """
+
+    project: str
+    workflow: str
+    job: str
+    runs: int
+    nodes: int
+    slowest_ms: int
+    mean_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class RerunSum:
+    """Jobs that ran in repeats of failed workflows; those that a repeat took over are not in it."""
+
+    project: str
+    workflow: str
+    job: str
+    jobs: int
+    credits: int
+    duration_ms: int

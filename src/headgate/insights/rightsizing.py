@@ -1,0 +1,130 @@
+"""Which size of machine a job needs, from how busy it kept the one that it has. Pure.
+
+Invariant: no class is advised whose memory is less than the highest use that was seen and a fifth more, and none on
+fewer than `FEWEST_RUNS` runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from headgate.insights.resourceclasses import ResourceClass
+
+__all__ = ["FEWEST_RUNS", "HEADROOM", "Advice", "Load", "Verdict", "advise", "percentile"]
+
+# On fewer runs the next one may be the first that needs more.
+FEWEST_RUNS = 20
+# What must be free above the highest memory use that was seen: a job that runs out of it is killed.
+HEADROOM = 0.2
+# Memory use from which the next run may be killed, and processor use from which it holds a job up.
+_FULL_RAM, _FULL_CPU = 90, 95
+Verdict = Literal["smaller", "larger", "fits", "too_few_runs", "unknown_class", "no_figures"]
+Risk = Literal["low", "medium"]
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How busy a job kept its machines: percent, rounded up -> runs.
+
+    Of memory and processors the highest use of each run, and of processors the median too.
+    """
+
+    ram_max: Mapping[int, int]
+    cpu_median: Mapping[int, int]
+    cpu_max: Mapping[int, int]
+
+    @property
+    def runs(self) -> int:
+        """Runs whose memory use is known."""
+        return sum(self.ram_max.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What to do. `to`: the class, of a `smaller` or `larger` verdict alone; `reason`: why, in words.
+
+    `risk`: medium where processors were at times busier than the smaller class allows, so that it may run longer.
+    `saving`: share of the compute credits that the class saves at the same run time, negative where it costs more; None
+    where a price is not known.
+    """
+
+    verdict: Verdict
+    reason: str
+    to: ResourceClass | None = None
+    risk: Risk | None = None
+    saving: float | None = None
+
+
+def percentile(counts: Mapping[int, int], q: float) -> int | None:
+    """Nearest rank; None of nothing."""
+    left = max(1, -(-sum(counts.values()) * round(q * 1000) // 1000))
+    for value in sorted(counts):
+        left -= counts[value]
+        if left <= 0:
+            return value
+    return None
+
+
+def advise(
+    load: Load, has: ResourceClass | None, family: Sequence[ResourceClass], *, fewest: int = FEWEST_RUNS
+) -> Advice:
+    """Advise on one job on one class. `family`: classes that may replace it, the smallest first, itself among them."""
+    if has is None:
+        return Advice("unknown_class", "Its size is not known; `resource_classes` of the configuration can tell it.")
+    if not load.runs:
+        return Advice("no_figures", "The usage export has no figures of memory for its runs.")
+    if load.runs < fewest:
+        return Advice("too_few_runs", f"{load.runs} runs have figures; less than {fewest} are too few.")
+    needs_gb = max(load.ram_max) / 100 * has.ram_gb * (1 + HEADROOM)
+    roomy = [one for one in family if one.ram_gb >= needs_gb]
+    return _larger(load, has, roomy) or _smaller(load, has, roomy)
+
+
+def _larger(load: Load, has: ResourceClass, roomy: Sequence[ResourceClass]) -> Advice | None:
+    """Where memory or processors are used up. `roomy`: classes with memory enough."""
+    ram, busy = percentile(load.ram_max, 0.95) or 0, percentile(load.cpu_median, 0.95) or 0
+    if ram >= _FULL_RAM:
+        what, words = "memory is", f"One of twenty runs used {ram} % of its memory or more: it may be killed."
+        more = [one for one in roomy if one.ram_gb > has.ram_gb and one.cpus >= has.cpus]
+    elif busy >= _FULL_CPU:
+        what, words = (
+            "processors are",
+            f"They were {busy} % busy through half of one run of twenty.",
+        )
+        more = [one for one in roomy if one.cpus > has.cpus]
+    else:
+        return None
+    if not more:
+        return Advice("fits", f"Its {what} used up, and no larger class is known.")
+    return Advice("larger", words, more[0], None, _saving(has, more[0]))
+
+
+def _smaller(load: Load, has: ResourceClass, roomy: Sequence[ResourceClass]) -> Advice:
+    """The smallest class with memory and processors enough."""
+    busy = percentile(load.cpu_median, 0.95)
+    if busy is None:
+        return Advice("fits", "How busy its processors are is not known, so none can be taken away.")
+    fitting = (one for one in roomy if one.cpus >= busy / 100 * has.cpus and _less(one, has))
+    to = min(fitting, key=lambda one: (one.ram_gb, one.cpus), default=None)
+    if to is None:
+        return Advice(
+            "fits", "No smaller class has the processors, and with a fifth to spare the memory, that it used."
+        )
+    peak = percentile(load.cpu_max, 0.95)
+    calm = peak is not None and peak / 100 * has.cpus <= to.cpus
+    words = f"It used {max(load.ram_max)} % of {has.ram_gb:g} GB at most; {to.name} has {to.ram_gb:g} GB."
+    slower = "" if calm else " Its processors were at times busier than that class allows: it may run longer."
+    return Advice("smaller", words + slower, to, "low" if calm else "medium", _saving(has, to))
+
+
+def _less(one: ResourceClass, has: ResourceClass) -> bool:
+    """Whether it is smaller, and no dearer where prices are known."""
+    if one.credits is not None and has.credits is not None:
+        return one.credits < has.credits
+    return one.ram_gb + one.cpus < has.ram_gb + has.cpus and one.ram_gb <= has.ram_gb and one.cpus <= has.cpus
+
+
+def _saving(has: ResourceClass, to: ResourceClass) -> float | None:
+    return None if not has.credits or to.credits is None else 1 - to.credits / has.credits

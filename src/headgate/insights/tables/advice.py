@@ -1,0 +1,207 @@
+"""Tables of what to do: reasons of failures, tests that were fixed or slow down, splits, sizes, retries, money."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Protocol, TypeVar
+
+from headgate.core.detailrows import CREDIT_KINDS
+from headgate.insights.tables.columns import column, of_fields
+from headgate.insights.tables.lists import OF_TESTS, TESTS_TAKE, of_tests
+from headgate.insights.tables.table import FILTERS, WINDOW, Asking, Column, Material, Pages, Table
+from headgate.insights.views.budgets import BUDGETS_BY, BudgetLine, budgets_page
+from headgate.insights.views.charges import CHARGES_BY, ChargesPage, charges_page
+from headgate.insights.views.failures import FailureGroup, FailuresPage, failures_page
+from headgate.insights.views.foundtests import SlowingView
+from headgate.insights.views.reruns import RERUNS_BY, RerunsPage, reruns_page
+from headgate.insights.views.rightsizing import RightSizing, RightSizingPage, rightsizing_page
+from headgate.insights.views.suites import SplitView
+from headgate.insights.views.tests import FlakyView
+
+__all__ = ["ADVICE"]
+
+# Everything is ranked before a page is cut off it.
+_RANKED = 10_000
+_GROUPS = ("project", "workflow", "job", "team", "resource_class")
+
+
+class _Page(Protocol):
+    @property
+    def next(self) -> str | None: ...
+
+
+P = TypeVar("P", bound=_Page)
+
+
+def _pages(
+    ask: Callable[[Material, Asking, str | None], Awaitable[P]], rows: Callable[[P], Sequence[Any]]
+) -> Callable[[Material, Asking], Pages]:
+    async def pages(material: Material, asked: Asking) -> Pages:
+        cursor: str | None = None
+        while True:
+            page = await ask(material, asked, cursor)
+            yield rows(page)
+            cursor = page.next
+            if cursor is None:
+                return
+
+    return pages
+
+
+def _failures(material: Material, asked: Asking, cursor: str | None) -> Awaitable[FailuresPage]:
+    return failures_page(
+        material.lens,
+        window=asked.window,
+        project=asked.one("project") or None,
+        filters=asked.filters,
+        cursor=cursor,
+        limit=_RANKED,
+    )
+
+
+def _sizes(material: Material, asked: Asking, cursor: str | None) -> Awaitable[RightSizingPage]:
+    return rightsizing_page(
+        material.lens,
+        window=asked.window,
+        project=asked.one("project") or None,
+        filters=asked.filters,
+        cursor=cursor,
+        limit=_RANKED,
+    )
+
+
+def _reruns(material: Material, asked: Asking, cursor: str | None) -> Awaitable[RerunsPage]:
+    return reruns_page(
+        material.lens,
+        by=next((one for one in RERUNS_BY if one == asked.one("by")), "project"),
+        window=asked.window,
+        project=asked.one("project") or None,
+        workflow=asked.one("workflow") or None,
+        filters=asked.filters,
+        cursor=cursor,
+        limit=_RANKED,
+    )
+
+
+def _charges(material: Material, asked: Asking, cursor: str | None) -> Awaitable[ChargesPage]:
+    return charges_page(
+        material.lens,
+        by=next((one for one in CHARGES_BY if one == asked.one("by")), "project"),
+        window=asked.window,
+        project=asked.one("project") or None,
+        filters=asked.filters,
+        cursor=cursor,
+        limit=_RANKED,
+    )
+
+
+async def _budgets(material: Material, asked: Asking) -> Pages:
+    page = await budgets_page(material.lens, by=next((one for one in BUDGETS_BY if one == asked.one("by")), "budget"))
+    yield page.lines
+
+
+def _label(name: str) -> Column:
+    return column(name, "text", "Of the row, where rows are by it.", lambda row: row.labels.get(name))
+
+
+def _kind(name: str) -> Column:
+    return column(name, "integer", f"Charged for {name}.", lambda row: row.kinds.get(name, 0))
+
+
+_LABELS = tuple(map(_label, _GROUPS))
+_OF_FAILURES = {
+    "count": "Failed jobs of the window.",
+    "before": "Of the window before.",
+    "text": "What they have in common.",
+    "sample": "The newest one's own words.",
+    "known": "Where that is from: message, test, output, note, step or nothing.",
+    "minutes": "Minutes that they ran.",
+}
+_OF_SIZES = {
+    "measured": "Runs with figures.",
+    "ram_max": "Highest memory use of all runs, percent.",
+    "saving": "Credits in 30 days at the same run time.",
+    "to": "Class that is advised.",
+}
+
+ADVICE = (
+    Table(
+        "failures",
+        "Failures by reason",
+        "Failed jobs by step and failure text, the infrastructure's last.",
+        ("project", *WINDOW, *FILTERS),
+        lambda *_: of_fields(FailureGroup, leave=("jobs", "branches", "tests", "last_runs"), docs=_OF_FAILURES),
+        _pages(_failures, lambda page: (*page.groups, *page.infrastructure)),
+    ),
+    Table(
+        "fixed_tests",
+        "Fixed tests",
+        "Tests that were flaky and no longer are.",
+        TESTS_TAKE,
+        lambda *_: of_fields(FlakyView, docs=OF_TESTS),
+        of_tests("fixed", lambda page: page.fixed),
+    ),
+    Table(
+        "slowing_tests",
+        "Slowing tests",
+        "Tests that became slower, the greatest increase first.",
+        TESTS_TAKE,
+        lambda *_: of_fields(SlowingView, docs={"before": "Median, seconds.", "after": "Median, seconds."}),
+        of_tests("slowing", lambda page: page.slowing),
+    ),
+    Table(
+        "splits",
+        "Split over parallel machines",
+        "Jobs on parallel machines, by the time that an uneven split loses.",
+        TESTS_TAKE,
+        lambda *_: of_fields(SplitView, docs={"lost": "Minutes of all runs.", "lost_per_run": "Seconds."}),
+        of_tests("splits", lambda page: page.splits),
+    ),
+    Table(
+        "rightsizing",
+        "Machine sizes",
+        "Which jobs need a smaller or a larger machine, the greatest saving first.",
+        ("project", *WINDOW, "org", "team"),
+        lambda *_: of_fields(RightSizing, docs=_OF_SIZES),
+        _pages(_sizes, lambda page: page.jobs),
+    ),
+    Table(
+        "reruns",
+        "Waste by retries",
+        "What repeats of failed runs cost, by project, workflow, team or job.",
+        ("by", "project", "workflow", *WINDOW, *FILTERS),
+        lambda *_: (
+            *_LABELS[:4],
+            column("waste", "number", "Share of green runs that are green only on retry.", unit="1"),
+            column("reruns", "integer", "Repeats."),
+            column("credits", "number", "That they used."),
+            column("minutes", "number", "That they took."),
+        ),
+        _pages(_reruns, lambda page: page.lines),
+        choices={"by": RERUNS_BY},
+    ),
+    Table(
+        "charges",
+        "What credits were charged for",
+        "Credits of the usage export by kind; kinds and the rest add up to the total.",
+        ("by", "project", *WINDOW, "org", "team"),
+        lambda *_: (
+            *_LABELS,
+            column("total", "integer", "All of it.", unit="{credit}"),
+            *map(_kind, CREDIT_KINDS),
+            column("other", "integer", "What no kind accounts for."),
+            column("runs", "integer", "Rows of the export."),
+        ),
+        _pages(_charges, lambda page: page.lines),
+        choices={"by": CHARGES_BY},
+    ),
+    Table(
+        "budgets",
+        "Budgets",
+        "What was spent of each budget, and what is expected at the end of its period.",
+        ("by",),
+        lambda *_: (*_LABELS[:4], *of_fields(BudgetLine, leave=("labels", "days"))),
+        _budgets,
+        choices={"by": BUDGETS_BY},
+    ),
+)

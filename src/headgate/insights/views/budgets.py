@@ -1,0 +1,188 @@
+"""Budgets: what was spent of them, how their period is likely to end, and which days were out of the ordinary.
+
+A budget is the limit of a `forecast` rule of the alerts; teams and projects without one have an outlook all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+from headgate.core.times import DAY_MS, format_ms
+from headgate.insights.metric import Labels, Measured, MetricDef
+from headgate.insights.outlook import Budget, outlook, period_of, spread, usual_days, weekday
+from headgate.insights.views.lens import Lens
+
+__all__ = ["BUDGETS_BY", "BudgetDay", "BudgetLine", "BudgetsBy", "BudgetsPage", "budgets_page"]
+
+BudgetsBy = Literal["budget", "team", "project"]
+BUDGETS_BY: tuple[BudgetsBy, ...] = get_args(BudgetsBy)
+State = Literal["within", "at_risk", "over", "spent", "no_limit", "too_few_days"]
+_DAYS, _SHOWN_DAYS, _FEWEST_DAYS = 63, 28, 14
+# The range holds the end of four of five periods.
+_CHANCE = 0.9
+# A day is out of the ordinary three deviations from the days of its weekday, and by a quarter of them at least.
+_DEVIATIONS, _LEAST_SHARE = 3.0, 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetDay:
+    """One whole UTC day. `usual`: median of that weekday; `anomaly`: out of the ordinary, `high` or `low`."""
+
+    at: str
+    credits: float
+    usual: float
+    anomaly: Literal["", "high", "low"]
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetLine:
+    """One budget of one group. `budget`: name of its rule, empty without one; `limit`: None without one.
+
+    `spent`: from `since` to the page's `as_of`; `estimated`: some of it is no bill. `expected`: at `until`, most
+    likely; `low`, `high`: between them it ends four times of five; None on too few days. `state`: `at_risk` where the
+    range reaches the limit, `over` where what is expected does. `days`: the last four weeks, oldest first.
+    """
+
+    budget: str
+    metric: str
+    labels: Mapping[str, str]
+    limit: float | None
+    since: str
+    until: str
+    spent: float
+    estimated: bool
+    share: float | None
+    expected: float | None
+    low: float | None
+    high: float | None
+    state: State
+    anomalies: int
+    days: tuple[BudgetDay, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetsPage:
+    """`as_of`: end of the last day of which credits are known, None without any. `budgets`: how many are defined.
+
+    `lines`: what is expected to exceed its limit first, then by what was spent.
+    """
+
+    as_of: str | None
+    by: BudgetsBy
+    budgets: int
+    lines: tuple[BudgetLine, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Series:
+    """Credits of one group: one value for each day, oldest first."""
+
+    values: tuple[float, ...]
+    estimated: tuple[bool, ...]
+
+
+async def budgets_page(lens: Lens, *, by: BudgetsBy) -> BudgetsPage:
+    """Every budget that is defined, or the outlook of each team or project for this calendar month."""
+    today_ms = lens.now_ms // DAY_MS * DAY_MS
+    starts = [today_ms - back * DAY_MS for back in range(_DAYS, 0, -1)]
+    asked = lens.budgets if by == "budget" else (_plain(lens.metrics(["credits"])["credits"], by),)
+    read = [(budget, await _series(lens, budget, starts)) for budget in asked]
+    known = [at for _, groups in read for series in groups.values() for at in range(_DAYS) if series.values[at]]
+    if not known:
+        return BudgetsPage(None, by, len(lens.budgets), ())
+    kept = max(known) + 1
+    lines = [
+        _line(budget, labels, _cut(series, kept), starts[:kept], lens.now_ms)
+        for budget, groups in read
+        for labels, series in groups.items()
+    ]
+    order: Mapping[State, int] = {"spent": 0, "over": 1, "at_risk": 2}
+    lines.sort(key=lambda line: (order.get(line.state, 3), -line.spent, line.budget, sorted(line.labels.items())))
+    return BudgetsPage(format_ms(starts[kept - 1] + DAY_MS), by, len(lens.budgets), tuple(lines))
+
+
+def _plain(metric: MetricDef, by: BudgetsBy) -> Budget:
+    """What a group without a budget is looked at as."""
+    return Budget("", metric, (by,), (), float("inf"), "month", 1, _CHANCE)
+
+
+async def _series(lens: Lens, budget: Budget, starts: Sequence[int]) -> Mapping[Labels, _Series]:
+    slugs = [row.project for row in await lens.projects()]
+    bounds = [dict.fromkeys(slugs, (at, at + DAY_MS)) for at in starts]
+    parts = await lens.reader().timeline(budget.metric, by=budget.by, where=budget.where, bounds=bounds)
+    none = Measured(None, 0)
+    return {
+        labels: _Series(
+            tuple(part.get(labels, none).value or 0.0 for part in parts),
+            tuple(part.get(labels, none).estimated for part in parts),
+        )
+        for labels in sorted({labels for part in parts for labels in part})
+    }
+
+
+def _cut(series: _Series, kept: int) -> _Series:
+    return replace(series, values=series.values[:kept], estimated=series.estimated[:kept])
+
+
+def _line(budget: Budget, labels: Labels, series: _Series, starts: Sequence[int], now_ms: int) -> BudgetLine:
+    since_ms, until_ms = period_of(budget.period, budget.starts_on, now_ms)
+    inside = [at for at, start in enumerate(starts) if start >= since_ms]
+    spent = sum(series.values[at] for at in inside)
+    begun = next((at for at, value in enumerate(series.values) if value), len(starts))
+    days = [(weekday(starts[at]), series.values[at]) for at in range(begun, len(starts))]
+    limit = None if budget.limit == float("inf") else budget.limit
+    line = BudgetLine(
+        budget=budget.name,
+        metric=budget.metric.id,
+        labels=dict(labels),
+        limit=limit,
+        since=format_ms(since_ms),
+        until=format_ms(until_ms),
+        spent=spent,
+        estimated=any(series.estimated[at] for at in inside),
+        share=spent / limit if limit else None,
+        expected=None,
+        low=None,
+        high=None,
+        state="too_few_days" if len(days) < _FEWEST_DAYS else "no_limit",
+        anomalies=0,
+        days=(),
+    )
+    if len(days) < _FEWEST_DAYS:
+        return line
+    left = [weekday(at) for at in range(max(starts[-1] + DAY_MS, since_ms), until_ms, DAY_MS)]
+    low, high = (outlook(spent, days, left, chance) for chance in (_CHANCE, 1 - _CHANCE))
+    shown = _days(series.values, starts, begun)
+    return replace(
+        line,
+        expected=low.middle,
+        low=max(spent, low.sure),
+        high=max(spent, high.sure),
+        state=_state(limit, spent, low.middle, high.sure),
+        anomalies=sum(bool(day.anomaly) for day in shown),
+        days=shown,
+    )
+
+
+def _state(limit: float | None, spent: float, expected: float, high: float) -> State:
+    if limit is None:
+        return "no_limit"
+    if spent >= limit:
+        return "spent"
+    return "over" if expected >= limit else "at_risk" if high >= limit else "within"
+
+
+def _days(values: Sequence[float], starts: Sequence[int], begun: int) -> tuple[BudgetDay, ...]:
+    """The last days, each judged by all other days of the group."""
+    found = []
+    for at in range(max(begun, len(starts) - _SHOWN_DAYS), len(starts)):
+        others = [(weekday(starts[one]), values[one]) for one in range(begun, len(starts)) if one != at]
+        usual = usual_days(others)
+        away = values[at] - usual[weekday(starts[at])]
+        limit = _DEVIATIONS * spread([value - usual[day] for day, value in others])
+        odd = abs(away) > max(limit, _LEAST_SHARE * usual[weekday(starts[at])])
+        word: Literal["", "high", "low"] = "" if not odd else "high" if away > 0 else "low"
+        found.append(BudgetDay(format_ms(starts[at]), values[at], usual[weekday(starts[at])], word))
+    return tuple(found)

@@ -1,0 +1,239 @@
+"""The questions about the parts of many runs to the store in memory; see `core.detailport.ReadDetails`."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from headgate.core.detailrows import (
+    CREDIT_KINDS,
+    MOST_FAILED_TESTS,
+    FailedJob,
+    FailedStep,
+    FailedTest,
+    NodeSum,
+    RerunSum,
+    TestRun,
+    UsageLoad,
+    UsageSum,
+)
+from headgate.core.runrows import JobRow
+from headgate.core.status import FAILED, map_status
+from headgate.core.tally import Bounds
+from headgate.store.memory_facts import MemoryFact, MemoryFacts
+from headgate.store.memory_runs import jobs, number, runs, text
+from headgate.store.releases import end_ms
+from headgate.store.schema import encode_key
+
+__all__ = ["MemoryDetails"]
+
+_PLACE = ("workflow_name", "job_name", "resource_class", "executor", "operating_system")
+_LONGEST_JOB_MS = 6 * 3_600_000
+Place = tuple[str, str, str, str, str, str]
+Key = tuple[str, str, str]
+
+
+class MemoryDetails:
+    """Answers from `facts`, worked out anew each time."""
+
+    facts: MemoryFacts
+
+    def _slug(self, fact: MemoryFact) -> str:
+        return self.facts.projects.by_id[fact.project].slug
+
+    def _of_kind(self, kind: str) -> Iterator[MemoryFact]:
+        return (fact for fact in self.facts.all() if fact.kind == kind)
+
+    def _usage(self, bounds: Bounds) -> dict[Place, list[MemoryFact]]:
+        found: dict[Place, list[MemoryFact]] = {}
+        for fact in self._of_kind("usage"):
+            own = fact.known.values
+            times = (number(own, name) for name in ("stopped_at", "started_at", "queued_at"))
+            at = next((one for one in times if one is not None), fact.seen_ms)
+            since_ms, until_ms = bounds.get(self._slug(fact), (0, 0))
+            if since_ms <= at < until_ms:
+                workflow, job, size, executor, system = (text(own, name) for name in _PLACE)
+                found.setdefault((self._slug(fact), workflow, job, size, executor, system), []).append(fact)
+        return dict(sorted(found.items()))
+
+    async def usage_sums(self, bounds: Bounds) -> Sequence[UsageSum]:
+        return [_sum(key, facts) for key, facts in self._usage(bounds).items()]
+
+    async def usage_loads(self, bounds: Bounds) -> Sequence[UsageLoad]:
+        found = []
+        for key, facts in self._usage(bounds).items():
+            ram, median, highest = (_percents(facts, f"{name}_pct") for name in ("ram_max", "cpu_median", "cpu_max"))
+            if ram or median or highest:
+                found.append(UsageLoad(*key, ram, median, highest))
+        return found
+
+    async def failed_jobs(
+        self, bounds: Bounds, *, before: tuple[int, str] | None = None, limit: int
+    ) -> Sequence[FailedJob]:
+        found = []
+        for row in jobs(self.facts):
+            since_ms, until_ms = bounds.get(row.project, (0, 0))
+            if row.status in FAILED and since_ms <= row.stopped_ms < until_ms:
+                found.append(row)
+        found.sort(key=_order, reverse=True)
+        page = [row for row in found if before is None or _order(row) < _place(*before)][:limit]
+        return [self._failed(row) for row in page]
+
+    def _failed(self, row: JobRow) -> FailedJob:
+        own = next(fact for fact in self._of_kind("job") if fact.key == row.job_id).known.values
+        notes = own.get("messages")
+        parts = [fact for fact in self.facts.all() if fact.known.values.get("job_id") == row.job_id]
+        tests = [fact for fact in parts if fact.kind == "test_result" and text(fact.known.values, "result") == "fail"]
+        tests.sort(key=lambda fact: (text(fact.known.values, "name"), _bytes(fact.key)))
+        steps = [fact for fact in parts if fact.kind == "step"]
+        steps = [fact for fact in steps if map_status(text(fact.known.values, "status")) in FAILED]
+        steps.sort(key=_step_place)
+        return FailedJob(
+            row=row,
+            steps=tuple(_step(fact) for fact in steps),
+            tests=tuple(_test(fact) for fact in tests[:MOST_FAILED_TESTS]),
+            tests_failed=len(tests),
+            notes=tuple(map(str, notes)) if isinstance(notes, list) else (),
+        )
+
+    async def test_runs(self, project: str, test_id: str, window: tuple[int, int], *, limit: int) -> Sequence[TestRun]:
+        found = [
+            fact
+            for fact in self._of_kind("test_result")
+            if (self._slug(fact), text(fact.known.values, "test_id")) == (project, test_id)
+            and window[0] <= (end_ms(fact.known) or -1) < window[1]
+        ]
+        found.sort(key=lambda fact: (end_ms(fact.known) or 0, _bytes(fact.key)), reverse=True)
+        return [self._test_run(fact) for fact in found[:limit]]
+
+    def _test_run(self, fact: MemoryFact) -> TestRun:
+        own, view = fact.known.values, self.facts.view(fact)
+        of_job = view.job.values if view.job else {}
+        shared = {
+            **(view.pipeline.values if view.pipeline else {}),
+            **(view.workflow.values if view.workflow else {}),
+        }
+        return TestRun(
+            **{name: text(own, name) for name in ("test_id", "name", "suite", "class_name", "file", "result")},
+            infra=map_status(text(of_job, "status")) == "error",
+            run_ms=number(own, "run_ms"),
+            message=text(own, "message"),
+            node=number(own, "node"),
+            stopped_ms=end_ms(fact.known) or 0,
+            job_id=text(own, "job_id"),
+            job=text(of_job, "name"),
+            workflow_id=text(of_job, "workflow_id"),
+            workflow=text(view.workflow.values, "name") if view.workflow else "",
+            ref=text(shared, "ref_name"),
+            revision=text(shared, "revision"),
+            number=number(of_job, "number"),
+        )
+
+    async def node_sums(self, bounds: Bounds) -> Sequence[NodeSum]:
+        spans: dict[str, dict[int, tuple[int, int]]] = {}
+        ended = {row.job_id: row for row in jobs(self.facts)}
+        for fact in self._of_kind("step"):
+            own, stopped = fact.known.values, end_ms(fact.known)
+            began, row = number(own, "started_at"), ended.get(text(own, "job_id"))
+            if row is None or stopped is None or began is None:
+                continue
+            since_ms, until_ms = bounds.get(row.project, (0, 0))
+            if since_ms <= row.stopped_ms < until_ms and since_ms - _LONGEST_JOB_MS <= stopped < until_ms:
+                nodes, node = spans.setdefault(row.job_id, {}), number(own, "node") or 0
+                first, last = nodes.get(node, (began, stopped))
+                nodes[node] = (min(first, began), max(last, stopped))
+        groups: dict[Key, list[list[int]]] = {}
+        for job_id, nodes in spans.items():
+            if len(nodes) > 1:
+                row = ended[job_id]
+                key = (row.project, row.workflow, row.job)
+                groups.setdefault(key, []).append([last - first for first, last in nodes.values()])
+        return [
+            NodeSum(
+                *key,
+                runs=len(spread),
+                nodes=max(map(len, spread)),
+                slowest_ms=sum(map(max, spread)),
+                mean_ms=sum(int(sum(one) / len(one)) for one in spread),
+            )
+            for key, spread in sorted(groups.items())
+        ]
+
+    async def rerun_sums(self, bounds: Bounds) -> Sequence[RerunSum]:
+        known = {run.workflow_id: run for run in runs(self.facts)}
+        repeats = set()
+        for run in known.values():
+            since_ms, until_ms = bounds.get(run.project, (0, 0))
+            old = known.get(run.rerun_of)
+            if old is not None and old.status in FAILED and since_ms <= run.stopped_ms < until_ms:
+                repeats.add(run.workflow_id)
+        groups: dict[Key, list[JobRow]] = {}
+        for row in jobs(self.facts):
+            if row.workflow_id in repeats and row.type != "approval" and row.status != "skipped":
+                groups.setdefault((row.project, row.workflow, row.job), []).append(row)
+        return [
+            RerunSum(
+                *key,
+                jobs=len(rows),
+                credits=sum(row.credits or 0 for row in rows),
+                duration_ms=sum(row.duration_ms or 0 for row in rows),
+            )
+            for key, rows in sorted(groups.items())
+        ]
+
+
+def _bytes(key: str) -> tuple[bool, bytes]:
+    """As the database orders keys: texts before bytes."""
+    encoded = encode_key(key)
+    return isinstance(encoded, bytes), encoded if isinstance(encoded, bytes) else encoded.encode()
+
+
+def _place(at_ms: int, key: str) -> tuple[int, bool, bytes]:
+    return at_ms, *_bytes(key)
+
+
+def _order(row: JobRow) -> tuple[int, bool, bytes]:
+    return _place(row.stopped_ms, row.job_id)
+
+
+def _percents(facts: Sequence[MemoryFact], name: str) -> Counter[int]:
+    known = (fact.known.values.get(name) for fact in facts)
+    return Counter(math.ceil(value) for value in known if isinstance(value, (int, float)))
+
+
+def _sum(key: Place, facts: Sequence[MemoryFact]) -> UsageSum:
+    def total(name: str) -> int:
+        return sum(number(fact.known.values, name) or 0 for fact in facts)
+
+    sums = {kind: total(f"{kind}_credits") for kind in CREDIT_KINDS}
+    return UsageSum(
+        *key,
+        runs=len(facts),
+        seconds=total("run_seconds"),
+        credits={kind: n for kind, n in sums.items() if n},
+        total=total("total_credits"),
+    )
+
+
+def _step_place(fact: MemoryFact) -> tuple[int, int, tuple[bool, bytes]]:
+    own = fact.known.values
+    index, node = number(own, "index"), number(own, "node")
+    return -1 if index is None else index, -1 if node is None else node, _bytes(fact.key)
+
+
+def _step(fact: MemoryFact) -> FailedStep:
+    own = fact.known.values
+    return FailedStep(
+        step=text(own, "name"),
+        index=number(own, "index"),
+        node=number(own, "node") or 0,
+        status=map_status(text(own, "status")),
+        exit_code=number(own, "exit_code"),
+        tail=text(own, "output_tail"),
+    )
+
+
+def _test(fact: MemoryFact) -> FailedTest:
+    own = fact.known.values
+    return FailedTest(text(own, "test_id"), text(own, "name"), text(own, "class_name"), text(own, "message"))

@@ -1,0 +1,162 @@
+"""What every store must answer about the parts of many runs: bills, loads, failures, one test, parallel machines."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from headgate.core.detailrows import MOST_FAILED_TESTS, FailedStep, FailedTest, NodeSum, RerunSum, UsageLoad, UsageSum
+from headgate.core.merge import Observation
+from headgate.core.storeport import Store
+from headgate.testing.store_data import DAY, JOB, NOW, PROJECT, WORKFLOW, job, merge, pipeline, seen, workflow
+
+__all__ = ["DetailsSuite"]
+
+_SLUG = PROJECT.slug
+_ALWAYS = {_SLUG: (0, NOW + DAY)}
+
+
+def _id(kind: int, number: int) -> str:
+    return f"00000000-0000-4000-8000-{kind:06d}{number:06d}"
+
+
+def _usage(number: int, **more: Any) -> Observation:
+    place = {"workflow_name": "build", "job_name": "test", "resource_class": "large", "executor": "docker"}
+    bill = {"run_seconds": 60, "compute_credits": 10, "total_credits": 12, "storage_credits": 2, "dlc_credits": 0}
+    fields = place | bill | {"operating_system": "linux", "stopped_at": NOW} | more
+    return seen("usage", _id(21, number), {name: value for name, value in fields.items() if value is not None})
+
+
+def _step(number: int, status: str = "failed", **more: Any) -> Observation:
+    fields = {"job_id": JOB, "name": "make", "status": status, "index": 1, "node": 0, "stopped_at": NOW} | more
+    return seen("step", _id(22, number), fields)
+
+
+def _result(number: int, word: str = "fail", **more: Any) -> Observation:
+    fields = {"job_id": JOB, "name": f"t{number}", "result": word, "stopped_at": NOW, "test_id": _id(24, number)}
+    return seen("test_result", _id(23, number), fields | more)
+
+
+class DetailsSuite:
+    """Questions of `core.detailport.ReadDetails`."""
+
+    async def test_bills_are_summed_by_job_and_machine(self, store: Store) -> None:
+        """Kinds that nothing was charged for are absent; another machine is a row of its own."""
+        await merge(
+            store, _usage(1), _usage(2, network_credits=1, total_credits=None), _usage(3, resource_class="small")
+        )
+        place = (_SLUG, "build", "test")
+        first = UsageSum(*place, "large", "docker", "linux", 2, 120, {"compute": 20, "storage": 4, "network": 1}, 12)
+        other = UsageSum(*place, "small", "docker", "linux", 1, 60, {"compute": 10, "storage": 2}, 12)
+        assert [first, other] == list(await store.usage_sums(_ALWAYS))
+        assert list(await store.usage_sums({"gh/acme/api": (0, NOW + DAY)})) == []
+
+    async def test_a_row_without_an_end_is_in_one_window(self, store: Store) -> None:
+        """That of its start, else of when it was queued."""
+        await merge(
+            store,
+            _usage(1, stopped_at=None, started_at=NOW - 5, queued_at=1),
+            _usage(2, stopped_at=None, queued_at=NOW - 9),
+        )
+        for since, until, runs in ((NOW - 5, NOW, [1]), (NOW - 9, NOW - 5, [1]), (NOW - 9, NOW, [2]), (0, NOW - 9, [])):
+            assert runs == [row.runs for row in await store.usage_sums({_SLUG: (since, until)})]
+
+    async def test_loads_are_counted_in_whole_percents(self, store: Store) -> None:
+        """Rounded up; a row without figures is in none, one with some in those."""
+        figures = {"ram_max_pct": 30.01, "cpu_median_pct": 5.0, "cpu_max_pct": 99.5}
+        await merge(store, _usage(1, **figures), _usage(2, ram_max_pct=31.0), _usage(3), _usage(4, job_name="lint"))
+        expected = UsageLoad(
+            _SLUG, "build", "test", "large", "docker", "linux", ram_max={31: 2}, cpu_median={5: 1}, cpu_max={100: 1}
+        )
+        assert [expected] == list(await store.usage_loads(_ALWAYS))
+
+    async def test_failed_jobs_are_told_with_their_reasons(self, store: Store) -> None:
+        """Steps and tests that failed, the first few of many; what passed is left out."""
+        await merge(store, pipeline(revision="abc"), workflow(), job(status="failed", messages=["no capacity"]))
+        await merge(store, job(_id(5, 1), status="success"), _step(1, exit_code=2, output_tail="boom", node=1))
+        await merge(store, _step(2, "success", index=0), _result(0, "pass"))
+        await merge(store, *(_result(n, message="m", class_name="C") for n in range(1, 9)))
+        (found,) = await store.failed_jobs(_ALWAYS, limit=9)
+        assert (found.row.job_id, found.row.status, found.row.revision) == (JOB, "failure", "abc")
+        assert ((FailedStep("make", 1, 1, "failure", 2, "boom"),), ("no capacity",)) == (found.steps, found.notes)
+        assert (len(found.tests), found.tests_failed) == (MOST_FAILED_TESTS, 8)
+        assert FailedTest(_id(24, 1), "t1", "C", "m") == found.tests[0]
+
+    async def test_failed_jobs_come_page_by_page(self, store: Store) -> None:
+        """By end and id, and only what ended within the bounds."""
+        ends = {1: NOW, 2: NOW, 3: NOW - 5, 4: NOW + DAY}
+        await merge(store, pipeline(), workflow())
+        await merge(store, *(job(_id(5, n), status="timedout", stopped_at=at, number=n) for n, at in ends.items()))
+        found = await store.failed_jobs(_ALWAYS, limit=9)
+        assert [_id(5, 2), _id(5, 1), _id(5, 3)] == [one.row.job_id for one in found]
+        first = await store.failed_jobs(_ALWAYS, limit=2)
+        last = first[-1].row
+        assert list(found) == [
+            *first,
+            *await store.failed_jobs(_ALWAYS, before=(last.stopped_ms, last.job_id), limit=2),
+        ]
+        assert list(await store.failed_jobs({_SLUG: (0, NOW - 5)}, limit=9)) == []
+        assert list(await store.failed_jobs({}, limit=9)) == []
+
+    async def test_a_job_without_a_reason_failed_all_the_same(self, store: Store) -> None:
+        """Nothing is known but that it failed."""
+        await merge(store, pipeline(), workflow(), job(status="infrastructure_fail"))
+        (found,) = await store.failed_jobs(_ALWAYS, limit=9)
+        assert (found.steps, found.tests, found.tests_failed, found.notes, found.row.status) == ((), (), 0, (), "error")
+
+    async def test_results_of_one_test_are_told_newest_first(self, store: Store) -> None:
+        """Of its project and window alone, with the run that each belongs to."""
+        broken = job(_id(5, 1), status="infrastructure_fail", name="flaky", number=6)
+        await merge(store, pipeline(revision="abc", ref_name="main"), workflow(), job(), broken)
+        one, other = {"test_id": _id(24, 0), "name": "t"}, {"test_id": _id(24, 9)}
+        await merge(store, _result(1, "pass", run_ms=7, **one), _result(3, **other))
+        await merge(store, _result(2, job_id=_id(5, 1), stopped_at=NOW + 1, message="boom", node=1, **one))
+        asked = (_SLUG, _id(24, 0), (0, NOW + DAY))
+        first, second = await store.test_runs(*asked, limit=9)
+        assert (
+            first.result,
+            first.infra,
+            first.message,
+            first.node,
+            first.job,
+            first.number,
+        ) == ("fail", True, "boom", 1, "flaky", 6)
+        assert (
+            second.result,
+            second.infra,
+            second.run_ms,
+            second.workflow_id,
+            second.workflow,
+            second.ref,
+            second.revision,
+        ) == ("pass", False, 7, WORKFLOW, "build", "main", "abc")
+        assert [first] == list(await store.test_runs(*asked, limit=1))
+        assert [second] == list(await store.test_runs(_SLUG, _id(24, 0), (NOW, NOW + 1), limit=9))
+        assert list(await store.test_runs("gh/acme/api", asked[1], asked[2], limit=9)) == []
+
+    async def test_parallel_machines_are_compared(self, store: Store) -> None:
+        """From the first step of each to its last; a job on one machine is not compared."""
+        await merge(store, pipeline(), workflow(), job(), job(_id(5, 1), name="alone"))
+        times = {"status": "success"}
+        await merge(
+            store,
+            _step(1, **times, started_at=NOW - 100, stopped_at=NOW - 60),
+            _step(2, **times, started_at=NOW - 60, stopped_at=NOW, index=2),
+            _step(3, **times, started_at=NOW - 90, stopped_at=NOW - 60, node=1),
+            _step(4, **times, started_at=NOW - 90, stopped_at=NOW, job_id=_id(5, 1)),
+        )
+        assert [NodeSum(_SLUG, "build", "test", 1, 2, 100, 65)] == list(await store.node_sums(_ALWAYS))
+        assert list(await store.node_sums({_SLUG: (0, NOW - 1)})) == []
+
+    async def test_jobs_of_repeats_are_summed(self, store: Store) -> None:
+        """Where the repeated workflow failed; an approval is no job, and what was skipped did not run."""
+        again = workflow(_id(2, 1), created_at=NOW + 1, stopped_at=NOW + 60_000)
+        await merge(store, pipeline(), workflow(status="failed"), job(status="failed"), again)
+        mine: dict[str, Any] = {"workflow_id": _id(2, 1), "started_at": NOW + 2, "stopped_at": NOW + 1_002}
+        await merge(
+            store,
+            job(_id(5, 1), credits=9, number=8, **mine),
+            job(_id(5, 2), type="approval", name="hold", number=7, **mine),
+            job(_id(5, 3), status="not_run", name="deploy", number=9, **mine),
+        )
+        assert [RerunSum(_SLUG, "build", "test", 1, 9, 1_000)] == list(await store.rerun_sums(_ALWAYS))
+        assert list(await store.rerun_sums({_SLUG: (0, NOW + 1)})) == []

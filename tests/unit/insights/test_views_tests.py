@@ -1,0 +1,155 @@
+"""Pages of tests: lives, what was fixed, what slows down, suites, splits, and one test by itself."""
+
+import pytest
+from tests.unit.insights.details import DAY, NOW, SLUG, key, lens, result, step
+
+from headgate.core.clock import ManualClock
+from headgate.core.times import format_ms
+from headgate.insights.views.onetest import one_test
+from headgate.insights.views.refusal import Refused
+from headgate.insights.views.tests import page_of_tests
+from headgate.insights.views.window import read_window
+from headgate.store import MemoryStore
+from headgate.testing.store_data import WORKFLOW, job, merge, pipeline, workflow
+
+WEEK = read_window(None, None, "7d", now_ms=NOW)
+
+
+@pytest.fixture
+async def store():
+    made = MemoryStore(clock=ManualClock(NOW))
+    await made.open()
+    yield made
+    await made.close()
+
+
+async def commit(store, number, at, results, *, name="test", suite="unit", seconds=1.0):
+    """A commit whose job `name` had these results of each test: test -> words."""
+    run, task = key(41, number), key(42, number)
+    await merge(
+        store,
+        pipeline(key(40, number), number=number, created_at=at - 9_000, revision=f"r{number}", ref_name="main"),
+        workflow(run, pipeline_id=key(40, number), created_at=at - 9_000, stopped_at=at),
+        job(
+            task,
+            workflow_id=run,
+            name=name,
+            number=number,
+            started_at=at - 120_000,
+            stopped_at=at,
+            credits=20,
+            parallelism=2,
+        ),
+        *(
+            result(
+                number * 1000 + test * 100 + place,
+                word,
+                test=test,
+                job_id=task,
+                stopped_at=at,
+                suite=suite,
+                run_ms=round(1000 * seconds),
+            )
+            for test, words in results.items()
+            for place, word in enumerate(words)
+        ),
+    )
+
+
+async def test_flaky_tests_have_lives(store):
+    """One that began in the window, one that goes on, one that was fixed; with what they cost."""
+    flake, clean = ["pass", "fail"], ["pass"] * 9
+    for number in range(6):
+        at = NOW - (12 - number) * DAY
+        await commit(store, number, at, {1: clean, 2: flake, 3: flake})
+    for number in range(10, 22):
+        at = NOW - (22 - number) * 3_600_000
+        await commit(store, number, at, {1: flake if number > 17 else clean, 2: flake, 3: clean}, name="other")
+    page = await page_of_tests(lens(store), window=WEEK)
+    states = {one.name: one.state for one in page.flaky}
+    assert {"test_1": "new", "test_2": "flaky"} == states
+    (fixed,) = page.fixed
+    assert ("test_3", "fixed", 6, 1) == (fixed.name, fixed.state, fixed.flakes, page.fixed_tests)
+    assert fixed.first_at == format_ms(NOW - 12 * DAY) < fixed.last_at < fixed.since
+    new, old = sorted(page.flaky, key=lambda one: one.name)
+    assert (4, 8.0, 80.0, ("other",)) == (new.flakes, new.minutes, new.credits, new.jobs)
+    assert ("other",) == old.jobs[:1]
+    assert format_ms(NOW - 4 * 3_600_000) == new.since == new.first_at
+
+
+async def test_a_test_on_several_jobs_is_one_test(store):
+    """With all the jobs it hit."""
+    for number in range(6):
+        await commit(store, number, NOW - number * 60_000, {1: ["pass", "fail"]}, name=f"job{number % 2}")
+    page = await page_of_tests(lens(store), window=WEEK)
+    assert [("test_1", ("job0", "job1"), 6)] == [(one.name, one.jobs, one.flakes) for one in page.flaky]
+
+
+async def test_slowing_tests_and_suites(store):
+    """A test that became slower, and how long the suites take by day."""
+    for number in range(24):
+        at = NOW - (24 - number) * 3 * 3_600_000
+        await commit(store, number, at, {1: ["pass"]}, seconds=1.0 if number < 12 else 2.0)
+    page = await page_of_tests(lens(store), window=WEEK)
+    (slowing,) = page.slowing
+    assert ("test_1", 1.0, 2.0, 2.0, 12, 12) == (
+        slowing.name,
+        slowing.before,
+        slowing.after,
+        slowing.ratio,
+        slowing.commits_before,
+        slowing.commits_after,
+    )
+    (line,) = page.suites.lines
+    assert (SLUG, "unit", 36.0, 24) == (line.project, line.suite, line.total, line.commits)
+    assert len(page.suites.at) == len(line.values)
+    assert {1.0, 2.0} >= {value for value in line.values if value in (1.0, 2.0)} != set()
+    assert None in line.values
+
+
+async def test_splits_are_by_time_lost(store):
+    """The slowest machine against the mean of all."""
+    await commit(store, 1, NOW, {1: ["pass"]})
+    task = key(42, 1)
+    await merge(
+        store,
+        step(1, task, status="success", started_at=NOW - 120_000, stopped_at=NOW),
+        step(2, task, status="success", started_at=NOW - 120_000, stopped_at=NOW - 60_000, node=1),
+    )
+    (one,) = (await page_of_tests(lens(store), window=WEEK)).splits
+    assert ("test", 2, 1, 0.5, 30.0) == (one.job, one.nodes, one.runs, one.lost, one.lost_per_run)
+    assert one.imbalance == pytest.approx(120 / 90)
+
+
+async def test_one_test_has_its_history(store):
+    """Each result with its run; failures by what they say; counts of what is shown."""
+    await merge(
+        store, pipeline(revision="abc", ref_name="main"), workflow(), job(), job(key(5, 1), name="again", number=8)
+    )
+    broken = job(key(5, 2), status="infrastructure_fail", name="test", number=9)
+    results = [result(1, message="boom 1", stopped_at=NOW - 9), result(2, "pass", job_id=key(5, 1))]
+    await merge(store, broken, *results, result(3, message="boom 2", stopped_at=NOW + 5, run_ms=None, job_id=key(5, 2)))
+    page = await one_test(lens(store), project="github/acme/web", test=key(34, 1), window=WEEK)
+    assert [("fail", False), ("pass", False), ("fail", True)] == [(r.result, r.infrastructure) for r in page.results]
+    assert ("new", False, 1, 1, 1, 1, 1) == (
+        page.state,
+        page.flaky,
+        page.flakes,
+        page.passes,
+        page.failures,
+        page.infrastructure_failures,
+        page.commits,
+    )
+    assert [("boom <n>", "boom 2", 2)] == [(one.text, one.sample, one.count) for one in page.messages]
+    assert (WORKFLOW, "build", "main", "abc", 0.1) == (
+        page.results[0].workflow_id,
+        page.results[0].workflow,
+        page.results[0].branch,
+        page.results[0].revision,
+        page.mean,
+    )
+    assert {"again": 1, "test": 2} == page.jobs
+    cut = await one_test(lens(store), project=SLUG, test=key(34, 1), window=WEEK, limit=2)
+    assert (True, 2, "pass") == (cut.more, len(cut.results), cut.results[0].result)
+    with pytest.raises(Refused, match="30 days"):
+        await one_test(lens(store), project=SLUG, test="none", window=WEEK)

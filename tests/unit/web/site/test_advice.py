@@ -1,0 +1,114 @@
+"""The pages that say what to do, over a store in memory: nothing, little, hostile names, wrong questions."""
+
+from __future__ import annotations
+
+import pytest
+from tests.unit.insights.details import key, result, step, usage
+from tests.unit.web.site.test_routes import PROJECT, Bench
+from tests.unit.web.test_api import EVIL
+
+from headgate.testing.store_data import NOW, WORKFLOW, job, merge, pipeline, workflow
+
+
+@pytest.fixture
+async def bench():
+    made = Bench()
+    await made.store.open()
+    async with made.http:
+        yield made
+
+
+async def test_pages_of_nothing_say_what_is_missing(bench):
+    """And where it would come from."""
+    assert "No usage row in this window" in await bench.text("/rightsizing")
+    assert "No job failed in this window" in await bench.text("/failures")
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "words"),
+    [
+        ("/rightsizing?show=moon", 400, "A parameter cannot be read"),
+        ("/rightsizing?branch=main", 400, "A filter cannot be read"),
+        ("/rightsizing?cursor=x", 400, "The cursor is not one of this list"),
+        ("/rightsizing?project=gh/acme/none", 404, "No such project"),
+        (f"/test?project={PROJECT}&test={EVIL}", 404, "No such test"),
+        ("/failures?cursor=x", 400, "The cursor is not one of this list"),
+    ],
+)
+async def test_wrong_questions_get_a_page(bench, path, status, words):
+    """That says what is valid."""
+    await merge(bench.store, pipeline(), workflow(), job())
+    assert f"{status} {words}" in await bench.text(path, status)
+
+
+async def test_machine_sizes_are_listed(bench):
+    """With what they save, on their own page and on the job's; names are text."""
+    await merge(bench.store, pipeline(), workflow(), job())
+    await merge(bench.store, *(usage(number) for number in range(20)), usage(30, job_name=EVIL, resource_class=EVIL))
+    page = await bench.text("/rightsizing?window=30d")
+    assert "Could be saved in 30 days 300" in page
+    assert "large 4 CPU, 8 GB smaller : small It used 20 % of 8 GB at most; small has 2 GB." in page
+    assert "unknown class Its size is not known" in page
+    assert "None of them." in await bench.text(f"/rightsizing?window=30d&show=larger&project={PROJECT}")
+    of_job = await bench.text(f"/job?project={PROJECT}&workflow=build&job=test&window=30d")
+    assert "Machine size From how busy" in of_job
+
+
+async def test_reasons_of_failures_are_listed(bench):
+    """On their own page, the project's and the run's; words of outsiders are text."""
+    await merge(bench.store, pipeline(), workflow(status="failed"), job(status="failed"))
+    await merge(bench.store, step(1, name=EVIL), result(1, message=f"Error: {EVIL} 17", name=EVIL))
+    page = await bench.text("/failures")
+    assert "Failed jobs 1" in page
+    assert "In its own words" in page
+    assert "Failures by reason" in await bench.text(f"/project?project={PROJECT}")
+    assert "Why it failed" in await bench.text(f"/run/{WORKFLOW}")
+    raw = (await bench.http.get("/failures")).text
+    assert "<script>alert" not in raw
+
+
+async def test_a_test_has_a_page_of_its_own(bench):
+    """The list leads to it; its name and messages are text."""
+    await merge(bench.store, pipeline(), workflow(), job())
+    await merge(bench.store, result(1, name=EVIL, message=EVIL), result(2, "pass", name=EVIL, stopped_at=NOW))
+    raw = (await bench.http.get("/tests")).text
+    path = f"/test?project={PROJECT}&test={key(34, 1)}"
+    assert path.replace("/acme", "%2Facme").replace("acme/", "acme%2F").replace("&", "&amp;") in raw
+    page = await bench.text(path)
+    assert "Results, oldest first 2 results" in page
+    assert "What its failures say" in page
+    assert "<script>alert" not in (await bench.http.get(path)).text
+
+
+async def test_waste_by_retries_is_shown(bench):
+    """By project and by job; credits and workflow lead there."""
+    again = workflow(key(2, 1), created_at=NOW - 8_000, stopped_at=NOW)
+    await merge(
+        bench.store, pipeline(), workflow(status="failed", stopped_at=NOW - 8_000, created_at=NOW - 9_000), again
+    )
+    await merge(bench.store, job(key(5, 1), workflow_id=key(2, 1)))
+    page = await bench.text("/reruns")
+    assert "Green only on retry 100 % nothing before" in page
+    assert "test 1" in await bench.text("/reruns?by=job")
+    assert "No failed run was repeated" in await bench.text("/reruns?since=2026-11-01&until=2026-11-02")
+    assert "400 The metric does not have this dimension" in await bench.text("/reruns?by=moon", 400)
+    assert "Waste by retries : how many" in await bench.text("/credits")
+    assert "Waste by retries : how many" in await bench.text(f"/workflow?project={PROJECT}&workflow=build")
+
+
+async def test_charges_and_budgets_are_shown(bench):
+    """Kinds on the page of credits; the outlook by team where no rule has a budget."""
+    day = 86_400_000
+    runs = [
+        workflow(key(7, n), credits=100, created_at=NOW - n * day - 1_000, stopped_at=NOW - n * day)
+        for n in range(1, 40)
+    ]
+    await merge(bench.store, pipeline(), *runs, usage(1), usage(2, job_name=EVIL))
+    page = await bench.text("/credits")
+    assert "As the usage export bills it, 42 in 2 rows" in page
+    assert "All 42 40 2" in page
+    budgets = await bench.text("/budgets")
+    assert "This month by team" in budgets
+    assert "no team no limit" in budgets
+    assert "No budget is defined" in await bench.text("/budgets?by=budget")
+    assert "400 The metric does not have this dimension" in await bench.text("/budgets?by=moon", 400)
