@@ -7,7 +7,7 @@ PIP_FLAGS := --quiet --disable-pip-version-check -c constraints.txt
 # Other interpreters on which the unit and contract suites run as well, where they are present.
 OTHERS := 3.12 3.13
 
-.PHONY: demo test check format docs long bench debian others clean
+.PHONY: demo test check format docs screenshots long bench debian others clean
 
 demo: $(VENV)/.demo
 	$(BIN)/headgate demo $(ARGS)
@@ -42,6 +42,10 @@ format: $(VENV)/.dev
 # Rewrites generated option tables, metric lists and command help in docs/.
 docs: $(VENV)/.dev
 	UPDATE_DOCS=1 $(BIN)/python -m pytest -q tests/docs
+
+# Takes the pictures of README and docs from the demo.
+screenshots: $(VENV)/.dev debian
+	$(BIN)/python -m tests.e2e.screenshots
 
 others: $(VENV)/.dev
 	@for version in $(OTHERS); do \

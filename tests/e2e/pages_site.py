@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,6 +17,7 @@ from headgate.core.clock import SystemClock
 from headgate.core.merge import Observation, ProjectRef
 from headgate.core.storeport import Store
 from headgate.insights.views.lens import Lens
+from headgate.store import SqliteStore
 from headgate.web.access.gate import Gate
 from headgate.web.access.grants import OPEN, Access
 from headgate.web.access.login import add_login
@@ -24,6 +26,7 @@ from headgate.web.exports import add_exports
 from headgate.web.guard import Guard
 from headgate.web.insights import add_insights
 from headgate.web.metricpages import MetricPages
+from headgate.web.operations import Operations
 from headgate.web.site.routes import add_pages
 
 EVIL = "<img src=x onerror=\"alert(1)\"><script>alert('x')</script>"
@@ -43,6 +46,11 @@ class Quiet(Answers):
         labels = {"project": PROJECT, "workflow": EVIL}
         base = {"state": "firing", "rule": EVIL, "labels": labels, "since": "2026-11-20T10:02:10.000Z"}
         return [base | more | {"first_bad": {"workflow_id": RUN}, "flags": ["late"], "told": True}]
+
+
+async def quiet(_store: SqliteStore) -> Operations:
+    """Operations that know nothing but names."""
+    return Quiet()
 
 
 def seen(kind: Any, key: str, fields: dict[str, Any]) -> Observation:
@@ -81,9 +89,21 @@ def hostile() -> list[Observation]:
 
 
 class PagesSite:
-    """Use as a context; `address` is where it answers. `runs`: of the made-up history; `access`: who may come in."""
+    """Use as a context; `address` is where it answers. `runs`: of the made-up history; `access`: who may come in.
 
-    def __init__(self, folder: Path, *, runs: int = 400, odd: bool = True, access: Access = OPEN) -> None:
+    `prepare`: adds to the store and makes the operations.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        runs: int = 400,
+        odd: bool = True,
+        access: Access = OPEN,
+        prepare: Callable[[SqliteStore], Awaitable[Operations]] = quiet,
+    ) -> None:
+        self._prepare = prepare
         self.folder = folder
         self.gate = Gate(SystemClock(), access)
         self.address = ""
@@ -99,7 +119,7 @@ class PagesSite:
         await store.open()
         await world.tell(store, self._told)
         self._loop, self._store = asyncio.get_running_loop(), store
-        telemetry, answers = Telemetry(), Quiet()
+        telemetry, answers = Telemetry(), await self._prepare(store)
         app = build_app(answers, Health(), MetricPages(telemetry.page, lambda _: b""), version="0.0")
         add_insights(app, lambda: Lens(store, world.NOW))
         add_exports(app, answers, lambda: Lens(store, world.NOW))

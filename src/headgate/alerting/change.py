@@ -19,6 +19,7 @@ from headgate.alerting.silencing import Silences
 from headgate.alerting.telling import Line, Outlook, Result, is_over, tell
 from headgate.alerting.templates import render_annotations
 from headgate.core.alertdata import Alert, AlertState, Step, Transition, encode_alert, notification_key
+from headgate.core.evidence import Evidence
 from headgate.core.ids import record_id
 from headgate.core.messages import Notification, State, payload_of
 from headgate.core.record import SCHEMA_VERSION, Attribute, Record
@@ -36,7 +37,8 @@ class Subject:
     """One alert with its step and all that texts may use.
 
     `labels`: of the group; `fixed`: of the rule. `stored`: it has a row. `texts`: more names for its templates.
-    `not_to`: the notifier that it is about and that cannot tell of it.
+    `not_to`: the notifier that it is about and that cannot tell of it. `good`: that it fires is good news.
+    `evidence`: what it is judged by, where the step says something new.
     """
 
     fingerprint: str
@@ -52,6 +54,8 @@ class Subject:
     first_bad_url: str = ""
     texts: Mapping[str, Any] = field(default_factory=dict)
     not_to: str = ""
+    good: bool = False
+    evidence: Evidence | None = None
 
     def all_labels(self) -> dict[str, str]:
         """Labels as people and routes see them, without alertname and group; empty values are absent."""
@@ -179,7 +183,8 @@ def _row(subject: Subject, alert: Alert, now_ms: int) -> AlertRow:
 def _move_row(subject: Subject, made: Transition, now_ms: int) -> tuple[str, int, bytes]:
     """The line about one transition: who, when, why, numbers."""
     line = {"number": made.number, "from": str(made.before), "to": str(made.after), "why": made.reason}
-    return subject.fingerprint, now_ms, _line(subject, line)
+    shown = subject.evidence if made.after in (AlertState.PENDING, AlertState.FIRING) else None
+    return subject.fingerprint, now_ms, _line(subject, {**line, "evidence": shown})
 
 
 def _told_row(subject: Subject, result: Result, now_ms: int) -> tuple[str, int, bytes]:
@@ -194,6 +199,7 @@ def _told_row(subject: Subject, result: Result, now_ms: int) -> tuple[str, int, 
         "told": list(dict.fromkeys(one.notifier for one in result.lines)),
         "held": dict(result.held) or None,
         "flags": list(result.alert.flags) or None,
+        "evidence": None if subject.step.transitions else subject.evidence,
     }
     return subject.fingerprint, now_ms, _line(subject, line)
 
@@ -233,6 +239,7 @@ def _notification(subject: Subject, state: State, telling: Telling, line: Line |
         ends_ms=alert.ended_ms if state == "resolved" else None,
         at_ms=telling.now_ms,
         numbers={name: value for name, value in numbers.items() if value is not None},
+        good=subject.good,
     )
 
 

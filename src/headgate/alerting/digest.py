@@ -175,7 +175,7 @@ def _lead(data: Mapping[str, Any]) -> list[str]:
     below, unheard = len(alerts["below_warning"]), len(alerts["not_told"])
     return [
         f"{health['runs']} runs ended, {health['failed']} failed{share}.",
-        f"{alerts['told']} alerts were told, {alerts['firing']} fire now.",
+        f"{alerts['told']} alerts were told, {alerts['firing']} of the period's alerts still fire.",
         f"{below} were below warning, {unheard} were not told.",
     ]
 

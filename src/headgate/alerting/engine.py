@@ -16,6 +16,7 @@ import structlog
 
 from headgate.alerting.change import Subject
 from headgate.alerting.evaluate import RuleResult
+from headgate.alerting.evidence import evidence_of
 from headgate.alerting.judging import Failed, judge_beside
 from headgate.alerting.meta import (
     COLLECTOR_STALE,
@@ -323,6 +324,8 @@ def rule_subjects(result: RuleResult, known: _Known, owners: Owners) -> Iterable
             step=group.step,
             stored=group.fingerprint in known,
             first_bad_url=group.found.first_bad_url,
+            good=rule.timing.silent_end,
+            evidence=evidence_of(rule, group) if group.step.transitions or group.step.notify == "firing" else None,
         )
 
 

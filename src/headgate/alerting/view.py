@@ -57,8 +57,9 @@ Watermarks = Mapping[str, Watermark]
 class Found:
     """What a kind of rule says of one group. As a `Reading`, without its time.
 
-    `first_bad_url`: of that run. `texts`: more names for its templates. `hold`: keep the alert's memory although it
-    is over: what it was about is still in sight.
+    `first_bad_url`, `first_bad_ms`: link and end of that run.
+    `texts`: more names for its templates. `hold`: keep the alert's memory although it is over: what it was about is
+    still in sight.
     """
 
     outcome: Outcome
@@ -73,6 +74,7 @@ class Found:
     hold: bool = False
     why: str = ""
     texts: Mapping[str, Any] = field(default_factory=dict)
+    first_bad_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,16 @@ import yaml
 
 from headgate.core.errors import ConfigError
 
-__all__ = ["ENV_PREFIX", "KeyPath", "Origins", "interpolate", "overlay_environment", "read_text", "read_yaml"]
+__all__ = [
+    "ENV_PREFIX",
+    "KeyPath",
+    "Origins",
+    "interpolate",
+    "overlay_environment",
+    "read_text",
+    "read_yaml",
+    "references_in",
+]
 
 KeyPath = tuple[str | int, ...]
 ENV_PREFIX = "HEADGATE__"
@@ -200,6 +209,24 @@ def interpolate(
     if missing:
         raise ConfigError(*missing)
     return result, work.problems
+
+
+def references_in(value: Any, path: KeyPath = ()) -> dict[KeyPath, str]:
+    """Values that are a reference and nothing else, as it may be shown: `${env:NAME}`, `${file:PATH}`.
+
+    A default is left out: it may be a secret itself.
+    """
+    if isinstance(value, dict):
+        return {at: text for key, item in value.items() for at, text in references_in(item, (*path, key)).items()}
+    if isinstance(value, list):
+        pairs = enumerate(value)
+        return {at: text for index, item in pairs for at, text in references_in(item, (*path, index)).items()}
+    found = _REFERENCE.fullmatch(value) if isinstance(value, str) else None
+    if found is None or found[1]:
+        return {}
+    kind, colon, _ = found[2].partition(":")
+    named = colon and kind in ("file", "credential")
+    return {path: found[0] if named else f"${{env:{found[2].partition(':-')[0]}}}"}
 
 
 def _matching(names: Mapping[str, Any], wanted: str) -> str:

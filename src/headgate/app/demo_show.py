@@ -36,7 +36,19 @@ class Show:
         self.line(f"Twin        {twin}/_twin/truth says what really happened")
         self.line(f"Try         headgate status -c {file}")
         self.line(f"            headgate tail -c {file} --follow")
-        self.line("A regression is planted on the default branch of the first project: watch for the alert.")
+        self.line(
+            "Six troubles are planted, the worst on the default branch of the first project: watch for its alert."
+        )
+
+    def collected(self, days: int, overview: Json) -> None:
+        """The past is there."""
+        ended = {kind: sum(words.values()) for kind, words in overview["ended"].items()}
+        calls = sum(source["calls"] for source in overview["status"]["sources"].values())
+        self.line(
+            f"All {days} days are collected: {ended.get('workflow', 0)} workflows and {ended.get('job', 0)} jobs"
+            f" with {calls} API calls.",
+            "bold",
+        )
 
     def figures(self, overview: Json) -> None:
         """How it goes."""

@@ -18,14 +18,13 @@ import apsw
 import orjson
 
 from headgate import __version__
-from headgate.app.logs import Redactor, secrets_of
 from headgate.app.settings import Configuration
+from headgate.app.shown import shown_configuration
 from headgate.core.clock import Clock
 from headgate.core.errors import StoreError
 from headgate.core.ports import Source
-from headgate.deliver.transport import public_address
 
-__all__ = ["Finding", "examine", "redacted_configuration", "write_bundle"]
+__all__ = ["Finding", "examine", "versions", "write_bundle"]
 
 _APPENDS = 200
 _APPEND_BYTES = 4096
@@ -123,38 +122,6 @@ def _skew(name: str, source: Source) -> Finding:
     return Finding(f"clock_skew.{name}", ok=ok, value=skew, unit="s, theirs minus ours", fix=fix)
 
 
-def redacted_configuration(configuration: Configuration) -> dict[str, Any]:
-    """The configuration in force with every secret starred out, whatever key it is under."""
-    redactor = Redactor()
-    for chosen in (configuration.sources, configuration.sinks, configuration.notifiers):
-        for part in chosen.values():
-            redactor.learn(secrets_of([part.config, part.records]))
-    redactor.learn(secrets_of(configuration.settings.http.access))
-    shown = configuration.settings.model_dump(mode="json", include={"version", "store", "http", "webhooks", "log"})
-    for section, chosen in (
-        ("sources", configuration.sources),
-        ("sinks", configuration.sinks),
-        ("notifiers", configuration.notifiers),
-    ):
-        shown[section] = {
-            name: {"type": part.plugin.name, **part.config.model_dump(mode="json")} for name, part in chosen.items()
-        }
-    redacted: dict[str, Any] = redactor.value(_without_paths(shown))
-    return redacted
-
-
-def _without_paths(value: Any) -> Any:
-    """Addresses as scheme and host alone: a path, a query or a user may be a secret (an incoming webhook's is)."""
-    if isinstance(value, dict):
-        return {key: _without_paths(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_paths(item) for item in value]
-    if not isinstance(value, str) or not value.startswith(("http://", "https://")):
-        return value
-    shown = public_address(value)
-    return shown if value.rstrip("/") == shown else f"{shown}/***"
-
-
 def versions() -> dict[str, str]:
     """What runs: Headgate, Python, the system and the packages it stands on."""
     found = {"headgate": __version__, "python": platform.python_version(), "system": platform.platform()}
@@ -171,7 +138,7 @@ def write_bundle(
 ) -> None:
     """A tar.gz for a support request: configuration without secrets, status, findings, versions."""
     parts: dict[str, Any] = {
-        "configuration.json": redacted_configuration(configuration),
+        "configuration.json": shown_configuration(configuration),
         "status.json": status,
         "versions.json": versions(),
         "findings.json": [

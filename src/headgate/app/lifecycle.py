@@ -144,6 +144,7 @@ class Daemon:
             classes=lambda: classes_of(self._configuration.settings.resource_classes),
             budgets=engines.budgets,
             behind_ms=engines.behind_ms,
+            configuration=lambda: self._configuration,
             files=self._chores.status,
             shelves=lambda: self._chores.shelves("report"),
             acknowledging=lambda: acknowledging(engines.plant.notifiers),

@@ -21,9 +21,12 @@ from headgate.alerting.listing import list_alerts
 from headgate.app import audits, requests, views
 from headgate.app.alertdesk import AlertDesk
 from headgate.app.deployments import told_deployment, told_key
+from headgate.app.notifierstates import notifier_views
 from headgate.app.records import RecordsConfig
 from headgate.app.reportdesk import ReportDesk
+from headgate.app.settings import Configuration
 from headgate.app.shelf import Shelf
+from headgate.app.workings import StoreWorkings
 from headgate.collect import CallRates
 from headgate.collect.insights import last_reading_ms
 from headgate.collect.pacing import LIVE_WINDOW_MS
@@ -81,6 +84,10 @@ def _every_metric() -> Catalogue:
     return CATALOGUE
 
 
+def _no_configuration() -> Configuration | None:
+    return None
+
+
 def _nothing() -> None:
     """Wakes nobody: without a daemon there is nobody to wake."""
 
@@ -94,10 +101,11 @@ class Running:
     not deliver now; `lags`: signal -> seconds, as its worker knows it; `wake`: deliveries have something to do;
     `reset`: replaces the store's reset where workers must let go first; `polled`: sources that can be asked for history
     -> how far back facts are kept, milliseconds; `wake_backfills`, `wake_audits`: a request was stored; `call_rates`:
-    calls an hour by source; `catalogue`, `owners`, `classes`, `budgets`: metrics, teams, machine sizes and limits of
-    forecasts as configured; `behind_ms`: project -> how far behind the present it is collected; `acknowledging`:
-    notifiers that pass acknowledgements on; `wake_outbox`: something is there to be told; `rule_texts`: file and text
-    of the rules in force; `files`: how scheduled exports and reports are; `shelves`: where reports are.
+    calls an hour by source; `turn`: held while alerts change; `catalogue`, `owners`, `classes`, `budgets`: metrics,
+    teams, machine sizes, limits of forecasts as configured; `behind_ms`: project -> how far behind the present it is
+    collected; `acknowledging`: notifiers that pass acknowledgements on; `wake_outbox`: something is there to be told;
+    `rule_texts`: file and text of the rules in force; `files`: how scheduled exports and reports are; `shelves`: where
+    reports are; `configuration`: in force.
     """
 
     sources: Callable[[], Mapping[str, Source | None]] = field(default=dict)
@@ -120,6 +128,7 @@ class Running:
     classes: Callable[[], ResourceClasses] = ResourceClasses
     budgets: Callable[[], Sequence[Budget]] = tuple
     behind_ms: Callable[[], Mapping[str, int]] = field(default=dict)
+    configuration: Callable[[], Configuration | None] = _no_configuration
     files: Callable[[], Mapping[str, Json]] = field(default=dict)
     shelves: Callable[[], Mapping[str, Shelf]] = field(default=dict)
     acknowledging: Callable[[], Collection[str]] = frozenset
@@ -127,13 +136,12 @@ class Running:
     rule_texts: Callable[[], Sequence[tuple[str, str]]] = tuple
 
 
-class StoreOperations:
+class StoreOperations(StoreWorkings):
     """`web.operations.Operations` over an open store."""
 
     def __init__(self, store: Store, clock: Clock, running: Running | None = None) -> None:
-        self._store = store
-        self._clock = clock
         self._running = running or Running()
+        super().__init__(store, clock, self._running.configuration, lambda: list(self._running.sources()))
         self._desk = AlertDesk(store, clock, self._running.turn, self._running.acknowledging, self._running.wake_outbox)
         self._reports = ReportDesk(self.lens, self._running.shelves)
 
@@ -157,12 +165,17 @@ class StoreOperations:
                 await load_found(self._store, name),
                 rates.get(name),
                 await last_reading_ms(self._store, name),
+                now_ms=self._clock.now_ms(),
             )
             for name, source in self._running.sources().items()
         }
         audit = await audits.figures(self._store, list(sources), self._clock)
         records = {name: section.shown() for name, section in self._running.records().items()}
-        return views.status_view(figures, sinks, sources, audit, records) | {"files": dict(self._running.files())}
+        configured = self._running.configuration()
+        names = list(configured.notifiers) if configured else []
+        notifiers = await notifier_views(self._store, names, self._clock.now_ms())
+        told = views.status_view(figures, sinks, sources, audit, records=records, notifiers=notifiers)
+        return told | {"files": dict(self._running.files())}
 
     async def _lanes(self) -> dict[str, list[CursorView]]:
         lanes: dict[str, list[CursorView]] = {}

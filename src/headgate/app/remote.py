@@ -259,6 +259,22 @@ class RemoteOperations:
         params = {name: value for name, value in asdict(asked).items() if value is not None}
         return await self._ask("GET", "/query", params=params)  # type: ignore[no-any-return]  # the API's shape
 
+    async def routing(self) -> Json:
+        """Who is told of alerts."""
+        return await self._ask("GET", "/routing")  # type: ignore[no-any-return]  # the API's shape
+
+    async def completeness(self) -> Json:
+        """What audits have proven."""
+        return await self._ask("GET", "/completeness")  # type: ignore[no-any-return]  # the API's shape
+
+    async def data(self) -> Json:
+        """What is kept."""
+        return await self._ask("GET", "/data")  # type: ignore[no-any-return]  # the API's shape
+
+    async def configuration(self) -> Json:
+        """The configuration without secrets."""
+        return await self._ask("GET", "/configuration")  # type: ignore[no-any-return]  # the API's shape
+
     async def rule_texts(self) -> list[Json]:
         """Rule files as the daemon read them."""
         return await self._ask("GET", "/rules")  # type: ignore[no-any-return]  # the API's shape

@@ -5,9 +5,9 @@ from __future__ import annotations
 import ipaddress
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from headgate.alerting.digestplan import DigestConfig
 from headgate.alerting.mutetimes import MuteTimeConfig
@@ -93,13 +93,22 @@ class RetentionSettings(_Section):
     alerts: Duration = duration_field("90d", "History of alerts.")
     trail: Duration = duration_field("400d", "Who changed something, read what is about a person, or exported.")
     facts: Duration = duration_field("400d", "Workflows, jobs and what belongs to them.")
+    rollups: Duration | None = Field(
+        default=None, description="Sums by day, as long as `facts` at least; for ever unless said. Hours: eight days."
+    )
+
+    @model_validator(mode="after")
+    def _sums_outlive_facts(self) -> Self:
+        if self.rollups is not None and self.rollups < self.facts:
+            raise ValueError("rollups: sums by day are kept as long as facts at least; raise it, or lower facts")
+        return self
 
     def by_part(self, *, tight: bool) -> dict[str, int]:
         """Part of the store -> milliseconds.
 
         `tight`: space is short, so what is done with, and what waits for a removed source, goes after an hour.
         """
-        kept: dict[str, int] = dict(self) | {"inbox_parked": self.inbox_dead}
+        kept: dict[str, int] = {name: ms for name, ms in self if ms is not None} | {"inbox_parked": self.inbox_dead}
         if tight:
             kept |= {name: min(kept[name], HOUR_MS) for name in ("inbox", "inbox_parked", "log")}
         return kept

@@ -20,10 +20,19 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from headgate.app.access import access_of, command_token_of
-from headgate.app.configfile import KeyPath, Origins, interpolate, overlay_environment, read_text, read_yaml
+from headgate.app.configfile import (
+    KeyPath,
+    Origins,
+    interpolate,
+    overlay_environment,
+    read_text,
+    read_yaml,
+    references_in,
+)
 from headgate.app.exportjobs import ExportConfig, FileName
 from headgate.app.listeners import contexts_of, lacks_access, listener_problems, readable_access
 from headgate.app.measuring import Kpis, OwnerConfig, ResourceClassConfig
+from headgate.app.nofile import demand_token, set_orgs, without_file
 from headgate.app.problems import nearest, problems_of
 from headgate.app.records import RecordsConfig
 from headgate.app.reportjobs import ReportConfig
@@ -121,7 +130,7 @@ class Configuration:
     """Everything that was configured. `file`: None without one; `base`: where relative paths begin.
 
     `unread`: problems of secrets that could not be read, by the key of the part that is left out for it; only where
-    the work needs no secrets.
+    the work needs no secrets. `references`: key path -> where its value comes from, such as `${env:NAME}`.
     """
 
     settings: Settings
@@ -131,6 +140,7 @@ class Configuration:
     file: Path | None
     base: Path
     unread: Mapping[str, str] = field(default_factory=dict)
+    references: Mapping[KeyPath, str] = field(default_factory=dict)
 
     @property
     def access(self) -> Access:
@@ -187,19 +197,22 @@ def load(
     base = Path.cwd() if file is None else file.resolve().parent
     lines: dict[KeyPath, int] = {}
     if file is None:
-        data, shown = _without_file(env), "environment"
+        data, shown = without_file(env), "environment"
     else:
         shown = str(file)
         data, lines = read_yaml(read_text(file), shown)
+    references = references_in(data)
     may_miss = _is_secret if not secrets else (lambda _path: False)
     data, missing = interpolate(data, env, Origins(shown, lines), base, may_miss)
     data, variables = overlay_environment(data, env)
+    references |= {path: f"${{env:{name}}}" for path, name in variables.items()}
     unread = {_part_of(path): problem for path, problem in missing.items() if path not in variables}
     if orgs:
-        _set_orgs(data, orgs)
+        set_orgs(data, orgs)
     if file is None and secrets:
-        _demand_token(data)
-    made = _validated(data, Origins(shown, lines, variables), registry, file=file, base=base, unread=unread)
+        demand_token(data)
+    origins = Origins(shown, lines, variables)
+    made = _validated(data, origins, registry, file=file, base=base, unread=unread, references=references)
     if secrets:
         made.tls()  # what cannot be used is better known now
     return made
@@ -215,40 +228,6 @@ def _is_secret(path: KeyPath) -> bool:
     return path[0] in ("sources", "sinks") or path[:2] in (("alerts", "notifiers"), ("http", "access"))
 
 
-def _without_file(env: Mapping[str, str]) -> dict[str, Any]:
-    """The configuration that a token alone gives: poll CircleCI, keep in the state directory, print records."""
-    state = Path(env.get("XDG_STATE_HOME") or Path(env.get("HOME") or "~").expanduser() / ".local" / "state")
-    source: dict[str, Any] = {"type": "circleci"}
-    if env.get("CIRCLECI_TOKEN"):
-        source["token"] = env["CIRCLECI_TOKEN"]
-    if env.get("CIRCLECI_ORGS"):
-        source["orgs"] = [org.strip() for org in env["CIRCLECI_ORGS"].split(",") if org.strip()]
-    if env.get("CIRCLECI_WEBHOOK_SECRET"):
-        source["webhook"] = {"secrets": [env["CIRCLECI_WEBHOOK_SECRET"]]}
-    return {
-        "version": 1,
-        "store": {"url": f"sqlite://{(state / 'headgate' / 'headgate.db').absolute()}"},
-        "sources": {"circleci": source},
-        "sinks": {"stdout": {"type": "jsonl", "path": "-"}},
-    }
-
-
-def _set_orgs(data: dict[str, Any], orgs: Sequence[str]) -> None:
-    sources = data.get("sources")
-    found = [name for name, one in (sources or {}).items() if isinstance(one, dict) and one.get("type") == "circleci"]
-    if not isinstance(sources, dict) or len(found) != 1:
-        raise ConfigError("--org: needs exactly one source of type circleci; write orgs: into the file instead")
-    data["sources"] = {**sources, found[0]: {**sources[found[0]], "orgs": list(orgs)}}
-
-
-def _demand_token(data: Mapping[str, Any]) -> None:
-    if not data["sources"]["circleci"].get("token"):
-        raise ConfigError(
-            "environment: CIRCLECI_TOKEN is not set, and there is no configuration file; "
-            "set CIRCLECI_TOKEN and CIRCLECI_ORGS, or pass a file with -c, or try `headgate demo`"
-        )
-
-
 def _validated(
     data: dict[str, Any],
     origins: Origins,
@@ -257,6 +236,7 @@ def _validated(
     file: Path | None,
     base: Path,
     unread: Mapping[str, str],
+    references: Mapping[KeyPath, str],
 ) -> Configuration:
     problems: list[str] = []
     if lacks_access(unread):
@@ -276,7 +256,7 @@ def _validated(
         problems += _across(settings, origins, unread)
     if problems or settings is None:
         raise ConfigError(*problems)
-    return Configuration(settings, sources, sinks, notifiers, file, base, unread)
+    return Configuration(settings, sources, sinks, notifiers, file, base, unread, references)
 
 
 def _across(settings: Settings, origins: Origins, unread: Mapping[str, str]) -> list[str]:

@@ -106,12 +106,15 @@ def source_view(
     found: Found,
     rates: CallRates | None = None,
     insights_ms: int | None = None,
+    *,
+    now_ms: int = 0,
 ) -> Json:
     """One source of `status`. Without a running source only the store's part is known.
 
     `last_complete_walk`: of the project that is furthest behind; null until every known project was walked.
     `last_insights`: when CircleCI's own figures of any project were last read; null before. `gone`:
-    projects that CircleCI no longer has, with since when. `refused`: why the far side takes no call of ours now.
+    projects that CircleCI no longer has, with since when. `refused`: why the far side takes no call of ours now;
+    `waits_until`: until when it has us wait, null where it does not.
     `calls_per_hour_estimate`: by part; null until it is made. `calls_per_hour`: of the last ten minutes; null in the
     first one.
     """
@@ -124,6 +127,9 @@ def source_view(
         "calls": usage.calls if usage else 0,
         "budget_left": usage.budget_left if usage else None,
         "refused": usage.refused if usage else None,
+        "waits_until": format_ms(now_ms + round(usage.paused_seconds * 1000))
+        if usage and usage.paused_seconds
+        else None,
         "calls_per_hour": _rounded(rates.live) if rates else None,
         "calls_per_hour_estimate": {
             "total": _rounded(sum(rates.parts.values())),
@@ -190,7 +196,9 @@ def status_view(
     sinks: Mapping[str, Mapping[str, Json]],
     sources: Mapping[str, Json],
     audit: Mapping[str, int | None],
+    *,
     records: Mapping[str, Mapping[str, Any]],
+    notifiers: Mapping[str, Json],
 ) -> Json:
     """`headgate status --json`. The figures of `audit`, over 24 hours, are null until an audit has run.
 
@@ -206,6 +214,7 @@ def status_view(
             "waiting_for_source": dict(figures.inbox_parked),
         },
         "sources": dict(sources),
+        "notifiers": dict(notifiers),
         "audit": dict(audit),
         "store": {"bytes": figures.bytes, "schema": figures.schema},
     }

@@ -38,6 +38,12 @@ def status(config: ConfigOption = None, json: JsonOption = False) -> None:
         sources,
         empty="No source is configured.",
     )
+    if figures["notifiers"]:
+        channels = [
+            (name, one["state"], one["waiting"], f"{one['lag_seconds']:.0f} s", one["dead"], one["last_error"] or "-")
+            for name, one in sorted(figures["notifiers"].items())
+        ]
+        print_table(("Notifier", "State", "Waiting", "Lag", "Given up", "Last error"), channels, empty="")
     for name, one in sorted(figures["sources"].items()):
         for slug, since in one["gone"].items():
             print(f"{name}: project {slug} is not found since {since}; its history is kept, it is asked for once a day")

@@ -51,8 +51,8 @@ def demo(
     *,
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port of the page; 0 takes a free one.")] = 8080,
     seed: Annotated[int, typer.Option("--seed", help="The same seed makes the same organisation.")] = 1,
-    days: Annotated[int, typer.Option("--days", min=1, max=400, help="Days of history.")] = 2,
-    projects: Annotated[int, typer.Option("--projects", min=1, max=64, help="Projects of the organisation.")] = 4,
+    days: Annotated[int, typer.Option("--days", min=1, max=400, help="Days of history.")] = 90,
+    projects: Annotated[int, typer.Option("--projects", min=1, max=64, help="Projects of the organisation.")] = 12,
     exit_after: Annotated[
         float | None, typer.Option("--exit-after", metavar="SECONDS", min=0, help="Stop by itself after this.")
     ] = None,

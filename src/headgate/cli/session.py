@@ -91,6 +91,7 @@ async def _alone(configuration: Configuration, *, create: bool) -> AsyncIterator
             polled=configuration.polled,
             catalogue=lambda: catalogue_of(configuration.settings.kpis),
             owners=lambda: owners_of(configuration.settings.owners),
+            configuration=lambda: configuration,
             acknowledging=lambda: acknowledging(build_parts(configuration.notifiers.values(), context)),
         )
         yield noting(StoreOperations(store, clock, known), store, clock, user_name())

@@ -195,7 +195,7 @@ class Timing:
 
     `for_runs`, `recover_runs`: readings with new runs that must agree. `gone_after_ms`: two windows.
     `no_data`: ok recovers without new runs, alert breaches, keep changes nothing. `version`: of the rule.
-    `silent_end`: its end is not told, since it is an event.
+    `silent_end`: it is good news that happened, an event whose end is not told.
     """
 
     for_ms: int = 0

@@ -26,11 +26,15 @@ __all__ = [
     "Notifier",
     "Probing",
     "Refreshing",
+    "Tone",
     "content_of",
     "payload_of",
 ]
 
 State = Literal["firing", "resolved"]
+# How it is meant: an event may be good news, which fires and alarms nobody.
+Tone = Literal["firing", "good", "resolved"]
+_GRAVEST: tuple[Tone, ...] = ("firing", "good", "resolved")
 # Reason of a notification that goes to `Acknowledging` channels alone.
 ACKNOWLEDGED = "acknowledged"
 # Reasons of what is told of an alert that is open already.
@@ -46,7 +50,7 @@ class Notification:
 
     `key`: idempotency key, fingerprint and transition number; a repeat has a key of its own. `state`: firing or
     resolved. `labels`, `annotations`: rendered. `numbers`: value, baseline, n as far as known. Times in milliseconds
-    since the epoch.
+    since the epoch. `good`: what fires is good news.
     """
 
     key: str
@@ -60,6 +64,12 @@ class Notification:
     ends_ms: int | None
     at_ms: int
     numbers: Mapping[str, float] = field(default_factory=dict)
+    good: bool = False
+
+    @property
+    def tone(self) -> Tone:
+        """How it must look."""
+        return "good" if self.good and self.state == "firing" else self.state
 
     @property
     def opens(self) -> bool:
@@ -103,6 +113,11 @@ class Message:
     def state(self) -> State:
         """Firing while one of them is."""
         return "firing" if any(one.state == "firing" for one in self.notifications) else "resolved"
+
+    @property
+    def tone(self) -> Tone:
+        """The gravest of how its notifications must look."""
+        return min((one.tone for one in self.notifications), default="resolved", key=_GRAVEST.index)
 
 
 class _Channel(Protocol):

@@ -172,12 +172,16 @@ class Enrichment:
 
 @dataclass(frozen=True, slots=True)
 class SourceUsage:
-    """Live figures for `status` and `/metrics`. `budget_left`: calls that could be made at once, None: no budget."""
+    """Live figures for `status` and `/metrics`. `budget_left`: calls that could be made at once, None: no budget.
+
+    `paused_seconds`: how long the far side still has us wait, 0 where it does not.
+    """
 
     calls: int
     budget_left: float | None
     refused: str | None
     skew_seconds: float
+    paused_seconds: float = 0.0
 
 
 class Source(Protocol):

@@ -40,6 +40,7 @@ __all__ = [
     "SourceCursor",
     "SpaceLevel",
     "StoreFigures",
+    "StorePart",
 ]
 
 SignalState = Literal["ok", "retrying", "open", "held", "removed"]
@@ -210,10 +211,28 @@ class StoreFigures:
     inbox_parked: Mapping[str, int]
 
 
+@dataclass(frozen=True, slots=True)
+class StorePart:
+    """One part of the store. `bytes`: its room, 0 where the adapter keeps no file; times of what is in it, if known.
+
+    Facts go by the end of workflows, rollups by the begin of their hour or day. Steps and test results, which go with
+    their jobs, and `other` have no times of their own; an adapter in memory knows those of fewer parts.
+    """
+
+    part: str
+    bytes: int
+    oldest_ms: int | None
+    newest_ms: int | None
+
+
 class ReadStore(ReadDetails, Protocol):
     """Questions. Safe at any time after open, from the event loop; answered from committed state."""
 
     async def figures(self) -> StoreFigures: ...
+    async def parts(self) -> Sequence[StorePart]:
+        """What each part takes and from when to when it reaches; seconds for a large store."""
+        ...
+
     async def cursors(self) -> Sequence[CursorView]: ...
     async def outcome_counts(self) -> Mapping[str, OutcomeCounts]: ...
     async def source_cursors(self, source: str) -> Mapping[str, SourceCursor]: ...

@@ -44,6 +44,15 @@ def step_of(starts: Sequence[int]) -> Dimension:
     return "day" if all(at % STEPS["day"] == 0 for at in starts[1:]) else "hour"
 
 
+def _by_hour(grouping: Grouping, asked: TallyQuery, tallies: Tallies, group: Labels) -> Mapping[int, Tally]:
+    """Begin of the hour -> the sums of one group in it."""
+    place, found = asked.by.index("hour"), dict[int, Tally]()
+    for key, tally in tallies.items():
+        if grouping.labels(dict(zip(asked.by, key, strict=True))) == group:
+            found.setdefault(parse_ms(key[place]) or 0, Tally()).add(tally)
+    return found
+
+
 class Reader:
     """Values of metrics. Not for two tasks at once; forget it after the pass, since it remembers what it read.
 
@@ -161,6 +170,34 @@ class Reader:
             measure_tallies(how, group_tallies(grouping, keys, part), longest_ms(one))
             for one, part in zip(bounds, parts, strict=True)
         ]
+
+    async def rolling(
+        self, metric: MetricDef, group: Labels, *, where: Sequence[Matcher], bounds: Sequence[Bounds]
+    ) -> Sequence[Measured]:
+        """The metric of one group over windows that overlap, in their order; without a value where nothing qualifies.
+
+        They begin and end on UTC hours, so that sums are asked for once. Only metrics of sums: raises TypeError.
+        """
+        if not isinstance(metric.compute, FromTally):
+            raise TypeError(f"{metric.id} is not computed from sums")
+        how, grouping = metric.compute, Grouping.of(metric, [name for name, _ in group], where, self._owners)
+        narrowed = [one for one in map(grouping.narrowed, bounds) if one]
+        if len(narrowed) < len(bounds):
+            return [Measured(None, 0) for _ in bounds]
+        whole: Bounds = {
+            slug: (min(one[slug][0] for one in narrowed), max(one[slug][1] for one in narrowed)) for slug in narrowed[0]
+        }
+        asked, tallies = await self._tallies(TallyQuery(how.kind, whole, ("hour", *grouping.counted_by(how)), how.bins))
+        hours = _by_hour(grouping, asked, tallies, group)
+        found = []
+        for one in narrowed:
+            since_ms, until_ms = next(iter(one.values()))
+            total = Tally()
+            for at_ms in range(since_ms, until_ms, STEPS["hour"]):
+                if at_ms in hours:
+                    total.add(hours[at_ms])
+            found.append(measure_tallies(how, {group: total}, until_ms - since_ms).get(group, Measured(None, 0)))
+        return found
 
     async def _tallies(self, query: TallyQuery) -> tuple[TallyQuery, Tallies]:
         """Sums that answer a query, and what they were asked for: they may be finer, with more sketches."""

@@ -15,7 +15,7 @@ import msgspec
 
 from headgate.core.messages import Message, Notification
 from headgate.core.times import format_ms
-from headgate.notifiers._threads import Entry, in_words, link_of, severity_of
+from headgate.notifiers._threads import WORDS, Entry, broken_text, in_words, link_of, severity_of
 
 __all__ = ["body_of", "comment_of", "firing_in", "says", "thread_of", "title_of"]
 
@@ -27,7 +27,6 @@ _MOST_LABELS = 50
 _MOST_LINES = 40
 # 64 characters each: what keeps the body below its limit together with the lines.
 _MOST_MARKED = 300
-_WORDS = {"firing": "Firing", "resolved": "Resolved"}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f`]")
 _MARK = re.compile(r"<!-- headgate thread=([0-9a-f]{32}) key=(\S*) firing=(\S*) -->")
 
@@ -97,7 +96,7 @@ def body_of(message: Message, entries: Mapping[str, Entry]) -> str:
 
 def comment_of(message: Message, changed: Sequence[Notification]) -> str:
     """What has changed, for those who follow the issue."""
-    lines = [f"**{_WORDS[one.state]}** {_said(one)}" for one in changed[:_MOST_LINES]]
+    lines = [f"**{WORDS[one.tone]}** {_said(one)}" for one in changed[:_MOST_LINES]]
     more = len(changed) - len(lines)
     lines += [f"and {more} more"] if more else []
     return "\n\n".join([*lines, f"<!-- headgate key={message.key} -->"])
@@ -111,10 +110,11 @@ def _said(one: Notification) -> str:
 def _details(one: Notification) -> list[str]:
     severity = f" ({_code(severity_of(one), _LABEL_LIMIT)})" if severity_of(one) else ""
     until = f", until {format_ms(one.ends_ms)}" if one.ends_ms is not None else ""
-    lines = [f"**{_WORDS[one.state]}**{severity} {_said(one)}", ""]
+    lines = [f"**{WORDS[one.tone]}**{severity} {_said(one)}", ""]
     lines += [f"since {format_ms(one.starts_ms)}{until}", ""]
     numbers = [f"- {_code(name, _LABEL_LIMIT)}: {value:g}" for name, value in one.numbers.items()]
-    return [*lines, *_labels(one.labels), *numbers]
+    broken = [f"- {_code(text, _TEXT_LIMIT)}"] if (text := broken_text(one)) else []
+    return [*lines, *_labels(one.labels), *numbers, *broken]
 
 
 def _labels(labels: Mapping[str, str]) -> list[str]:
@@ -123,6 +123,4 @@ def _labels(labels: Mapping[str, str]) -> list[str]:
 
 
 def _line(one: Entry) -> str:
-    return (
-        f"- **{_WORDS[one.state]}** {_code(one.rule, _RULE_LIMIT)} {_linked(_code(one.text, _LABEL_LIMIT), one.link)}"
-    )
+    return f"- **{WORDS[one.state]}** {_code(one.rule, _RULE_LIMIT)} {_linked(_code(one.text, _LABEL_LIMIT), one.link)}"

@@ -7,24 +7,24 @@ from html import escape
 
 from headgate.core.messages import Message, Notification
 from headgate.core.times import format_ms
+from headgate.notifiers._threads import WORDS
 
 __all__ = ["body_html", "body_text", "subject"]
 
 _SUBJECT_LIMIT = 200
 _TEXT_LIMIT = 4_000
-_COLORS = {"firing": "#b42318", "resolved": "#067647"}
+_COLORS = {"firing": "#b42318", "good": "#067647", "resolved": "#067647"}
 
 
 def subject(message: Message) -> str:
     """One line without control characters."""
     if message.digest is not None:
         return _line(message.digest.title)
-    word = message.state.upper()
+    word = WORDS[message.tone].upper()
     if len(message.notifications) == 1:
         one = message.notifications[0]
         return _line(f"[{word}] {one.rule} {_place(one)}")
-    firing = sum(one.state == "firing" for one in message.notifications)
-    count = firing or len(message.notifications)
+    count = sum(one.tone == message.tone for one in message.notifications)
     return _line(f"[{word}:{count}] {' '.join(value for _, value in sorted(message.group.items()))}")
 
 
@@ -73,7 +73,7 @@ def _facts(one: Notification) -> list[tuple[str, str]]:
 
 def _text_of(one: Notification) -> str:
     link = one.annotations.get("link", "")
-    lines = [f"{one.state.upper()}: {one.rule}", one.annotations.get("summary", ""), link, _times(one)]
+    lines = [f"{WORDS[one.tone].upper()}: {one.rule}", one.annotations.get("summary", ""), link, _times(one)]
     lines += [f"  {name}: {value}" for name, value in _facts(one)]
     return "\n".join(_cut(line) for line in lines if line)
 
@@ -85,8 +85,8 @@ def _html_of(one: Notification) -> str:
         summary = f'<a href="{escape(_cut(link), quote=True)}">{summary}</a>'
     rows = "".join(map(_row, _facts(one)))
     return (
-        f'<div style="border-left:4px solid {_COLORS[one.state]};padding:4px 12px;margin:0 0 16px">'
-        f'<p style="margin:0 0 4px"><strong>{one.state.upper()}: {escape(_cut(one.rule))}</strong></p>'
+        f'<div style="border-left:4px solid {_COLORS[one.tone]};padding:4px 12px;margin:0 0 16px">'
+        f'<p style="margin:0 0 4px"><strong>{WORDS[one.tone].upper()}: {escape(_cut(one.rule))}</strong></p>'
         f'<p style="margin:0 0 4px">{summary}</p>'
         f'<p style="margin:0 0 8px;color:#667085">{escape(_cut(_times(one)))}</p>'
         f'<table style="border-collapse:collapse;font-size:13px">{rows}</table></div>'

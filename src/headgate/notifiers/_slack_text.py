@@ -12,12 +12,11 @@ from typing import Any
 
 from headgate.core.messages import Digest, Notification
 from headgate.core.times import format_ms
-from headgate.notifiers._threads import Entry, in_words, link_of, severity_of, state_of
+from headgate.notifiers._threads import WORDS, Entry, broken_text, in_words, link_of, severity_of, state_of
 
 __all__ = ["digest_shown", "group_shown", "reply_shown", "shown"]
 
-_WORDS = {"firing": "Firing", "resolved": "Resolved"}
-_COLORS = {"firing": "#d92d20", "resolved": "#12873f"}
+_COLORS = {"firing": "#d92d20", "good": "#12873f", "resolved": "#12873f"}
 _SECTION_LIMIT = 3000
 _HEADER_LIMIT = 150
 _CONTEXT_LIMIT = 3000
@@ -67,7 +66,7 @@ def _linked(text: str, link: str) -> str:
 
 def _title(notification: Notification) -> str:
     severity = severity_of(notification)
-    return f"{_WORDS[notification.state]}: {notification.rule}" + (f" ({severity})" if severity else "")
+    return f"{WORDS[notification.tone]}: {notification.rule}" + (f" ({severity})" if severity else "")
 
 
 def _line_of(notification: Notification) -> str:
@@ -89,7 +88,9 @@ def shown(notification: Notification) -> dict[str, Any]:
     if others:
         blocks.append(_section("\n".join(others)))
     blocks.append(_context(f"since {format_ms(notification.starts_ms)}{until} · {_escaped(notification.reason)}"))
-    attachment = {"color": _COLORS[notification.state], "blocks": blocks}
+    if broken := broken_text(notification):
+        blocks.append(_context(_escaped(broken)))
+    attachment = {"color": _COLORS[notification.tone], "blocks": blocks}
     return {"text": _line_of(notification), "attachments": [attachment]}
 
 
@@ -115,7 +116,7 @@ def _line(one: Entry, *, named: bool) -> str:
     """One alert of a group; `named`: with its rule, since the group has several."""
     severity = f" ({_escaped(one.severity)})" if one.severity else ""
     rule = f" {_escaped(one.rule)}" if named else ""
-    head = f"*{_WORDS[one.state]}*{_cut(rule, 120)}{_cut(severity, 60)} "
+    head = f"*{WORDS[one.state]}*{_cut(rule, 120)}{_cut(severity, 60)} "
     text = _cut(_escaped(one.text), _LINE_LIMIT - len(head))
     line = head + _linked(text, one.link)
     # A link is whole or absent: cut, it would swallow what follows.

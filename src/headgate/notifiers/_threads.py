@@ -10,11 +10,25 @@ from collections.abc import Mapping
 
 import msgspec
 
-from headgate.core.messages import Message, Notification, State
+from headgate.core.messages import Message, Notification, State, Tone
 
-__all__ = ["Entry", "entries_of", "firing", "in_words", "known", "link_of", "remembered", "severity_of", "state_of"]
+__all__ = [
+    "WORDS",
+    "Entry",
+    "broken_text",
+    "entries_of",
+    "firing",
+    "in_words",
+    "known",
+    "link_of",
+    "remembered",
+    "severity_of",
+    "state_of",
+]
 
 _ENTRIES = "alerts"
+# What a message begins with.
+WORDS: Mapping[Tone, str] = {"firing": "Firing", "good": "Good news", "resolved": "Resolved"}
 # A text that is longer is cut, a link dropped: a memory is 50 kB at most, and 80 bytes for each alert beyond these.
 _TEXT_LIMIT = 300
 _MOST_NAMED = 40
@@ -24,7 +38,7 @@ _MOST_OVER = 40
 class Entry(msgspec.Struct, frozen=True, array_like=True):
     """One alert of a message. `text`: its summary. `link`: an address, or empty. Of too many, `state` alone."""
 
-    state: State
+    state: Tone
     rule: str = ""
     severity: str = ""
     text: str = ""
@@ -56,7 +70,7 @@ def known(memory: Mapping[str, str]) -> dict[str, Entry]:
 def remembered(entries: Mapping[str, Entry]) -> dict[str, str]:
     """What a notifier's memory holds of them."""
     kept = {key: one for key, one in entries.items() if one.state == "firing"}
-    kept |= dict([item for item in entries.items() if item[1].state == "resolved"][-_MOST_OVER:])
+    kept |= dict([item for item in entries.items() if item[1].state != "firing"][-_MOST_OVER:])
     short = {key: one if n < _MOST_NAMED else Entry(one.state) for n, (key, one) in enumerate(kept.items())}
     return {_ENTRIES: msgspec.json.encode(short).decode()}
 
@@ -74,8 +88,13 @@ def firing(message: Message) -> tuple[Notification, ...]:
 def in_words(entries: Mapping[str, Entry]) -> str:
     """How many fire and how many are over: `2 firing, 1 resolved`."""
     states = [one.state for one in entries.values()]
-    counts = ((states.count("firing"), "firing"), (states.count("resolved"), "resolved"))
-    return ", ".join(f"{n} {word}" for n, word in counts if n)
+    return ", ".join(f"{n} {word.lower()}" for tone, word in WORDS.items() if (n := states.count(tone)))
+
+
+def broken_text(notification: Notification) -> str:
+    """That a text of the rule could not be made, and why; empty where all could."""
+    error = notification.annotations.get("template_error", "")
+    return f"A text of the rule could not be made: {error}" if error else ""
 
 
 def link_of(notification: Notification) -> str:
@@ -94,7 +113,7 @@ def _entry(one: Notification) -> Entry:
     text = said or ", ".join(f"{name}: {value}" for name, value in one.labels.items() if name != "severity")
     link = link_of(one)
     return Entry(
-        one.state,
+        one.tone,
         one.rule[:_TEXT_LIMIT],
         severity_of(one)[:_TEXT_LIMIT],
         (text or one.rule)[:_TEXT_LIMIT],

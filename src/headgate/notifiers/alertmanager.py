@@ -165,9 +165,10 @@ class AlertmanagerNotifier:
 
     def _alert(self, told: Notification, now_ms: int) -> dict[str, Any]:
         ends_ms = told.ends_ms if told.state == "resolved" else now_ms + _INTERVALS_AHEAD * self._config.resend
+        said = {**told.annotations, "good_news": "true" if told.good else ""}
         alert: dict[str, Any] = {
             "labels": _labels(told),
-            "annotations": {_name(name): text for name, text in told.annotations.items() if text},
+            "annotations": {_name(name): text for name, text in said.items() if text},
             "startsAt": format_ms(told.starts_ms),
             "endsAt": format_ms(told.at_ms if ends_ms is None else ends_ms),
         }

@@ -18,7 +18,7 @@ from headgate.core.messages import Digest, Message, Notification
 from headgate.core.ports import BuildContext, HttpReply, HttpRequest, Plugin, TransportOptions
 from headgate.core.verdicts import classify, raise_for, retry_after_seconds
 from headgate.notifiers._config import HttpNotifierConfig, HttpUrl, header_problem, without_secrets
-from headgate.notifiers._threads import entries_of, in_words, link_of, severity_of
+from headgate.notifiers._threads import WORDS, broken_text, entries_of, in_words, link_of, severity_of
 from headgate.plugins.config import Secret, reveal
 from headgate.plugins.datadog import Site, cut, tag, tags_of
 
@@ -55,9 +55,9 @@ class DatadogEventConfig(HttpNotifierConfig):
 
 
 def _alert_type(message: Message) -> str:
-    """The gravest of what fires; success when all of it is over."""
+    """The gravest of what fires; success when all of it is over, or good news."""
     found = {
-        _ALERT_TYPES.get(severity_of(one).lower(), "warning") for one in message.notifications if one.state == "firing"
+        _ALERT_TYPES.get(severity_of(one).lower(), "warning") for one in message.notifications if one.tone == "firing"
     }
     return next((kind for kind in ("error", "warning", "info") if kind in found), "success")
 
@@ -65,7 +65,7 @@ def _alert_type(message: Message) -> str:
 def _title(message: Message) -> str:
     if len(message.notifications) == 1:
         (one,) = message.notifications
-        return f"{one.rule} is {one.state}"
+        return f"{one.rule} is {WORDS[one.tone].lower()}"
     entries = entries_of(message)
     return f"{in_words(entries)}: {', '.join(sorted({one.rule for one in entries.values()}))}"
 
@@ -73,7 +73,14 @@ def _title(message: Message) -> str:
 def _line(one: Notification) -> str:
     said = one.annotations.get("summary", "") or one.rule
     numbers = [f"{name}: {value:g}" for name, value in one.numbers.items()]
-    parts = (one.state, cut(said, _LINE_LIMIT), ", ".join(numbers), f"reason: {one.reason}", link_of(one))
+    parts = (
+        WORDS[one.tone].lower(),
+        cut(said, _LINE_LIMIT),
+        broken_text(one),
+        ", ".join(numbers),
+        f"reason: {one.reason}",
+        link_of(one),
+    )
     return " · ".join(part for part in parts if part)
 
 
@@ -104,7 +111,7 @@ def _digest(digest: Digest) -> dict[str, Any]:
 def _alerts(message: Message) -> dict[str, Any]:
     about: Mapping[str, str] | str = dict(sorted(message.group.items())) or message.notifications[0].fingerprint
     key = about if isinstance(about, str) else hashlib.sha256(msgspec.json.encode(about)).hexdigest()
-    ordered = sorted(message.notifications, key=lambda one: one.state)
+    ordered = sorted(message.notifications, key=lambda one: one.tone)
     return {
         "title": cut(_title(message), _MOST_TITLE),
         "text": cut("\n".join(map(_line, ordered)), _MOST_TEXT),

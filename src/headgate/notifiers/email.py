@@ -121,7 +121,7 @@ class EmailNotifier:
         """
         mail = letter(self._config, message)
         await asyncio.to_thread(self._post, mail)
-        over = message.digest is not None or message.state == "resolved"
+        over = message.digest is not None or message.tone != "firing"
         return {} if over else {"thread": message.memory.get("thread") or str(mail["Message-ID"])}
 
     async def reach(self, http: Exchange) -> None:  # noqa: ARG002  # SMTP

@@ -124,7 +124,7 @@ class GitHubNotifier:
 def _changed(message: Message, before: Mapping[str, Entry]) -> tuple[Notification, ...]:
     """The notifications that say something new of their alert."""
     return tuple(
-        one for one in message.notifications if (before.get(one.fingerprint) or Entry("resolved")).state != one.state
+        one for one in message.notifications if (before.get(one.fingerprint) or Entry("resolved")).state != one.tone
     )
 
 

@@ -61,6 +61,7 @@ def _alert(one: Notification) -> dict[str, Any]:
         "ends_at": format_ms(one.ends_ms) if one.ends_ms is not None else None,
         "at": format_ms(one.at_ms),
         "numbers": dict(one.numbers),
+        "good_news": one.good,
     }
 
 

@@ -65,8 +65,8 @@ def _most(parts: tuple[tuple[str, Mapping[str, str]], ...]) -> int:
 
 
 def _action(one: Notification) -> str:
-    """What the event does to the incident. An acknowledgement never triggers, so no attempt of it can page."""
-    if one.state == "resolved":
+    """What the event does to the incident. An acknowledgement and good news never trigger, so neither can page."""
+    if one.tone != "firing":
         return "resolve"
     return "acknowledge" if one.reason == ACKNOWLEDGED else "trigger"
 

@@ -136,7 +136,7 @@ class SlackBot(_Slack):
         memory = message.memory if message.memory.get("to") == self._config.channel else {}
         entries = entries_of(replace(message, memory=memory))
         body = _looks(message, entries)
-        if _goes_on(memory, entries) and await self._edit(http, message, memory, body):
+        if _goes_on(memory, message) and await self._edit(http, message, memory, body):
             return {**memory, **remembered(entries), "state": state_of(entries)}
         answer = await self._call(http, "chat.postMessage", self._posted(message, body)) or {}
         if not answer.get("channel") or not answer.get("ts"):
@@ -196,9 +196,9 @@ def _metadata(message: Message) -> dict[str, Any]:
     return {"event_type": "headgate_alert", "event_payload": {"id": message.key}}
 
 
-def _goes_on(memory: Mapping[str, str], entries: Mapping[str, Entry]) -> bool:
-    """Whether the message that is there is edited: not when it was over and something fires."""
-    over = memory.get("state") == "resolved" and state_of(entries) == "firing"
+def _goes_on(memory: Mapping[str, str], message: Message) -> bool:
+    """Whether the message that is there is edited: not when it was over and something fires, good news or not."""
+    over = memory.get("state") == "resolved" and message.state == "firing"
     return bool(memory.get("ts") and memory.get("channel")) and not over
 
 

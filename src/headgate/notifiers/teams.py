@@ -22,7 +22,7 @@ from headgate.core.ports import BuildContext, HttpReply, HttpRequest, Plugin, Tr
 from headgate.core.times import format_ms
 from headgate.core.verdicts import Verdict, classify, raise_for, retry_after_seconds
 from headgate.notifiers._config import HttpNotifierConfig, SecretUrl, without_secrets
-from headgate.notifiers._threads import entries_of, in_words, link_of, severity_of
+from headgate.notifiers._threads import WORDS, broken_text, entries_of, in_words, link_of, severity_of
 from headgate.plugins.config import address_secrets, reveal
 
 __all__ = ["PLUGINS", "TeamsConfig", "TeamsNotifier"]
@@ -35,8 +35,7 @@ _LINE_LIMIT = 500
 _LINK_LIMIT = 2_000
 _LABELS = 20
 _LABEL_LIMIT = 150
-_COLORS = {"firing": "attention", "resolved": "good"}
-_WORDS = {"firing": "Firing", "resolved": "Resolved"}
+_COLORS = {"firing": "attention", "good": "good", "resolved": "good"}
 # Connectors of Office 365, which workflows replace: they answer 200 whatever becomes of the message.
 _RETIRED = ".webhook.office.com"
 # Words of Power Automate for a workflow that somebody must switch on, whatever the status.
@@ -78,9 +77,11 @@ def _title(text: str, state: str) -> Block:
 def _one(one: Notification) -> Iterator[Block]:
     """A title, the summary, labels, times."""
     severity = severity_of(one)
-    yield _title(f"{_WORDS[one.state]}: {one.rule}" + (f" ({severity})" if severity else ""), one.state)
+    yield _title(f"{WORDS[one.tone]}: {one.rule}" + (f" ({severity})" if severity else ""), one.tone)
     if summary := one.annotations.get("summary", ""):
         yield _line({"text": _cut(summary, _SUMMARY_LIMIT)})
+    if broken := broken_text(one):
+        yield _line({"text": _cut(broken, _SUMMARY_LIMIT), "isSubtle": True})
     labels = [item for item in one.labels.items() if item[0] != "severity"]
     for name, value in labels[:_LABELS]:
         yield _line({"text": f"{_cut(name, _LABEL_LIMIT)}: ", "weight": "bolder"}, {"text": _cut(value, _LABEL_LIMIT)})
@@ -93,9 +94,9 @@ def _several(message: Message) -> Iterator[Block]:
     """A title that counts, and a line for each alert, those that fire first."""
     entries = entries_of(message)
     rules = sorted({one.rule for one in entries.values()})
-    yield _title(f"{in_words(entries)}: {', '.join(rules)}", message.state)
-    for one in sorted(message.notifications, key=lambda one: one.state):
-        word = {"text": f"{_WORDS[one.state]} ", "weight": "bolder", "color": _COLORS[one.state]}
+    yield _title(f"{in_words(entries)}: {', '.join(rules)}", message.tone)
+    for one in sorted(message.notifications, key=lambda one: one.tone):
+        word = {"text": f"{WORDS[one.tone]} ", "weight": "bolder", "color": _COLORS[one.tone]}
         said = {"text": _cut(entries[one.fingerprint].text, _LINE_LIMIT)}
         link = link_of(one)
         action = {"selectAction": {"type": "Action.OpenUrl", "url": link}} if 0 < len(link) <= _LINK_LIMIT else {}

@@ -102,6 +102,7 @@ def _ours(one: Notification) -> dict[str, Any]:
         "reason": one.reason,
         "at": format_ms(one.at_ms),
         "numbers": dict(one.numbers),
+        "good_news": one.good,
     }
 
 

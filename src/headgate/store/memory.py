@@ -15,6 +15,7 @@ from headgate.core.audits import Kept, ListedKind
 from headgate.core.clock import Clock
 from headgate.core.errors import StoreError
 from headgate.core.ports import Delivery, JobRef, Lane, LogEntry, RunRef
+from headgate.core.readport import StorePart
 from headgate.core.release import ReleasePolicy
 from headgate.core.runrows import (
     RunRow,
@@ -50,6 +51,7 @@ from headgate.store.memory_facts import MemoryFacts
 from headgate.store.memory_questions import MemoryQuestions
 from headgate.store.memory_trim import PARTS
 from headgate.store.releases import order_key
+from headgate.store.sizes import PARTS as PARTS_KEPT
 
 __all__ = ["MemoryStore"]
 
@@ -249,6 +251,20 @@ class MemoryStore(MemoryAlertUnits, MemoryQuestions):
         return queries.figures(
             self.facts, self.deliveries, len(self.alerting.outbox), len(self.delivery.gaps), self.level
         )
+
+    async def parts(self) -> Sequence[StorePart]:
+        letters = [one.last_ms for one in self.delivery.letters.values()]
+        spans = {
+            "inbox": [row.delivery.arrived_ms for row in self.deliveries.values()],
+            "facts": [run.stopped_ms for run in memory_runs.runs(self.facts)],
+            "dead_letters": letters,
+            "alerts": [at_ms for _, at_ms, _ in self.alerting.history],
+        }
+        return [
+            StorePart(part, 0, min(times, default=None), max(times, default=None))
+            for part in PARTS_KEPT
+            for times in (spans.get(part, []),)
+        ]
 
     async def cursors(self) -> Sequence[CursorView]:
         return self.delivery.cursors()

@@ -15,6 +15,7 @@ from headgate.core.readport import (
     OutcomeCounts,
     Replay,
     SourceCursor,
+    StorePart,
 )
 from headgate.core.rollup import RollupKind
 from headgate.core.runrows import (
@@ -45,6 +46,7 @@ from headgate.store import (
 )
 from headgate.store.detail_questions import DetailQuestions
 from headgate.store.explain import explain
+from headgate.store.sizes import parts
 from headgate.store.tallies import tallies
 
 __all__ = ["Questions"]
@@ -52,6 +54,9 @@ __all__ = ["Questions"]
 
 class Questions(DetailQuestions):
     """See `core.readport.ReadStore` for what each method promises."""
+
+    async def parts(self) -> Sequence[StorePart]:
+        return await self._ask(parts)
 
     async def cursors(self) -> Sequence[CursorView]:
         return await self._ask(delivery.cursors)

@@ -197,6 +197,17 @@ def _alerts(session: Session, before_ms: int, _now_ms: int) -> int:
     return deleted + session.db.changes()
 
 
+def _rollups(session: Session, before_ms: int, _now_ms: int) -> int:
+    """Sums of whole days before the one that holds the time, oldest first."""
+    key = "bucket, kind, project, run, job, class"
+    session.db.execute(
+        f"DELETE FROM rollup_day WHERE ({key}) IN"
+        f" (SELECT {key} FROM rollup_day WHERE bucket < ? ORDER BY {key} LIMIT ?)",
+        (before_ms // DAY_MS, _ROWS),
+    )
+    return session.db.changes()
+
+
 def _trail(session: Session, before_ms: int, _now_ms: int) -> int:
     session.db.execute(
         "DELETE FROM trail WHERE at_ms < ? AND id IN (SELECT id FROM trail ORDER BY id LIMIT ?)", (before_ms, _ROWS)
@@ -235,6 +246,7 @@ PARTS: Mapping[str, Part] = {
     "test_results": _test_results,
     "facts": _all_facts,
     "alerts": _until_none(_alerts),
+    "rollups": _until_none(_rollups),
     "trail": _until_none(_trail),
 }
 

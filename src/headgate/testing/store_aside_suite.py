@@ -6,8 +6,8 @@ Part of `headgate.testing.store_suite.StoreSuite`.
 from __future__ import annotations
 
 from headgate.core.release import ReleasePolicy
-from headgate.core.storeport import NO_SOURCE, MergeWork, Store
-from headgate.testing.store_data import DAY, NOW, delivery, job, merge, workflow
+from headgate.core.storeport import NO_SOURCE, AlertChange, MergeWork, Store
+from headgate.testing.store_data import DAY, JOB, NOW, delivery, job, merge, workflow
 
 __all__ = ["AsideSuite"]
 
@@ -86,3 +86,15 @@ class AsideSuite:
         result = await store.release_due(policy, "old", now_ms=NOW + 60_000, live_after_ms=0)
         assert dict(result.released) == {("workflow", "live"): 1}
         assert list(await store.due_sources()) == ["ci"]
+
+    async def test_parts_reach_from_when_to_when(self, store: Store) -> None:
+        """By the end of runs, the arrival of webhooks, the time of lines; what is empty has no times."""
+        empty = {one.part: (one.oldest_ms, one.newest_ms) for one in await store.parts()}
+        assert set(empty.values()) == {(None, None)}
+        await store.accept([delivery(1), delivery(2)])
+        await merge(store, workflow(stopped_at=NOW - DAY), workflow(key=JOB, stopped_at=NOW - 5))
+        await store.transition(AlertChange(history=[("f", 7, b"{}"), ("f", 9, b"{}")]))
+        spans = {one.part: (one.oldest_ms, one.newest_ms) for one in await store.parts()}
+        arrived = delivery(1).arrived_ms, delivery(2).arrived_ms
+        assert ((NOW - DAY, NOW - 5), (7, 9), arrived) == (spans["facts"], spans["alerts"], spans["inbox"])
+        assert spans["dead_letters"] == (None, None)

@@ -68,11 +68,23 @@ class SourceAnswer(BaseModel):
     calls: Count
     budget_left: _Number
     refused: str | None
+    waits_until: Time | None
     calls_per_hour: _Number
     calls_per_hour_estimate: dict[str, _Number] | None
     last_complete_walk: Time | None
     last_insights: Time | None
     gone: dict[str, Time]
+
+
+class NotifierAnswer(BaseModel):
+    """A notifier. `dead`: messages given up since it took one; `lag_seconds`: of the oldest that should be out."""
+
+    state: Literal["ok", "retrying", "failing"]
+    waiting: Count
+    lag_seconds: float
+    dead: Count
+    failing_since: Time | None
+    last_error: str | None
 
 
 class AuditFigures(BaseModel):
@@ -98,6 +110,7 @@ class StatusAnswer(BaseModel):
     sinks: dict[str, SinkAnswer]
     inbox: dict[str, Count | dict[str, Count]]
     sources: dict[str, SourceAnswer]
+    notifiers: dict[str, NotifierAnswer]
     audit: AuditFigures
     store: StoreAnswer
 

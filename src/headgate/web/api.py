@@ -31,6 +31,7 @@ from headgate.web.deployments import add_deployments
 from headgate.web.metricpages import MetricPages, add_metrics
 from headgate.web.operations import ChosenDeliveries, Health, HistoryKind, Json, Operations, Order, Problem
 from headgate.web.reports import add_reports
+from headgate.web.workings import add_workings
 
 __all__ = ["build_app"]
 
@@ -112,6 +113,7 @@ def build_app(operations: Operations, health: Health, pages: MetricPages, *, ver
     _add_orders(app, operations)
     add_deployments(app, operations)
     add_alerts(app, operations)
+    add_workings(app, operations)
     add_reports(app, operations)
     return app
 

@@ -27,6 +27,7 @@ from headgate.web.answering import PROBLEM_RESPONSES, AnsweringRoute, answer
 from headgate.web.asking import Filtered, Limit, Listed, Name, Plotted, Text, Windowed
 from headgate.web.insights_advice import add_advice
 from headgate.web.insights_builds import add_builds
+from headgate.web.insights_operation import add_operation_insights
 
 __all__ = ["add_insights"]
 
@@ -112,6 +113,7 @@ def add_insights(app: FastAPI, lens: Callable[[], Lens]) -> None:
     _add_runs(router, lens)
     _add_numbers(router, lens)
     add_advice(router, lens)
+    add_operation_insights(router, lens)
     add_builds(router, lens)
     app.include_router(router)
 

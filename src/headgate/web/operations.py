@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from headgate.web.workings import Workings
+
 __all__ = [
     "Asked",
     "ChosenDeliveries",
@@ -108,7 +110,7 @@ class WantedReport:
     teams: tuple[str, ...] = ()
 
 
-class Operations(Protocol):
+class Operations(Workings, Protocol):
     """Everything the API and the commands offer. Raises Problem; store errors pass through."""
 
     async def status(self) -> Json:

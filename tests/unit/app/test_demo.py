@@ -1,4 +1,4 @@
-"""The demo: it shows where to look, counts what happened, and leaves nothing behind."""
+"""The demo: what it is made of, its clock, and what it says of itself at the end."""
 
 from __future__ import annotations
 
@@ -11,10 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from headgate.app.demo import DemoClock, compare_with_truth
+from headgate.alerting.load import load_rules
+from headgate.app.demo_clock import DemoClock, last_working_day_ms
+from headgate.app.demo_settings import Place, twin_options, write_files
+from headgate.app.demo_truth import differences, happened
+from headgate.app.settings import load
 from headgate.core.clock import ManualClock
+from headgate.plugins import load_plugins
+from headgate.testing.circleci.__main__ import options_from, parser
 
 OPTIONS = ("--port", "0", "--days", "1", "--projects", "1", "--exit-after", "8")
+PROJECTS = [f"gh/acme/{name}" for name in ("web", "mobile", "payments", "docs-site", "api")]
 
 
 def test_the_demo_counts_what_happened_and_ends_by_itself(tmp_path: Path) -> None:
@@ -31,6 +38,7 @@ def test_the_demo_counts_what_happened_and_ends_by_itself(tmp_path: Path) -> Non
     assert done.returncode == 0, done.stderr
     ready = next(json.loads(line) for line in done.stderr.splitlines() if '"event":"ready"' in line)
     assert f"Page        {ready['http']}/" in done.stdout
+    assert "All 1 days are collected" in done.stdout
     assert "The counters equal what really happened" in done.stdout, done.stdout
     assert (keep / "records.jsonl").stat().st_size > 0
     assert str(keep) in done.stdout
@@ -39,18 +47,18 @@ def test_the_demo_counts_what_happened_and_ends_by_itself(tmp_path: Path) -> Non
 @pytest.mark.parametrize("days", range(10))
 def test_the_demo_plays_on_a_working_afternoon(days: int) -> None:
     """Tuesday to Friday, 13:00 UTC, never in the future."""
-    real = ManualClock(1_795_000_000_000 + days * 86_400_000)
-    clock = DemoClock(real)
-    start = datetime.fromtimestamp(clock.now_ms() / 1000, tz=UTC)
+    real_ms = 1_795_000_000_000 + days * 86_400_000
+    start_ms = last_working_day_ms(real_ms)
+    start = datetime.fromtimestamp(start_ms / 1000, tz=UTC)
     assert start.weekday() in {1, 2, 3, 4}
     assert (13, 0) == (start.hour, start.minute)
-    assert clock.now_ms() < real.now_ms()
+    assert start_ms < real_ms
 
 
 def test_leaps_move_wall_and_timers_alike() -> None:
     """Whoever compares the two sees no jump."""
     real = ManualClock()
-    clock = DemoClock(real)
+    clock = DemoClock(real, 1_795_000_000_000)
     wall, timer = clock.now_ms(), clock.monotonic()
     clock.leap(29)
     real.advance(1)
@@ -58,7 +66,35 @@ def test_leaps_move_wall_and_timers_alike() -> None:
 
 
 def test_differences_with_the_truth_are_named() -> None:
-    """Per kind, both numbers."""
-    truth = [{"kind": "workflow"}, {"kind": "job"}, {"kind": "job"}]
-    assert compare_with_truth(truth, {"workflow": {"success": 1}, "job": {"success": 1, "failure": 1}}) == []
-    assert compare_with_truth(truth, {"workflow": {"success": 1}}) == ["jobs: 0 counted, 2 happened"]
+    """Per kind, both numbers; what only a walk of all history would tell does not count."""
+    ran = {"circleci.job.type": "build", "headgate.status": "timeout"}
+    truth = happened(
+        [
+            {"kind": "workflow", "final": {}},
+            {"kind": "job", "final": ran},
+            {"kind": "job", "final": ran | {"headgate.status": "canceled"}},
+            {"kind": "job", "final": ran | {"circleci.job.type": "approval", "headgate.status": "success"}},
+        ]
+    )
+    assert {"workflow": 1, "job": 1} == dict(truth)
+    assert differences(truth, {"workflow": 1, "job": 1}) == []
+    assert differences(truth, {"workflow": 1}) == ["jobs: 0 counted, 1 happened"]
+
+
+def test_the_configuration_is_one_that_a_daemon_would_take(tmp_path: Path) -> None:
+    """It loads, its rules are the shipped ones and a quick one, and every project has a team."""
+    place = Place(tmp_path, 8080, 8081, 8082, 8083, "secret")
+    write_files(place, ["gh/acme"], PROJECTS)
+    configuration = load(load_plugins(), file=place.file, environ={})
+    rules = load_rules([str(tmp_path / name) for name in configuration.settings.alerts.rules])
+    assert {rule.name for rule in load_rules(())} | {"SuccessRateDropped"} == {rule.name for rule in rules}
+    assert [owner.team for owner in configuration.settings.owners] == ["shop", "shop", "payments", "docs", "platform"]
+
+
+def test_the_organisation_is_as_busy_with_any_number_of_projects() -> None:
+    """As many pipelines a day, the first project the busiest, troubles in the present."""
+    words = {"seed": 1, "days": 90, "now_ms": 1_795_179_600_000, "hook_port": 1, "secret": "secret"}
+    made = [options_from(parser().parse_args(twin_options(projects=projects, **words))) for projects in (3, 12)]
+    assert [72.0, 72.0] == [pytest.approx(sum(options.runs_by_project)) for options in made]
+    assert all(options.knobs.plants_now and options.knobs.plants for options in made)
+    assert made[1].runs_by_project[0] > 10 * made[1].runs_by_project[9]

@@ -29,8 +29,8 @@ from headgate.web.exports import add_exports
 from headgate.web.insights import add_insights
 from headgate.web.metricpages import MetricPages, ci_page
 from headgate.web.operations import Asked, ChosenDeliveries, NewSilence, Order, Problem, WantedExport, WantedReport
-from headgate.web.page import Page
 from headgate.web.rendering import Templates
+from headgate.web.site.delivery import live_part
 
 
 class Health:
@@ -244,14 +244,14 @@ async def test_completeness_and_the_last_reading_are_shown(store: SqliteStore) -
     overview = await direct.overview()
     assert overview["completeness"] == [{"source": "ci", "project": "gh/acme/web", **figures}]
     assert overview["status"]["sources"]["ci"]["last_insights"] == format_ms(now_ms - HOUR_MS)
-    page = await Page(direct, Templates("0")).live()
+    page = await live_part(direct, Templates("0"))
     row = page[page.index('data-audited="gh/acme/web"') :]
     cells = re.findall(r'<td class="(n(?: bad)?)" data-label="([^"]+)">([^<]*)</td>', row[: row.index("</tr>")])
     assert cells == [
         ("n", "Expected", "1,234"),
         ("n", "Present", "1,230"),
         ("n", "Repaired", "3"),
-        ("n bad", "Unrepairable", "1"),
+        ("n bad", "Missing", "1"),
         ("n", "No webhook", "5"),
     ]
     assert await silences(store, ["ci"], clock) == {("ci", "gh/acme/web"): (now_ms - HOUR_MS, 7)}
@@ -261,7 +261,7 @@ async def test_completeness_and_the_last_reading_are_shown(store: SqliteStore) -
 
 async def test_the_page_of_a_real_store_renders(both: tuple[StoreOperations, RemoteOperations]) -> None:
     """Every key that the template asks for is there."""
-    text = await Page(both[0], Templates("0")).live()
+    text = await live_part(both[0], Templates("0"))
     assert "loki.logs" in text
     assert "Nothing has arrived yet" in text
 

@@ -293,6 +293,14 @@ def test_short_of_space_what_is_done_with_goes_after_an_hour() -> None:
     assert tight == {**roomy, "log": 3_600_000, "inbox_parked": 3_600_000}
 
 
+def test_sums_are_kept_for_ever_or_longer_than_facts() -> None:
+    """Raw and rolled-up periods are set apart; sums that went before their facts would say too little."""
+    assert "rollups" not in RetentionSettings().by_part(tight=False)
+    assert RetentionSettings.model_validate({"rollups": "900d"}).by_part(tight=True)["rollups"] == 900 * 86_400_000
+    with pytest.raises(ValueError, match="as long as facts"):
+        RetentionSettings.model_validate({"facts": "90d", "rollups": "30d"})
+
+
 def test_files_are_validated_when_the_file_is_read(tmp_path: Path) -> None:
     """Exports and reports: line, key, and the nearest of what is valid."""
     text = """

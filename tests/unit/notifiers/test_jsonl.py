@@ -71,6 +71,7 @@ def test_a_message_is_one_line(tmp_path):
                     "ends_at": None,
                     "at": "2026-11-18T11:06:39.000Z",
                     "numbers": {"value": 0.6, "n": 30.0},
+                    "good_news": False,
                 }
             ],
         }

@@ -65,6 +65,7 @@ GOLDEN = {
                 "reason": "clear",
                 "at": "2026-11-18T11:06:39.000Z",
                 "numbers": {"value": 0.6, "n": 30.0},
+                "good_news": False,
             }
         ],
     },

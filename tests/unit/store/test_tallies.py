@@ -287,7 +287,7 @@ def test_bounds_are_split_into_what_is_kept(bounds: tuple[int, int], kept: Kept,
 
 
 async def test_sums_outlive_their_facts(tmp_path: Path) -> None:
-    """After retention, whole days still count; an edge counts the day that it cuts."""
+    """After retention, whole days still count, as long as they are kept; an edge counts the day that it cuts."""
     clock = ManualClock(NOW)
     store = SqliteStore(tmp_path / "s.db", clock=clock, metrics=NullMetrics(), quota=Quota(ballast_bytes=0))
     await store.open()
@@ -303,8 +303,10 @@ async def test_sums_outlive_their_facts(tmp_path: Path) -> None:
     assert (await store.tallies(query))[()].n == 4
     await store.trim({"facts": DAY_MS}, now_ms=_DAY + 3 * DAY_MS)
     assert (await store.tallies(query))[()].n == 5
-    await store.trim({"facts": DAY_MS}, now_ms=_DAY + 12 * DAY_MS)
+    await store.trim({"facts": DAY_MS, "rollups": 13 * DAY_MS}, now_ms=_DAY + 12 * DAY_MS)
     assert (await store.tallies(query))[()].n == 12
+    assert await store.trim({"rollups": 11 * DAY_MS}, now_ms=_DAY + 12 * DAY_MS) == {"rollups": 1}
+    assert await store.tallies(query) == {}
     await store.close()
 
 

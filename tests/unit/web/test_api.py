@@ -21,6 +21,16 @@ from headgate.web.site.routes import add_pages
 EVIL = "<script>alert(1)</script>"
 
 
+FAILING = {
+    "state": "failing",
+    "waiting": 2,
+    "lag_seconds": 61.0,
+    "dead": 1,
+    "failing_since": "2026-11-20T09:01:10.000Z",
+    "last_error": EVIL,
+}
+
+
 class Answers:
     """Operations that say what they were asked. Every method of the port is here."""
 
@@ -55,6 +65,7 @@ class Answers:
             "sinks": {"loki": {"signals": {"logs": signal}}} if self.full else {},
             "inbox": {"waiting": 0, "dead": 1},
             "sources": {"circleci": source} if self.full else {},
+            "notifiers": {"ops": FAILING} if self.full else {},
             "audit": {},
             "store": {"bytes": 12345678, "schema": 1},
         }
@@ -174,13 +185,40 @@ class Answers:
         self._note("saved_report", name, file)
         return "<!doctype html><script>alert(1)</script>"
 
-    async def trail(self, since_ms: int, before: int | None, limit: int) -> list[Json]:
-        self._note("trail", since_ms, before, limit)
-        return [{"who": "anna"}]
-
     async def reload(self) -> Json:
         self._note("reload")
         return {"ok": True}
+
+    async def silences(self) -> list[Json]:
+        self._note("silences")
+        return []
+
+    async def backfills(self) -> list[Json]:
+        self._note("backfills")
+        return []
+
+    async def routing(self) -> Json:
+        self._note("routing")
+        return {"default": ["ops"], "mute": [], "routes": [], "mute_times": [], "digests": []}
+
+    async def completeness(self) -> Json:
+        self._note("completeness")
+        return {"hours": ["2026-11-20T09:00:00.000Z"], "projects": []}
+
+    async def data(self) -> Json:
+        self._note("data")
+        store = {"url": "sqlite:///x", "bytes": 12345678, "max_bytes": None, "level": "ok", "schema": 1}
+        found = {"measured_at": None, "parts": [], "sources": [], "plugins": [], "broken_plugins": []}
+        return {"store": store, **found, "versions": {"headgate": "0", "python": "3"}}
+
+    async def trail(self, since_ms: int, before: int | None, limit: int) -> list[Json]:
+        self._note("trail", since_ms, before, limit)
+        of = {"id": 1, "at": "2026-11-20T09:01:10.000Z", "via": "token", "peer": "", "status": 200, "times": 2}
+        return [{**of, "who": EVIL, "action": "POST", "about": "/api/v1/backup"}] if self.full else []
+
+    async def configuration(self) -> Json:
+        self._note("configuration")
+        return {"version": 1, "sources": {"circleci": {"token": "${env:CIRCLECI_TOKEN}", "orgs": [EVIL]}}}
 
 
 class Health:

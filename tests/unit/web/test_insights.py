@@ -11,6 +11,7 @@ import pytest
 from fastapi import FastAPI
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.unit.insights.alarms import FINGERPRINT, fired
 from tests.unit.insights.world import NOW, World, keep, key, result, sqlite
 
 from headgate.core.errors import StoreError
@@ -36,6 +37,7 @@ ASKED = {
     "/insights/budgets": {},
     "/insights/reruns": {},
     "/insights/test": {"project": WORLD.jobs[0]["run"]["project"], "test": key(5, 0), "window": "30d"},
+    "/insights/alert/{fingerprint}": {},
     "/insights/now": {},
     "/insights/builds": {},
     "/insights/project-builds": {"project": "gh/acme/web", "branch": "fix/a"},
@@ -64,11 +66,13 @@ class Bench:
         self.app = FastAPI()
         add_insights(self.app, lambda: Lens(self.store, NOW))
         self.loop.run_until_complete(self.store.open())
+        self.loop.run_until_complete(self.store.transition(fired()))
         transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
         self.http = httpx.AsyncClient(transport=transport, base_url="http://x/api/v1")
         self.document = self.app.openapi()
 
     def get(self, path, params=None, **headers):
+        path = path.format(fingerprint=FINGERPRINT)
         return self.loop.run_until_complete(self.http.get(path, params=params, headers=headers))
 
     def close(self):
@@ -78,6 +82,7 @@ class Bench:
 
     def check(self, path, answer):
         """The answer is one that the document promises for this path."""
+        path = "/insights/alert/{fingerprint}" if path.startswith("/insights/alert/") else path
         promised = self.document["paths"]["/api/v1" + path]["get"]["responses"]
         assert answer.status_code == 200 or 400 <= answer.status_code < 500, answer.text
         kind = "application/json" if answer.status_code == 200 else "application/problem+json"
@@ -182,6 +187,7 @@ def test_no_question_breaks_it(bench, data):
         ("/insights/runs", {"project": "gh/acme/api", "workflow": "bil"}, 404, "unknown-workflow", "workflow", "build"),
         ("/insights/job", ASKED["/insights/job"] | {"job": "tets"}, 404, "unknown-job", "job", "test"),
         ("/insights/run", {"run": "x"}, 404, "unknown-run", "run", None),
+        ("/insights/alert/nope", {}, 404, "unknown-alert", "fingerprint", FINGERPRINT),
         ("/insights/overview", {"since": "soon"}, 400, "bad-time", "since", "2026-11-20"),
         ("/insights/overview", {"window": "x"}, 400, "bad-time", "window", "7d"),
         ("/insights/overview", {"since": "1d", "until": "2d"}, 400, "reversed-range", "since", None),

@@ -80,7 +80,17 @@ class Absence:
             return {}
         last = max(runs, key=lambda run: run.stopped_ms)
         seconds = silent_ms / 1000
-        found = Found(Outcome.BREACH, 1, seconds, longest_ms / 1000, len(runs), 1, last.workflow_id, last.url)
+        found = Found(
+            Outcome.BREACH,
+            1,
+            seconds,
+            longest_ms / 1000,
+            len(runs),
+            1,
+            last.workflow_id,
+            last.url,
+            first_bad_ms=last.stopped_ms,
+        )
         return {labels: found}
 
 

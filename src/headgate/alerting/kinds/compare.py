@@ -57,6 +57,15 @@ class Effect:
         # A rate of 0.9 that drops to 0.8 has dropped by 10 points, whatever binary fractions make of it.
         return abs(self.distance.between(value, baseline)) >= self.distance.amount - 1e-12
 
+    def limit(self, baseline: float) -> float:
+        """Where a value begins to lie far enough from this baseline."""
+        moved = self.least
+        if self.distance is not None:
+            moved = max(moved, self.distance.amount * (abs(baseline) if self.distance.relative else 1.0))
+        if self.ratio is not None:
+            moved = max(moved, abs(self.ratio * baseline - baseline))
+        return baseline - moved if self.lower else baseline + moved
+
     def _far(self, value: float, baseline: float, ratio: float) -> bool:
         return value <= ratio * baseline if self.lower else value >= ratio * baseline
 

@@ -186,6 +186,7 @@ def _breach(seen: _Seen, n_new: int, jobs: Sequence[tuple[Labels, _Seen]]) -> Fo
         first.at_ms,
         hold=True,
         texts=texts,
+        first_bad_ms=next(point.at_ms for point in seen.points if point.id == cause.first_bad.id),
     )
 
 

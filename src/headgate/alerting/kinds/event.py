@@ -65,7 +65,9 @@ class Event:
         news = turn is not None and view.end_ms(dict(labels)) - turn.at_ms <= _NEWS_MS
         n = len(points)
         if happened and turn is not None and (news or (is_open and self.name == "main_broke")):
-            return Found(Outcome.BREACH, 1, float(points[-1].ok), None, n, 1, turn.id, turn.url)
+            return Found(
+                Outcome.BREACH, 1, float(points[-1].ok), None, n, 1, turn.id, turn.url, first_bad_ms=turn.at_ms
+            )
         return Found(Outcome.CLEAR, 0, float(points[-1].ok), None, n, 1)
 
 

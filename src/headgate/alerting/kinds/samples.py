@@ -43,7 +43,7 @@ async def _with_first_bad(view: View, labels: Labels, found: Found) -> Found:
     bad = first_bad_run(points) or next((point for point in points if not point.ok), None)
     if bad is None:
         return found
-    return dataclasses.replace(found, first_bad=bad.id, first_bad_url=bad.url)
+    return dataclasses.replace(found, first_bad=bad.id, first_bad_url=bad.url, first_bad_ms=bad.at_ms)
 
 
 async def silent(view: View, measured: Iterable[Labels]) -> Mapping[Labels, Found]:

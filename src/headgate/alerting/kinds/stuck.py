@@ -74,6 +74,7 @@ class Stuck:
                 oldest.id,
                 oldest.url,
                 texts={"status": oldest.status},
+                first_bad_ms=oldest.since_ms,
             )
         return found
 

@@ -73,8 +73,8 @@ class Lens:
         return {name: self.catalogue.names[name] for name in names}
 
     async def projects(self) -> Sequence[ProjectRow]:
-        """Every project that is known, by slug."""
-        return await self.store.projects()
+        """Every project that is known, by slug; an organisation that CircleCI tells figures of is none."""
+        return [one for one in await self.store.projects() if one.project != one.org]
 
     async def project(self, slug: str) -> ProjectRow:
         """One of them, by any form of its slug. Raises Refused that names others."""

@@ -95,6 +95,10 @@ class Api:
         skew = self._skew_ms or 0.0
         return round(skew) if abs(skew) >= _RESOLUTION_MS else 0
 
+    def paused_seconds(self) -> float:
+        """How long the far side still has us wait."""
+        return self._budget.paused_seconds()
+
     def budget_left(self) -> float:
         """Calls that the budget would let through at once."""
         return self._budget.left()

@@ -50,6 +50,10 @@ class Budget:
         self._refill()
         return 0.0 if self._paused_until > self._at else self._tokens
 
+    def paused_seconds(self) -> float:
+        """How long the far side still has us wait."""
+        return max(0.0, self._paused_until - self._clock.monotonic())
+
     async def acquire(self, waited: Callable[[str, float], None], *, patient: bool = False) -> None:
         """Wait until one more call may go. `waited(reason, seconds)` is told of every wait.
 

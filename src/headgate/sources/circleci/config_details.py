@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from headgate.plugins.config import PluginConfig
+from headgate.plugins.config import Duration, PluginConfig, duration_field
 
 __all__ = ["DeploymentRule", "DetailsConfig", "Which", "details_cost"]
 
@@ -44,6 +44,9 @@ class DetailsConfig(PluginConfig):
     )
     output_bytes: int = Field(default=4096, ge=256, le=65_536, description="How much of the end is kept.")
     artifacts: _All = Field(default="off", description="Addresses of artifacts: a call per job and page of them.")
+    within: Duration = duration_field(
+        "0s", "Only jobs that ended so lately are asked about: of history, the newest part. 0s: all."
+    )
     hosts: tuple[str, ...] = Field(
         default=(),
         description="Hosts of outputs, artifacts and usage exports that may be private or speak http.",

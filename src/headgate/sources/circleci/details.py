@@ -74,11 +74,13 @@ class JobDetails:
         asks = self._config.token is not None and {wanted.tests, wanted.steps, wanted.artifacts} != {"off"}
         return asks or bool(self._config.deployments)
 
-    def wants(self, job: EndedJob) -> Sequence[str]:
-        """`tests`, `steps`, `artifacts` as configured, for a job that ran on a machine."""
+    def wants(self, job: EndedJob, now_ms: int) -> Sequence[str]:
+        """`tests`, `steps`, `artifacts` as configured, for a job that ran on a machine and ended lately enough."""
         if self._config.token is None or not self._covers(job):
             return ()
         if job.number is None or job.started_ms is None or job.status == "skipped":
+            return ()
+        if self._wanted.within and (job.stopped_ms or now_ms) < now_ms - self._wanted.within:
             return ()
         wanted = (("tests", self._wanted.tests), ("steps", self._wanted.steps), ("artifacts", self._wanted.artifacts))
         failed = job.status in _FAILED

@@ -294,7 +294,7 @@ class CircleCISource:
 
     def wants(self, job: EndedJob) -> Sequence[str]:
         """The details to ask for."""
-        return self._details.wants(job)
+        return self._details.wants(job, self.now_ms())
 
     def deployments(self, job: EndedJob) -> Sequence[Observation]:
         """Deployments by rule."""
@@ -317,7 +317,9 @@ class CircleCISource:
     def usage(self) -> SourceUsage:
         """Figures since start."""
         left = None if self._config.token is None else self._api.budget_left()
-        return SourceUsage(self._api.calls, left, self._api.refused, self._api.skew_ms / 1000)
+        return SourceUsage(
+            self._api.calls, left, self._api.refused, self._api.skew_ms / 1000, self._api.paused_seconds()
+        )
 
     async def aclose(self) -> None:
         """Close connections."""

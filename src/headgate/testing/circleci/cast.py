@@ -99,11 +99,11 @@ def people(ids: Ids) -> tuple[Person, ...]:
     )
 
 
-def projects(ids: Ids, count: int) -> tuple[Project, ...]:
-    """Give the projects: from four on, the second to fourth are GitHub App, GitLab and Bitbucket."""
-    special = (Family.OAUTH, Family.APP, Family.GITLAB, Family.BITBUCKET)
+def projects(ids: Ids, count: int, *, families: bool) -> tuple[Project, ...]:
+    """Give the projects: from four on, if `families`, the second to fourth are GitHub App, GitLab and Bitbucket."""
+    special = (Family.OAUTH, Family.APP, Family.GITLAB, Family.BITBUCKET) if families and count >= 4 else ()
     return tuple(
-        _project(ids, index, special[index] if count >= 4 and index < 4 else Family.OAUTH) for index in range(count)
+        _project(ids, index, special[index] if index < len(special) else Family.OAUTH) for index in range(count)
     )
 
 

@@ -35,6 +35,7 @@ class History:
         self.workflows: list[Workflow] = []  # ordered by generation
         self.builds: list[Job] = []  # ordered by queueing; number is position + 1
         self._options, self._knobs, self._stories = options, options.knobs, stories
+        self._runs_per_day = options.runs_by_project[project.index]
         self._plan = plan_for(Random(f"{options.seed}/{project.index}/plan"), options.knobs)
         self._player = Player(options.knobs, stories)
         self._unnumbered: list[tuple[int, int, Job]] = []
@@ -73,7 +74,7 @@ class History:
 
     def _starts(self, rng: Random, day: int) -> list[tuple[int, Trigger]]:
         """Draw when and how the pipelines of a day start, in order."""
-        mean = self._options.runs_per_day * _BY_WEEKDAY[weekday(day)]
+        mean = self._runs_per_day * _BY_WEEKDAY[weekday(day)]
         number = int(mean * exp(rng.gauss(0, 0.1)) + rng.random())
         hours = rng.choices(range(24), weights=_BY_HOUR, k=number)
         starts: list[tuple[int, Trigger]] = [

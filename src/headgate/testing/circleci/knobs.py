@@ -21,6 +21,8 @@ class Knobs:
 
     jobs_min: int = 4  # build and approval jobs of a project's main workflow, at least
     jobs_max: int = 8
+    families: bool = True  # from four projects on, three that are no GitHub OAuth projects
+    uneven: float = 0.0  # how much busier the first projects are: the n-th starts pipelines by 1 / n ** uneven
     branch_variants: bool = True  # branches other than the default one leave out hold and deploy
     second_workflow_rate: float = 0.15  # pipelines with a documentation workflow beside the main one
     default_branch_rate: float = 0.45
@@ -56,9 +58,11 @@ class Knobs:
     jam_factor: float = 60.0  # times the usual queue time
     outage_fail_rate: float = 0.75
     plants: bool = False  # plant six regressions, different for each seed, in place of those stories; see `plants`
+    plants_now: bool = False  # with `plants`: they reach into the present, the worst in the first project
     steps: bool = True  # commands in the steps of v1.1's single build; without, only the two of the platform
     split_steps: bool = False  # steps on every machine of a parallel job, unevenly; without, on the first alone
     tests: bool = True
+    test_share: float = 1.0  # how many of a job's tests there are; 8 at least
     test_messages: bool = False  # failing tests say different things, with numbers, paths and times; else all the same
     test_lists: bool = True  # without, jobs store results as artifacts alone
     artifacts: bool = True
@@ -77,7 +81,7 @@ class Options:
     seed: int = 1
     days: int = 30
     projects: int = 4
-    runs_per_day: float = 20.0  # pipelines per project and day, averaged over the week
+    runs_per_day: float = 20.0  # pipelines per project and day, averaged over the week and the projects
     token: str = "twin-token"
     rate_limit: float | None = None  # requests per second and token; None does not limit
     rate_burst: float | None = None  # requests at once; None: as many as per second
@@ -97,6 +101,12 @@ class Options:
     def start_ms(self) -> int:
         """The first moment of the history."""
         return self.now_ms - self.days * DAY
+
+    @property
+    def runs_by_project(self) -> tuple[float, ...]:
+        """Pipelines of each project and day, averaged over the week."""
+        weights = [(index + 1) ** -self.knobs.uneven for index in range(self.projects)]
+        return tuple(self.runs_per_day * weight * self.projects / sum(weights) for weight in weights)
 
     @property
     def retention_ms(self) -> int:

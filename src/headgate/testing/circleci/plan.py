@@ -53,6 +53,8 @@ CREDITS_PER_MINUTE = {
     "macos-m1": 150,
 }
 
+_TESTS_MIN = 8  # more than there are flaky ones
+
 _MAIN = (
     JobSpec("lint", 35, resource_class="small"),
     JobSpec("build", 110, resource_class="large"),
@@ -87,10 +89,11 @@ def plan_for(rng: Random, knobs: Knobs) -> Plan:
     scale = knobs.duration_factor * (0.6 + rng.random())
     count = rng.randint(knobs.jobs_min, knobs.jobs_max)
     held = rng.random() < knobs.approval_rate
-    main = _main_jobs(count, held=held, scale=scale)
+    main = _main_jobs(count, held=held, scale=scale, test_share=knobs.test_share)
     kept = [job for job in main if job.type == "build" and job.name != "deploy"]
     branch = tuple(kept) if knobs.branch_variants and len(kept) >= 3 else main
-    nightly = (_MAIN[1], replace(_MAIN[3], requires=(0,)), replace(_MAIN[4], requires=(0,), seconds=900))
+    tested = [_with_tests(job, knobs.test_share) for job in _MAIN[3:5]]
+    nightly = (_MAIN[1], replace(tested[0], requires=(0,)), replace(tested[1], requires=(0,), seconds=900))
     return Plan(
         main=WorkflowSpec("build-test-deploy", main),
         branch=WorkflowSpec("build-test-deploy", branch),
@@ -100,17 +103,23 @@ def plan_for(rng: Random, knobs: Knobs) -> Plan:
     )
 
 
-def _main_jobs(count: int, *, held: bool, scale: float) -> tuple[JobSpec, ...]:
+def _main_jobs(count: int, *, held: bool, scale: float, test_share: float) -> tuple[JobSpec, ...]:
     """Give `count` jobs (1 to 8) ending in deploy where there is room, behind an approval if `held`."""
+    jobs = [_with_tests(job, test_share) for job in _MAIN]
     if count < 4:
-        return _scaled(WorkflowSpec("", _MAIN[:count]), scale).jobs
-    body = list(_MAIN[: count - 1 - held])
+        return _scaled(WorkflowSpec("", tuple(jobs[:count])), scale).jobs
+    body = jobs[: count - 1 - held]
     gate = tuple(range(2, len(body))) or (len(body) - 1,)
     if held:
         body.append(JobSpec("hold", 1200, gate, "approval"))
         gate = (len(body) - 1,)
     body.append(replace(_MAIN[7], requires=gate))
     return _scaled(WorkflowSpec("", tuple(body)), scale).jobs
+
+
+def _with_tests(job: JobSpec, share: float) -> JobSpec:
+    """Leave a share of the tests of a job that has some."""
+    return replace(job, tests=min(job.tests, max(_TESTS_MIN, round(job.tests * share))))
 
 
 def _scaled(spec: WorkflowSpec, scale: float) -> WorkflowSpec:

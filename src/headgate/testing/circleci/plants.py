@@ -1,5 +1,8 @@
 """Six regressions, one each in a project of its own and different for every seed, for judging alert rules.
 
+With `plants_now` they are there while one looks, always in the same projects, and a flaky test that was repaired beside
+them.
+
 Invariant: a pure function of the options. A plant changes the runs of its project from `since` to `until` and no other
 project's; those without one are steady from end to end.
 """
@@ -20,7 +23,18 @@ Kind = Literal["duration_regression", "success_rate_drop", "queue_jam", "credit_
 _KINDS: tuple[Kind, ...] = (
     "duration_regression", "success_rate_drop", "queue_jam", "credit_spike", "flaky_test", "silent_project",
 )  # fmt: skip
+# What reaches into the present: in which project, what, how long ago it began and how long it lasts; 0: to the end.
+_NOW: tuple[tuple[int, Kind, int, int], ...] = (
+    (0, "success_rate_drop", 3 * DAY + 4 * HOUR, 0),
+    (1, "queue_jam", 4 * HOUR, 12 * HOUR),
+    (2, "duration_regression", 5 * DAY, 0),
+    (3, "credit_spike", 28 * HOUR, 3 * DAY),
+    (1, "flaky_test", 6 * DAY, 0),
+    (5, "silent_project", 5 * DAY, 7 * DAY),
+    (0, "flaky_test", 20 * DAY, 12 * DAY),
+)
 PLANTED_TEST = 0  # position of the test that becomes flaky
+_LENGTHS: dict[Kind, int] = {"queue_jam": 6 * HOUR, "credit_spike": 3 * DAY, "silent_project": 5 * DAY}
 _LATEST, _EARLIEST = 8 * DAY, 30 * DAY  # before the end of the history
 _LONG_JOB_SECONDS = 60.0
 _MISTAKE = "macos-m1"  # a machine that costs much
@@ -93,32 +107,55 @@ def plant_all(options: Options) -> Plants:
     if not options.knobs.plants:
         return Plants()
     rng = Random(f"{options.seed}/plants")
+    if options.knobs.plants_now:
+        now, here = options.now_ms, [one for one in _NOW if one[0] < options.projects]
+        return Plants(
+            tuple(
+                _plant(options, rng, kind, project, (now - ago, length and now - ago + length))
+                for project, kind, ago, length in here
+            )
+        )
     places = rng.sample(range(options.projects), min(options.projects, len(_KINDS)))
-    return Plants(tuple(_plant(options, rng, kind, project) for kind, project in zip(_KINDS, places, strict=False)))
+    return Plants(
+        tuple(_past_plant(options, rng, kind, project) for kind, project in zip(_KINDS, places, strict=False))
+    )
 
 
-def _plant(options: Options, rng: Random, kind: Kind, project: int) -> Plant:
-    plan = plan_for(Random(f"{options.seed}/{project}/plan"), options.knobs)
+def _past_plant(options: Options, rng: Random, kind: Kind, project: int) -> Plant:
+    """Plant something that began some weeks ago; what is over began on a working day, when people came."""
     since = rng.randrange(options.now_ms - _EARLIEST, options.now_ms - _LATEST)
     workday = since // DAY * DAY + 9 * HOUR
     while (workday // DAY + 3) % 7 >= 5:  # 1970-01-01 was a Thursday
         workday -= DAY
+    length = _LENGTHS.get(kind)
+    if length is None:
+        return _plant(options, rng, kind, project, (since, 0))
+    return _plant(options, rng, kind, project, (workday, workday + length))
+
+
+def _plant(options: Options, rng: Random, kind: Kind, project: int, span: tuple[int, int]) -> Plant:
+    plan = plan_for(Random(f"{options.seed}/{project}/plan"), options.knobs)
+    size, job = _size(rng, kind, plan)
+    return Plant(kind, project, *span, size, plan.main.name, job)
+
+
+def _size(rng: Random, kind: Kind, plan: Plan) -> tuple[float, str | None]:
+    """Draw how bad it is, and in which job."""
     match kind:
         case "duration_regression":
-            return Plant(kind, project, since, 0, rng.uniform(1.4, 2.0), plan.main.name, rng.choice(_long(plan)).name)
+            return rng.uniform(1.4, 2.0), rng.choice(_long(plan)).name
         case "success_rate_drop":
-            return Plant(kind, project, since, 0, rng.uniform(0.4, 0.65), plan.main.name)
+            return rng.uniform(0.4, 0.65), None
         case "queue_jam":
-            return Plant(kind, project, workday, workday + 6 * HOUR, rng.uniform(60, 120), plan.main.name)
+            return rng.uniform(60, 120), None
         case "credit_spike":
             job = max(plan.main.jobs, key=_cost)
-            factor = CREDITS_PER_MINUTE[_MISTAKE] / CREDITS_PER_MINUTE[job.resource_class]
-            return Plant(kind, project, workday, workday + 3 * DAY, factor, plan.main.name, job.name)
+            return CREDITS_PER_MINUTE[_MISTAKE] / CREDITS_PER_MINUTE[job.resource_class], job.name
         case "flaky_test":
             tested = [job for job in plan.main.jobs if job.tests > 0]
-            return Plant(kind, project, since, 0, rng.uniform(0.1, 0.2), plan.main.name, rng.choice(tested).name)
+            return rng.uniform(0.1, 0.2), rng.choice(tested).name
         case "silent_project":
-            return Plant(kind, project, workday, workday + 5 * DAY, 0.0, plan.main.name)
+            return 0.0, None
 
 
 def first_bad(plant: Plant, runs: Sequence[Workflow]) -> Workflow | None:

@@ -35,7 +35,8 @@ class World:
         self.clock = clock or TwinClock(options.now_ms, options.speed if options.live else 0.0)
         self.people: tuple[Person, ...] = people(self.ids)
         self.stories = plant(options)
-        self.histories = [History(options, project, self.stories) for project in projects(self.ids, options.projects)]
+        cast = projects(self.ids, options.projects, families=options.knobs.families)
+        self.histories = [History(options, project, self.stories) for project in cast]
         self._by_slug = {history.project.slug: history for history in self.histories}
         self._events: list[tuple[int, int, Job | Workflow]] = []
         self._tie = count()

@@ -40,7 +40,10 @@ NEEDS: Final[dict[str, Need]] = {
         /api/v1/alerts /api/v1/alerts/{fingerprint}/history /api/v1/silences /api/v1/deaddeliveries
         /api/v1/insights/overview /api/v1/insights/projects /api/v1/insights/project /api/v1/insights/workflow
         /api/v1/insights/job /api/v1/insights/runs /api/v1/insights/tests /api/v1/insights/credits
+        /api/v1/insights/failures /api/v1/insights/test /api/v1/insights/rightsizing /api/v1/insights/reruns
+        /api/v1/insights/charges /api/v1/insights/budgets
         /api/v1/insights/builds /api/v1/insights/project-builds /api/v1/insights/dora /api/v1/insights/now
+        /api/v1/insights/alert/{fingerprint} /api/v1/routing /api/v1/completeness /api/v1/data
         /api/v1/metrics /api/v1/query /api/v1/series /api/v1/live /api/v1/openapi.json
         /api/v1/rules /api/v1/outcomes
         /badge/{name}.svg
@@ -72,6 +75,7 @@ NEEDS: Final[dict[str, Need]] = {
         "admin",
         (
             "GET /api/v1/trail",
+            "GET /api/v1/configuration",
             "POST /api/v1/sinks/{name}/reset",
             "POST /api/v1/reload",
             "POST /api/v1/backup",
@@ -79,7 +83,8 @@ NEEDS: Final[dict[str, Need]] = {
     ),
 }
 # Pages that tell of persons; all other pages need a viewer, and their forms say themselves what they need.
-_PAGES: Final = {"GET /run/{run_id}": Need("viewer", personal=True)}
+_PERSONAL = ("/run/{run_id}", "/delivery/letter/{number}", "/delivery/webhook/{number}")
+_PAGES: Final = {f"GET {path}": Need("viewer", personal=True) for path in _PERSONAL}
 _PAGE: Final = Need("viewer")
 _UNKNOWN: Final = Need("admin")
 

@@ -31,6 +31,7 @@ _NAVIGATION: tuple[Crumb, ...] = (
     ("Alerts", "/alerts"),
     ("Reports", "/reports"),
     ("Delivery", "/delivery"),
+    ("Data", "/data"),
 )
 _EMPTY: Mapping[str, str] = {}
 

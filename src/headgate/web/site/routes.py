@@ -21,10 +21,12 @@ from headgate.web.badges import add_badges
 from headgate.web.live import Feed, add_live
 from headgate.web.operations import Operations
 from headgate.web.site.advice import add_advice_pages
+from headgate.web.site.alerting import add_alerting
 from headgate.web.site.builds import add_builds
+from headgate.web.site.data import add_data
+from headgate.web.site.delivery import add_delivery
 from headgate.web.site.frame import Site
 from headgate.web.site.lists import add_lists
-from headgate.web.site.operation import add_operation
 from headgate.web.site.overview import add_overview
 from headgate.web.site.places import add_places
 from headgate.web.site.reports import add_report_page
@@ -49,7 +51,9 @@ def add_pages(app: FastAPI, operations: Operations, lens: Callable[[], Lens], ve
     add_lists(app, site)
     add_advice_pages(app, site)
     add_builds(app, site)
-    add_operation(app, site, operations)
+    add_alerting(app, site, operations)
+    add_delivery(app, site, operations)
+    add_data(app, site, operations)
     add_report_page(app, site, operations)
     return feed
 

@@ -63,11 +63,20 @@ function readTable(figure) {
     return text === "" ? null : Number(text);
   }));
   const shown = rows.map((row) => [row.querySelector("th").textContent, ...[...row.querySelectorAll("td")].map((cell) => cell.textContent)]);
-  const names = [...figure.querySelectorAll("thead th")].slice(1).map((head) => head.textContent);
+  const names = [...figure.querySelectorAll("thead th")].slice(1, count + 1).map((head) => head.textContent);
   return { times, lines, shown, names };
 }
 
+// What values are held against: a colour each.
+const LEVELS = { usual: "--hold", before: "--hold", since: "--bad", critical: "--bad", recovers: "--good" };
+
 function series(figure, line, name) {
+  if (figure.dataset.kind === "evidence") {
+    const stroke = colour(line ? LEVELS[name] || "--warn" : "--accent");
+    return line
+      ? { label: name, stroke, width: 1.5, dash: [6, 4], spanGaps: true, points: { show: false } }
+      : { label: name, stroke, width: 1.5, spanGaps: true, points: { show: true, size: 5, fill: stroke } };
+  }
   const bars = figure.dataset.kind === "bars";
   const single = figure.dataset.chart === "credits";
   if (bars) {
@@ -102,6 +111,37 @@ function tooltip(shown, names) {
   };
 }
 
+// Upright lines where something happened, with its name.
+function marks(figure) {
+  const found = [...figure.querySelectorAll("[data-mark]")].map((mark) => [Number(mark.dataset.mark), mark.dataset.name]);
+  return {
+    hooks: {
+      draw: (plot) => {
+        const { ctx, bbox } = plot;
+        ctx.save();
+        ctx.setLineDash([]);
+        ctx.font = `${11 * devicePixelRatio}px system-ui, sans-serif`;
+        found.forEach(([at, name], row) => {
+          const left = Math.round(plot.valToPos(at, "x", true));
+          if (left < bbox.left || left > bbox.left + bbox.width) {
+            return;
+          }
+          ctx.strokeStyle = ctx.fillStyle = colour(name === "ended" ? "--good" : "--bad");
+          ctx.lineWidth = devicePixelRatio;
+          ctx.beginPath();
+          ctx.moveTo(left, bbox.top);
+          ctx.lineTo(left, bbox.top + bbox.height);
+          ctx.stroke();
+          const right = left > bbox.left + bbox.width * 0.8;
+          ctx.textAlign = right ? "right" : "left";
+          ctx.fillText(name, left + (right ? -4 : 4) * devicePixelRatio, bbox.top + (11 + 13 * row) * devicePixelRatio);
+        });
+        ctx.restore();
+      },
+    },
+  };
+}
+
 function draw(figure) {
   const place = figure.querySelector(".plot");
   if (!place || typeof uPlot === "undefined") {
@@ -112,14 +152,16 @@ function draw(figure) {
   const bars = figure.dataset.kind === "bars";
   const axis = { stroke: colour("--quiet"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false }, font: "12px system-ui, sans-serif" };
   const highest = Math.max(...lines.flat().filter((value) => value !== null), 0);
-  if (times.length > 2) {
+  const evidence = figure.dataset.kind === "evidence";
+  if (times.length > 2 && !evidence) {
     times[0] = Math.min(times[0], 2 * times[1] - times[2]); // a step that the window cuts is drawn as wide as the others
   }
-  const half = times.length > 1 ? (times[1] - times[0]) / 2 : 3600;
-  const last = times[times.length - 1];
+  const happened = evidence ? [...figure.querySelectorAll("[data-mark]")].map((mark) => Number(mark.dataset.mark)) : [];
+  const last = Math.max(times[times.length - 1], ...happened);
+  const half = times.length < 2 ? 3600 : evidence ? (last - times[0]) / 60 : (times[1] - times[0]) / 2;
   const options = {
     width: place.clientWidth,
-    height: 190,
+    height: evidence ? 260 : 190,
     padding: [8, 10, 0, 0],
     tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
     legend: { show: false },
@@ -133,7 +175,7 @@ function draw(figure) {
       { ...axis, size: 58, space: 26, ...(STEPS[format] ? { incrs: STEPS[format] } : {}), values: (_, found) => found.map((value) => axisText(value, format)) },
     ],
     series: [{}, ...names.map((name, line) => series(figure, line, name))],
-    plugins: [tooltip(shown, names)],
+    plugins: [tooltip(shown, names), ...(evidence ? [marks(figure)] : [])],
   };
   place.replaceChildren();
   figure.plot = new uPlot(options, [times, ...lines], place);

@@ -337,6 +337,14 @@ def test_what_is_asked_is_what_is_switched_on(make):
     assert (make(details={}).follows_jobs(), make().follows_jobs()) == (False, True)
 
 
+def test_what_ended_long_ago_is_not_asked_about(make):
+    """With `within`, of history only the newest part; a job whose end is not known counts as new."""
+    now_ms = SystemClock().now_ms()
+    source = make(details={"tests": "all", "within": "14d"})
+    assert _wants(source, stopped_ms=now_ms - 13 * 86_400_000) == _wants(source, stopped_ms=None) == ("tests",)
+    assert _wants(source, stopped_ms=now_ms - 15 * 86_400_000) == ()
+
+
 def test_projects_of_others_are_theirs(make):
     """Two sources of one CircleCI ask each about its own projects."""
     assert _wants(make(orgs=["gh/acme"])) != ()

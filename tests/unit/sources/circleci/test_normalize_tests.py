@@ -34,7 +34,7 @@ def a_job(job_id="49b34cdd-748a-48ae-b989-c879daa046bc", name="test", **fields):
         revision="35edfe7",
         workflow_id="0ae884c6-d352-4f4d-9591-92902d6c78fe",
         started_ms=fields.get("started_ms", 500),
-        stopped_ms=1_000,
+        stopped_ms=fields.get("stopped_ms", 1_000),
         url="https://app.circleci.com/x/jobs/8",
     )
 

@@ -145,3 +145,31 @@ def test_knobs_can_make_a_plain_history():
     pipelines = world.histories[0].pipelines
     assert {1} == {len(pipeline.workflows) for pipeline in pipelines}
     assert {8} == {len(run.jobs) for run in every_run(world)}
+
+
+def test_some_projects_are_busier():
+    """`uneven`: the first most, all together as many as told; without it all are alike, to the bit."""
+    even = Options(**SMALL)
+    assert even.runs_by_project == (15.0,) * 4
+    uneven = Options(**SMALL, knobs=Knobs(uneven=1.0))
+    assert sum(uneven.runs_by_project) == pytest.approx(60)
+    assert uneven.runs_by_project[0] == pytest.approx(4 * uneven.runs_by_project[3])
+    first, *_, last = World(uneven).histories
+    assert len(first.pipelines) > 2.5 * len(last.pipelines)
+
+
+def test_few_tests_and_readable_names():
+    """`test_share` leaves some of each job's tests, eight at least; without `families` all are of one organisation."""
+    world = World(Options(**SMALL, knobs=Knobs(test_share=0.25, families=False, jobs_min=8)))
+    assert {(job.spec.name, job.spec.tests) for history in world.histories for job in history.builds} >= {
+        ("unit", 30),
+        ("integration", 10),
+        ("e2e", 8),
+        ("build", 0),
+    }
+    assert [history.project.slug for history in world.histories] == [
+        "gh/acme/web",
+        "gh/acme/mobile",
+        "gh/acme/payments",
+        "gh/acme/docs-site",
+    ]

@@ -171,3 +171,18 @@ def test_without_the_knob_nothing_changes():
     """The old stories stay where they were."""
     assert world(plants=False).stories.plants.all == ()
     assert world(plants=False).stories.regression is not None
+
+
+def test_plants_of_now_are_there_while_one_looks():
+    """Always in the same projects, however many there are; one of two flaky tests was repaired."""
+    found, few = world(plants_now=True).stories.plants.all, world(projects=2, plants_now=True).stories.plants.all
+    assert [(plant.project, plant.kind) for plant in few] == [
+        (0, "success_rate_drop"),
+        (1, "queue_jam"),
+        (1, "flaky_test"),
+        (0, "flaky_test"),
+    ]
+    assert {plant.kind for plant in found} == set(KINDS)
+    over = [plant for plant in found if not plant.holds(NOW)]
+    assert [(plant.project, plant.kind) for plant in over] == [(0, "flaky_test")]
+    assert over[0].until < NOW - 7 * DAY

@@ -5,15 +5,17 @@ from __future__ import annotations
 import re
 
 import httpx
+import msgspec
 import pytest
 from tests.unit.web.test_api import EVIL, Answers, Health
 
 from headgate.app.telemetry import Telemetry
 from headgate.core.clock import ManualClock
 from headgate.core.errors import StoreFailed
+from headgate.core.merge import ProjectRef
 from headgate.insights.views.lens import Lens
 from headgate.store import MemoryStore
-from headgate.testing.store_data import NOW, WORKFLOW, job, merge, pipeline, workflow
+from headgate.testing.store_data import NOW, WORKFLOW, job, merge, pipeline, seen, workflow
 from headgate.web.api import build_app
 from headgate.web.metricpages import MetricPages
 from headgate.web.site.routes import add_pages
@@ -121,6 +123,16 @@ async def test_one_run_fills_every_page(bench):
     run = await bench.text(f"/run/{WORKFLOW}")
     assert "Took 8s" in run
     assert "1s in queues, 0s waiting for approval, 5s running - test ." in run
+
+
+async def test_an_organisation_with_figures_of_its_own_is_no_project(bench):
+    """CircleCI's aggregates of a whole organisation are kept under its slug, which is neither counted nor listed."""
+    whole = msgspec.structs.replace(
+        seen("insight", "whole", {"subject": "org"}), project=ProjectRef("circleci.com", "gh/acme", "gh/acme", None)
+    )
+    await merge(bench.store, pipeline(), workflow(), whole)
+    assert "1 project, last 7 days" in await bench.text("/")
+    assert "No such project" in await bench.text("/project?project=gh/acme", 404)
 
 
 async def test_a_window_without_a_run_offers_a_longer_one(bench):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from headgate.web.site.alerts import history
+from headgate.insights.views.alertlines import history
 
 LINE = {
     "who": "headgate",

@@ -1,0 +1,121 @@
+"""The addresses of the page of delivery and what it can do: dead letters and webhooks that were set aside. Thin."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from fastapi import FastAPI, Request
+from fastapi.responses import HTMLResponse, Response
+
+from headgate.web.operations import ChosenDeliveries, Json, Operations, Problem
+from headgate.web.rendering import Templates
+from headgate.web.site.doing import DONE, Fields, form
+from headgate.web.site.frame import Site
+from headgate.web.site.serving import page
+
+__all__ = ["add_delivery", "live_part"]
+
+_SHOWN = 50
+_SEARCHED = 1000
+_BACKFILLS = 10
+
+
+def add_delivery(app: FastAPI, site: Site, operations: Operations) -> None:
+    """Add the page, the part of it that is fetched again every two seconds, and its forms."""
+    _add_pages(app, site, operations)
+    _add_inspected(app, site, operations)
+    _add_forms(app, operations)
+
+
+async def live_part(operations: Operations, templates: Templates) -> str:
+    """The figures alone, which are fetched again every two seconds."""
+    return templates.render("live.html", **await _live(operations))
+
+
+async def _live(operations: Operations) -> Mapping[str, Any]:
+    overview = await operations.overview()
+    return {
+        "overview": overview,
+        "status": overview["status"],
+        "proven": await operations.completeness(),
+        "backfills": (await operations.backfills())[-_BACKFILLS:],
+    }
+
+
+def _add_pages(app: FastAPI, site: Site, operations: Operations) -> None:
+    @page(app, site, "/delivery")
+    async def delivery(request: Request, done: str = "") -> Response:
+        values = {
+            **await _live(operations),
+            "letters": await operations.dead_letters(None, (), _SHOWN),
+            "aside": await operations.dead_deliveries(_SHOWN),
+            "done": DONE.get(done, ""),
+        }
+        return site.answer(
+            "delivery.html", request, site.asked(request, site.lens()), values, ("Delivery", "/delivery")
+        )
+
+    @app.get("/live", response_class=HTMLResponse, include_in_schema=False)
+    async def live() -> Response:
+        return HTMLResponse(await live_part(operations, site.templates))
+
+
+def _add_inspected(app: FastAPI, site: Site, operations: Operations) -> None:
+    """Records and webhooks may hold what is personal: that somebody read them is in the trail."""
+
+    def shown(request: Request, title: str, about: Mapping[str, Any], body: str) -> Response:
+        values = {"title": title, "about": about, "body": body}
+        crumbs = (("Delivery", "/delivery"), (title, ""))
+        return site.answer("inspect.html", request, site.asked(request, site.lens()), values, *crumbs)
+
+    @page(app, site, "/delivery/letter/{number:int}")
+    async def letter(request: Request, number: int) -> Response:
+        found = await operations.dead_letters(None, [number], 1)
+        if not found:
+            return _gone(request, site, f"no dead letter {number}: it was sent, or forgotten")
+        one = dict(found[0])
+        record = one.pop("record")
+        text = record if isinstance(record, str) else orjson.dumps(record, option=orjson.OPT_INDENT_2).decode()
+        return shown(request, f"Dead letter {number}", one, text)
+
+    @page(app, site, "/delivery/webhook/{number:int}")
+    async def webhook(request: Request, number: int) -> Response:
+        rows = await operations.dead_deliveries(_SEARCHED)
+        found: Json | None = next((one for one in rows if one["id"] == number), None)
+        if found is None:
+            return _gone(request, site, f"no webhook {number} is set aside: it was merged, or forgotten")
+        about = {name: value for name, value in found.items() if name != "body"}
+        return shown(request, f"Webhook {number}", about, found["body"])
+
+
+def _gone(request: Request, site: Site, detail: str) -> Response:
+    return site.problem(request, 404, "It is not here any more", detail)
+
+
+def _add_forms(app: FastAPI, operations: Operations) -> None:
+    @form(app, "/delivery/letters/replay", "replayed")
+    async def replay(_: Request, fields: Fields) -> None:
+        await operations.replay_dead(_numbers(fields))
+
+    @form(app, "/delivery/letters/purge", "purged")
+    async def purge(_: Request, fields: Fields) -> None:
+        await operations.purge_dead(_numbers(fields))
+
+    @form(app, "/delivery/webhooks/replay", "merging")
+    async def merge(_: Request, fields: Fields) -> None:
+        await operations.replay_deliveries(ChosenDeliveries(ids=_numbers(fields)))
+
+    @form(app, "/delivery/webhooks/purge", "purged")
+    async def forget(_: Request, fields: Fields) -> None:
+        await operations.purge_deliveries(ChosenDeliveries(ids=_numbers(fields)))
+
+
+def _numbers(fields: Fields) -> tuple[int, ...]:
+    """What was chosen, or all that the page had. Raises Problem."""
+    chosen = fields.getlist("shown" if fields.get("all") else "id")
+    numbers = tuple(int(text) for text in chosen if text.isascii() and text.isdigit() and len(text) < 19)
+    if not numbers:
+        raise Problem("refused", "choose at least one line")
+    return numbers

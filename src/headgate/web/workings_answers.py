@@ -1,0 +1,122 @@
+"""What the routes of `web.workings` answer, for the OpenAPI document; as `web.answers`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field
+
+from headgate.web.answers import AuditTally, Count, Time
+
+__all__ = ["CompletenessAnswer", "DataAnswer", "RoutingAnswer"]
+
+
+class RouteAnswer(BaseModel):
+    """A route. `depth`: how many others are around it; `to`: null where those around it say."""
+
+    depth: Count
+    match: list[str]
+    to: list[str] | None
+    continue_: Annotated[bool, Field(alias="continue")]
+    mute: list[str]
+
+
+class MuteTimeAnswer(BaseModel):
+    """When it is quiet. `holds`: it is now."""
+
+    name: str
+    holds: bool
+    time_zone: str
+    weekdays: list[str]
+    times: list[str]
+    holidays: list[str]
+
+
+class DigestAnswer(BaseModel):
+    """A report and who gets it."""
+
+    name: str
+    to: list[str]
+
+
+class RoutingAnswer(BaseModel):
+    """Who is told of alerts. `routes`: from top to bottom; `default`: of what none takes; `mute`: around all."""
+
+    default: list[str]
+    mute: list[str]
+    routes: list[RouteAnswer]
+    mute_times: list[MuteTimeAnswer]
+    digests: list[DigestAnswer]
+
+
+class ProvenHour(AuditTally):
+    """What an audit found of an hour."""
+
+    state: Literal["nothing", "complete", "repaired", "missing"]
+
+
+class ProvenProject(BaseModel):
+    """A project of a source. `cells`: one for each hour; null where it is not audited yet."""
+
+    source: str
+    project: str
+    proven_until: Time | None
+    cells: list[ProvenHour | None]
+
+
+class CompletenessAnswer(BaseModel):
+    """What is proven of the last 24 hours. `hours`: their begins, oldest first."""
+
+    hours: list[Time]
+    projects: list[ProvenProject]
+
+
+class KeptStore(BaseModel):
+    """The store as a whole. `max_bytes`: null where only the disk ends it."""
+
+    url: str
+    bytes: Count
+    max_bytes: Count | None
+    level: Literal["ok", "warn", "trim", "pause", "refuse"]
+    schema_: Annotated[int, Field(alias="schema")]
+
+
+class KeptPart(BaseModel):
+    """A part of it. `kept`: a length as the configuration has it, empty for ever."""
+
+    part: str
+    bytes: Count
+    kept: str
+    oldest: Time | None
+    newest: Time | None
+
+
+class KeptSource(BaseModel):
+    """What a source has brought; times of runs, the oldest as the begin of its day."""
+
+    source: str
+    projects: Count
+    oldest: Time | None
+    newest: Time | None
+    last_complete_walk: Time | None
+    last_insights: Time | None
+
+
+class FoundPlugin(BaseModel):
+    """A plugin that is there. `used`: names under which it is configured."""
+
+    kind: Literal["source", "sink", "notifier", "detector"]
+    name: str
+    used: list[str]
+
+
+class DataAnswer(BaseModel):
+    """What is kept, and by what. `measured_at`: null, without parts and sources, while a large store is measured."""
+
+    store: KeptStore
+    measured_at: Time | None
+    parts: list[KeptPart]
+    sources: list[KeptSource]
+    versions: dict[str, str]
+    plugins: list[FoundPlugin]
+    broken_plugins: list[dict[str, Any]]
