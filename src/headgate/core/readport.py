@@ -375,10 +375,7 @@ class ReadStore(ReadDetails, Protocol):
     async def alert_lines(
         self, since_ms: int, until_ms: int, *, before: int | None = None, limit: int
     ) -> Sequence[tuple[int, str, int, bytes]]:
-        """History of all alerts in a time range, newest first: number, fingerprint, time, JSON.
-
-        `before`: only lines with smaller numbers, for the page that follows.
-        """
+        """History of alerts in a time range, newest first: number, fingerprint, time, JSON; numbers below `before`."""
         ...
 
     async def records_between(
