@@ -40,6 +40,8 @@ NEEDS: Final[dict[str, Need]] = {
         /api/v1/alerts /api/v1/alerts/{fingerprint}/history /api/v1/silences /api/v1/deaddeliveries
         /api/v1/insights/overview /api/v1/insights/projects /api/v1/insights/project /api/v1/insights/workflow
         /api/v1/insights/job /api/v1/insights/runs /api/v1/insights/tests /api/v1/insights/credits
+        /api/v1/insights/test /api/v1/insights/failures /api/v1/insights/rightsizing /api/v1/insights/reruns
+        /api/v1/insights/charges /api/v1/insights/budgets
         /api/v1/insights/builds /api/v1/insights/project-builds /api/v1/insights/dora /api/v1/insights/now
         /api/v1/metrics /api/v1/query /api/v1/series /api/v1/live /api/v1/openapi.json
         /api/v1/rules /api/v1/outcomes
