@@ -32,7 +32,7 @@ def test_the_demo_counts_what_happened_and_ends_by_itself(tmp_path: Path) -> Non
         env={**os.environ},
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=180,
         check=False,
     )
     assert done.returncode == 0, done.stderr
