@@ -79,7 +79,7 @@ def firing(address: str) -> set[str]:
 
 def has_tests(address: str) -> bool:
     """Whether the flaky test is known to be one."""
-    flaky = ask(address, "insights/tests", project="gh/acme/api", window="7d")["flaky"]
+    flaky = ask(address, "insights/tests", project="gh/acme/mobile", window="7d")["flaky"]
     return bool(flaky)
 
 

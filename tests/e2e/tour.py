@@ -8,12 +8,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from playwright.sync_api import Page, expect
 
 TOUR = Path(__file__).resolve().parents[2] / "docs" / "tour.md"
-_STEP = re.compile(r"(?m)^## (\d+)\. (.+)$")
+_STEP = re.compile(r"(?m)^## (?:(\d+)\. )?(.+)$")
 _STOP = re.compile(r"<http://127\.0\.0\.1:8080(/[^>]*)>")
 _WORDS = re.compile(r"`([^`]+)`")
 # A step without an address goes on from the page of the one before.
@@ -47,7 +48,9 @@ def stops() -> Iterator[Stop]:
     """The stops in the order of the document."""
     text = TOUR.read_text("utf-8")
     steps = list(_STEP.finditer(text))
-    for step, following in zip(steps, [*steps[1:], None], strict=True):
+    for step, following in pairwise([*steps, None]):
+        if step is None or step[1] is None:
+            continue
         body = text[step.end() : following.start() if following else len(text)]
         pieces = _STOP.split(body)
         for path, words in zip(pieces[1::2], pieces[2::2], strict=True) if len(pieces) > 1 else [("", body)]:

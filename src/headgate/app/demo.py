@@ -14,8 +14,9 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -105,9 +106,10 @@ class _Demo:
             twin = f"http://{HOST}:{twin_port}"
             about = await _about(twin)
             write_files(place, about["orgs"], about["projects"])
+            sum_up = partial(write_files, place, about["orgs"], about["projects"], collected=True)
             daemon = Daemon(_configuration(place.file), lambda: _configuration(place.file), clock=self._clock)
             running = asyncio.create_task(daemon.run())
-            helpers = [asyncio.create_task(self._watch(daemon, twin, place.file))]
+            helpers = [asyncio.create_task(self._watch(daemon, twin, place.file, sum_up))]
             try:
                 return await running
             finally:
@@ -167,14 +169,14 @@ class _Demo:
 
     # -- what happens
 
-    async def _watch(self, daemon: Daemon, twin: str, file: Path) -> None:
+    async def _watch(self, daemon: Daemon, twin: str, file: Path, sum_up: Callable[[], None]) -> None:
         """Everything that happens while the daemon runs; what goes wrong here ends the demo."""
         await daemon.ready.wait()
         self._show.ready(daemon.urls, twin, file)
         ask = RemoteOperations(daemon.urls[0], None)
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._go_on(ask, twin))
+                tasks.create_task(self._go_on(ask, twin, sum_up))
                 reporting = tasks.create_task(self._report(ask))
                 if self._options.exit_after is not None:
                     await asyncio.sleep(self._options.exit_after)
@@ -187,7 +189,7 @@ class _Demo:
         finally:
             await ask.aclose()
 
-    async def _go_on(self, ask: RemoteOperations, twin: str) -> None:
+    async def _go_on(self, ask: RemoteOperations, twin: str, sum_up: Callable[[], None]) -> None:
         """Order the past as soon as the present is known, and let time pass meanwhile."""
         while not (await ask.status())["sources"]["circleci"]["last_complete_walk"]:  # noqa: ASYNC110  # the API has no event
             await asyncio.sleep(_LOOK_SECONDS)
@@ -195,7 +197,7 @@ class _Demo:
         await ask.backfill(Order(since_ms=since_ms, until_ms=self._started_ms))
         self._show.line(f"The last day is collected; time now runs {_SPEED} times as fast while history comes in.")
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._history(ask))
+            tasks.create_task(self._history(ask, sum_up))
             tasks.create_task(self._drive(twin))
 
     async def _drive(self, twin: str) -> None:
@@ -209,9 +211,12 @@ class _Demo:
                 await client.post("/_twin/advance", json={"seconds": passed_ms / 1000})
                 await asyncio.sleep(1.0)
 
-    async def _history(self, ask: RemoteOperations) -> None:
+    async def _history(self, ask: RemoteOperations, sum_up: Callable[[], None]) -> None:
+        """Wait until the past is there; only then is there something to sum up in reports and exports."""
         while any(order["state"] != "done" for order in await ask.backfills()):  # noqa: ASYNC110  # as above
             await asyncio.sleep(_LOOK_SECONDS)
+        sum_up()
+        await ask.reload()
         self._collected.set()
         self._show.collected(self._options.days, await ask.overview())
 

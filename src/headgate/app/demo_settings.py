@@ -48,6 +48,10 @@ _KNOBS = {
 _DETAILS = {"tests": "all", "steps": "failed", "output": "failed", "within": "14d", "hosts": [HOST]}
 # What the file of records gets: all that happens, without what is learnt of it later, tests, steps and figures.
 _RECORDS = ("pipeline", "workflow", "job", "deployment", "alert")
+_SUMMARIES = {
+    "exports": {"projects": {"table": "projects", "every": "1h", "format": "csv", "to": "exports", "keep": 24}},
+    "reports": {"weekly": {"every": "week", "to": "reports", "keep": 12}},
+}
 _TEAMS = ("shop", "shop", "payments", "docs")  # of the first projects; all others are the platform's
 
 
@@ -85,11 +89,16 @@ def twin_options(*, seed: int, days: int, projects: int, now_ms: int, hook_port:
     return [str(word) for pair in options.items() for word in pair] + knobs
 
 
-def write_files(place: Place, orgs: Sequence[str], projects: Sequence[str]) -> None:
-    """Write rules and configuration. `projects`: slugs, the busiest first."""
+def write_files(place: Place, orgs: Sequence[str], projects: Sequence[str], *, collected: bool = False) -> None:
+    """Write rules and configuration. `projects`: slugs, the busiest first.
+
+    `collected`: history is there, so that what sums it up has something to tell.
+    """
     for package, name in (("headgate.app", "demo_rules.yaml"), ("headgate.alerting", "default_rules.yaml")):
         (place.directory / name).write_text((resources.files(package) / name).read_text("utf-8"))
-    place.file.write_text(yaml.safe_dump(_settings(place, orgs, projects), sort_keys=False))
+    place.file.write_text(
+        yaml.safe_dump(_settings(place, orgs, projects) | (_SUMMARIES if collected else {}), sort_keys=False)
+    )
 
 
 def _settings(place: Place, orgs: Sequence[str], projects: Sequence[str]) -> dict[str, Any]:
@@ -112,10 +121,6 @@ def _settings(place: Place, orgs: Sequence[str], projects: Sequence[str]) -> dic
             "notifiers": {"pager": {"type": "webhook", "url": f"http://{HOST}:{place.pager_port}/"}},
         },
         "owners": _owners(projects),
-        "exports": {
-            "hourly-projects": {"table": "projects", "every": "1h", "format": "csv", "to": "exports", "keep": 24},
-        },
-        "reports": {"weekly": {"every": "week", "to": "reports", "keep": 12}},
         "log": {"level": "warning"},
     }
 

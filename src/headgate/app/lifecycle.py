@@ -318,9 +318,9 @@ class Daemon:
 
     async def _reload_on_signal(self) -> None:
         """Nobody waits for the answer to a signal, so what goes wrong is told here."""
-        if self._serving is not None:
-            self._serving.note("reload", "HUP")
         try:
+            if self._serving is not None:
+                await self._serving.note("reload", "HUP")
             await self._reload()
         except Exception as exc:  # noqa: BLE001  # told in the log; the daemon goes on
             _log.error("reload failed; the configuration in force stays", error=str(exc), exc_info=exc)

@@ -143,9 +143,10 @@ class Serving:
     def _serve_names(self, configuration: Configuration) -> None:
         self._guard.serve_names(None if self._exposed else configuration.settings.http.hosts)
 
-    def note(self, action: str, about: str) -> None:
+    async def note(self, action: str, about: str) -> None:
         """Keep in the trail what somebody did on this machine without a request."""
         self._trail.add(TrailEntry(self._clock.now_ms(), "local", "signal", "", action, about, 200))
+        await self._trail.flush()
 
     def take_webhooks(self, sources: Mapping[str, Source]) -> None:
         """Take webhooks for those of the sources that have a policy, from now on."""

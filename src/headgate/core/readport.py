@@ -215,8 +215,7 @@ class StoreFigures:
 class StorePart:
     """One part of the store. `bytes`: its room, 0 where the adapter keeps no file; times of what is in it, if known.
 
-    Facts go by the end of workflows, rollups by the begin of their hour or day. Steps and test results, which go with
-    their jobs, and `other` have no times of their own; an adapter in memory knows those of fewer parts.
+    Facts go by the end of workflows, rollups by the begin of their hour or day; an adapter in memory knows fewer.
     """
 
     part: str
@@ -284,10 +283,7 @@ class ReadStore(ReadDetails, Protocol):
         ...
 
     async def first_created(self, names: Mapping[str, Collection[str]]) -> Mapping[tuple[str, str], int]:
-        """(project, name) -> creation of the first workflow of that commit that has ended; unknown ones are absent.
-
-        `names`: project slug -> revisions, or ids of workflows, which stand for themselves. Found through an index.
-        """
+        """(project, name) -> creation of the first ended workflow of that commit, or of that id; absent if unknown."""
         ...
 
     async def series(
@@ -361,8 +357,7 @@ class ReadStore(ReadDetails, Protocol):
         """Results by project, test and commit, of jobs that ended within the bounds; ordered by those three.
 
         `after`: project, test id and revision of the last one of the page before. `failing`: only tests that failed in
-        the bounds at least once, the machine's faults included. A result without a test id, which
-        releases before the fourth schema kept, is left out.
+        the bounds at least once, the machine's faults included. Results without a test id (old schemas) are left out.
         """
         ...
 
@@ -380,10 +375,7 @@ class ReadStore(ReadDetails, Protocol):
     async def alert_lines(
         self, since_ms: int, until_ms: int, *, before: int | None = None, limit: int
     ) -> Sequence[tuple[int, str, int, bytes]]:
-        """History of all alerts in a time range, newest first: number, fingerprint, time, JSON.
-
-        `before`: only lines with smaller numbers, for the page that follows.
-        """
+        """History of alerts in a time range, newest first: number, fingerprint, time, JSON; numbers below `before`."""
         ...
 
     async def records_between(
@@ -398,4 +390,3 @@ class ReadStore(ReadDetails, Protocol):
     async def replays(self) -> Sequence[Replay]: ...
     async def trail(self, *, since_ms: int, before: int | None = None, limit: int) -> Sequence[TrailEntry]:
         """What people did since then, the newest first; `before`: `id` of the last one of the page before."""
-        ...

@@ -25,6 +25,7 @@ __all__ = [
     "ReloadAnswer",
     "ReplayAnswer",
     "RunAnswer",
+    "SavedReport",
     "SilenceAnswer",
     "StatusAnswer",
     "TrailAnswer",
@@ -321,10 +322,21 @@ class DeploymentAnswer(BaseModel):
     new: bool
 
 
+class SavedReport(BaseModel):
+    """A saved review of the time before `until`."""
+
+    report: str
+    file: str
+    until: Time
+    bytes: Count
+
+
+# In JSON, also where the answer itself is something else.
+_FAILURE = {"application/json": {"schema": Failure.model_json_schema()}}
 REFUSALS: dict[int | str, dict[str, Any]] = {
-    404: {"model": Failure, "description": "What is asked for is not known."},
-    409: {"model": Failure, "description": "It cannot be done so."},
-    503: {"model": Failure, "description": "The store does not answer, or something is under way."},
+    404: {"content": _FAILURE, "description": "What is asked for is not known."},
+    409: {"content": _FAILURE, "description": "It cannot be done so."},
+    503: {"content": _FAILURE, "description": "The store does not answer, or something is under way."},
 }
 
 

@@ -5,18 +5,20 @@ Invariant: a review is answered with a policy that forbids scripts, whatever a f
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import FastAPI, Query, Request
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, Response
 
 from headgate.web.access.trail import note
-from headgate.web.answers import REFUSALS
+from headgate.web.answers import REFUSALS, SavedReport, documented
 from headgate.web.operations import Json, Operations, WantedReport
 from headgate.web.reviews import REPORT_CSP
 
 __all__ = ["add_reports", "review"]
 
+_FILE = {"description": "One file of HTML.", "content": {"text/html": {"schema": {"type": "string"}}}}
+_ANSWERS: dict[int | str, dict[str, Any]] = {200: _FILE, **REFUSALS}
 _Some = Annotated[list[str], Query(max_length=100)]
 
 
@@ -28,7 +30,7 @@ def review(text: str) -> HTMLResponse:
 def add_reports(app: FastAPI, operations: Operations) -> None:
     """Add the routes."""
 
-    @app.get("/api/v1/report", response_class=HTMLResponse, responses=REFUSALS)
+    @app.get("/api/v1/report", response_class=Response, responses=_ANSWERS)
     async def report(
         request: Request,
         every: Literal["week", "month"] = "week",
@@ -41,12 +43,12 @@ def add_reports(app: FastAPI, operations: Operations) -> None:
         note(request, "export", f"report of a {every}")
         return review(made)
 
-    @app.get("/api/v1/reports")
+    @app.get("/api/v1/reports", **documented(list[SavedReport]))
     async def reports() -> list[Json]:
         """Saved reviews, the newest first."""
         return await operations.saved_reports()
 
-    @app.get("/api/v1/reports/{name}/{file}", response_class=HTMLResponse, responses=REFUSALS)
+    @app.get("/api/v1/reports/{name}/{file}", response_class=Response, responses=_ANSWERS)
     async def saved(request: Request, name: str, file: str) -> HTMLResponse:
         """One of them."""
         found = await operations.saved_report(name, file)

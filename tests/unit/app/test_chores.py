@@ -10,11 +10,13 @@ import pytest
 from headgate.app.atomicfile import in_one, write_file
 from headgate.app.chores import Chore, Chores, Made
 from headgate.app.exportjobs import ExportConfig, export_chores
+from headgate.app.reportjobs import ReportConfig, check_takers, report_chores
 from headgate.app.rhythms import every
 from headgate.app.shelf import Keep, Shelf, stamp
 from headgate.app.telemetry import Telemetry
 from headgate.core.clock import ManualClock
-from headgate.core.errors import StoreFailed
+from headgate.core.errors import ConfigError, StoreFailed
+from headgate.core.messages import content_of
 from headgate.core.times import format_ms
 from headgate.insights.tables import Material
 from headgate.insights.views.lens import Lens
@@ -292,3 +294,34 @@ def test_what_a_configuration_may_not_say(words, said):
     with pytest.raises(ValueError, match=r".") as refused:
         ExportConfig(**{"table": "runs", "to": "out", **words})
     assert said in str(refused.value)
+
+
+# -- configured reports
+
+
+async def test_a_report_is_sent_once_to_each_notifier(tmp_path):
+    """By the outbox, under a key of its period; made again after a failure it is not sent again."""
+    store = MemoryStore(clock=ManualClock(NOW))
+    await store.open()
+    await merge(store, pipeline(), workflow(stopped_at=NOW - 5 * 24 * HOUR))
+    config = ReportConfig(every="week", to="out", mail=("mail", "chat"), time_zone="Europe/Berlin")
+    (chore,) = report_chores({"weekly": config}, tmp_path, store, lambda: Lens(store, NOW))
+    chores = Chores([chore], ManualClock(NOW), Telemetry())
+    await chores.look("reports.weekly")
+    (file,) = chore.shelf.files()
+    assert file.path.name == "weekly_20261108T230000Z_20261115T230000Z.html"
+    (tmp_path / "out" / ".weekly.done").unlink()
+    await chores.look("reports.weekly")
+    waiting = await store.outbox_due(now_ms=NOW, limit=9)
+    assert ["chat", "mail"] == sorted(row.notifier for row in waiting)
+    assert {f"report:weekly:{format_ms(file.until_ms)}"} == {row.key for row in waiting}
+    assert content_of(waiting[0].payload).file == file.path.read_text(encoding="utf-8")
+    await store.close()
+
+
+def test_a_notifier_that_takes_no_digests_takes_no_reports():
+    """Which is said when the configuration is read."""
+    config = ReportConfig(to="out", mail=("mail", "pager"))
+    with pytest.raises(ConfigError, match=r"reports\.weekly\.mail: 'pager' takes no digests"):
+        check_takers({"weekly": config}, {"mail": True, "pager": False})
+    check_takers({"weekly": config}, {"mail": True, "pager": True})

@@ -66,7 +66,7 @@ class Process:
     said: list[str]
 
     def get(self, path: str, **options: Any) -> httpx.Response:
-        return httpx.get(self.ready["http"] + path, verify=NO_AUTHORITIES, trust_env=False, **options)
+        return httpx.get(self.ready["http"] + path, **{"verify": NO_AUTHORITIES, "trust_env": False, **options})
 
     def until_said(self, pattern: str) -> str:
         assert self.popen.stderr is not None

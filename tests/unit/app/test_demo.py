@@ -32,7 +32,7 @@ def test_the_demo_counts_what_happened_and_ends_by_itself(tmp_path: Path) -> Non
         env={**os.environ},
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=180,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -41,6 +41,7 @@ def test_the_demo_counts_what_happened_and_ends_by_itself(tmp_path: Path) -> Non
     assert "All 1 days are collected" in done.stdout
     assert "The counters equal what really happened" in done.stdout, done.stdout
     assert (keep / "records.jsonl").stat().st_size > 0
+    assert list((keep / "reports").glob("weekly_*.html"))
     assert str(keep) in done.stdout
 
 
@@ -85,7 +86,10 @@ def test_the_configuration_is_one_that_a_daemon_would_take(tmp_path: Path) -> No
     """It loads, its rules are the shipped ones and a quick one, and every project has a team."""
     place = Place(tmp_path, 8080, 8081, 8082, 8083, "secret")
     write_files(place, ["gh/acme"], PROJECTS)
+    assert not load(load_plugins(), file=place.file, environ={}).settings.reports
+    write_files(place, ["gh/acme"], PROJECTS, collected=True)
     configuration = load(load_plugins(), file=place.file, environ={})
+    assert set(configuration.settings.reports) | set(configuration.settings.exports) == {"weekly", "projects"}
     rules = load_rules([str(tmp_path / name) for name in configuration.settings.alerts.rules])
     assert {rule.name for rule in load_rules(())} | {"SuccessRateDropped"} == {rule.name for rule in rules}
     assert [owner.team for owner in configuration.settings.owners] == ["shop", "shop", "payments", "docs", "platform"]

@@ -52,6 +52,8 @@ NOTIFIERS = {"ops": {"type": "webhook", "url": "http://127.0.0.1:9"}}
         ({"http": {"listen": "127.0.0.1:1", "hosts": ["x"]}}, ["http.hosts"], ("http.listen",)),
         ({"webhooks": {"listen": "127.0.0.1:1"}}, [], ("webhooks.listen",)),
         ({"http": {"listen": "127.0.0.1:0", "access": {"tokens": ["a"]}}}, ["http.access"], ()),
+        ({"exports": {"x": {"table": "runs", "every": "1h", "to": "out"}}}, ["exports"], ()),
+        ({"reports": {"x": {"to": "out"}}}, ["reports"], ()),
     ],
 )
 def test_each_changed_key_is_named(tmp_path: Path, changes: Any, at_once: list[str], restart: tuple[str, ...]) -> None:
