@@ -63,6 +63,7 @@ def _jobs() -> list[Observation]:
         (EVIL, {**first, "status": "success", "number": 1, "requires": []}),
         ("hold", {**held, "status": "success", "requires": [world.key(6, 1)]}),
         ("deploy", {**last, "status": "failed", "number": 2, "requires": [world.key(6, 2)]}),
+        ("check", {**last, "status": "failed", "number": 3, "requires": [world.key(6, 2)], "credits": 5}),
     ]
     found = [seen("job", world.key(6, at), {**of, "name": name, **more}) for at, (name, more) in enumerate(jobs, 1)]
     step = {"job_id": world.key(6, 3), "index": 0, "name": evil("step"), "type": evil("step type"), "exit_code": 2}
@@ -73,13 +74,14 @@ def _jobs() -> list[Observation]:
 
 def _results() -> list[Observation]:
     """Of one test: it fails, passes, fails, passes and is left out on one commit."""
+    ended = world.NOW - world.HOUR + 10 * 60_000
     names = {"suite": evil("suite"), "class_name": evil("test class"), "file": evil("file"), "name": evil("test")}
-    of = {"job_id": world.key(6, 3), "test_id": TEST, "parameters": evil("parameters"), "source": evil("reporter")}
+    of = {"job_id": world.key(6, 4), "test_id": TEST, "parameters": evil("parameters"), "source": evil("reporter")}
     return [
         seen(
             "test_result",
             world.key(4, number),
-            {**of, **names, "result": word, "run_ms": 10 * at, "stopped_at": world.NOW - at * 1000 - 1}
+            {**of, **names, "result": word, "run_ms": 10 * at, "stopped_at": ended}
             | {"message": f"{evil('message')} {number}"},
         )
         for at, (number, word) in enumerate([(1, "fail"), (50, "pass"), (51, "fail"), (52, "pass"), (53, "skip")])

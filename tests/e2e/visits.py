@@ -46,7 +46,8 @@ def api(site: PagesSite, path: str, **query: str) -> Any:
 
 
 def cut(page: Page) -> list[str]:
-    """Names of the parts that are wider than their place."""
+    """Names of the parts that are wider than their place, once charts have their new width."""
+    page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
     return page.evaluate(_CUT)
 
 
