@@ -21,6 +21,7 @@ pytestmark = pytest.mark.timeout(120)
 
 OF_EVIL = f"project={quote(PROJECT)}&workflow={quote(EVIL)}"
 OF_JOB = f"{OF_EVIL}&job={quote(EVIL)}"
+# Of a page that is a problem, and of `/favicon.ico`.
 MISSING = "Failed to load resource: the server responded with a status of 404 (Not Found)"
 
 
@@ -149,7 +150,7 @@ def test_what_is_no_page_runs_nothing(visit, path):
     assert answer.headers["x-content-type-options"] == "nosniff"
     if "attachment" not in answer.headers.get("content-disposition", ""):
         assert [] == added(visit.open(path))
-    assert visit.wrong == []
+    assert [] == [line for line in visit.wrong if line != MISSING]  # a picture has no icon of its own
 
 
 def test_exports_are_files_that_hold_hostile_text_whole(hostile_site):
