@@ -59,7 +59,9 @@ def added(page: Page) -> list[str]:
 def barriers(page: Page, *rules: str) -> list[str]:
     """What axe-core finds that keeps somebody out, as `rule: element`; by those rules alone, if any are named."""
     options = {"resultTypes": ["violations"]} | ({"runOnly": list(rules)} if rules else {})
-    found = Axe().run(page, options=options).response["violations"]
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(Axe().axe_script)
+    found = page.evaluate("async options => (await axe.run(options)).violations", options)
     return [
         f"{one['impact']} {one['id']}: {node['html'][:200]} {node.get('failureSummary', '')[:300]}"
         for one in found
