@@ -103,6 +103,11 @@ def test_filters_change_the_page_and_its_address(visit, site):
     before = page.locator("tr[data-run]").count()
     page.reload()
     assert before == page.locator("tr[data-run]").count()
+    page.select_option("#f-trigger", "api")
+    page.wait_for_url("**trigger=api**")
+    asked |= {"branch": "fix/a", "trigger": "api"}
+    expect(page.locator("tr[data-run]")).to_have_count(len(api(site, "insights/runs", **asked)["runs"]))
+    assert 0 < page.locator("tr[data-run]").count() < before
     page.click("a.clear")
     assert "branch" not in page.url
     assert visit.wrong == []
