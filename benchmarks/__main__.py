@@ -17,6 +17,7 @@ from benchmarks import (
     encode_newrelic,
     encode_otlp,
     encode_sumologic,
+    first_paint,
     five,
     history,
     ingest,
@@ -35,6 +36,7 @@ BENCHMARKS: dict[str, Callable[..., list[Row]]] = {
     "idle": deliver.idle,
     "neighbour": deliver.neighbour,
     "failing": deliver.failing,
+    "first-paint": first_paint.run,
     "five": five.run,
     "backfill": history.backfill,
     "datadog-ways": datadog_ways.run,
@@ -56,6 +58,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows as JSON")
+    parser.add_argument("--store", type=Path, metavar="DIR", help="keep the store of `insights` there and use it again")
     parser.add_argument("--long", action="store_true", help="10 million records and real minutes")
     arguments = parser.parse_args()
     unknown = set(arguments.names) - set(BENCHMARKS)
@@ -64,7 +67,8 @@ def main() -> int:
     rows: list[Row] = []
     for name in arguments.names or BENCHMARKS:
         print(f"measuring {name} ...", file=sys.stderr, flush=True)
-        rows += BENCHMARKS[name](long=arguments.long)
+        more = {"store": arguments.store} if name in ("insights", "first-paint") else {}
+        rows += BENCHMARKS[name](long=arguments.long, **more)
     print(table(rows))
     if arguments.json:
         arguments.json.write_text(json.dumps(as_json(rows), indent=1) + "\n")

@@ -219,9 +219,9 @@ compares with the window before, exactly as long. Charts have a point for each U
 `7d`); the first and the last may be cut.
 
 **Filters.** `branch`, `branch_class` (`@default`, `@other`), `trigger`, `org` and `team` choose runs. A query takes
-matchers instead, `where=job=~test.*`, as often as needed; all must hold. Filters by `branch`, `trigger` and machine
-size are answered from single facts: they take longer over long windows and know as much as retention keeps, while
-everything else is read from sums.
+matchers instead, `where=job=~test.*`, as often as needed; all must hold, and patterns are RE2's. Filters by `branch`,
+`trigger` and machine size are answered from single facts: they take longer over long windows and know as much as
+retention keeps, while everything else is read from sums.
 
 **Pages.** A list has at most `limit` rows; `next` is the `cursor` of the following page, null at the end. A cursor is
 good for the same question alone.

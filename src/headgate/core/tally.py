@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from headgate.core.rollup import SUMS, Contribution, Measure, RollupKind, quantile
+from headgate.core.rollup import Contribution, Measure, RollupKind, quantile
 from headgate.core.times import DAY_MS, HOUR_MS
 
 __all__ = [
@@ -74,17 +74,38 @@ class Tally:
 
     def add(self, other: Tally) -> None:
         """Add what another tally counted."""
-        for name in SUMS:
-            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self._add_sums(other)
         for measure, more in other.bins.items():
-            bins = self.bins.setdefault(measure, {})
+            bins = self.bins.get(measure)
+            if bins is None:
+                self.bins[measure] = dict(more)
+                continue
             for index, n in more.items():
                 bins[index] = bins.get(index, 0) + n
 
+    def _add_sums(self, more: Tally | Contribution) -> None:
+        """One by one and not by name: pages add up thousands of them."""
+        self.n += more.n
+        self.ok += more.ok
+        self.failed += more.failed
+        self.errors += more.errors
+        self.canceled += more.canceled
+        self.skipped += more.skipped
+        self.reruns += more.reruns
+        self.credits += more.credits
+        self.estimated += more.estimated
+        self.duration_ok_ms += more.duration_ok_ms
+        self.timed_ok += more.timed_ok
+        self.duration_ms += more.duration_ms
+        self.timed += more.timed
+        self.queue_ms += more.queue_ms
+        self.queued += more.queued
+        self.hold_ms += more.hold_ms
+        self.held += more.held
+
     def count(self, part: Contribution, measures: frozenset[Measure]) -> None:
         """Add one run; of its bins those of `measures`."""
-        for name in SUMS:
-            setattr(self, name, getattr(self, name) + getattr(part, name))
+        self._add_sums(part)
         for measure, index in part.bins:
             if measure in measures:
                 bins = self.bins.setdefault(measure, {})
@@ -101,10 +122,12 @@ class TallyQuery:
     """Which ended workflows or jobs to count, and by what.
 
     `bounds`: of the end of a run. `by`: the dimensions of the key, in its order; may be empty. `bins`: the measures
-    whose quantiles are wanted; each costs time.
+    whose quantiles are wanted; each costs time. `only`: values of dimensions of the key; groups with others are not
+    wanted and may be left out.
     """
 
     kind: RollupKind
     bounds: Bounds
     by: tuple[Dimension, ...] = ()
     bins: frozenset[Measure] = frozenset()
+    only: tuple[tuple[Dimension, str], ...] = ()

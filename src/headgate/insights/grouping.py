@@ -78,6 +78,16 @@ class Grouping:
             names |= self.owners.needs if how.kind == "job" else self.owners.needs - {"job"}
         return tuple(name for name in _ORDER if name in names)
 
+    @property
+    def only(self) -> tuple[tuple[Dimension, str], ...]:
+        """Names that filters ask for; a store that finds facts by them reads no others."""
+        named: dict[str, Dimension] = {"workflow": "workflow", "job": "job"}
+        return tuple(
+            (named[matcher.label], matcher.value)
+            for matcher in self.where
+            if matcher.op == "=" and matcher.label in named and matcher.value
+        )
+
     def labels(self, values: Mapping[str, str]) -> Labels | None:
         """The group of something by its dimensions; None where a filter refuses it. Adds `team` by itself."""
         if "team" in self.names:

@@ -84,7 +84,7 @@ class Reader:
             case FromTally() as how:
                 key = (metric.id, metric.over, grouping, frozenset(bounds.items()))
                 if key not in self._measured:
-                    query = TallyQuery(how.kind, bounds, grouping.counted_by(how), how.bins)
+                    query = TallyQuery(how.kind, bounds, grouping.counted_by(how), how.bins, grouping.only)
                     groups = await self._groups(grouping, await self._tallies(query))
                     self._measured[key] = measure_tallies(how, groups, longest_ms(bounds))
                 return self._measured[key]
@@ -109,15 +109,17 @@ class Reader:
         `step`: so does `timeline` in these steps, over windows that make up the bounds.
         """
         wanted: dict[RollupKind, tuple[frozenset[Dimension], frozenset[Measure]]] = {}
+        only: tuple[tuple[Dimension, str], ...] = ()
         for metric in metrics:
             if isinstance(metric.compute, FromTally):
                 how, grouping = metric.compute, Grouping.of(metric, by, where, self._owners)
                 names, bins = wanted.get(how.kind, (frozenset(), frozenset()))
                 wanted[how.kind] = (names | set(grouping.counted_by(how)), bins | how.bins)
-                bounds = grouping.narrowed(bounds)
+                bounds, only = grouping.narrowed(bounds), grouping.only
         for kind, (names, bins) in wanted.items():
             if bounds:
-                await self._tallies(TallyQuery(kind, bounds, ((step,) if step else ()) + tuple(sorted(names)), bins))
+                counted: tuple[Dimension, ...] = ((step,) if step else ()) + tuple(sorted(names))
+                await self._tallies(TallyQuery(kind, bounds, counted, bins, only))
 
     async def timeline(
         self,
@@ -153,7 +155,7 @@ class Reader:
         whole = {name: (bounds[0][name][0], bounds[-1][name][1]) for name in bounds[0]}
         starts = [next(iter(one.values()))[0] for one in bounds]
         step = step_of(starts)
-        query = TallyQuery(how.kind, whole, (step, *grouping.counted_by(how)), how.bins)
+        query = TallyQuery(how.kind, whole, (step, *grouping.counted_by(how)), how.bins, grouping.only)
         asked, tallies = await self._tallies(query)
         place = asked.by.index(step)
         keys = tuple(name for name in asked.by if name != step)
@@ -203,7 +205,7 @@ class Reader:
         """Sums that answer a query, and what they were asked for: they may be finer, with more sketches."""
         known = self._known.setdefault((query.kind, frozenset(query.bounds.items())), [])
         for asked, tallies in known:
-            if set(asked.by) >= set(query.by) and asked.bins >= query.bins:
+            if set(asked.by) >= set(query.by) and asked.bins >= query.bins and asked.only in ((), query.only):
                 return asked, tallies
         tallies = await self._store.tallies(query)
         known.append((query, tallies))

@@ -372,5 +372,5 @@ class Facts:
             if fact.project == old:
                 fact.project = new
                 fact.own = (new, *fact.own[1:])
-        move_rollups(self._db, old, new)
+        move_rollups(self._session, old, new)
         self._db.execute("DELETE FROM dim_project WHERE id = ?", (old,))

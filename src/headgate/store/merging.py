@@ -220,7 +220,7 @@ class Merge:
         """Write facts, log, rollups and counters."""
         self.facts.write(self.before)
         self.releases.flush()
-        self.rollups.flush(self.session.db)
+        self.rollups.flush(self.session)
         self.session.flush()
         self.facts.shrink()
 

@@ -17,6 +17,7 @@ from headgate.store.releases import block_of
 from headgate.store.schema import KIND_NUMBER, KINDS, LANES, decode_key, encode_key
 from headgate.store.session import Session
 from headgate.store.setaside import count_parked
+from headgate.store.spans import outdated_all
 
 __all__ = ["reconcile"]
 
@@ -34,6 +35,7 @@ def reconcile(session: Session, now_ms: int) -> None:
         _holes(session, lane, now_ms)
     _releases(session)
     _counters(session)
+    outdated_all(session)
     session.flush()
     session.forget()
     session.load()

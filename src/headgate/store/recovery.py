@@ -142,7 +142,7 @@ def check_of(table: str) -> Callable[[Row], None]:
         return lambda row: _holes(row[3])
     if table == "counter":
         return _counter
-    if table in ("rollup_hour", "rollup_day"):
+    if table in ("rollup_hour", "rollup_day", "rollup_span"):
         return _sketches
     if table == "alert":
         return lambda row: _labels(row[2])

@@ -10,14 +10,13 @@ from collections import defaultdict
 from headgate.core.rollup import MEASURES, SUMS, Contribution, Measure
 from headgate.core.times import DAY_MS, HOUR_MS
 from headgate.store.projects import default_branches
+from headgate.store.session import Session
 from headgate.store.sketches import pack
+from headgate.store.spans import outdated, outdated_all
 from headgate.store.sql import Database, insert
 
-__all__ = ["KEPT_FACTS", "KEPT_HOURS", "Rollups", "branch_class", "move_rollups"]
+__all__ = ["Rollups", "branch_class", "move_rollups"]
 
-# Counters: the first hour from which hourly sums are whole, and the end (ms) from which every fact is kept.
-KEPT_HOURS = "kept:hours"
-KEPT_FACTS = "kept:facts"
 _COLUMNS = ", ".join((*SUMS, *MEASURES))
 _ADDED = ", ".join(
     [f"{name} = {name} + excluded.{name}" for name in SUMS]
@@ -38,8 +37,10 @@ def branch_class(ref_type: object, ref_name: object, default_branch: str | None)
     return int(ref_name in default_branches(default_branch))
 
 
-def move_rollups(db: Database, old: int, new: int) -> None:
+def move_rollups(session: Session, old: int, new: int) -> None:
     """Two projects are one: what `old` has belongs to `new`."""
+    db = session.db
+    outdated_all(session)
     for table in ("rollup_hour", "rollup_day"):
         db.execute(
             f"INSERT INTO {table} (project, {_PLACE}, {_COLUMNS}) SELECT ?, {_PLACE}, {_COLUMNS} FROM {table}"
@@ -74,8 +75,10 @@ class Rollups:
         for measure, index in part.bins:
             self._bins[key][measure][index] += sign
 
-    def flush(self, db: Database) -> None:
+    def flush(self, session: Session) -> None:
         """Write what was gathered, for hours and for UTC days."""
+        db = session.db
+        outdated(session, {hour for hour, _ in self._sums})
         self._write(db, "hour", self._sums, self._bins)
         days: defaultdict[_Key, list[int]] = defaultdict(_no_sums)
         bins: defaultdict[_Key, _Bins] = defaultdict(_no_bins)

@@ -48,11 +48,21 @@ LEFT JOIN dim ex ON ex.id = j.executor
 WHERE j.workflow_id = ? AND j._host = ? AND j._gone = 0
 ORDER BY coalesce(j.queued_at, j.started_at, j.created_at, j._seen_ms), j._key
 """
+# From branch to branch through the index; runs that do not tell theirs are asked for that of their pipeline.
 _BRANCHES = """
-SELECT count(DISTINCT coalesce(w.ref_name, (SELECT pl.ref_name FROM pipeline pl WHERE pl._key = w.pipeline_id
-  AND pl._host = w._host)))
-FROM workflow w INDEXED BY workflow_series
-WHERE w._terminal AND w._project = ? AND w.stopped_at >= ? AND w.stopped_at < ?
+WITH RECURSIVE branch (name) AS (
+  SELECT min(ref_name) FROM workflow INDEXED BY workflow_branch WHERE _terminal AND _project = ?1 AND ref_name >= 0
+  UNION ALL SELECT (SELECT min(ref_name) FROM workflow INDEXED BY workflow_branch
+    WHERE _terminal AND _project = ?1 AND ref_name > branch.name) FROM branch WHERE name IS NOT NULL
+)
+SELECT count(*) FROM (
+  SELECT name FROM branch WHERE EXISTS (SELECT 1 FROM workflow INDEXED BY workflow_branch
+    WHERE _terminal AND _project = ?1 AND ref_name = branch.name AND stopped_at >= ?2 AND stopped_at < ?3)
+  UNION SELECT pl.ref_name FROM workflow w INDEXED BY workflow_branch
+    JOIN pipeline pl ON pl._key = w.pipeline_id AND pl._host = w._host
+    WHERE w._terminal AND w._project = ?1 AND w.ref_name IS NULL AND w.stopped_at >= ?2 AND w.stopped_at < ?3
+      AND pl.ref_name IS NOT NULL
+)
 """
 # A step ends while its job runs: a short range of the index by end.
 _STEPS = """

@@ -171,7 +171,7 @@ def _template(version: int | None = None) -> Database:
 def _has_schema(db: Database) -> bool:
     """Whether tables and indexes are, to the letter, those that the migrations made."""
     version = db.pragma("user_version")
-    if not 0 < version <= len(migrations()):
+    if not 0 < version <= migrations()[-1][0]:
         return False
     query = "SELECT type, name, tbl_name, sql FROM sqlite_schema WHERE name NOT GLOB 'sqlite_stat*' ORDER BY type, name"
     with contextlib.closing(_template(version)) as template:

@@ -45,7 +45,7 @@ def unpack(packed: bytes | None) -> dict[int, int]:
         for number, times in Counter(struct.unpack(f"<{len(packed) // 4}i", packed)).items():
             index = (number & _MASK) - 1
             bins[index] = bins.get(index, 0) + (number >> _SHIFT) * times
-    return {index: n for index, n in bins.items() if n}
+    return {index: n for index, n in bins.items() if n} if 0 in bins.values() else bins
 
 
 def _add(*sketches: Any) -> bytes | None:
@@ -87,11 +87,17 @@ class _Pack:
 
 
 def register(db: Database) -> None:
-    """Give a writing connection `add_bins(sketch, sketch)`, `pack_bins(bin, n)`, `bin_of(ms)`, `our_status(word)`."""
+    """Give a writing connection `add_bins(sketch, sketch)`, `pack_bins(bin, n)`, `one_sketch(sketches)` and others."""
     db.create_scalar_function("add_bins", _add, 2, deterministic=True)
+    db.create_scalar_function("one_sketch", _one, 1, deterministic=True)
     db.create_scalar_function("bin_of", _bin_of, 1, deterministic=True)
     db.create_scalar_function("our_status", _our_status, 1, deterministic=True)
     db.create_aggregate_function("pack_bins", _Pack, 2)
+
+
+def _one(*sketches: Any) -> bytes | None:
+    """Several one behind the other, with each bin once."""
+    return pack(unpack(sketches[0]))
 
 
 def _bin_of(*spans_ms: Any) -> int:

@@ -39,6 +39,7 @@ from headgate.store import (
     queries,
     replays,
     setaside,
+    spans,
     trail,
     trim,
     unasked,
@@ -295,6 +296,8 @@ class SqliteStore(AlertUnits, Questions):
             before_ms = now_ms - retention[name]
             deleted[name] = await self._slices(lambda s, part=part, at=before_ms: part(s, at, now_ms))  # type: ignore[misc]  # bound at once
         await self._slices(lambda session: trim.trim_hourly(session, now_ms))
+        if self.space_level() in ("ok", "warn"):
+            await self._slices(lambda session: spans.add_up(session, now_ms))
         await self._unit("optimize", lambda session, _: session.db.execute("PRAGMA optimize").fetchall())
         return deleted
 

@@ -1,152 +1,132 @@
-"""Sums over ended runs: whole days and hours from rollups, what the bounds cut from facts.
+"""Sums over ended runs: from the longest buckets that fit, what the bounds cut from facts, all in one statement.
 
-Invariant: each fact is counted once, in the day, the hour or by itself, so a tally is exact for any bounds.
+Invariant: each fact within the bounds is counted once, so a tally is exact for any bounds; which buckets are read is
+decided in `cover`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
 
-from headgate.core.facts import Value
-from headgate.core.rollup import MEASURES, SUMS, Measure, RollupKind, contribution
+from headgate.core.rollup import MEASURES, SUMS, Measure, bin_of
 from headgate.core.slug import org_slug
 from headgate.core.tally import ROLLED, STEPS, Dimension, Tally, TallyQuery, class_name
-from headgate.core.times import DAY_MS, HOUR_MS, format_ms
-from headgate.store.rollups import KEPT_FACTS, KEPT_HOURS
+from headgate.core.times import DAY_MS, format_ms
+from headgate.store.cover import DAY_HOURS, KEPT_FACTS, KEPT_HOURS, QUARTER, Cover, Kept, Sign, Source, cover
+from headgate.store.factsums import fact_columns, fact_joins
 from headgate.store.schema import KIND_NUMBER
-from headgate.store.sketches import concat, unpack
+from headgate.store.sketches import unpack
+from headgate.store.spans import LENGTHS, built
 from headgate.store.sql import Database
+from headgate.store.words import word
 
-__all__ = ["tallies"]
+__all__ = ["ENDS", "tallies"]
 
-_DAY_HOURS = DAY_MS // HOUR_MS
 _COLUMN: dict[Dimension, str] = {
-    "org": "project",
-    "project": "project",
-    "workflow": "run",
-    "job": "job",
-    "branch_class": "class",
-}
-# The same for dimensions of time, by the table that is read.
-_BUCKETS: dict[str, dict[Dimension, str]] = {
-    "rollup_day": {"day": "r.bucket"},
-    "rollup_hour": {"hour": "r.bucket", "day": f"r.bucket / {_DAY_HOURS}"},
+    "org": "r.project",
+    "project": "r.project",
+    "workflow": "r.run",
+    "job": "r.job",
+    "branch_class": "r.class",
+    "day": "r.bucket",
+    "hour": "r.bucket",
 }
 # Each end by itself: asked for both in one, SQLite reads the whole table.
 ENDS = "SELECT (SELECT min(bucket) FROM {table}), (SELECT max(bucket) FROM {table})"
-Span = tuple[int, int]
-
-
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """What the store still knows. `hours`: first whole hour; `facts_ms`: since when every fact is kept."""
-
-    hours: int
-    facts_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """How one project's bounds are read, half open. `days`, `hours`: numbers of buckets; `facts`: milliseconds."""
-
-    days: Span | None
-    hours: tuple[Span, ...]
-    facts: tuple[Span, ...]
+# Where at most this share of all projects is asked for, single facts are found by their names and not by time alone.
+_FEW = 10
+# Project -> parts of its bounds that are read fact by fact, milliseconds.
+_Facts = dict[int, tuple[tuple[int, int, Sign], ...]]
 
 
 def tallies(db: Database, query: TallyQuery) -> dict[tuple[str, ...], Tally]:
     """See the port."""
+    first, last = db.execute(ENDS.format(table="rollup_day")).fetchone()
+    if first is None:
+        return {}
     counters = dict(db.execute("SELECT name, n FROM counter WHERE name IN (?, ?)", (KEPT_HOURS, KEPT_FACTS)).fetchall())
-    kept = Kept(counters.get(KEPT_HOURS, 0), counters.get(KEPT_FACTS, 0))
-    rolled = ROLLED.issuperset(query.by)
-    days: dict[Span, list[int]] = {}
-    hours: dict[Span, list[int]] = {}
-    facts: dict[int, tuple[Span, ...]] = {}
-    slugs: dict[int, str] = {}
+    kept = Kept(counters.get(KEPT_HOURS, 0), counters.get(KEPT_FACTS, 0), built(db))
+    longest = 1 if "hour" in query.by else DAY_HOURS if "day" in query.by else max(LENGTHS)
+    wide = _width(query)
+    asked = _Asked(db, query, wide)
+    known: dict[tuple[int, int], Cover] = {}
     for number, slug in db.execute("SELECT id, slug FROM dim_project"):
         since_ms, until_ms = query.bounds.get(slug, (0, 0))
-        if since_ms >= until_ms:
+        bounds = max(since_ms, first * DAY_MS), min(until_ms, (last + 1) * DAY_MS)
+        if bounds[0] >= bounds[1]:
             continue
-        slugs[number] = slug
-        parts = (
-            split(since_ms, until_ms, kept, days="hour" not in query.by) if rolled else _all_facts(since_ms, until_ms)
-        )
-        if parts.days is not None:
-            days.setdefault(parts.days, []).append(number)
-        for span in parts.hours:
-            hours.setdefault(span, []).append(number)
-        if parts.facts:
-            facts[number] = parts.facts
-    return _Count(db, query, slugs).all(days, hours, facts)
+        if bounds not in known:
+            known[bounds] = (
+                cover(*bounds, kept, longest=longest, wide=wide > 0)
+                if ROLLED.issuperset(query.by)
+                else Cover((), ((*bounds, 1),))
+            )
+        asked.add(number, slug, known[bounds])
+    return asked.answer()
 
 
-def _all_facts(since_ms: int, until_ms: int) -> Parts:
-    return Parts(None, (), ((since_ms, until_ms),))
+def _width(query: TallyQuery) -> int:
+    """How much one row of longer buckets may hold: a place, all jobs of a workflow, all of a project."""
+    if not {"workflow", "job", "branch_class"}.intersection(query.by):
+        return 2
+    return int(query.kind == "job" and "job" not in query.by)
 
 
-def split(since_ms: int, until_ms: int, kept: Kept, *, days: bool = True) -> Parts:
-    """Days as far as they go, then hours, then facts. Where facts are gone, the bounds are widened to whole buckets.
-
-    `days` False: hours and facts alone, for what is asked by the hour.
-    """
-    since_ms, until_ms = _widened(since_ms, kept, up=False), _widened(until_ms, kept, up=True)
-    first, last = -(-since_ms // DAY_MS), until_ms // DAY_MS
-    whole = (first, last) if days and first < last else None
-    edges = [(since_ms, until_ms)] if whole is None else [(since_ms, first * DAY_MS), (last * DAY_MS, until_ms)]
-    hours: list[Span] = []
-    facts: list[Span] = []
-    for start, end in edges:
-        from_hour, to_hour = max(-(-start // HOUR_MS), kept.hours), end // HOUR_MS
-        if from_hour < to_hour:
-            hours.append((from_hour, to_hour))
-            facts += [(start, from_hour * HOUR_MS), (to_hour * HOUR_MS, end)]
-        else:
-            facts.append((start, end))
-    return Parts(whole, tuple(hours), tuple(span for span in facts if span[0] < span[1]))
-
-
-def _widened(at_ms: int, kept: Kept, *, up: bool) -> int:
-    """A bound that cuts a bucket whose facts are not all kept any more moves to the end of that bucket."""
-    # Above, the hours from the begin of the day are needed; below, those from the bound on.
-    first = at_ms // DAY_MS * _DAY_HOURS if up else at_ms // HOUR_MS
-    length = HOUR_MS if first >= kept.hours else DAY_MS
-    begin = at_ms // length * length
-    if begin == at_ms or begin >= kept.facts_ms:
-        return at_ms
-    return begin + length if up else begin
-
-
-class _Count:
+class _Asked:
     """One answer in the making."""
 
-    def __init__(self, db: Database, query: TallyQuery, slugs: dict[int, str]) -> None:
+    def __init__(self, db: Database, query: TallyQuery, wide: int) -> None:
         self._db = db
         self._query = query
-        self._slugs = slugs
-        self._found: dict[tuple[str, ...], Tally] = {}
+        self._slugs: dict[int, str] = {}
         self._texts: dict[int | None, str] = {None: "", 0: ""}
         self._measures: tuple[Measure, ...] = tuple(name for name in MEASURES if name in query.bins)
+        self._buckets: defaultdict[tuple[Source, Sign, tuple[int, ...]], list[int]] = defaultdict(list)
+        self._facts: _Facts = {}
+        self._wide = wide
+        # Named tables and parameters of the statement.
+        self._tables: list[str] = []
+        self._bound: list[Any] = []
 
-    def all(
-        self, days: dict[Span, list[int]], hours: dict[Span, list[int]], facts: dict[int, tuple[Span, ...]]
-    ) -> dict[tuple[str, ...], Tally]:
+    def add(self, number: int, slug: str, how: Cover) -> None:
+        """A project, and what is read of it."""
+        self._slugs[number] = slug
+        for part in how.buckets:
+            self._buckets[part].append(number)
+        if how.facts:
+            self._facts[number] = how.facts
+
+    def answer(self) -> dict[tuple[str, ...], Tally]:
         """Everything added up; groups to which nothing contributes are left out."""
-        for table, spans in (("rollup_day", days), ("rollup_hour", hours)):
-            for span, projects in spans.items():
-                self._rolled(table, span, projects)
-        if facts:
-            self._edges(facts)
-        return {key: tally for key, tally in self._found.items() if tally.n or tally.held}
+        arms = [self._rolled(*part, projects) for part, projects in self._buckets.items()] + list(self._edges())
+        if not arms:
+            return {}
+        key = [f"k{position}" for position in range(len(self._query.by))]
+        measures = [f"{letter}_{name}" for letter in "bv" for name in self._measures]
+        every = f"every (s, {', '.join([*key, *SUMS, *measures])}) AS ({' UNION ALL '.join(arms)})"
+        columns = [*key, *(f"sum({name})" for name in SUMS), *(_BINS.format(name) for name in self._measures)]
+        statement = f"WITH {', '.join([*self._tables, every])} SELECT {', '.join(columns)} FROM every"
+        if key:
+            statement += f" GROUP BY {', '.join(key)}"
+        return self._groups(self._db.execute(statement, self._bound), len(key))
 
-    def _tally(self, numbers: tuple[int | None, ...]) -> Tally:
-        key = self._key(numbers)
-        found = self._found.get(key)
-        if found is None:
-            found = self._found[key] = Tally()
+    def _groups(self, rows: Iterable[tuple[Any, ...]], width: int) -> dict[tuple[str, ...], Tally]:
+        found: dict[tuple[str, ...], Tally] = {}
+        end = width + len(SUMS)
+        for row in rows:
+            if not row[width] and not row[end - 1]:  # neither runs nor approvals
+                continue
+            tally = Tally(*row[width:end])
+            for position, measure in enumerate(self._measures):
+                if bins := _bins(*row[end + 4 * position : end + 4 * position + 4]):
+                    tally.bins[measure] = bins
+            known = found.setdefault(self._key(row[:width]), tally)
+            if known is not tally:
+                known.add(tally)
         return found
 
     def _key(self, numbers: tuple[int | None, ...]) -> tuple[str, ...]:
@@ -165,123 +145,109 @@ class _Count:
             found = self._texts[number] = str(self._db.execute("SELECT text FROM dim WHERE id = ?", (number,)).get)
         return found
 
-    def _rolled(self, table: str, span: Span, projects: list[int]) -> None:
-        """Add whole buckets: for each of them and each project one range of the key."""
-        first, last = self._db.execute(ENDS.format(table=table)).fetchone()
-        if first is None or span[0] > last or span[1] <= first:
-            return
-        span = (max(span[0], first), min(span[1], last + 1))
-        of = _COLUMN | _BUCKETS[table]
-        columns = list(dict.fromkeys(of[name] for name in self._query.by))
-        sums = ", ".join(f"sum({name})" for name in SUMS)
-        head = "".join(f"{name}, " for name in columns)
-        rows = self._db.execute(
-            f"WITH RECURSIVE every (bucket) AS (SELECT ? UNION ALL SELECT bucket + 1 FROM every WHERE bucket + 1 < ?)"
-            f" SELECT {head}{sums}{concat(self._measures)} FROM every CROSS JOIN json_each(?) p CROSS JOIN {table} r"
-            " ON r.bucket = every.bucket AND r.kind = ? AND r.project = p.value"
-            + (f" GROUP BY {', '.join(columns)}" if columns else ""),
-            (*span, msgspec.json.encode(projects).decode(), KIND_NUMBER[self._query.kind]),
-        )
-        places = [columns.index(of[name]) for name in self._query.by]
-        for row in rows:
-            if row[len(columns)] is not None:
-                self._add(self._key(tuple(row[place] for place in places)), row[len(columns) :])
+    # -- buckets
 
-    def _add(self, key: tuple[str, ...], row: tuple[Any, ...]) -> None:
-        more = Tally(*row[: len(SUMS)])
-        for measure, packed in zip(self._measures, row[len(SUMS) :], strict=True):
-            if found := unpack(packed):
-                more.bins[measure] = found
-        known = self._found.setdefault(key, more)
-        if known is not more:
-            known.add(more)
+    def _rolled(self, source: Source, sign: Sign, numbers: tuple[int, ...], projects: list[int]) -> str:
+        """Whole buckets: for each of them and each project one range of the key."""
+        kind = KIND_NUMBER[self._query.kind]
+        if source in (1, DAY_HOURS):
+            table, place = "rollup_hour" if source == 1 else "rollup_day", f"r.kind = {kind}"
+        else:
+            place = f"r.hours = {abs(source)} AND r.kind = {kind} AND r.wide = {self._wide}"
+            table = "rollup_span"
+        of = _COLUMN | ({"day": f"r.bucket / {DAY_HOURS // source}"} if source in (1, QUARTER) else {})
+        minus = "" if sign == 1 else "-"
+        columns = [str(sign), *(of[name] for name in self._query.by), *(f"{minus}r.{name}" for name in SUMS)]
+        columns += [f"r.{name}" for name in self._measures] + ["NULL"] * len(self._measures)
+        return (
+            f"SELECT {', '.join(columns)} FROM json_each({self._bind(numbers)}) e"
+            f" CROSS JOIN json_each({self._bind(projects)}) p"
+            f" CROSS JOIN {table} r ON r.bucket = e.value AND {place} AND r.project = p.value"
+        )
+
+    def _bind(self, value: Any) -> str:
+        """A parameter, as JSON where it is a list."""
+        self._bound.append(value if isinstance(value, int) else msgspec.json.encode(value).decode())
+        return f"?{len(self._bound)}"
+
+    def _table(self, columns: str, rows: str) -> str:
+        """Rows that are looked up by their first column; the name of the table."""
+        name = f"t{len(self._tables)}"
+        self._tables.append(f"{name} ({columns}) AS MATERIALIZED ({rows})")
+        return name
 
     # -- facts
 
-    def _edges(self, facts: dict[int, tuple[Span, ...]]) -> None:
-        """Add what buckets do not hold: every stretch of time is read once, whichever projects want it."""
-        wanted = sorted((span, number) for number, spans in facts.items() for span in spans)
-        for group in _overlapping(wanted):
-            until_ms = max(span[1] for span, _ in group)
-            of: dict[int, list[Span]] = {}
-            for span, number in group:
-                of.setdefault(number, []).append(span)
-            self._facts(group[0][0][0], until_ms, of)
-
-    def _facts(self, since_ms: int, until_ms: int, of: dict[int, list[Span]]) -> None:
-        kind, measures = self._query.kind, self._query.bins
-        names = _NEEDED[kind]
-        width = 2 + len(self._query.by)
-        places: dict[tuple[int | None, ...], Tally] = {}
-        rows = self._db.execute(
-            _fact_query(self._query, names), (since_ms, until_ms, msgspec.json.encode(list(of)).decode())
-        )
-        for row in rows:
-            if not any(start <= row[1] < end for start, end in of[row[0]]):
+    def _edges(self) -> Iterator[str]:
+        """What buckets do not hold: every stretch of time is read once, whichever projects want it."""
+        query, projects = self._query, self._db.execute("SELECT count(*) FROM dim_project").get
+        columns, joins = fact_columns(self._db, query, "s.sign"), fact_joins(query)
+        by_name = len(self._facts) * _FEW <= projects and not ROLLED.issuperset(query.by)
+        for since_ms, until_ms, members in _overlapping(self._facts):
+            parts = ", ".join(f"value ->> {position}" for position in range(4))
+            rows = f"SELECT {parts} FROM json_each({self._bind(members)})"
+            spans = self._table("project, since, until, sign", rows)
+            if by_name:
+                yield f"SELECT {columns} FROM {spans} s {self._named(since_ms, until_ms)}{joins} WHERE f._terminal"
                 continue
-            told = zip(names, row[width:], strict=True)
-            values: dict[str, Value] = {name: value for name, value in told if value is not None}
-            part = contribution(kind, values, terminal=True)
-            if part is not None:
-                place = row[2:width]
-                tally = places.get(place)
-                if tally is None:
-                    tally = places[place] = self._tally(place)
-                tally.count(part, measures)
+            yield (
+                f"SELECT {columns} FROM {query.kind} f INDEXED BY {query.kind}_end CROSS JOIN {spans} s"
+                f" ON s.project = f._project AND f.stopped_at >= s.since AND f.stopped_at < s.until{joins} WHERE"
+                f" f._terminal AND f.stopped_at >= {self._bind(since_ms)} AND f.stopped_at < {self._bind(until_ms)}"
+            )
+
+    def _named(self, since_ms: int, until_ms: int) -> str:
+        """Facts of few projects by the names that ran: the index by time alone has those of all projects."""
+        kind = self._query.kind
+        days = range(since_ms // DAY_MS, (until_ms - 1) // DAY_MS + 1)
+        wanted = "".join(f" AND {_COLUMN[name]} = {word(self._db, text) or -1}" for name, text in self._query.only)
+        places = self._table(
+            "project, run, job, class",
+            f"SELECT DISTINCT r.project, r.run, r.job, r.class FROM json_each({self._bind(list(days))}) e"
+            f" CROSS JOIN json_each({self._bind(list(self._facts))}) p CROSS JOIN rollup_day r"
+            f" ON r.bucket = e.value AND r.kind = {KIND_NUMBER[kind]} AND r.project = p.value{wanted}",
+        )
+        name = "f._run = q.run AND f.name IS nullif(q.job, 0)" if kind == "job" else "f.name IS nullif(q.run, 0)"
+        return (
+            f"CROSS JOIN {places} q ON q.project = s.project CROSS JOIN {kind} f INDEXED BY {kind}_series"
+            f" ON f._project = q.project AND {name} AND f._class = q.class"
+            " AND f.stopped_at >= s.since AND f.stopped_at < s.until"
+        )
 
 
-# What a contribution hangs on.
-_NEEDED: dict[RollupKind, tuple[str, ...]] = {
-    "workflow": ("status", "created_at", "stopped_at", "rerun_of", "credits", "credits_estimated"),
-    "job": ("status", "type", "queued_at", "started_at", "stopped_at", "rerun_of", "credits"),
-}
-_OF_RUN: dict[Dimension, str] = {
-    "org": "f._project",
-    "project": "f._project",
-    "workflow": "f._run",
-    "job": "0",
-    "branch_class": "f._class",
-    "branch": "coalesce(f.ref_name, pl.ref_name)",
-    "trigger": "coalesce(f.trigger_type, pl.trigger_type)",
-    "resource_class": "0",
-    "hour": f"f.stopped_at / {HOUR_MS}",
-    "day": f"f.stopped_at / {DAY_MS}",
-}
-_OF_JOB: dict[Dimension, str] = _OF_RUN | {
-    "job": "f.name",
-    "branch": "coalesce(w.ref_name, pl.ref_name)",
-    "trigger": "coalesce(w.trigger_type, pl.trigger_type)",
-    "resource_class": "f.resource_class",
-}
-_ABOVE: dict[RollupKind, str] = {
-    "workflow": " LEFT JOIN pipeline pl ON pl._key = f.pipeline_id AND pl._host = f._host",
-    "job": " LEFT JOIN workflow w ON w._key = f.workflow_id AND w._host = f._host"
-    " LEFT JOIN pipeline pl ON pl._key = coalesce(f.pipeline_id, w.pipeline_id) AND pl._host = f._host",
-}
+_BINS = ", ".join(
+    f"{how} FILTER (WHERE s {sign} 0){end}"
+    for how, end in (("CAST(group_concat(b_{0}, '')", " AS BLOB)"), ("group_concat(v_{0})", ""))
+    for sign in (">", "<")
+)
 
 
-def _fact_query(query: TallyQuery, names: tuple[str, ...]) -> str:
-    """Project, end, the numbers of the key, then what a contribution hangs on; the words of those two as texts."""
-    kind = query.kind
-    columns = ["f._project", "f.stopped_at", *((_OF_RUN if kind == "workflow" else _OF_JOB)[name] for name in query.by)]
-    columns += [f"{name}.text" if name in ("status", "type") else f"f.{name}" for name in names]
-    joins = "".join(f" LEFT JOIN dim {name} ON {name}.id = f.{name}" for name in names if name in ("status", "type"))
-    above = "" if ROLLED.issuperset(query.by) else _ABOVE[kind]
-    return (
-        f"SELECT {', '.join(columns)} FROM {kind} f INDEXED BY {kind}_end{above}{joins} WHERE f._terminal"
-        " AND f.stopped_at >= ? AND f.stopped_at < ? AND f._project IN (SELECT value FROM json_each(?))"
-    )
+def _bins(added: bytes | None, taken: bytes | None, spans: str | None, other: str | None) -> dict[int, int]:
+    """Sketches and single spans, less those that are too much."""
+    bins = unpack(added)
+    for index, n in _binned(spans):
+        bins[index] = bins.get(index, 0) + n
+    if taken or other:
+        for index, n in (*unpack(taken).items(), *_binned(other)):
+            bins[index] = bins.get(index, 0) - n
+        bins = {index: n for index, n in bins.items() if n}
+    return bins
 
 
-def _overlapping(wanted: list[tuple[Span, int]]) -> Iterator[list[tuple[Span, int]]]:
-    """Stretches that share time, together."""
-    group: list[tuple[Span, int]] = []
-    end = 0
-    for one in wanted:
-        if group and one[0][0] >= end:
-            yield group
-            group, end = [], 0
-        group.append(one)
-        end = max(end, one[0][1])
+def _binned(spans: str | None) -> Iterable[tuple[int, int]]:
+    return Counter(map(bin_of, map(int, spans.split(",")))).items() if spans else ()
+
+
+def _overlapping(facts: _Facts) -> Iterator[tuple[int, int, list[tuple[int, int, int, Sign]]]]:
+    """Stretches that share time, together: begin, end, and (project, begin, end, sign) of each."""
+    wanted = sorted((start, end, number, sign) for number, spans in facts.items() for start, end, sign in spans)
+    group: list[tuple[int, int, int, Sign]] = []
+    last = 0
+    for start, end, number, sign in wanted:
+        if group and start >= last:
+            yield group[0][1], last, group
+            group, last = [], 0
+        group.append((number, start, end, sign))
+        last = max(last, end)
     if group:
-        yield group
+        yield group[0][1], last, group

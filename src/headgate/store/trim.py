@@ -14,13 +14,14 @@ from headgate.core.ids import record_id
 from headgate.core.status import map_status
 from headgate.core.storeport import NO_SOURCE, GapRow
 from headgate.core.times import DAY_MS, HOUR_MS
+from headgate.store.cover import KEPT_FACTS, KEPT_HOURS
 from headgate.store.delivery import decode_holes, gap, purge_dead
 from headgate.store.facts import Facts
 from headgate.store.releases import block_of
-from headgate.store.rollups import KEPT_FACTS, KEPT_HOURS
 from headgate.store.schema import ENDS, LANES, decode_key, encode_key
 from headgate.store.session import Session
 from headgate.store.setaside import drop, purge
+from headgate.store.spans import drop_before, drop_quarters
 
 __all__ = ["PARTS", "one_slice", "trim_hourly"]
 
@@ -30,8 +31,8 @@ _WINDOW = 20_000
 # What a slice deleted, and whether there may be more.
 Slice = tuple[int, bool]
 Part = Callable[[Session, int, int], Slice]
-# Rollups by the hour serve windows of days; older ones are read from the daily ones.
-_HOURLY_MS = 8 * DAY_MS
+# Rollups by the hour serve bounds within a day: those of a quarter and the one before it. Older ones are cut by facts.
+_HOURLY_MS = 200 * DAY_MS
 _REMOVED_HOLDS_MS = DAY_MS
 _SOURCE_AWAY = "which was not configured"
 
@@ -200,6 +201,7 @@ def _alerts(session: Session, before_ms: int, _now_ms: int) -> int:
 def _rollups(session: Session, before_ms: int, _now_ms: int) -> int:
     """Sums of whole days before the one that holds the time, oldest first."""
     key = "bucket, kind, project, run, job, class"
+    drop_before(session, before_ms // DAY_MS)
     session.db.execute(
         f"DELETE FROM rollup_day WHERE ({key}) IN"
         f" (SELECT {key} FROM rollup_day WHERE bucket < ? ORDER BY {key} LIMIT ?)",
@@ -216,7 +218,7 @@ def _trail(session: Session, before_ms: int, _now_ms: int) -> int:
 
 
 def trim_hourly(session: Session, now_ms: int) -> Slice:
-    """Hourly rollups older than 8 days; the daily ones stay for ever."""
+    """Hourly rollups that are too old; the daily ones stay for ever."""
     oldest = session.db.execute("SELECT min(bucket) FROM rollup_hour").get
     limit = (now_ms - _HOURLY_MS) // HOUR_MS
     if oldest is None or oldest >= limit:
@@ -225,6 +227,7 @@ def trim_hourly(session: Session, now_ms: int) -> Slice:
     session.db.execute("DELETE FROM rollup_hour WHERE bucket <= ?", (last,))
     total = session.db.changes()
     session.put(KEPT_HOURS, max(session.counters.get(KEPT_HOURS, 0), last + 1))
+    drop_quarters(session, last + 1)
     return total, total > 0
 
 

@@ -131,7 +131,7 @@ def test_a_daemon_from_ready_to_term(tmp_path: Path) -> None:
         assert hook.status_code == 415
         assert process.get("/webhooks/circleci").status_code == 404
         status = json.loads(command("status", "--json", "-c", str(file)).stdout)
-        assert {"sinks", "inbox", "sources", "audit", "store", "files"} == set(status)
+        assert {"sinks", "inbox", "sources", "audit", "store", "files", "notifiers"} == set(status)
         assert {"expected", "present", "repaired", "unrepairable", "unannounced"} == set(status["audit"])
         assert {
             "calls",

@@ -22,6 +22,20 @@ def test_matchers(text, labels, taken):
     assert matches([parse_matcher(text)], labels) is taken
 
 
+def test_a_pattern_takes_time_in_proportion_to_the_text():
+    """One that Python's own would try for longer than the universe is old says no at once."""
+    assert not parse_matcher("a=~(a+)+b").accepts("a" * 100_000)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "why"), [(r"(a)\1", "invalid escape"), ("(?=a)", "invalid perl"), ("a{9}{999}", "bad")]
+)
+def test_a_pattern_beyond_re2_is_refused(pattern, why):
+    """Back references, looking around and repeats without measure are told, with the reason."""
+    with pytest.raises(ValueError, match=f"not a pattern of RE2: {why}"):
+        parse_matcher(f"a=~{pattern}")
+
+
 @pytest.mark.parametrize("text", ["", "a", "a==~(", "=b", "A=b", "a=~("])
 def test_nonsense_is_no_matcher(text):
     """What cannot be read is refused with a reason."""

@@ -173,7 +173,7 @@ async def test_a_backup_is_a_store(make: Make, store: SqliteStore, tmp_path: Pat
 async def test_hourly_sums_go_and_daily_ones_stay(store: SqliteStore, tmp_path: Path) -> None:
     """Facts past retention do not take their sums back."""
     await merge(store, pipeline(), workflow())
-    await store.trim({"facts": 1}, now_ms=NOW + 9 * 86_400_000)
+    await store.trim({"facts": 1}, now_ms=NOW + 201 * 86_400_000)
     db = sqlite3.connect(tmp_path / "headgate.db")
     assert db.execute("SELECT (SELECT count(*) FROM rollup_hour), (SELECT sum(n) FROM rollup_day)").fetchone() == (0, 1)
     assert db.execute("SELECT count(*) FROM released").fetchone() == (0,)

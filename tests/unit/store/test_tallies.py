@@ -27,13 +27,17 @@ from headgate.core.times import DAY_MS, HOUR_MS, format_ms
 from headgate.store import MemoryStore, Quota, SqliteStore
 from headgate.store.schema import migrate
 from headgate.store.sql import Database
-from headgate.store.tallies import ENDS, Kept, Parts, split
+from headgate.store.tallies import ENDS
 from headgate.testing.store_data import NOW
 
 _IDS = ("00000000-0000-4000-8000-0000000000a1", "00000000-0000-4000-8000-0000000000a2")
 _NAMES = ("gh/a/one", "gh/a/two", "gh/b/three")
 _STATUSES = ("success", "success", "failed", "infrastructure_fail", "canceled", "not_run", "running", "odd")
-_at = st.integers(NOW - 4 * DAY_MS, NOW) | st.sampled_from([NOW // HOUR_MS * HOUR_MS, NOW // DAY_MS * DAY_MS])
+_at = (
+    st.integers(NOW - 4 * DAY_MS, NOW)
+    | st.integers(NOW - 50 * DAY_MS, NOW)
+    | st.sampled_from([NOW // HOUR_MS * HOUR_MS, NOW // DAY_MS * DAY_MS])
+)
 
 
 def _id(kind: int, number: int) -> str:
@@ -199,6 +203,11 @@ class _Stores(RuleBasedStateMachine):
             self.names[_IDS[which]] = name
             self._merge(self._seen("pipeline", _id(1, which), which, terminal=False))
 
+    @rule(days=st.integers(-40, 2))
+    def add_up(self, days: int) -> None:
+        """Some time passes in which sums are added up, of all that was over by then."""
+        self.loop.run_until_complete(self.disk.trim({}, now_ms=NOW + days * DAY_MS))
+
     @rule(
         kind=st.sampled_from(["workflow", "job"]),
         by=st.lists(st.sampled_from(sorted(DIMENSIONS)), unique=True, max_size=4),
@@ -233,57 +242,6 @@ _Stores.TestCase.settings = settings(
 TestStores = _Stores.TestCase
 
 _DAY = NOW // DAY_MS * DAY_MS
-_HOURS = DAY_MS // HOUR_MS
-
-
-@pytest.mark.parametrize(
-    ("bounds", "kept", "expected"),
-    [
-        pytest.param(
-            (_DAY - 2 * DAY_MS, _DAY),
-            Kept(0, 0),
-            Parts((_DAY // DAY_MS - 2, _DAY // DAY_MS), (), ()),
-            id="whole days",
-        ),
-        pytest.param(
-            (_DAY + 5, _DAY + 3 * HOUR_MS + 7),
-            Kept(0, 0),
-            Parts(
-                None,
-                ((_DAY // HOUR_MS + 1, _DAY // HOUR_MS + 3),),
-                ((_DAY + 5, _DAY + HOUR_MS), (_DAY + 3 * HOUR_MS, _DAY + 3 * HOUR_MS + 7)),
-            ),
-            id="hours and what they do not hold",
-        ),
-        pytest.param(
-            (_DAY + 5, _DAY + 3 * HOUR_MS + 7),
-            Kept(_DAY // HOUR_MS + _HOURS, 0),
-            Parts(None, (), ((_DAY + 5, _DAY + 3 * HOUR_MS + 7),)),
-            id="facts where hours are no longer kept",
-        ),
-        pytest.param(
-            (_DAY + 5, _DAY + 3 * HOUR_MS + 7),
-            Kept(0, _DAY + DAY_MS),
-            Parts(None, ((_DAY // HOUR_MS, _DAY // HOUR_MS + 4),), ()),
-            id="whole hours where facts are gone",
-        ),
-        pytest.param(
-            (_DAY + 5, _DAY + 3 * HOUR_MS + 7),
-            Kept(_DAY // HOUR_MS + _HOURS, _DAY + DAY_MS),
-            Parts((_DAY // DAY_MS, _DAY // DAY_MS + 1), (), ()),
-            id="the whole day where both are gone",
-        ),
-        pytest.param(
-            (_DAY, _DAY + 20 * HOUR_MS),
-            Kept(_DAY // HOUR_MS + 8, _DAY - DAY_MS),
-            Parts(None, ((_DAY // HOUR_MS + 8, _DAY // HOUR_MS + 20),), ((_DAY, _DAY + 8 * HOUR_MS),)),
-            id="facts up to the first kept hour",
-        ),
-    ],
-)
-def test_bounds_are_split_into_what_is_kept(bounds: tuple[int, int], kept: Kept, expected: Parts) -> None:
-    """Buckets where they are whole, facts for the rest, wider bounds where those are gone."""
-    assert expected == split(*bounds, kept)
 
 
 async def test_sums_outlive_their_facts(tmp_path: Path) -> None:
@@ -303,9 +261,11 @@ async def test_sums_outlive_their_facts(tmp_path: Path) -> None:
     assert (await store.tallies(query))[()].n == 4
     await store.trim({"facts": DAY_MS}, now_ms=_DAY + 3 * DAY_MS)
     assert (await store.tallies(query))[()].n == 5
-    await store.trim({"facts": DAY_MS, "rollups": 13 * DAY_MS}, now_ms=_DAY + 12 * DAY_MS)
+    await store.trim({"facts": DAY_MS}, now_ms=_DAY + 12 * DAY_MS)
+    assert (await store.tallies(query))[()].n == 5
+    await store.trim({"facts": DAY_MS, "rollups": 211 * DAY_MS}, now_ms=_DAY + 210 * DAY_MS)
     assert (await store.tallies(query))[()].n == 12
-    assert await store.trim({"rollups": 11 * DAY_MS}, now_ms=_DAY + 12 * DAY_MS) == {"rollups": 1}
+    assert await store.trim({"rollups": 11 * DAY_MS}, now_ms=_DAY + 210 * DAY_MS) == {"rollups": 1}
     assert await store.tallies(query) == {}
     await store.close()
 
@@ -319,3 +279,70 @@ def test_the_ends_of_rollups_are_found_without_reading_them(table: str) -> None:
     assert 2 == sum(step.startswith(f"SEARCH {table}") for step in plan)
     assert not [step for step in plan if step.startswith(f"SCAN {table}")]
     db.close()
+
+
+@pytest.mark.parametrize("kind", ["workflow", "job"])
+async def test_facts_of_one_project_among_many_are_found_by_their_names(tmp_path: Path, kind: Any) -> None:
+    """By branch, which no sum knows, the same as when every fact is looked at; other names may be left out."""
+    clock = ManualClock(NOW)
+    store = SqliteStore(tmp_path / "s.db", clock=clock, metrics=NullMetrics(), quota=Quota(ballast_bytes=0))
+    await store.open()
+    seen = []
+    for number in range(60):
+        ref = ProjectRef("circleci.com", f"gh/a/p{number % 20}", "gh/a", _id(9, number % 20))
+        ended = NOW - number * 7 * HOUR_MS
+        run = {"status": "success", "created_at": ended - 5, "stopped_at": ended, "ref_name": f"b{number % 3}"}
+        named = {"name": f"w{number % 2}"} if number % 5 else {}
+        seen.append(Observation("workflow", _id(2, number), ref, "v2", NOW, True, {**run, **named}))
+        job = {"name": f"j{number % 2}", "status": "failed", "started_at": ended - 9, "stopped_at": ended}
+        seen.append(Observation("job", _id(3, number), ref, "v2", NOW, True, {**job, "workflow_id": _id(2, number)}))
+    await store.merge_and_release(MergeWork("ci", seen, ReleasePolicy("none"), NOW, 0))
+    whole = (NOW - 9 * DAY_MS, NOW + 1)
+    query = TallyQuery(
+        kind, {f"gh/a/p{number}": whole for number in range(20)}, ("project", "workflow", "job", "branch")
+    )
+    query = replace(query, bins=frozenset(MEASURES))
+    every = await store.tallies(query)
+    assert {name for name, _ in query.bounds.items()} == {key[0] for key in every}
+    one = replace(query, bounds={"gh/a/p3": whole})
+    expected = {key: tally for key, tally in every.items() if key[0] == "gh/a/p3"}
+    assert expected == await store.tallies(one)
+    found = await store.tallies(replace(one, only=(("workflow", "w1"),)))
+    assert {key: tally for key, tally in expected.items() if key[1] == "w1"} == found
+    assert await store.tallies(replace(one, only=(("workflow", "nowhere"),))) == {}
+    await store.close()
+
+
+async def test_what_was_added_up_is_read_until_a_fact_changes_in_it(tmp_path: Path) -> None:
+    """Longer stretches are noted as whole; a late fact takes the note away, the next trimming brings it back."""
+    clock = ManualClock(NOW)
+    store = SqliteStore(tmp_path / "s.db", clock=clock, metrics=NullMetrics(), quota=Quota(ballast_bytes=0))
+    await store.open()
+    ref = ProjectRef("circleci.com", _NAMES[0], "gh/a", _IDS[0])
+
+    async def end(number: int, at_ms: int) -> None:
+        told = {"status": "success", "stopped_at": at_ms}
+        seen = [Observation("workflow", _id(2, number), ref, "v2", NOW, True, told)]
+        await store.merge_and_release(MergeWork("ci", seen, ReleasePolicy("none"), NOW, 0))
+
+    async def noted() -> int:
+        db = Database(str(tmp_path / "s.db"))
+        n: int = db.execute("SELECT count(*) FROM span_built WHERE upto = 9223372036854775807").get
+        db.close()
+        return n
+
+    await end(1, _DAY - 40 * DAY_MS)
+    await end(2, _DAY - DAY_MS)
+    await store.trim({}, now_ms=_DAY)
+    whole = await noted()
+    assert whole > 160 + 40
+    await end(3, _DAY - 40 * DAY_MS + 5)
+    assert await noted() == whole - 4
+    query = TallyQuery("workflow", {_NAMES[0]: (_DAY - 50 * DAY_MS, NOW)}, ("project",))
+    assert (await store.tallies(query))[(_NAMES[0],)].n == 3
+    await store.trim({}, now_ms=_DAY)
+    assert await noted() == whole
+    assert (await store.tallies(query))[(_NAMES[0],)].n == 3
+    assert await store.trim({"rollups": 30 * DAY_MS}, now_ms=_DAY) == {"rollups": 1}
+    assert (await store.tallies(query))[(_NAMES[0],)].n == 1
+    await store.close()

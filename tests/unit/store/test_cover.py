@@ -1,0 +1,99 @@
+"""Bounds are covered by buckets and facts: each moment within once, none outside."""
+
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from headgate.core.times import DAY_MS, HOUR_MS
+from headgate.store.cover import WIDE, Cover, Kept, cover
+from headgate.testing.store_data import NOW
+
+_DAY = NOW // DAY_MS * DAY_MS
+_HOURS = DAY_MS // HOUR_MS
+
+
+_KEPT = {"all": Kept(0, 0), "no hours": Kept(1 << 40, 0), "some hours": Kept(_DAY // HOUR_MS - 30, 0)}
+_SPANS = {WIDE: range(1 << 20), 96: range(0, 1 << 20, 2), 384: range(0, 1 << 20, 3), 6: range(1, 1 << 20)}
+
+
+@given(
+    bounds=st.tuples(*[st.integers(_DAY - 70 * DAY_MS, _DAY + 2 * DAY_MS)] * 2),
+    kept=st.sampled_from(sorted(_KEPT)),
+    longest=st.sampled_from([1, 24, 384]),
+    wide=st.booleans(),
+)
+@settings(max_examples=300)
+def test_what_is_added_less_what_is_taken_is_the_time_within_the_bounds(
+    bounds: tuple[int, int], kept: str, longest: int, wide: bool
+) -> None:
+    """Each moment within counts once, none outside; no bucket is longer than was allowed, or not there."""
+    since_ms, until_ms = sorted(bounds)
+    known = replace(_KEPT[kept], built=_SPANS)
+    found = cover(since_ms, until_ms, known, longest=longest, wide=wide)
+    changes: Counter[int] = Counter()
+    for source, sign, numbers in found.buckets:
+        length = abs(source) * HOUR_MS
+        assert abs(source) <= longest
+        assert source in (1, 24) or not numbers or (source != WIDE or wide)
+        for number in numbers:
+            assert source in (1, 24) or number in _SPANS[source]
+            assert source != 1 or number >= known.hours
+            changes[number * length] += sign
+            changes[(number + 1) * length] -= sign
+    for start, end, sign in found.facts:
+        changes[start] += sign
+        changes[end] -= sign
+    expected = {since_ms: 1, until_ms: -1} if since_ms < until_ms else {}
+    assert expected == {at: n for at, n in changes.items() if n}
+
+
+@pytest.mark.parametrize(
+    ("bounds", "kept", "expected"),
+    [
+        pytest.param(
+            (_DAY - 2 * DAY_MS, _DAY),
+            Kept(0, 0),
+            Cover(((24, 1, (_DAY // DAY_MS - 2, _DAY // DAY_MS - 1)),), ()),
+            id="whole days",
+        ),
+        pytest.param(
+            (_DAY + 5, _DAY + 3 * HOUR_MS - 7),
+            Kept(0, 0),
+            Cover(
+                ((1, 1, tuple(_DAY // HOUR_MS + n for n in range(3))),),
+                ((_DAY, _DAY + 5, -1), (_DAY + 3 * HOUR_MS - 7, _DAY + 3 * HOUR_MS, -1)),
+            ),
+            id="hours less what is too much",
+        ),
+        pytest.param(
+            (_DAY + 5, _DAY + 3 * HOUR_MS + 7),
+            Kept(_DAY // HOUR_MS + _HOURS, 0),
+            Cover((), ((_DAY + 5, _DAY + 3 * HOUR_MS + 7, 1),)),
+            id="facts where hours are no longer kept",
+        ),
+        pytest.param(
+            (_DAY + 5, _DAY + 3 * HOUR_MS + 7),
+            Kept(0, _DAY + DAY_MS),
+            Cover(((1, 1, tuple(_DAY // HOUR_MS + n for n in range(4))),), ()),
+            id="whole hours where facts are gone",
+        ),
+        pytest.param(
+            (_DAY + 5, _DAY + 3 * HOUR_MS + 7),
+            Kept(_DAY // HOUR_MS + _HOURS, _DAY + DAY_MS),
+            Cover(((24, 1, (_DAY // DAY_MS,)),), ()),
+            id="the whole day where both are gone",
+        ),
+        pytest.param(
+            (_DAY, _DAY + 11 * HOUR_MS),
+            Kept(_DAY // HOUR_MS + 8, _DAY - DAY_MS),
+            Cover(((1, 1, tuple(_DAY // HOUR_MS + n for n in range(8, 11))),), ((_DAY, _DAY + 8 * HOUR_MS, 1),)),
+            id="facts up to the first kept hour",
+        ),
+    ],
+)
+def test_bounds_are_read_from_what_is_kept(bounds: tuple[int, int], kept: Kept, expected: Cover) -> None:
+    """Buckets where they are whole, facts for the rest, wider bounds where those are gone."""
+    assert expected == cover(*bounds, kept, longest=384)
