@@ -8,7 +8,8 @@ from tests.e2e.hostile import EVIL
 from tests.unit.insights import world
 from tests.unit.insights.alarms import fired
 
-from headgate.app.operations import Running, StoreOperations
+from headgate.app.operations import StoreOperations
+from headgate.app.running import Running
 from headgate.app.settings import load
 from headgate.core.clock import ManualClock
 from headgate.core.messages import payload_of
