@@ -15,7 +15,8 @@ from tests.e2e.test_site import Visit, browser
 from tests.unit.insights import world
 from tests.unit.insights.alarms import FINGERPRINT, LABELS, fired
 
-from headgate.app.operations import Running, StoreOperations
+from headgate.app.operations import StoreOperations
+from headgate.app.running import Running
 from headgate.app.settings import load
 from headgate.core.clock import ManualClock
 from headgate.core.messages import payload_of

@@ -32,7 +32,8 @@ def test_the_tour_on_the_whole_demo(tmp_path: Path):
         demo.launch()
         address = demo.address("Page")
         wait_until(lambda: "days are collected" in demo.said(), "history", 300)
-        wait_until(lambda: demo.said().count("ALERT firing") >= 4, "alerts", 120)
+        told = ("on the default branch succeeded", "jobs wait")
+        wait_until(lambda: all(words in demo.said() for words in told), "both alerts of the tour", 120)
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=BROWSER_ARGUMENTS)
             page = browser.new_page(viewport={"width": 1280, "height": 1000})

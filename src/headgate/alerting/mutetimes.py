@@ -6,11 +6,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from typing import Annotated
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-__all__ = ["WEEKDAYS", "MuteTime", "MuteTimeConfig", "clock_minutes", "local_time", "zone"]
+__all__ = ["WEEKDAYS", "MuteTime", "MuteTimeConfig", "TimeOfDay", "ZoneName", "clock_minutes", "local_time", "zone"]
 
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _CLOCK = re.compile(r"^([01]\d|2[0-4]):([0-5]\d)$")
@@ -39,6 +40,17 @@ def clock_minutes(text: str) -> int:
     if minutes > _DAY_MINUTES:
         raise ValueError(f"{text!r} is not a time of day; write 09:30")
     return minutes
+
+
+def _time_of_day(text: str) -> str:
+    if clock_minutes(text) == _DAY_MINUTES:
+        raise ValueError("write 00:00")
+    return text
+
+
+# A time zone of the IANA database, and a time of day such as 09:30, as configuration names them.
+ZoneName = Annotated[str, AfterValidator(lambda name: zone(name).key)]
+TimeOfDay = Annotated[str, AfterValidator(_time_of_day)]
 
 
 def _span(text: str) -> tuple[int, int]:
@@ -103,15 +115,10 @@ class MuteTimeConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    time_zone: str = Field(default="UTC", description="Whose clocks count, such as Europe/Berlin.")
+    time_zone: ZoneName = Field(default="UTC", description="Whose clocks count, such as Europe/Berlin.")
     weekdays: tuple[str, ...] = Field(default=(), description="Such as [mon-fri] or [sat, sun].")
     times: tuple[str, ...] = Field(default=(), description="Such as [22:00-06:00]; over midnight is fine.")
     holidays: tuple[str, ...] = Field(default=(), description="Whole days: 2026-12-25, or 12-25 for every year.")
-
-    @field_validator("time_zone")
-    @classmethod
-    def _known_zone(cls, value: str) -> str:
-        return zone(value).key
 
     @model_validator(mode="after")
     def _readable(self) -> MuteTimeConfig:

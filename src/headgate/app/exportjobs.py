@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, field_validator, model_validator
 
-from headgate.alerting.mutetimes import zone
+from headgate.alerting.mutetimes import ZoneName, zone
 from headgate.app.chores import Chore, Made
 from headgate.app.problems import nearest
 from headgate.app.rhythms import Rhythm, by_cron, every
@@ -30,7 +30,6 @@ __all__ = ["ExportConfig", "FileName", "KeepText", "export_chores", "read_keep"]
 _ANY_MS = 1_700_000_000_000
 FileName = Annotated[str, Field(pattern="^[a-z0-9][a-z0-9_-]{0,39}$")]
 _KEEP_SCHEMA = {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "examples": ["90d"]}]}
-KeepText = Annotated[int | str, WithJsonSchema(_KEEP_SCHEMA)]
 
 
 def read_keep(value: int | str) -> Keep:
@@ -45,6 +44,14 @@ def read_keep(value: int | str) -> Keep:
     return Keep(age_ms=age_ms)
 
 
+def _readable_keep(value: int | str) -> int | str:
+    read_keep(value)
+    return value
+
+
+KeepText = Annotated[int | str, AfterValidator(_readable_keep), WithJsonSchema(_KEEP_SCHEMA)]
+
+
 class ExportConfig(BaseModel):
     """A table that is written to a directory by a rhythm: `at` or `every`."""
 
@@ -57,7 +64,7 @@ class ExportConfig(BaseModel):
     )
     at: str | None = Field(default=None, description="Cron line, weekdays by name: `0 6 * * mon-fri`.")
     every: Duration | None = Field(default=None, description="Instead of `at`: every so often, such as 1h.")
-    time_zone: str = Field(default="UTC", description="Whose clocks `at` means, such as Europe/Berlin.")
+    time_zone: ZoneName = Field(default="UTC", description="Whose clocks `at` means, such as Europe/Berlin.")
     to: str = Field(min_length=1, description="Directory; relative to this file. Made where it is not there.")
     keep: KeepText = Field(default=30, description="How many files stay, or for how long, such as 90d.")
 
@@ -66,17 +73,6 @@ class ExportConfig(BaseModel):
     def _known_table(cls, value: str) -> str:
         if value not in TABLES:
             raise ValueError(f"no table called {value}{nearest(value, TABLES)}")
-        return value
-
-    @field_validator("time_zone")
-    @classmethod
-    def _known_zone(cls, value: str) -> str:
-        return zone(value).key
-
-    @field_validator("keep")
-    @classmethod
-    def _readable_keep(cls, value: int | str) -> int | str:
-        read_keep(value)
         return value
 
     @model_validator(mode="after")

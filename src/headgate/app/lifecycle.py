@@ -30,8 +30,9 @@ from headgate.app.listeners import certificate_of
 from headgate.app.logs import Redactor, secrets_of, set_up_logging
 from headgate.app.measuring import catalogue_of, classes_of, owners_of
 from headgate.app.notify import Notify
-from headgate.app.operations import Running, StoreOperations
+from headgate.app.operations import StoreOperations
 from headgate.app.reload import Reloader
+from headgate.app.running import Running
 from headgate.app.runtimefile import Running as RunningFile
 from headgate.app.runtimefile import forget_running, write_running
 from headgate.app.serving import Serving

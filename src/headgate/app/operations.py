@@ -8,9 +8,8 @@ Over 400 lines because everything that the API and the commands offer is found i
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import asdict, dataclass, field
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,27 +21,20 @@ from headgate.app import audits, requests, views
 from headgate.app.alertdesk import AlertDesk
 from headgate.app.deployments import told_deployment, told_key
 from headgate.app.notifierstates import notifier_views
-from headgate.app.records import RecordsConfig
 from headgate.app.reportdesk import ReportDesk
-from headgate.app.settings import Configuration
-from headgate.app.shelf import Shelf
+from headgate.app.running import Running
 from headgate.app.workings import StoreWorkings
-from headgate.collect import CallRates
 from headgate.collect.insights import last_reading_ms
 from headgate.collect.pacing import LIVE_WINDOW_MS
 from headgate.collect.requests import AUDITS, BACKFILLS, BackfillRequest
 from headgate.core.clock import Clock
 from headgate.core.discovery import load_found
 from headgate.core.ids import record_id
-from headgate.core.ports import Lane, Signal, Source
+from headgate.core.ports import Lane
 from headgate.core.release import ReleasePolicy
 from headgate.core.storeport import CursorView, MergeWork, Store
 from headgate.core.times import DAY_MS, format_ms
-from headgate.insights.catalogue import CATALOGUE, Catalogue
 from headgate.insights.formats import export, read_format
-from headgate.insights.outlook import Budget
-from headgate.insights.owners import Owners
-from headgate.insights.resourceclasses import ResourceClasses
 from headgate.insights.tables import Material
 from headgate.insights.views.ask import query_page
 from headgate.insights.views.lens import Lens
@@ -60,7 +52,7 @@ from headgate.web.operations import (
     WantedReport,
 )
 
-__all__ = ["Running", "StoreOperations"]
+__all__ = ["StoreOperations"]
 
 _READ_BYTES = 100_000
 _GAPS = 100
@@ -70,70 +62,6 @@ _EVERY = 1 << 40  # numbers alone, a few megabytes for a hundred thousand
 _MOST_WAITING = 10_000  # messages on their way that a list of alerts speaks of
 _PIECE = 200  # webhooks of one transaction
 _LANES: tuple[Lane, ...] = ("live", "backfill", "dead", "replay")
-
-
-async def _no_reload() -> Json:
-    raise Problem("refused", "nothing is running here; start `headgate run`")
-
-
-async def _no_hints() -> Sequence[str]:
-    return ()
-
-
-def _every_metric() -> Catalogue:
-    return CATALOGUE
-
-
-def _no_configuration() -> Configuration | None:
-    return None
-
-
-def _nothing() -> None:
-    """Wakes nobody: without a daemon there is nobody to wake."""
-
-
-@dataclass(frozen=True, slots=True)
-class Running:
-    """What a daemon adds to a store. The defaults are those of a command that opened the store alone.
-
-    `sources`: present ones by name; `idle`: those that poll nothing, with what to set; `signals`: by key; `app_urls`:
-    where the links of each source lead to; `records`: sink -> its section of that name; `signal_hints`: why signals do
-    not deliver now; `lags`: signal -> seconds, as its worker knows it; `wake`: deliveries have something to do;
-    `reset`: replaces the store's reset where workers must let go first; `polled`: sources that can be asked for history
-    -> how far back facts are kept, milliseconds; `wake_backfills`, `wake_audits`: a request was stored; `call_rates`:
-    calls an hour by source; `turn`: held while alerts change; `catalogue`, `owners`, `classes`, `budgets`: metrics,
-    teams, machine sizes, limits of forecasts as configured; `behind_ms`: project -> how far behind the present it is
-    collected; `acknowledging`: notifiers that pass acknowledgements on; `wake_outbox`: something is there to be told;
-    `rule_texts`: file and text of the rules in force; `files`: how scheduled exports and reports are; `shelves`: where
-    reports are; `configuration`: in force.
-    """
-
-    sources: Callable[[], Mapping[str, Source | None]] = field(default=dict)
-    app_urls: Callable[[], Mapping[str, str]] = field(default=dict)
-    idle: Callable[[], Mapping[str, str]] = field(default=dict)
-    signals: Callable[[], Mapping[str, Signal]] = field(default=dict)
-    records: Callable[[], Mapping[str, RecordsConfig]] = field(default=dict)
-    signal_hints: Callable[[], Awaitable[Sequence[str]]] = _no_hints
-    lags: Callable[[], Awaitable[Mapping[str, float]]] | None = None
-    wake: Callable[[], None] = _nothing
-    reset: Callable[[str, Literal["now", "retained"] | int], Awaitable[None]] | None = None
-    reload: Callable[[], Awaitable[Json]] = _no_reload
-    polled: Callable[[], Mapping[str, int]] = field(default=dict)
-    wake_backfills: Callable[[], None] = _nothing
-    wake_audits: Callable[[], None] = _nothing
-    call_rates: Callable[[], Mapping[str, CallRates]] = field(default=dict)
-    turn: Callable[[], AbstractAsyncContextManager[Any]] = nullcontext
-    catalogue: Callable[[], Catalogue] = _every_metric
-    owners: Callable[[], Owners] = Owners
-    classes: Callable[[], ResourceClasses] = ResourceClasses
-    budgets: Callable[[], Sequence[Budget]] = tuple
-    behind_ms: Callable[[], Mapping[str, int]] = field(default=dict)
-    configuration: Callable[[], Configuration | None] = _no_configuration
-    files: Callable[[], Mapping[str, Json]] = field(default=dict)
-    shelves: Callable[[], Mapping[str, Shelf]] = field(default=dict)
-    acknowledging: Callable[[], Collection[str]] = frozenset
-    wake_outbox: Callable[[], None] = _nothing
-    rule_texts: Callable[[], Sequence[tuple[str, str]]] = tuple
 
 
 class StoreOperations(StoreWorkings):

@@ -10,10 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 from headgate import __version__
-from headgate.alerting.mutetimes import clock_minutes, zone
+from headgate.alerting.mutetimes import TimeOfDay, ZoneName, clock_minutes, zone
 from headgate.app.atomicfile import in_one
 from headgate.app.chores import Chore, Made
 from headgate.app.exportjobs import KeepText, read_keep
@@ -38,31 +38,13 @@ class ReportConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     every: Literal["week", "month"] = Field(default="week", description="Monday to Monday, or calendar month.")
-    at: str = Field(default="07:00", description="Time of the Monday, or of the first, at which it is made.")
-    time_zone: str = Field(default="UTC", description="Whose clocks count, such as Europe/Berlin.")
+    at: TimeOfDay = Field(default="07:00", description="Time of the Monday, or of the first, at which it is made.")
+    time_zone: ZoneName = Field(default="UTC", description="Whose clocks count, such as Europe/Berlin.")
     to: str = Field(min_length=1, description="Directory; relative to this file. Made where it is not there.")
     keep: KeepText = Field(default=60, description="How many files stay, or for how long, such as 400d.")
     mail: tuple[str, ...] = Field(default=(), description="Notifiers that are sent it; each must take digests.")
     projects: tuple[str, ...] = Field(default=(), description="Only these: slugs or patterns such as gh/acme/*.")
     teams: tuple[str, ...] = Field(default=(), description="Only what these teams own.")
-
-    @field_validator("at")
-    @classmethod
-    def _known_time(cls, value: str) -> str:
-        if clock_minutes(value) == clock_minutes("24:00"):
-            raise ValueError("write 00:00")
-        return value
-
-    @field_validator("time_zone")
-    @classmethod
-    def _known_zone(cls, value: str) -> str:
-        return zone(value).key
-
-    @field_validator("keep")
-    @classmethod
-    def _readable_keep(cls, value: int | str) -> int | str:
-        read_keep(value)
-        return value
 
     def rhythm(self) -> Rhythm:
         """When it is due."""

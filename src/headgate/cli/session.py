@@ -66,8 +66,9 @@ async def _alone(configuration: Configuration, *, create: bool) -> AsyncIterator
     from headgate.app.compose import build_parts, context_of, make_store, signals_of
     from headgate.app.measuring import catalogue_of, owners_of
     from headgate.app.noting import noting
-    from headgate.app.operations import Running, StoreOperations
+    from headgate.app.operations import StoreOperations
     from headgate.app.remote import user_name
+    from headgate.app.running import Running
     from headgate.app.telemetry import Telemetry
     from headgate.core.clock import SystemClock
     from headgate.core.errors import StoreError

@@ -7,8 +7,9 @@ import msgspec
 import pytest
 from tests.unit.app.test_operations import Health
 
-from headgate.app.operations import Running, StoreOperations
+from headgate.app.operations import StoreOperations
 from headgate.app.remote import RemoteOperations
+from headgate.app.running import Running
 from headgate.core.alertdata import AlertState, Told, encode_alert, new_alert
 from headgate.core.clock import ManualClock
 from headgate.core.messages import ACKNOWLEDGED, Notification, content_of, payload_of

@@ -12,8 +12,9 @@ import httpx
 import pytest
 
 from headgate.app.audits import silences
-from headgate.app.operations import Running, StoreOperations
+from headgate.app.operations import StoreOperations
 from headgate.app.remote import RemoteOperations, Unreachable
+from headgate.app.running import Running
 from headgate.app.shelf import Keep, Shelf
 from headgate.app.telemetry import Telemetry
 from headgate.app.views import ways_of

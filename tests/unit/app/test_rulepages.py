@@ -4,9 +4,10 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from headgate.app.operations import Running, StoreOperations
+from headgate.app.operations import StoreOperations
 from headgate.app.remote import RemoteOperations
 from headgate.app.rulepages import add_rule_pages
+from headgate.app.running import Running
 from headgate.core.clock import ManualClock
 from headgate.store import MemoryStore
 from headgate.testing.store_data import JOB, NOW, job, merge, pipeline, seen, workflow

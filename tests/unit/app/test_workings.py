@@ -5,7 +5,8 @@ import asyncio
 import pytest
 from pydantic import TypeAdapter
 
-from headgate.app.operations import Running, StoreOperations
+from headgate.app.operations import StoreOperations
+from headgate.app.running import Running
 from headgate.app.settings import load
 from headgate.collect.audit_state import AuditMark, Tally
 from headgate.core.clock import ManualClock

@@ -11,7 +11,8 @@ import msgspec
 import pytest
 
 from headgate.alerting.load import default_rules_text
-from headgate.app.operations import Running, StoreOperations
+from headgate.app.operations import StoreOperations
+from headgate.app.running import Running
 from headgate.cli.application import run_command
 from headgate.core.alertdata import AlertState, encode_alert, fingerprint, new_alert
 from headgate.core.clock import ManualClock, SystemClock

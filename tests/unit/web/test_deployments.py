@@ -6,7 +6,8 @@ import httpx
 import pytest
 from tests.unit.collect.fakes import FakeSource
 
-from headgate.app.operations import Running, StoreOperations
+from headgate.app.operations import StoreOperations
+from headgate.app.running import Running
 from headgate.app.telemetry import Telemetry
 from headgate.core.clock import ManualClock
 from headgate.core.record import decode_record
