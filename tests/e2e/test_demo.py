@@ -77,6 +77,7 @@ def test_the_demo_tells_where_to_look_and_is_right(tmp_path):
     assert "ALERT firing" in said, said
     assert "The counters equal what really happened" in said, said
     assert "no token, no network" in said
+    assert "failed" not in demo.text(), demo.text()
     assert (tmp_path / "kept" / "records.jsonl").stat().st_size > 0
 
 

@@ -55,7 +55,7 @@ def test_the_overview_follows_what_happens(browser: Browser, site):
     asked = len([url for url in visit.asked if "/now" in url])
     site.tell(*begun(1))
     expect(running).to_have_text("1", timeout=8000)
-    page.locator("#now td a").focus()
+    page.locator("#now td a[href^='/run/']").focus()
     site.tell(*begun(2))
     expect(running).to_have_text("2", timeout=8000)
     assert page.evaluate("document.activeElement.tagName") == "A"

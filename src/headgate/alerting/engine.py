@@ -229,14 +229,14 @@ class AlertEngine:
         subjects: list[Subject] = []
         failed: list[str] = []
         for result in await judge_beside(due, make, self._store, _by_rule(due, known)):
-            if isinstance(result, Failed):
-                rule, error = result.rule, result.error
-                log.error("alerts.rule_failed", rule=rule.name, source=rule.source, exc_info=error)
+            told = result if isinstance(result, Failed) else _told(result, known, self._owners)
+            if isinstance(told, Failed):
+                failed.append(told.rule.name)
+                log.error("alerts.rule_failed", rule=told.rule.name, source=told.rule.source, exc_info=told.error)
                 self._metrics.count("headgate_alert_evaluations_total", result="failed")
-                failed.append(rule.name)
-                continue
-            self._note(result)
-            subjects += rule_subjects(result, known, self._owners)
+            elif not isinstance(result, Failed):
+                self._note(result)
+                subjects += told
         return subjects, tuple(failed)
 
     def _note(self, result: RuleResult) -> None:
@@ -296,6 +296,14 @@ def _by_rule(rules: Sequence[Rule], known: _Known) -> Mapping[str, Mapping[Label
         if rule is not None and (labels := group_of(row, rule)) is not None:
             found.setdefault(rule.name, {})[labels] = alert
     return found
+
+
+def _told(result: RuleResult, known: _Known, owners: Owners) -> Sequence[Subject] | Failed:
+    """All of a rule's groups, or none of them."""
+    try:
+        return tuple(rule_subjects(result, known, owners))
+    except Exception as error:  # noqa: BLE001  # told with the rule's name; the others go on
+        return Failed(result.rule, error)
 
 
 def rule_subjects(result: RuleResult, known: _Known, owners: Owners) -> Iterable[Subject]:

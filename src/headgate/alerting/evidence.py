@@ -51,7 +51,7 @@ def evidence_of(rule: Rule, group: GroupResult) -> Evidence:
         after=alert.changed if isinstance(judge, Detect) else None,
         suspects=tuple(group.texts.get("suspects", ())),
         last_good=group.texts.get("last_good") or "",
-        grew=_grew(group.texts),
+        grew=_grew(group.texts, together=isinstance(judge, Detect)),
     )
 
 
@@ -81,8 +81,9 @@ def _limits(rule: Rule, baseline: float | None) -> dict[str, float]:
     return {name: value for name, value in known.items() if value is not None}
 
 
-def _grew(texts: Mapping[str, Any]) -> tuple[Grew, ...]:
-    """Jobs that changed together, else those that take longer since."""
-    jobs = [Grew(one["job"], one["before"], one["after"], one["share"]) for one in texts.get("jobs", ())]
+def _grew(texts: Mapping[str, Any], *, together: bool) -> tuple[Grew, ...]:
+    """Jobs that changed `together`, else those that take longer since; `jobs` of other kinds of rules are names."""
+    changed = texts.get("jobs", ()) if together else ()
+    jobs = [Grew(one["job"], one["before"], one["after"], one["share"]) for one in changed]
     grew = [Grew(one["name"], one["before"], one["after"], one["share"]) for one in texts.get("grew", ())]
     return tuple(jobs or grew)

@@ -48,11 +48,11 @@ _TELLING = re.compile(
     r"|refused|reset by|timed? ?out|killed|out of memory|no space|segmentation|unexpected|mismatch|expected",
     re.IGNORECASE,
 )
-# Lines that say that something failed and not what; a summary or a frame of a trace.
+# Lines that say that something failed and not what: a summary, a frame of a trace, a variable that a shell sets.
 _EMPTY = re.compile(
     r"^(?:traceback|during handling|the above exception|at |file \"|caused by:?$|exited with code"
     r"|error: process completed|npm err!|make: \*\*\*|={3,} |[-=_*~#. ]+$|\d+ (?:failed|passed)"
-    r"|failed$|error:?$|failure:?$|errors?:? *\d+$)",
+    r"|failed$|error:?$|failure:?$|errors?:? *\d+$|\+* ?(?:export |set )[a-z_]\w*=)",
     re.IGNORECASE,
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -132,23 +133,32 @@ def test_outcomes(
 
 def _outcome(slug: str, row: tuple[Any, ...]) -> TestOutcome:
     test, revision, name, suite, class_name, file, passed, failed, infra, jobs, first, last, run_ms = row
-    names: list[str | None] = msgspec.json.decode(jobs)
     return TestOutcome(
-        project=slug,
-        test_id=decode_key(test),
-        revision=revision,
-        name=name or "",
-        suite=suite or "",
-        class_name=class_name or "",
-        file=file or "",
-        passed=passed,
-        failed=failed,
-        infra=infra,
-        jobs=tuple(sorted(name for name in names if name)),
-        first_ms=first,
-        last_ms=last,
-        run_ms=run_ms,
+        slug,
+        _test_id(test),
+        revision,
+        name or "",
+        suite or "",
+        class_name or "",
+        file or "",
+        passed,
+        failed,
+        infra,
+        _names(jobs),
+        first,
+        last,
+        run_ms,
     )
+
+
+# A page of tests reads tens of thousands of rows, of few tests and fewer sets of jobs.
+_test_id = lru_cache(maxsize=4_096)(decode_key)
+
+
+@lru_cache(maxsize=4_096)
+def _names(jobs: str) -> tuple[str, ...]:
+    names: list[str | None] = msgspec.json.decode(jobs)
+    return tuple(sorted(name for name in names if name))
 
 
 _STEPS = """

@@ -31,7 +31,7 @@ from headgate.web.deployments import add_deployments
 from headgate.web.metricpages import MetricPages, add_metrics
 from headgate.web.operations import ChosenDeliveries, Health, HistoryKind, Json, Operations, Order, Problem
 from headgate.web.reports import add_reports
-from headgate.web.workings import add_workings
+from headgate.web.workings_routes import add_workings
 
 __all__ = ["build_app"]
 

@@ -4,12 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from fastapi import FastAPI
-
-from headgate.web.answers import documented
-from headgate.web.workings_answers import CompletenessAnswer, DataAnswer, RoutingAnswer
-
-__all__ = ["Workings", "add_workings"]
+__all__ = ["Workings"]
 
 Json = dict[str, Any]
 
@@ -39,27 +34,3 @@ class Workings(Protocol):
     async def configuration(self) -> Json:
         """The configuration as loaded. A secret is its reference, such as `${env:CIRCLECI_TOKEN}`, or `set`."""
         ...
-
-
-def add_workings(app: FastAPI, workings: Workings) -> None:
-    """Add the routes."""
-
-    @app.get("/api/v1/routing", **documented(RoutingAnswer))
-    async def routing() -> Json:
-        """Routes, mute times and digests: who is told of alerts."""
-        return await workings.routing()
-
-    @app.get("/api/v1/completeness", **documented(CompletenessAnswer))
-    async def completeness() -> Json:
-        """What audits have proven by project and hour."""
-        return await workings.completeness()
-
-    @app.get("/api/v1/data", **documented(DataAnswer))
-    async def data() -> Json:
-        """What is kept, how much and how long; versions and plugins."""
-        return await workings.data()
-
-    @app.get("/api/v1/configuration", **documented(dict[str, Any]))
-    async def configuration() -> Json:
-        """The configuration as loaded, without secrets."""
-        return await workings.configuration()

@@ -1,4 +1,4 @@
-"""What the routes of `web.workings` answer, for the OpenAPI document; as `web.answers`."""
+"""What the routes of `web.workings_routes` answer, for the OpenAPI document; as `web.answers`."""
 
 from __future__ import annotations
 

@@ -8,11 +8,14 @@ import pytest
 import structlog.testing
 from tests.unit.alerting.world import HOUR, MINUTE, RULES, START, World, rules, run
 
+from headgate.alerting.evidence import evidence_of
+from headgate.alerting.load import load_rules
 from headgate.alerting.view import Watermark
 from headgate.core.alertdata import fingerprint
 from headgate.core.errors import StoreFull
 from headgate.core.ports import Notification
 from headgate.core.record import encode_record
+from headgate.core.runrows import TestOutcome as Outcome
 from headgate.core.times import format_ms
 from headgate.insights.metric import FromTally
 
@@ -434,6 +437,24 @@ async def test_one_broken_rule_does_not_stop_the_others():
     assert {(line["event"], line["rule"]) for line in logs} == {("alerts.rule_failed", "Failing")}
 
 
+async def test_a_rule_whose_evidence_cannot_be_told_does_not_stop_the_others(monkeypatch):
+    """It is counted as failed and tried again; nothing of it is half done."""
+    world = World(RULES + RULES.split("groups:\n")[1].replace("name: main", "name: b").replace("Failing", "Other"))
+
+    def evidence(rule, group):
+        return (
+            {"Failing": None}[rule.name]
+            if group.step.transitions and rule.name == "Other"
+            else evidence_of(rule, group)
+        )
+
+    monkeypatch.setattr("headgate.alerting.engine.evidence_of", evidence)
+    with structlog.testing.capture_logs() as logs:
+        await world.pass_time(60, "failure")
+    assert {message["rule"] for message in world.messages()} == {"Failing"}
+    assert {(line["event"], line["rule"]) for line in logs} == {("alerts.rule_failed", "Other")}
+
+
 async def test_a_template_that_fails_does_not_stop_the_alert():
     """The raw text goes out, and an annotation says what was wrong."""
     world = World(RULES.replace("{{ value | pct }}", "{{ nothing.there }}"))
@@ -541,3 +562,29 @@ async def test_a_rule_about_late_data_is_not_frozen_by_late_data():
     await world.pass_time(60)
     told = [(one["rule"], one["state"]) for one in world.messages() if one["rule"] == "Failing"]
     assert told == [("Failing", "firing"), ("Failing", "resolved")]
+
+
+async def test_a_test_that_becomes_flaky_is_told_with_its_jobs():
+    """By the shipped rule; what it keeps as evidence are no jobs that changed."""
+    world = World()
+    world.engine.replace([rule for rule in load_rules([]) if rule.name == "FlakyTest"], world.routes)
+    world.store.runs = [run(START + hours * HOUR) for hours in range(7 * 24)]
+    world.store.outcomes = [
+        Outcome(
+            *("gh/acme/web", "t1", f"{hours:040x}", "test_login", "", "", ""),
+            passed=1,
+            failed=int(hours >= 4 * 24),
+            infra=0,
+            jobs=("e2e", "unit"),
+            run_ms=9,
+            first_ms=START + hours * HOUR,
+            last_ms=START + hours * HOUR,
+        )
+        for hours in range(0, 7 * 24, 4)
+    ]
+    for _ in range(7):
+        world.clock.advance(24 * HOUR // 1000)
+        await world.engine.evaluate_once()
+    assert world.told()[0] == ("ops", "firing", "breach")
+    kept = [one["evidence"] for one in world.history() if "evidence" in one]
+    assert [(one["kind"], one.get("grew", [])) for one in kept] == [("flaky", [])] * len(kept) != []

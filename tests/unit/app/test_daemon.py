@@ -142,6 +142,7 @@ def test_a_daemon_from_ready_to_term(tmp_path: Path) -> None:
             "last_complete_walk",
             "last_insights",
             "refused",
+            "waits_until",
         } == set(status["sources"]["circleci"])
         signal_keys = {"state", "cursor", "lag_seconds", "waiting", "dead", "skipped", "accepted"}
         assert signal_keys == set(status["sinks"]["file"]["signals"]["lines"])

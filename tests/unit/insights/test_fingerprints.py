@@ -49,6 +49,8 @@ MESSAGES = {
              "write: No space left on device, <size> of <size>"),
     "colours": ("\x1b[31m\x1b[1mError:\x1b[0m boom 3 times", False, "Error: boom <n> times"),
     "parameters": ("expected test_case_12[size=10] to pass", False, "expected test_case_<n>[size=<n>] to pass"),
+    "variable": ("error: cannot find module './a'\nexport API_TOKEN=***\n+ set X_ERROR=1\nmake: *** [a] Error 1", True,
+                 "error: cannot find module './a'"),
     "killed": ("Killed", True, "Killed"),
     "blanks": ("  \n\t\n", False, ""),
     "nothing": ("", True, ""),

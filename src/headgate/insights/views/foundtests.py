@@ -70,7 +70,8 @@ class FoundTests:
             count_times(self.slow, outcome)
             self.suites.add(outcome)
         every = [*before, *inside]
-        life = life_of(commits_of(every), since_ms)
+        flaked = any(one.passed and one.failed for one in every)
+        life = life_of(commits_of(every), since_ms) if flaked else None
         if life is not None:
             self.lives[every[0].project, every[0].test_id] = life
             for outcome in every:

@@ -19,6 +19,14 @@ SIGNATURE = "f94deade6dbd0dfe586037073730b76b0dfd7fd14b516bc0dbcf5eafc52df9eb"
 # What programs print by mistake; nobody may find it in a record.
 LEAKED = "ghp_a1B2c3D4e5F6a7B8c9D0e1F2a3B4c5D6e7F8"
 _LINES = 300
+# What went wrong, in the words of the tool that a job of this name runs.
+_ERRORS = {
+    "lint": "src/cart.py:42:5: error: 'total' may be undefined",
+    "build": "error: cannot find module './config'",
+    "scan": "error: 1 vulnerability of high severity in requests 2.19.0",
+    "links": "error: docs/setup.md: link to ./install.md is dead",
+    "deploy": "error: deployment refused: health check of the new version failed",
+}
 _BAD = ("failed", "timedout", "infrastructure_fail")
 
 
@@ -33,8 +41,9 @@ def addressed(build: dict[str, Any], slug: str, base_url: str) -> dict[str, Any]
 
 
 def output(job: Job) -> str:
-    """Give what the failed step of a build printed; its last line says what failed."""
+    """Give what the failed step of a build printed; its last lines say what failed, and give a secret away."""
     lines = [f"{number:04d} make {job.spec.name}: still at it\n" for number in range(_LINES)]
+    lines.append(_ERRORS.get(job.spec.name, f"{job.spec.name}: error: command failed") + "\n")
     return "".join([*lines, f"export GITHUB_TOKEN={LEAKED}\n", f"make: *** [{job.spec.name}] Error 1\n"])
 
 

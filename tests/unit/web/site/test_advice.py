@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 from tests.unit.insights.details import key, result, step, usage
 from tests.unit.web.site.test_routes import PROJECT, Bench
 from tests.unit.web.test_api import EVIL
 
+from headgate.core.merge import ProjectRef
 from headgate.testing.store_data import NOW, WORKFLOW, job, merge, pipeline, workflow
 
 
@@ -77,7 +79,9 @@ async def test_a_test_has_a_page_of_its_own(bench):
     page = await bench.text(path)
     assert "Results, oldest first 2 results" in page
     assert "What its failures say" in page
-    assert "<script>alert" not in (await bench.http.get(path)).text
+    raw = (await bench.http.get(path)).text
+    assert "<script>alert" not in raw
+    assert 'href="/job?project=gh%2Facme%2Fweb&amp;workflow=build&amp;job=test"' in raw
 
 
 async def test_waste_by_retries_is_shown(bench):
@@ -107,8 +111,24 @@ async def test_charges_and_budgets_are_shown(bench):
     page = await bench.text("/credits")
     assert "As the usage export bills it, 42 in 2 rows" in page
     assert "All 42 40 2" in page
+    assert "more, which the files have" not in page
+    places = [ProjectRef("circleci.com", f"gh/acme/web{n}", "gh/acme", key(9, n)) for n in range(3, 14)]
+    await merge(bench.store, *(replace(usage(n), project=place) for n, place in enumerate(places, 3)))
+    assert "and 2 more, which the files have." in await bench.text("/credits")
     budgets = await bench.text("/budgets")
     assert "This month by team" in budgets
     assert "no team no limit" in budgets
     assert "No budget is defined" in await bench.text("/budgets?by=budget")
     assert "400 The metric does not have this dimension" in await bench.text("/budgets?by=moon", 400)
+
+
+async def test_pages_of_a_project_lead_to_each_other(bench):
+    """From its first page to its tests and back, by way of whatever else is about it."""
+    await merge(bench.store, pipeline(), workflow(), job(), result(1, "pass", stopped_at=NOW))
+    paths = ("/project", "/builds", "/failures", "/tests", "/credits", "/rightsizing", "/reruns", "/dora")
+    slug = PROJECT.replace("/", "%2F")
+    for path in (*paths, f"/test?test={key(34, 1)}"):
+        raw = (await bench.http.get(path, params={"project": PROJECT, "test": key(34, 1)})).text
+        about = raw.partition('aria-label="About the project"')[2].partition("</nav>")[0]
+        assert [f'href="{one}?project={slug}"' in about for one in paths] == [True] * len(paths)
+        assert about.count("aria-current") == (path in paths)
