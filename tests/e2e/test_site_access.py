@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 from tests.e2e.pages_site import PagesSite
-from tests.e2e.test_demo import BROWSER_ARGUMENTS, CHROMIUM
 
 from headgate.web.access.grants import Access, TokenGrant, UserGrant, digest_of
 
@@ -23,15 +22,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PagesSite]:
     """Pages that want to know who asks; there is nothing on them."""
     with PagesSite(tmp_path_factory.mktemp("site"), runs=0, access=ACCESS) as served:
         yield served
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Debian's chromium."""
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=BROWSER_ARGUMENTS)
-        yield opened
-        opened.close()
 
 
 @pytest.fixture

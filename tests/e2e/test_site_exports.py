@@ -8,19 +8,17 @@ from pathlib import Path
 
 import openpyxl
 import pytest
-from playwright.sync_api import Page, sync_playwright
-from tests.e2e.pages_site import PROJECT, PagesSite
-from tests.e2e.test_demo import BROWSER_ARGUMENTS, CHROMIUM
+from playwright.sync_api import Browser, Page
+from tests.e2e.hostile import PROJECT
+from tests.e2e.pages_site import PagesSite
 
 
-@pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+@pytest.fixture
+def page(browser: Browser, hostile_site: PagesSite) -> Iterator[Page]:
     """A visitor of a served store."""
-    with PagesSite(tmp_path_factory.mktemp("site"), runs=80) as site, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=BROWSER_ARGUMENTS)
-        made = browser.new_page(base_url=site.address)
-        yield made
-        browser.close()
+    context = browser.new_context(base_url=hostile_site.address)
+    yield context.new_page()
+    context.close()
 
 
 def downloaded(page: Page, name: str, path: Path) -> Path:

@@ -7,8 +7,9 @@ from urllib.parse import quote
 
 import pytest
 from playwright.sync_api import Browser, expect
-from tests.e2e.pages_site import PROJECT, PagesSite, seen
-from tests.e2e.test_site import Visit, browser  # noqa: F401  # a fixture
+from tests.e2e.hostile import PROJECT, seen
+from tests.e2e.pages_site import PagesSite
+from tests.e2e.visits import Visit
 from tests.unit.insights import world
 
 pytestmark = pytest.mark.timeout(120)
@@ -43,7 +44,7 @@ def ended(number: int):
     return seen("workflow", world.key(7, number), run | {"created_at": world.NOW - 1000})
 
 
-def test_the_overview_follows_what_happens(browser: Browser, site):  # noqa: F811  # the fixture
+def test_the_overview_follows_what_happens(browser: Browser, site):
     """A run appears and goes without a reload; nothing is asked every few seconds, and keyboard focus stays."""
     visit = Visit(browser, site)
     with visit.page.expect_response("**/api/v1/live"):
@@ -66,7 +67,7 @@ def test_the_overview_follows_what_happens(browser: Browser, site):  # noqa: F81
 
 
 @pytest.mark.long
-def test_without_events_it_asks_again(browser: Browser, site):  # noqa: F811  # the fixture
+def test_without_events_it_asks_again(browser: Browser, site):
     """Where the stream is refused, as by a proxy that does not know it."""
     visit = Visit(browser, site)
     visit.page.route("**/api/v1/live", lambda route: route.fulfill(status=503, body="no"))
@@ -79,9 +80,9 @@ def test_without_events_it_asks_again(browser: Browser, site):  # noqa: F811  # 
     visit.context.close()
 
 
-def test_builds_need_no_script(browser: Browser, site):  # noqa: F811  # the fixture
+def test_builds_need_no_script(browser: Browser, hostile_site):
     """Bars are links, as many as builds, and a branch is chosen by a plain form."""
-    visit = Visit(browser, site, java_script_enabled=False)
+    visit = Visit(browser, hostile_site, java_script_enabled=False)
     page = visit.open("/builds")
     page.click(f"[data-builds='{PROJECT}'] a >> nth=0")
     assert page.locator("svg.builds a").count() > 3
