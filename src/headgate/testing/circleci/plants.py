@@ -7,7 +7,7 @@ Invariant: a pure function of the options. A plant changes the runs of its proje
 project's; those without one are steady from end to end.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Literal
@@ -113,12 +113,23 @@ def plant_all(options: Options) -> Plants:
             tuple(
                 _plant(options, rng, kind, project, (now - ago, length and now - ago + length))
                 for project, kind, ago, length in here
+                if kind != "flaky_test" or _tested(_plan(options, project))
             )
         )
     places = rng.sample(range(options.projects), min(options.projects, len(_KINDS)))
-    return Plants(
-        tuple(_past_plant(options, rng, kind, project) for kind, project in zip(_KINDS, places, strict=False))
-    )
+    where = _with_tests(options, dict(zip(_KINDS, places, strict=False)))
+    return Plants(tuple(_past_plant(options, rng, kind, project) for kind, project in where.items()))
+
+
+def _with_tests(options: Options, where: Mapping[Kind, int]) -> dict[Kind, int]:
+    """The places of plants, the flaky test in a project that runs tests; without one where none does."""
+    found = dict(where)
+    place = found.pop("flaky_test", None)
+    free = [project for project in range(options.projects) if project not in found.values()]
+    for project in (place, *free):
+        if project is not None and _tested(_plan(options, project)):
+            return {kind: project if kind == "flaky_test" else where[kind] for kind in where}
+    return found
 
 
 def _past_plant(options: Options, rng: Random, kind: Kind, project: int) -> Plant:
@@ -134,9 +145,17 @@ def _past_plant(options: Options, rng: Random, kind: Kind, project: int) -> Plan
 
 
 def _plant(options: Options, rng: Random, kind: Kind, project: int, span: tuple[int, int]) -> Plant:
-    plan = plan_for(Random(f"{options.seed}/{project}/plan"), options.knobs)
+    plan = _plan(options, project)
     size, job = _size(rng, kind, plan)
     return Plant(kind, project, *span, size, plan.main.name, job)
+
+
+def _plan(options: Options, project: int) -> Plan:
+    return plan_for(Random(f"{options.seed}/{project}/plan"), options.knobs)
+
+
+def _tested(plan: Plan) -> list[JobSpec]:
+    return [job for job in plan.main.jobs if job.tests > 0]
 
 
 def _size(rng: Random, kind: Kind, plan: Plan) -> tuple[float, str | None]:
@@ -152,8 +171,7 @@ def _size(rng: Random, kind: Kind, plan: Plan) -> tuple[float, str | None]:
             job = max(plan.main.jobs, key=_cost)
             return CREDITS_PER_MINUTE[_MISTAKE] / CREDITS_PER_MINUTE[job.resource_class], job.name
         case "flaky_test":
-            tested = [job for job in plan.main.jobs if job.tests > 0]
-            return rng.uniform(0.1, 0.2), rng.choice(tested).name
+            return rng.uniform(0.1, 0.2), rng.choice(_tested(plan)).name
         case "silent_project":
             return 0.0, None
 

@@ -5,7 +5,7 @@ from statistics import median
 import pytest
 
 from headgate.testing.circleci.knobs import Knobs, Options
-from headgate.testing.circleci.plants import first_bad
+from headgate.testing.circleci.plants import first_bad, plant_all
 from headgate.testing.circleci.times import DAY
 from headgate.testing.circleci.world import World
 
@@ -165,6 +165,18 @@ def test_nothing_starts(planted):
 def test_fewer_projects_have_fewer_plants():
     """Never two in one."""
     assert len(world(projects=2).stories.plants.all) == 2
+
+
+def test_a_flaky_test_is_where_tests_are():
+    """Whatever project was drawn: seed 20 draws one that runs none; one alone without any gets no such plant."""
+    knobs_of_now = Knobs(plants=True, plants_now=True)
+    for seed in range(1, 60):
+        for projects in (1, 6, 12):
+            made = plant_all(Options(NOW, seed=seed, days=1, projects=projects, knobs=Knobs(plants=True)))
+            places = [plant.project for plant in made.all]
+            assert len(set(places)) == len(places)
+            assert projects < 12 or len(places) == 6
+            assert plant_all(Options(NOW, seed=seed, days=1, projects=projects, knobs=knobs_of_now)).all
 
 
 def test_without_the_knob_nothing_changes():
