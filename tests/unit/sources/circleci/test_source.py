@@ -166,13 +166,14 @@ async def test_walk_that_is_capped_is_loud(make):
     assert source.metrics.counts["headgate_walk_pages_capped_total", "ci"] == 1
 
 
-async def test_repeated_page_token_ends_the_walk_with_an_error(make, twin):
-    """A list without an end is never taken for a complete one."""
-    source = make()
-    scope = (await source.scopes())[0]
-    twin.put_faults({"repeated_page_token": {"rate": 1.0}})
-    with pytest.raises(SourceUnavailable, match="page token"):
-        [page async for page in source.walk(scope, after=None, since_ms=0, below=True)]
+async def test_repeated_page_token_ends_the_walk_with_an_error(make):
+    """A list without an end is never taken for a complete one; it has three pages at any hour of the week."""
+    with Twin(seed=5, days=7, projects=1, runs_per_day=30) as busy:
+        source = make(token=busy.token, base_url=busy.base_url, orgs=busy.about()["orgs"])
+        scope = (await source.scopes())[0]
+        busy.put_faults({"repeated_page_token": {"rate": 1.0}})
+        with pytest.raises(SourceUnavailable, match="page token"):
+            [page async for page in source.walk(scope, after=None, since_ms=0, below=True)]
 
 
 async def test_revisit_finds_all_runs_of_a_pipeline(make, twin):
