@@ -115,8 +115,10 @@ def second(text: str | None) -> str:
 
 
 def figures(value: float | None) -> str:
-    """A value whose unit is not known, in four figures."""
-    return NOTHING if value is None else f"{value:,.4g}"
+    """A value whose unit is not known, in four figures, or whole from a thousand on."""
+    if value is None:
+        return NOTHING
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def word(status: str) -> str:

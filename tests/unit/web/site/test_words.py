@@ -30,6 +30,7 @@ NONE = "\u2013"
         ("second", "2026-11-20T10:02:10.000Z", "2026-11-20 10:02:10"),
         ("second", None, NONE),
         ("figures", 0.123456, "0.1235"),
+        ("figures", 447_712.4, "447,712"),
         ("figures", None, NONE),
         ("word", "on_hold", "on hold"),
         ("link", "javascript:alert(1)", ""),
