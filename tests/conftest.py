@@ -9,10 +9,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import jsonschema
 import pytest
 
 from headgate.core import record
+
+# How long something takes is for benchmarks to say: an example that met a busy machine is no failure.
+hypothesis.settings.register_profile("headgate", deadline=None)
+hypothesis.settings.load_profile("headgate")
 
 # Hundreds of processes are started: each would compile the whole product where the environment forbids to keep that.
 sys.dont_write_bytecode = False
