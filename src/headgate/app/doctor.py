@@ -35,7 +35,7 @@ _SAFE_SQLITE = (3, 51, 3)
 _LOW_DISK = 1_000_000_000
 _PACKAGES = (
     "apsw", "fastapi", "uvicorn", "uvloop", "httptools", "httpx", "pydantic", "msgspec", "orjson", "apscheduler",
-    "prometheus-client", "structlog", "elasticsearch", "isal",
+    "prometheus-client", "structlog", "elasticsearch", "isal", "xlsxwriter",
 )  # fmt: skip
 
 

@@ -24,7 +24,7 @@ from headgate.web.turns import Busy, Turns
 
 __all__ = ["TableView", "add_exports", "list_tables"]
 
-# A workbook is a second of a processor for 50,000 rows; one at once leaves the other processor to all else.
+# A workbook is a second of a processor for 10,000 rows; one at once leaves the other processor to all else.
 _BOOKS_AT_ONCE, _BOOKS_WAITING, _BOOKS_RETRY_SECONDS = 1, 4, 20
 _MEANINGS: Mapping[str, str] = {
     "format": "Of the file.",

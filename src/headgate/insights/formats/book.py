@@ -1,101 +1,43 @@
 """A table as a workbook: a sheet with its rows, and one that says what they are. Written row by row to a file.
 
-A workbook is an archive of XML (ECMA-376); rows go into it packed, as they come, so memory does not grow with them.
-Excel's limits: 1,048,576 rows ("Excel specifications and limits", Microsoft, read 2026-11-21), and parts of the archive
-below 2 GiB, so that it needs none of the extensions that not every program reads.
+Rows go to a temporary file as they come and from there into the workbook, so memory does not grow with them. Cells are
+written by type: a text is never a formula, a link or a number, whatever it looks like. Excel's limits: 1,048,576 rows,
+32,767 characters of a cell ("Excel specifications and limits", Microsoft, read 2026-11-21).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
-from typing import BinaryIO, cast
-from zipfile import ZIP_DEFLATED, ZipFile
+import math
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, BinaryIO
 
-from headgate.insights.formats.sheet import BOLD, Cells, letters, text_cell
-from headgate.insights.tables.table import Column, Opened, Row
+import orjson
+import xlsxwriter
+from xlsxwriter.exceptions import FileCreateError, FileSizeError
+from xlsxwriter.worksheet import Worksheet
+
+from headgate.core.times import parse_ms
+from headgate.insights.tables.table import Cell, Column, Opened, Row
 from headgate.insights.views.refusal import Refused
 
 __all__ = ["MOST_ROWS", "write_book"]
 
 # One of Excel's rows is the header.
 MOST_ROWS = 1_048_575
-_MOST_BYTES = (1 << 31) - (1 << 24)
-_FAST = 1
-_WIDTH, _WIDE, _WIDEST = 16, 28, 60
-_XML = '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n'
-_MAIN = 'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
-_RELATIONS = "http://schemas.openxmlformats.org/package/2006/relationships"
-_OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
-_KIND = "application/vnd.openxmlformats-officedocument.spreadsheetml"
-_SHEETS = ("Table", "About")
+_MOST_TEXT = 32_767
+# Excel's days begin with the year 1900, and it takes that for a leap year until March.
+_FIRST_DAY_MS = -2_203_891_200_000
+_EXACT = 1 << 53
+_WIDTH, _WIDE = 16, 28
 
 
 def _too_large() -> Refused:
-    text = f"a sheet holds {MOST_ROWS} rows or 2 GB, and the table has more: narrow the window, or take another format"
+    text = f"a sheet holds {MOST_ROWS} rows, and the table has more: narrow the window, or take another format"
     return Refused("too-large", text, parameter="format", valid=("csv", "jsonl", "json"))
-
-
-def _types() -> str:
-    parts = [("workbook", "sheet.main"), ("styles", "styles")]
-    parts += [(f"worksheets/sheet{place}", "worksheet") for place, _ in enumerate(_SHEETS, 1)]
-    told = "".join(f'<Override PartName="/xl/{part}.xml" ContentType="{_KIND}.{kind}+xml"/>' for part, kind in parts)
-    return (
-        '<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types">'
-        '<Default Extension="rels" ContentType="application/vnd.openxmlformats-package.relationships+xml"/>'
-        f'<Default Extension="xml" ContentType="application/xml"/>{told}</Types>'
-    )
-
-
-def _relations(targets: Iterable[tuple[str, str]]) -> str:
-    """`targets`: kind and part."""
-    told = "".join(
-        f'<Relationship Id="rId{place}" Type="{_OFFICE}/{kind}" Target="{part}"/>'
-        for place, (kind, part) in enumerate(targets, 1)
-    )
-    return f'<Relationships xmlns="{_RELATIONS}">{told}</Relationships>'
-
-
-def _workbook() -> str:
-    told = "".join(f'<sheet name="{name}" sheetId="{at}" r:id="rId{at}"/>' for at, name in enumerate(_SHEETS, 1))
-    return f'<workbook {_MAIN} xmlns:r="{_OFFICE}"><sheets>{told}</sheets></workbook>'
-
-
-_FONT = '<sz val="11"/><name val="Calibri"/><family val="2"/>'
-_NOTHING = 'numFmtId="0" fontId="0" fillId="0" borderId="0"'
-# Cell formats in the order of `sheet.BOLD` and `sheet.TIME`.
-_STYLES = (
-    f'<styleSheet {_MAIN}><numFmts count="1">'
-    '<numFmt numFmtId="164" formatCode="yyyy\\-mm\\-dd hh:mm:ss.000"/></numFmts>'
-    f'<fonts count="2"><font>{_FONT}</font><font><b/>{_FONT}</font></fonts>'
-    '<fills count="2"><fill><patternFill patternType="none"/></fill><fill><patternFill patternType="gray125"/></fill>'
-    '</fills><borders count="1"><border><left/><right/><top/><bottom/><diagonal/></border></borders>'
-    f'<cellStyleXfs count="1"><xf {_NOTHING}/></cellStyleXfs><cellXfs count="3"><xf {_NOTHING} xfId="0"/>'
-    '<xf numFmtId="0" fontId="1" fillId="0" borderId="0" xfId="0" applyFont="1"/>'
-    '<xf numFmtId="164" fontId="0" fillId="0" borderId="0" xfId="0" applyNumberFormat="1"/></cellXfs>'
-    '<cellStyles count="1"><cellStyle name="Normal" xfId="0" builtinId="0"/></cellStyles></styleSheet>'
-)
-
-
-def _begin(widths: Sequence[int], *, frozen: bool) -> str:
-    """A sheet up to its first row."""
-    pane = '<pane ySplit="1" topLeftCell="A2" activePane="bottomLeft" state="frozen"/>' if frozen else ""
-    columns = "".join(
-        f'<col min="{at}" max="{at}" width="{wide}" customWidth="1"/>' for at, wide in enumerate(widths, 1)
-    )
-    view = f'<sheetView workbookViewId="0">{pane}</sheetView>'
-    return f"{_XML}<worksheet {_MAIN}><sheetViews>{view}</sheetViews><cols>{columns}</cols><sheetData>"
-
-
-_END = "</sheetData></worksheet>"
-
-
-def _texts(number: int, texts: Sequence[str], bold: int) -> str:
-    """A row of texts, the first `bold` of them bold."""
-    cells = (
-        text_cell(f"{letters(place)}{number}", text, BOLD if place < bold else 0) for place, text in enumerate(texts)
-    )
-    return f'<row r="{number}">{"".join(cells)}</row>'
 
 
 class _Target:
@@ -103,106 +45,154 @@ class _Target:
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
-        self.gone = False
+        self._broken = False
 
     def write(self, data: bytes) -> int:
         """Write all of it; raises OSError once."""
         view = memoryview(data)
         try:
-            while view and not self.gone:
+            while view and not self._broken:
                 view = view[self._file.write(view) :]
         except OSError:
-            self.gone = True
+            self._broken = True
             raise
         return len(data)
 
     def flush(self) -> None:
         """As a file's."""
-        if not self.gone:
+        if not self._broken:
             self._file.flush()
 
     def seek(self, offset: int, whence: int = 0) -> int:
         """As a file's."""
-        return 0 if self.gone else self._file.seek(offset, whence)
+        return 0 if self._broken else self._file.seek(offset, whence)
 
     def tell(self) -> int:
         """As a file's."""
-        return 0 if self.gone else self._file.tell()
+        return 0 if self._broken else self._file.tell()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
 
 
 class _Book:
     """Not for two threads at once."""
 
-    def __init__(self, target: BinaryIO, columns: Sequence[Column]) -> None:
-        self._target = _Target(target)
-        self._archive = ZipFile(cast("BinaryIO", self._target), "w", ZIP_DEFLATED, compresslevel=_FAST)
+    def __init__(self, target: BinaryIO, scratch: str, columns: Sequence[Column]) -> None:
+        options = {
+            "constant_memory": True,
+            "strings_to_formulas": False,
+            "strings_to_numbers": False,
+            "strings_to_urls": False,
+            "tmpdir": scratch,
+        }
+        self._book = xlsxwriter.Workbook(_Target(target), options)
+        self._bold = self._book.add_format({"bold": True})
+        self._time = self._book.add_format({"num_format": "yyyy-mm-dd hh:mm:ss.000"})
         self._columns = columns
-        self._cells = Cells(columns)
+        self._sheet = self._book.add_worksheet("Table")
+        self._about = self._book.add_worksheet("About")
+        self._sheet.freeze_panes(1, 0)
         self.rows = 0
-        self._bytes = 0
-        for name, text in (
-            ("[Content_Types].xml", _types()),
-            ("_rels/.rels", _relations([("officeDocument", "xl/workbook.xml")])),
-            ("xl/workbook.xml", _workbook()),
-            (
-                "xl/_rels/workbook.xml.rels",
-                _relations(
-                    [("worksheet", f"worksheets/sheet{at}.xml") for at, _ in enumerate(_SHEETS, 1)]
-                    + [("styles", "styles.xml")]
-                ),
-            ),
-            ("xl/styles.xml", _STYLES),
-        ):
-            self._archive.writestr(name, _XML + text)
-        wide = [_WIDE if column.kind in ("text", "time", "json") else _WIDTH for column in columns]
-        head = _texts(1, [column.id for column in columns], len(columns))
-        self._sheet = self._archive.open("xl/worksheets/sheet1.xml", "w")
-        self._sheet.write((_begin(wide, frozen=True) + head).encode())
+        for place, column in enumerate(columns):
+            self._sheet.set_column(place, place, _WIDE if column.kind in ("text", "time", "json") else _WIDTH)
+            self._sheet.write_string(0, place, column.id, self._bold)
 
     def add(self, page: Sequence[Row]) -> None:
         """Write rows below those that are there. Raises Refused where they do not fit."""
         if self.rows + len(page) > MOST_ROWS:
             raise _too_large()
-        data = self._cells.rows(page, self.rows + 2)
-        self.rows += len(page)
-        self._bytes += len(data)
-        if self._bytes > _MOST_BYTES:
-            raise _too_large()
-        self._sheet.write(data)
+        for row in page:
+            self.rows += 1
+            for place, (column, cell) in enumerate(zip(self._columns, row, strict=True)):
+                self._write(self._sheet, self.rows, place, column, cell)
+
+    def _write(self, sheet: Worksheet, row: int, place: int, column: Column, cell: Cell) -> None:
+        match cell:
+            case None:
+                return
+            case bool():
+                sheet.write_boolean(row, place, cell)
+            case int() if abs(cell) <= _EXACT:
+                sheet.write_number(row, place, cell)
+            case float() if math.isfinite(cell):
+                sheet.write_number(row, place, cell)
+            case str() if column.kind == "time" and (at_ms := _day_ms(cell)) is not None:
+                when = datetime.fromtimestamp(at_ms / 1000, UTC).replace(tzinfo=None)
+                sheet.write_datetime(row, place, when, self._time)
+            case str():
+                _write_text(sheet, row, place, _fitting(cell))
+            case int() | float():
+                sheet.write_string(row, place, str(cell))
+            case _:
+                sheet.write_string(row, place, _fitting(orjson.dumps(cell).decode()))
 
     def finish(self, facts: Sequence[tuple[str, str]]) -> None:
-        """Write the second sheet and the end of the file."""
-        self._sheet.write(_END.encode())
-        self._sheet.close()
-        lines: list[tuple[Sequence[str], int]] = [(fact, 1) for fact in (*facts, ("Rows", str(self.rows)))]
-        lines += [((), 0), (("Column", "Title", "What it is", "Unit", "Type"), 5)]
-        lines += [((one.id, one.title, one.doc, one.unit, one.kind), 0) for one in self._columns]
-        rows = "".join(_texts(number, texts, bold) for number, (texts, bold) in enumerate(lines, 1))
-        begin = _begin([_WIDE, _WIDE, *[_WIDEST] * 3], frozen=False)
-        self._archive.writestr("xl/worksheets/sheet2.xml", begin + rows + _END)
-        self._archive.close()
+        """Write the second sheet and the file."""
+        about = self._about
+        about.set_column(0, 1, _WIDE)
+        about.set_column(2, 4, 60)
+        at = 0
+        for name, value in (*facts, ("Rows", str(self.rows))):
+            about.write_string(at, 0, name, self._bold)
+            _write_text(about, at, 1, _fitting(value))
+            at += 1
+        at += 1
+        for place, name in enumerate(("Column", "Title", "What it is", "Unit", "Type")):
+            about.write_string(at, place, name, self._bold)
+        for column in self._columns:
+            at += 1
+            for place, text in enumerate((column.id, column.title, column.doc, column.unit, column.kind)):
+                about.write_string(at, place, text)
+        self._book.close()
 
     def discard(self) -> None:
         """Let go of what is open; no file is made."""
-        self._target.gone = True
-        self._sheet.close()
-        self._archive.close()
+        self._book.fileclosed = True
+        for sheet in (self._sheet, self._about):
+            sheet.row_data_fh.close()
 
 
-async def write_book(opened: Opened, target: BinaryIO) -> int:
+def _write_text(sheet: Worksheet, row: int, place: int, text: str) -> None:
+    """A text as it is; one that XlsxWriter would take for markup of its own goes in two pieces."""
+    if text.startswith("<r>") and text.endswith("</r>"):
+        sheet.write_rich_string(row, place, text[0], text[1], text[2:])
+    else:
+        sheet.write_string(row, place, text)
+
+
+def _day_ms(text: str) -> int | None:
+    found = parse_ms(text)
+    return None if found is None or found < _FIRST_DAY_MS else found
+
+
+def _fitting(text: str) -> str:
+    """A text that a cell holds; one that is too long is cut, with an ellipsis."""
+    text = text.encode("utf-8", "replace").decode()
+    return text if len(text.encode("utf-16-le")) // 2 <= _MOST_TEXT else text[: _MOST_TEXT // 2 - 1] + "\u2026"
+
+
+async def write_book(opened: Opened, target: BinaryIO, scratch: Path | None = None) -> int:
     """Write the table to an empty file; returns how many rows it has.
 
-    Raises Refused where it does not fit, OSError where the disk does not take it; what is in the file then is no
-    workbook.
+    `scratch`: a directory with room for as much again; else that of the system. Raises Refused where it does not fit,
+    OSError where the disk does not take it; what is in the file then is no workbook.
     """
-    book = await asyncio.to_thread(_Book, target, opened.columns)
-    try:
-        async for page in opened.pages:
-            await asyncio.to_thread(book.add, page)
-        await asyncio.to_thread(book.finish, _facts(opened))
-    except BaseException:
-        book.discard()
-        raise
+    with TemporaryDirectory(prefix=".headgate-book-", dir=scratch) as folder:
+        book = await asyncio.to_thread(_Book, target, folder, opened.columns)
+        try:
+            async for page in opened.pages:
+                await asyncio.to_thread(book.add, page)
+            await asyncio.to_thread(book.finish, _facts(opened))
+        except FileCreateError as exc:
+            book.discard()
+            raise OSError(str(exc)) from exc
+        except FileSizeError as exc:
+            book.discard()
+            raise _too_large() from exc
+        except BaseException:
+            book.discard()
+            raise
     return book.rows
 
 
