@@ -246,7 +246,8 @@ def api_page() -> str:
     document = app.openapi()
     kinds = [f"| `urn:headgate:problem:{kind}` | {title} |\n" for kind, title in TITLES.items()]
     text = f"# API\n\n{_MARK}{_API_HEAD}| type | meaning |\n|---|---|\n{''.join(kinds)}"
-    text += "| `urn:headgate:problem:store` | The store does not answer; status 503 |\n\n## Insights\n"
+    text += "| `urn:headgate:problem:store` | The store does not answer; status 503 |\n"
+    text += "| `urn:headgate:problem:busy` | Too much at once; status 503 with `Retry-After` |\n\n## Insights\n"
     text += "".join(_api_part(path, one["get"]) for path, one in document["paths"].items() if _is_insight(one))
     models = {name: one for name, one in document["components"]["schemas"].items() if _is_answer(name, document)}
     text += "\n## Answers\n" + "".join(_model_part(name, one) for name, one in sorted(models.items()))

@@ -39,7 +39,10 @@ def both_written(daemon: Daemon) -> dict[str, Any]:
 
 
 def test_files_are_written_by_a_daemon(tmp_path: Path) -> None:
-    """At the first start: an export, and a report that is mailed, listed and served without scripts."""
+    """At the first start: an export, and a report that is mailed, listed and served without scripts.
+
+    The page of data tells of both, and the trail has them.
+    """
     config = configured(tmp_path)
     with Daemon(config) as daemon:
         assert daemon.deliver(made_up_job(1)).status_code == 200
@@ -53,6 +56,18 @@ def test_files_are_written_by_a_daemon(tmp_path: Path) -> None:
         policy = saved.headers["content-security-policy"]
         assert (report.read_text(), True, True) == (saved.text, "sandbox" in policy, "script-src" not in policy)
         wait_until(lambda: httpx.get(f"{daemon.http}/api/v1/export/records?window=1h").text.count("\n") > 1, "records")
+        kept = {f"{one['kind']}s.{one['name']}": one for one in httpx.get(f"{daemon.http}/api/v1/data").json()["files"]}
+        assert {"exports.hourly": ("ok", 1), "reports.weekly": ("ok", 1)} == {
+            name: (one["state"], one["files"]) for name, one in kept.items()
+        }
+        assert kept["reports.weekly"]["bytes"] == report.stat().st_size
+        page = httpx.get(f"{daemon.http}/data").text
+        assert all(f'data-file="{name}"' in page and one["next_at"][:10] in page for name, one in kept.items())
+        done = [one for one in httpx.get(f"{daemon.http}/api/v1/trail").json() if one["via"] == "schedule"]
+        (exported,) = files(tmp_path, "jsonl")
+        assert {f"report weekly: {report.name}, sent to told", f"export hourly: {exported.name}"} == {
+            one["about"] for one in done
+        }
         asked = headgate("export", "records", "--window", "1h", "-o", str(tmp_path / "r.csv"), "-c", str(config))
         assert asked.returncode == 0, asked.stderr
         with (tmp_path / "r.csv").open(newline="") as lines:

@@ -153,9 +153,36 @@ def test_what_is_no_page_runs_nothing(visit, path):
     assert [] == [line for line in visit.wrong if line != MISSING]  # a picture has no icon of its own
 
 
+def test_a_report_is_read_everywhere(visit, tmp_path):
+    """As a file without a network: on a desk, a phone and paper; hostile names are text, and nothing is cut off."""
+    answer = httpx.get(f"{visit.address}/api/v1/report?every=week&until=2026-11-23", trust_env=False).raise_for_status()
+    file = tmp_path / "week.html"
+    file.write_text(answer.text, encoding="utf-8")
+    page = visit.page
+    page.set_viewport_size({"width": 1280, "height": 900})
+    page.goto(file.as_uri())
+    assert [] == added(page)
+    text = page.evaluate("document.body.textContent.replace(/\\s+/g, ' ')")
+    assert [] == [one for one in (EVIL, evil("step")) if one not in text]
+    for heading in ("In short", "Why jobs failed", "Projects", "Waste by retries", "Flaky and failing tests", "Alerts"):
+        expect(page.get_by_role("heading", name=heading, exact=True)).to_have_count(1)
+    found = {"desk": cut(page) + barriers(page)}
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.emulate_media(color_scheme="dark")
+    found["phone by night"] = cut(page) + barriers(page)
+    page.set_viewport_size({"width": 720, "height": 1000})
+    page.emulate_media(media="print", color_scheme="dark")
+    found["paper"] = cut(page)
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    page.emulate_media(media="screen", color_scheme="light")
+    assert {place: [] for place in found} == found
+    assert ({file.as_uri()}, []) == (set(visit.asked), visit.wrong)
+
+
 def test_exports_are_files_that_hold_hostile_text_whole(hostile_site):
     """Every table, and one in every format, is a file to keep, never a page; texts are in it as they are."""
     asked = {"project": PROJECT, "workflow": EVIL, "job": EVIL, "run": RUN, "metric": "runs", "window": "30d"}
+    asked |= {"test": TEST, "alert": FINGERPRINT}
     wanted = [(table, "json") for table in TABLES.values()] + [(TABLES["runs"], form) for form in FORMATS]
     whole = ""
     with httpx.Client(base_url=f"{hostile_site.address}/api/v1/export", trust_env=False) as client:

@@ -40,11 +40,12 @@ _log = structlog.get_logger("headgate.files")
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A file that is about to be. `after`: what is to be done once it is in its place."""
+    """A file that is about to be. `after`: what is to be done once it is in its place; `to`: who is sent it then."""
 
     path: Path
     chunks: AsyncIterator[bytes]
     after: Callable[[], Awaitable[None]] | None = None
+    to: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +221,35 @@ class Chores:
         """`exports.NAME` and `reports.NAME` -> how it is: `last_at`, `file`, `bytes`, `next_at`, `problem`."""
         now_ms = self._clock.now_ms()
         return {key: _view(kept, now_ms) for key, kept in self._kept.items()}
+
+    async def listed(self) -> list[Json]:
+        """Each with what is kept of it: `kind`, `name`, `state`, `folder`, `files`, `bytes`, `keep`, as `status` else.
+
+        `state`: waiting where none was made yet; failing while one cannot be.
+        """
+        found = []
+        for kept in self._kept.values():
+            chore, told = kept.chore, _view(kept, self._clock.now_ms())
+            try:
+                files = await asyncio.to_thread(chore.shelf.files)
+            except OSError as error:
+                files, told["problem"] = [], told["problem"] or f"{chore.shelf.folder}: {error.strerror or error}"
+            last = max((one.until_ms for one in files), default=None)
+            found.append(
+                {
+                    "kind": chore.kind,
+                    "name": chore.name,
+                    "state": "failing" if told["problem"] else "ok" if told["last_at"] or files else "waiting",
+                    "last_at": told["last_at"] or _text(last),
+                    "next_at": told["next_at"],
+                    "problem": told["problem"],
+                    "folder": str(chore.shelf.folder),
+                    "files": len(files),
+                    "bytes": sum(one.bytes for one in files),
+                    "keep": chore.shelf.keep.text,
+                }
+            )
+        return found
 
     def shelves(self, kind: ChoreKind) -> Mapping[str, Shelf]:
         """Where the files of each name are."""

@@ -5,7 +5,9 @@ Invariant: a configured export can be asked: its table, words and rhythm were re
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -107,17 +109,20 @@ class ExportConfig(BaseModel):
 
 def export_chores(configs: Mapping[str, ExportConfig], base: Path, material: Callable[[], Material]) -> list[Chore]:
     """Every configured export. `base`: where relative directories begin; `material`: of this moment."""
-    return [_chore(name, config, base, material) for name, config in configs.items()]
+    # Workbooks that are due at the same time are made one after the other.
+    turn = asyncio.Lock()
+    return [_chore(name, config, base, material, turn) for name, config in configs.items()]
 
 
-def _chore(name: str, config: ExportConfig, base: Path, material: Callable[[], Material]) -> Chore:
+def _chore(name: str, config: ExportConfig, base: Path, material: Callable[[], Material], turn: asyncio.Lock) -> Chore:
     shelf = Shelf(base / config.to, name, FORMATS, read_keep(config.keep))
     form: FormatName = config.format
 
     async def make(due_ms: int) -> Made:
         asked = config.asked(due_ms)
         since_ms = asked.window.since_ms if asked.table.windowed else None
-        made = await export_asked(material(), asked, form)
+        async with turn if form == "xlsx" else nullcontext():
+            made = await export_asked(material(), asked, form)
         return Made(shelf.file(since_ms, due_ms, form), made.chunks)
 
     return Chore("export", name, config.rhythm(), shelf, make)

@@ -147,13 +147,14 @@ class Daemon:
             behind_ms=engines.behind_ms,
             configuration=lambda: self._configuration,
             files=self._chores.status,
+            kept_files=self._chores.listed,
             shelves=lambda: self._chores.shelves("report"),
             acknowledging=lambda: acknowledging(engines.plant.notifiers),
             wake_outbox=engines.wake_outbox,
             rule_texts=lambda: engines.rule_texts,
         )
         operations = StoreOperations(store, self._clock, running)
-        self._due = lambda: due_files(self._configuration, store, operations)
+        self._due = lambda: due_files(self._configuration, store, operations, self._clock)
         self._chores.replace(() if self._options.until_idle else self._due())
         with Serving(
             self._configuration,

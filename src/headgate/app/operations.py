@@ -69,7 +69,9 @@ class StoreOperations(StoreWorkings):
 
     def __init__(self, store: Store, clock: Clock, running: Running | None = None) -> None:
         self._running = running or Running()
-        super().__init__(store, clock, self._running.configuration, lambda: list(self._running.sources()))
+        super().__init__(
+            store, clock, self._running.configuration, lambda: list(self._running.sources()), self._running.kept_files
+        )
         self._desk = AlertDesk(store, clock, self._running.turn, self._running.acknowledging, self._running.wake_outbox)
         self._reports = ReportDesk(self.lens, self._running.shelves)
 

@@ -88,6 +88,7 @@ def _chore(name: str, config: ReportConfig, base: Path, store: Store, lens: Call
             if outbox:
                 await store.transition(AlertChange(outbox=outbox))
 
-        return Made(shelf.file(window.since_ms, window.until_ms, REPORT_SUFFIX), in_one(digest.file.encode()), send)
+        path = shelf.file(window.since_ms, window.until_ms, REPORT_SUFFIX)
+        return Made(path, in_one(digest.file.encode()), send, config.mail)
 
     return Chore("report", name, config.rhythm(), shelf, make)

@@ -28,6 +28,10 @@ async def _no_reload() -> Json:
     raise Problem("refused", "nothing is running here; start `headgate run`")
 
 
+async def _no_files() -> list[Json]:
+    return []
+
+
 async def _no_hints() -> Sequence[str]:
     return ()
 
@@ -56,8 +60,8 @@ class Running:
     calls an hour by source; `turn`: held while alerts change; `catalogue`, `owners`, `classes`, `budgets`: metrics,
     teams, machine sizes, limits of forecasts as configured; `behind_ms`: project -> how far behind the present it is
     collected; `acknowledging`: notifiers that pass acknowledgements on; `wake_outbox`: something is there to be told;
-    `rule_texts`: file and text of the rules in force; `files`: how scheduled exports and reports are; `shelves`: where
-    reports are; `configuration`: in force.
+    `rule_texts`: file and text of the rules in force; `files`: how scheduled exports and reports are; `kept_files`:
+    with what is kept of them; `shelves`: where reports are; `configuration`: in force.
     """
 
     sources: Callable[[], Mapping[str, Source | None]] = field(default=dict)
@@ -82,6 +86,7 @@ class Running:
     behind_ms: Callable[[], Mapping[str, int]] = field(default=dict)
     configuration: Callable[[], Configuration | None] = _no_configuration
     files: Callable[[], Mapping[str, Json]] = field(default=dict)
+    kept_files: Callable[[], Awaitable[list[Json]]] = _no_files
     shelves: Callable[[], Mapping[str, Shelf]] = field(default=dict)
     acknowledging: Callable[[], Collection[str]] = frozenset
     wake_outbox: Callable[[], None] = _nothing

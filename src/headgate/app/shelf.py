@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from headgate.app.atomicfile import PART, in_one, write_file
-from headgate.core.times import format_ms, parse_ms
+from headgate.core.times import DAY_MS, MINUTE_MS, format_ms, parse_ms
 
 __all__ = ["Keep", "Kept", "Shelf", "stamp"]
 
@@ -33,6 +33,14 @@ class Keep:
 
     count: int | None = None
     age_ms: int | None = None
+
+    @property
+    def text(self) -> str:
+        """As the configuration could have it: 30, or 90d."""
+        if self.age_ms is None:
+            return str(self.count)
+        days, rest = divmod(self.age_ms, DAY_MS)
+        return f"{self.age_ms // MINUTE_MS}m" if rest else f"{days}d"
 
 
 @dataclass(frozen=True, slots=True)

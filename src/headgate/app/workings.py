@@ -6,7 +6,7 @@ Invariant: nothing here is slow for whoever asks: what takes seconds is measured
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
 from headgate.app.audits import by_hour
@@ -33,7 +33,10 @@ _KEPT_WITH = {"steps": "facts", "rollups_hour": "8d", "rollups_day": "rollups", 
 
 
 class StoreWorkings:
-    """`web.workings.Workings` over an open store. `configuration`: in force, None without a daemon."""
+    """`web.workings.Workings` over an open store. `configuration`: in force, None without a daemon.
+
+    `files`: scheduled exports and reports, as `Chores.listed`.
+    """
 
     def __init__(
         self,
@@ -41,11 +44,13 @@ class StoreWorkings:
         clock: Clock,
         configuration: Callable[[], Configuration | None],
         sources: Callable[[], Iterable[str]],
+        files: Callable[[], Awaitable[list[Json]]],
     ) -> None:
         self._store = store
         self._clock = clock
         self._configured = configuration
         self._names = sources
+        self._files = files
         self._measuring: asyncio.Task[Json] | None = None
         self._measured: tuple[int, Json] | None = None
 
@@ -69,7 +74,7 @@ class StoreWorkings:
         return found
 
     async def data(self) -> Json:
-        """What is kept, how much and how long; versions and plugins."""
+        """What is kept, how much and how long; scheduled files, versions and plugins."""
         configured = self._configuration()
         figures = await self._store.figures()
         measured = await self._parts()
@@ -83,6 +88,7 @@ class StoreWorkings:
                 "schema": figures.schema,
             },
             **_with_retention(measured, settings.retention),
+            "files": await self._files(),
             "versions": await asyncio.to_thread(versions),
             **await asyncio.to_thread(_plugins, configured),
         }

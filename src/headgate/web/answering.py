@@ -20,8 +20,17 @@ from pydantic import BaseModel, ConfigDict, Field
 from headgate.core.errors import StoreError
 from headgate.core.packing import pack
 from headgate.insights.views.refusal import TITLES, Refused
+from headgate.web.turns import Busy
 
-__all__ = ["PROBLEM_RESPONSES", "AnsweringRoute", "ProblemDetails", "answer", "finished", "knows_tag"]
+__all__ = [
+    "PROBLEM_RESPONSES",
+    "AnsweringRoute",
+    "ProblemDetails",
+    "answer",
+    "finished",
+    "knows_tag",
+    "takes_gzip",
+]
 
 _PROBLEM_TYPE = "application/problem+json"
 _PREFIX = "urn:headgate:problem:"
@@ -47,7 +56,10 @@ class ProblemDetails(BaseModel):
 _SCHEMA = ProblemDetails.model_json_schema()
 PROBLEM_RESPONSES: Mapping[int | str, dict[str, Any]] = {
     "4XX": {"description": "The question is refused.", "content": {_PROBLEM_TYPE: {"schema": _SCHEMA}}},
-    503: {"description": "The store does not answer.", "content": {_PROBLEM_TYPE: {"schema": _SCHEMA}}},
+    503: {
+        "description": "The store does not answer, or too much is made at once; Retry-After.",
+        "content": {_PROBLEM_TYPE: {"schema": _SCHEMA}},
+    },
     304: {"description": "Nothing changed since the answer with this ETag."},
 }
 
@@ -71,6 +83,9 @@ class AnsweringRoute(APIRoute):
                 return _refused(exc)
             except RequestValidationError as exc:
                 return _invalid(exc, [one.alias for one in _fields(self)])
+            except Busy as exc:
+                told = ProblemDetails(type="busy", title="Too much at once", status=503, detail=str(exc))
+                return _problem(told, {"retry-after": str(exc.retry_seconds)})
             except StoreError as exc:
                 return _problem(
                     ProblemDetails(type="store", title="The store does not answer", status=503, detail=str(exc))
@@ -121,9 +136,9 @@ def _invalid(exc: RequestValidationError, names: Sequence[str]) -> Response:
     return _refused(Refused("bad-parameter", detail, parameter=name, valid=valid))
 
 
-def _problem(told: ProblemDetails) -> Response:
+def _problem(told: ProblemDetails, headers: Mapping[str, str] | None = None) -> Response:
     body = orjson.dumps({**told.model_dump(), "type": _PREFIX + told.type})
-    return Response(body, told.status, media_type=_PROBLEM_TYPE)
+    return Response(body, told.status, headers, _PROBLEM_TYPE)
 
 
 async def finished(request: Request, made: Response) -> Response:
@@ -135,7 +150,7 @@ async def finished(request: Request, made: Response) -> Response:
     headers = {"etag": tag, "vary": "accept-encoding, authorization", "cache-control": "private, no-cache"}
     if knows_tag(request.headers.get("if-none-match", ""), tag):
         return Response(status_code=304, headers=headers)
-    if len(body) >= _PACKED_FROM and "gzip" in request.headers.get("accept-encoding", ""):
+    if len(body) >= _PACKED_FROM and takes_gzip(request):
         body = pack(body) if len(body) < _LARGE else await asyncio.to_thread(pack, body)
         headers["content-encoding"] = "gzip"
     return Response(body, made.status_code, headers, made.media_type)
@@ -145,3 +160,12 @@ def knows_tag(sent: str, tag: str) -> bool:
     """Whether a caller has this answer already; tags are compared weakly (RFC 9110 section 13.1.2)."""
     known = {one.strip().removeprefix("W/") for one in sent.split(",")}
     return "*" in known or tag.removeprefix("W/") in known
+
+
+def takes_gzip(request: Request) -> bool:
+    """Whether a caller can read gzip (RFC 9110 section 12.5.3)."""
+    for one in request.headers.get("accept-encoding", "").lower().split(","):
+        name, _, weight = one.replace(" ", "").partition(";q=")
+        if name in ("gzip", "*"):
+            return weight.strip("0.") != "" or not weight
+    return False

@@ -6,21 +6,26 @@ Invariant: an export is in the trail with its table before its first byte leaves
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 
+from headgate.core.packing import packed
 from headgate.insights.formats import FORMATS, export, media_type, read_format
 from headgate.insights.tables import TABLES, Material
 from headgate.insights.views.lens import Lens
 from headgate.web.access.trail import note
-from headgate.web.answering import PROBLEM_RESPONSES, AnsweringRoute, answer
+from headgate.web.answering import PROBLEM_RESPONSES, AnsweringRoute, answer, takes_gzip
 from headgate.web.operations import Operations
+from headgate.web.turns import Busy, Turns
 
 __all__ = ["TableView", "add_exports", "list_tables"]
 
+# A workbook is a second of a processor for 10,000 rows; one at once leaves the other processor to all else.
+_BOOKS_AT_ONCE, _BOOKS_WAITING, _BOOKS_RETRY_SECONDS = 1, 4, 20
 _MEANINGS: Mapping[str, str] = {
     "format": "Of the file.",
     "since": "Begin: 7d (ago), a date or RFC 3339.",
@@ -91,19 +96,34 @@ def add_exports(app: FastAPI, operations: Operations, lens: Callable[[], Lens]) 
         """Tables that can be exported, with what each may be asked."""
         return answer({"tables": list_tables(), "formats": FORMATS})
 
+    books = Turns("workbooks", at_once=_BOOKS_AT_ONCE, waiting=_BOOKS_WAITING, retry_seconds=_BOOKS_RETRY_SECONDS)
     files: dict[str, Any] = {media_type(name).partition(";")[0]: {} for name in FORMATS}
     extra = {"parameters": _parameters(), "responses": {"200": {"description": "The file.", "content": files}}}
 
     @router.get("/export/{table}", response_class=StreamingResponse, openapi_extra=extra)
     async def get_export(request: Request, table: str) -> Response:
-        """A table as a file: CSV, JSON, JSON Lines or XLSX, with the words that its view takes."""
+        """A table as a file: CSV, JSON, JSON Lines or XLSX, with the words that its view takes.
+
+        A workbook is made before it is sent, one after the other; 503 says when to ask again where too many wait.
+        """
         words: dict[str, Sequence[str]] = {
             name: request.query_params.getlist(name) for name in request.query_params if name != "format"
         }
         form = read_format(request.query_params.get("format", "csv"))
-        made = await export(Material(lens(), operations), table, form, words)
+        async with AsyncExitStack() as turn:
+            if form == "xlsx":
+                await turn.enter_async_context(books.take())
+            try:
+                made = await export(Material(lens(), operations), table, form, words)
+            except OSError as exc:
+                raise Busy(f"there is no room for the workbook: {exc.strerror or exc}", _BOOKS_RETRY_SECONDS) from exc
         note(request, "export", made.name)
-        headers = {"content-disposition": f'attachment; filename="{made.name}"'}
-        return StreamingResponse(made.chunks, 200, headers, media_type(form))
+        headers = {"content-disposition": f'attachment; filename="{made.name}"', "vary": "accept-encoding"}
+        chunks = made.chunks
+        # A workbook is packed in itself.
+        if form != "xlsx" and takes_gzip(request):
+            headers["content-encoding"] = "gzip"
+            chunks = packed(chunks)
+        return StreamingResponse(chunks, 200, headers, media_type(form))
 
     app.include_router(router)

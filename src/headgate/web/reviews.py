@@ -30,6 +30,12 @@ REPORT_CSP = (
     "sandbox"
 )
 _WORDS: Mapping[str, str] = {"success_rate": "Success rate", "duration_p95": "Duration p95", "credits": "Credits"}
+_WASTE = (
+    ("Green on retry", "rerun_waste"),
+    ("Repeats", "reruns"),
+    ("Credits", "rerun_credits"),
+    ("Time", "rerun_time"),
+)
 _COLUMNS = (
     ("Runs", "runs"),
     ("Success rate", "success_rate"),
@@ -38,6 +44,7 @@ _COLUMNS = (
     ("p95", "duration_p95"),
     ("Queue p95", "queue_p95"),
     ("Credits", "credits"),
+    ("Of retries", "rerun_credits"),
 )
 _MARKS = re.compile(r"([\\`*_\[\]<>|#~])")
 _Table = tuple[str, tuple[str, ...], list[tuple[str, ...]]]
@@ -61,6 +68,7 @@ def report_html(page: ReportPage, version: str) -> str:
         columns=_COLUMNS,
         forms=forms,
         words=_WORDS,
+        waste=_WASTE,
         dora=[(name, CATALOGUE.names[name]) for name in DORA_FIGURES if name in page.dora],
     )
 
@@ -68,11 +76,13 @@ def report_html(page: ReportPage, version: str) -> str:
 def report_digest(page: ReportPage, version: str, *, name: str) -> Digest:
     """As notifiers send it: the numbers as text, and the file for those that can carry one."""
     title, tables = report_title(page), [_places("Projects", page.projects), _places("Teams", page.teams)]
-    tables += [_moved("Got worse", page.worse), _moved("Got better", page.better)]
+    tables += [_moved("Got worse", page.worse), _moved("Got better", page.better), _reasons(page), _budgets(page)]
     lead = [
         f"{tile.label}: {shown(tile.trend.value, tile.form)}" + (f" ({tile.change})" if tile.change else "")
         for tile in tiles(page.totals)
     ]
+    if page.totals["reruns"].value:
+        lead.append(f"Retries: {_waste(page)}")
     tables = [table for table in tables if table[2]]
     return Digest(
         key=f"report:{name}:{page.until}",
@@ -112,6 +122,31 @@ def _moved(title: str, moved: Iterable[Worse]) -> _Table:
         change = f"{shown(one.previous, form)} to {shown(one.value, form)}"
         rows.append((f"{one.project} / {one.workflow}", _WORDS.get(one.metric, one.metric), change, jobs))
     return title, ("Workflow", "Figure", "Change", "Most by"), rows
+
+
+def _waste(page: ReportPage) -> str:
+    names = CATALOGUE.names
+    return ", ".join(f"{label.lower()} {shown(page.totals[name].value, names[name].format)}" for label, name in _WASTE)
+
+
+def _reasons(page: ReportPage) -> _Table:
+    rows: list[tuple[str, ...]] = [
+        (one.text[:200] or one.step, one.project, f"{one.count}", "new" if one.new else f"{one.before} before")
+        for one in page.reasons
+    ]
+    return "Why jobs failed", ("What", "Project", "Times", "Before"), rows
+
+
+def _budgets(page: ReportPage) -> _Table:
+    rows = [
+        (
+            " ".join((line.budget, *line.labels.values())).strip(),
+            line.state.replace("_", " "),
+            *(shown(value, "credits") for value in (line.spent, line.limit, line.expected)),
+        )
+        for line in page.budgets.lines
+    ]
+    return "Budgets", ("Budget", "State", "Spent", "Limit", "Expected"), rows
 
 
 def _escaped(text: str) -> str:

@@ -28,7 +28,7 @@ class Workings(Protocol):
         ...
 
     async def data(self) -> Json:
-        """What is kept: `{"store", "parts", "sources", "backups", "versions", "plugins"}`."""
+        """What is kept: `{"store", "parts", "sources", "files", "versions", "plugins"}`."""
         ...
 
     async def configuration(self) -> Json:

@@ -102,6 +102,24 @@ class KeptSource(BaseModel):
     last_insights: Time | None
 
 
+class KeptFiles(BaseModel):
+    """A scheduled export or report. `last_at`: up to when all is written; `files`, `bytes`: kept in `folder` now.
+
+    `next_at`: when it is made, or tried again; `keep`: how many stay, or for how long.
+    """
+
+    kind: Literal["export", "report"]
+    name: str
+    state: Literal["ok", "waiting", "failing"]
+    last_at: Time | None
+    next_at: Time | None
+    problem: str | None
+    folder: str
+    files: Count
+    bytes: Count
+    keep: str
+
+
 class FoundPlugin(BaseModel):
     """A plugin that is there. `used`: names under which it is configured."""
 
@@ -117,6 +135,7 @@ class DataAnswer(BaseModel):
     measured_at: Time | None
     parts: list[KeptPart]
     sources: list[KeptSource]
+    files: list[KeptFiles]
     versions: dict[str, str]
     plugins: list[FoundPlugin]
     broken_plugins: list[dict[str, Any]]

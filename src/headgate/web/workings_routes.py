@@ -29,7 +29,7 @@ def add_workings(app: FastAPI, workings: Workings) -> None:
 
     @app.get("/api/v1/data", **documented(DataAnswer))
     async def data() -> Json:
-        """What is kept, how much and how long; versions and plugins."""
+        """What is kept, how much and how long; scheduled files, versions and plugins."""
         return await workings.data()
 
     @app.get("/api/v1/configuration", **documented(dict[str, Any]))

@@ -4,18 +4,20 @@ import csv
 import io
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
 from headgate.app.atomicfile import in_one, write_file
 from headgate.app.chores import Chore, Chores, Made
+from headgate.app.duefiles import in_trail
 from headgate.app.exportjobs import ExportConfig, export_chores
 from headgate.app.reportjobs import ReportConfig, check_takers, report_chores
 from headgate.app.rhythms import every
 from headgate.app.shelf import Keep, Shelf, stamp
 from headgate.app.telemetry import Telemetry
 from headgate.core.clock import ManualClock
-from headgate.core.errors import ConfigError, StoreFailed
+from headgate.core.errors import ConfigError, StoreBusy, StoreFailed
 from headgate.core.messages import content_of
 from headgate.core.times import format_ms
 from headgate.insights.tables import Material
@@ -135,6 +137,68 @@ async def test_a_disk_that_refuses_is_tried_again(tmp_path):
     assert [name(0)] == await bench.look()
     assert (bench.state["problem"], bench.counted("headgate_file_failing", file="hourly", kind="export")) == (None, 0)
     assert bench.counted("headgate_files_total", file="hourly", kind="export", outcome="failed") == 2
+
+
+async def test_a_file_is_listed_with_what_is_kept(tmp_path):
+    """Before the first one, after it, and while none can be made; sizes and numbers are those of the directory."""
+    bench = Bench(tmp_path)
+    (told,) = await bench.chores.listed()
+    assert ("waiting", None, 0, "3", None) == tuple(
+        told[key] for key in ("state", "last_at", "files", "keep", "problem")
+    )
+    await bench.look()
+    bench.clock.advance(3600)
+    await bench.look()
+    (told,) = await bench.chores.listed()
+    assert {
+        "kind": "export",
+        "name": "hourly",
+        "state": "ok",
+        "last_at": format_ms(BEGIN + HOUR),
+        "next_at": format_ms(BEGIN + 2 * HOUR),
+        "problem": None,
+        "folder": str(tmp_path / "out"),
+        "files": 2,
+        "bytes": 48,
+        "keep": "3",
+    } == told
+    bench.fails = OSError(28, "No space left on device")
+    bench.clock.advance(3600)
+    await bench.look()
+    (told,) = await bench.chores.listed()
+    assert ("failing", True, 2) == (told["state"], "No space left" in told["problem"], told["files"])
+    assert ["3", "90d", "90m"] == [
+        Keep(count=3).text,
+        Keep(age_ms=90 * 24 * HOUR).text,
+        Keep(age_ms=HOUR * 3 // 2).text,
+    ]
+
+
+async def test_scheduled_files_are_in_the_trail(tmp_path):
+    """As exports by the schedule, with who is sent them; one that cannot be noted is not done."""
+    bench = Bench(tmp_path)
+    store = MemoryStore(clock=bench.clock)
+    await store.open()
+
+    async def mailed(due_ms):
+        return replace(await bench.make(due_ms), to=("team-mail", "chat"))
+
+    chore = Chore("report", "weekly", every(HOUR), bench.shelf, mailed)
+    chores = Chores([in_trail(chore, store, bench.clock)], bench.clock, bench.telemetry)
+    await chores.look("reports.weekly")
+    (entry,) = await store.trail(since_ms=0, limit=9)
+    assert ("headgate", "schedule", "export", 200) == (entry.who, entry.via, entry.action, entry.status)
+    assert f"report weekly: {name(0)}, sent to team-mail, chat" == entry.about
+    assert [BEGIN] == bench.after
+
+    async def full(_):
+        raise StoreBusy("full")
+
+    store.append_trail = full
+    bench.clock.advance(3600)
+    await chores.look("reports.weekly")
+    told = chores.status()["reports.weekly"]
+    assert ("full", [BEGIN]) == (told["problem"], bench.after)
 
 
 async def test_a_store_that_failed_ends_the_process(tmp_path):

@@ -208,7 +208,7 @@ class Answers:
     async def data(self) -> Json:
         self._note("data")
         store = {"url": "sqlite:///x", "bytes": 12345678, "max_bytes": None, "level": "ok", "schema": 1}
-        found = {"measured_at": None, "parts": [], "sources": [], "plugins": [], "broken_plugins": []}
+        found = {"measured_at": None, "parts": [], "sources": [], "files": [], "plugins": [], "broken_plugins": []}
         return {"store": store, **found, "versions": {"headgate": "0", "python": "3"}}
 
     async def trail(self, since_ms: int, before: int | None, limit: int) -> list[Json]:

@@ -1,6 +1,8 @@
 """Exports over HTTP: each format is read back, pages link to all tables, what is refused is a problem."""
 
+import asyncio
 import csv
+import errno
 import io
 import json
 import re
@@ -15,7 +17,7 @@ from tests.unit.web.test_api import EVIL, Answers, Health
 
 from headgate.app.telemetry import Telemetry
 from headgate.core.storeport import AlertChange
-from headgate.insights.formats import FORMATS, plain_text
+from headgate.insights.formats import FORMATS, export, plain_text
 from headgate.insights.tables import TABLES
 from headgate.insights.views.lens import Lens
 from headgate.web.access.trail import notes
@@ -38,6 +40,7 @@ PAGES = (
     "/credits?by=job",
     "/alerts",
     "/delivery",
+    "/data",
     "/now",
     "/builds",
     "/builds?project=gh/acme/web",
@@ -129,6 +132,58 @@ async def test_an_export_is_a_file_and_in_the_trail(bench, form):
     assert [("export", name)] == [(one.action, one.about) for one in bench.noted]
 
 
+async def test_texts_are_packed_while_they_are_sent(bench):
+    """For who can read that; a workbook is packed in itself."""
+    for form in FORMATS:
+        plain = await bench.http.get("/api/v1/export/runs", params={"format": form}, headers={"accept-encoding": ""})
+        never = await bench.http.get(
+            "/api/v1/export/runs", params={"format": form}, headers={"accept-encoding": "br, gzip;q=0"}
+        )
+        small = await bench.http.get(
+            "/api/v1/export/runs", params={"format": form}, headers={"accept-encoding": "br, gzip;q=0.5"}
+        )
+        assert ("content-encoding" in plain.headers, "content-encoding" in never.headers) == (False, False)
+        assert (None if form == "xlsx" else "gzip") == small.headers.get("content-encoding")
+        assert form == "xlsx" or plain.content == small.content
+        assert "accept-encoding" in small.headers["vary"]
+
+
+async def test_workbooks_are_made_one_after_the_other(bench, monkeypatch):
+    """A few wait for their turn; who comes later is told when to come again, and texts go on meanwhile."""
+    gate, first, begun, most = asyncio.Event(), asyncio.Event(), 0, 0
+
+    async def slow(*words):
+        nonlocal begun, most
+        if words[2] == "xlsx":
+            begun, most = begun + 1, max(most, begun + 1)
+            first.set()
+            await gate.wait()
+            begun -= 1
+        return await export(*words)
+
+    monkeypatch.setattr("headgate.web.exports.export", slow)
+    asked = [asyncio.create_task(bench.http.get("/api/v1/export/runs?format=xlsx")) for _ in range(5)]
+    await first.wait()
+    assert (await bench.http.get("/api/v1/export/runs")).status_code == 200
+    refused = await bench.http.get("/api/v1/export/runs?format=xlsx")
+    assert (503, "urn:headgate:problem:busy") == (refused.status_code, refused.json()["type"])
+    assert int(refused.headers["retry-after"]) > 0
+    gate.set()
+    assert [200] * 5 == [answer.status_code for answer in await asyncio.gather(*asked)]
+    assert most == 1
+
+
+async def test_a_workbook_without_room_is_refused(bench, monkeypatch):
+    """As too much at once, with what is full."""
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("headgate.insights.formats.stream.TemporaryFile", full)
+    refused = await bench.http.get("/api/v1/export/runs?format=xlsx")
+    assert (503, True) == (refused.status_code, "No space left" in refused.json()["detail"])
+
+
 async def test_pages_link_to_every_table(bench):
     """With the window and the filters of the page; each link of each page is answered."""
     found, linked = set(), 0
@@ -141,9 +196,21 @@ async def test_pages_link_to_every_table(bench):
             linked += 1
             assert "branch=main" in link or "branch=main" not in page
             assert "window=30d" in link or "window=30d" not in page
-    # No page is of any metric; the world has no steps, tests, bills or deployments, nothing got worse or goes on.
+    # The world has no steps, tests, bills or deployments, nothing got worse or goes on, and no alert has evidence;
+    # `test_tables_as_files.py` holds each table against the templates.
     assert set(TABLES) - found <= {
         "query",
+        "suites",
+        "test_results",
+        "test_messages",
+        "alert_evidence",
+        "alert_causes",
+        "run_failures",
+        "budget_days",
+        "files",
+        "reports",
+        "parts",
+        "collected",
         "steps",
         "flaky_tests",
         "failing_tests",

@@ -13,11 +13,15 @@ from tests.unit.web.test_api import Answers, Health
 from headgate.app.telemetry import Telemetry
 from headgate.core.messages import content_of, payload_of
 from headgate.core.storeport import AlertChange
+from headgate.insights.outlook import Budget
 from headgate.insights.owners import Owners, parse_owner
+from headgate.insights.views.budgets import budgets_page
+from headgate.insights.views.failures import failures_page
 from headgate.insights.views.lens import Lens
 from headgate.insights.views.overview import overview
 from headgate.insights.views.refusal import Refused
 from headgate.insights.views.report import Of, report_page
+from headgate.insights.views.reruns import reruns_page
 from headgate.insights.views.tests import page_of_tests
 from headgate.insights.views.window import Window
 from headgate.web.api import build_app
@@ -79,6 +83,7 @@ async def test_numbers_read_back_are_those_of_the_api(lens):
     for card in whole.projects:
         read = numbers(text, f'data-project="{card.project}"')
         assert {"runs", "success_rate", "queue_p95", "credits"} <= read.keys()
+        assert read.pop("rerun_credits")
         assert {name: (card.figures[name].value, card.figures[name].previous) for name in read} == read
     moved = re.findall(r'data-moved="(\w+)".*?data-value="([^"]*)"', text.partition('id="better"')[0])
     assert [(one.metric, one.value) for one in whole.worse] == [(metric, float(value)) for metric, value in moved]
@@ -117,7 +122,72 @@ async def test_teams_and_filters(lens):
 async def test_alerts_of_the_period(lens):
     """By rule: how often they fired and ended, and how many messages went out; of these projects alone."""
     page = await report_page(lens, every="week", window=WINDOW)
-    assert [("slow", 2, 1, 4)] == [(one.rule, one.fired, one.resolved, one.told) for one in page.alerts]
+    assert [("slow", 2, 1, 4, 1)] == [(one.rule, one.fired, one.resolved, one.told, one.before) for one in page.alerts]
+
+
+async def test_waste_is_that_of_its_page(lens):
+    """In all, by workflow, and of each project and team, beside the time before."""
+    page = await report_page(lens, every="week", window=WINDOW)
+    text = report_html(page, "1.0")
+    whole = await reruns_page(lens, by="workflow", window=WINDOW)
+    assert whole.figures["reruns"].value > 0
+    head = text[text.index('id="waste"') :]
+    told = dict(re.findall(r'<b data-metric="(\w+)" data-value="([^"]*)"', head))
+    assert {name: str(one.value) for name, one in whole.figures.items()} == told
+    assert [(one.labels["project"], one.labels["workflow"], one.credits) for one in whole.lines[:5]] == [
+        (one.project, one.workflow, one.figures["rerun_credits"].value) for one in page.wasted
+    ]
+    for line in (await reruns_page(lens, by="project", window=WINDOW)).lines:
+        assert line.credits == numbers(text, f'data-project="{line.labels["project"]}"')["rerun_credits"][0]
+    for line in (await reruns_page(lens, by="team", window=WINDOW)).lines:
+        if line.labels["team"]:
+            assert line.credits == numbers(text, f'data-team="{line.labels["team"]}"')["rerun_credits"][0]
+
+
+async def test_budgets_are_those_of_the_last_day(lens):
+    """With what is expected; without a budget the month by team, and of a project alone by project."""
+    spent = lens.metrics(["credits"])["credits"]
+    budget = Budget("ci-budget", spent, ("project",), (), 100.0, "month", 1, 0.9)
+    watched = replace(lens, budgets=(budget,))
+    page = await report_page(watched, every="week", window=WINDOW)
+    told = await budgets_page(replace(watched, now_ms=WINDOW.until_ms - 1), by="budget")
+    assert (told.lines, told.as_of, True) == (page.budgets.lines, page.budgets.as_of, len(told.lines) == 3)
+    text = report_html(page, "1.0")
+    rows = re.findall(r'data-budget="ci-budget".*?data-value="([^"]*)"', text)
+    assert [line.spent for line in told.lines] == [float(row) for row in rows]
+    assert "3 budgets spent, or likely to be exceeded" in text
+    one = await report_page(watched, every="week", window=WINDOW, of=Of(projects=("gh/acme/web",)))
+    assert ["gh/acme/web"] == [line.labels["project"] for line in one.budgets.lines]
+    plain = await report_page(lens, every="week", window=WINDOW)
+    assert ("team", {"web", "beta"}) == (plain.budgets.by, {line.labels["team"] for line in plain.budgets.lines})
+
+
+async def test_reasons_are_those_of_the_page_of_failures(lens):
+    """The most frequent first; of teams theirs."""
+    page = await report_page(lens, every="week", window=WINDOW)
+    listed = await failures_page(lens, window=WINDOW)
+    assert list(listed.groups[:8]) == list(page.reasons)
+    text = report_html(page, "1.0")
+    counts = re.findall(r'data-reason="[^"]*".*?data-value="(\d+)"', text)
+    assert [one.count for one in page.reasons] == [int(one) for one in counts]
+    web = await report_page(lens, every="week", window=WINDOW, of=Of(teams=("web",)))
+    assert {"gh/acme/web"} == {one.project for one in web.reasons}
+
+
+async def test_it_begins_with_what_matters(lens):
+    """Sentences with the numbers of the page, names as text; a project alone is not compared with teams."""
+    page = await report_page(lens, every="week", window=WINDOW)
+    text = report_html(page, "1.0")
+    short = unescape(re.sub(r"<[^>]+>", "", text[text.index('id="short"') : text.index('aria-label="Key figures"')]))
+    totals, worst = page.totals, page.worse[0]
+    assert f"{totals['runs'].value:,.0f} runs, {totals['runs'].previous:,.0f} before" in short
+    assert f"of {worst.project} / {worst.workflow}, from" in short
+    assert f"{totals['reruns'].value:,.0f} repeats of failed runs took" in short
+    assert "Alerts fired 2 times, most by slow" in short
+    one = report_html(
+        await report_page(replace(lens, owners=Owners()), every="week", window=WINDOW, of=Of(("gh/acme/web",))), "1.0"
+    )
+    assert (one.count('data-project="'), 'id="teams"' in one) == (1, False)
 
 
 async def test_a_report_is_one_harmless_file(lens):
@@ -125,7 +195,7 @@ async def test_a_report_is_one_harmless_file(lens):
     text = report_html(await report_page(lens, every="week", window=WINDOW), "1.0")
     assert not re.search(r"<script|<link|<img|<iframe| src=| href=| on[a-z]+=| style=|url\(|@import|http", text)
     assert unescape(text).count(EVIL) > 2
-    assert text.count("<svg") == 4
+    assert text.count("<svg viewBox") == 4
     assert ("prefers-color-scheme: dark" in text, "@media print" in text) == (True, True)
     assert len(text.encode()) < 200_000
 
@@ -137,7 +207,8 @@ async def test_an_empty_time_says_so(lens):
     text = report_html(page, "1.0")
     for words in ("No run ended in this time", "Nothing got clearly worse", "No test is known", "No alert fired"):
         assert words in text
-    assert (page.dora, page.projects) == ({}, ())
+    assert (page.dora, page.projects, page.reasons, page.wasted) == ({}, (), (), ())
+    assert ('id="short"' in text, 'id="waste"' in text) == (False, False)
 
 
 async def test_a_message_has_the_numbers_and_the_file(lens):

@@ -121,7 +121,7 @@ class _Book:
                 when = datetime.fromtimestamp(at_ms / 1000, UTC).replace(tzinfo=None)
                 sheet.write_datetime(row, place, when, self._time)
             case str():
-                sheet.write_string(row, place, _fitting(cell))
+                _write_text(sheet, row, place, _fitting(cell))
             case int() | float():
                 sheet.write_string(row, place, str(cell))
             case _:
@@ -135,7 +135,7 @@ class _Book:
         at = 0
         for name, value in (*facts, ("Rows", str(self.rows))):
             about.write_string(at, 0, name, self._bold)
-            about.write_string(at, 1, _fitting(value))
+            _write_text(about, at, 1, _fitting(value))
             at += 1
         at += 1
         for place, name in enumerate(("Column", "Title", "What it is", "Unit", "Type")):
@@ -151,6 +151,14 @@ class _Book:
         self._book.fileclosed = True
         for sheet in (self._sheet, self._about):
             sheet.row_data_fh.close()
+
+
+def _write_text(sheet: Worksheet, row: int, place: int, text: str) -> None:
+    """A text as it is; one that XlsxWriter would take for markup of its own goes in two pieces."""
+    if text.startswith("<r>") and text.endswith("</r>"):
+        sheet.write_rich_string(row, place, text[0], text[1], text[2:])
+    else:
+        sheet.write_string(row, place, text)
 
 
 def _day_ms(text: str) -> int | None:

@@ -64,12 +64,13 @@ async def json_lines(opened: Opened) -> AsyncIterator[bytes]:
 
 async def json_array(opened: Opened) -> AsyncIterator[bytes]:
     """An array of objects, each on a line of its own."""
-    before = b"[\n"
+    begun = False
     async for page in opened.pages:
-        for row in page:
-            yield before + _json(opened.columns, row)
-            before = b",\n"
-    yield b"[]\n" if before == b"[\n" else b"\n]\n"
+        text = b"".join(b",\n" + _json(opened.columns, row) for row in page)
+        if text:
+            yield text if begun else b"[" + text[1:]
+            begun = True
+    yield b"\n]\n" if begun else b"[]\n"
 
 
 def _json(columns: Sequence[Column], row: Row) -> bytes:

@@ -25,13 +25,13 @@ async def _alerts(material: Material, _: Asking) -> Pages:
 
 async def _history(material: Material, asked: Asking) -> Pages:
     before: int | None = None
-    rule = asked.one("rule")
+    rule, alert = asked.one("rule"), asked.one("alert")
     while True:
         lines = await material.lens.store.alert_lines(
             asked.window.since_ms, asked.window.until_ms, before=before, limit=_PAGE
         )
         rows = [_line(fingerprint, at_ms, body) for _, fingerprint, at_ms, body in lines]
-        yield [row for row in rows if rule in ("", row.get("rule"))]
+        yield [row for row in rows if rule in ("", row.get("rule")) and alert in ("", row["fingerprint"])]
         if len(lines) < _PAGE:
             return
         before = lines[-1][0]
@@ -181,7 +181,7 @@ OPERATION = (
         "alert_history",
         "History of alerts",
         "What alerts did and who was told, newest first.",
-        ("rule", *WINDOW),
+        ("rule", "alert", *WINDOW),
         lambda *_: _CHANGE,
         _history,
     ),

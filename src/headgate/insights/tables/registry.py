@@ -11,12 +11,15 @@ from headgate.insights.tables.lists import LISTS
 from headgate.insights.tables.operation import OPERATION
 from headgate.insights.tables.places import PLACES
 from headgate.insights.tables.runs import RUNS
+from headgate.insights.tables.single import SINGLE
 from headgate.insights.tables.table import Table
+from headgate.insights.tables.workings import WORKINGS
 from headgate.insights.views.refusal import Refused
 
 __all__ = ["TABLES", "find_table"]
 
-TABLES: Mapping[str, Table] = {table.name: table for table in (*PLACES, *RUNS, *LISTS, *ADVICE, *DEPLOYED, *OPERATION)}
+_ALL = (*PLACES, *RUNS, *LISTS, *SINGLE, *ADVICE, *DEPLOYED, *OPERATION, *WORKINGS)
+TABLES: Mapping[str, Table] = {table.name: table for table in _ALL}
 
 
 def find_table(name: str) -> Table:

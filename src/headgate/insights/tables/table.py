@@ -74,6 +74,30 @@ class Desk(Protocol):
         """What the page of delivery shows."""
         ...
 
+    async def data(self) -> dict[str, Any]:
+        """What the page of data shows."""
+        ...
+
+    async def routing(self) -> dict[str, Any]:
+        """Who is told of alerts."""
+        ...
+
+    async def silences(self) -> list[dict[str, Any]]:
+        """All silences."""
+        ...
+
+    async def backfills(self) -> list[dict[str, Any]]:
+        """History that was asked for."""
+        ...
+
+    async def dead_deliveries(self, limit: int) -> list[dict[str, Any]]:
+        """Webhooks that were set aside, newest first."""
+        ...
+
+    async def saved_reports(self) -> list[dict[str, Any]]:
+        """Saved reviews, newest first."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Material:

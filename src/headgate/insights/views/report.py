@@ -6,27 +6,26 @@ Invariant: every number is one that the API gives for the same window and projec
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any, Literal
-
-import msgspec
+from typing import Literal
 
 from headgate.insights.match import Matcher
 from headgate.insights.metric import Labels
 from headgate.insights.reader import Reader
 from headgate.insights.views.dora import DORA_FIGURES
+from headgate.insights.views.failures import FailureGroup
 from headgate.insights.views.figures import QUEUE_FIGURES, RUN_FIGURES, Plot, Trends, plot, trends
 from headgate.insights.views.lens import Lens
 from headgate.insights.views.overview import Health, health_of
 from headgate.insights.views.refusal import unknown
+from headgate.insights.views.reportparts import WASTE_FIGURES, Outlooks, ToldRule, alerts_of, budgets_of, reasons_of
 from headgate.insights.views.tests import FailingView, FlakyView, page_of_tests
 from headgate.insights.views.window import Window
 from headgate.insights.views.worse import WORSE_FIGURES, Worse, find_better, find_worse, with_causes
 
-__all__ = ["Of", "Place", "ReportEvery", "ReportPage", "ToldRule", "report_page"]
+__all__ = ["Of", "Place", "ReportEvery", "ReportPage", "Wasted", "report_page"]
 
 ReportEvery = Literal["week", "month"]
 _PLOTTED = ("runs", "failed_runs", "success_rate", "duration_p50", "duration_p95", "credits")
@@ -34,7 +33,7 @@ _MOVED = 10
 _TESTS = 10
 # Tests of other projects are left out after they were ranked.
 _RANKED = 2000
-_LINES = 500
+_WASTED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +46,7 @@ class Of:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A project or team. `figures`: metric -> trend."""
+    """A project or team. `figures`: metric -> trend, waste by retries too."""
 
     name: str
     team: str
@@ -56,20 +55,20 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class ToldRule:
-    """What alerts of a rule did. `fired`, `resolved`: how often; `told`: messages to notifiers."""
+class Wasted:
+    """A workflow whose failed runs were repeated. `figures`: of the repeats."""
 
-    rule: str
-    fired: int
-    resolved: int
-    told: int
+    project: str
+    workflow: str
+    figures: Trends
 
 
 @dataclass(frozen=True, slots=True)
 class ReportPage:
     """`projects`, `teams`: most runs first. `worse`, `better`: the most first. `dora`: empty without deployments.
 
-    `flaky`, `failing`: the ten worst; `flaky_tests`: a trend of how many. `alerts`: those that fired most first.
+    `totals`: of runs, queues, flaky tests and repeats. `reasons`: of failures, the most frequent first; `wasted`: most
+    credits of repeats first. `flaky`, `failing`: the ten worst. `alerts`: those that fired most first.
     """
 
     every: ReportEvery
@@ -83,6 +82,9 @@ class ReportPage:
     teams: tuple[Place, ...]
     worse: tuple[Worse, ...]
     better: tuple[Worse, ...]
+    reasons: tuple[FailureGroup, ...]
+    wasted: tuple[Wasted, ...]
+    budgets: Outlooks
     dora: Trends
     flaky: tuple[FlakyView, ...]
     failing: tuple[FailingView, ...]
@@ -101,22 +103,26 @@ async def report_page(lens: Lens, *, every: ReportEvery, window: Window, of: Of 
     tests = await read.trends(("flaky_tests",), ())
     dora = (await read.trends(DORA_FIGURES, ()))[()]
     flaky, failing = await _tests(lens, window, slugs, of)
+    waste = await read.trends(WASTE_FIGURES, ())
     return ReportPage(
         every=every,
         since=window.since,
         until=window.until,
         previous_since=window.previous.since,
         of=of,
-        totals={**runs[()], **queues[()], **tests[()]},
+        totals={**runs[()], **queues[()], **tests[()], **waste[()]},
         plot=await plot(lens, reader, _PLOTTED, projects=slugs, window=window, step="1d", where=where),
         projects=await read.places("project"),
         teams=await read.places("team"),
         worse=worse,
         better=better,
+        reasons=await reasons_of(lens, window, frozenset(slugs), of.teams),
+        wasted=await read.wasted(),
+        budgets=await budgets_of(lens, window, frozenset(slugs), of.teams),
         dora=dora if dora["deployments"].n or dora["deployments"].previous_n else {},
         flaky=flaky,
         failing=failing,
-        alerts=await _alerts(lens, window, frozenset(slugs)),
+        alerts=await alerts_of(lens, window, frozenset(slugs)),
     )
 
 
@@ -149,14 +155,26 @@ class _Read:
     async def places(self, by: Literal["project", "team"]) -> tuple[Place, ...]:
         """Each project or team with its figures; what nobody owns is no team."""
         runs, queues = await self.both((by,))
-        none = (await trends(self.lens, self.reader, QUEUE_FIGURES, projects=(), window=self.window))[()]
+        waste = await self.trends(WASTE_FIGURES, (by,))
+        names = (*QUEUE_FIGURES, *WASTE_FIGURES)
+        none = (await trends(self.lens, self.reader, names, projects=(), window=self.window))[()]
         found = []
         for labels, figures in runs.items():
             name = dict(labels)[by]
             team = self.lens.owners.team(name, "", "") if by == "project" else name
-            whole = {**figures, **none, **queues.get(labels, {})}
+            whole = {**figures, **none, **queues.get(labels, {}), **waste.get(labels, {})}
             found.append(Place(name, team, health_of(figures["success_rate"]), whole))
         return tuple(sorted((one for one in found if one.name), key=lambda one: (-one.figures["runs"].n, one.name)))
+
+    async def wasted(self) -> tuple[Wasted, ...]:
+        """Workflows whose repeats used most credits, then most time."""
+        found = [
+            Wasted(dict(labels)["project"], dict(labels)["workflow"], figures)
+            for labels, figures in (await self.trends(WASTE_FIGURES, ("project", "workflow"))).items()
+            if figures["reruns"].value
+        ]
+        found.sort(key=lambda one: [-(one.figures[name].value or 0.0) for name in ("rerun_credits", "rerun_time")])
+        return tuple(found[:_WASTED])
 
 
 async def _moved(
@@ -181,33 +199,3 @@ async def _tests(
 
     flaky = [one for one in page.flaky if takes(one)][:_TESTS]
     return tuple(flaky), tuple([one for one in page.failing if takes(one)][:_TESTS])
-
-
-async def _alerts(lens: Lens, window: Window, slugs: frozenset[str]) -> tuple[ToldRule, ...]:
-    """By rule, of alerts that are about one of the projects or about none."""
-    fired, resolved, told = Counter[str](), Counter[str](), Counter[str]()
-    async for line in _history(lens, window):
-        rule, project = line.get("rule"), line.get("labels", {}).get("project", "")
-        if not rule or (project and project not in slugs):
-            continue
-        was, became = line.get("from"), line.get("to")
-        fired[rule] += was != became and became == "firing" and was != "recovering"
-        resolved[rule] += was != became and became == "resolved"
-        told[rule] += len(line.get("told") or ())
-    names = sorted(fired, key=lambda rule: (-fired[rule], -told[rule], rule))
-    return tuple(ToldRule(rule, fired[rule], resolved[rule], told[rule]) for rule in names)
-
-
-async def _history(lens: Lens, window: Window) -> AsyncIterator[dict[str, Any]]:
-    """What alerts did in the window; what cannot be read, or is of a silence, is left out."""
-    before: int | None = None
-    while True:
-        lines = await lens.store.alert_lines(window.since_ms, window.until_ms, before=before, limit=_LINES)
-        for _, _, _, body in lines:
-            try:
-                yield msgspec.json.decode(body, type=dict[str, Any])
-            except (msgspec.DecodeError, msgspec.ValidationError):
-                continue
-        if len(lines) < _LINES:
-            return
-        before = lines[-1][0]

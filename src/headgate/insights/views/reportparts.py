@@ -1,0 +1,111 @@
+"""Parts of a report beside its figures: waste by retries, budgets, reasons of failures, what alerts did.
+
+Invariant: each is what the page of its own would say of the same window, cut to what the report is of.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator, Collection
+from dataclasses import dataclass, replace
+from typing import Any
+
+import msgspec
+
+from headgate.insights.views.budgets import BudgetLine, BudgetsBy, budgets_page
+from headgate.insights.views.failures import FailureGroup, failures_page
+from headgate.insights.views.lens import Filters, Lens
+from headgate.insights.views.window import Window
+
+__all__ = ["WASTE_FIGURES", "Outlooks", "ToldRule", "alerts_of", "budgets_of", "reasons_of"]
+
+WASTE_FIGURES = ("rerun_waste", "reruns", "rerun_credits", "rerun_time")
+_LINES = 500
+_RANKED = 2000
+_REASONS, _BUDGETS = 8, 12
+
+
+@dataclass(frozen=True, slots=True)
+class ToldRule:
+    """What alerts of a rule did. `fired`, `resolved`: how often; `told`: messages; `before`: fired before."""
+
+    rule: str
+    fired: int
+    resolved: int
+    told: int
+    before: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outlooks:
+    """Budgets of rules, or without any the month by team or project. `as_of`: None where no credits are known."""
+
+    as_of: str | None
+    by: BudgetsBy
+    lines: tuple[BudgetLine, ...]
+
+
+async def budgets_of(lens: Lens, window: Window, slugs: Collection[str], teams: Collection[str]) -> Outlooks:
+    """As of the last day of the window: those of everything, and those of these projects and teams (none: all)."""
+    lens = replace(lens, now_ms=window.until_ms - 1)
+
+    def takes(line: BudgetLine) -> bool:
+        project, team = line.labels.get("project"), line.labels.get("team")
+        return (project is None or project in slugs) and (team is None or not teams or team in teams)
+
+    choices: tuple[BudgetsBy, ...] = ("budget", "team", "project")
+    for by in choices:
+        page = await budgets_page(lens, by=by)
+        lines = [line for line in page.lines if takes(line) and (line.budget or any(line.labels.values()))]
+        if lines:
+            return Outlooks(page.as_of, by, tuple(lines[:_BUDGETS]))
+    return Outlooks(None, "budget", ())
+
+
+async def reasons_of(
+    lens: Lens, window: Window, slugs: Collection[str], teams: Collection[str]
+) -> tuple[FailureGroup, ...]:
+    """What failed jobs say, the most frequent first, without what is not the code's fault."""
+    found: list[FailureGroup] = []
+    for team in teams or ("",):
+        page = await failures_page(lens, window=window, filters=Filters(team=team), limit=_RANKED)
+        found += [group for group in page.groups if group.project in slugs]
+    return tuple(sorted(found, key=lambda one: (-one.count, one.project, one.text))[:_REASONS])
+
+
+async def alerts_of(lens: Lens, window: Window, slugs: Collection[str]) -> tuple[ToldRule, ...]:
+    """By rule, of alerts that are about one of the projects or about none; most fired first."""
+    fired, resolved, told = Counter[str](), Counter[str](), Counter[str]()
+    async for line in _history(lens, window, slugs):
+        rule, was, became = line["rule"], line.get("from"), line.get("to")
+        fired[rule] += _fires(line)
+        resolved[rule] += was != became and became == "resolved"
+        told[rule] += len(line.get("told") or ())
+    before = Counter[str]()
+    async for line in _history(lens, window.previous, slugs):
+        before[line["rule"]] += _fires(line)
+    names = sorted({*fired, *(+before)}, key=lambda rule: (-fired[rule], -told[rule], rule))
+    return tuple(ToldRule(rule, fired[rule], resolved[rule], told[rule], before[rule]) for rule in names)
+
+
+def _fires(line: dict[str, Any]) -> bool:
+    was, became = line.get("from"), line.get("to")
+    return was != became and became == "firing" and was != "recovering"
+
+
+async def _history(lens: Lens, window: Window, slugs: Collection[str]) -> AsyncIterator[dict[str, Any]]:
+    """What alerts of rules did in the window; what cannot be read, or is of a silence, is left out."""
+    before: int | None = None
+    while True:
+        lines = await lens.store.alert_lines(window.since_ms, window.until_ms, before=before, limit=_LINES)
+        for _, _, _, body in lines:
+            try:
+                line = msgspec.json.decode(body, type=dict[str, Any])
+            except (msgspec.DecodeError, msgspec.ValidationError):
+                continue
+            project = line.get("labels", {}).get("project", "")
+            if line.get("rule") and (not project or project in slugs):
+                yield line
+        if len(lines) < _LINES:
+            return
+        before = lines[-1][0]
