@@ -11,7 +11,6 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field
 
 __all__ = [
-    "REFUSALS",
     "AlertAnswer",
     "AlertLine",
     "AuditAnswer",
@@ -20,7 +19,6 @@ __all__ = [
     "DeadDelivery",
     "DeadLetterAnswer",
     "DeploymentAnswer",
-    "Failure",
     "OverviewAnswer",
     "ReloadAnswer",
     "ReplayAnswer",
@@ -35,13 +33,6 @@ __all__ = [
 Time = Annotated[str, Field(description="RFC 3339, UTC.")]
 Count = Annotated[int, Field(ge=0)]
 _Number = float | None
-
-
-class Failure(BaseModel):
-    """Why a request is not done: a fixed word, and a text for people."""
-
-    error: str
-    detail: str
 
 
 class SignalAnswer(BaseModel):
@@ -331,15 +322,6 @@ class SavedReport(BaseModel):
     bytes: Count
 
 
-# In JSON, also where the answer itself is something else.
-_FAILURE = {"application/json": {"schema": Failure.model_json_schema()}}
-REFUSALS: dict[int | str, dict[str, Any]] = {
-    404: {"content": _FAILURE, "description": "What is asked for is not known."},
-    409: {"content": _FAILURE, "description": "It cannot be done so."},
-    503: {"content": _FAILURE, "description": "The store does not answer, or something is under way."},
-}
-
-
 def documented(answer: Any, status: int = 200) -> dict[str, Any]:
     """Arguments of a route whose answer looks like this, and is sent as it is."""
-    return {"response_model": None, "responses": {status: {"model": answer}, **REFUSALS}}
+    return {"response_model": None, "responses": {status: {"model": answer}}}

@@ -16,7 +16,7 @@ from headgate.insights.formats import FORMATS, export, media_type, read_format
 from headgate.insights.tables import TABLES, Material
 from headgate.insights.views.lens import Lens
 from headgate.web.access.trail import note
-from headgate.web.answering import PROBLEM_RESPONSES, AnsweringRoute, answer
+from headgate.web.answering import TAGGED, AnsweringRoute, answer
 from headgate.web.operations import Operations
 
 __all__ = ["TableView", "add_exports", "list_tables"]
@@ -82,9 +82,7 @@ def _parameters() -> list[dict[str, Any]]:
 
 def add_exports(app: FastAPI, operations: Operations, lens: Callable[[], Lens]) -> None:
     """Add the routes. `lens`: a new one for each answer."""
-    router = APIRouter(
-        prefix="/api/v1", route_class=AnsweringRoute, responses=dict(PROBLEM_RESPONSES), tags=["exports"]
-    )
+    router = APIRouter(prefix="/api/v1", route_class=AnsweringRoute, responses=dict(TAGGED), tags=["exports"])
 
     @router.get("/export", response_model=TableList)
     async def get_tables() -> Response:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import hmac
 import secrets
+from typing import Annotated
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from headgate.web.access.credentials import Wait
@@ -109,8 +110,8 @@ def add_login(app: FastAPI, gate: Gate, version: str) -> None:
     pages = _Pages(gate, version)
 
     @app.get("/login", include_in_schema=False)
-    async def login(request: Request) -> Response:
-        following = local_path(request.query_params.get("next", ""))
+    async def login(request: Request, following: Annotated[str, Query(alias="next")] = "") -> Response:
+        following = local_path(following)
         if gate.is_open or who(request).via == "session":
             return RedirectResponse(following, 303)
         return pages.show(request, following)

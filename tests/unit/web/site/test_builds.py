@@ -127,4 +127,4 @@ async def test_dora_shows_each_number_with_its_definition(bench):
     page = await bench.text("/dora")
     assert "50 % of 2" in page or "50.0 % of 2" in page
     assert "No such project" in await bench.text("/dora?project=nobody", 404)
-    assert "No deployment is known" in await bench.text("/dora?team=nobody")
+    assert "No such team" in await bench.text("/dora?team=nobody", 404)

@@ -100,9 +100,9 @@ async def test_what_is_valid_is_listed(bench):
 
 
 async def test_the_api_keeps_its_own_words(bench):
-    """JSON stays JSON."""
+    """A problem stays one."""
     answer = await bench.http.get("/api/v1/nowhere")
-    assert (404, "application/json") == (answer.status_code, answer.headers["content-type"])
+    assert (404, "application/problem+json") == (answer.status_code, answer.headers["content-type"])
 
 
 async def test_a_store_that_does_not_answer_is_a_page(bench):
