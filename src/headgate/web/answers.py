@@ -132,7 +132,11 @@ class Acknowledged(BaseModel):
 
 
 class AlertAnswer(BaseModel):
-    """An alert instance. `told`: whether anybody was; `waiting`: notifier -> what its last attempt said."""
+    """An alert instance. `told`: whether anybody was; `waiting`: notifier -> what its last attempt said.
+
+    `format`, `unit`: of value and baseline, as `/api/v1/metrics` has them; null where they are plain counts.
+    `first_bad`: id of the first bad run or job, with its end and link where they are known.
+    """
 
     fingerprint: str
     rule: str
@@ -143,8 +147,12 @@ class AlertAnswer(BaseModel):
     evaluated_at: Time | None
     value: _Number
     baseline: _Number
+    format: Literal["percentage", "duration", "number", "credits", "score"] | None
+    unit: str | None
     n: int | None
-    first_bad: Any
+    first_bad: str | None
+    first_bad_at: Time | None
+    first_bad_url: str | None
     flags: list[str]
     told: bool
     receivers: list[str]

@@ -172,3 +172,24 @@ async def test_filters_stay_in_every_address(bench):
     text = (await bench.http.get(f"/workflow?{OF_BUILD}&branch=main&window=30d")).text
     assert "workflow=build&amp;branch=main&amp;window=90d" in text
     assert 'class="clear" href="/workflow?project=gh%2Facme%2Fweb&amp;workflow=build&amp;window=30d"' in text
+
+
+async def test_alerts_have_their_units_and_their_first_bad_run(bench):
+    """A run of ours as a link to its page, a job to CircleCI; where none is named the page says so."""
+    base = {"fingerprint": "f", "rule": "R", "labels": {}, "state": "firing", "since": "2026-11-20T10:02:10.000Z"}
+    base |= {"flags": [], "n": 20, "value": 0.6, "baseline": 0.9, "format": "percentage", "unit": "1"}
+    at, none = {"first_bad_at": "2026-11-20T09:02:10.000Z"}, {"first_bad_at": None, "first_bad_url": None}
+    run = at | {"first_bad": "w1", "first_bad_url": "https://app.circleci.com/pipelines/workflows/w1"}
+    job = at | {"first_bad": "j1", "first_bad_url": "https://app.circleci.com/pipelines/workflows/w1/jobs/7"}
+    spent = {"value": 1234.0, "baseline": None, "format": "credits", "unit": "{credit}", "first_bad": None}
+
+    async def alerts():
+        return [base | run, base | job, base | none | spent]
+
+    bench.answers.alerts = alerts
+    page = await bench.text("/alerts")
+    assert page.count("60.0 % 90.0 % 20 11-20 09:02:10") == 2
+    assert f"1,234 credits {NONE} 20 none named" in page
+    raw = (await bench.http.get("/alerts")).text
+    assert '<a href="/run/w1">11-20 09:02:10</a>' in raw
+    assert 'href="https://app.circleci.com/pipelines/workflows/w1/jobs/7"' in raw
