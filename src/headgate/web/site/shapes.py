@@ -164,9 +164,10 @@ def charts(plot: Plot) -> list[Chart]:
         if here:
             values = zip(*(lines[name].values for name in here), strict=True)
             # Of a count, a step in which nothing ran is 0; of everything else it has no value.
-            filled = [tuple(0.0 if one is None and kind != "line" else one for one in step) for step in values]
-            rows = tuple(Row(at, step) for at, step in zip(times, filled, strict=True))
             form = CATALOGUE.names[here[0]].format
+            counted = form == "number" and kind != "line"
+            filled = [tuple(0.0 if one is None and counted else one for one in step) for step in values]
+            rows = tuple(Row(at, step) for at, step in zip(times, filled, strict=True))
             found.append(Chart(here[0], title, form, kind, tuple(names[name] for name in here), rows))
     return found
 

@@ -7,6 +7,7 @@ import re
 import httpx
 import msgspec
 import pytest
+from tests.unit.insights.world import key
 from tests.unit.web.test_api import EVIL, Answers, Health
 
 from headgate.app.telemetry import Telemetry
@@ -17,6 +18,7 @@ from headgate.insights.views.lens import Lens
 from headgate.store import MemoryStore
 from headgate.testing.store_data import NOW, WORKFLOW, job, merge, pipeline, seen, workflow
 from headgate.web.api import build_app
+from headgate.web.insights import add_insights
 from headgate.web.metricpages import MetricPages
 from headgate.web.site.routes import add_pages
 
@@ -193,3 +195,23 @@ async def test_alerts_have_their_units_and_their_first_bad_run(bench):
     raw = (await bench.http.get("/alerts")).text
     assert '<a href="/run/w1">11-20 09:02:10</a>' in raw
     assert 'href="https://app.circleci.com/pipelines/workflows/w1/jobs/7"' in raw
+
+
+async def test_credits_that_nobody_told_of_are_no_zero(bench):
+    """A dash on pages, with why; null in the API; no bar in a chart. Those that are known are counted as ever."""
+    add_insights(bench.app, bench.lens)
+    bare, known = job(key(4, 1)), job(key(4, 2), resource_class="large", credits=40)
+    await merge(bench.store, pipeline(), workflow(), bare)
+    page = await bench.text(f"/job?{OF_BUILD}&job=test")
+    assert f"not known 1 100 % 5s {NONE}" in page
+    assert "Credits of jobs come with the usage export" in page
+    asked = f"/api/v1/insights/job?{OF_BUILD}&job=test"
+    told = (await bench.http.get(asked)).json()
+    (line,) = [one for one in told["plot"]["lines"] if one["metric"] == "credits_of_jobs"]
+    assert (None, {None}) == (told["figures"]["credits_of_jobs"]["value"], set(line["values"]))
+    await merge(bench.store, known)
+    classes = (await bench.http.get(asked)).json()["resource_classes"]
+    assert [("large", 40.0), ("", None)] == [
+        (one["resource_class"], one["figures"]["credits_of_jobs"]["value"]) for one in classes
+    ]
+    assert "none told of" in await bench.text("/")
