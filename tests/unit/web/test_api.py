@@ -92,18 +92,7 @@ class Answers:
             "level": "ok",
             "runs": [run, {**run, "url": "https://app.circleci.com/x", "duration_ms": None}] if self.full else [],
             "alerts": [alert] if self.full else [],
-            "completeness": [
-                {
-                    "source": "circleci",
-                    "project": f"gh/acme/{number}{EVIL}",
-                    "expected": 1500 + number,
-                    "present": 9,
-                    "repaired": 8,
-                    "unrepairable": 7,
-                    "unannounced": 6,
-                }
-                for number in range(21 if self.full else 0)
-            ],
+            "completeness": self._audited(),
             "hints": [] if self.full else ["No source is configured: add one"],
         }
 
@@ -201,9 +190,18 @@ class Answers:
         self._note("routing")
         return {"default": ["ops"], "mute": [], "routes": [], "mute_times": [], "digests": []}
 
-    async def completeness(self) -> Json:
-        self._note("completeness")
-        return {"hours": ["2026-11-20T09:00:00.000Z"], "projects": []}
+    def _audited(self) -> list[Json]:
+        figures = {"present": 9, "repaired": 8, "unrepairable": 7, "unannounced": 6}
+        return [
+            {"source": "circleci", "project": f"gh/acme/{number}{EVIL}", "expected": 1500 + number, **figures}
+            for number in range(21 if self.full else 0)
+        ]
+
+    async def completeness(self, window: str = "24h") -> Json:
+        self._note("completeness", window)
+        rows = [one | {"proven_until": None, "cells": [None]} for one in self._audited()]
+        step = "1h" if window == "24h" else "1d"
+        return {"window": window, "step": step, "hours": ["2026-11-20T09:00:00.000Z"], "projects": rows}
 
     async def data(self) -> Json:
         self._note("data")
