@@ -25,8 +25,9 @@ class Workings(Protocol):
     async def completeness(self, window: ProvenWindow = "24h") -> Json:
         """What audits have proven by project and hour, or day.
 
-        `{"window", "step", "hours": [begin], "projects": [...]}`. Each project has its figures and `cells`, one for each hour or day, oldest first: None where nothing was
-        audited, else the figures and `state`: complete, repaired, missing or nothing.
+        `{"window", "step", "hours": [begin], "projects": [...]}`. Each project has its figures and `cells`, one for
+        each hour or day, oldest first: None where nothing was audited, else the figures and `state`: complete,
+        repaired, missing or nothing.
         """
         ...
 

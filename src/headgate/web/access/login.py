@@ -16,7 +16,6 @@ from headgate.web.access.credentials import Wait
 from headgate.web.access.forms import FormRefused, local_path, read_form, submitted
 from headgate.web.access.gate import Gate
 from headgate.web.access.presented import Presented, read_presented
-from headgate.web.access.sessions import ABSOLUTE_SECONDS
 from headgate.web.access.trail import note
 from headgate.web.access.ways import cookie_name
 from headgate.web.access.who import admit, who
@@ -77,7 +76,7 @@ class _Pages:
         admit(request.scope, session.who)
         note(request, "login", session.who.name)
         answer = RedirectResponse(following, 303)
-        _keep(answer, cookie_name(asked.secure), cookie, asked.secure, int(ABSOLUTE_SECONDS))
+        _keep(answer, cookie_name(asked.secure), cookie, asked.secure, int(self._gate.sessions.longest))
         return answer
 
     async def log_out(self, request: Request) -> Response:
