@@ -31,7 +31,8 @@ def add_builds(app: FastAPI, site: Site) -> None:
         _belong(project, {"branch": branch}, {"org": org, "team": team, "cursor": cursor})
         if not project:
             view = await builds_page(lens, window=asked.window, filters=asked.chosen, cursor=cursor or None, limit=25)
-            return site.answer("builds.html", request, asked, {"view": view}, ("Builds", "/builds"))
+            shown = {"view": view, "choices": await site.owners(lens)}
+            return site.answer("builds.html", request, asked, shown, ("Builds", "/builds"))
         one = await project_builds(lens, project=project, window=asked.window, branch=branch)
         values = {
             "view": one,

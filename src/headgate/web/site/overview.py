@@ -40,6 +40,7 @@ def add_overview(app: FastAPI, site: Site, operations: Operations, feed: Feed) -
         values = {
             "view": view,
             "known": len(await lens.projects()),
+            "choices": await site.owners(lens),
             "charts": charts(lines),
             "tiles": tiles(view.totals),
             "hints": whole["hints"],

@@ -28,7 +28,8 @@ def add_places(app: FastAPI, site: Site) -> None:
         lens = site.lens()
         asked = site.asked(request, lens)
         view = await projects_page(lens, window=asked.window, filters=asked.chosen, cursor=cursor or None, limit=50)
-        return site.answer("projects.html", request, asked, {"view": view}, ("Projects", "/projects"))
+        values = {"view": view, "choices": await site.owners(lens)}
+        return site.answer("projects.html", request, asked, values, ("Projects", "/projects"))
 
     @page(app, site, "/project", filtered=True)
     async def project(request: Request, project: str = "") -> Response:
