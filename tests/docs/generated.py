@@ -230,10 +230,33 @@ good for the same question alone.
 above 1.4 kB are packed for those who send `Accept-Encoding: gzip`.
 
 **Problems.** What cannot be answered is `application/problem+json` (RFC 9457): `type`, `title`, `status`, `detail`,
-which `parameter` is wrong, and in `valid` what may be written there: the nearest names, or examples. Routes outside
-of insights answer `{"error": word, "detail": text}`.
+which `parameter` is wrong, and in `valid` what may be written there: the nearest names, or examples; `error` is the
+last word of `type`. A parameter that a route does not have is refused, and so is one that is there twice where it is no
+list; an empty one (`?project=`) is as good as none. Projects, workflows, jobs, tests, organisations, teams and triggers
+that are not there are refused too; branches are not, because they come and go.
+
+**Methods.** HEAD is answered as GET is, without the body.
 
 """
+
+
+# What is no refusal of a question.
+_OTHER_KINDS = (
+    ("unknown", 404, "What an operation names is not there"),
+    ("refused", 409, "An operation cannot be done so"),
+    ("busy", 503, "Something is under way, or too many ask"),
+    ("store", 503, "The store does not answer"),
+    ("invalid", 400, "The body of a deployment cannot be used"),
+    ("not-found", 404, "Nothing is at this address"),
+    ("method", 405, "The address does not take this method"),
+    ("token", 401, "Nobody who is known asks"),
+    ("role", 403, "Who asks may not do this"),
+    ("limited", 403, "The token is not for this address"),
+    ("forged", 403, "The request may come from a page of another site"),
+    ("rate", 429, "Too many requests or wrong secrets; `Retry-After` says how long to wait"),
+    ("host", 421, "The name is not served here"),
+    ("doubled", 400, "A header that decides is there twice"),
+)
 
 
 def api_page() -> str:
@@ -245,9 +268,8 @@ def api_page() -> str:
     add_rule_pages(app, nobody)
     document = app.openapi()
     kinds = [f"| `urn:headgate:problem:{kind}` | {title} |\n" for kind, title in TITLES.items()]
-    text = f"# API\n\n{_MARK}{_API_HEAD}| type | meaning |\n|---|---|\n{''.join(kinds)}"
-    text += "| `urn:headgate:problem:store` | The store does not answer; status 503 |\n"
-    text += "| `urn:headgate:problem:busy` | Too much at once; status 503 with `Retry-After` |\n\n## Insights\n"
+    kinds += [f"| `urn:headgate:problem:{kind}` | {words}; status {status} |\n" for kind, status, words in _OTHER_KINDS]
+    text = f"# API\n\n{_MARK}{_API_HEAD}| type | meaning |\n|---|---|\n{''.join(kinds)}\n## Insights\n"
     text += "".join(_api_part(path, one["get"]) for path, one in document["paths"].items() if _is_insight(one))
     models = {name: one for name, one in document["components"]["schemas"].items() if _is_answer(name, document)}
     text += "\n## Answers\n" + "".join(_model_part(name, one) for name, one in sorted(models.items()))
@@ -307,6 +329,7 @@ def _api_part(path: str, one: dict[str, Any]) -> str:
         f"| `{p['name']}` | {_type(p['schema'])} | {'required' if p['required'] else _default(p['schema'])} |"
         f" {p.get('description', '')} |\n"
         for p in sorted(one.get("parameters", ()), key=lambda p: not p["required"])
+        if p["in"] != "header"
     ]
     return text + ("\n| parameter | type | default | meaning |\n|---|---|---|---|\n" + "".join(rows) if rows else "")
 

@@ -17,6 +17,7 @@ from headgate.app.telemetry import Telemetry
 from headgate.core.clock import SystemClock
 from headgate.core.merge import Observation
 from headgate.core.storeport import Store
+from headgate.insights.owners import Owners
 from headgate.insights.views.lens import Lens
 from headgate.store import SqliteStore
 from headgate.web.access.gate import Gate
@@ -39,7 +40,7 @@ async def quiet(_store: SqliteStore) -> Operations:
 class PagesSite:
     """Use as a context; `address` is where it answers. `runs`: of the made-up history; `access`: who may come in.
 
-    `prepare`: adds to the store and makes the operations.
+    `owners`: whose projects are; `prepare`: adds to the store and makes the operations.
     """
 
     def __init__(
@@ -49,9 +50,10 @@ class PagesSite:
         runs: int = 400,
         odd: bool = True,
         access: Access = OPEN,
+        owners: Owners | None = None,
         prepare: Callable[[SqliteStore], Awaitable[Operations]] = quiet,
     ) -> None:
-        self._prepare = prepare
+        self._prepare, self._owners = prepare, owners or Owners()
         self.folder = folder
         self.gate = Gate(SystemClock(), access)
         self.address = ""
@@ -69,9 +71,13 @@ class PagesSite:
         self._loop, self._store = asyncio.get_running_loop(), store
         telemetry, answers = Telemetry(), await self._prepare(store)
         app = build_app(answers, Health(), MetricPages(telemetry.page, lambda _: b""), version="0.0")
-        add_insights(app, lambda: Lens(store, world.NOW))
-        add_exports(app, answers, lambda: Lens(store, world.NOW))
-        add_pages(app, answers, lambda: Lens(store, world.NOW), "0.0")
+
+        def lens() -> Lens:
+            return Lens(store, world.NOW, owners=self._owners)
+
+        add_insights(app, lens)
+        add_exports(app, answers, lens)
+        add_pages(app, answers, lens, "0.0")
         add_login(app, self.gate, "0.0")
         socket = bind("127.0.0.1:0", "test")
         self.address = url_of(socket)

@@ -73,6 +73,9 @@ class Site:
             "until_ms": [4_000_000_000_000],
             "step": ["1d"],
             "cursor": [""],
+            "org": ["gh/acme"],
+            "team": [""],
+            "trigger": ["webhook"],
         }
 
 

@@ -39,7 +39,7 @@ class Visit:
         return self.page
 
 
-def api(site: PagesSite, path: str, **query: str) -> Any:
+def api(site: PagesSite | Visit, path: str, **query: str) -> Any:
     """What the API says."""
     answer = httpx.get(f"{site.address}/api/v1/{path}", params=query, trust_env=False)
     return answer.raise_for_status().json()

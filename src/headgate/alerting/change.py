@@ -213,6 +213,8 @@ def _line(subject: Subject, said: Mapping[str, Any]) -> bytes:
         "at_ms": alert.at_ms,
         "value": alert.value,
         "baseline": alert.baseline,
+        "format": alert.form or None,
+        "unit": alert.unit or None,
         "n": alert.n,
         "first_bad": alert.first_bad or None,
         "flags": list(alert.flags) or None,

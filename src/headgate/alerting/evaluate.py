@@ -6,10 +6,13 @@ Invariant: a group whose data is missing is frozen, not judged; a group without 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from msgspec import structs
+
 from headgate.alerting.rules import Rule
+from headgate.alerting.summaries import measured_in
 from headgate.alerting.suspects import suspects
 from headgate.alerting.view import Found, Pass, View, concerns
 from headgate.core.alertdata import Alert, AlertState, Outcome, Reading, Step, fingerprint, new_alert
@@ -119,10 +122,20 @@ async def _judged(
         after = step(before, reading_of(rule, found, before, view.end_ms(named), view.now_ms), rule.timing)
     if known is None and not after.transitions:
         return None
+    after = replace(after, alert=_described(rule, after.alert, found))
     texts = dict(found.texts)
     if after.notify == "firing" and rule.suspects:
         texts = {**await suspects(view, labels, after.alert), **texts}
     return GroupResult(fingerprint(rule.name, named), named, before, after, found, texts)
+
+
+def _described(rule: Rule, alert: Alert, found: Found) -> Alert:
+    """With what its numbers are, and with the place of its first bad run, which is found once."""
+    form, unit = measured_in(rule)
+    at_ms, url = alert.first_bad_ms, alert.first_bad_url
+    if alert.first_bad in ("", found.first_bad):
+        at_ms, url = (found.first_bad_ms, found.first_bad_url) if alert.first_bad else (0, "")
+    return structs.replace(alert, form=form, unit=unit, first_bad_ms=at_ms, first_bad_url=url)
 
 
 def reading_of(rule: Rule, found: Found, before: Alert, end_ms: int, now_ms: int) -> Reading:

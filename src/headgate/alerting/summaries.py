@@ -11,8 +11,9 @@ from headgate.alerting.kinds.event import Event
 from headgate.alerting.rules import Rule
 from headgate.alerting.templates import value_text
 from headgate.core.alertdata import Alert
+from headgate.insights.metric import Format
 
-__all__ = ["default_summary", "spoken"]
+__all__ = ["default_summary", "measured_in", "spoken"]
 
 # Kinds whose value is a time, whatever their metric.
 _TIMES = ("absence", "stuck")
@@ -47,7 +48,12 @@ def spoken(rule: Rule, group: Mapping[str, str], alert: Alert) -> Mapping[str, s
     }
 
 
+def measured_in(rule: Rule) -> tuple[Format, str]:
+    """Format and unit of the values of a rule's alerts, which are not always those of its metric."""
+    if rule.kind in _TIMES:
+        return "duration", "s"
+    return rule.metric.format, rule.metric.unit
+
+
 def _text(rule: Rule, value: float | None, unknown: str) -> str:
-    if value is None:
-        return unknown
-    return value_text(value, "duration" if rule.kind in _TIMES else rule.metric.format)
+    return unknown if value is None else value_text(value, measured_in(rule)[0])

@@ -16,8 +16,9 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from headgate.core.errors import ConfigError
-from headgate.plugins import Secret, reveal
+from headgate.plugins import Duration, Secret, duration_field, reveal
 from headgate.web.access.grants import SCOPES, Access, Network, ProxyGrant, TokenGrant, UserGrant, digest_of
+from headgate.web.access.limits import Limits
 from headgate.web.access.passwords import MIN_PASSWORD, parse_hash
 from headgate.web.access.who import ROLES, Role
 
@@ -158,6 +159,39 @@ def _user_name(text: str) -> str:
     return _shown(text)
 
 
+class SessionSettings(_Section):
+    """How long a login lasts."""
+
+    idle: Duration = duration_field("8h", "It ends when nobody used it for so long.")
+    longest: Duration = duration_field("7d", "It ends after so long, whoever uses it.")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> SessionSettings:
+        if not 60_000 <= self.idle <= self.longest:
+            raise ValueError("idle is 1m at least, and not longer than longest")
+        return self
+
+
+class LimitSettings(_Section):
+    """How often somebody may ask, and be wrong."""
+
+    known: int = Field(
+        default=100,
+        ge=10,
+        le=100_000,
+        description="Requests a second of somebody who is known; ten times as many at once.",
+    )
+    unknown: int = Field(
+        default=10,
+        ge=1,
+        le=10_000,
+        description="Those of an address that nobody is known at; twenty times as many at once.",
+    )
+    wrong: int = Field(
+        default=5, ge=1, le=100, description="Wrong tokens and passwords of an address before it must wait."
+    )
+
+
 class AccessSettings(_Section):
     """Who may use page and API."""
 
@@ -168,6 +202,10 @@ class AccessSettings(_Section):
         default_factory=dict, description="Users with passwords: name -> {password_hash, role}."
     )
     proxy: ProxySettings | None = Field(default=None, description="A reverse proxy that logs people in.")
+    sessions: SessionSettings = Field(default_factory=SessionSettings, description="How long a login lasts.")
+    limits: LimitSettings = Field(
+        default_factory=LimitSettings, description="How often somebody may ask, and be wrong."
+    )
 
 
 class TlsSettings(_Section):
@@ -184,7 +222,12 @@ def access_of(settings: AccessSettings) -> Access:
         tokens=tuple(TokenGrant(one.name, one.role, digest_of(reveal(one.token)), one.only) for one in settings.tokens),
         users=tuple(_user(name, one) for name, one in settings.basic.items()),
         proxy=_proxy(settings.proxy) if settings.proxy is not None else None,
+        limits=_limits(settings.limits, settings.sessions),
     )
+
+
+def _limits(often: LimitSettings, long: SessionSettings) -> Limits:
+    return Limits(often.known, often.unknown, often.wrong, idle=long.idle / 1000, longest=long.longest / 1000)
 
 
 def _user(name: str, settings: UserSettings) -> UserGrant:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from headgate.collect.audit import totals
-from headgate.collect.audit_state import AuditMark, Tally, load_marks
+from headgate.collect.audit_state import NEVER_MS, AuditMark, Tally, load_marks
 from headgate.core.clock import Clock
 from headgate.core.storeport import Store
-from headgate.core.times import HOUR_MS, format_ms
+from headgate.core.times import DAY_MS, HOUR_MS, format_ms
+from headgate.web.workings import ProvenWindow
 
-__all__ = ["by_hour", "by_project", "figures", "silences"]
+__all__ = ["by_project", "figures", "proven", "silences"]
 
 _HOURS = 24
+_MOST_DAYS = 31
 
 _FIGURES = ("expected", "present", "repaired", "unrepairable", "unannounced")
 
@@ -34,38 +36,66 @@ async def by_project(store: Store, sources: Iterable[str], clock: Clock) -> list
     return sorted(wanted, key=lambda one: (-one["unrepairable"], -one["repaired"], one["source"], one["project"]))
 
 
-async def by_hour(store: Store, sources: Iterable[str], clock: Clock) -> dict[str, Any]:
-    """Figures of each of the last 24 hours of each project that has any, those with something missing first.
+async def proven(store: Store, sources: Iterable[str], clock: Clock, window: ProvenWindow) -> dict[str, Any]:
+    """What is proven of each project that has anything, those with something missing first.
 
-    `{"hours": [begin, oldest first], "projects": [{"source", "project", "proven_until", "cells"}]}`; a cell is None
-    where nothing was audited yet, else the figures with `state`: nothing, complete, repaired or missing.
+    `{"window", "step", "hours": [begin of each cell, oldest first], "projects": [{"source", "project", "proven_until",
+    "cells"} and the figures of all cells]}`; a cell is None where nothing was audited yet, else the figures with
+    `state`: nothing, complete, repaired or missing. By the hour for 24 hours, else by the UTC day.
     """
-    now_hour = clock.now_ms() // HOUR_MS
-    hours = range(now_hour - _HOURS + 1, now_hour + 1)
-    found: list[dict[str, Any]] = []
-    for name, mark in await _marks(store, sources):
-        cells = [_cell(mark, hour) for hour in hours]
-        if any(cell and cell["expected"] for cell in cells):
-            proven = format_ms(mark.until_ms) if mark.until_ms else None
-            found.append({"source": name, "project": mark.slug, "proven_until": proven, "cells": cells})
-    found.sort(key=lambda one: (*(-_sum(one["cells"], name) for name in ("unrepairable", "repaired")), one["project"]))
-    return {"hours": [format_ms(hour * HOUR_MS) for hour in hours], "projects": found}
+    marks = await _marks(store, sources)
+    if window == "24h":
+        step, count, found = HOUR_MS, _HOURS, {mark.slug: _hours(mark) for _, mark in marks}
+    else:
+        step, count = DAY_MS, int(window[:-1])
+        found = await _days(store, (clock.now_ms() // DAY_MS - count + 1) * DAY_MS)
+    last = clock.now_ms() // step * step
+    begins = range(last - (count - 1) * step, last + 1, step)
+    lines = [_line(name, mark, begins, found.get(mark.slug, {})) for name, mark in marks]
+    lines = [one for one in lines if one["expected"]]
+    lines.sort(key=lambda one: (-one["unrepairable"], -one["repaired"], one["source"], one["project"]))
+    words = {"window": window, "step": "1h" if step == HOUR_MS else "1d"}
+    return {**words, "hours": [format_ms(begin) for begin in begins], "projects": lines}
 
 
-def _sum(cells: Iterable[dict[str, Any] | None], name: str) -> int:
-    return sum(cell[name] for cell in cells if cell)
+def _hours(mark: AuditMark) -> dict[int, Tally]:
+    """Begin of an hour -> its figures, runs and reruns together."""
+    found: dict[int, Tally] = {}
+    for name, tally in mark.hours.items():
+        found.setdefault(int(name.split()[1]) * HOUR_MS, Tally()).add(tally)
+    return found
 
 
-def _cell(mark: AuditMark, hour: int) -> dict[str, Any] | None:
-    """One hour of one project, runs and reruns together."""
-    total, audited = Tally(), mark.until_ms > hour * HOUR_MS
-    for what in ("runs", "reruns"):
-        if (one := mark.hours.get(f"{what} {hour}")) is not None:
-            total.add(one)
-    if not audited and not total.expected:
+async def _days(store: Store, since_ms: int) -> dict[str, dict[int, Tally]]:
+    """Project -> begin of a day -> its figures."""
+    found: dict[str, dict[int, Tally]] = {}
+    for row in await store.audited_days(since_ms, since_ms + _MOST_DAYS * DAY_MS):
+        figures = Tally(row.expected, row.present, row.repaired, row.unrepairable, row.unannounced)
+        found.setdefault(row.project, {})[row.day_ms] = figures
+    return found
+
+
+def _line(source: str, mark: AuditMark, begins: range, known: Mapping[int, Tally]) -> dict[str, Any]:
+    """One project. Before the first day of which anything is known nothing was audited, as far as we can tell."""
+    total, cells = Tally(), []
+    first = min(known, default=NEVER_MS) if begins.step == DAY_MS else 0
+    for begin in begins:
+        one = known.get(begin, Tally())
+        total.add(one)
+        cells.append(_cell(one, audited=first <= begin < mark.until_ms))
+    until = format_ms(mark.until_ms) if mark.until_ms else None
+    return {"source": source, "project": mark.slug, "proven_until": until, **_figures(total), "cells": cells}
+
+
+def _cell(one: Tally, *, audited: bool) -> dict[str, Any] | None:
+    if not audited and not one.expected:
         return None
-    state = "missing" if total.unrepairable else "repaired" if total.repaired else "complete"
-    return {"state": state if total.expected else "nothing", **{name: getattr(total, name) for name in _FIGURES}}
+    state = "missing" if one.unrepairable else "repaired" if one.repaired else "complete"
+    return {"state": state if one.expected else "nothing", **_figures(one)}
+
+
+def _figures(one: Tally) -> dict[str, int]:
+    return {name: getattr(one, name) for name in _FIGURES}
 
 
 async def silences(store: Store, sources: Iterable[str], clock: Clock) -> dict[tuple[str, str], tuple[int, int]]:

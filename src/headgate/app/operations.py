@@ -32,13 +32,14 @@ from headgate.core.discovery import load_found
 from headgate.core.ids import record_id
 from headgate.core.ports import Lane
 from headgate.core.release import ReleasePolicy
+from headgate.core.slug import short_slug
 from headgate.core.storeport import CursorView, MergeWork, Store
 from headgate.core.times import DAY_MS, format_ms
 from headgate.insights.formats import export, read_format
 from headgate.insights.tables import Material
 from headgate.insights.views.ask import query_page
 from headgate.insights.views.lens import Lens
-from headgate.insights.views.refusal import Refused
+from headgate.insights.views.refusal import Refused, unknown
 from headgate.insights.views.window import read_window
 from headgate.web.operations import (
     Asked,
@@ -167,6 +168,8 @@ class StoreOperations(StoreWorkings):
 
     async def runs(self, limit: int, project: str | None) -> list[Json]:
         """Ended workflows, newest first."""
+        if project is not None:
+            project = await self._project(project)
         return [views.run_view(run) for run in await self._store.recent_runs(limit, project=project)]
 
     async def history(
@@ -184,8 +187,8 @@ class StoreOperations(StoreWorkings):
         self, project: str, since_ms: int, until_ms: int, after: tuple[str, str] | None, limit: int, *, failing: bool
     ) -> list[Json]:
         """A page of what came of a project's tests."""
-        behind = (project, *after) if after else None
-        bounds = {project: (since_ms, until_ms)}
+        slug = await self._project(project)
+        behind, bounds = (slug, *after) if after else None, {slug: (since_ms, until_ms)}
         return [
             asdict(one) for one in await self._store.test_outcomes(bounds, after=behind, limit=limit, failing=failing)
         ]
@@ -216,6 +219,8 @@ class StoreOperations(StoreWorkings):
     async def dead_letters(self, signal: str | None, ids: Sequence[int], limit: int) -> list[Json]:
         """Dead letters with the sink's words."""
         letters = await self._store.dead_letters(signal=signal, ids=ids, limit=limit)
+        if signal is not None and not letters:
+            await self._signals(signal)
         return [views.dead_letter_view(letter) for letter in letters]
 
     async def dead_deliveries(self, limit: int) -> list[Json]:
@@ -319,6 +324,14 @@ class StoreOperations(StoreWorkings):
             names = ", ".join(sorted(hosts)) or "none"
             raise Problem("unknown", f"say which source the project belongs to, as source; known: {names}")
         return name, hosts[name]
+
+    async def _project(self, slug: str) -> str:
+        """Its short form, of a project that is known."""
+        known = {row.project for row in await self._store.projects()}
+        found = short_slug(slug)
+        if found not in known:
+            raise Problem("unknown", str(unknown("unknown-project", "project", slug, known)))
+        return found
 
     async def _signals(self, sink: str) -> list[str]:
         """Keys of a sink's signals, or the one key that was named."""

@@ -25,6 +25,7 @@ from headgate.web.operations import (
     WantedExport,
     WantedReport,
 )
+from headgate.web.workings import ProvenWindow
 
 __all__ = ["Denied", "RemoteOperations", "Unreachable", "trusting", "user_name"]
 
@@ -263,9 +264,9 @@ class RemoteOperations:
         """Who is told of alerts."""
         return await self._ask("GET", "/routing")  # type: ignore[no-any-return]  # the API's shape
 
-    async def completeness(self) -> Json:
+    async def completeness(self, window: ProvenWindow = "24h") -> Json:
         """What audits have proven."""
-        return await self._ask("GET", "/completeness")  # type: ignore[no-any-return]  # the API's shape
+        return await self._ask("GET", "/completeness", params={"window": window})  # type: ignore[no-any-return]  # the API's shape
 
     async def data(self) -> Json:
         """What is kept."""

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
-from headgate.app.audits import by_hour
+from headgate.app.audits import proven
 from headgate.app.doctor import versions
 from headgate.app.routing import routing_view
 from headgate.app.sections import RetentionSettings
@@ -22,6 +22,7 @@ from headgate.core.storeport import Store
 from headgate.core.times import MINUTE_MS, format_ms
 from headgate.plugins import load_plugins
 from headgate.web.operations import Json, Problem
+from headgate.web.workings import ProvenWindow
 
 __all__ = ["StoreWorkings"]
 
@@ -53,15 +54,22 @@ class StoreWorkings:
         self._files = files
         self._measuring: asyncio.Task[Json] | None = None
         self._measured: tuple[int, Json] | None = None
+        self._proven: dict[ProvenWindow, tuple[int, Json]] = {}
 
     async def routing(self) -> Json:
         """Who is told of alerts."""
         configured = self._configuration()
         return routing_view(configured.settings.alerts, list(configured.notifiers), self._clock.now_ms())
 
-    async def completeness(self) -> Json:
-        """What audits have proven by project and hour."""
-        return await by_hour(self._store, list(self._names()), self._clock)
+    async def completeness(self, window: ProvenWindow = "24h") -> Json:
+        """What audits have proven by project and hour or day; days, for which all of it is read, for a minute."""
+        known = self._proven.get(window)
+        if known is not None and self._clock.now_ms() - known[0] < MINUTE_MS:
+            return known[1]
+        found = await proven(self._store, list(self._names()), self._clock, window)
+        if window != "24h":
+            self._proven[window] = (self._clock.now_ms(), found)
+        return found
 
     async def configuration(self) -> Json:
         """The configuration as loaded, without secrets."""

@@ -129,7 +129,9 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     present run of like readings is of clear ones, when it began, and how many of them had new runs. `fired_ms`,
     `ended_ms`: of the last firing. `level`: highest of this firing. `told`: level that may be told, 0 for none.
     `version`: of the rule. `change_ms`: when the newest lasting change that was told began, `changed`: to which value.
-    `normal_ms`: data time from which on what happened was accepted as normal.
+    `normal_ms`: data time from which on what happened was accepted as normal. `form`, `unit`: of value and baseline, as
+    the catalogue writes them; empty where they are counts of things. `first_bad_ms`, `first_bad_url`: end and link of
+    the run that `first_bad` names; 0 and empty where that is not known.
 
     What `alerting.telling` remembers: `receivers`: by notifier, those for whom it is open; `held`: notifier -> why not
     now; `flips`: when it fired and was resolved lately; `flapping_ms`: since when that is too often; `acknowledged`:
@@ -158,6 +160,10 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     change_ms: int = 0
     changed: float | None = None
     normal_ms: int = 0
+    form: str = ""
+    unit: str = ""
+    first_bad_ms: int = 0
+    first_bad_url: str = ""
     receivers: dict[str, Told] = {}
     held: dict[str, str] = {}
     flips: tuple[int, ...] = ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from headgate.core.detailrows import FailedJob, NodeSum, RerunSum, TestRun, UsageLoad, UsageSum
+from headgate.core.detailrows import AuditedDay, FailedJob, NodeSum, RerunSum, TestRun, UsageLoad, UsageSum
 from headgate.core.tally import Bounds
 
 __all__ = ["ReadDetails"]
@@ -45,4 +45,11 @@ class ReadDetails(Protocol):
 
     async def rerun_sums(self, bounds: Bounds) -> Sequence[RerunSum]:
         """Jobs of workflows that ended within the bounds and repeat one that failed (failure, error, timeout)."""
+        ...
+
+    async def audited_days(self, since_ms: int, until_ms: int) -> Sequence[AuditedDay]:
+        """Days that begin within [since_ms, until_ms), whole UTC days, of every project; days without a run are absent.
+
+        Not for every request: it reads all that audits have left.
+        """
         ...

@@ -13,6 +13,7 @@ from headgate.core.runrows import JobRow
 __all__ = [
     "CREDIT_KINDS",
     "MOST_FAILED_TESTS",
+    "AuditedDay",
     "FailedJob",
     "FailedStep",
     "FailedTest",
@@ -155,3 +156,16 @@ class RerunSum:
     jobs: int
     credits: int
     duration_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class AuditedDay:
+    """What audits found of a project's UTC day, hours together. `day_ms`: its begin. Figures as `audit` facts."""
+
+    project: str
+    day_ms: int
+    expected: int
+    present: int
+    repaired: int
+    unrepairable: int
+    unannounced: int

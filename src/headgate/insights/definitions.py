@@ -245,7 +245,7 @@ def _credits_of(kind: Kind) -> Iterator[MetricDef]:
             doc=f"Credits that ended {things} used.",
             formula="sum",
             inputs=("credits", "credits_estimated"),
-            counts=f"Ended {things} of any end. {source}",
+            counts=f"Ended {things} of any end. {source} No value where none are told of, which is not 0.",
             compute=sums.credits_used(kind),
             each=Each(kind, _credits, _ENDED),
             circleci="`total_credits_used` is an estimate and has runs on hold; the bill is the usage export.",

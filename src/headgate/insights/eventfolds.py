@@ -96,6 +96,7 @@ def _lead_time(seen: _Deployments, _span_ms: int) -> Measured:
 
 _DEPLOYMENTS: dict[str, Callable[[_Deployments, int], Measured]] = {
     "count": lambda seen, _: number(seen.ok, seen.ok + seen.failed),
+    "failed": lambda seen, _: number(seen.failed, seen.ok + seen.failed),
     "frequency": lambda seen, span_ms: number(seen.ok * DAY_MS / span_ms, seen.ok + seen.failed),
     "lead_time": _lead_time,
     "failure_rate": lambda seen, _: share(seen.failed, seen.ok + seen.failed),
@@ -104,6 +105,6 @@ _DEPLOYMENTS: dict[str, Callable[[_Deployments, int], Measured]] = {
 
 
 def of_deployments(what: str) -> FromRows:
-    """count, frequency, lead_time, failure_rate or recovery_time."""
+    """count, failed, frequency, lead_time, failure_rate or recovery_time."""
     rows: Rows = "leads" if what == "lead_time" else "deployments"
     return FromRows(rows, _Deployments, _DEPLOYMENTS[what], context=True)

@@ -108,6 +108,14 @@ def _deployments() -> Iterator[MetricDef]:
         compute=of_deployments("count"),
         higher_is_worse=False,
     )
+    yield shared(
+        id="failed_deployments",
+        unit="{deployment}",
+        format="number",
+        doc="Failed deployments.",
+        formula="count of failed",
+        compute=of_deployments("failed"),
+    )
     proxy = partial(shared, proxy=True, circleci="Insights has no deployments.")
     yield proxy(
         id="dora_deployment_frequency",

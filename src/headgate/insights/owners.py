@@ -39,6 +39,11 @@ class Owners:
         used = {matcher.label for entry in self._entries for matcher in entry.match}
         return frozenset(used - {"org"} | {"project"})
 
+    @property
+    def teams(self) -> frozenset[str]:
+        """Every team that owns something."""
+        return frozenset(entry.team for entry in self._entries)
+
     def _team(self, project: str, workflow: str = "", job: str = "") -> str:
         """The team of the first entry that matches; empty where none does."""
         labels = {"org": org_slug(project), "project": project, "workflow": workflow, "job": job}

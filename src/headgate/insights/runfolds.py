@@ -79,6 +79,7 @@ class Reruns:
     green_on_retry: int = 0
     repeats: int = 0
     credits: int = 0
+    charged: int = 0
     duration_ms: int = 0
     estimated: bool = False
     _failed: set[str] = field(default_factory=set)
@@ -96,6 +97,7 @@ class Reruns:
         if repeats:
             self.repeats += 1
             self.credits += run.credits or 0
+            self.charged += run.credits is not None
             self.duration_ms += run.duration_ms or 0
             self.estimated |= run.credits_estimated
 
@@ -103,7 +105,9 @@ class Reruns:
 _RERUNS: dict[str, Callable[[Reruns], Measured]] = {
     "waste": lambda seen: share(seen.green_on_retry, seen.green),
     "runs": lambda seen: number(seen.repeats, seen.ended),
-    "credits": lambda seen: Measured(float(seen.credits), seen.ended, estimated=seen.estimated),
+    "credits": lambda seen: Measured(
+        float(seen.credits) if seen.charged or not seen.repeats else None, seen.ended, estimated=seen.estimated
+    ),
     "time": lambda seen: Measured(seen.duration_ms / 1000, seen.ended),
 }
 

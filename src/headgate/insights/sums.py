@@ -103,8 +103,9 @@ _SUMS: Mapping[Measure, tuple[str, str]] = {
 
 
 def _credits(tally: Tally, _span: int) -> Measured:
-    n = tally.n - tally.skipped
-    return Measured(float(tally.credits) if n else None, n, estimated=tally.estimated > 0)
+    """A sum of nothing is not known: the usage export and Insights tell of credits late, or never."""
+    used = float(tally.credits) if tally.credits else None
+    return Measured(used, tally.n - tally.skipped, estimated=tally.estimated > 0)
 
 
 def _mean(names: tuple[str, str], tally: Tally, _span: int) -> Measured:

@@ -6,9 +6,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from headgate.core.detailrows import FailedJob, NodeSum, RerunSum, TestRun, UsageLoad, UsageSum
+from headgate.core.detailrows import AuditedDay, FailedJob, NodeSum, RerunSum, TestRun, UsageLoad, UsageSum
 from headgate.core.tally import Bounds
-from headgate.store import failure_queries, usage_queries
+from headgate.store import audited, failure_queries, usage_queries
 from headgate.store.sql import Database
 
 __all__ = ["DetailQuestions"]
@@ -42,3 +42,6 @@ class DetailQuestions(ABC):
 
     async def rerun_sums(self, bounds: Bounds) -> Sequence[RerunSum]:
         return await self._ask(lambda db: usage_queries.rerun_sums(db, bounds))
+
+    async def audited_days(self, since_ms: int, until_ms: int) -> Sequence[AuditedDay]:
+        return await self._ask(lambda db: audited.audited_days(db, since_ms, until_ms))

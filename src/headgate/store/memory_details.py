@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from headgate.core.detailrows import (
     CREDIT_KINDS,
     MOST_FAILED_TESTS,
+    AuditedDay,
     FailedJob,
     FailedStep,
     FailedTest,
@@ -21,6 +22,7 @@ from headgate.core.detailrows import (
 from headgate.core.runrows import JobRow
 from headgate.core.status import FAILED, map_status
 from headgate.core.tally import Bounds
+from headgate.core.times import DAY_MS
 from headgate.store.memory_facts import MemoryFact, MemoryFacts
 from headgate.store.memory_runs import jobs, number, runs, text
 from headgate.store.releases import end_ms
@@ -29,6 +31,7 @@ from headgate.store.schema import encode_key
 __all__ = ["MemoryDetails"]
 
 _PLACE = ("workflow_name", "job_name", "resource_class", "executor", "operating_system")
+_AUDITED = ("expected", "present", "repaired", "unrepairable", "unannounced")
 _LONGEST_JOB_MS = 6 * 3_600_000
 Place = tuple[str, str, str, str, str, str]
 Key = tuple[str, str, str]
@@ -159,6 +162,16 @@ class MemoryDetails:
             )
             for key, spread in sorted(groups.items())
         ]
+
+    async def audited_days(self, since_ms: int, until_ms: int) -> Sequence[AuditedDay]:
+        sums: dict[tuple[str, int], list[int]] = {}
+        for fact in self._of_kind("audit"):
+            values = fact.known.values
+            hour, figures = number(values, "hour") or 0, [number(values, name) or 0 for name in _AUDITED]
+            if since_ms <= hour < until_ms and figures[0]:
+                day = sums.setdefault((self._slug(fact), hour // DAY_MS * DAY_MS), [0] * len(_AUDITED))
+                day[:] = [old + more for old, more in zip(day, figures, strict=True)]
+        return [AuditedDay(*key, *figures) for key, figures in sorted(sums.items())]
 
     async def rerun_sums(self, bounds: Bounds) -> Sequence[RerunSum]:
         known = {run.workflow_id: run for run in runs(self.facts)}

@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from headgate.core.detailrows import MOST_FAILED_TESTS, FailedStep, FailedTest, NodeSum, RerunSum, UsageLoad, UsageSum
+from headgate.core.detailrows import (
+    MOST_FAILED_TESTS,
+    AuditedDay,
+    FailedStep,
+    FailedTest,
+    NodeSum,
+    RerunSum,
+    UsageLoad,
+    UsageSum,
+)
 from headgate.core.merge import Observation
 from headgate.core.storeport import Store
+from headgate.core.times import DAY_MS
 from headgate.testing.store_data import DAY, JOB, NOW, PROJECT, WORKFLOW, job, merge, pipeline, seen, workflow
 
 __all__ = ["DetailsSuite"]
@@ -160,3 +170,17 @@ class DetailsSuite:
         )
         assert [RerunSum(_SLUG, "build", "test", 1, 9, 1_000)] == list(await store.rerun_sums(_ALWAYS))
         assert list(await store.rerun_sums({_SLUG: (0, NOW + 1)})) == []
+
+    async def test_audited_hours_are_summed_by_day(self, store: Store) -> None:
+        """Runs and reruns together; hours in which nothing was expected are left out, and so are other days."""
+        day = NOW // DAY_MS * DAY_MS
+        figures = {"expected": 3, "present": 1, "repaired": 1, "unrepairable": 1, "unannounced": 2}
+        told = ((f"runs|{day}", day, figures), (f"reruns|{day}", day + 3_600_000, figures))
+        empty = dict.fromkeys(figures, 0)
+        rest = ((f"runs|{day + DAY_MS}", day + DAY_MS, figures), (f"runs|{day + 1}", day + 7_200_000, empty))
+        for key, hour, values in (*told, *rest):
+            what = {"what": key.partition("|")[0], "hour": hour, **values}
+            await merge(store, seen("audit", key, what, source="audit", terminal=True))
+        assert [AuditedDay(_SLUG, day, 6, 2, 2, 2, 4)] == list(await store.audited_days(day, day + DAY_MS))
+        assert len(await store.audited_days(day, day + 2 * DAY_MS)) == 2
+        assert list(await store.audited_days(day - DAY_MS, day)) == []

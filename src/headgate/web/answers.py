@@ -11,7 +11,6 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field
 
 __all__ = [
-    "REFUSALS",
     "AlertAnswer",
     "AlertLine",
     "AuditAnswer",
@@ -20,7 +19,6 @@ __all__ = [
     "DeadDelivery",
     "DeadLetterAnswer",
     "DeploymentAnswer",
-    "Failure",
     "OverviewAnswer",
     "ReloadAnswer",
     "ReplayAnswer",
@@ -35,13 +33,6 @@ __all__ = [
 Time = Annotated[str, Field(description="RFC 3339, UTC.")]
 Count = Annotated[int, Field(ge=0)]
 _Number = float | None
-
-
-class Failure(BaseModel):
-    """Why a request is not done: a fixed word, and a text for people."""
-
-    error: str
-    detail: str
 
 
 class SignalAnswer(BaseModel):
@@ -141,7 +132,11 @@ class Acknowledged(BaseModel):
 
 
 class AlertAnswer(BaseModel):
-    """An alert instance. `told`: whether anybody was; `waiting`: notifier -> what its last attempt said."""
+    """An alert instance. `told`: whether anybody was; `waiting`: notifier -> what its last attempt said.
+
+    `format`, `unit`: of value and baseline, as `/api/v1/metrics` has them; null where they are plain counts.
+    `first_bad`: id of the first bad run or job, with its end and link where they are known.
+    """
 
     fingerprint: str
     rule: str
@@ -152,8 +147,12 @@ class AlertAnswer(BaseModel):
     evaluated_at: Time | None
     value: _Number
     baseline: _Number
+    format: Literal["percentage", "duration", "number", "credits", "score"] | None
+    unit: str | None
     n: int | None
-    first_bad: Any
+    first_bad: str | None
+    first_bad_at: Time | None
+    first_bad_url: str | None
     flags: list[str]
     told: bool
     receivers: list[str]
@@ -331,15 +330,6 @@ class SavedReport(BaseModel):
     bytes: Count
 
 
-# In JSON, also where the answer itself is something else.
-_FAILURE = {"application/json": {"schema": Failure.model_json_schema()}}
-REFUSALS: dict[int | str, dict[str, Any]] = {
-    404: {"content": _FAILURE, "description": "What is asked for is not known."},
-    409: {"content": _FAILURE, "description": "It cannot be done so."},
-    503: {"content": _FAILURE, "description": "The store does not answer, or something is under way."},
-}
-
-
 def documented(answer: Any, status: int = 200) -> dict[str, Any]:
     """Arguments of a route whose answer looks like this, and is sent as it is."""
-    return {"response_model": None, "responses": {status: {"model": answer}, **REFUSALS}}
+    return {"response_model": None, "responses": {status: {"model": answer}}}

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated, Any, Literal
 
-from fastapi import FastAPI, Query, Request
-from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi import FastAPI, Query
+from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from headgate.core.errors import StoreError
 from headgate.web.alerts import add_alerts
 from headgate.web.answers import (
     AlertLine,
@@ -28,14 +27,14 @@ from headgate.web.answers import (
 )
 from headgate.web.answers_facts import ExplainedAnswer, HistoryJob, HistoryRun, TailAnswer
 from headgate.web.deployments import add_deployments
+from headgate.web.document import Api
 from headgate.web.metricpages import MetricPages, add_metrics
-from headgate.web.operations import ChosenDeliveries, Health, HistoryKind, Json, Operations, Order, Problem
+from headgate.web.operations import ChosenDeliveries, Health, HistoryKind, Json, Operations, Order
 from headgate.web.reports import add_reports
 from headgate.web.workings_routes import add_workings
 
 __all__ = ["build_app"]
 
-_STATUS = {"unknown": 404, "refused": 409, "busy": 503}
 _UNWELL: dict[int | str, dict[str, Any]] = {
     503: {"description": "What is wrong, in words.", "content": {"text/plain": {"schema": {"type": "string"}}}}
 }
@@ -103,8 +102,7 @@ class BackupTarget(_Body):
 
 def build_app(operations: Operations, health: Health, pages: MetricPages, *, version: str) -> FastAPI:
     """The application behind `http.listen`."""
-    app = FastAPI(title="Headgate", version=version, openapi_url="/api/v1/openapi.json", docs_url=None, redoc_url=None)
-    _add_errors(app)
+    app = Api(title="Headgate", version=version, openapi_url="/api/v1/openapi.json", docs_url=None, redoc_url=None)
     _add_health(app, health)
     add_metrics(app, pages)
     _add_questions(app, operations)
@@ -118,18 +116,11 @@ def build_app(operations: Operations, health: Health, pages: MetricPages, *, ver
     return app
 
 
-def _add_errors(app: FastAPI) -> None:
-    @app.exception_handler(Problem)
-    async def problem(_: Request, exc: Problem) -> JSONResponse:
-        return JSONResponse({"error": exc.reason, "detail": str(exc)}, _STATUS[exc.reason])
-
-    @app.exception_handler(StoreError)
-    async def store(_: Request, exc: StoreError) -> JSONResponse:
-        return JSONResponse({"error": "store", "detail": str(exc)}, 503)
-
-
 def _add_health(app: FastAPI, health: Health) -> None:
-    @app.get("/livez", response_class=PlainTextResponse, responses=_UNWELL)
+    # Whatever a probe adds to the address: that it answers must not hang on that.
+    anything: dict[str, Any] = {"parameters": []}
+
+    @app.get("/livez", response_class=PlainTextResponse, responses=_UNWELL, openapi_extra=anything)
     async def livez() -> PlainTextResponse:
         """200 while the event loop and the store's writer answer."""
         try:
@@ -139,7 +130,7 @@ def _add_health(app: FastAPI, health: Health) -> None:
             wrong = "the store's writer does not answer"
         return PlainTextResponse(wrong or "ok", 503 if wrong else 200)
 
-    @app.get("/readyz", response_class=PlainTextResponse, responses=_UNWELL)
+    @app.get("/readyz", response_class=PlainTextResponse, responses=_UNWELL, openapi_extra=anything)
     async def readyz() -> PlainTextResponse:
         """200 once the store is open and the listeners are bound; a sink that is down does not matter."""
         wrong = health.ready()

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from html import escape
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Query, Request, Response
+from fastapi import APIRouter, FastAPI, Query, Request, Response
 
 from headgate.core.errors import StoreError
 from headgate.core.tally import DEFAULT_BRANCH
@@ -21,6 +21,7 @@ from headgate.insights.views.lens import Filters, Lens
 from headgate.insights.views.refusal import Refused
 from headgate.insights.views.window import read_window
 from headgate.web.answering import knows_tag
+from headgate.web.parameters import take_parameters
 from headgate.web.site.words import shown, word
 
 __all__ = ["add_badges", "draw"]
@@ -49,12 +50,16 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
     503: {"description": "A badge that says that the store does not answer.", "content": _PICTURE},
 }
 _Text = Annotated[str, Query()]
+# A token was read before, by the guard.
+_WORDS = dict.fromkeys(("project", "workflow", "branch", "window", "label", "token"), False)
 
 
 def add_badges(app: FastAPI, lens: Callable[[], Lens]) -> None:
     """Serve the badges."""
+    # A route of the plain kind: what is wrong with a question is said in the picture.
+    router = APIRouter()
 
-    @app.get("/badge/{name}.svg", response_class=Response, responses=_RESPONSES, tags=["badges"])
+    @router.get("/badge/{name}.svg", response_class=Response, responses=_RESPONSES, tags=["badges"])
     async def get_badge(  # noqa: PLR0917  # query parameters have names
         request: Request,
         name: str,
@@ -69,6 +74,10 @@ def add_badges(app: FastAPI, lens: Callable[[], Lens]) -> None:
         `label`: the text on the left, instead of the name.
         """
         title = label or name.replace("-", " ")
+        try:
+            take_parameters(request, _WORDS)
+        except Refused as exc:
+            return _answer(request, 400, title, f"bad {exc.parameter}", "grey")
         if len(max(request.query_params.values(), key=len, default="")) > _MOST_TEXT:
             return _answer(request, 400, title, "text is too long", "grey")
         try:
@@ -87,6 +96,8 @@ def add_badges(app: FastAPI, lens: Callable[[], Lens]) -> None:
         except StoreError:
             return _answer(request, 503, title, "no answer", "grey")
         return _answer(request, 200, title, _says(found), found.tone)
+
+    app.include_router(router)
 
 
 def _says(one: Badge) -> str:

@@ -8,14 +8,15 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from headgate.core.slug import short_slug
 from headgate.core.times import parse_ms
-from headgate.web.answers import DeploymentAnswer, Failure
+from headgate.web.answers import DeploymentAnswer
 from headgate.web.operations import Json, Operations
+from headgate.web.problems import problem
 
 __all__ = ["TOLD_SCHEMA", "ToldDeployment", "add_deployments"]
 
@@ -68,9 +69,6 @@ def add_deployments(app: FastAPI, operations: Operations) -> None:
     known: dict[int | str, dict[str, Any]] = {
         200: {"model": DeploymentAnswer, "description": "It was known before."},
         201: {"model": DeploymentAnswer},
-        400: {"model": Failure, "description": "The body cannot be used; each field that is wrong is named."},
-        404: {"model": Failure, "description": "Say which source the project belongs to."},
-        503: {"model": Failure, "description": "The store does not answer."},
     }
     body = {"required": True, "content": {"application/json": {"schema": TOLD_SCHEMA}}}
 
@@ -81,7 +79,7 @@ def add_deployments(app: FastAPI, operations: Operations) -> None:
         response_model=None,
         responses=known,
     )
-    async def deployment(request: Request) -> JSONResponse:
+    async def deployment(request: Request) -> Response:
         """Keep a deployment; the answer's `id` is that of its record. The same `id` again is answered 200."""
         raw = await _read(request)
         if raw is None:
@@ -103,8 +101,8 @@ async def _read(request: Request) -> bytes | None:
     return bytes(body)
 
 
-def _refused(detail: str) -> JSONResponse:
-    return JSONResponse({"error": "invalid", "detail": detail}, 400)
+def _refused(detail: str) -> Response:
+    return problem(400, "invalid", "The body cannot be used", detail)
 
 
 def _words(error: ValidationError) -> str:

@@ -18,7 +18,7 @@ from headgate.insights.formats import FORMATS, export, media_type, read_format
 from headgate.insights.tables import TABLES, Material
 from headgate.insights.views.lens import Lens
 from headgate.web.access.trail import note
-from headgate.web.answering import PROBLEM_RESPONSES, AnsweringRoute, answer, takes_gzip
+from headgate.web.answering import TAGGED, AnsweringRoute, answer, takes_gzip
 from headgate.web.operations import Operations
 from headgate.web.turns import Busy, Turns
 
@@ -87,9 +87,7 @@ def _parameters() -> list[dict[str, Any]]:
 
 def add_exports(app: FastAPI, operations: Operations, lens: Callable[[], Lens]) -> None:
     """Add the routes. `lens`: a new one for each answer."""
-    router = APIRouter(
-        prefix="/api/v1", route_class=AnsweringRoute, responses=dict(PROBLEM_RESPONSES), tags=["exports"]
-    )
+    router = APIRouter(prefix="/api/v1", route_class=AnsweringRoute, responses=dict(TAGGED), tags=["exports"])
 
     @router.get("/export", response_model=TableList)
     async def get_tables() -> Response:

@@ -29,6 +29,7 @@ from headgate.web.access.trail import Note, Trail, notes
 from headgate.web.access.ways import Known, cookie_name
 from headgate.web.access.who import NOBODY, Who, admit, asker
 from headgate.web.asgi import App, Receive, Scope, Send
+from headgate.web.heads import answering_head
 from headgate.web.rendering import Templates
 
 __all__ = ["Guard"]
@@ -110,7 +111,7 @@ class Guard:
         clock: Clock | None = None,
         prefix: str = "r",
     ) -> None:
-        self._app = app
+        self._app = answering_head(app)
         self._clock = clock or SystemClock()
         self._gate = gate or Gate(self._clock)
         self._trail = trail

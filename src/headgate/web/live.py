@@ -16,7 +16,7 @@ from typing import Any
 
 import orjson
 from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi.responses import Response, StreamingResponse
 
 from headgate.core.errors import StoreError
 from headgate.insights.views.changes import EVENTS, Moment, changes, read_moment
@@ -24,6 +24,7 @@ from headgate.insights.views.lens import Lens
 from headgate.insights.views.live import Now
 from headgate.insights.views.moment import Usual
 from headgate.web.asgi import Receive, Scope, Send
+from headgate.web.problems import problem
 
 __all__ = ["Feed", "add_live"]
 
@@ -175,7 +176,6 @@ _HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
 _WORDS = "\n".join(f"- `{name}`: {words}" for name, words in EVENTS.items())
 _RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"description": "Events without end.", "content": {"text/event-stream": {"schema": {"type": "string"}}}},
-    503: {"description": "Too many listen, or Headgate stops."},
 }
 
 
@@ -194,6 +194,7 @@ def add_live(app: FastAPI, feed: Feed) -> None:
     )
     async def live(request: Request) -> Response:
         if not feed.join():
-            told = {"error": "busy", "detail": "too many listen, or Headgate stops; ask for the figures instead"}
-            return JSONResponse(told, 503, {"retry-after": "30"})
+            full = problem(503, "busy", "Not now", "too many listen, or Headgate stops; ask for the figures instead")
+            full.headers["retry-after"] = "30"
+            return full
         return _Stream(feed, request.headers.get("last-event-id", ""))

@@ -4,21 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from fastapi import FastAPI, Response
 
 from headgate.core.ports import Scraped, Sink
-from headgate.web.answers import Failure
 from headgate.web.operations import Problem
 
 __all__ = ["MetricPages", "add_metrics", "ci_page"]
 
 _PAGE = {"description": "Prometheus' text format.", "content": {"text/plain": {"schema": {"type": "string"}}}}
-_REFUSALS: dict[int | str, dict[str, Any]] = {
-    404: {"model": Failure, "description": "No sink is scraped, or none of that name."},
-    409: {"model": Failure, "description": "There are several: say which."},
-}
 _MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -53,7 +47,7 @@ def add_metrics(app: FastAPI, pages: MetricPages) -> None:
         """Headgate's own metrics for Prometheus."""
         return Response(pages.own(), media_type=_MEDIA_TYPE)
 
-    @app.get("/metrics/ci", response_class=Response, responses={200: _PAGE, **_REFUSALS})
+    @app.get("/metrics/ci", response_class=Response, responses={200: _PAGE})
     def ci_metrics(sink: str | None = None) -> Response:
         """What a sink of type `prometheus` counted; `sink` is its name where there are several.
 

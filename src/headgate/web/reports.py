@@ -11,14 +11,14 @@ from fastapi import FastAPI, Query, Request
 from fastapi.responses import HTMLResponse, Response
 
 from headgate.web.access.trail import note
-from headgate.web.answers import REFUSALS, SavedReport, documented
+from headgate.web.answers import SavedReport, documented
 from headgate.web.operations import Json, Operations, WantedReport
 from headgate.web.reviews import REPORT_CSP
 
 __all__ = ["add_reports", "review"]
 
 _FILE = {"description": "One file of HTML.", "content": {"text/html": {"schema": {"type": "string"}}}}
-_ANSWERS: dict[int | str, dict[str, Any]] = {200: _FILE, **REFUSALS}
+_ANSWERS: dict[int | str, dict[str, Any]] = {200: _FILE}
 _Some = Annotated[list[str], Query(max_length=100)]
 
 

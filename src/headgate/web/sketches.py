@@ -48,12 +48,12 @@ class Sketch:
 
 def sketch(chart: Chart) -> Sketch:
     """A chart drawn."""
-    known = [value for row in chart.rows for value in row.values if value is not None]
+    known = [value for row in chart.rows for value in chart.drawn(row) if value is not None]
     most = 1.0 if chart.form == "percentage" else max([*known, 0.0]) or 1.0
     step = (WIDTH - _LEFT) / max(1, len(chart.rows))
     marks = [_marks(chart, line, step, most) for line in range(len(chart.names))]
-    bars = tuple(mark for line in marks for mark in line if mark is not None) if chart.kind == "bars" else ()
-    drawn = [] if chart.kind == "bars" else marks
+    bars = tuple(mark for line in marks for mark in line if mark is not None) if chart.kind != "line" else ()
+    drawn = marks if chart.kind == "line" else []
     return Sketch(
         chart,
         bars,
@@ -70,11 +70,11 @@ def _marks(chart: Chart, line: int, step: float, most: float) -> list[Mark | Non
     found: list[Mark | None] = []
     room = HEIGHT - _BOTTOM - _TOP
     for place, row in enumerate(chart.rows):
-        value = row.values[line]
-        if value is None:
+        value, high = row.values[line], chart.drawn(row)[line]
+        if value is None or high is None:
             found.append(None)
             continue
-        height = room * min(value / most, 1.0)
+        height = room * min(high / most, 1.0)
         words = f"{format_ms(row.at_ms)[:10]}: {chart.names[line]} {shown(value, chart.form)}"
         x, y = _LEFT + step * place, HEIGHT - _BOTTOM - height
         found.append(Mark(line, round(x + step * 0.1, 2), round(y, 2), round(step * 0.8, 2), round(height, 2), words))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, get_args
 
-__all__ = ["Workings"]
+__all__ = ["PROVEN_WINDOWS", "ProvenWindow", "Workings"]
 
 Json = dict[str, Any]
+# By the hour the first, by the day the others.
+ProvenWindow = Literal["24h", "7d", "30d"]
+PROVEN_WINDOWS: tuple[ProvenWindow, ...] = get_args(ProvenWindow)
 
 
 class Workings(Protocol):
@@ -19,11 +22,12 @@ class Workings(Protocol):
         """
         ...
 
-    async def completeness(self) -> Json:
-        """What audits have proven by project and hour: `{"hours": [begin], "projects": [...]}`.
+    async def completeness(self, window: ProvenWindow = "24h") -> Json:
+        """What audits have proven by project and hour, or day.
 
-        Each project has `cells`, one for each hour, oldest first: None where nothing was audited, else the figures and
-        `state`: complete, repaired, missing or nothing.
+        `{"window", "step", "hours": [begin], "projects": [...]}`. Each project has its figures and `cells`, one for
+        each hour or day, oldest first: None where nothing was audited, else the figures and `state`: complete,
+        repaired, missing or nothing.
         """
         ...
 

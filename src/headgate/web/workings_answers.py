@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field
 
 from headgate.web.answers import AuditTally, Count, Time
+from headgate.web.workings import ProvenWindow
 
 __all__ = ["CompletenessAnswer", "DataAnswer", "RoutingAnswer"]
 
@@ -50,13 +51,16 @@ class RoutingAnswer(BaseModel):
 
 
 class ProvenHour(AuditTally):
-    """What an audit found of an hour."""
+    """What audits found of an hour, or of a day."""
 
     state: Literal["nothing", "complete", "repaired", "missing"]
 
 
-class ProvenProject(BaseModel):
-    """A project of a source. `cells`: one for each hour; null where it is not audited yet."""
+class ProvenProject(AuditTally):
+    """A project of a source, with the figures of the whole window.
+
+    `cells`: one for each hour or day; null where it is not audited yet.
+    """
 
     source: str
     project: str
@@ -65,8 +69,10 @@ class ProvenProject(BaseModel):
 
 
 class CompletenessAnswer(BaseModel):
-    """What is proven of the last 24 hours. `hours`: their begins, oldest first."""
+    """What is proven. `hours`: begins of the hours, or of the UTC days, oldest first; `step`: how long each is."""
 
+    window: ProvenWindow
+    step: Literal["1h", "1d"]
     hours: list[Time]
     projects: list[ProvenProject]
 

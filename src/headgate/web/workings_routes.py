@@ -8,7 +8,7 @@ from fastapi import FastAPI
 
 from headgate.web.answers import documented
 from headgate.web.operations import Json
-from headgate.web.workings import Workings
+from headgate.web.workings import ProvenWindow, Workings
 from headgate.web.workings_answers import CompletenessAnswer, DataAnswer, RoutingAnswer
 
 __all__ = ["add_workings"]
@@ -23,9 +23,9 @@ def add_workings(app: FastAPI, workings: Workings) -> None:
         return await workings.routing()
 
     @app.get("/api/v1/completeness", **documented(CompletenessAnswer))
-    async def completeness() -> Json:
-        """What audits have proven by project and hour."""
-        return await workings.completeness()
+    async def completeness(window: ProvenWindow = "24h") -> Json:
+        """What audits have proven by project: by the hour of a day, or by the day."""
+        return await workings.completeness(window)
 
     @app.get("/api/v1/data", **documented(DataAnswer))
     async def data() -> Json:

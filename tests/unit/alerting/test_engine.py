@@ -9,6 +9,7 @@ import structlog.testing
 from tests.unit.alerting.world import HOUR, MINUTE, RULES, START, World, rules, run
 
 from headgate.alerting.evidence import evidence_of
+from headgate.alerting.listing import list_alerts
 from headgate.alerting.load import load_rules
 from headgate.alerting.view import Watermark
 from headgate.core.alertdata import fingerprint
@@ -57,6 +58,23 @@ async def test_the_message_says_what_where_and_since_when():
     assert found.annotations["link"] == f"https://app.circleci.com/run/{START + 60 * MINUTE}"
     assert 0.6 < found.numbers["value"] < 0.7
     assert found.ends_ms is None
+
+
+async def test_an_alert_says_what_its_numbers_are_and_where_the_first_bad_run_is():
+    """Also after passes that find that run no more; and every line of its history has the units too."""
+    world = World()
+    await world.pass_time(60, "success")
+    await world.pass_time(60, "failure")
+    (alert,) = list_alerts(world.store.rows.values())
+    assert ("percentage", "1") == (alert["format"], alert["unit"])
+    began = START + 60 * MINUTE
+    assert (format_ms(began), f"https://app.circleci.com/run/{began}") == (
+        alert["first_bad_at"],
+        alert["first_bad_url"],
+    )
+    lines = [msgspec.json.decode(line) for _, _, line in world.store.history]
+    assert lines
+    assert {("percentage", "1")} == {(line["format"], line["unit"]) for line in lines}
 
 
 async def test_a_worse_drop_escalates_with_its_own_message():

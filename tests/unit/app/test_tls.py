@@ -159,7 +159,11 @@ async def test_a_new_certificate_is_shown_to_who_connects_next(pairs):
 @pytest.fixture(scope="module")
 def signed(tmp_path_factory) -> Iterator[Path]:
     """An authority, and a certificate of a client that it signed."""
-    folder = tmp_path_factory.mktemp("signed")
+    return authority(tmp_path_factory.mktemp("signed"))
+
+
+def authority(folder: Path) -> Path:
+    """Make both there."""
     make = ["openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
     sign = ["openssl", "x509", "-req", "-in", "client.csr"]
     calls = [
@@ -187,6 +191,33 @@ async def test_only_who_has_a_certificate_of_the_authority_connects(pairs, signe
                 break
             await asyncio.sleep(0.01)
     assert {"tls": 1} == dict(bench.ended)
+
+
+async def test_another_authority_counts_for_who_connects_next(pairs, signed, tmp_path):
+    """After a reload: who has a certificate of the old one stays connected and comes in no more."""
+    other = authority(tmp_path)
+
+    def bearing(folder: Path) -> httpx.AsyncClient:
+        known = trusting(pairs[0])
+        known.load_cert_chain(folder / "client.pem", folder / "client.key")
+        return httpx.AsyncClient(base_url=bench.url, verify=known, trust_env=False)
+
+    async with (
+        Bench(pairs[0], client_ca=str(signed / "ca.pem")).running() as bench,
+        bearing(signed) as old,
+        bearing(signed) as late,
+        bearing(other) as new,
+    ):
+        assert 200 == (await old.get("/")).status_code
+        with pytest.raises(httpx.TransportError):
+            await new.get("/")
+        bench.server.secure_with(context(pairs[0], client_ca=str(other / "ca.pem")))
+        assert [200, 200] == [(await http.get("/")).status_code for http in (old, new)]
+        with pytest.raises(httpx.TransportError):
+            await late.get("/")
+        bench.server.secure_with(context(pairs[0]))
+        async with bench.client(pairs[0]) as anybody:
+            assert 200 == (await anybody.get("/")).status_code
 
 
 def test_all_of_it_holds_on_the_loop_that_the_daemon_runs_on(pairs, signed):

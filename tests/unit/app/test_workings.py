@@ -13,11 +13,11 @@ from headgate.core.clock import ManualClock
 from headgate.core.messages import payload_of
 from headgate.core.release import ReleasePolicy
 from headgate.core.storeport import AlertChange, MergeWork, OutboxEntry
-from headgate.core.times import HOUR_MS, format_ms
+from headgate.core.times import DAY_MS, HOUR_MS, format_ms
 from headgate.plugins import load_plugins
 from headgate.store import MemoryStore
 from headgate.testing.notifier_suite import notification
-from headgate.testing.store_data import NOW, merge, workflow
+from headgate.testing.store_data import NOW, merge, seen, workflow
 from headgate.web.answers import NotifierAnswer
 from headgate.web.operations import Problem
 from headgate.web.workings_answers import CompletenessAnswer, DataAnswer, RoutingAnswer
@@ -122,6 +122,29 @@ async def test_what_is_proven_is_told_by_hour(bench):
     later = "nothing" if NOW - HOUR_MS // 2 > hour * HOUR_MS else None
     assert {"gh/a/a": ["complete", "repaired", later], "gh/a/b": ["nothing", "missing", "nothing"]} == cells
     assert 4 == proven["projects"][1]["cells"][-3]["expected"]
+
+
+async def test_what_is_proven_is_told_by_day(bench):
+    """From what audits left, however long ago; what was not audited, as far as is known, is not called complete."""
+    today = NOW // DAY_MS * DAY_MS
+    figures = {"expected": 5, "present": 4, "repaired": 0, "unrepairable": 1, "unannounced": 2}
+    for back in (0, 3, 40):
+        hour = today - back * DAY_MS
+        fields = {"what": "runs", "hour": hour, **figures}
+        await merge(bench.store, seen("audit", f"runs|{hour}", fields, source="audit", terminal=True))
+    marks = {"audit/a": AuditMark("gh/acme/web", NOW).encode(), "audit/b": AuditMark("gh/a/b", NOW).encode()}
+    await bench.store.merge_and_release(MergeWork("ci", (), ReleasePolicy(), NOW, NOW, marks=marks))
+    week, month = await bench.ask.completeness("7d"), await bench.ask.completeness("30d")
+    for proven, count in ((week, 7), (month, 30)):
+        described(CompletenessAnswer, proven)
+        assert ("1d", count, format_ms(today)) == (proven["step"], len(proven["hours"]), proven["hours"][-1])
+        (one,) = proven["projects"]
+        assert ("gh/acme/web", 10, 2, 4) == (one["project"], one["expected"], one["unrepairable"], one["unannounced"])
+        states = [cell and cell["state"] for cell in one["cells"]]
+        assert [None, "missing", "nothing", "nothing", "missing"] == states[-5:]
+    assert week is await bench.ask.completeness("7d")
+    bench.clock.advance(61)
+    assert week is not await bench.ask.completeness("7d")
 
 
 async def test_who_is_told_is_as_configured_and_as_it_holds_now(bench):

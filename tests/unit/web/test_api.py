@@ -92,18 +92,7 @@ class Answers:
             "level": "ok",
             "runs": [run, {**run, "url": "https://app.circleci.com/x", "duration_ms": None}] if self.full else [],
             "alerts": [alert] if self.full else [],
-            "completeness": [
-                {
-                    "source": "circleci",
-                    "project": f"gh/acme/{number}{EVIL}",
-                    "expected": 1500 + number,
-                    "present": 9,
-                    "repaired": 8,
-                    "unrepairable": 7,
-                    "unannounced": 6,
-                }
-                for number in range(21 if self.full else 0)
-            ],
+            "completeness": self._audited(),
             "hints": [] if self.full else ["No source is configured: add one"],
         }
 
@@ -201,9 +190,18 @@ class Answers:
         self._note("routing")
         return {"default": ["ops"], "mute": [], "routes": [], "mute_times": [], "digests": []}
 
-    async def completeness(self) -> Json:
-        self._note("completeness")
-        return {"hours": ["2026-11-20T09:00:00.000Z"], "projects": []}
+    def _audited(self) -> list[Json]:
+        figures = {"present": 9, "repaired": 8, "unrepairable": 7, "unannounced": 6}
+        return [
+            {"source": "circleci", "project": f"gh/acme/{number}{EVIL}", "expected": 1500 + number, **figures}
+            for number in range(21 if self.full else 0)
+        ]
+
+    async def completeness(self, window: str = "24h") -> Json:
+        self._note("completeness", window)
+        rows = [one | {"proven_until": None, "cells": [None]} for one in self._audited()]
+        step = "1h" if window == "24h" else "1d"
+        return {"window": window, "step": step, "hours": ["2026-11-20T09:00:00.000Z"], "projects": rows}
 
     async def data(self) -> Json:
         self._note("data")
@@ -323,22 +321,22 @@ async def test_problems_have_a_status_and_words(bench: Bench, error: Exception, 
 @pytest.mark.parametrize(
     "path", [f"/tail?live={1 << 63}", f"/deadletters?id={1 << 63}", f"/history?since_ms=0&until_ms={1 << 64}"]
 )
-async def test_a_number_that_no_store_can_hold_is_422(bench: Bench, path: str) -> None:
+async def test_a_number_that_no_store_can_hold_is_400(bench: Bench, path: str) -> None:
     """SQLite counts to 2 to the power of 63."""
-    assert (await bench.http.get("/api/v1" + path)).status_code == 422
+    assert (await bench.http.get("/api/v1" + path)).status_code == 400
     assert bench.answers.asked == []
 
 
 async def test_where_a_sink_starts_again_must_be_said(bench: Bench) -> None:
     """Nothing is dropped, and nothing sent twice, because somebody left it out."""
-    assert (await bench.http.post("/api/v1/sinks/loki/reset", json={})).status_code == 422
+    assert (await bench.http.post("/api/v1/sinks/loki/reset", json={})).status_code == 400
     assert not bench.answers.asked
 
 
 @pytest.mark.parametrize("body", [{}, {"ids": [1 << 63]}, {"ids": []}, {"ids": ["x"]}, {"ids": [1], "more": 1}])
-async def test_a_wrong_body_is_422_and_changes_nothing(bench: Bench, body: Json) -> None:
+async def test_a_wrong_body_is_400_and_changes_nothing(bench: Bench, body: Json) -> None:
     """Unknown keys too."""
-    assert (await bench.http.post("/api/v1/deadletters/purge", json=body)).status_code == 422
+    assert (await bench.http.post("/api/v1/deadletters/purge", json=body)).status_code == 400
     assert bench.answers.asked == []
 
 

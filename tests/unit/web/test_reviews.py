@@ -292,5 +292,8 @@ async def test_a_chart_is_drawn_within_its_frame(kind):
 
 async def test_a_chart_of_nothing_is_empty():
     """No row, no mark."""
+    parts = sketch(Chart("d", "Deployments", "number", "stacked", ("Succeeded", "Failed"), (Row(0, (3.0, 1.0)),)))
+    assert [4.0, 1.0] == [mark.height * 4 / parts.bars[0].height for mark in parts.bars]
+    assert ["1970-01-01: Succeeded 3", "1970-01-01: Failed 1"] == [mark.title for mark in parts.bars]
     drawn = sketch(Chart("runs", "Runs", "percentage", "line", ("All",), ()))
     assert ((), (), "100 %") == (drawn.bars, drawn.points, drawn.top)

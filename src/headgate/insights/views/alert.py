@@ -69,7 +69,8 @@ class AlertPage:
     """`state`: inactive for one that is over and forgotten; then numbers are those of its last line.
 
     `open_for`: notifiers that know it as firing; `held`: those that are not told -> why. `chart`: None where there is
-    none, and `no_chart` says why. `told`: newest first. `lines`: newest first, at most 200.
+    none, and `no_chart` says why. `format`, `unit`: of value and baseline, empty where they are plain counts.
+    `told`: newest first. `lines`: newest first, at most 200.
     """
 
     fingerprint: str
@@ -84,6 +85,8 @@ class AlertPage:
     judged: str | None
     value: float | None
     baseline: float | None
+    format: str
+    unit: str
     n: int
     acknowledged: SeenBy | None
     open_for: tuple[str, ...]
@@ -131,6 +134,8 @@ async def alert_page(lens: Lens, *, fingerprint: str) -> AlertPage:
         judged=_time(alert.at_ms or None),
         value=alert.value,
         baseline=alert.baseline,
+        format=alert.form,
+        unit=alert.unit,
         n=alert.n,
         acknowledged=_seen(alert.acknowledged),
         open_for=tuple(sorted(alert.receivers)),
@@ -160,6 +165,8 @@ def _remembered(newest: HistoryLine) -> Alert:
         at_ms=newest.judged_ms,
         value=newest.value,
         baseline=newest.baseline,
+        form=newest.format,
+        unit=newest.unit,
         n=newest.n or 0,
     )
 

@@ -30,6 +30,8 @@ class _Line(msgspec.Struct, frozen=True, omit_defaults=True):
     who: str = ""
     value: float | None = None
     baseline: float | None = None
+    format: str = ""
+    unit: str = ""
     n: int | None = None
     at_ms: int = 0
     told: tuple[str, ...] = ()
@@ -53,7 +55,8 @@ class Told:
 class HistoryLine:
     """One line of an alert's history. `was`, `became`: states, equal where it did not move.
 
-    `who`: engine, or who acknowledged; `value`, `baseline`, `n`: of the reading; `told`: notifiers that were given a
+    `who`: engine, or who acknowledged; `value`, `baseline`, `n`: of the reading; `format`, `unit`: of the first two, as
+    the catalogue writes them, empty where they are plain counts or not known; `told`: notifiers that were given a
     message; `held`: those that were not -> why. `judged_ms`: end of what was judged, 0 where not known.
     """
 
@@ -68,6 +71,8 @@ class HistoryLine:
     who: str = ""
     value: float | None = None
     baseline: float | None = None
+    format: str = ""
+    unit: str = ""
     n: int | None = None
     told: tuple[str, ...] = ()
     held: Mapping[str, str] = field(default_factory=dict)
@@ -141,6 +146,8 @@ def _line(fingerprint: str, at_ms: int, body: bytes) -> HistoryLine:
         who=known.who,
         value=known.value,
         baseline=known.baseline,
+        format=known.format,
+        unit=known.unit,
         n=known.n,
         told=known.told,
         held=known.held,

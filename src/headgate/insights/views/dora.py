@@ -25,6 +25,7 @@ DORA_FIGURES = (
     "dora_recovery_time",
     "deployments",
 )
+_PLOTTED = ("deployments", "failed_deployments")
 _NEWEST = 25
 _READ = 1000
 # A metric that is read row by row is read again for each step.
@@ -78,7 +79,8 @@ class DeploymentView:
 class DoraPage:
     """`projects`, `teams`: most deployments first. `newest`: the last deployments of the window, newest first.
 
-    `plot`: deployments by day, or by week where the window is longer than a month. `source`, `year`: of benchmarks.
+    `plot`: succeeded and failed deployments by day, or by week where the window is longer than a month.
+    `source`, `year`: of benchmarks.
     """
 
     since: str
@@ -108,7 +110,7 @@ async def dora_page(
     by_project = await trends(lens, reader, DORA_FIGURES, projects=slugs, window=window, by=("project",), where=where)
     by_team = await trends(lens, reader, DORA_FIGURES, projects=slugs, window=window, by=("team",), where=where)
     step: StepName = "1d" if window.span_ms <= _MOST_STEPS_MS else "7d"
-    lines = await plot(lens, reader, ("deployments",), projects=slugs, window=window, step=step, where=where)
+    lines = await plot(lens, reader, _PLOTTED, projects=slugs, window=window, step=step, where=where)
     return DoraPage(
         since=window.since,
         until=window.until,

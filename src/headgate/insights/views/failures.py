@@ -70,7 +70,8 @@ class FailureGroup:
 
     `known`: where that is from; `nothing` says that neither step nor message is known. `count`: in the window,
     `before`: in the one before; `first_at`: of both. `new`: not in the one before. `minutes`: that the jobs of the
-    window ran; `credits`: that they used, where known. Jobs, branches and tests: the most hit, with how many there are.
+    window ran; `credits`: that they used, of those where it is known. Jobs, branches and tests:
+    the most hit, with how many there are.
     """
 
     id: str
@@ -87,7 +88,7 @@ class FailureGroup:
     last_at: str
     runs: int
     minutes: float
-    credits: int
+    credits: int | None
     jobs: tuple[HitJob, ...]
     jobs_hit: int
     branches: tuple[str, ...]
@@ -215,7 +216,7 @@ def _view(group: Group, window: Window) -> FailureGroup:
         last_at=format_ms(group.seen[0].stopped_ms),
         runs=len({row.workflow_id for row in inside}),
         minutes=sum(row.duration_ms or 0 for row in inside) / 60_000,
-        credits=sum(row.credits or 0 for row in inside),
+        credits=_sum([row.credits for row in inside if row.credits is not None]),
         jobs=tuple(HitJob(*names, n) for names, n in group.jobs.most_common(_NAMED)),
         jobs_hit=len(group.jobs),
         branches=tuple(name for name, _ in group.branches.most_common(_NAMED)),
@@ -225,6 +226,11 @@ def _view(group: Group, window: Window) -> FailureGroup:
         tests_hit=len(group.tests),
         last_runs=tuple(_run(row) for row in inside[:_NAMED]),
     )
+
+
+def _sum(known: Sequence[int]) -> int | None:
+    """None where none is known."""
+    return sum(known) if known else None
 
 
 def _run(row: JobRow) -> FailedRun:

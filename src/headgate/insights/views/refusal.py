@@ -12,6 +12,8 @@ from typing import Literal
 __all__ = ["TITLES", "RefusalKind", "Refused", "unknown"]
 
 RefusalKind = Literal[
+    "unknown-org",
+    "unknown-team",
     "unknown-project",
     "unknown-workflow",
     "unknown-job",
@@ -20,6 +22,7 @@ RefusalKind = Literal[
     "unknown-metric",
     "unknown-alert",
     "unknown-table",
+    "unknown-trigger",
     "bad-dimension",
     "bad-filter",
     "bad-time",
@@ -30,6 +33,8 @@ RefusalKind = Literal[
     "too-large",
 ]
 TITLES: dict[RefusalKind, str] = {
+    "unknown-org": "No such organisation",
+    "unknown-team": "No such team",
     "unknown-project": "No such project",
     "unknown-workflow": "No such workflow",
     "unknown-job": "No such job",
@@ -38,6 +43,7 @@ TITLES: dict[RefusalKind, str] = {
     "unknown-metric": "No such metric",
     "unknown-alert": "No such alert",
     "unknown-table": "No such table",
+    "unknown-trigger": "Nothing was started so",
     "bad-dimension": "The metric does not have this dimension",
     "bad-filter": "A filter cannot be read",
     "bad-time": "A time or span cannot be read",

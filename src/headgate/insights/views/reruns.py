@@ -31,13 +31,14 @@ _BY: Mapping[RerunsBy, tuple[str, ...]] = {
 class RerunLine:
     """One group. `waste`: share of its green runs that are green only on retry, None of jobs; `reruns`: repeats.
 
-    `credits`: that they used, `estimated`: some of them are no bill; `minutes`: that they took.
+    `credits`: that they used, None where none are told of, `estimated`: some of them are no bill;
+    `minutes`: that they took.
     """
 
     labels: Mapping[str, str]
     waste: float | None
     reruns: int
-    credits: float
+    credits: float | None
     estimated: bool
     minutes: float
 
@@ -81,7 +82,7 @@ async def reruns_page(
     else:
         groups = await trends(lens, reader, _METRICS, projects=slugs, window=window, by=_BY[by], where=where)
         lines = [_line(dict(labels), found) for labels, found in groups.items() if found["reruns"].value]
-    lines.sort(key=lambda line: (-line.credits, -line.minutes, sorted(line.labels.items())))
+    lines.sort(key=lambda line: (-(line.credits or 0.0), -line.minutes, sorted(line.labels.items())))
     end = start + limit
     return RerunsPage(
         since=window.since,
@@ -100,7 +101,7 @@ def _line(labels: Mapping[str, str], found: Trends) -> RerunLine:
         labels=labels,
         waste=found["rerun_waste"].value,
         reruns=round(found["reruns"].value or 0),
-        credits=found["rerun_credits"].value or 0.0,
+        credits=found["rerun_credits"].value,
         estimated=found["rerun_credits"].estimated,
         minutes=(found["rerun_time"].value or 0.0) / 60,
     )
@@ -119,7 +120,7 @@ async def _jobs(
             labels={"project": row.project, "workflow": row.workflow, "job": row.job},
             waste=None,
             reruns=row.jobs,
-            credits=float(row.credits),
+            credits=float(row.credits) if row.credits else None,
             estimated=False,
             minutes=row.duration_ms / 60_000,
         )

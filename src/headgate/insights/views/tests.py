@@ -36,7 +36,7 @@ class FlakyView:
 
     `state`: what became of it, `since`: when that began, `first_at`, `last_at`: of its flakes, all as far as the window
     and the one before tell. `commits`: on which it did both; `credits`, `minutes`: lost with jobs that it failed,
-    about. `jobs`: those it flaked in; it is one test in all of them.
+    about, credits None where none are told of. `jobs`: those it flaked in; it is one test in all of them.
     """
 
     project: str
@@ -52,7 +52,7 @@ class FlakyView:
     passes: int
     commits: int
     infrastructure_failures: int
-    credits: float
+    credits: float | None
     minutes: float
     jobs: tuple[str, ...]
     first_at: str
@@ -219,7 +219,7 @@ def _flaky(
         passes=one.passes,
         commits=one.commits,
         infrastructure_failures=one.infra,
-        credits=one.credits,
+        credits=one.credits or None,
         minutes=math.fsum(n * job_minutes.get((one.project, job), 0.0) for job, n in hit.items()),
         jobs=one.jobs,
         first_at=format_ms(life.first_ms),

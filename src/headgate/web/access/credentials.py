@@ -51,6 +51,7 @@ class Credentials:
         self._tokens = access.tokens
         self._users = {user.name: user for user in access.users}
         self._decoy = decoy(user.password for user in access.users if user.password is not None)
+        self._failures.free = access.limits.wrong
         self._proven.clear()
 
     async def check(self, name: str, secret: str, peer: str) -> TokenGrant | UserGrant | Wait | None:

@@ -12,7 +12,7 @@ import secrets
 from headgate.core.clock import Clock
 from headgate.web.access.credentials import Credentials, Wait
 from headgate.web.access.grants import OPEN, Access, ProxyGrant, TokenGrant, digest_of
-from headgate.web.access.limits import Rate, network_of
+from headgate.web.access.limits import Limits, Rate, network_of
 from headgate.web.access.presented import Presented
 from headgate.web.access.sessions import Session, Sessions
 from headgate.web.access.ways import Authenticator, ByCommand, ByProxy, BySecret, BySession, Known, Outcome
@@ -20,10 +20,8 @@ from headgate.web.access.who import Who
 
 __all__ = ["Gate"]
 
-# A page of the dashboard is some ten requests; nobody who is not a loop asks more often.
-_PER_SECOND, _BURST = 100.0, 1000.0
-# Nobody needs them as often as those who are known.
-_UNKNOWN_PER_SECOND, _UNKNOWN_BURST = 10.0, 200.0
+# Requests at once, of what may be asked in a second: a page is some ten of them, and people open several.
+_BURST, _UNKNOWN_BURST = 10.0, 20.0
 
 
 class Gate:
@@ -33,8 +31,7 @@ class Gate:
         self._clock = clock
         self._key = secrets.token_bytes(32)
         self._command = ByCommand(digest_of(command_token), self.csrf) if command_token else None
-        self._known_rate = Rate(_PER_SECOND, _BURST)
-        self._unknown_rate = Rate(_UNKNOWN_PER_SECOND, _UNKNOWN_BURST)
+        self._rates = (0.0, 0.0)
         self.sessions = Sessions()
         self._credentials = Credentials(clock)
         self._ways: tuple[Authenticator, ...] = ()
@@ -45,6 +42,7 @@ class Gate:
         """Let in what this grants, from now on; sessions of other grants end."""
         self._access = access
         self._credentials.configure(access)
+        self._limit(access.limits)
         granted = {*access.tokens, *access.users}
         self.sessions.keep(lambda grant: grant in granted)
         self._ways = (
@@ -53,6 +51,14 @@ class Gate:
             BySecret(self._credentials, self.csrf),
             BySession(self.sessions, self._clock.monotonic),
         )
+
+    def _limit(self, limits: Limits) -> None:
+        """Who has asked how often is forgotten only where it may be asked more or less often from now on."""
+        self.sessions.idle, self.sessions.longest = limits.idle, limits.longest
+        if (rates := (limits.known, limits.unknown)) != self._rates:
+            self._known_rate = Rate(limits.known, limits.known * _BURST)
+            self._unknown_rate = Rate(limits.unknown, limits.unknown * _UNKNOWN_BURST)
+            self._rates = rates
 
     @property
     def proxy(self) -> ProxyGrant | None:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from headgate.web.access.limits import Limits
 from headgate.web.access.passwords import PasswordHash
 from headgate.web.access.who import ROLES, Role
 
@@ -104,11 +105,12 @@ class ProxyGrant:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """All that is granted. Nothing at all: the listener is open, which only loopback may be."""
+    """All that is granted, and within which limits. No grant: the listener is open, which only loopback may be."""
 
     tokens: tuple[TokenGrant, ...] = ()
     users: tuple[UserGrant, ...] = ()
     proxy: ProxyGrant | None = None
+    limits: Limits = field(default_factory=Limits)
 
     @property
     def is_open(self) -> bool:

@@ -9,14 +9,29 @@ import ipaddress
 from collections import OrderedDict
 from dataclasses import dataclass
 
-__all__ = ["Failures", "Rate", "network_of"]
+__all__ = ["Failures", "Limits", "Rate", "network_of"]
 
 _MOST_PEERS = 10_000
-# Mistyped passwords happen; after so many each further failure doubles the wait, up to five minutes.
-_FREE = 5
 _MOST_WAIT_SECONDS = 300.0
 # Who has not failed for so long begins anew.
 _FORGET_SECONDS = 1800.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """`known`, `unknown`: requests a second in the long run, of somebody who is known and of a network where nobody is.
+
+    `wrong`: so many wrong secrets at once, since mistyped passwords happen; each further one doubles the wait, up to
+    five minutes. `idle`, `longest`: seconds after which a session ends that nobody used, and whoever used it.
+    """
+
+    # A page of the dashboard is some ten requests; nobody who is not a loop asks more often.
+    known: float = 100.0
+    unknown: float = 10.0
+    wrong: int = 5
+    # A working day; a dashboard that a wall screen shows asks all the time, so that only the second one ends it.
+    idle: float = 8 * 3600.0
+    longest: float = 7 * 86_400.0
 
 
 def network_of(peer: str) -> str:
@@ -39,18 +54,19 @@ class _Tries:
 
 
 class Failures:
-    """Failed logins by peer. `now`: seconds of a monotonic clock."""
+    """Failed logins by peer. `now`: seconds of a monotonic clock. `free`: failures after which nobody waits."""
 
     def __init__(self, most: int = _MOST_PEERS) -> None:
         self._most = most
+        self.free = Limits().wrong
         self._peers: OrderedDict[str, _Tries] = OrderedDict()
 
     def wait_seconds(self, peer: str, now: float) -> float:
         """How long the peer has to wait before it may try again; 0: not at all."""
         tries = self._peers.get(network_of(peer))
-        if tries is None or tries.failed < _FREE or now - tries.last > _FORGET_SECONDS:
+        if tries is None or tries.failed < self.free or now - tries.last > _FORGET_SECONDS:
             return 0.0
-        wait = min(_MOST_WAIT_SECONDS, 2.0 ** min(tries.failed - _FREE, 20))
+        wait = min(_MOST_WAIT_SECONDS, 2.0 ** min(tries.failed - self.free, 20))
         return max(0.0, tries.last + wait - now)
 
     def failed(self, peer: str, now: float) -> None:

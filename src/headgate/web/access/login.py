@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import hmac
 import secrets
+from typing import Annotated
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from headgate.web.access.credentials import Wait
 from headgate.web.access.forms import FormRefused, local_path, read_form, submitted
 from headgate.web.access.gate import Gate
 from headgate.web.access.presented import Presented, read_presented
-from headgate.web.access.sessions import ABSOLUTE_SECONDS
 from headgate.web.access.trail import note
 from headgate.web.access.ways import cookie_name
 from headgate.web.access.who import admit, who
@@ -76,7 +76,7 @@ class _Pages:
         admit(request.scope, session.who)
         note(request, "login", session.who.name)
         answer = RedirectResponse(following, 303)
-        _keep(answer, cookie_name(asked.secure), cookie, asked.secure, int(ABSOLUTE_SECONDS))
+        _keep(answer, cookie_name(asked.secure), cookie, asked.secure, int(self._gate.sessions.longest))
         return answer
 
     async def log_out(self, request: Request) -> Response:
@@ -109,8 +109,8 @@ def add_login(app: FastAPI, gate: Gate, version: str) -> None:
     pages = _Pages(gate, version)
 
     @app.get("/login", include_in_schema=False)
-    async def login(request: Request) -> Response:
-        following = local_path(request.query_params.get("next", ""))
+    async def login(request: Request, following: Annotated[str, Query(alias="next")] = "") -> Response:
+        following = local_path(following)
         if gate.is_open or who(request).via == "session":
             return RedirectResponse(following, 303)
         return pages.show(request, following)

@@ -9,16 +9,13 @@ import secrets
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
 
 from headgate.web.access.grants import TokenGrant, UserGrant, digest_of
+from headgate.web.access.limits import Limits
 from headgate.web.access.who import Who
 
-__all__ = ["ABSOLUTE_SECONDS", "IDLE_SECONDS", "Session", "Sessions"]
+__all__ = ["Session", "Sessions"]
 
-# A working day; a dashboard that a wall screen shows asks all the time, so that only the second one ends it.
-IDLE_SECONDS: Final = 8 * 3600.0
-ABSOLUTE_SECONDS: Final = 7 * 86_400.0
 _MOST = 10_000
 
 
@@ -31,16 +28,17 @@ class Session:
     began: float
     seen: float
 
-    def over(self, now: float) -> bool:
-        """Whether it has ended by itself."""
-        return now - self.seen > IDLE_SECONDS or now - self.began > ABSOLUTE_SECONDS
-
 
 class Sessions:
-    """All sessions of this process. `now`: seconds of a monotonic clock."""
+    """All sessions of this process. `now`: seconds of a monotonic clock.
+
+    `idle`, `longest`: seconds after which one ends that nobody used, and whoever used it; each look goes by what
+    they are then.
+    """
 
     def __init__(self, most: int = _MOST) -> None:
         self._most = most
+        self.idle, self.longest = Limits().idle, Limits().longest
         self._known: OrderedDict[bytes, Session] = OrderedDict()
 
     def __len__(self) -> int:
@@ -48,7 +46,7 @@ class Sessions:
 
     def begin(self, grant: TokenGrant | UserGrant, via: str, now: float) -> tuple[str, Session]:
         """Begin one; returns what its cookie says."""
-        for key in [key for key, one in self._known.items() if one.over(now)]:
+        for key in [key for key, one in self._known.items() if self._over(one, now)]:
             del self._known[key]
         cookie = secrets.token_urlsafe(32)
         who = Who(grant.name, grant.role, via, secrets.token_urlsafe(32))
@@ -64,12 +62,16 @@ class Sessions:
         session = self._known.get(key)
         if session is None:
             return None
-        if session.over(now):
+        if self._over(session, now):
             del self._known[key]
             return None
         session.seen = now
         self._known.move_to_end(key)
         return session
+
+    def _over(self, session: Session, now: float) -> bool:
+        """Whether it has ended by itself."""
+        return now - session.seen > self.idle or now - session.began > self.longest
 
     def end(self, cookie: str) -> None:
         """End one, if it is there."""

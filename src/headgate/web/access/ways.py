@@ -1,7 +1,7 @@
 """The ways in which somebody can be known. Each looks at one kind of thing that a request presents.
 
-Another way is another `Authenticator`: OpenID Connect would end its code flow in `Sessions.begin`, as the login page
-does, and needs no place here.
+Another way is another `Authenticator`. OpenID Connect needs none: it would end its code flow in `Sessions.begin`, as
+the login page does (docs/access.md).
 Invariant: no way believes what another has not checked; nothing presented is nobody.
 """
 

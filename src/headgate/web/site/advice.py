@@ -27,7 +27,7 @@ def add_advice_pages(app: FastAPI, site: Site) -> None:
 
 
 def _add_failures(app: FastAPI, site: Site) -> None:
-    @page(app, site, "/failures")
+    @page(app, site, "/failures", filtered=True)
     async def failures(request: Request, project: str = "", cursor: str = "") -> Response:
         lens = site.lens()
         asked = site.asked(request, lens)
@@ -40,7 +40,7 @@ def _add_failures(app: FastAPI, site: Site) -> None:
 
 
 def _add_money(app: FastAPI, site: Site) -> None:
-    @page(app, site, "/rightsizing")
+    @page(app, site, "/rightsizing", filtered=True)
     async def rightsizing(request: Request, show: str = "all", project: str = "", cursor: str = "") -> Response:
         lens = site.lens()
         asked = site.asked(request, lens)
@@ -60,7 +60,7 @@ def _add_money(app: FastAPI, site: Site) -> None:
         crumbs = (("Credits", "/credits"), ("Machine sizes", ""))
         return site.answer("rightsizing.html", request, asked, values, *crumbs, own=own)
 
-    @page(app, site, "/reruns")
+    @page(app, site, "/reruns", filtered=True)
     async def reruns(
         request: Request, by: str = "project", project: str = "", workflow: str = "", cursor: str = ""
     ) -> Response:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from urllib.parse import urlencode
 
+from headgate.core.tally import DEFAULT_BRANCH
 from headgate.insights.views.lens import Filters
 from headgate.insights.views.refusal import Refused
 from headgate.insights.views.window import DEFAULT_WINDOW, StepName, Window, read_step, read_window
@@ -18,7 +19,7 @@ __all__ = ["PRESETS", "Asked", "read_asked"]
 # Windows that are offered, and what people call them.
 PRESETS: Mapping[str, str] = {"24h": "24 hours", "7d": "7 days", "30d": "30 days", "90d": "90 days"}
 _WINDOW = ("window", "since", "until")
-_FILTERS = ("branch", "branch_class", "trigger")
+_FILTERS = ("branch", "branch_class", "trigger", "org", "team")
 # A name of CircleCI is far shorter; what is longer is a mistake, and would be carried along by every link.
 _MOST_TEXT = 1000
 
@@ -49,8 +50,10 @@ class Asked:
 
     @property
     def chosen(self) -> Filters:
-        """The filters as views take them."""
-        return Filters(**self.filters)
+        """The filters as views take them; the branch `@default` is a class, as in the API."""
+        if self.filters.get("branch") != DEFAULT_BRANCH:
+            return Filters(**self.filters)
+        return Filters(**{"branch_class": DEFAULT_BRANCH, **self.filters, "branch": ""})
 
     def url(self, path: str, **query: object) -> str:
         """A path with this window and a query; empty values are left out."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
 from headgate.insights.views.builds import BRANCH_BUILDS, DEFAULT_BUILDS, builds_page, project_builds
 from headgate.insights.views.dora import DORA_FIGURES, dora_page
 from headgate.insights.views.lens import Filters
+from headgate.insights.views.refusal import Refused
 from headgate.web.site.bars import bars
 from headgate.web.site.frame import Site
 from headgate.web.site.serving import page
@@ -20,12 +23,16 @@ def add_builds(app: FastAPI, site: Site) -> None:
     """Add the pages of builds, and of DORA metrics."""
 
     @page(app, site, "/builds")
-    async def builds(request: Request, project: str = "", branch: str = "", cursor: str = "") -> Response:
+    async def builds(  # noqa: PLR0917  # query parameters have names
+        request: Request, project: str = "", branch: str = "", org: str = "", team: str = "", cursor: str = ""
+    ) -> Response:
         lens = site.lens()
         asked = site.asked(request, lens)
+        _belong(project, {"branch": branch}, {"org": org, "team": team, "cursor": cursor})
         if not project:
-            view = await builds_page(lens, window=asked.window, cursor=cursor or None, limit=25)
-            return site.answer("builds.html", request, asked, {"view": view}, ("Builds", "/builds"))
+            view = await builds_page(lens, window=asked.window, filters=asked.chosen, cursor=cursor or None, limit=25)
+            shown = {"view": view, "choices": await site.owners(lens)}
+            return site.answer("builds.html", request, asked, shown, ("Builds", "/builds"))
         one = await project_builds(lens, project=project, window=asked.window, branch=branch)
         values = {
             "view": one,
@@ -38,10 +45,10 @@ def add_builds(app: FastAPI, site: Site) -> None:
         return site.answer("project_builds.html", request, asked, values, *crumbs, own=own)
 
     @page(app, site, "/dora")
-    async def dora(request: Request, project: str = "", team: str = "") -> Response:
+    async def dora(request: Request, project: str = "", org: str = "", team: str = "") -> Response:
         lens = site.lens()
         asked = site.asked(request, lens)
-        view = await dora_page(lens, window=asked.window, project=project, filters=Filters(team=team))
+        view = await dora_page(lens, window=asked.window, project=project, filters=Filters(org=org, team=team))
         values = {
             "view": view,
             "charts": charts(view.plot),
@@ -49,5 +56,13 @@ def add_builds(app: FastAPI, site: Site) -> None:
             "project": project,
             "team": team,
         }
-        own = {key: value for key, value in {"project": project, "team": team}.items() if value}
+        own = {key: value for key, value in {"project": project, "org": org, "team": team}.items() if value}
         return site.answer("dora.html", request, asked, values, ("DORA", "/dora"), own=own)
+
+
+def _belong(project: str, of_one: Mapping[str, str], of_all: Mapping[str, str]) -> None:
+    """The words of one project's builds, and those of all projects, exclude each other. Raises Refused."""
+    for name, value in (of_all if project else of_one).items():
+        if value:
+            detail = f"{name} is for all projects, leave it or project out" if project else f"{name} needs a project"
+            raise Refused("bad-parameter", detail, parameter=name, valid=tuple(of_one if project else of_all))

@@ -9,15 +9,20 @@ import orjson
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, Response
 
+from headgate.insights.views.refusal import unknown
 from headgate.web.operations import ChosenDeliveries, Json, Operations, Problem
 from headgate.web.rendering import Templates
+from headgate.web.shared import Shared
 from headgate.web.site.doing import DONE, Fields, form
 from headgate.web.site.frame import Site
 from headgate.web.site.serving import page
+from headgate.web.workings import PROVEN_WINDOWS, ProvenWindow
 
 __all__ = ["add_delivery", "live_part"]
 
 _SHOWN = 50
+# Less than the two seconds after which pages ask again.
+_FRESH_SECONDS = 1.0
 _SEARCHED = 1000
 _BACKFILLS = 10
 
@@ -29,37 +34,49 @@ def add_delivery(app: FastAPI, site: Site, operations: Operations) -> None:
     _add_forms(app, operations)
 
 
-async def live_part(operations: Operations, templates: Templates) -> str:
+async def live_part(operations: Operations, templates: Templates, window: ProvenWindow = "24h") -> str:
     """The figures alone, which are fetched again every two seconds."""
-    return templates.render("live.html", **await _live(operations))
+    return templates.render("live.html", **await _live(operations, window))
 
 
-async def _live(operations: Operations) -> Mapping[str, Any]:
+async def _live(operations: Operations, window: ProvenWindow) -> Mapping[str, Any]:
     overview = await operations.overview()
     return {
         "overview": overview,
         "status": overview["status"],
-        "proven": await operations.completeness(),
+        "proven": await operations.completeness(window),
+        "proven_windows": PROVEN_WINDOWS,
         "backfills": (await operations.backfills())[-_BACKFILLS:],
     }
 
 
 def _add_pages(app: FastAPI, site: Site, operations: Operations) -> None:
+    # Whoever looks sees the same, so that a hundred viewers cost what one does.
+    shared = Shared[ProvenWindow, str](lambda window: live_part(operations, site.templates, window), _FRESH_SECONDS)
+
     @page(app, site, "/delivery")
-    async def delivery(request: Request, done: str = "") -> Response:
+    async def delivery(request: Request, proven: str = "", done: str = "") -> Response:
         values = {
-            **await _live(operations),
+            **await _live(operations, _window(proven)),
             "letters": await operations.dead_letters(None, (), _SHOWN),
             "aside": await operations.dead_deliveries(_SHOWN),
             "done": DONE.get(done, ""),
         }
-        return site.answer(
-            "delivery.html", request, site.asked(request, site.lens()), values, ("Delivery", "/delivery")
-        )
+        own = {"proven": proven} if proven else {}
+        asked = site.asked(request, site.lens())
+        return site.answer("delivery.html", request, asked, values, ("Delivery", "/delivery"), own=own)
 
     @app.get("/live", response_class=HTMLResponse, include_in_schema=False)
-    async def live() -> Response:
-        return HTMLResponse(await live_part(operations, site.templates))
+    async def live(proven: str = "") -> Response:
+        return HTMLResponse(await shared.get(_window(proven)))
+
+
+def _window(proven: str) -> ProvenWindow:
+    """Raises Refused."""
+    found = next((one for one in PROVEN_WINDOWS if one == (proven or "24h")), None)
+    if found is None:
+        raise unknown("bad-parameter", "proven", proven, PROVEN_WINDOWS)
+    return found
 
 
 def _add_inspected(app: FastAPI, site: Site, operations: Operations) -> None:

@@ -15,6 +15,7 @@ from starlette.datastructures import ImmutableMultiDict
 from headgate.web.access.forms import FormRefused, local_path, submitted
 from headgate.web.access.who import Role
 from headgate.web.operations import Problem
+from headgate.web.problems import REASONS
 
 __all__ = ["DONE", "Fields", "form"]
 
@@ -28,8 +29,6 @@ DONE: Mapping[str, str] = {
     "purged": "Forgotten for good.",
     "merging": "Queued to be merged again.",
 }
-_STATUS = {"unknown": 404, "refused": 409, "busy": 503}
-_TITLES = {"unknown": "There is no such thing", "refused": "This cannot be done", "busy": "Not now"}
 
 
 def form(
@@ -43,7 +42,7 @@ def form(
             try:
                 await handler(request, fields)
             except Problem as exc:
-                raise FormRefused(_STATUS[exc.reason], _TITLES[exc.reason], f"Nothing was done: {exc}.") from exc
+                raise FormRefused(*REASONS[exc.reason], f"Nothing was done: {exc}.") from exc
             return RedirectResponse(_with_word(local_path(fields.get("back", "")), done), 303)
 
         app.post(path, include_in_schema=False)(answer)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -46,6 +46,10 @@ class Site:
     def asked(self, request: Request, lens: Lens) -> Asked:
         """What the address asks for. Raises Refused."""
         return read_asked(dict(request.query_params), lens.now_ms)
+
+    async def owners(self, lens: Lens) -> Mapping[str, Sequence[str]]:
+        """Whose projects there are: values of the filters `org` and `team`."""
+        return {"org": sorted({row.org for row in await lens.projects()}), "team": sorted(lens.owners.teams)}
 
     def answer(
         self,

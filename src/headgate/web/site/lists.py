@@ -24,11 +24,11 @@ _CHARGED = 10
 def add_lists(app: FastAPI, site: Site) -> None:
     """Add the pages of tests and of credits."""
 
-    @page(app, site, "/tests")
+    @page(app, site, "/tests", filtered=True)
     async def tests(request: Request, project: str = "") -> Response:
         lens = site.lens()
         asked = site.asked(request, lens)
-        view = await page_of_tests(lens, window=asked.window, project=project or None)
+        view = await page_of_tests(lens, window=asked.window, project=project or None, filters=asked.chosen)
         own = {"project": project} if project else {}
         values = {"view": view, "suites": suites(view.suites)}
         return site.answer("tests.html", request, asked, values, ("Tests", "/tests"), own=own)
@@ -46,7 +46,7 @@ def add_lists(app: FastAPI, site: Site) -> None:
         )
         return site.answer("test.html", request, asked, {"view": view, "times": times(view)}, *crumbs, own=own)
 
-    @page(app, site, "/credits")
+    @page(app, site, "/credits", filtered=True)
     async def credits_of(request: Request, by: str = "project", project: str = "", cursor: str = "") -> Response:
         lens = site.lens()
         asked = site.asked(request, lens)

@@ -21,7 +21,7 @@ _PLOTTED = ("runs", "failed_runs", "success_rate", "duration_p50", "duration_p95
 def add_overview(app: FastAPI, site: Site, operations: Operations, feed: Feed) -> None:
     """Add the overview and what it refreshes."""
 
-    @page(app, site, "/")
+    @page(app, site, "/", filtered=True)
     async def index(request: Request) -> Response:
         lens = site.lens()
         asked = site.asked(request, lens)
@@ -40,6 +40,7 @@ def add_overview(app: FastAPI, site: Site, operations: Operations, feed: Feed) -
         values = {
             "view": view,
             "known": len(await lens.projects()),
+            "choices": await site.owners(lens),
             "charts": charts(lines),
             "tiles": tiles(view.totals),
             "hints": whole["hints"],

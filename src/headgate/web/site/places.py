@@ -23,14 +23,15 @@ _REASONS = 5
 def add_places(app: FastAPI, site: Site) -> None:
     """Add the pages of projects and their workflows."""
 
-    @page(app, site, "/projects")
+    @page(app, site, "/projects", filtered=True)
     async def projects(request: Request, cursor: str = "") -> Response:
         lens = site.lens()
         asked = site.asked(request, lens)
         view = await projects_page(lens, window=asked.window, filters=asked.chosen, cursor=cursor or None, limit=50)
-        return site.answer("projects.html", request, asked, {"view": view}, ("Projects", "/projects"))
+        values = {"view": view, "choices": await site.owners(lens)}
+        return site.answer("projects.html", request, asked, values, ("Projects", "/projects"))
 
-    @page(app, site, "/project")
+    @page(app, site, "/project", filtered=True)
     async def project(request: Request, project: str = "") -> Response:
         lens = site.lens()
         asked = site.asked(request, lens)
@@ -44,7 +45,7 @@ def add_places(app: FastAPI, site: Site) -> None:
         crumbs = (("Projects", "/projects"), (view.project, ""))
         return site.answer("project.html", request, asked, values, *crumbs, own={"project": view.project})
 
-    @page(app, site, "/workflow")
+    @page(app, site, "/workflow", filtered=True)
     async def workflow(request: Request, project: str = "", workflow: str = "", cursor: str = "") -> Response:
         lens = site.lens()
         asked = site.asked(request, lens)

@@ -10,16 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
 from headgate.core.errors import StoreError
 from headgate.insights.views.lens import Lens
+from headgate.insights.views.refusal import Refused
 from headgate.web.access.forms import FormRefused
 from headgate.web.badges import add_badges
 from headgate.web.live import Feed, add_live
-from headgate.web.operations import Operations
+from headgate.web.operations import Operations, Problem
+from headgate.web.problems import REASONS, headers_of, not_served, refused, unanswered, undone
 from headgate.web.site.advice import add_advice_pages
 from headgate.web.site.alerting import add_alerting
 from headgate.web.site.builds import add_builds
@@ -69,20 +71,33 @@ class _Static(StaticFiles):
 
 
 def add_problems(app: FastAPI, site: Site) -> None:
-    """Answer what goes wrong: a page for people, JSON for scripts."""
+    """Answer what goes wrong: a page for people, a problem for scripts."""
+
+    def is_own(request: Request) -> bool:
+        return request.url.path.startswith(_OWN)
 
     @app.exception_handler(HTTPException)
-    async def refused(request: Request, exc: HTTPException) -> Response:
-        if request.url.path.startswith(_OWN):
-            return JSONResponse({"detail": exc.detail}, exc.status_code, exc.headers)
-        return site.problem(request, exc.status_code, str(exc.detail), "The navigation leads to every page there is.")
+    async def nowhere(request: Request, exc: HTTPException) -> Response:
+        if is_own(request):
+            return not_served(exc)
+        made = site.problem(request, exc.status_code, str(exc.detail), "The navigation leads to every page there is.")
+        made.headers.update(headers_of(exc))
+        return made
 
     @app.exception_handler(FormRefused)
     async def form(request: Request, exc: FormRefused) -> Response:
         return site.problem(request, exc.status, exc.title, str(exc))
 
+    @app.exception_handler(Refused)
+    async def refusal(request: Request, exc: Refused) -> Response:
+        return refused(exc) if is_own(request) else site.refusal(request, exc)
+
+    @app.exception_handler(Problem)
+    async def problem(request: Request, exc: Problem) -> Response:
+        return undone(exc) if is_own(request) else site.problem(request, *REASONS[exc.reason], f"{exc}.")
+
     @app.exception_handler(StoreError)
     async def store(request: Request, exc: StoreError) -> Response:
-        if request.url.path.startswith(_OWN):
-            return JSONResponse({"error": "store", "detail": str(exc)}, 503)
+        if is_own(request):
+            return unanswered(exc)
         return site.problem(request, 503, "The store does not answer", f"{exc}. `headgate status` says more.")

@@ -17,7 +17,7 @@ __all__ = ["add_runs"]
 def add_runs(app: FastAPI, site: Site) -> None:
     """Add the pages of a job and of a run."""
 
-    @page(app, site, "/job")
+    @page(app, site, "/job", filtered=True)
     async def job(request: Request, project: str = "", workflow: str = "", job: str = "") -> Response:
         lens = site.lens()
         asked = site.asked(request, lens)

@@ -1,6 +1,7 @@
 """Serves a page at an address.
 
-Invariant: a question that a page refuses is answered by a page too, never a trace.
+Invariant: a question that a page refuses is answered by a page too, never a trace. Links carry the window everywhere,
+so every page takes its words; those of filters only pages that apply them.
 """
 
 from __future__ import annotations
@@ -9,9 +10,10 @@ from collections.abc import Awaitable, Callable
 from functools import wraps
 from typing import ParamSpec
 
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.responses import HTMLResponse, Response
 
+from headgate.insights.views.known import must_be_known
 from headgate.insights.views.refusal import Refused
 from headgate.web.answering import finished
 from headgate.web.site.frame import Site
@@ -21,18 +23,30 @@ __all__ = ["page"]
 P = ParamSpec("P")
 
 
-def page(app: FastAPI, site: Site, path: str) -> Callable[[Callable[P, Awaitable[Response]]], None]:
-    """Serve a page at a path; a question that it refuses is answered by a page too."""
+def _windowed(since: str = "", until: str = "", window: str = "") -> None:
+    """Words of the window; `read_asked` reads them."""
+
+
+def _filtered(branch: str = "", branch_class: str = "", trigger: str = "", org: str = "", team: str = "") -> None:
+    """Words of filters; `read_asked` reads them."""
+
+
+def page(
+    app: FastAPI, site: Site, path: str, *, filtered: bool = False
+) -> Callable[[Callable[P, Awaitable[Response]]], None]:
+    """Serve a page at a path; a question that it refuses is answered by a page too. `filtered`: it takes filters."""
+    words = [Depends(_windowed), *([Depends(_filtered)] if filtered else [])]
 
     def add(handler: Callable[P, Awaitable[Response]]) -> None:
         @wraps(handler)
         async def answer(*args: P.args, **kwargs: P.kwargs) -> Response:
             request = next(one for one in kwargs.values() if isinstance(one, Request))
             try:
+                await must_be_known(site.lens(), request.query_params)
                 return await finished(request, await handler(*args, **kwargs))
             except Refused as exc:
                 return site.refusal(request, exc)
 
-        app.get(path, response_class=HTMLResponse, include_in_schema=False)(answer)
+        app.get(path, response_class=HTMLResponse, include_in_schema=False, dependencies=words)(answer)
 
     return add

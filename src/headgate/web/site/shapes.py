@@ -18,6 +18,8 @@ from headgate.web.site.words import shown
 
 __all__ = ["Bar", "Chart", "Piece", "Row", "Tile", "Waterfall", "charts", "figure_tiles", "tiles", "waterfall"]
 
+# `stacked`: bars of parts that add up, the last one at the bottom.
+Kind = Literal["line", "bars", "stacked"]
 _LABELS: Mapping[str, str] = {
     "runs": "Runs",
     "success_rate": "Success rate",
@@ -29,13 +31,13 @@ _LABELS: Mapping[str, str] = {
 _OF_JOBS = "_of_jobs"
 _TICKS = 5
 # Charts in their order: title, kind, and the metrics that each draws, where the plot has them.
-_CHARTS: Sequence[tuple[str, Literal["line", "bars"], Mapping[str, str]]] = (
+_CHARTS: Sequence[tuple[str, Kind, Mapping[str, str]]] = (
     ("Runs", "bars", {"runs": "All", "failed_runs": "Failed"}),
     ("Success rate", "line", {"success_rate": "Success rate"}),
     ("Duration", "line", {"duration_p95": "p95", "duration_p50": "p50"}),
     ("Wait for a machine", "line", {"queue_p50": "p50"}),
     ("Credits", "bars", {"credits": "Credits"}),
-    ("Deployments", "bars", {"deployments": "Succeeded"}),
+    ("Deployments", "stacked", {"deployments": "Succeeded", "failed_deployments": "Failed"}),
 )
 
 
@@ -66,15 +68,21 @@ class Chart:
     id: str
     title: str
     form: Format
-    kind: Literal["line", "bars"]
+    kind: Kind
     names: tuple[str, ...]
     rows: tuple[Row, ...]
+
+    def drawn(self, row: Row) -> tuple[float | None, ...]:
+        """How high each line of a row is drawn: its value, and of parts that add up that of all below it too."""
+        if self.kind != "stacked":
+            return row.values
+        return tuple(sum(one or 0.0 for one in row.values[line:]) for line in range(len(row.values)))
 
     @property
     def empty(self) -> bool:
         """Whether there is nothing to draw: no value at all, or counts of nothing alone."""
         known = [value for row in self.rows for value in row.values if value is not None]
-        return not any(known) if self.kind == "bars" else not known
+        return not known if self.kind == "line" else not any(known)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,9 +164,10 @@ def charts(plot: Plot) -> list[Chart]:
         if here:
             values = zip(*(lines[name].values for name in here), strict=True)
             # Of a count, a step in which nothing ran is 0; of everything else it has no value.
-            filled = [tuple(0.0 if one is None and kind == "bars" else one for one in step) for step in values]
-            rows = tuple(Row(at, step) for at, step in zip(times, filled, strict=True))
             form = CATALOGUE.names[here[0]].format
+            counted = form == "number" and kind != "line"
+            filled = [tuple(0.0 if one is None and counted else one for one in step) for step in values]
+            rows = tuple(Row(at, step) for at, step in zip(times, filled, strict=True))
             found.append(Chart(here[0], title, form, kind, tuple(names[name] for name in here), rows))
     return found
 

@@ -99,6 +99,31 @@ def shown(value: float | None, form: Format) -> str:
     return _FORMATS[form](value)
 
 
+# Units of the catalogue that are things, as people write one and several of them.
+_THINGS: Mapping[str, tuple[str, str]] = {
+    "{run}": ("run", "runs"),
+    "{job}": ("job", "jobs"),
+    "{test}": ("test", "tests"),
+    "{credit}": ("credit", "credits"),
+    "{failure}": ("failure", "failures"),
+    "{recovery}": ("recovery", "recoveries"),
+    "{deployment}": ("deployment", "deployments"),
+}
+
+
+def quantity(value: float | None, form: str, unit: str | None) -> str:
+    """A value with its unit: `60 %`, `3m 25s`, `1,234 credits`, `0.5 deployments a day`; a plain count without one."""
+    if value is None:
+        return NOTHING
+    known = next((one for one in _FORMATS if one == form), None)
+    text = figures(value) if known is None else shown(value, known)
+    what, slash, _ = (unit or "").partition("/")
+    if known in ("percentage", "duration", "score") or what in ("", "1", "s"):
+        return text
+    one, several = _THINGS.get(what, (what.strip("{}"),) * 2)
+    return f"{text} {one if value == 1 and not slash else several}{' a day' if slash else ''}"
+
+
 def rate(value: float | None) -> str:
     """How often a day, in three figures: 0.0213."""
     return NOTHING if value is None else f"{value:,.3g}"
@@ -134,6 +159,7 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "moment": moment,
     "number": number,
     "percentage": percentage,
+    "quantity": quantity,
     "rate": rate,
     "second": second,
     "shown": shown,

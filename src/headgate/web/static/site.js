@@ -67,6 +67,15 @@ function readTable(figure) {
   return { times, lines, shown, names };
 }
 
+function isBars(figure) {
+  return figure.dataset.kind === "bars" || figure.dataset.kind === "stacked";
+}
+
+// Parts that add up: each is drawn as high as itself and all after it, which are drawn over it.
+function stacked(lines) {
+  return lines.map((line, at) => line.map((_, step) => lines.slice(at).reduce((sum, part) => sum + (part[step] || 0), 0)));
+}
+
 // What values are held against: a colour each.
 const LEVELS = { usual: "--hold", before: "--hold", since: "--bad", critical: "--bad", recovers: "--good" };
 
@@ -77,7 +86,7 @@ function series(figure, line, name) {
       ? { label: name, stroke, width: 1.5, dash: [6, 4], spanGaps: true, points: { show: false } }
       : { label: name, stroke, width: 1.5, spanGaps: true, points: { show: true, size: 5, fill: stroke } };
   }
-  const bars = figure.dataset.kind === "bars";
+  const bars = isBars(figure);
   const single = figure.dataset.chart === "credits";
   if (bars) {
     const fill = colour(line === 1 ? "--bad" : single ? "--accent" : "--accent-soft");
@@ -149,9 +158,10 @@ function draw(figure) {
   }
   const { times, lines, shown, names } = readTable(figure);
   const format = figure.dataset.format;
-  const bars = figure.dataset.kind === "bars";
+  const bars = isBars(figure);
+  const heights = figure.dataset.kind === "stacked" ? stacked(lines) : lines;
   const axis = { stroke: colour("--quiet"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false }, font: "12px system-ui, sans-serif" };
-  const highest = Math.max(...lines.flat().filter((value) => value !== null), 0);
+  const highest = Math.max(...heights.flat().filter((value) => value !== null), 0);
   const evidence = figure.dataset.kind === "evidence";
   if (times.length > 2 && !evidence) {
     times[0] = Math.min(times[0], 2 * times[1] - times[2]); // a step that the window cuts is drawn as wide as the others
@@ -178,7 +188,7 @@ function draw(figure) {
     plugins: [tooltip(shown, names), ...(evidence ? [marks(figure)] : [])],
   };
   place.replaceChildren();
-  figure.plot = new uPlot(options, [times, ...lines], place);
+  figure.plot = new uPlot(options, [times, ...heights], place);
 }
 
 function drawAll() {

@@ -24,6 +24,7 @@ from tests.unit.web.access.bench import (
 )
 
 from headgate.web.access.grants import OPEN, Access
+from headgate.web.access.limits import Limits
 from headgate.web.access.ways import _pair
 
 
@@ -187,7 +188,7 @@ async def test_each_role_may_what_it_may(bench, method, path, allowed):
     ("method", "path", "status"),
     [
         ("GET", "/metrics", 200),
-        ("HEAD", "/metrics", 405),
+        ("HEAD", "/metrics", 200),
         ("GET", "/metrics/ci", 200),
         ("GET", "/", 403),
         ("GET", "/api/v1/status", 403),
@@ -356,3 +357,21 @@ def test_whatever_stands_in_the_header_is_read_or_not(text):
     """Without an error."""
     pair = _pair(text)
     assert pair is None or len(pair) == 2
+
+
+async def test_how_often_somebody_may_ask_and_be_wrong_is_configured():
+    """A reload with the same limits forgets nothing; with others everybody begins anew."""
+    limits = Limits(known=1.0, unknown=1.0, wrong=2)
+    bench = Bench(replace(ACCESS, limits=limits))
+    async with bench.http:
+        known = {"authorization": f"Bearer {READER}"}
+        asked = [(await bench.http.get("/api/v1/status", headers=known)).status_code for _ in range(11)]
+        assert [200] * 10 + [429] == asked
+        bench.gate.configure(replace(ACCESS, limits=limits))
+        assert 429 == (await bench.http.get("/api/v1/status", headers=known)).status_code
+        bench.gate.configure(replace(ACCESS, limits=replace(limits, known=2.0)))
+        assert 200 == (await bench.http.get("/api/v1/status", headers=known)).status_code
+    async with bench.browser(peer="192.0.2.9") as http:
+        wrong = {"authorization": "Bearer wrong"}
+        tries = [(await http.get("/api/v1/status", headers=wrong)).status_code for _ in range(3)]
+        assert [401, 401, 429] == tries

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from http.cookies import SimpleCookie
 
 import httpx
@@ -10,7 +11,7 @@ import pytest
 from tests.unit.web.access.bench import ACCESS, ADMIN, BROWSER, METRICS, PASSWORD, PROXY, READER, Bench
 
 from headgate.web.access.grants import Access
-from headgate.web.access.sessions import ABSOLUTE_SECONDS, IDLE_SECONDS
+from headgate.web.access.limits import Limits
 
 
 @pytest.fixture
@@ -163,7 +164,7 @@ async def test_a_logout_ends_the_session_for_every_copy_of_its_cookie(bench):
     assert ["login", "POST", "logout"] == [one.action for one in bench.entries]
 
 
-@pytest.mark.parametrize("seconds", [IDLE_SECONDS + 1, ABSOLUTE_SECONDS + 1])
+@pytest.mark.parametrize("seconds", [Limits().idle + 1, Limits().longest + 1])
 async def test_a_login_that_has_ended_is_said_so(bench, seconds):
     """A page leads to the login and says why; a form says that nothing was done; what polls takes its page along."""
     await bench.log_in(PASSWORD, "anna")
@@ -180,6 +181,21 @@ async def test_a_login_that_has_ended_is_said_so(bench, seconds):
     polls = {"hx-request": "true", "hx-current-url": "http://127.0.0.1/delivery?window=7d", "accept": "*/*"}
     poll = await bench.http.get("/live", headers=polls)
     assert (401, "/login?next=%2Fdelivery%3Fwindow%3D7d") == (poll.status_code, poll.headers["hx-redirect"])
+
+
+async def test_how_long_a_login_lasts_is_configured(bench):
+    """The cookie too; a reload that makes it shorter ends those that are older."""
+    bench.gate.configure(replace(ACCESS, limits=Limits(idle=60.0, longest=120.0)))
+    made = await bench.log_in(PASSWORD, "anna")
+    assert "Max-Age=120" in made.headers["set-cookie"]
+    bench.clock.advance(59)
+    assert 200 == (await bench.http.get("/api/v1/status")).status_code
+    bench.clock.advance(61)
+    assert 401 == (await bench.http.get("/api/v1/status")).status_code
+    await bench.log_in(PASSWORD, "anna")
+    bench.clock.advance(30)
+    bench.gate.configure(replace(ACCESS, limits=Limits(idle=20.0)))
+    assert 401 == (await bench.http.get("/api/v1/status")).status_code
 
 
 async def test_a_link_from_another_site_finds_the_session(bench):

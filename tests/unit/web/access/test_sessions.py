@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from headgate.web.access.grants import TokenGrant, UserGrant, digest_of
-from headgate.web.access.sessions import ABSOLUTE_SECONDS, IDLE_SECONDS, Sessions
+from headgate.web.access.limits import Limits
+from headgate.web.access.sessions import Sessions
+
+IDLE_SECONDS, ABSOLUTE_SECONDS = Limits().idle, Limits().longest
 
 ANNA = UserGrant("anna", "operator", b"mark")
 TOKEN = TokenGrant("ci", "viewer", digest_of("t"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from tests.unit.web.site.test_routes import PROJECT, Bench
 
@@ -121,10 +123,17 @@ async def test_dora_shows_each_number_with_its_definition(bench):
     assert ["succeeded", "succeeded", "failed"] == [one["status"] for one in told["newest"]]
     proxies = {one["metric"]: one["proxy"] for one in told["definitions"]}
     assert {name: name != "deployments" for name in proxies} == proxies
+    plotted = {line["metric"]: sum(one or 0 for one in line["values"]) for line in told["plot"]["lines"]}
+    assert {"deployments": 1.0, "failed_deployments": 1.0} == plotted
     answer = await bench.http.get("/dora")
+    drawn = answer.text.partition('data-chart="deployments" data-kind="stacked"')[2].partition("</figure>")[0]
+    assert "Succeeded" in drawn
+    assert '<th scope="col" class="n">Failed</th>' in drawn
+    values = [float(one) for one in re.findall(r'data-v="([0-9.]+)"', drawn)]
+    assert [1.0, 1.0] == [sum(values[0::2]), sum(values[1::2])]
     assert answer.text.count('class="tag" title="It follows') == 4
     assert EVIL not in answer.text
     page = await bench.text("/dora")
     assert "50 % of 2" in page or "50.0 % of 2" in page
     assert "No such project" in await bench.text("/dora?project=nobody", 404)
-    assert "No deployment is known" in await bench.text("/dora?team=nobody")
+    assert "No such team" in await bench.text("/dora?team=nobody", 404)

@@ -7,6 +7,7 @@ import re
 import httpx
 import msgspec
 import pytest
+from tests.unit.insights.world import key
 from tests.unit.web.test_api import EVIL, Answers, Health
 
 from headgate.app.telemetry import Telemetry
@@ -17,6 +18,7 @@ from headgate.insights.views.lens import Lens
 from headgate.store import MemoryStore
 from headgate.testing.store_data import NOW, WORKFLOW, job, merge, pipeline, seen, workflow
 from headgate.web.api import build_app
+from headgate.web.insights import add_insights
 from headgate.web.metricpages import MetricPages
 from headgate.web.site.routes import add_pages
 
@@ -100,9 +102,9 @@ async def test_what_is_valid_is_listed(bench):
 
 
 async def test_the_api_keeps_its_own_words(bench):
-    """JSON stays JSON."""
+    """A problem stays one."""
     answer = await bench.http.get("/api/v1/nowhere")
-    assert (404, "application/json") == (answer.status_code, answer.headers["content-type"])
+    assert (404, "application/problem+json") == (answer.status_code, answer.headers["content-type"])
 
 
 async def test_a_store_that_does_not_answer_is_a_page(bench):
@@ -172,3 +174,44 @@ async def test_filters_stay_in_every_address(bench):
     text = (await bench.http.get(f"/workflow?{OF_BUILD}&branch=main&window=30d")).text
     assert "workflow=build&amp;branch=main&amp;window=90d" in text
     assert 'class="clear" href="/workflow?project=gh%2Facme%2Fweb&amp;workflow=build&amp;window=30d"' in text
+
+
+async def test_alerts_have_their_units_and_their_first_bad_run(bench):
+    """A run of ours as a link to its page, a job to CircleCI; where none is named the page says so."""
+    base = {"fingerprint": "f", "rule": "R", "labels": {}, "state": "firing", "since": "2026-11-20T10:02:10.000Z"}
+    base |= {"flags": [], "n": 20, "value": 0.6, "baseline": 0.9, "format": "percentage", "unit": "1"}
+    at, none = {"first_bad_at": "2026-11-20T09:02:10.000Z"}, {"first_bad_at": None, "first_bad_url": None}
+    run = at | {"first_bad": "w1", "first_bad_url": "https://app.circleci.com/pipelines/workflows/w1"}
+    job = at | {"first_bad": "j1", "first_bad_url": "https://app.circleci.com/pipelines/workflows/w1/jobs/7"}
+    spent = {"value": 1234.0, "baseline": None, "format": "credits", "unit": "{credit}", "first_bad": None}
+
+    async def alerts():
+        return [base | run, base | job, base | none | spent]
+
+    bench.answers.alerts = alerts
+    page = await bench.text("/alerts")
+    assert page.count("60.0 % 90.0 % 20 11-20 09:02:10") == 2
+    assert f"1,234 credits {NONE} 20 none named" in page
+    raw = (await bench.http.get("/alerts")).text
+    assert '<a href="/run/w1">11-20 09:02:10</a>' in raw
+    assert 'href="https://app.circleci.com/pipelines/workflows/w1/jobs/7"' in raw
+
+
+async def test_credits_that_nobody_told_of_are_no_zero(bench):
+    """A dash on pages, with why; null in the API; no bar in a chart. Those that are known are counted as ever."""
+    add_insights(bench.app, bench.lens)
+    bare, known = job(key(4, 1)), job(key(4, 2), resource_class="large", credits=40)
+    await merge(bench.store, pipeline(), workflow(), bare)
+    page = await bench.text(f"/job?{OF_BUILD}&job=test")
+    assert f"not known 1 100 % 5s {NONE}" in page
+    assert "Credits of jobs come with the usage export" in page
+    asked = f"/api/v1/insights/job?{OF_BUILD}&job=test"
+    told = (await bench.http.get(asked)).json()
+    (line,) = [one for one in told["plot"]["lines"] if one["metric"] == "credits_of_jobs"]
+    assert (None, {None}) == (told["figures"]["credits_of_jobs"]["value"], set(line["values"]))
+    await merge(bench.store, known)
+    classes = (await bench.http.get(asked)).json()["resource_classes"]
+    assert [("large", 40.0), ("", None)] == [
+        (one["resource_class"], one["figures"]["credits_of_jobs"]["value"]) for one in classes
+    ]
+    assert "none told of" in await bench.text("/")

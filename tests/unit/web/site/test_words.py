@@ -66,3 +66,23 @@ def test_values_are_written(name, value, words):
 def test_metrics_are_written_in_their_format(value, form, words):
     """As the catalogue says."""
     assert words == FILTERS["shown"](value, form)
+
+
+@pytest.mark.parametrize(
+    ("value", "form", "unit", "words"),
+    [
+        (None, "percentage", "1", NONE),
+        (0.6, "percentage", "1", "60.0 %"),
+        (205.5, "duration", "s", "3m 26s"),
+        (1234.0, "credits", "{credit}", "1,234 credits"),
+        (1, "number", "{run}", "1 run"),
+        (0.5, "number", "{deployment}/d", "0.5 deployments a day"),
+        (0.99, "score", "1", "0.99"),
+        (3, "number", "{hold}", "3 hold"),
+        (2.0, "", "", "2"),
+        (2.0, None, None, "2"),
+    ],
+)
+def test_a_quantity_has_its_unit(value, form, unit, words):
+    """As the catalogue has it; a plain count has none."""
+    assert words == FILTERS["quantity"](value, form, unit)
