@@ -31,6 +31,7 @@ _KNOBS = {
     "plants_now": "true",
     "families": "false",
     "uneven": "1.3",
+    "growth": "0.75",
     "jobs_min": "6",
     "test_share": "0.25",
     "test_messages": "true",
@@ -45,7 +46,7 @@ _KNOBS = {
     "error_rate": "0",
 }
 # Details cost a call for each job: these are asked about what ended in so many days.
-_DETAILS = {"tests": "all", "steps": "failed", "output": "failed", "within": "14d", "hosts": [HOST]}
+_DETAILS = {"tests": "all", "steps": "failed", "output": "failed", "within": "8d", "hosts": [HOST]}
 # What the file of records gets: all that happens, without what is learnt of it later, tests, steps and figures.
 _RECORDS = ("pipeline", "workflow", "job", "deployment", "alert")
 _SUMMARIES = {

@@ -31,7 +31,7 @@ _NOW: tuple[tuple[int, Kind, int, int], ...] = (
     (3, "credit_spike", 28 * HOUR, 3 * DAY),
     (1, "flaky_test", 6 * DAY, 0),
     (5, "silent_project", 5 * DAY, 7 * DAY),
-    (0, "flaky_test", 20 * DAY, 12 * DAY),
+    (0, "flaky_test", 14 * DAY, 10 * DAY),
 )
 PLANTED_TEST = 0  # position of the test that becomes flaky
 _LENGTHS: dict[Kind, int] = {"queue_jam": 6 * HOUR, "credit_spike": 3 * DAY, "silent_project": 5 * DAY}
