@@ -163,7 +163,7 @@ def test_the_tour_can_be_walked(shown):
 
     def told() -> bool:
         return {alert["rule"] for alert in get(f"{address}/api/v1/alerts").json()} >= {
-            "SuccessRateDropped",
+            "DefaultBranchFailing",
             "QueueTimeHigh",
         }
 

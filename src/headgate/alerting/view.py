@@ -43,10 +43,15 @@ DetectorFactory = Callable[[str, DetectorOptions], Detector]
 
 @dataclass(frozen=True, slots=True)
 class Watermark:
-    """Up to when a project's data is complete. `at_ms`: start of the last complete walk, None before the first."""
+    """Up to when a project's data is complete. `at_ms`: start of the last complete walk, None before the first.
+
+    `behind_ms`: by how much this data is later than what else is known of the project, as credits are; that is not
+    late.
+    """
 
     source: str
     at_ms: int | None
+    behind_ms: int = 0
 
 
 # By project slug: every project that is collected now. One that is not named is no longer collected.
@@ -131,7 +136,7 @@ class Pass:
             for project, mark in self.marks[family].items():
                 if family == "freshness" and mark.at_ms is not None:  # how late it is, is what is judged
                     ends[project] = min(ends.get(project, newest_ms), newest_ms)
-                elif mark.at_ms is None or mark.at_ms < oldest_ms:
+                elif mark.at_ms is None or mark.at_ms + mark.behind_ms < oldest_ms:
                     late[project] = mark.source
                 else:
                     ends[project] = min(ends.get(project, newest_ms), mark.at_ms)

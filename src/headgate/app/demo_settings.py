@@ -23,8 +23,8 @@ TOKEN = "twin-token"  # noqa: S105  # the twin's, which everybody may know
 # Pipelines a day of the whole organisation, each of which makes some seven facts. So many that the busiest project has
 # enough for rules about a day, so few that ninety days are collected while one reads the first page.
 _RUNS_PER_DAY = 72
-# What the made-up organisation is like: six troubles that one can find now, the first project far busier than the last,
-# jobs enough for each trouble to have its place, few tests each and a few that fail by chance, few forgotten approvals,
+# What the made-up organisation is like: troubles that one can find now, the first project far busier than the last,
+# growing all the time, jobs enough for each trouble to have its place, few tests each and a few that fail by chance, few forgotten approvals,
 # names that one can read, and no run or job whose end only a walk of all history would tell.
 _KNOBS = {
     "plants": "true",
@@ -53,6 +53,10 @@ _SUMMARIES = {
     "exports": {"projects": {"table": "projects", "every": "1h", "format": "csv", "to": "exports", "keep": 24}},
     "reports": {"weekly": {"every": "week", "to": "reports", "keep": 12}},
 }
+# In the first minute of the demo there are not three more runs to confirm that a default branch fails: one has to do.
+_IMPATIENT = ("for_runs: 3", "for_runs: 1")
+# Of the machines whose size is not CircleCI's own.
+_MACHINES = ({"name": "linux-medium", "executor": "machine", "cpus": 2, "ram_gb": 7.5, "credits_per_minute": 10},)
 _TEAMS = ("shop", "shop", "payments", "docs")  # of the first projects; all others are the platform's
 
 
@@ -96,7 +100,8 @@ def write_files(place: Place, orgs: Sequence[str], projects: Sequence[str], *, c
     `collected`: history is there, so that what sums it up has something to tell.
     """
     for package, name in (("headgate.app", "demo_rules.yaml"), ("headgate.alerting", "default_rules.yaml")):
-        (place.directory / name).write_text((resources.files(package) / name).read_text("utf-8"))
+        rules = (resources.files(package) / name).read_text("utf-8")
+        (place.directory / name).write_text(rules.replace(*_IMPATIENT))
     place.file.write_text(
         yaml.safe_dump(_settings(place, orgs, projects) | (_SUMMARIES if collected else {}), sort_keys=False)
     )
@@ -122,6 +127,7 @@ def _settings(place: Place, orgs: Sequence[str], projects: Sequence[str]) -> dic
             "notifiers": {"pager": {"type": "webhook", "url": f"http://{HOST}:{place.pager_port}/"}},
         },
         "owners": _owners(projects),
+        "resource_classes": list(_MACHINES),
         "log": {"level": "warning"},
     }
 
