@@ -53,8 +53,15 @@ _SUMMARIES = {
     "exports": {"projects": {"table": "projects", "every": "1h", "format": "csv", "to": "exports", "keep": 24}},
     "reports": {"weekly": {"every": "week", "to": "reports", "keep": 12}},
 }
-# In the first minute of the demo there are not three more runs to confirm that a default branch fails: one has to do.
-_IMPATIENT = ("for_runs: 3", "for_runs: 1")
+# The shipped rules, for somebody who looks for a minute: in that time there are no three more runs to confirm that a
+# default branch fails, and what is judged once an hour would be judged once. Nor has any but the first project twenty
+# runs a day.
+_SPIKE = "compare: {baseline: same_weekday 8w, ratio: 2, min_abs: 5000}\n"
+_IMPATIENT = (
+    ("        for_runs: 3\n", ""),
+    ("every: 1h\n", "every: 10m\n"),
+    (_SPIKE, f"{_SPIKE}        min_runs: 4\n"),
+)
 # Of the machines whose size is not CircleCI's own.
 _MACHINES = ({"name": "linux-medium", "executor": "machine", "cpus": 2, "ram_gb": 7.5, "credits_per_minute": 10},)
 _TEAMS = ("shop", "shop", "payments", "docs")  # of the first projects; all others are the platform's
@@ -101,7 +108,9 @@ def write_files(place: Place, orgs: Sequence[str], projects: Sequence[str], *, c
     """
     for package, name in (("headgate.app", "demo_rules.yaml"), ("headgate.alerting", "default_rules.yaml")):
         rules = (resources.files(package) / name).read_text("utf-8")
-        (place.directory / name).write_text(rules.replace(*_IMPATIENT))
+        for patient, impatient in _IMPATIENT:
+            rules = rules.replace(patient, impatient)
+        (place.directory / name).write_text(rules)
     place.file.write_text(
         yaml.safe_dump(_settings(place, orgs, projects) | (_SUMMARIES if collected else {}), sort_keys=False)
     )

@@ -93,7 +93,10 @@ def test_the_configuration_is_one_that_a_daemon_would_take(tmp_path: Path) -> No
     rules = load_rules([str(tmp_path / name) for name in configuration.settings.alerts.rules])
     budgets = {"BudgetOfTheCompany", "BudgetOfDocs"}
     assert {rule.name for rule in load_rules(())} | budgets == {rule.name for rule in rules}
-    assert "for_runs: 1\n" in (tmp_path / "default_rules.yaml").read_text("utf-8")
+    written = (tmp_path / "default_rules.yaml").read_text("utf-8")
+    assert "for_runs: 3" not in written
+    assert "every: 1h\n" not in written
+    assert "min_runs: 4" in written
     assert [owner.team for owner in configuration.settings.owners] == ["shop", "shop", "payments", "docs", "platform"]
 
 

@@ -35,7 +35,7 @@ _NOW: tuple[tuple[int, Kind, int, int], ...] = (
     (1, "flaky_test", 6 * DAY, 0),
     (5, "silent_project", 5 * DAY, 7 * DAY),
     (0, "flaky_test", 14 * DAY, 10 * DAY),
-    (1, "broken_machines", 28 * HOUR, 3 * HOUR),
+    (4, "broken_machines", 29 * HOUR, 5 * HOUR),
     (0, "hanging_job", 5 * HOUR, HOUR),
 )
 PLANTED_TEST = 0  # position of the test that becomes flaky
