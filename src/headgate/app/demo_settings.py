@@ -46,7 +46,7 @@ _KNOBS = {
     "error_rate": "0",
 }
 # Details cost a call for each job: these are asked about what ended in so many days.
-_DETAILS = {"tests": "all", "steps": "failed", "output": "failed", "within": "8d", "hosts": [HOST]}
+_DETAILS = {"tests": "all", "steps": "failed", "output": "failed", "within": "10d", "hosts": [HOST]}
 # What the file of records gets: all that happens, without what is learnt of it later, tests, steps and figures.
 _RECORDS = ("pipeline", "workflow", "job", "deployment", "alert")
 _SUMMARIES = {

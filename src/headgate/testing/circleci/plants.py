@@ -34,8 +34,8 @@ _NOW: tuple[tuple[int, Kind, int, int], ...] = (
     (3, "credit_spike", 28 * HOUR, 3 * DAY),
     (1, "flaky_test", 6 * DAY, 0),
     (5, "silent_project", 5 * DAY, 7 * DAY),
-    (0, "flaky_test", 14 * DAY, 10 * DAY),
-    (4, "broken_machines", 29 * HOUR, 5 * HOUR),
+    (0, "flaky_test", 17 * DAY, 9 * DAY + 12 * HOUR),
+    (4, "broken_machines", 7 * HOUR, 5 * HOUR),
     (0, "hanging_job", 5 * HOUR, HOUR),
 )
 PLANTED_TEST = 0  # position of the test that becomes flaky
