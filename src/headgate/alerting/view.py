@@ -215,9 +215,8 @@ class View:
         every_ms, window_ms = self.rule.every_ms, self.rule.window_ms
         spans = {}
         for project, end in self.reach.ends.items():
-            known = before.get(project, end - every_ms)
-            if project in self.reach.behind and (project not in before or known > end):
-                known = end - window_ms  # of what comes by the day, a whole one is new
+            # What comes by the day comes bit by bit, whatever time it is about: any of the window may be new.
+            known = end - window_ms if project in self.reach.behind else before.get(project, end - every_ms)
             spans[project] = (max(known, end - window_ms), end)
         return {project: span for project, span in spans.items() if span[0] < span[1]}
 
@@ -234,7 +233,7 @@ class View:
                 if end_ms is None:
                     continue
                 since_ms = fresh.get(project, (end_ms, end_ms))[0]
-                if alert is not None and alert.at_ms:
+                if alert is not None and alert.at_ms and project not in self.reach.behind:
                     since_ms = max(alert.at_ms, end_ms - self.rule.window_ms)
                 bounds[project] = (min(since_ms, bounds.get(project, (since_ms, 0))[0]), end_ms)
         bounds = {project: span for project, span in bounds.items() if span[0] < span[1]}
