@@ -19,7 +19,9 @@ _ORDER = {state: place for place, state in enumerate(("firing", "recovering", "p
 def list_alerts(
     rows: Iterable[AlertRow], waiting: Iterable[OutboxRow] = (), *, states: frozenset[str] | None = None
 ) -> list[dict[str, Any]]:
-    """Alerts as plain data, firing first, then the most severe, then the newest. `states`: which; None: all but inactive.
+    """Alerts as plain data, firing first, then the most severe, then the newest.
+
+    `states`: which; None: all but inactive.
 
     `waiting`: what the outbox holds; a notifier to which something about an alert waits has not heard all of it.
     """

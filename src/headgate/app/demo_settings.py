@@ -24,7 +24,8 @@ TOKEN = "twin-token"  # noqa: S105  # the twin's, which everybody may know
 # enough for rules about a day, so few that ninety days are collected while one reads the first page.
 _RUNS_PER_DAY = 72
 # What the made-up organisation is like: troubles that one can find now, the first project far busier than the last,
-# growing all the time, jobs enough for each trouble to have its place, few tests each and a few that fail by chance, few forgotten approvals,
+# growing all the time, jobs enough for each trouble to have its place, few tests each and a few that fail by chance,
+# few forgotten approvals,
 # names that one can read, and no run or job whose end only a walk of all history would tell.
 _KNOBS = {
     "plants": "true",

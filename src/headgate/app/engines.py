@@ -18,9 +18,9 @@ from headgate.alerting.load import load_inhibitions, load_rules, rule_texts
 from headgate.alerting.routes import Routes, build_routes
 from headgate.alerting.rules import Rule
 from headgate.alerting.view import Watermark, Watermarks
-from headgate.app.creditmarks import credit_marks
 from headgate.app.audits import silences
 from headgate.app.compose import Plant, build_parts, context_of
+from headgate.app.creditmarks import credit_marks
 from headgate.app.detectors import detector_factory, ground_of
 from headgate.app.measuring import owners_of
 from headgate.app.reportjobs import check_takers

@@ -212,7 +212,7 @@ def _waits() -> Iterator[MetricDef]:
         unit="s",
         format="duration",
         inputs=("started_at and stopped_at of approvals",),
-        counts="Approvals that were given, each by itself, and none that was canceled; `job` is the name of the approval.",
+        counts="Approvals that were given, each by itself; none that was canceled. `job` is the name of the approval.",
         each=Each("job", _held, _ENDED),
         circleci="Insights has no waits for approval.",
     )

@@ -42,7 +42,8 @@ PLANTED_TEST = 0  # position of the test that becomes flaky
 _LENGTHS: dict[Kind, int] = {"queue_jam": 6 * HOUR, "credit_spike": 3 * DAY, "silent_project": 5 * DAY}
 _LATEST, _EARLIEST = 8 * DAY, 30 * DAY  # before the end of the history
 _LONG_JOB_SECONDS = 60.0
-_HANGS_MS = 20 * HOUR
+_HANGS_HOURS = 20.0
+_SHARES: dict[Kind, float] = {"silent_project": 0.0, "broken_machines": 0.6}
 _MISTAKE = "macos-m1"  # a machine that costs much
 
 
@@ -52,8 +53,8 @@ class Plant:
 
     duration_regression: factor on the job's duration. success_rate_drop: success rate of the main workflow.
     queue_jam: factor on queue times. credit_spike: factor on the job's credits. flaky_test: share of the job's builds
-    that it fails. silent_project: nothing runs. broken_machines: share of jobs that fail by their machine. hanging_job: how
-    many hours it takes. `until` 0 means to the end.
+    that it fails. silent_project: nothing runs. broken_machines: share of jobs that fail by their machine. hanging_job:
+    how many hours it takes. `until` 0 means to the end.
     """
 
     kind: Kind
@@ -175,7 +176,7 @@ def _tested(plan: Plan) -> list[JobSpec]:
     return [job for job in plan.main.jobs if job.tests > 0]
 
 
-def _size(rng: Random, kind: Kind, plan: Plan) -> tuple[float, str | None]:
+def _size(rng: Random, kind: Kind, plan: Plan) -> tuple[float, str | None]:  # noqa: PLR0911  # one for each kind
     """Draw how bad it is, and in which job."""
     match kind:
         case "duration_regression":
@@ -189,12 +190,10 @@ def _size(rng: Random, kind: Kind, plan: Plan) -> tuple[float, str | None]:
             return CREDITS_PER_MINUTE[_MISTAKE] / CREDITS_PER_MINUTE[job.resource_class], job.name
         case "flaky_test":
             return rng.uniform(0.1, 0.2), rng.choice(_tested(plan)).name
-        case "silent_project":
-            return 0.0, None
-        case "broken_machines":
-            return 0.6, None
         case "hanging_job":
-            return _HANGS_MS / HOUR, max(plan.main.jobs, key=_cost).name
+            return _HANGS_HOURS, max(plan.main.jobs, key=_cost).name
+        case "silent_project" | "broken_machines":
+            return _SHARES[kind], None
 
 
 def first_bad(plant: Plant, runs: Sequence[Workflow]) -> Workflow | None:
