@@ -192,18 +192,6 @@ class RowsSuite:
             ("running", NOW - 1_000, NOW - 8_000)
         ]
 
-    async def test_a_run_of_which_only_an_approval_is_left_is_on_hold(self, store: Store) -> None:
-        """CircleCI calls it failing where a job failed; while anything else of it goes on it runs."""
-        failing, other = workflow(ended=False, status="failing"), _id(5, 1)
-        waits = _approval(ended=False, created_at=NOW - 5_000)
-        later = job(_id(5, 2), ended=False, status="blocked")
-        await merge(store, pipeline(), failing, job(other, ended=False, status="running"), waits, later)
-        assert (await store.in_flight(1))[0].status == "running"
-        await merge(store, job(other, status="failed"))
-        found = (await store.in_flight(1))[0]
-        assert (found.kind, found.status, found.theirs) == ("workflow", "on_hold", "failing")
-        assert found.since_ms == NOW - 4_000
-
     async def test_the_newest_runs_of_each_project(self, store: Store) -> None:
         """So many of each, of the names that are asked for, newest first over all."""
         other = ProjectRef("circleci.com", "gh/acme/api", "gh/acme", _id(3, 1))
