@@ -56,10 +56,12 @@ _SUMMARIES = {
 }
 # The shipped rules, for somebody who looks for a minute: in that time there are no three more runs to confirm that a
 # default branch fails, and what is judged once an hour would be judged once. Nor has any but the first project twenty
-# runs a day.
+# runs a day. And what is worst stands on top.
+_MAIN_FAILS = "runs: 3}\n        context: suspect_commits\n        labels: {severity: "
 _SPIKE = "compare: {baseline: same_weekday 8w, ratio: 2, min_abs: 5000}\n"
 _IMPATIENT = (
     ("        for_runs: 3\n", ""),
+    (f"above: 75%, {_MAIN_FAILS}warning}}", f"above: 75%, {_MAIN_FAILS}critical}}"),
     ("every: 1h\n", "every: 10m\n"),
     (_SPIKE, f"{_SPIKE}        min_runs: 4\n"),
 )

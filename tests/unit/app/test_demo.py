@@ -97,6 +97,7 @@ def test_the_configuration_is_one_that_a_daemon_would_take(tmp_path: Path) -> No
     assert "for_runs: 3" not in written
     assert "every: 1h\n" not in written
     assert "min_runs: 4" in written
+    assert written.count("severity: critical") == 1
     assert [owner.team for owner in configuration.settings.owners] == ["shop", "shop", "payments", "docs", "platform"]
 
 
