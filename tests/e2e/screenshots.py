@@ -25,7 +25,7 @@ MOST_BYTES = 250_000
 _FOLDER = Path(__file__).resolve().parents[2] / "docs" / "images"
 _WEB = "project=gh/acme/web&workflow=build-test-deploy"
 # Rules whose alerts are to be seen, and so much history that every page has something to show.
-_RULES = {"SuccessRateDropped", "QueueTimeHigh", "ProjectSilent", "JobDurationChanged"}
+_RULES = {"DefaultBranchFailing", "QueueTimeHigh", "ProjectSilent", "JobDurationChanged", "CreditsSpike", "FlakyTest"}
 _WAIT_SECONDS = 400.0
 
 

@@ -28,7 +28,7 @@ BROWSER_ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-SMALL = ("--days", "14", "--projects", "3")
+SMALL = ("--days", "28", "--projects", "6")
 # Plain requests of this many seconds may pass while the page's figures are held against the API's.
 _SAME_SECONDS = 30.0
 
@@ -163,11 +163,13 @@ def test_the_tour_can_be_walked(shown):
 
     def told() -> bool:
         return {alert["rule"] for alert in get(f"{address}/api/v1/alerts").json()} >= {
-            "SuccessRateDropped",
+            "DefaultBranchFailing",
             "QueueTimeHigh",
+            "CreditsSpike",
+            "ProjectSilent",
         }
 
-    wait_until(told, "both alerts of the tour", 150)
+    wait_until(told, "the alerts of the tour", 150)
     for stop in stops():
         stop.reach(page, address)
         stop.look(page)

@@ -30,7 +30,7 @@ _UNKNOWN = "unknown"
 class GroupResult:
     """One group: its labels, its alert before, and the step. `found`: what was found.
 
-    `texts`: more names for its templates.
+    `texts`: more names for its templates. `whole_days`: what is judged comes by the day.
     """
 
     fingerprint: str
@@ -39,6 +39,7 @@ class GroupResult:
     step: Step
     found: Found
     texts: Mapping[str, Any] = field(default_factory=dict)
+    whole_days: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,14 +120,14 @@ async def _judged(
         reading = Reading(view.reach.now_ms, Outcome.BREACH, level=1, n_new=1, why="stale")
         after = step(before, reading, rule.timing)
     else:
-        after = step(before, reading_of(rule, found, before, view.end_ms(named), view.now_ms), rule.timing)
+        after = step(before, reading_of(rule, found, before, view.judged_ms(named), view.now_ms), rule.timing)
     if known is None and not after.transitions:
         return None
     after = replace(after, alert=_described(rule, after.alert, found))
     texts = dict(found.texts)
     if after.notify == "firing" and rule.suspects:
         texts = {**await suspects(view, labels, after.alert), **texts}
-    return GroupResult(fingerprint(rule.name, named), named, before, after, found, texts)
+    return GroupResult(fingerprint(rule.name, named), named, before, after, found, texts, bool(view.reach.behind))
 
 
 def _described(rule: Rule, alert: Alert, found: Found) -> Alert:

@@ -51,6 +51,7 @@ def evidence_of(rule: Rule, group: GroupResult) -> Evidence:
         after=alert.changed if isinstance(judge, Detect) else None,
         suspects=tuple(group.texts.get("suspects", ())),
         last_good=group.texts.get("last_good") or "",
+        whole_days=group.whole_days,
         grew=_grew(group.texts, together=isinstance(judge, Detect)),
     )
 

@@ -11,20 +11,24 @@ from headgate.core.times import format_ms
 
 __all__ = ["list_alerts"]
 
+# Labels are free words: one that nobody knows stands before what is told for information alone.
+_SEVERITIES = {word: place for place, word in enumerate(("critical", "error", "warning", "", "info"))}
 _ORDER = {state: place for place, state in enumerate(("firing", "recovering", "pending", "resolved", "inactive"))}
 
 
 def list_alerts(
     rows: Iterable[AlertRow], waiting: Iterable[OutboxRow] = (), *, states: frozenset[str] | None = None
 ) -> list[dict[str, Any]]:
-    """Alerts as plain data, firing first, newest first within a state. `states`: which; None: all but inactive.
+    """Alerts as plain data, firing first, then the most severe, then the newest.
+
+    `states`: which; None: all but inactive.
 
     `waiting`: what the outbox holds; a notifier to which something about an alert waits has not heard all of it.
     """
     late = _late(waiting)
     wanted = states if states is not None else frozenset(set(_ORDER) - {str(AlertState.INACTIVE)})
     chosen = [(row, decode_alert(row.state_json)) for row in rows if row.state in wanted]
-    chosen.sort(key=lambda pair: (_ORDER[pair[0].state], -pair[1].since_ms, pair[0].fingerprint))
+    chosen.sort(key=lambda pair: (_ORDER[pair[0].state], _severity(pair[0]), -pair[1].since_ms, pair[0].fingerprint))
     return [
         {
             "fingerprint": row.fingerprint,
@@ -51,6 +55,10 @@ def list_alerts(
         }
         for row, alert in chosen
     ]
+
+
+def _severity(row: AlertRow) -> int:
+    return _SEVERITIES.get(row.labels.get("severity", ""), _SEVERITIES[""])
 
 
 def _late(waiting: Iterable[OutboxRow]) -> dict[str, dict[str, str]]:

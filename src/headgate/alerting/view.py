@@ -43,10 +43,15 @@ DetectorFactory = Callable[[str, DetectorOptions], Detector]
 
 @dataclass(frozen=True, slots=True)
 class Watermark:
-    """Up to when a project's data is complete. `at_ms`: start of the last complete walk, None before the first."""
+    """Up to when a project's data is complete. `at_ms`: start of the last complete walk, None before the first.
+
+    `behind_ms`: by how much this data is later than what else is known of the project, as credits are; that is not
+    late.
+    """
 
     source: str
     at_ms: int | None
+    behind_ms: int = 0
 
 
 # By project slug: every project that is collected now. One that is not named is no longer collected.
@@ -79,11 +84,15 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """How far each project can be judged. `ends`: slug -> end of the newest window; `late`: slug -> source."""
+    """How far each project can be judged. `ends`: slug -> end of the newest window; `late`: slug -> source.
+
+    `behind`: slug -> by how much its windows end before the time up to which it is judged, where they do.
+    """
 
     ends: Mapping[str, int]
     late: Mapping[str, str]
     now_ms: int
+    behind: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def end_ms(self) -> int:
@@ -126,16 +135,19 @@ class Pass:
     def _reach(self, families: frozenset[Family], delay_ms: int, stale_after_ms: int) -> Reach:
         ends: dict[str, int] = {}
         late: dict[str, str] = {}
+        behind: dict[str, int] = {}
         newest_ms, oldest_ms = self.now_ms - delay_ms, self.now_ms - stale_after_ms
         for family in sorted(families):
             for project, mark in self.marks[family].items():
                 if family == "freshness" and mark.at_ms is not None:  # how late it is, is what is judged
                     ends[project] = min(ends.get(project, newest_ms), newest_ms)
-                elif mark.at_ms is None or mark.at_ms < oldest_ms:
+                elif mark.at_ms is None or mark.at_ms + mark.behind_ms < oldest_ms:
                     late[project] = mark.source
                 else:
                     ends[project] = min(ends.get(project, newest_ms), mark.at_ms)
-        return Reach({project: at for project, at in ends.items() if project not in late}, late, newest_ms)
+                    if mark.behind_ms:
+                        behind[project] = mark.behind_ms
+        return Reach({project: at for project, at in ends.items() if project not in late}, late, newest_ms, behind)
 
     def known(self, family: Iterable[Family]) -> bool:
         """Whether anything is known of what was collected."""
@@ -170,6 +182,14 @@ class View:
         """Where the windows of a group end."""
         return self.reach.ends.get(labels.get("project", ""), self.reach.end_ms)
 
+    def judged_ms(self, labels: Mapping[str, str]) -> int:
+        """Up to when a group is judged: data that is late by nature does not make the judgement late."""
+        project = labels.get("project", "")
+        projects = [project] if project in self.reach.ends else list(self.reach.ends)
+        behind = self.reach.behind
+        times = [min(self.reach.ends[one] + behind.get(one, 0), self.reach.now_ms) for one in projects]
+        return min(times, default=self.reach.now_ms)
+
     def bounds(self, window_ms: int | None = None, *, back_ms: int = 0, align_ms: int = 1) -> Bounds:
         """The rule's window of every project, or one of that length that ends earlier."""
         return self.shared.bounds(self.reach, window_ms or self.rule.window_ms, back_ms, align_ms)
@@ -193,10 +213,11 @@ class View:
         """What each project gained since the rule looked before; without such a memory, within one interval."""
         before = self.shared.memory.ends.get(self.rule.name, {})
         every_ms, window_ms = self.rule.every_ms, self.rule.window_ms
-        spans = {
-            project: (max(before.get(project, end - every_ms), end - window_ms), end)
-            for project, end in self.reach.ends.items()
-        }
+        spans = {}
+        for project, end in self.reach.ends.items():
+            # What comes by the day comes bit by bit, whatever time it is about: any of the window may be new.
+            known = end - window_ms if project in self.reach.behind else before.get(project, end - every_ms)
+            spans[project] = (max(known, end - window_ms), end)
         return {project: span for project, span in spans.items() if span[0] < span[1]}
 
     async def new_runs(self, alerts: Mapping[Labels, Alert], groups: Iterable[Labels]) -> Mapping[Labels, int]:
@@ -212,7 +233,7 @@ class View:
                 if end_ms is None:
                     continue
                 since_ms = fresh.get(project, (end_ms, end_ms))[0]
-                if alert is not None and alert.at_ms:
+                if alert is not None and alert.at_ms and project not in self.reach.behind:
                     since_ms = max(alert.at_ms, end_ms - self.rule.window_ms)
                 bounds[project] = (min(since_ms, bounds.get(project, (since_ms, 0))[0]), end_ms)
         bounds = {project: span for project, span in bounds.items() if span[0] < span[1]}

@@ -23,14 +23,16 @@ TOKEN = "twin-token"  # noqa: S105  # the twin's, which everybody may know
 # Pipelines a day of the whole organisation, each of which makes some seven facts. So many that the busiest project has
 # enough for rules about a day, so few that ninety days are collected while one reads the first page.
 _RUNS_PER_DAY = 72
-# What the made-up organisation is like: six troubles that one can find now, the first project far busier than the last,
-# jobs enough for each trouble to have its place, few tests each and a few that fail by chance, few forgotten approvals,
+# What the made-up organisation is like: troubles that one can find now, the first project far busier than the last,
+# growing all the time, jobs enough for each trouble to have its place, few tests each and a few that fail by chance,
+# few forgotten approvals,
 # names that one can read, and no run or job whose end only a walk of all history would tell.
 _KNOBS = {
     "plants": "true",
     "plants_now": "true",
     "families": "false",
     "uneven": "1.3",
+    "growth": "0.75",
     "jobs_min": "6",
     "test_share": "0.25",
     "test_messages": "true",
@@ -45,13 +47,26 @@ _KNOBS = {
     "error_rate": "0",
 }
 # Details cost a call for each job: these are asked about what ended in so many days.
-_DETAILS = {"tests": "all", "steps": "failed", "output": "failed", "within": "14d", "hosts": [HOST]}
+_DETAILS = {"tests": "all", "steps": "failed", "output": "failed", "within": "10d", "hosts": [HOST]}
 # What the file of records gets: all that happens, without what is learnt of it later, tests, steps and figures.
 _RECORDS = ("pipeline", "workflow", "job", "deployment", "alert")
 _SUMMARIES = {
     "exports": {"projects": {"table": "projects", "every": "1h", "format": "csv", "to": "exports", "keep": 24}},
     "reports": {"weekly": {"every": "week", "to": "reports", "keep": 12}},
 }
+# The shipped rules, for somebody who looks for a minute: in that time there are no three more runs to confirm that a
+# default branch fails, and what is judged once an hour would be judged once. Nor has any but the first project twenty
+# runs a day. And what is worst stands on top.
+_MAIN_FAILS = "runs: 3}\n        context: suspect_commits\n        labels: {severity: "
+_SPIKE = "compare: {baseline: same_weekday 8w, ratio: 2, min_abs: 5000}\n"
+_IMPATIENT = (
+    ("        for_runs: 3\n", ""),
+    (f"above: 75%, {_MAIN_FAILS}warning}}", f"above: 75%, {_MAIN_FAILS}critical}}"),
+    ("every: 1h\n", "every: 10m\n"),
+    (_SPIKE, f"{_SPIKE}        min_runs: 4\n"),
+)
+# Of the machines whose size is not CircleCI's own.
+_MACHINES = ({"name": "linux-medium", "executor": "machine", "cpus": 2, "ram_gb": 7.5, "credits_per_minute": 10},)
 _TEAMS = ("shop", "shop", "payments", "docs")  # of the first projects; all others are the platform's
 
 
@@ -95,7 +110,10 @@ def write_files(place: Place, orgs: Sequence[str], projects: Sequence[str], *, c
     `collected`: history is there, so that what sums it up has something to tell.
     """
     for package, name in (("headgate.app", "demo_rules.yaml"), ("headgate.alerting", "default_rules.yaml")):
-        (place.directory / name).write_text((resources.files(package) / name).read_text("utf-8"))
+        rules = (resources.files(package) / name).read_text("utf-8")
+        for patient, impatient in _IMPATIENT:
+            rules = rules.replace(patient, impatient)
+        (place.directory / name).write_text(rules)
     place.file.write_text(
         yaml.safe_dump(_settings(place, orgs, projects) | (_SUMMARIES if collected else {}), sort_keys=False)
     )
@@ -121,6 +139,7 @@ def _settings(place: Place, orgs: Sequence[str], projects: Sequence[str]) -> dic
             "notifiers": {"pager": {"type": "webhook", "url": f"http://{HOST}:{place.pager_port}/"}},
         },
         "owners": _owners(projects),
+        "resource_classes": list(_MACHINES),
         "log": {"level": "warning"},
     }
 

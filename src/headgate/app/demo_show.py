@@ -37,7 +37,7 @@ class Show:
         self.line(f"Try         headgate status -c {file}")
         self.line(f"            headgate tail -c {file} --follow")
         self.line(
-            "Six troubles are planted, the worst on the default branch of the first project: watch for its alert."
+            "Eight troubles are planted, the worst on the default branch of the first project: watch for its alert."
         )
 
     def collected(self, days: int, overview: Json) -> None:

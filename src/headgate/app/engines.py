@@ -20,6 +20,7 @@ from headgate.alerting.rules import Rule
 from headgate.alerting.view import Watermark, Watermarks
 from headgate.app.audits import silences
 from headgate.app.compose import Plant, build_parts, context_of
+from headgate.app.creditmarks import credit_marks
 from headgate.app.detectors import detector_factory, ground_of
 from headgate.app.measuring import owners_of
 from headgate.app.reportjobs import check_takers
@@ -318,7 +319,7 @@ class Engines:
                 ages[name] = max(0.0, (source.now_ms() - mark) / 1000)
         return ages
 
-    async def _watermarks(self, _family: Family) -> Watermarks:
+    async def _watermarks(self, family: Family) -> Watermarks:
         """Up to when each project is known completely. One that only sends webhooks is known up to now."""
         marks: dict[str, Watermark] = {}
         for name, status in self._collector.status().items():
@@ -329,7 +330,7 @@ class Engines:
             now_ms = self._clock.now_ms()
             for run in await self._store.recent_runs(_RECENT):
                 marks.setdefault(run.project, Watermark(unpolled[0], now_ms))
-        return marks
+        return await credit_marks(self._store, marks, self._clock.now_ms()) if family == "credits" else marks
 
     async def _missing_webhooks(self) -> Mapping[tuple[str, str], tuple[int, int]]:
         """What the alert about webhooks that stopped has to tell, of sources that take any."""

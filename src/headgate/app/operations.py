@@ -141,6 +141,7 @@ class StoreOperations(StoreWorkings):
             "hints": [
                 *views.parked_hints(figures.inbox_parked),
                 *self._hints(status, figures.facts, await self._running.signal_hints()),
+                *views.history_hints(await self.backfills()),
                 *views.file_hints(status["files"]),
                 *views.gap_hints(await self._store.gaps(_GAPS), self._clock.now_ms()),
             ],

@@ -66,6 +66,7 @@ def backfill_view(source: str, request: BackfillRequest, now_ms: int) -> Json:
         "strategy": request.strategy or None,
         "why": list(request.why),
         "share": round(request.share, 4),
+        "reached": None if request.reached_ms is None else format_ms(request.reached_ms),
         "calls": request.calls,
         "observations": request.observations,
         "seconds_left": request.seconds_left(now_ms),

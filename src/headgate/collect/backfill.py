@@ -145,6 +145,7 @@ class Backfiller(SourceLoop[FeedSource]):
         for number, window in enumerate(windows):
             for feed, read_for in feeds:
                 await self._read_feed(work, feed, read_for, window, number)
+            work.request = msgspec.structs.replace(work.request, reached_ms=window.since_ms)
         await self._finish(work)
 
     async def _order(self, work: _Work, feeds: Sequence[tuple[Feed, list[Scope]]], windows: Sequence[Span]) -> None:

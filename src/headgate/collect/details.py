@@ -8,6 +8,7 @@ an answer may be told twice, doubles no fact. No question is asked for ever.
 from __future__ import annotations
 
 import asyncio
+import heapq
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -99,6 +100,8 @@ class Details(SourceLoop[DetailSource]):
     _todo: dict[str, _Todo] = field(default_factory=dict, init=False)
     _not_before: dict[str, float] = field(default_factory=dict, init=False)
     _asking: set[str] = field(default_factory=set, init=False)
+    # What can be asked about, by `_rank`; what was put off comes back here when it is due.
+    _ready: list[tuple[bool, int, str]] = field(default_factory=list, init=False)
 
     async def run(self) -> None:
         """Follow and ask for ever."""
@@ -131,10 +134,10 @@ class Details(SourceLoop[DetailSource]):
 
     async def _load(self) -> dict[Lane, int]:
         marks = await self._store.source_marks(self._polled.name, "details/")
-        self._todo = {}
+        self._todo, self._ready = {}, []
         for key, value in marks.items():
             if key.startswith("details/todo/"):
-                self._todo[key] = _decoder.decode(value)
+                self._take(_decoder.decode(value))
         self._saved = {lane: int(marks[_at(lane)]) for lane in _LANES if _at(lane) in marks}
         return {lane: self._saved.get(lane, 0) for lane in _LANES}
 
@@ -156,7 +159,8 @@ class Details(SourceLoop[DetailSource]):
             marks[_at(lane)] = b"%d" % reached
             await self._intake.merge_answer(self._polled, observations, marks=marks)
             self._saved[lane] = reached
-            self._todo |= {todo.mark: todo for todo in todos}
+            for todo in todos:
+                self._take(todo)
         seen[lane] = reached
         return True
 
@@ -202,12 +206,19 @@ class Details(SourceLoop[DetailSource]):
     def _next(self) -> _Todo | None:
         """The newest job of lane live that is due, else the newest of lane backfill."""
         now = self._polled.clock.monotonic()
-        due = (
-            todo
-            for mark, todo in self._todo.items()
-            if mark not in self._asking and self._not_before.get(mark, now) <= now
-        )
-        return max(due, key=lambda todo: (todo.lane == "live", todo.job.stopped_ms or 0), default=None)
+        due = [mark for mark, at in self._not_before.items() if at <= now and mark not in self._asking]
+        for mark in due:
+            del self._not_before[mark]
+            heapq.heappush(self._ready, _rank(self._todo[mark]))
+        while self._ready:
+            mark = heapq.heappop(self._ready)[-1]
+            if mark in self._todo and mark not in self._asking and mark not in self._not_before:
+                return self._todo[mark]
+        return None
+
+    def _take(self, todo: _Todo) -> None:
+        self._todo[todo.mark] = todo
+        heapq.heappush(self._ready, _rank(todo))
 
     async def _ask_all(self, todo: _Todo) -> None:
         # Put off first: whatever happens below, it is not tried again at once.
@@ -284,6 +295,11 @@ class Details(SourceLoop[DetailSource]):
         self._polled.metrics.count(
             "headgate_source_missing_detail_total", amount, source=self._polled.name, reason=reason
         )
+
+
+def _rank(todo: _Todo) -> tuple[bool, int, str]:
+    """What is asked about first: lane live before lane backfill, the newest first."""
+    return todo.lane != "live", -(todo.job.stopped_ms or 0), todo.mark
 
 
 def _at(lane: Lane) -> str:

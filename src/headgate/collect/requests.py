@@ -58,8 +58,9 @@ class AuditRequest(Request, frozen=True, omit_defaults=True):
 class BackfillRequest(Request, frozen=True, omit_defaults=True):
     """History. `feeds`: only these; empty: all.
 
-    `share`: 0 to 1; `calls`, `observations`: so far; `why`: what the strategy could not use; `problems`: scopes that a
-    feed refused; `trouble`: why it does not go on just now; `waits_for`: what the far side has to do first.
+    `reached_ms`: from here on every feed has told all, None before the first stretch is done. `share`: 0 to 1; `calls`,
+    `observations`: so far; `why`: what the strategy could not use; `problems`: scopes that a feed refused; `trouble`:
+    why it does not go on just now; `waits_for`: what the far side has to do first.
     """
 
     feeds: tuple[str, ...] = ()
@@ -73,6 +74,7 @@ class BackfillRequest(Request, frozen=True, omit_defaults=True):
     problems: tuple[str, ...] = ()
     trouble: str = ""
     waits_for: str = ""
+    reached_ms: int | None = None
 
     def seconds_left(self, now_ms: int) -> int | None:
         """How long it will take at the pace so far; None while that cannot be told."""

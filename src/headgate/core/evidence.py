@@ -28,7 +28,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     its matchers; `window_ms`: what is judged; `runs`: so many single runs are judged instead; `since_ms`: a period that
     is summed up. `seconds`: the alert's numbers are lengths of time, not values of the metric. `limits`: what the value
     is held against, by name. `first_bad`: id of a run; `change_ms`: when a lasting change began, `after`: to which
-    value. `suspects`: commits, oldest first; `last_good`: link of that run.
+    value. `suspects`: commits, oldest first; `last_good`: link of that run. `whole_days`: windows end with a UTC day.
     """
 
     kind: str
@@ -49,3 +49,4 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     suspects: tuple[str, ...] = ()
     last_good: str = ""
     grew: tuple[Grew, ...] = ()
+    whole_days: bool = False

@@ -133,6 +133,9 @@ def merge(known: Known, observation: Observation) -> Known:
     """The state after one more observation. Returns `known` itself when nothing changed."""
     stamp = Stamp(observation.terminal, observation.observed_ms, observation.source)
     families = _FAMILY[observation.kind]
+    if not known.stamps:
+        told = {name: value for name, value in observation.fields.items() if families[name] != "derived"}
+        return Known(told, dict.fromkeys(told, stamp)) if told else known
     values: dict[str, Value] | None = None
     stamps: dict[str, Stamp] = {}
     for name, value in observation.fields.items():
@@ -159,8 +162,11 @@ def encode_stamps(kind: FactKind, stamps: Mapping[str, Stamp]) -> bytes:
     index = FIELD_INDEX[kind]
     groups: dict[Stamp, int] = {}
     pointers = bytearray([_ABSENT]) * len(index)
+    last, group = None, 0
     for name, stamp in stamps.items():
-        pointers[index[name]] = groups.setdefault(stamp, len(groups))
+        if stamp is not last:  # what one input told has one stamp
+            last, group = stamp, groups.setdefault(stamp, len(groups))
+        pointers[index[name]] = group
     return _encoder.encode(([(s.terminal, s.observed_ms, s.source) for s in groups], bytes(pointers)))
 
 

@@ -54,6 +54,7 @@ SHARED_FIELDS = (
 )
 # And what it takes from its workflow alone.
 FROM_WORKFLOW = ("name", "pipeline_id", "attempt", "rerun_of")
+_OF_WORKFLOW = (*SHARED_FIELDS, *FROM_WORKFLOW)
 # What is different each time that somebody asks, and so is no news by itself.
 _OF_ASKING = frozenset({"circleci.insight.delay_ms"})
 _ATTRIBUTE: dict[FactKind, dict[str, tuple[str, str]]] = {
@@ -62,10 +63,13 @@ _ATTRIBUTE: dict[FactKind, dict[str, tuple[str, str]]] = {
 }
 
 
-def _plain(kind: FactKind, values: Mapping[str, Value]) -> dict[str, Attribute]:
-    """The attributes that are a field as it is."""
+def _plain(
+    kind: FactKind, values: Mapping[str, Value], names: Mapping[str, tuple[str, str]] | None = None
+) -> dict[str, Attribute]:
+    """The attributes that are a field as it is. `names`: those that are wanted, all unless given."""
     out: dict[str, Attribute] = {}
-    names = _ATTRIBUTE[kind]
+    if names is None:
+        names = _ATTRIBUTE[kind]
     for name, value in values.items():
         known = names.get(name)
         if known is None:
@@ -160,12 +164,7 @@ def job_attributes(
     app_url: str = APP_URL,
 ) -> dict[str, Attribute]:
     """Attributes of a job's record, sorted by name; `workflow` and `pipeline` are what is known of its parents."""
-    values = known.values
-    parents: dict[str, Value] = {}
-    if pipeline is not None:
-        parents |= _shared(pipeline.values)
-    if workflow is not None:
-        parents |= {name: workflow.values[name] for name in (*SHARED_FIELDS, *FROM_WORKFLOW) if name in workflow.values}
+    values, parents = known.values, _of_parents(workflow, pipeline)
     out = _plain("workflow", parents) | _plain("job", values)
     out["cicd.pipeline.task.run.id"] = key
     if "status" in values:
@@ -177,12 +176,31 @@ def job_attributes(
     ):
         if span is not None:
             out[attribute] = span
+    return dict(sorted((out | _urls(values, parents, project, app_url)).items()))
+
+
+def _of_parents(workflow: Known | None, pipeline: Known | None) -> dict[str, Value]:
+    """What a job's record takes from its workflow, else from its pipeline."""
+    parents: dict[str, Value] = {}
+    if pipeline is not None:
+        parents |= _shared(pipeline.values)
+    if workflow is not None:
+        above = workflow.values
+        parents |= {name: above[name] for name in _OF_WORKFLOW if name in above}
+    return parents
+
+
+def _urls(
+    values: Mapping[str, Value], parents: Mapping[str, Value], project: ProjectRef, app_url: str
+) -> dict[str, Attribute]:
+    """The pages of a job and of its workflow, where they are known."""
     of_run = run_url(project.slug, app_url, parents.get("pipeline_number"), values.get("workflow_id"))
-    if of_run:
-        out["cicd.pipeline.run.url.full"] = of_run
-        if "number" in values:
-            out["cicd.pipeline.task.run.url.full"] = f"{of_run}/jobs/{values['number']}"
-    return dict(sorted(out.items()))
+    if not of_run:
+        return {}
+    urls: dict[str, Attribute] = {"cicd.pipeline.run.url.full": of_run}
+    if "number" in values:
+        urls["cicd.pipeline.task.run.url.full"] = f"{of_run}/jobs/{values['number']}"
+    return urls
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +228,11 @@ FROM_JOB = (
     "vcs.ref.head.revision",
     "vcs.repository.url.full",
 )
+_FROM_JOB: dict[FactKind, dict[str, tuple[str, str]]] = {
+    kind: {name: given for name, given in names.items() if given[0] in FROM_JOB}
+    for kind, names in _ATTRIBUTE.items()
+    if kind in ("workflow", "job")
+}
 
 
 def leaf_attributes(
@@ -219,8 +242,10 @@ def leaf_attributes(
     values = known.values
     out: dict[str, Attribute] = {}
     if above.job is not None:
-        of_job = job_attributes("", above.job, project, above.workflow, above.pipeline, app_url=app_url)
-        out |= {name: of_job[name] for name in FROM_JOB if name in of_job}
+        # As `job_attributes` writes them, without the many that are not handed down: this is most of a backfill.
+        parents = _of_parents(above.workflow, above.pipeline)
+        out |= _plain("workflow", parents, _FROM_JOB["workflow"]) | _plain("job", above.job.values, _FROM_JOB["job"])
+        out |= _urls(above.job.values, parents, project, app_url)
     elif above.workflow is not None:
         key = str(values.get("workflow_id", ""))
         of_run = workflow_attributes(key, above.workflow, project, above.pipeline, app_url=app_url)

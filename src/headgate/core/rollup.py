@@ -127,17 +127,18 @@ def quantile(bins: Mapping[int, int], q: float) -> float | None:
 
 
 def contribution(kind: RollupKind, values: Mapping[str, Value], *, terminal: bool) -> Contribution | None:
-    """What the fact adds; None while it has not ended, has no end time, or is an approval whose wait is not known.
+    """What the fact adds; None while it has not ended, has no end time, or is an approval that nobody gave.
 
     Canceled and skipped runs are counted but their durations are not (they would drag percentiles down).
     """
     stopped = values.get("stopped_at")
     if not terminal or not isinstance(stopped, int):
         return None
-    if kind == "job" and values.get("type") == "approval":
-        hold = approval_wait_ms(values)
-        return None if hold is None else Contribution(stopped, hold_ms=hold, held=1, bins=(("hold", bin_of(hold)),))
     status = map_status(str(values.get("status", "")))
+    if kind == "job" and values.get("type") == "approval":
+        # One that nobody answered was canceled with its workflow, or still waits: how long says nothing of answers.
+        hold = approval_wait_ms(values) if status == "success" else None
+        return None if hold is None else Contribution(stopped, hold_ms=hold, held=1, bins=(("hold", bin_of(hold)),))
     ok, failed = status == "success", status in FAILED
     duration = duration_ms(kind, values) if ok or failed else None
     queue = queue_ms(values) if kind == "job" else None

@@ -16,6 +16,7 @@ HOUR_MS = 3_600_000
 DAY_MS = 86_400_000
 
 _GO_TEXT = re.compile(r"^(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d)(\.\d+)? ([+-]\d{2})(\d{2})(?: [A-Z]{2,5})?(?: m=.*)?$")
+_PLAIN = (23, 24)  # how long the two usual forms are
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # What can be written: from the year 1 to the end of the year 9999.
 _FIRST_DAY = (date.min - _EPOCH.date()).days
@@ -39,8 +40,9 @@ def parse_ms(text: object) -> int | None:
     """
     if not isinstance(text, str):
         return None
-    # The form of nearly every CircleCI time, 2022-08-27T20:26:31.289Z, without the cost of a full parser.
-    if len(text) == 24 and text[23] == "Z" and text[19] == "." and text[10] == "T":
+    # The form of nearly every CircleCI time, 2022-08-27T20:26:31.289Z, and that of the usage export, 2022-08-27
+    # 20:26:31.289, without the cost of a full parser.
+    if len(text) in _PLAIN and text[10] + text[23:] in ("TZ", " ") and text[19] == ".":
         try:
             day = _day_ms(text[:10])
             hours, minutes, seconds, millis = int(text[11:13]), int(text[14:16]), int(text[17:19]), int(text[20:23])
@@ -71,9 +73,11 @@ def _parse_any(text: str) -> int | None:
 
 
 @lru_cache(maxsize=4096)
-def _day_text(day: int) -> str:
+def _minute_text(minute: int) -> str:
+    """Day and time up to the minute, as far as they can be written."""
+    day, rest = divmod(minute, DAY_MS // MINUTE_MS)
     known = min(max(day, _FIRST_DAY), _LAST_DAY)
-    return f"{(_EPOCH + timedelta(days=known)).date().isoformat()}T"
+    return f"{(_EPOCH + timedelta(days=known)).date().isoformat()}T{rest // 60:02d}:{rest % 60:02d}:"
 
 
 def format_ms(ms: int) -> str:
@@ -81,8 +85,5 @@ def format_ms(ms: int) -> str:
 
     Never fails: a day beyond the years 1 to 9999, which RFC 3339 cannot write, is written as the nearest that it can.
     """
-    day, rest = divmod(ms, DAY_MS)
-    hours, rest = divmod(rest, HOUR_MS)
-    minutes, rest = divmod(rest, MINUTE_MS)
-    seconds, millis = divmod(rest, 1000)
-    return f"{_day_text(day)}{hours:02d}:{minutes:02d}:{seconds:02d}.{millis:03d}Z"
+    minute, rest = divmod(ms, MINUTE_MS)
+    return f"{_minute_text(minute)}{rest // 1000:02d}.{rest % 1000:03d}Z"

@@ -41,8 +41,8 @@ def _queued(row: RunRow | JobRow) -> float | None:
 
 
 def _held(row: RunRow | JobRow) -> float | None:
-    if not isinstance(row, JobRow) or row.type != "approval" or row.started_ms is None:
-        return None
+    if not isinstance(row, JobRow) or row.type != "approval" or row.status != "success" or row.started_ms is None:
+        return None  # one that was canceled was never answered
     return max(0, row.stopped_ms - row.started_ms) / 1000
 
 
@@ -212,7 +212,7 @@ def _waits() -> Iterator[MetricDef]:
         unit="s",
         format="duration",
         inputs=("started_at and stopped_at of approvals",),
-        counts="Approvals that were answered, each by itself; `job` is the name of the approval.",
+        counts="Approvals that were given, each by itself; none that was canceled. `job` is the name of the approval.",
         each=Each("job", _held, _ENDED),
         circleci="Insights has no waits for approval.",
     )

@@ -92,11 +92,12 @@ def _values(db: Database, kind: RollupKind) -> tuple[dict[str, str], dict[Measur
     approval = word(db, "approval")
     if approval is None:
         return sums, spans
-    # An approval is no run: nothing of it counts but how long it waited.
+    # An approval is no run: nothing of it counts but how long it waited, where somebody gave it.
     hold = f"f.type IS {approval}"
     sums = {name: f"iif({hold}, 0, {value})" for name, value in sums.items()}
     spans = {name: f"iif({hold}, NULL, {value})" for name, value in spans.items()}
+    given = f"{hold} AND {ok}"
     return (
-        sums | {"hold_ms": f"iif({hold}, coalesce({span}, 0), 0)", "held": f"{hold} AND {span} IS NOT NULL"},
-        spans | {"hold": f"iif({hold}, {span}, NULL)"},
+        sums | {"hold_ms": f"iif({given}, coalesce({span}, 0), 0)", "held": f"{given} AND {span} IS NOT NULL"},
+        spans | {"hold": f"iif({given}, {span}, NULL)"},
     )

@@ -30,7 +30,9 @@ SELECT w._key, NULL, p.slug, n.text, NULL, coalesce(r.text, pr.text), w._class, 
     AND h.type = {_WORD.format("approval")}),
   (SELECT min(coalesce(h.started_at, h.queued_at, h.created_at, h._seen_ms)) FROM job h WHERE h.workflow_id = w._key
     AND h._host = w._host AND {_OPEN.format("h")} AND h.status = {_WORD.format("on_hold")}),
-  coalesce(w.created_at, w._seen_ms) AS at, coalesce(w.pipeline_number, pl.number), c.text, NULL
+  coalesce(w.created_at, w._seen_ms) AS at, coalesce(w.pipeline_number, pl.number), c.text,
+  EXISTS (SELECT 1 FROM job h WHERE h.workflow_id = w._key AND h._host = w._host AND {_OPEN.format("h")}
+    AND h.status IS NOT {_WORD.format("on_hold")} AND h.status IS NOT coalesce({_WORD.format("blocked")}, 0))
 FROM workflow w INDEXED BY workflow_unfinished
 JOIN dim_project p ON p.id = w._project
 JOIN dim c ON c.id = w._source
@@ -64,8 +66,10 @@ def in_flight(db: Database, limit: int) -> list[LiveRow]:
 
 
 def _live(urls: dict[str, str], row: tuple[Any, ...]) -> LiveRow:
-    key, run, slug, workflow, job, ref, branch, theirs, queued, started, created, pipeline, source, number = row
+    key, run, slug, workflow, job, ref, branch, theirs, queued, started, created, pipeline, source, last = row
     is_job, status = run is not None, map_status(theirs or "")
+    if not is_job and started is not None and not last:  # nothing else of it goes on
+        status = "on_hold"  # of one with a failed job CircleCI says `failing`, but all that is left waits for somebody
     began = (queued, None) if status == "queued" else (started, queued)
     if not is_job and status != "on_hold":
         began = (max(queued or 0, created), None)  # it runs since the last of its approvals was given
@@ -82,7 +86,7 @@ def _live(urls: dict[str, str], row: tuple[Any, ...]) -> LiveRow:
         theirs=theirs or "",
         since_ms=next((at for at in began if at is not None), created),
         created_ms=created,
-        url=f"{url}/jobs/{number}" if is_job and url and number is not None else url,
+        url=f"{url}/jobs/{last}" if is_job and url and last is not None else url,
     )
 
 

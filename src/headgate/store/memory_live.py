@@ -27,10 +27,12 @@ def in_flight(facts: MemoryFacts, limit: int) -> list[LiveRow]:
         ]
         jobs = [job for job in of_run if _is_open(job) and _word(job) != "blocked"]
         holds = [_began(job) for job in jobs if _word(job) == "on_hold"]
+        # Of one with a failed job CircleCI says `failing`, but all that is left waits for somebody.
+        status = "on_hold" if holds and len(holds) == len(jobs) else _word(run)
         given = [end_ms(job.known) or 0 for job in of_run if text(job.known.values, "type") == "approval"]
-        since = min(holds) if holds and _word(run) == "on_hold" else max([_created(run), *given])
-        found.append(_live(facts, run, since))
-        found += [_live(facts, job, _began(job)) for job in jobs]
+        since = min(holds) if holds and status == "on_hold" else max([_created(run), *given])
+        found.append(_live(facts, run, since, status))
+        found += [_live(facts, job, _began(job), _word(job)) for job in jobs]
     return sorted(found, key=lambda row: (row.created_ms, row.kind == "job", row.id))[:limit]
 
 
@@ -54,7 +56,7 @@ def _began(job: MemoryFact) -> int:
     return known[0] if known else _created(job)
 
 
-def _live(facts: MemoryFacts, fact: MemoryFact, since_ms: int) -> LiveRow:
+def _live(facts: MemoryFacts, fact: MemoryFact, since_ms: int, status: str) -> LiveRow:
     own, shared = fact.known.values, shared_of(facts, fact)
     is_job = fact.kind == "job"
     url = url_of(facts, fact, text(own, "workflow_id") if is_job else fact.key)
@@ -66,7 +68,7 @@ def _live(facts: MemoryFacts, fact: MemoryFact, since_ms: int) -> LiveRow:
         job=text(own, "name") if is_job else "",
         ref=text(shared, "ref_name"),
         branch_class=facts.branch_class(fact),
-        status=_word(fact),
+        status=status,
         theirs=text(own, "status"),
         since_ms=since_ms,
         created_ms=_created(fact),

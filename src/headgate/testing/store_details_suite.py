@@ -49,6 +49,19 @@ def _result(number: int, word: str = "fail", **more: Any) -> Observation:
 class DetailsSuite:
     """Questions of `core.detailport.ReadDetails`."""
 
+    async def test_a_run_of_which_only_an_approval_is_left_is_on_hold(self, store: Store) -> None:
+        """CircleCI calls it failing where a job failed; while anything else of it goes on it runs."""
+        other, waiting = _id(5, 1), {"name": "ship?", "type": "approval", "status": "on_hold"}
+        waits = job(_id(5, 2), ended=False, started_at=NOW - 4_000, **waiting)
+        later = job(_id(5, 3), ended=False, status="blocked")
+        failing = workflow(ended=False, status="failing")
+        await merge(store, pipeline(), failing, job(other, ended=False, status="running"), waits, later)
+        assert (await store.in_flight(1))[0].status == "running"
+        await merge(store, job(other, status="failed"))
+        found = (await store.in_flight(1))[0]
+        assert (found.kind, found.status, found.theirs) == ("workflow", "on_hold", "failing")
+        assert found.since_ms == NOW - 4_000
+
     async def test_bills_are_summed_by_job_and_machine(self, store: Store) -> None:
         """Kinds that nothing was charged for are absent; another machine is a row of its own."""
         await merge(

@@ -1,5 +1,6 @@
 """Logic of `rules test`, `rules replay` and `alerts list`."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -194,6 +195,17 @@ async def test_alerts_are_listed_firing_first_without_inactive_ones():
     )
     assert line["n"] > 0
     assert list_alerts(rows, states=frozenset({"resolved"})) == []
+
+
+async def test_the_most_severe_alerts_are_listed_first():
+    """Within a state: by severity, then the newest; a word that nobody knows stands before mere information."""
+    world = World()
+    await world.pass_time(60, "success")
+    await world.pass_time(60, "failure")
+    (row,) = await world.store.alerts()
+    words = ("info", "warning", "odd", "critical", "warning")
+    rows = [dataclasses.replace(row, fingerprint=str(at), labels={"severity": word}) for at, word in enumerate(words)]
+    assert ["3", "1", "4", "2", "0"] == [line["fingerprint"] for line in list_alerts(rows)]
 
 
 async def test_every_evaluation_of_a_group_is_explained():

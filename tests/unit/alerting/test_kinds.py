@@ -239,3 +239,30 @@ def test_every_kind_of_rule_has_a_sentence():
     for text in (*summaries._SENTENCES.values(), *summaries._EVENTS.values()):
         names = {"place": "p", "metric": "m", "shown": "1", "usual": "2", "value": 0.5, "n": 3, "state": "resolved"}
         assert "template_error" not in render_annotations({"summary": text}, names)
+
+
+CREDITS = """
+version: 1
+groups:
+  - name: money
+    rules:
+      - {alert: Dear, metric: credits, by: [project], window: 1d, min_runs: 4, threshold: "> 500"}
+"""
+
+
+async def test_credits_that_come_by_the_day_are_judged_by_the_day():
+    """It fires and is told once the day is known, hours after it ended and bit by bit; today is not looked at."""
+    world = World(CREDITS)
+    today = START // (24 * HOUR) * 24 * HOUR
+    told = [run(today - 20 * HOUR + index * MINUTE, credits=10) for index in range(60)]
+    world.clock.jump((today + 14 * HOUR - world.clock.now_ms()) / 1000)
+    for part in (told[:20], told[20:], [], []):
+        world.store.runs += part
+        now_ms = world.clock.now_ms()
+        world.marks = {"gh/acme/web": Watermark("circleci", today, now_ms - today)}
+        await world.pass_time(5, None)
+    assert world.states() == ["firing"]
+    (alert,) = [decode_alert(row.state_json) for row in world.store.rows.values()]
+    assert (600.0, 60, ()) == (alert.value, alert.n, alert.flags)
+    assert alert.at_ms > today + 14 * HOUR
+    assert [("ops", "firing", "breach")] == world.told()

@@ -83,7 +83,7 @@ def test_differences_with_the_truth_are_named() -> None:
 
 
 def test_the_configuration_is_one_that_a_daemon_would_take(tmp_path: Path) -> None:
-    """It loads, its rules are the shipped ones and a quick one, and every project has a team."""
+    """It loads, its rules are the shipped ones, one of them less patient, and budgets; every project has a team."""
     place = Place(tmp_path, 8080, 8081, 8082, 8083, "secret")
     write_files(place, ["gh/acme"], PROJECTS)
     assert not load(load_plugins(), file=place.file, environ={}).settings.reports
@@ -91,7 +91,13 @@ def test_the_configuration_is_one_that_a_daemon_would_take(tmp_path: Path) -> No
     configuration = load(load_plugins(), file=place.file, environ={})
     assert set(configuration.settings.reports) | set(configuration.settings.exports) == {"weekly", "projects"}
     rules = load_rules([str(tmp_path / name) for name in configuration.settings.alerts.rules])
-    assert {rule.name for rule in load_rules(())} | {"SuccessRateDropped"} == {rule.name for rule in rules}
+    budgets = {"BudgetOfTheCompany", "BudgetOfDocs"}
+    assert {rule.name for rule in load_rules(())} | budgets == {rule.name for rule in rules}
+    written = (tmp_path / "default_rules.yaml").read_text("utf-8")
+    assert "for_runs: 3" not in written
+    assert "every: 1h\n" not in written
+    assert "min_runs: 4" in written
+    assert written.count("severity: critical") == 1
     assert [owner.team for owner in configuration.settings.owners] == ["shop", "shop", "payments", "docs", "platform"]
 
 

@@ -1,10 +1,14 @@
 """What `status` shows of a source."""
 
+import msgspec
 import pytest
 
-from headgate.app.views import signal_hints, source_view
+from headgate.app.requests import backfill_view
+from headgate.app.views import history_hints, signal_hints, source_view
+from headgate.collect.requests import BackfillRequest
 from headgate.core.discovery import Found, FoundProject
 from headgate.core.storeport import SourceCursor
+from headgate.core.times import DAY_MS
 from headgate.deliver.status import SignalStatus
 
 NOW = 1_795_000_000_000
@@ -32,6 +36,17 @@ def found(**gone):
 def test_the_last_complete_walk_is_that_of_every_project_found(cursors, projects, walked):
     """Null until each project that is there was walked."""
     assert (source_view(None, cursors, projects)["last_complete_walk"] is not None) is walked
+
+
+def test_history_that_is_still_read_says_how_far_back_it_is():
+    """Of what is read now alone; what is asked for each day by itself is of days that are known."""
+    asked = BackfillRequest("b1", NOW - 90 * DAY_MS, NOW, NOW, state="running", share=0.34)
+    reached = msgspec.structs.replace(asked, reached_ms=NOW - 31 * DAY_MS)
+    others = [msgspec.structs.replace(asked, state="done"), msgspec.structs.replace(asked, id="refresh-1")]
+    hints = history_hints([backfill_view("ci", one, NOW) for one in (asked, reached, *others)])
+    assert ["34% is here. What is older", "34% is here, everything back to 2026-10-18. What is older"] == [
+        hint.partition("first: ")[2].partition(" fills")[0] for hint in hints
+    ]
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,12 @@ def test_an_approval_adds_its_wait_alone():
     assert sum(got.sums) == 8_001
 
 
+def test_an_approval_that_nobody_gave_adds_nothing():
+    """It was canceled with its workflow: how long it stood there is no wait for an answer."""
+    values = {"status": "canceled", "type": "approval", "started_at": 1_000, "stopped_at": 9_000}
+    assert contribution("job", values, terminal=True) is None
+
+
 def test_failures_of_the_infrastructure_are_failures_and_counted_apart():
     """Skipped runs and reruns are, too."""
     error = contribution("workflow", {"status": "error", "stopped_at": 9, "rerun_of": "x"}, terminal=True)

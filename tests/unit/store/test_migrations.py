@@ -96,7 +96,8 @@ def test_sums_of_an_older_store_are_what_its_facts_tell() -> None:
                 values |= {"rerun_of": number}
             _old_job(db, number, values)
             part = contribution("job", values, terminal=True)
-            assert part is not None
+            if part is None:  # an approval that nobody gave
+                continue
             for table, length in (("hour", HOUR_MS), ("day", DAY_MS)):
                 expected.setdefault((table, at // length), Tally()).count(part, frozenset(MEASURES))
         migrate(db)

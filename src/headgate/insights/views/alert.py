@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from headgate.core.alertdata import Acknowledgement, Alert, AlertState, decode_alert
 from headgate.core.evidence import Evidence
 from headgate.core.readport import AlertRow
-from headgate.core.times import format_ms
+from headgate.core.times import DAY_MS, format_ms
 from headgate.insights.views.alertlines import HistoryLine, Told, evidence_in, read_lines
 from headgate.insights.views.evidence import EvidenceChart, chart_of
 from headgate.insights.views.lens import Lens
@@ -113,10 +113,11 @@ async def alert_page(lens: Lens, *, fingerprint: str) -> AlertPage:
     newest = next(line for line in lines if line.rule) if row is None else None
     chart = None
     if seen is not None:
+        end_ms = min(alert.at_ms or lens.now_ms, lens.now_ms)
         chart = await chart_of(
             lens,
             seen,
-            end_ms=min(alert.at_ms or lens.now_ms, lens.now_ms),
+            end_ms=end_ms // DAY_MS * DAY_MS if seen.whole_days else end_ms,
             baseline=alert.baseline,
             fired_ms=alert.fired_ms,
             ended_ms=alert.ended_ms,

@@ -202,20 +202,21 @@ class ExportFeed:
         self, scope: Scope, page: Iterable[usage_csv.Row | None], totals: usage_csv.Totals | None
     ) -> list[Observation]:
         """What a page of rows tells: each pipeline and workflow once, each job and its usage."""
-        context, found = self._context(), dict[tuple[str, str], Observation]()
+        context, found, runs = self._context(), dict[tuple[str, str], Observation](), set[str]()
         for row in page:
             owner = None if row is None else self._owner(scope.slug, row)
             if row is None or owner is None:
                 continue
-            credits_used = totals.of(row.workflow_id) if totals else None
-            for one in (
-                usage_csv.pipeline(row, owner, context),
-                usage_csv.workflow(row, owner, context, credits_used),
-                usage_csv.job(row, owner, context),
-                usage_csv.usage(row, owner, context),
-            ):
-                if one is not None:
-                    found[one.kind, one.key] = one
+            if row.workflow_id not in runs:
+                # Every row of a run tells the same of it.
+                runs.add(row.workflow_id)
+                credits_used = totals.of(row.workflow_id) if totals else None
+                pipeline = usage_csv.pipeline(row, owner, context)
+                if pipeline is not None:
+                    found["pipeline", pipeline.key] = pipeline
+                found["workflow", row.workflow_id] = usage_csv.workflow(row, owner, context, credits_used)
+            found["job", row.job_id] = usage_csv.job(row, owner, context)
+            found["usage", row.job_id] = usage_csv.usage(row, owner, context)
         return list(found.values())
 
 

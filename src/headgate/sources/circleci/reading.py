@@ -15,6 +15,7 @@ __all__ = ["Json", "integer", "known", "objects", "repository", "sub", "text", "
 Json = Mapping[str, Any]
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_UUID_LENGTH = 36
 _SCP = re.compile(r"(?:[^@/\s]+@)?([^:/\s]+):(?!//)/*(\S+)")
 _DIGITS = re.compile(r"-?\d{1,18}")
 _INT64 = 2**63
@@ -49,7 +50,14 @@ def integer(value: object) -> int | None:
 
 def uuid_text(value: object) -> str | None:
     """A UUID as lower-case text; None for anything that is none."""
-    lower = value.strip().lower() if isinstance(value, str) else ""
+    bare = value.strip() if isinstance(value, str) else ""
+    return _uuid(bare) if len(bare) == _UUID_LENGTH else None
+
+
+@lru_cache(maxsize=4096)
+def _uuid(value: str) -> str | None:
+    """Remembered, for the ids of projects, pipelines and workflows stand in every row about their jobs."""
+    lower = value.lower()
     return lower if _UUID.fullmatch(lower) else None
 
 

@@ -43,8 +43,15 @@ def addressed(build: dict[str, Any], slug: str, base_url: str) -> dict[str, Any]
 def output(job: Job) -> str:
     """Give what the failed step of a build printed; its last lines say what failed, and give a secret away."""
     lines = [f"{number:04d} make {job.spec.name}: still at it\n" for number in range(_LINES)]
-    lines.append(_ERRORS.get(job.spec.name, f"{job.spec.name}: error: command failed") + "\n")
+    lines.append(_error(job) + "\n")
     return "".join([*lines, f"export GITHUB_TOKEN={LEAKED}\n", f"make: *** [{job.spec.name}] Error 1\n"])
+
+
+def _error(job: Job) -> str:
+    """Give the line that says why; a machine that broke says so whatever ran on it."""
+    if job.status == "infrastructure_fail":
+        return "error: lost contact with the machine: it did not answer any more"
+    return _ERRORS.get(job.spec.name, f"{job.spec.name}: error: command failed")
 
 
 class ApiOutput:

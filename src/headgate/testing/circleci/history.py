@@ -74,7 +74,7 @@ class History:
 
     def _starts(self, rng: Random, day: int) -> list[tuple[int, Trigger]]:
         """Draw when and how the pipelines of a day start, in order."""
-        mean = self._runs_per_day * _BY_WEEKDAY[weekday(day)]
+        mean = self._runs_per_day * self._options.activity(day * DAY) * _BY_WEEKDAY[weekday(day)]
         number = int(mean * exp(rng.gauss(0, 0.1)) + rng.random())
         hours = rng.choices(range(24), weights=_BY_HOUR, k=number)
         starts: list[tuple[int, Trigger]] = [

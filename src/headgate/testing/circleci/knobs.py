@@ -23,6 +23,7 @@ class Knobs:
     jobs_max: int = 8
     families: bool = True  # from four projects on, three that are no GitHub OAuth projects
     uneven: float = 0.0  # how much busier the first projects are: the n-th starts pipelines by 1 / n ** uneven
+    growth: float = 0.0  # how much the organization grew: on the first day it did so much less than on the last
     branch_variants: bool = True  # branches other than the default one leave out hold and deploy
     second_workflow_rate: float = 0.15  # pipelines with a documentation workflow beside the main one
     default_branch_rate: float = 0.45
@@ -107,6 +108,11 @@ class Options:
         """Pipelines of each project and day, averaged over the week."""
         weights = [(index + 1) ** -self.knobs.uneven for index in range(self.projects)]
         return tuple(self.runs_per_day * weight * self.projects / sum(weights) for weight in weights)
+
+    def activity(self, at: int) -> float:
+        """Give what share of the last day's pipelines start on the day of a moment."""
+        left = max(0.0, (self.now_ms - at) / (self.days * DAY))
+        return 1.0 - self.knobs.growth * min(1.0, left)
 
     @property
     def retention_ms(self) -> int:

@@ -1,7 +1,7 @@
 """Six regressions, one each in a project of its own and different for every seed, for judging alert rules.
 
-With `plants_now` they are there while one looks, always in the same projects, and a flaky test that was repaired beside
-them.
+With `plants_now` they are there while one looks, always in the same projects; beside them a flaky test that was
+repaired, some hours in which machines broke, and runs that hang.
 
 Invariant: a pure function of the options. A plant changes the runs of its project from `since` to `until` and no other
 project's; those without one are steady from end to end.
@@ -19,7 +19,10 @@ from headgate.testing.circleci.times import DAY, HOUR
 
 __all__ = ["PLANTED_TEST", "Kind", "Plant", "Plants", "first_bad", "plant_all"]
 
-Kind = Literal["duration_regression", "success_rate_drop", "queue_jam", "credit_spike", "flaky_test", "silent_project"]
+Kind = Literal[
+    "duration_regression", "success_rate_drop", "queue_jam", "credit_spike", "flaky_test", "silent_project",
+    "broken_machines", "hanging_job",
+]  # fmt: skip
 _KINDS: tuple[Kind, ...] = (
     "duration_regression", "success_rate_drop", "queue_jam", "credit_spike", "flaky_test", "silent_project",
 )  # fmt: skip
@@ -31,12 +34,16 @@ _NOW: tuple[tuple[int, Kind, int, int], ...] = (
     (3, "credit_spike", 28 * HOUR, 3 * DAY),
     (1, "flaky_test", 6 * DAY, 0),
     (5, "silent_project", 5 * DAY, 7 * DAY),
-    (0, "flaky_test", 20 * DAY, 12 * DAY),
+    (0, "flaky_test", 17 * DAY, 9 * DAY + 12 * HOUR),
+    (4, "broken_machines", 7 * HOUR, 5 * HOUR),
+    (0, "hanging_job", 5 * HOUR, HOUR),
 )
 PLANTED_TEST = 0  # position of the test that becomes flaky
 _LENGTHS: dict[Kind, int] = {"queue_jam": 6 * HOUR, "credit_spike": 3 * DAY, "silent_project": 5 * DAY}
 _LATEST, _EARLIEST = 8 * DAY, 30 * DAY  # before the end of the history
 _LONG_JOB_SECONDS = 60.0
+_HANGS_HOURS = 20.0
+_SHARES: dict[Kind, float] = {"silent_project": 0.0, "broken_machines": 0.6}
 _MISTAKE = "macos-m1"  # a machine that costs much
 
 
@@ -46,7 +53,8 @@ class Plant:
 
     duration_regression: factor on the job's duration. success_rate_drop: success rate of the main workflow.
     queue_jam: factor on queue times. credit_spike: factor on the job's credits. flaky_test: share of the job's builds
-    that it fails. silent_project: nothing runs. `until` 0 means to the end.
+    that it fails. silent_project: nothing runs. broken_machines: share of jobs that fail by their machine. hanging_job:
+    how many hours it takes. `until` 0 means to the end.
     """
 
     kind: Kind
@@ -96,6 +104,16 @@ class Plants:
         """Give the machine that somebody chose for a job by mistake."""
         plant = self.of("credit_spike", project, at)
         return _MISTAKE if plant and plant.job == job else None
+
+    def broken(self, project: int, at: int) -> float:
+        """Give the share of jobs whose machine breaks, 0 for the usual."""
+        plant = self.of("broken_machines", project, at)
+        return plant.size if plant else 0.0
+
+    def hangs(self, project: int, at: int, workflow: str, job: str) -> int:
+        """Give how long a job hangs, milliseconds; 0 for one that does not."""
+        plant = self.of("hanging_job", project, at)
+        return int(plant.size * HOUR) if plant and (plant.workflow, plant.job) == (workflow, job) else 0
 
     def silent(self, project: int, at: int) -> bool:
         """Say whether nothing starts then."""
@@ -158,7 +176,7 @@ def _tested(plan: Plan) -> list[JobSpec]:
     return [job for job in plan.main.jobs if job.tests > 0]
 
 
-def _size(rng: Random, kind: Kind, plan: Plan) -> tuple[float, str | None]:
+def _size(rng: Random, kind: Kind, plan: Plan) -> tuple[float, str | None]:  # noqa: PLR0911  # one for each kind
     """Draw how bad it is, and in which job."""
     match kind:
         case "duration_regression":
@@ -172,8 +190,10 @@ def _size(rng: Random, kind: Kind, plan: Plan) -> tuple[float, str | None]:
             return CREDITS_PER_MINUTE[_MISTAKE] / CREDITS_PER_MINUTE[job.resource_class], job.name
         case "flaky_test":
             return rng.uniform(0.1, 0.2), rng.choice(_tested(plan)).name
-        case "silent_project":
-            return 0.0, None
+        case "hanging_job":
+            return _HANGS_HOURS, max(plan.main.jobs, key=_cost).name
+        case "silent_project" | "broken_machines":
+            return _SHARES[kind], None
 
 
 def first_bad(plant: Plant, runs: Sequence[Workflow]) -> Workflow | None:

@@ -91,7 +91,11 @@ class Player:
         length = _skewed(rng, job.spec.seconds * slowdown, knobs.duration_sigma)
         coin = rng.random()
         job.status = "success"
-        if self.stories.breaks(project, job.started) and coin < knobs.outage_fail_rate:
+        broken = knobs.outage_fail_rate if self.stories.breaks(project, job.started) else 0.0
+        hangs = self.stories.plants.hangs(project, job.workflow.created, job.workflow.spec.name, job.spec.name)
+        if hangs:
+            length = hangs
+        elif coin < max(broken, self.stories.plants.broken(project, job.started)):
             job.status, length = "infrastructure_fail", rng.randint(8 * SECOND, MINUTE)
         elif coin < knobs.infrastructure_fail_rate:
             job.status, length = "infrastructure_fail", min(length, rng.randint(5 * SECOND, 2 * MINUTE))

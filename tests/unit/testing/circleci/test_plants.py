@@ -6,7 +6,7 @@ import pytest
 
 from headgate.testing.circleci.knobs import Knobs, Options
 from headgate.testing.circleci.plants import first_bad, plant_all
-from headgate.testing.circleci.times import DAY
+from headgate.testing.circleci.times import DAY, HOUR
 from headgate.testing.circleci.world import World
 
 NOW = 1_795_219_200_000
@@ -193,8 +193,38 @@ def test_plants_of_now_are_there_while_one_looks():
         (1, "queue_jam"),
         (1, "flaky_test"),
         (0, "flaky_test"),
+        (0, "hanging_job"),
     ]
-    assert {plant.kind for plant in found} == set(KINDS)
+    assert {plant.kind for plant in found} == {*KINDS, "broken_machines", "hanging_job"}
     over = [plant for plant in found if not plant.holds(NOW)]
-    assert [(plant.project, plant.kind) for plant in over] == [(0, "flaky_test")]
+    assert [(0, "flaky_test"), (4, "broken_machines"), (0, "hanging_job")] == [(one.project, one.kind) for one in over]
     assert over[0].until < NOW - 7 * DAY
+
+
+def test_machines_break_for_some_hours_and_jobs_hang():
+    """More than half of the jobs of those hours fail by their machine; what hangs has not ended by now."""
+    friday = NOW - 11 * HOUR  # at work
+    knobs = Knobs(plants=True, plants_now=True)
+    made = World(Options(now_ms=friday, days=5, projects=5, runs_per_day=60.0, knobs=knobs))
+    broken, hanging = (
+        next(one for one in made.stories.plants.all if one.kind == kind) for kind in ("broken_machines", "hanging_job")
+    )
+    jobs = [job for job in made.histories[broken.project].builds if broken.holds(job.started)]
+    failed = [job for job in jobs if job.status == "infrastructure_fail"]
+    assert 0.4 * len(jobs) < len(failed) < 0.8 * len(jobs)
+    runs = [run for run in made.histories[hanging.project].workflows if hanging.holds(run.created)]
+    hang = [job for run in runs for job in run.jobs if job.spec.name == hanging.job and job.started]
+    assert hang
+    assert all(job.stopped > friday for job in hang if job.status != "canceled")
+
+
+def test_an_organization_that_grew_begins_smaller():
+    """The same on its last days; the first day has so much less."""
+
+    def first_and_last(**knobs):
+        found = [pipeline.created for history in world(**knobs).histories for pipeline in history.pipelines]
+        return [sum(since <= at < since + 14 * DAY for at in found) for since in (NOW - 60 * DAY, NOW - 14 * DAY)]
+
+    (first, last), (grown_first, grown_last) = first_and_last(), first_and_last(growth=0.75)
+    assert 0.85 * last < grown_last <= last
+    assert 0.2 * first < grown_first < 0.5 * first
