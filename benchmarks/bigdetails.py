@@ -39,9 +39,7 @@ _SINCE_MS = NOW_MS - 30 * DAY_MS
 _ALERTS = 300
 _OWN = ", ".join(OWN_COLUMNS)
 # What the store keeps of a fact that ended and was released; `f` is the fact that it belongs to.
-_KEPT = (
-    "NULL, new_key(), f._host, f._project, f._source, 1, 1, 0, 2, NULL, {class_}, {run}, 0, zeroblob(64)"
-)
+_KEPT = "NULL, new_key(), f._host, f._project, f._source, 1, 1, 0, 2, NULL, {class_}, {run}, 0, zeroblob(64)"
 _NONE = _KEPT.format(class_=0, run=0)
 _FAILED = "(SELECT id FROM dim WHERE family = 0 AND text = 'failed')"
 _REPEATED = f"""
@@ -58,8 +56,10 @@ FROM workflow f WHERE f._terminal AND f._class = 1 AND f.name = :w3 AND f.rerun_
 _STEPS = f"""
 INSERT INTO step ({_OWN}, job_id, "index", node, name, type, status, started_at, stopped_at, exit_code, output_tail)
 SELECT {_NONE}, f._key, s.value, 0,
-  CASE s.value WHEN 0 THEN :spin WHEN 1 THEN :checkout ELSE :run END, :run, CASE s.value WHEN 2 THEN f.status ELSE :success END,
-  f.started_at + (f.stopped_at - f.started_at) * s.value / 3, f.started_at + (f.stopped_at - f.started_at) * (s.value + 1) / 3,
+  CASE s.value WHEN 0 THEN :spin WHEN 1 THEN :checkout ELSE :run END, :run,
+  CASE s.value WHEN 2 THEN f.status ELSE :success END,
+  f.started_at + (f.stopped_at - f.started_at) * s.value / 3,
+  f.started_at + (f.stopped_at - f.started_at) * (s.value + 1) / 3,
   CASE s.value WHEN 2 THEN 1 ELSE 0 END, CASE s.value WHEN 2 THEN failure_text(f._id, f._project, f.name) END
 FROM job f INDEXED BY job_end CROSS JOIN json_each('[0, 1, 2]') s
 WHERE f._terminal AND f.stopped_at >= {_SINCE_MS} AND f.status IN (:failed, :infra)
@@ -72,7 +72,8 @@ _USAGE = f"""
 INSERT INTO usage ({_OWN}, job_id, workflow_id, stopped_at, resource_class, executor, operating_system, run_seconds,
   cpu_median_pct, cpu_max_pct, ram_median_pct, ram_max_pct, compute_credits, storage_credits, total_credits, status,
   queued_at, started_at, number, job_name, workflow_name, pipeline_id)
-SELECT {_KEPT.format(class_="f._class", run="f._run")}, f._key, f.workflow_id, f.stopped_at, f.resource_class, f.executor, :linux,
+SELECT {_KEPT.format(class_="f._class", run="f._run")}, f._key, f.workflow_id, f.stopped_at, f.resource_class,
+  f.executor, :linux,
   (f.stopped_at - f.started_at) / 1000, 20 + f._id * 7 % 40, 60 + f._id * 11 % 40, 15 + f._project % 40,
   20 + f._project % 40 + f._id * 13 % 30, f.credits, f._id % 5, f.credits + f._id % 5, f.status, f.queued_at,
   f.started_at, f.number, f.name, f._run, f.pipeline_id
@@ -184,9 +185,14 @@ def _fired(number: int) -> AlertChange:
         n=20,
     )
     name = fingerprint(number)
-    told = {"who": "engine", "rule": f"Rule {number % 40}", "labels": labels, "why": "breach", "value": 0.5, "n": 20}
+    told = {"who": "engine", "rule": f"Rule {number % 40}", "labels": labels, "why": "breach", "value": 0.5}
+    told |= {"n": 20, "at_ms": NOW_MS}
     history = [
-        (name, NOW_MS - back * HOUR_MS, msgspec.json.encode(told | {"from": was, "to": became, "at_ms": NOW_MS, **more}))
+        (
+            name,
+            NOW_MS - back * HOUR_MS,
+            msgspec.json.encode(told | {"from": was, "to": became, "at_ms": NOW_MS, **more}),
+        )
         for back, was, became, more in (
             (3, "inactive", "pending", {"evidence": evidence}),
             (2, "pending", "firing", {}),

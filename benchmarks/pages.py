@@ -1,8 +1,8 @@
 """What every page and every answer of the API costs over the store of `benchmarks.insights`, as a browser asks for it.
 
-Whole answers: routes, views, templates or JSON, the tag and packing, asked of the application itself, without a socket. Of each
-the slowest but one of twenty (p95) and beside it the processor time of one (median), which says more where other
-programs run; the first answer after the system forgot the file; and what was read of the file for it.
+Whole answers: routes, views, templates or JSON, the tag and packing, asked of the application itself, without a
+socket. Of each the slowest but one of twenty (p95) and beside it the processor time of one (median), which says
+more where other programs run; the first answer after the system forgot the file; and what was read of the file for it.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class Browser:
         file.write_text(_FILE.format(path=path))
         configuration = load(load_plugins(), file=file, environ={})
         clock, telemetry = ManualClock(NOW_MS), Telemetry()
-        running = Running(sources=lambda: {}, configuration=lambda: configuration)
+        running = Running(sources=dict, configuration=lambda: configuration)
         answers = StoreOperations(store, clock, running)
         app = build_app(answers, _Health(), MetricPages(telemetry.page, lambda _: b""), version="0.0")
 
@@ -103,10 +103,19 @@ class Browser:
         """The answer to GET; AssertionError unless it is one."""
         path, _, query = address.partition("?")
         scope: dict[str, Any] = {
-            **{"type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "GET", "scheme": "http"},
-            **{"path": path, "raw_path": path.encode(), "query_string": query.encode(), "root_path": "", "state": {}},
+            "type": "http",
+            "asgi": {"version": "3.0"},
+            "http_version": "1.1",
+            "method": "GET",
+            "scheme": "http",
+            "path": path,
+            "raw_path": path.encode(),
+            "query_string": query.encode(),
+            "root_path": "",
+            "state": {},
             "headers": [(b"host", b"127.0.0.1"), (b"accept-encoding", b"gzip")],
-            **{"client": ("127.0.0.1", 1), "server": ("127.0.0.1", 80)},
+            "client": ("127.0.0.1", 1),
+            "server": ("127.0.0.1", 80),
         }
         sent: list[Any] = []
         first = 0.0
@@ -179,9 +188,9 @@ async def _addresses(store: Store) -> Mapping[str, str]:
     assert lens.now_ms
     found: dict[str, str] = {}
     for name, address in _whatever_the_window():
-        found[name] = address.format(run=run, failed=failed.row.workflow_id)
+        found[name] = address.format(run=run, failed=failed.row.workflow_id, p=quote(slug(7), safe=""))
     for length in ("7d", "30d", "90d"):
-        for name, address in _in_windows():
+        for name, address in (*_pages_in_windows(), *_answers_in_windows()):
             mark = "&" if "?" in address else "?"
             wanted = address.format(p=quote(slug(7), safe=""), test=tests[0].test_id)
             found[f"{name}, {length}"] = f"{wanted}{mark}window={length}"
@@ -209,10 +218,10 @@ def _whatever_the_window() -> Iterator[tuple[str, str]]:
         yield f"page alert {number}", f"/alert/{fingerprint(number)}"
     yield "report of a week", "/api/v1/report?every=week"
     yield "report of a month", "/api/v1/report?every=month"
-    yield "badge", "/badge/success_rate.svg"
+    yield "badge", "/badge/success_rate.svg?project={p}"
 
 
-def _in_windows() -> Iterator[tuple[str, str]]:
+def _pages_in_windows() -> Iterator[tuple[str, str]]:
     yield "page overview", "/"
     yield "page projects", "/projects"
     yield "page project", "/project?project={p}"
@@ -245,14 +254,16 @@ def _in_windows() -> Iterator[tuple[str, str]]:
     yield "page overview of a branch", "/?branch=main"
     yield "page overview of a trigger", "/?trigger=api"
     yield "page overview of an organisation", "/?org=gh%2Facme"
+
+
+def _answers_in_windows() -> Iterator[tuple[str, str]]:
     yield "api overview", "/api/v1/insights/overview"
     yield "api projects", "/api/v1/insights/projects?limit=100"
     yield "api project", "/api/v1/insights/project?project={p}"
     yield "api workflow", "/api/v1/insights/workflow?project={p}&workflow=w1"
     yield "api job", "/api/v1/insights/job?project={p}&workflow=w1&job=j1"
-    yield "api runs", "/api/v1/insights/runs?limit=200"
     yield "api runs of a project", "/api/v1/insights/runs?project={p}&limit=200"
-    yield "api runs of a branch", "/api/v1/insights/runs?branch=feature-44&limit=100"
+    yield "api runs of a branch", "/api/v1/insights/runs?project={p}&branch=feature-444&limit=100"
     yield "api tests", "/api/v1/insights/tests"
     yield "api credits by job", "/api/v1/insights/credits?by=job"
     yield "api builds", "/api/v1/insights/builds"
@@ -266,4 +277,4 @@ def _in_windows() -> Iterator[tuple[str, str]]:
     yield "api query reruns", "/api/v1/query?metric=reruns&by=project"
     yield "api query failures by step", "/api/v1/query?metric=failures_by_step&by=step"
     yield "export runs", "/api/v1/export/runs?format=csv"
-    yield "export jobs of a project", "/api/v1/export/jobs?project={p}"
+    yield "export jobs of a project", "/api/v1/export/jobs?project={p}&workflow=w1"

@@ -17,6 +17,7 @@ __all__ = [
     "FailedStep",
     "FailedTest",
     "NodeSum",
+    "RepeatSum",
     "RerunSum",
     "TestRun",
     "UsageLoad",
@@ -143,6 +144,26 @@ class NodeSum:
     nodes: int
     slowest_ms: int
     mean_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class RepeatSum:
+    """Ended workflows that repeat one that failed, by project and what else was asked for; other names are empty.
+
+    `runs`: of any end, `green`: successful ones; `duration_ms`: from creation to end; `estimated`: some of the credits
+    are no bill.
+    """
+
+    project: str
+    workflow: str
+    ref: str
+    branch_class: int
+    trigger: str
+    runs: int
+    green: int
+    credits: int
+    estimated: bool
+    duration_ms: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,17 +1,15 @@
-"""Questions about rows of the usage export and about repeats. Every function gets a connection of a reader."""
+"""Questions about rows of the usage export and about parallel machines. Each gets a connection of a reader."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
-from headgate.core.detailrows import CREDIT_KINDS, NodeSum, RerunSum, UsageLoad, UsageSum
-from headgate.core.status import FAILED
+from headgate.core.detailrows import CREDIT_KINDS, NodeSum, UsageLoad, UsageSum
 from headgate.core.tally import Bounds
 from headgate.store.sql import Database
-from headgate.store.words import project_ids, statuses_sql
+from headgate.store.words import project_ids
 
-__all__ = ["node_sums", "rerun_sums", "usage_loads", "usage_sums"]
+__all__ = ["node_sums", "usage_loads", "usage_sums"]
 
 _AT = "coalesce(u.stopped_at, u.started_at, u.queued_at, u._seen_ms)"
 _PLACE = "u.workflow_name, u.job_name, u.resource_class, u.executor, u.operating_system"
@@ -116,32 +114,4 @@ def node_sums(db: Database, bounds: Bounds) -> list[NodeSum]:
         steps = (since_ms - _LONGEST_JOB_MS, until_ms)
         rows = db.execute(_NODES.format(projects=_numbers(db, slug)), (*steps, since_ms, until_ms))
         found += [NodeSum(slug, *row) for row in rows]
-    return found
-
-
-_RERUNS = """
-SELECT coalesce(n.text, ''), coalesce(jn.text, ''), count(*), coalesce(sum(j.credits), 0),
-  coalesce(sum(max(0, j.stopped_at - j.started_at)), 0)
-FROM workflow w INDEXED BY workflow_end
-JOIN workflow o ON o._key = w.rerun_of AND o._host = w._host
-JOIN job j INDEXED BY job_workflow ON j.workflow_id = w._key AND j._host = w._host
-LEFT JOIN dim n ON n.id = w.name
-LEFT JOIN dim jn ON jn.id = j.name
-WHERE w._terminal AND w.stopped_at >= ? AND w.stopped_at < ? AND w._project IN ({projects}) AND w.rerun_of IS NOT NULL
-  AND {failed} AND j._terminal AND j.stopped_at IS NOT NULL AND j.type IS NOT {approval} AND {ran}
-GROUP BY 1, 2 ORDER BY 1, 2
-"""
-
-
-def rerun_sums(db: Database, bounds: Bounds) -> list[RerunSum]:
-    """A project at a time."""
-    words: dict[str, Any] = {
-        "failed": statuses_sql(db, "o.status", FAILED),
-        "ran": f"NOT coalesce({statuses_sql(db, 'j.status', ('skipped',))}, 0)",
-        "approval": db.execute("SELECT id FROM dim WHERE family = 0 AND text = 'approval'").get or 0,
-    }
-    found: list[RerunSum] = []
-    for slug in sorted(bounds):
-        rows = db.execute(_RERUNS.format(projects=_numbers(db, slug), **words), bounds[slug])
-        found += [RerunSum(slug, *row) for row in rows]
     return found

@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from headgate.core.detailrows import MOST_FAILED_TESTS, FailedStep, FailedTest, NodeSum, RerunSum, UsageLoad, UsageSum
+from headgate.core.detailrows import (
+    MOST_FAILED_TESTS,
+    FailedStep,
+    FailedTest,
+    NodeSum,
+    RepeatSum,
+    RerunSum,
+    UsageLoad,
+    UsageSum,
+)
 from headgate.core.merge import Observation
 from headgate.core.storeport import Store
+from headgate.core.tally import Dimension
 from headgate.testing.store_data import DAY, JOB, NOW, PROJECT, WORKFLOW, job, merge, pipeline, seen, workflow
 
 __all__ = ["DetailsSuite"]
@@ -160,3 +170,25 @@ class DetailsSuite:
         )
         assert [RerunSum(_SLUG, "build", "test", 1, 9, 1_000)] == list(await store.rerun_sums(_ALWAYS))
         assert list(await store.rerun_sums({_SLUG: (0, NOW + 1)})) == []
+
+    async def test_repeats_are_summed(self, store: Store) -> None:
+        """Those of failed workflows alone; of a pipeline's branch and trigger where they do not tell theirs."""
+        runs = [
+            workflow(_id(2, place), created_at=NOW + 60_000 * place - 30_000, stopped_at=NOW + 60_000 * place, **more)
+            for place, more in (
+                (0, {"status": "failed"}),
+                (1, {"status": "failed", "credits": 5, "credits_estimated": True}),
+                (2, {"credits": 7}),
+                (3, {"credits": 100}),
+            )
+        ]
+        await merge(store, pipeline(ref_name="main", trigger_type="api"), *runs)
+        spent_ms = 2 * 30_000
+        every: tuple[Any, ...] = (2, 1, 12, True, spent_ms)
+        assert [RepeatSum(_SLUG, "", "", 0, "", *every)] == list(await store.repeat_sums(_ALWAYS, by=()))
+        names = [RepeatSum(_SLUG, "build", "main", 1, "api", *every)]
+        by: tuple[Dimension, ...] = ("workflow", "branch", "branch_class", "trigger", "project")
+        assert names == list(await store.repeat_sums(_ALWAYS, by=by))
+        within = {_SLUG: (NOW + 60_001, NOW + 120_001)}
+        newest = RepeatSum(_SLUG, "build", "", 0, "", 1, 1, 7, False, 30_000)
+        assert [newest] == list(await store.repeat_sums(within, by=by[:1]))

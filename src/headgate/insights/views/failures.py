@@ -28,7 +28,7 @@ __all__ = [
 
 # The newest failed jobs that one answer reads; older ones of a longer window are not looked at, and the answer says so.
 MOST_READ = 5_000
-_PAGE = 500
+_PAGE = 1_000
 _NAMED = 5
 _AROUND_RUN_MS = 7 * DAY_MS
 
