@@ -24,7 +24,10 @@ _SLACK_MS = 60_000
 _LONGEST_JOB_MS = 6 * 3_600_000
 # Where at most this share of all projects is asked for, jobs are found by their names: by their ends are those of all.
 _FEW = 10
-_SPANS = "WITH RECURSIVE spans (project, since, until) AS MATERIALIZED (SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(:spans))"
+_SPANS = (
+    "WITH RECURSIVE spans (project, since, until) AS MATERIALIZED ("
+    " SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(:spans))"
+)
 _PAGE = (
     " AND j.stopped_at >= s.since AND j.stopped_at < s.until AND {failed} AND (j.stopped_at, j._key) < (:at, :key)"
     " ORDER BY j.stopped_at DESC, j._key DESC LIMIT :limit"
@@ -36,14 +39,13 @@ _BY_TIME = (
     + _PAGE
 )
 _BY_NAME = (
-    _SPANS + ", places (run, job, class, project, since, until) AS MATERIALIZED ("
+    _SPANS + ", days (day) AS (SELECT max(:first, min(bucket)) FROM rollup_day"
+    " UNION ALL SELECT day + 1 FROM days WHERE day < :last)"
+    ", places (run, job, class, project, since, until) AS MATERIALIZED ("
     " SELECT DISTINCT r.run, r.job, r.class, s.project, s.since, s.until FROM spans s"
     " CROSS JOIN days e CROSS JOIN rollup_day r ON r.bucket = e.day AND r.kind = :kind AND r.project = s.project)"
     " SELECT j._id FROM places s CROSS JOIN job j INDEXED BY job_series ON j._project = s.project AND j._run = s.run"
     " AND j.name IS nullif(s.job, 0) AND j._class = s.class WHERE j._terminal AND j.stopped_at <= :at" + _PAGE
-).replace(
-    ", places",
-    ", days (day) AS (SELECT :first UNION ALL SELECT day + 1 FROM days WHERE day < :last), places",
 )
 _STEPS = """
 SELECT st.job_id, n.text, st."index", coalesce(st.node, 0), s.text, st.exit_code, coalesce(st.output_tail, '')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -153,8 +154,9 @@ async def failures_page(
     where = filters.matchers()
     both = Window(window.previous.since_ms, window.until_ms)
     read, read_from = await _read(lens, both.bounds(slugs))
-    failed = [one for one in read if matches(where, _labels(lens, one.row))]
-    views = [view for group in group_failures(failed).values() if (view := _view(group, window)).count]
+    failed = [one for one in read if matches(where, _labels(lens, one.row))] if where else read
+    groups = await asyncio.to_thread(group_failures, failed)
+    views = [view for group in groups.values() if (view := _view(group, window)).count]
     views.sort(key=lambda view: (-view.count, view.project, view.text))
     code = [view for view in views if view.kind != "infrastructure"]
     broken = [view for view in views if view.kind == "infrastructure"]
