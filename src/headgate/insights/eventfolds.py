@@ -45,6 +45,11 @@ class Deployed:
         return self.row.project
 
     @property
+    def stopped_ms(self) -> int:
+        """When it ended."""
+        return self.row.stopped_ms
+
+    @property
     def environment(self) -> str:
         """Where it went."""
         return self.row.environment

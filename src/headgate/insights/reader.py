@@ -43,7 +43,7 @@ from headgate.insights.metric import (
 )
 from headgate.insights.owners import Owners
 from headgate.insights.points import read_points
-from headgate.insights.rows import Pages, outcome_pages, read_rows
+from headgate.insights.rows import Deployments, Pages, outcome_pages, read_rows
 
 __all__ = ["Reader", "step_of"]
 
@@ -80,7 +80,8 @@ class Reader:
         self._measured: dict[object, Mapping[Labels, Measured]] = {}
         self._grouped: dict[object, Mapping[Labels, Tally]] = {}
         self._folds: dict[object, Mapping[Labels, Fold]] = {}
-        self._deployed: dict[object, Sequence[Sequence[tuple[Any, bool]]]] = {}
+        self._deployed: dict[object, Sequence[tuple[Any, bool]]] = {}
+        self.deployments = Deployments(store)
         self._repeats: dict[object, Mapping[Labels, Repeats]] = {}
         self._repeated_by: dict[object, list[tuple[frozenset[Dimension], Sequence[RepeatSum]]]] = {}
         self._known: dict[object, list[tuple[TallyQuery, Tallies]]] = {}
@@ -281,9 +282,8 @@ class Reader:
         key = (how.rows, how.context, frozenset(bounds.items()))
         if how.rows in ("deployments", "leads"):
             if key not in self._deployed:
-                self._deployed[key] = [page async for page in read_rows(self._store, how, bounds)]
-            for page in self._deployed[key]:
-                yield page
+                self._deployed[key] = await self.deployments.rows(how, bounds)
+            yield self._deployed[key]
             return
         async for page in read_rows(self._store, how, bounds):
             yield page
