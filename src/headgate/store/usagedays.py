@@ -1,8 +1,7 @@
-"""Bills and loads of whole days, added up bit by bit once a day is over.
+"""Bills and loads of whole days, one or eight of them, added up bit by bit once they are over.
 
-Invariant: a day of a project that is noted is the sum of its rows: triggers of the table take the note away with any
-change of a row. What is not noted is read row by row, so nothing is lost meanwhile but speed.
-"""
+Invariant: a stretch of a project that is noted is the sum of its rows: triggers take the note away with any
+change of one. What is not noted is read row by row, so nothing is lost meanwhile but speed.
 
 from __future__ import annotations
 
@@ -30,6 +29,8 @@ _PLACE = ("project", "workflow", "job", "size", "executor", "system")
 _SUMS = ("runs", "seconds", "total", *CREDIT_KINDS)
 # Most of what comes late has come by then.
 _SETTLED_MS = 2 * HOUR_MS
+# Days of a longer stretch, which begins with one whose number it divides.
+_LONG = 8
 # Days of a project that one slice adds up: a few milliseconds of the writer.
 _SLICE = 10
 _AT = "coalesce(u.stopped_at, u.started_at, u.queued_at, u._seen_ms)"
@@ -48,7 +49,7 @@ _ROW_LOADS = (
 )
 _DAYS = (
     "FROM json_each(?1) e CROSS JOIN json_each(?2) p"
-    " CROSS JOIN usage_day u ON u.day = e.value AND u.project = p.value GROUP BY 1, 2, 3, 4, 5, 6"
+    " CROSS JOIN usage_day u ON u.days = ?3 AND u.day = e.value AND u.project = p.value GROUP BY 1, 2, 3, 4, 5, 6"
 )
 _OF_DAY = ", ".join(f"u.{name}" for name in _PLACE)
 _BINS = "CAST(group_concat(u.{}, '') AS BLOB)"
@@ -57,8 +58,23 @@ _DAY_LOADS = f"SELECT {_OF_DAY}, {', '.join(_BINS.format(name) for name in LOADS
 _MISSING = """
 WITH RECURSIVE days (day) AS (SELECT :last UNION ALL SELECT day - 1 FROM days WHERE day > :first)
 SELECT d.day, p.id FROM days d CROSS JOIN dim_project p
-WHERE NOT EXISTS (SELECT 1 FROM usage_summed s WHERE s.day = d.day AND s.project = p.id) LIMIT :most
+WHERE NOT EXISTS (SELECT 1 FROM usage_summed s WHERE s.days = 1 AND s.day = d.day AND s.project = p.id) LIMIT :most
 """
+_LONGER = f"""
+SELECT s.day / {_LONG} * {_LONG} AS first, s.project FROM usage_summed s WHERE s.days = 1
+  AND NOT EXISTS (SELECT 1 FROM usage_summed l WHERE l.days = {_LONG} AND l.day = s.day / {_LONG} * {_LONG}
+    AND l.project = s.project)
+GROUP BY 1, 2 HAVING count(*) = {_LONG} LIMIT ?
+"""
+_COLUMNS = ", ".join(f'"{name}"' for name in (*_PLACE, *_SUMS, *LOADS))
+_TOTALS = ", ".join(
+    [*_PLACE, *(f'sum("{name}")' for name in _SUMS)]
+    + [f"one_sketch(CAST(group_concat({name}, '') AS BLOB))" for name in LOADS]
+)
+_ADD_LONGER = (
+    f"INSERT INTO usage_day (days, day, {_COLUMNS}) SELECT {_LONG}, ?1, {_TOTALS} FROM usage_day"
+    f" WHERE days = 1 AND day >= ?1 AND day < ?1 + {_LONG} AND project = ?2 GROUP BY {', '.join(_PLACE)}"
+)
 
 
 def add_up(session: Session, now_ms: int) -> tuple[int, bool]:
@@ -68,28 +84,38 @@ def add_up(session: Session, now_ms: int) -> tuple[int, bool]:
     if oldest is None:
         return 0, False
     first, last = oldest // DAY_MS, (now_ms - _SETTLED_MS) // DAY_MS - 1
-    db.execute("DELETE FROM usage_summed WHERE day < ?", (first,))
-    db.execute("DELETE FROM usage_day WHERE day < ?", (first,))
+    for table in ("usage_summed", "usage_day"):
+        db.execute(f"DELETE FROM {table} WHERE days = 1 AND day < ?", (first,))
+        db.execute(f"DELETE FROM {table} WHERE days = {_LONG} AND day < ?", (first // _LONG * _LONG,))
     bound = {"first": first, "last": last, "most": _SLICE}
     missing = db.execute(_MISSING, bound).fetchall() if last >= first else []
     for day, project in missing:
         _add(db, day, project)
-    return 0, len(missing) == _SLICE
+    longer = db.execute(_LONGER, (_SLICE,)).fetchall() if len(missing) < _SLICE else []
+    for day, project in longer:
+        _add_longer(db, day, project)
+    return 0, len(missing) == _SLICE or len(longer) == _SLICE
 
 
 def _add(db: Database, day: int, project: int) -> None:
-    db.execute("DELETE FROM usage_day WHERE day = ? AND project = ?", (day, project))
+    db.execute("DELETE FROM usage_day WHERE days = 1 AND day = ? AND project = ?", (day, project))
     span = (project, day * DAY_MS, (day + 1) * DAY_MS)
     loads: dict[Place, Loads] = {}
     _count(loads, db.execute(_ROW_LOADS, span))
     rows = []
     for row in db.execute(_ROW_SUMS, span).fetchall():
         seen = loads.get(row[:6], ({}, {}, {}))
-        rows.append((day, *row, *(pack(one) for one in seen)))
+        rows.append((1, day, *row, *(pack(one) for one in seen)))
     if rows:
-        columns = ", ".join(f'"{name}"' for name in ("day", *_PLACE, *_SUMS, *LOADS))
-        insert(db, f"INSERT INTO usage_day ({columns})", rows)
-    db.execute("INSERT INTO usage_summed VALUES (?, ?)", (day, project))
+        insert(db, f"INSERT INTO usage_day (days, day, {_COLUMNS})", rows)
+    db.execute("INSERT INTO usage_summed VALUES (1, ?, ?)", (day, project))
+
+
+def _add_longer(db: Database, day: int, project: int) -> None:
+    """Eight days of a project, from each of them."""
+    db.execute("DELETE FROM usage_day WHERE days = ? AND day = ? AND project = ?", (_LONG, day, project))
+    db.execute(_ADD_LONGER, (day, project))
+    db.execute("INSERT INTO usage_summed VALUES (?, ?, ?)", (_LONG, day, project))
 
 
 def _count(into: dict[Place, Loads], rows: Any) -> None:
@@ -106,39 +132,51 @@ def forget(db: Database) -> None:
     db.execute("DELETE FROM usage_summed")
 
 
-def _parts(db: Database, bounds: Bounds) -> tuple[list[tuple[str, str]], list[tuple[int, int, int]]]:
-    """Days that are added up with the projects that want them, as JSON; and what is read row by row."""
+def _parts(db: Database, bounds: Bounds) -> tuple[list[tuple[str, str, int]], list[tuple[int, int, int]]]:
+    """Stretches that are added up with the projects that want them, as JSON; and what is read row by row."""
     wanted = [
         (number, *bounds[slug]) for number, slug in db.execute("SELECT id, slug FROM dim_project") if slug in bounds
     ]
     if not wanted:
         return [], []
     low, high = min(since for _, since, _ in wanted) // DAY_MS, max(until for _, _, until in wanted) // DAY_MS
-    noted: defaultdict[int, set[int]] = defaultdict(set)
-    for day, project in db.execute("SELECT day, project FROM usage_summed WHERE day >= ? AND day < ?", (low, high)):
-        noted[project].add(day)
-    days: defaultdict[tuple[int, ...], list[int]] = defaultdict(list)
+    noted: defaultdict[int, set[tuple[int, int]]] = defaultdict(set)
+    statement = "SELECT days, day, project FROM usage_summed WHERE days IN (1, ?) AND day >= ? AND day < ?"
+    for days, day, project in db.execute(statement, (_LONG, low, high)):
+        noted[project].add((days, day))
+    sets: defaultdict[tuple[int, tuple[int, ...]], list[int]] = defaultdict(list)
     single: list[tuple[int, int, int]] = []
     for number, since_ms, until_ms in wanted:
-        inside = range(-(-since_ms // DAY_MS), until_ms // DAY_MS)
-        whole = tuple(day for day in inside if day in noted[number])
-        days[whole].append(number)
-        single += [(number, *span) for span in _between(since_ms, until_ms, whole)]
-    listed = [(_json(whole), _json(numbers)) for whole, numbers in days.items() if whole]
-    return listed, single
+        chosen = list(_chosen(-(-since_ms // DAY_MS), until_ms // DAY_MS, noted[number]))
+        for length in (1, _LONG):
+            sets[length, tuple(day for days, day in chosen if days == length)].append(number)
+        single += [(number, *span) for span in _between(since_ms, until_ms, chosen)]
+    return [(_json(days), _json(numbers), length) for (length, days), numbers in sets.items() if days], single
+
+
+def _chosen(day: int, until: int, noted: Collection[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """The longest stretches within these days that are added up: how many days and the first, in order."""
+    while day < until:
+        if day % _LONG == 0 and day + _LONG <= until and (_LONG, day) in noted:
+            yield _LONG, day
+            day += _LONG
+            continue
+        if (1, day) in noted:
+            yield 1, day
+        day += 1
 
 
 def _json(numbers: Collection[int]) -> str:
     return msgspec.json.encode(numbers).decode()
 
 
-def _between(since_ms: int, until_ms: int, days: Collection[int]) -> Iterator[tuple[int, int]]:
-    """What is left of a stretch of time without these days, which are in order."""
+def _between(since_ms: int, until_ms: int, stretches: Collection[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """What is left of a time without these stretches, which are in order."""
     at = since_ms
-    for day in days:
+    for days, day in stretches:
         if at < day * DAY_MS:
             yield at, day * DAY_MS
-        at = (day + 1) * DAY_MS
+        at = (day + days) * DAY_MS
     if at < until_ms:
         yield at, until_ms
 
