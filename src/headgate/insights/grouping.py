@@ -13,6 +13,7 @@ from headgate.core.detailrows import RepeatSum
 from headgate.core.slug import org_slug
 from headgate.core.tally import Bounds, Dimension, Tally
 from headgate.insights.dimensions import ROW_VALUES
+from headgate.insights.eventfolds import DeploymentFold
 from headgate.insights.match import Matcher, by_class, matches
 from headgate.insights.metric import (
     Fold,
@@ -36,6 +37,7 @@ __all__ = [
     "longest_ms",
     "mean_credits",
     "measure_tallies",
+    "merge_deployments",
 ]
 
 # What follows from a project's slug, so that filters on it choose projects before anything is read.
@@ -175,6 +177,18 @@ def add_repeats(into: Repeats, row: RepeatSum) -> None:
     into.credits += row.credits
     into.estimated |= row.estimated
     into.duration_ms += row.duration_ms
+
+
+def merge_deployments(
+    grouping: Grouping, parts: Mapping[tuple[str, str], DeploymentFold]
+) -> Mapping[Labels, DeploymentFold]:
+    """What each group's projects and environments add up to."""
+    found: dict[Labels, DeploymentFold] = {}
+    for (project, environment), fold in parts.items():
+        labels = grouping.labels({"project": project, "org": org_slug(project), "environment": environment})
+        if labels is not None:
+            found.setdefault(labels, DeploymentFold()).merge(fold)
+    return found
 
 
 def combine(how: FromFormula, inputs: Mapping[str, Mapping[Labels, Measured]]) -> Mapping[Labels, Measured]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 from headgate.core.detailrows import RepeatSum
 from headgate.core.rollup import Measure, RollupKind
@@ -18,6 +17,7 @@ from headgate.core.storeport import ReadStore
 from headgate.core.tally import STEPS, Bounds, Dimension, Tally, TallyQuery
 from headgate.core.times import parse_ms
 from headgate.insights import flaky, slow
+from headgate.insights.eventfolds import DeploymentFold, fold_deployments
 from headgate.insights.grouping import (
     Grouping,
     add_repeats,
@@ -27,6 +27,7 @@ from headgate.insights.grouping import (
     longest_ms,
     mean_credits,
     measure_tallies,
+    merge_deployments,
 )
 from headgate.insights.match import Matcher
 from headgate.insights.metric import (
@@ -43,7 +44,7 @@ from headgate.insights.metric import (
 )
 from headgate.insights.owners import Owners
 from headgate.insights.points import read_points
-from headgate.insights.rows import Deployments, Pages, outcome_pages, read_rows
+from headgate.insights.rows import Deployments, outcome_pages, read_rows
 
 __all__ = ["Reader", "step_of"]
 
@@ -80,7 +81,7 @@ class Reader:
         self._measured: dict[object, Mapping[Labels, Measured]] = {}
         self._grouped: dict[object, Mapping[Labels, Tally]] = {}
         self._folds: dict[object, Mapping[Labels, Fold]] = {}
-        self._deployed: dict[object, Sequence[tuple[Any, bool]]] = {}
+        self._deployed: dict[object, Mapping[tuple[str, str], DeploymentFold]] = {}
         self.deployments = Deployments(store)
         self._repeats: dict[object, Mapping[Labels, Repeats]] = {}
         self._repeated_by: dict[object, list[tuple[frozenset[Dimension], Sequence[RepeatSum]]]] = {}
@@ -271,22 +272,22 @@ class Reader:
     async def _folded(self, how: FromRows, grouping: Grouping, bounds: Bounds) -> Mapping[Labels, Measured]:
         """The metric of each group from rows, which metrics of one kind read once."""
         key = (how.rows, how.start, how.context, grouping, frozenset(bounds.items()))
+        if key not in self._folds and how.rows in ("deployments", "leads"):
+            self._folds[key] = merge_deployments(grouping, await self._deployments_of(how, bounds))
         if key not in self._folds:
-            self._folds[key] = await fold_rows(how, grouping, self._rows(how, bounds))
+            self._folds[key] = await fold_rows(how, grouping, read_rows(self._store, how, bounds))
         span_ms = longest_ms(bounds)
         found = {labels: how.read(fold, span_ms) for labels, fold in self._folds[key].items()}
         return {labels: measured for labels, measured in found.items() if measured.n}
 
-    async def _rows(self, how: FromRows, bounds: Bounds) -> Pages:
-        """Rows of a metric; deployments, which are few, are read once for all groupings."""
+    async def _deployments_of(self, how: FromRows, bounds: Bounds) -> Mapping[tuple[str, str], DeploymentFold]:
+        """By project and environment; read and folded once for all groupings."""
         key = (how.rows, how.context, frozenset(bounds.items()))
-        if how.rows in ("deployments", "leads"):
-            if key not in self._deployed:
-                self._deployed[key] = await self.deployments.rows(how, bounds)
-            yield self._deployed[key]
-            return
-        async for page in read_rows(self._store, how, bounds):
-            yield page
+        if key not in self._deployed:
+            rows = await self.deployments.rows(how, bounds)
+            few = len(rows) < _FEW
+            self._deployed[key] = fold_deployments(rows) if few else await asyncio.to_thread(fold_deployments, rows)
+        return self._deployed[key]
 
     async def _computed(
         self, how: FromFormula, by: Sequence[str], where: Sequence[Matcher], bounds: Bounds

@@ -54,12 +54,12 @@ def _span(bounds: Bounds, *, context: bool) -> tuple[int, int]:
 
 def _placed(rows: Sequence[Any], bounds: Bounds, *, context: bool) -> list[tuple[Any, bool]]:
     """Rows in or before the window of their project."""
+    spans = {slug: (_before_ms(window) if context else window[0], *window) for slug, window in bounds.items()}
     found = []
     for row in rows:
-        window = bounds.get(row.project)
-        if window is None or not (_before_ms(window) if context else window[0]) <= row.stopped_ms < window[1]:
-            continue
-        found.append((row, row.stopped_ms >= window[0]))
+        span = spans.get(row.project)
+        if span is not None and span[0] <= (stopped_ms := row.stopped_ms) < span[2]:
+            found.append((row, stopped_ms >= span[1]))
     return found
 
 

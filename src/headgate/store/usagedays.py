@@ -2,6 +2,7 @@
 
 Invariant: a stretch of a project that is noted is the sum of its rows: triggers take the note away with any
 change of one. What is not noted is read row by row, so nothing is lost meanwhile but speed.
+"""
 
 from __future__ import annotations
 
