@@ -27,7 +27,7 @@ from headgate.store.schema import KIND_NUMBER, OWN_COLUMNS, set_up
 from headgate.store.session import Session
 from headgate.store.sql import Database, insert
 
-__all__ = ["NOW_MS", "PROJECTS", "Filled", "filled", "slug"]
+__all__ = ["NOW_MS", "PROJECTS", "Filled", "Filler", "filled", "slug"]
 
 DAYS = 90
 PROJECTS, WORKFLOWS, NAMES = 100, 4, 5
@@ -109,7 +109,7 @@ def _fill(path: Path, jobs: int) -> None:
     ).fetchall()
     for name, _ in dropped:
         db.execute(f"DROP INDEX {name}")
-    _Filler(db).fill(jobs)
+    Filler(db).fill(jobs)
     db.execute("PRAGMA temp_store=FILE")
     for _, sql in dropped:
         db.execute(sql)
@@ -118,14 +118,14 @@ def _fill(path: Path, jobs: int) -> None:
     db.close()
 
 
-class _Filler:
+class Filler:
     """Writes runs of five jobs each, oldest first."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, seed: int = 7) -> None:
         self._db = db
         self._session = Session(db).load()
         self._rollups = Rollups()
-        self._random = random.Random(7)
+        self._random = random.Random(seed)
         draw = self._random
         self._rows: dict[str, list[tuple[Any, ...]]] = {kind: [] for kind in _FIELDS}
         self._number = 0
@@ -152,10 +152,10 @@ class _Filler:
             for begun in sorted(start + self._moment() for _ in range(runs)):
                 if begun < NOW_MS - HOUR_MS // 3:
                     self._run(begun, day)
-            self._flush()
+            self.flush()
             print(f"filled day {day + 1} of {DAYS}", file=sys.stderr, flush=True)
         self._live()
-        self._flush()
+        self.flush()
 
     def _moment(self) -> int:
         hour = bisect(_BUSY, self._random.random() * _BUSY[-1])
@@ -189,11 +189,25 @@ class _Filler:
         return project, workflow, branch, pipeline, (pipeline, self._number, trigger, dims[branch], revision)
 
     def _run(self, begun: int, day: int) -> None:
-        rng, dims = self._random, self._dims
         project, workflow, branch, pipeline, told = self._begin(begun, day)
-        key, name, main = self._key(), dims[workflow], int(branch == "main")
-        verdict, at, spent = "success", begun, 0
-        tested = day >= DAYS - _TEST_DAYS and rng.randrange(_TESTED) == 0
+        tested = day >= DAYS - _TEST_DAYS and self._random.randrange(_TESTED) == 0
+        place = project, self._dims[workflow], int(branch == "main")
+        self.end_run(begun, place, pipeline, told, tested=tested)
+
+    def end_run(
+        self,
+        begun: int,
+        place: tuple[int, int, int],
+        pipeline: bytes,
+        told: tuple[Any, ...],
+        *,
+        tested: bool = False,
+        repeats: bytes | None = None,
+    ) -> None:
+        """A run with its five jobs. `place`: project, name and class; `told`: of its pipeline; `repeats`: which run."""
+        rng, dims = self._random, self._dims
+        project, name, main = place
+        key, verdict, at, spent = self._key(), "success", begun, 0
         for position in range(NAMES):
             queued, started = at, at + self._waits[rng.getrandbits(12)]
             scale = (1.0, 1.22, 1.49, 1.82, 2.2, 2.7, 3.3)[project % 7] * (1 + position / 4)
@@ -226,9 +240,15 @@ class _Filler:
         self._number += 1
         verdict = {"infrastructure_fail": "failed"}.get(verdict, verdict)
         values = {"status": verdict, "created_at": begun, "stopped_at": at, "credits": spent, "credits_estimated": True}
+        if repeats is not None:
+            values["rerun_of"] = repeats.hex()
         self._count("workflow", values, (project, name, 0, main))
+        attempt = 1 if repeats is None else 2
         self._rows["workflow"].append(
-            (*self._own(key, project, main, name), name, dims[verdict], begun, at, *told, 1, None, spent, 1)
+            (
+                *self._own(key, project, main, name),
+                *(name, dims[verdict], begun, at, *told, attempt, repeats, spent, 1),
+            )
         )
 
     def _count(self, kind: Any, values: dict[str, Any], place: tuple[int, int, int, int]) -> None:
@@ -285,13 +305,14 @@ class _Filler:
                     )
                 )
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Write what was gathered, in one transaction."""
         self._db.execute("BEGIN")
         for kind, rows in self._rows.items():
             insert(self._db, f"INSERT INTO {kind} ({', '.join((*_OWN, *_FIELDS[kind]))})", rows)
             self._session.count(f"fact:{kind}", len(rows))
             rows.clear()
-        self._rollups.flush(self._db)
+        self._rollups.flush(self._session)
         self._session.flush()
         self._db.execute("COMMIT")
         self._db.wal_checkpoint()

@@ -10,6 +10,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from operator import attrgetter
 from typing import Any, Generic, TypeVar
 
+from headgate.core.detailrows import RepeatSum
+from headgate.core.repeats import repeats_in, sum_repeats
 from headgate.core.rollup import SUMS, Contribution, Measure, RollupKind, bin_of
 from headgate.core.runrows import DeploymentRow, JobRow, LiveRow, RunRow, StepFailures, TestOutcome
 from headgate.core.slug import org_slug
@@ -117,6 +119,11 @@ class History:
     async def first_created(self, _names: Mapping[str, Collection[str]]) -> Mapping[tuple[str, str], int]:
         """None are asked for, without deployments."""
         return {}
+
+    async def repeat_sums(self, bounds: Bounds, *, by: Collection[Dimension]) -> Sequence[RepeatSum]:
+        """As the store's."""
+        runs = [run for project in bounds if project in self._runs for run in self._runs[project].rows]
+        return sum_repeats(repeats_in(runs, bounds), by)
 
     async def steps_failed(self, _bounds: Bounds) -> Sequence[StepFailures]:
         """None are given."""

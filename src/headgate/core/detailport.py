@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
-from headgate.core.detailrows import AuditedDay, FailedJob, NodeSum, RerunSum, TestRun, UsageLoad, UsageSum
-from headgate.core.tally import Bounds
+from headgate.core.detailrows import AuditedDay, FailedJob, NodeSum, RepeatSum, RerunSum, TestRun, UsageLoad, UsageSum
+from headgate.core.tally import Bounds, Dimension
 
 __all__ = ["ReadDetails"]
 
@@ -41,6 +41,13 @@ class ReadDetails(Protocol):
 
     async def node_sums(self, bounds: Bounds) -> Sequence[NodeSum]:
         """Jobs that ended within the bounds, with steps on more than one machine; of a job its last 6 hours count."""
+        ...
+
+    async def repeat_sums(self, bounds: Bounds, *, by: Collection[Dimension]) -> Sequence[RepeatSum]:
+        """Workflows that ended within the bounds and repeat one that failed (failure, error, timeout).
+
+        By project and, of `by`, by workflow, branch, branch_class and trigger; others of it are not looked at.
+        """
         ...
 
     async def rerun_sums(self, bounds: Bounds) -> Sequence[RerunSum]:

@@ -18,6 +18,7 @@ __all__ = [
     "FailedStep",
     "FailedTest",
     "NodeSum",
+    "RepeatSum",
     "RerunSum",
     "TestRun",
     "UsageLoad",
@@ -144,6 +145,27 @@ class NodeSum:
     nodes: int
     slowest_ms: int
     mean_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class RepeatSum:
+    """Ended workflows that repeat one that failed, by project and what else was asked for; other names are empty.
+
+    `runs`: of any end, `green`: successful ones, `charged`: those whose credits are known; `duration_ms`: from creation
+    to end; `estimated`: some of the credits are no bill.
+    """
+
+    project: str
+    workflow: str
+    ref: str
+    branch_class: int
+    trigger: str
+    runs: int
+    green: int
+    credits: int
+    charged: int
+    estimated: bool
+    duration_ms: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -277,9 +277,15 @@ class ReadStore(ReadDetails, Protocol):
         ...
 
     async def deployments_between(
-        self, since_ms: int, until_ms: int, *, after: tuple[int, str] | None = None, limit: int
+        self,
+        since_ms: int,
+        until_ms: int,
+        *,
+        after: tuple[int, str] | None = None,
+        limit: int,
+        project: str | None = None,
     ) -> Sequence[DeploymentRow]:
-        """Ended deployments, in the order and pages of `runs_between`."""
+        """Ended deployments, of one project (slug) or all, in the order and pages of `runs_between`."""
         ...
 
     async def first_created(self, names: Mapping[str, Collection[str]]) -> Mapping[tuple[str, str], int]:

@@ -5,7 +5,7 @@ Invariant: what is not a fact is not guessed: a deployment whose beginning is no
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from headgate.core.runrows import DeploymentRow, StepFailures
@@ -13,7 +13,7 @@ from headgate.core.times import DAY_MS
 from headgate.insights.metric import FromRows, Measured, Rows
 from headgate.insights.sums import nearest_rank, number, share
 
-__all__ = ["Deployed", "of_deployments", "step_failures"]
+__all__ = ["Deployed", "DeploymentFold", "fold_deployments", "of_deployments", "step_failures"]
 
 
 @dataclass(slots=True)
@@ -45,13 +45,18 @@ class Deployed:
         return self.row.project
 
     @property
+    def stopped_ms(self) -> int:
+        """When it ended."""
+        return self.row.stopped_ms
+
+    @property
     def environment(self) -> str:
         """Where it went."""
         return self.row.environment
 
 
 @dataclass(slots=True)
-class _Deployments:
+class DeploymentFold:
     """Deployments and their failures; failures are recovered from by the next success of that name there.
 
     The same end of the same commit, with no other of that name there in between, is a rerun and counts once.
@@ -80,6 +85,14 @@ class _Deployments:
         if inside:
             self._succeed(deployed, since_ms)
 
+    def merge(self, other: DeploymentFold) -> None:
+        """Those of another project or environment."""
+        self.ok += other.ok
+        self.failed += other.failed
+        self.recoveries += other.recoveries
+        self.down_ms += other.down_ms
+        self.leads_ms += other.leads_ms
+
     def _succeed(self, deployed: Deployed, down_since_ms: int | None) -> None:
         self.ok += 1
         if deployed.begun_ms is not None:
@@ -89,12 +102,24 @@ class _Deployments:
             self.down_ms += deployed.row.stopped_ms - down_since_ms
 
 
-def _lead_time(seen: _Deployments, _span_ms: int) -> Measured:
+def fold_deployments(rows: Iterable[tuple[Deployed, bool]]) -> Mapping[tuple[str, str], DeploymentFold]:
+    """(project, environment) -> what came of it; coarser groups are merged from these, for nothing crosses them."""
+    found: dict[tuple[str, str], DeploymentFold] = {}
+    for row, inside in rows:
+        key = (row.row.project, row.row.environment)
+        fold = found.get(key)
+        if fold is None:
+            fold = found[key] = DeploymentFold()
+        fold.add(row, inside=inside)
+    return found
+
+
+def _lead_time(seen: DeploymentFold, _span_ms: int) -> Measured:
     leads = seen.leads_ms
     return Measured(nearest_rank(leads, 0.5) / 1000 if leads else None, len(leads))
 
 
-_DEPLOYMENTS: dict[str, Callable[[_Deployments, int], Measured]] = {
+_DEPLOYMENTS: dict[str, Callable[[DeploymentFold, int], Measured]] = {
     "count": lambda seen, _: number(seen.ok, seen.ok + seen.failed),
     "failed": lambda seen, _: number(seen.failed, seen.ok + seen.failed),
     "frequency": lambda seen, span_ms: number(seen.ok * DAY_MS / span_ms, seen.ok + seen.failed),
@@ -107,4 +132,4 @@ _DEPLOYMENTS: dict[str, Callable[[_Deployments, int], Measured]] = {
 def of_deployments(what: str) -> FromRows:
     """count, failed, frequency, lead_time, failure_rate or recovery_time."""
     rows: Rows = "leads" if what == "lead_time" else "deployments"
-    return FromRows(rows, _Deployments, _DEPLOYMENTS[what], context=True)
+    return FromRows(rows, DeploymentFold, _DEPLOYMENTS[what], context=True)

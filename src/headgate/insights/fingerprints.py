@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 __all__ = ["RULES", "fingerprint", "normalize", "telling_line"]
 
@@ -72,6 +73,8 @@ def telling_line(text: str, *, last: bool = False) -> str:
     return next((line for line in speaking if _TELLING.search(line)), next(iter([*speaking, *lines]), ""))
 
 
+# Whoever looks at failures looks at most of them again; a few megabytes.
+@lru_cache(maxsize=8_192)
 def normalize(line: str) -> str:
     """A line without what differs from run to run, 200 characters at most."""
     found = line[:_LONGEST_LINE]

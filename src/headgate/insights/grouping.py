@@ -9,14 +9,36 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
+from headgate.core.detailrows import RepeatSum
 from headgate.core.slug import org_slug
 from headgate.core.tally import Bounds, Dimension, Tally
 from headgate.insights.dimensions import ROW_VALUES
+from headgate.insights.eventfolds import DeploymentFold
 from headgate.insights.match import Matcher, by_class, matches
-from headgate.insights.metric import Fold, FromFormula, FromRows, FromTally, Labels, Measured, MetricDef, Rows
+from headgate.insights.metric import (
+    Fold,
+    FromFormula,
+    FromRows,
+    FromTally,
+    Labels,
+    Measured,
+    MetricDef,
+    Repeats,
+    Rows,
+)
 from headgate.insights.owners import Owners
 
-__all__ = ["Grouping", "combine", "fold_rows", "group_tallies", "longest_ms", "mean_credits", "measure_tallies"]
+__all__ = [
+    "Grouping",
+    "add_repeats",
+    "combine",
+    "fold_rows",
+    "group_tallies",
+    "longest_ms",
+    "mean_credits",
+    "measure_tallies",
+    "merge_deployments",
+]
 
 # What follows from a project's slug, so that filters on it choose projects before anything is read.
 _OF_SLUG = frozenset({"org", "project"})
@@ -88,6 +110,12 @@ class Grouping:
             if matcher.op == "=" and matcher.label in named and matcher.value
         )
 
+    @property
+    def of_runs(self) -> tuple[Dimension, ...]:
+        """The dimensions to ask sums of repeats for."""
+        names = self.names | (self.owners.needs if "team" in self.names else frozenset())
+        return tuple(name for name in ("workflow", "branch", "branch_class", "trigger") if name in names)
+
     def labels(self, values: Mapping[str, str]) -> Labels | None:
         """The group of something by its dimensions; None where a filter refuses it. Adds `team` by itself."""
         if "team" in self.names:
@@ -140,6 +168,28 @@ def measure_tallies(how: FromTally, groups: Mapping[Labels, Tally], span_ms: int
     """The metric of each group in which something qualifies, over a window of that length."""
     found = {labels: how.of(tally, span_ms) for labels, tally in groups.items()}
     return {labels: measured for labels, measured in found.items() if measured.n}
+
+
+def add_repeats(into: Repeats, row: RepeatSum) -> None:
+    """Repeats of a group."""
+    into.repeats += row.runs
+    into.green_on_retry += row.green
+    into.credits += row.credits
+    into.charged += row.charged
+    into.estimated |= row.estimated
+    into.duration_ms += row.duration_ms
+
+
+def merge_deployments(
+    grouping: Grouping, parts: Mapping[tuple[str, str], DeploymentFold]
+) -> Mapping[Labels, DeploymentFold]:
+    """What each group's projects and environments add up to."""
+    found: dict[Labels, DeploymentFold] = {}
+    for (project, environment), fold in parts.items():
+        labels = grouping.labels({"project": project, "org": org_slug(project), "environment": environment})
+        if labels is not None:
+            found.setdefault(labels, DeploymentFold()).merge(fold)
+    return found
 
 
 def combine(how: FromFormula, inputs: Mapping[str, Mapping[Labels, Measured]]) -> Mapping[Labels, Measured]:

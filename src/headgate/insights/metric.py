@@ -20,6 +20,7 @@ __all__ = [
     "Format",
     "FromFormula",
     "FromLags",
+    "FromRepeats",
     "FromRows",
     "FromTally",
     "Labels",
@@ -27,6 +28,7 @@ __all__ = [
     "MetricDef",
     "Over",
     "Point",
+    "Repeats",
     "Rows",
 ]
 
@@ -100,6 +102,30 @@ class FromRows:
     context: bool = False
 
 
+@dataclass(slots=True)
+class Repeats:
+    """One group. `ended`: runs, skipped ones aside; `green`: successes; of `repeats` of failed ones the rest.
+
+    `charged`: repeats whose credits are known.
+    """
+
+    ended: int = 0
+    green: int = 0
+    repeats: int = 0
+    green_on_retry: int = 0
+    credits: int = 0
+    charged: int = 0
+    estimated: bool = False
+    duration_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FromRepeats:
+    """Computed from sums of ended workflows and of those that repeat a failed one."""
+
+    read: Callable[[Repeats], Measured]
+
+
 @dataclass(frozen=True, slots=True)
 class FromLags:
     """Not computed from facts: how far behind the present the group's projects are collected."""
@@ -139,7 +165,7 @@ class MetricDef:
     counts: str
     family: Family
     dimensions: tuple[str, ...]
-    compute: FromTally | FromRows | FromLags | FromFormula
+    compute: FromTally | FromRows | FromRepeats | FromLags | FromFormula
     over: Over = "workflow"
     each: Each | None = None
     proportion: bool = False

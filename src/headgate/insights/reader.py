@@ -9,33 +9,48 @@ from __future__ import annotations
 import asyncio
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
+from headgate.core.detailrows import RepeatSum
 from headgate.core.rollup import Measure, RollupKind
 from headgate.core.slug import org_slug
 from headgate.core.storeport import ReadStore
 from headgate.core.tally import STEPS, Bounds, Dimension, Tally, TallyQuery
 from headgate.core.times import parse_ms
 from headgate.insights import flaky, slow
+from headgate.insights.eventfolds import DeploymentFold, fold_deployments
 from headgate.insights.grouping import (
     Grouping,
+    add_repeats,
     combine,
     fold_rows,
     group_tallies,
     longest_ms,
     mean_credits,
     measure_tallies,
+    merge_deployments,
 )
 from headgate.insights.match import Matcher
-from headgate.insights.metric import Fold, FromFormula, FromRows, FromTally, Labels, Measured, MetricDef, Point
+from headgate.insights.metric import (
+    Fold,
+    FromFormula,
+    FromRepeats,
+    FromRows,
+    FromTally,
+    Labels,
+    Measured,
+    MetricDef,
+    Point,
+    Repeats,
+)
 from headgate.insights.owners import Owners
 from headgate.insights.points import read_points
-from headgate.insights.rows import Pages, outcome_pages, read_rows
+from headgate.insights.rows import Deployments, outcome_pages, read_rows
 
 __all__ = ["Reader", "step_of"]
 
 # Groups that take about a millisecond, less than the way to a thread and back under load.
 _FEW = 200
+_RUNS = FromTally("workflow", lambda tally, _span: Measured(None, tally.n))
 Tallies = Mapping[tuple[str, ...], Tally]
 
 
@@ -66,7 +81,10 @@ class Reader:
         self._measured: dict[object, Mapping[Labels, Measured]] = {}
         self._grouped: dict[object, Mapping[Labels, Tally]] = {}
         self._folds: dict[object, Mapping[Labels, Fold]] = {}
-        self._deployed: dict[object, Sequence[Sequence[tuple[Any, bool]]]] = {}
+        self._deployed: dict[object, Mapping[tuple[str, str], DeploymentFold]] = {}
+        self.deployments = Deployments(store)
+        self._repeats: dict[object, Mapping[Labels, Repeats]] = {}
+        self._repeated_by: dict[object, list[tuple[frozenset[Dimension], Sequence[RepeatSum]]]] = {}
         self._known: dict[object, list[tuple[TallyQuery, Tallies]]] = {}
 
     async def measure(
@@ -88,6 +106,10 @@ class Reader:
                     groups = await self._groups(grouping, await self._tallies(query))
                     self._measured[key] = measure_tallies(how, groups, longest_ms(bounds))
                 return self._measured[key]
+            case FromRepeats() as how:
+                found = await self._repeated(grouping, bounds)
+                values = {labels: how.read(one) for labels, one in found.items()}
+                return {labels: measured for labels, measured in values.items() if measured.n}
             case FromRows() as how:
                 return await self._folded(how, grouping, bounds)
             case FromFormula() as how:
@@ -221,26 +243,51 @@ class Reader:
             self._grouped[key] = group_tallies(*args) if few else await asyncio.to_thread(group_tallies, *args)
         return self._grouped[key]
 
+    async def _repeated(self, grouping: Grouping, bounds: Bounds) -> Mapping[Labels, Repeats]:
+        """Sums of each group's runs and of its repeats."""
+        key = (grouping, frozenset(bounds.items()))
+        if key not in self._repeats:
+            query = TallyQuery("workflow", bounds, grouping.counted_by(_RUNS), only=grouping.only)
+            found: dict[Labels, Repeats] = {}
+            for labels, tally in (await self._groups(grouping, await self._tallies(query))).items():
+                found[labels] = Repeats(ended=tally.n - tally.skipped, green=tally.ok)
+            labels_of = grouping.of_row("runs")
+            for row in await self._repeat_sums(grouping, bounds):
+                place = labels_of(row)
+                if place is not None:
+                    add_repeats(found.setdefault(place, Repeats()), row)
+            self._repeats[key] = found
+        return self._repeats[key]
+
+    async def _repeat_sums(self, grouping: Grouping, bounds: Bounds) -> Sequence[RepeatSum]:
+        """From sums that were asked for already, where those are as fine."""
+        known = self._repeated_by.setdefault(frozenset(bounds.items()), [])
+        for by, sums in known:
+            if by.issuperset(grouping.of_runs):
+                return sums
+        sums = await self._store.repeat_sums(bounds, by=grouping.of_runs)
+        known.append((frozenset(grouping.of_runs), sums))
+        return sums
+
     async def _folded(self, how: FromRows, grouping: Grouping, bounds: Bounds) -> Mapping[Labels, Measured]:
         """The metric of each group from rows, which metrics of one kind read once."""
         key = (how.rows, how.start, how.context, grouping, frozenset(bounds.items()))
+        if key not in self._folds and how.rows in ("deployments", "leads"):
+            self._folds[key] = merge_deployments(grouping, await self._deployments_of(how, bounds))
         if key not in self._folds:
-            self._folds[key] = await fold_rows(how, grouping, self._rows(how, bounds))
+            self._folds[key] = await fold_rows(how, grouping, read_rows(self._store, how, bounds))
         span_ms = longest_ms(bounds)
         found = {labels: how.read(fold, span_ms) for labels, fold in self._folds[key].items()}
         return {labels: measured for labels, measured in found.items() if measured.n}
 
-    async def _rows(self, how: FromRows, bounds: Bounds) -> Pages:
-        """Rows of a metric; deployments, which are few, are read once for all groupings."""
+    async def _deployments_of(self, how: FromRows, bounds: Bounds) -> Mapping[tuple[str, str], DeploymentFold]:
+        """By project and environment; read and folded once for all groupings."""
         key = (how.rows, how.context, frozenset(bounds.items()))
-        if how.rows in ("deployments", "leads"):
-            if key not in self._deployed:
-                self._deployed[key] = [page async for page in read_rows(self._store, how, bounds)]
-            for page in self._deployed[key]:
-                yield page
-            return
-        async for page in read_rows(self._store, how, bounds):
-            yield page
+        if key not in self._deployed:
+            rows = await self.deployments.rows(how, bounds)
+            few = len(rows) < _FEW
+            self._deployed[key] = fold_deployments(rows) if few else await asyncio.to_thread(fold_deployments, rows)
+        return self._deployed[key]
 
     async def _computed(
         self, how: FromFormula, by: Sequence[str], where: Sequence[Matcher], bounds: Bounds

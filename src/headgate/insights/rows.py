@@ -5,10 +5,11 @@ Invariant: rows come in the order of their end, and a row is given once.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Protocol
 
-from headgate.core.runrows import TestOutcome
+from headgate.core.runrows import DeploymentRow, TestOutcome
 from headgate.core.runs import run_pages
 from headgate.core.storeport import ReadStore
 from headgate.core.tally import Bounds
@@ -16,28 +17,27 @@ from headgate.core.times import DAY_MS
 from headgate.insights.eventfolds import Deployed
 from headgate.insights.metric import FromRows
 
-__all__ = ["Pages", "outcome_pages", "outcomes_by_test", "read_rows"]
+__all__ = ["Deployments", "Pages", "deployment_pages", "outcome_pages", "outcomes_by_test", "read_rows"]
 
 # What came before a window is read as far back as the window is long, and at least so far.
 _CONTEXT_MS = 7 * DAY_MS
-_PAGE = 1000
+_DEPLOYMENTS = 5_000
 # Every page of outcomes looks at the whole time again, so there should be few.
 _OUTCOMES = 10_000
 Pages = AsyncIterator[Sequence[tuple[Any, bool]]]
 
 
 def read_rows(store: ReadStore, how: FromRows, bounds: Bounds) -> Pages:
-    """The rows of a metric with whether they are in their window; those before it only where `how.context` is."""
+    """The rows of a metric, but for deployments, with whether they are in their window.
+
+    Those before it only where `how.context` is.
+    """
     match how.rows:
         case "runs":
             return _runs(store, bounds, context=how.context)
-        case "deployments":
-            return _deployments(store, bounds, context=how.context)
-        case "leads":
-            return _leads(store, bounds)
         case "steps":
             return _steps(store, bounds)
-        case "tests":
+        case _:
             return _tests(store, bounds)
 
 
@@ -54,12 +54,12 @@ def _span(bounds: Bounds, *, context: bool) -> tuple[int, int]:
 
 def _placed(rows: Sequence[Any], bounds: Bounds, *, context: bool) -> list[tuple[Any, bool]]:
     """Rows in or before the window of their project."""
+    spans = {slug: (_before_ms(window) if context else window[0], *window) for slug, window in bounds.items()}
     found = []
     for row in rows:
-        window = bounds.get(row.project)
-        if window is None or not (_before_ms(window) if context else window[0]) <= row.stopped_ms < window[1]:
-            continue
-        found.append((row, row.stopped_ms >= window[0]))
+        span = spans.get(row.project)
+        if span is not None and span[0] <= (stopped_ms := row.stopped_ms) < span[2]:
+            found.append((row, stopped_ms >= span[1]))
     return found
 
 
@@ -68,27 +68,57 @@ async def _runs(store: ReadStore, bounds: Bounds, *, context: bool) -> Pages:
         yield _placed(page, bounds, context=context)
 
 
-async def _deployments(store: ReadStore, bounds: Bounds, *, context: bool) -> Pages:
-    since_ms, until_ms = _span(bounds, context=context)
+class Deployments:
+    """Deployments as they are asked for, read once: what is asked for within a time that was read is cut out of it."""
+
+    def __init__(self, store: ReadStore) -> None:
+        self._store = store
+        self._span = (0, 0)
+        self._project: str | None = None
+        self._rows: list[Deployed] = []
+
+    async def read(self, since_ms: int, until_ms: int, project: str | None = None) -> Sequence[Deployed]:
+        """Those that ended then, oldest first; where a `project` is given, maybe only those of it."""
+        known = self._project in (None, project) and self._span[0] <= since_ms <= until_ms <= self._span[1]
+        if not known:
+            pages = deployment_pages(self._store, since_ms, until_ms, project)
+            self._rows = [Deployed(row) async for page in pages for row in page]
+            self._span, self._project = (since_ms, until_ms), project
+        first, last = (bisect_left(self._rows, at, key=lambda one: one.stopped_ms) for at in (since_ms, until_ms))
+        return self._rows[first:last]
+
+    async def read_around(self, windows: Sequence[tuple[int, int]], project: str | None) -> None:
+        """All that measuring these windows takes, of one project or all."""
+        await self.read(min(map(_before_ms, windows)), max(until_ms for _, until_ms in windows), project)
+
+    async def rows(self, how: FromRows, bounds: Bounds) -> Sequence[tuple[Any, bool]]:
+        """As `read_rows`, all at once."""
+        context = how.rows == "deployments" and how.context
+        only = next(iter(bounds)) if len(bounds) == 1 else None
+        placed = _placed(await self.read(*_span(bounds, context=context), only), bounds, context=context)
+        return placed if how.rows == "deployments" else await self._leads([one.row for one, _ in placed])
+
+    async def _leads(self, deployed: Sequence[DeploymentRow]) -> Sequence[tuple[Any, bool]]:
+        """With the beginning of work on their commits."""
+        names: dict[str, set[str]] = {}
+        for row in deployed:
+            if row.status == "succeeded":
+                names.setdefault(row.project, set()).add(row.revision or row.workflow_id)
+        begun = await self._store.first_created(names) if names else {}
+        return [(Deployed(row, begun.get((row.project, row.revision or row.workflow_id))), True) for row in deployed]
+
+
+async def deployment_pages(
+    store: ReadStore, since_ms: int, until_ms: int, project: str | None = None
+) -> AsyncIterator[Sequence[DeploymentRow]]:
+    """Every ended deployment of a time range, of one project or all, oldest first."""
     after: tuple[int, str] | None = None
     while True:
-        page = await store.deployments_between(since_ms, until_ms, after=after, limit=_PAGE)
-        yield [(Deployed(row), inside) for row, inside in _placed(page, bounds, context=context)]
-        if len(page) < _PAGE:
+        page = await store.deployments_between(since_ms, until_ms, after=after, limit=_DEPLOYMENTS, project=project)
+        yield page
+        if len(page) < _DEPLOYMENTS:
             return
         after = (page[-1].stopped_ms, page[-1].deployment_id)
-
-
-async def _leads(store: ReadStore, bounds: Bounds) -> Pages:
-    """Deployments of the windows with the beginning of work on their commits."""
-    deployed = [one.row async for page in _deployments(store, bounds, context=False) for one, _ in page]
-    if not deployed:
-        return
-    names: dict[str, set[str]] = {}
-    for row in deployed:
-        names.setdefault(row.project, set()).add(row.revision or row.workflow_id)
-    begun = await store.first_created(names)
-    yield [(Deployed(row, begun.get((row.project, row.revision or row.workflow_id))), True) for row in deployed]
 
 
 async def _steps(store: ReadStore, bounds: Bounds) -> Pages:

@@ -1,4 +1,4 @@
-"""Metrics that need runs one by one: outages and recoveries, reruns, durations without approvals. Pure.
+"""Metrics that need runs one by one: outages and recoveries, durations without approvals; and of repeats. Pure.
 
 Invariant: a fold sees the runs of its group in the order of their end and keeps no run, only what it needs of it.
 """
@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 
 from headgate.core.rollup import bin_of, quantile
 from headgate.core.runrows import RunRow
-from headgate.insights.metric import FromRows, Measured
+from headgate.insights.metric import FromRepeats, FromRows, Measured, Repeats
 from headgate.insights.sums import FAILED, JUDGED, number, share
 
-__all__ = ["Outages", "Reruns", "mean_without_hold", "of_outages", "of_reruns", "quantile_without_hold", "without_hold"]
+__all__ = ["Outages", "mean_without_hold", "of_outages", "of_reruns", "quantile_without_hold", "without_hold"]
 
 
 @dataclass(slots=True)
@@ -67,42 +67,7 @@ def of_outages(what: str) -> FromRows:
     return FromRows("runs", Outages, lambda seen, _span: read(seen), context=True)
 
 
-@dataclass(slots=True)
-class Reruns:
-    """What repeating failed runs cost, and which runs are green only because they were repeated.
-
-    A rerun belongs to the window in which it ended; the run that it repeats may have ended before the window.
-    """
-
-    ended: int = 0
-    green: int = 0
-    green_on_retry: int = 0
-    repeats: int = 0
-    credits: int = 0
-    charged: int = 0
-    duration_ms: int = 0
-    estimated: bool = False
-    _failed: set[str] = field(default_factory=set)
-
-    def add(self, run: RunRow, *, inside: bool) -> None:
-        """One run."""
-        repeats = run.rerun_of in self._failed
-        if run.status in FAILED:
-            self._failed.add(run.workflow_id)
-        if not inside:
-            return
-        self.ended += run.status != "skipped"
-        self.green += run.status == "success"
-        self.green_on_retry += repeats and run.status == "success"
-        if repeats:
-            self.repeats += 1
-            self.credits += run.credits or 0
-            self.charged += run.credits is not None
-            self.duration_ms += run.duration_ms or 0
-            self.estimated |= run.credits_estimated
-
-
-_RERUNS: dict[str, Callable[[Reruns], Measured]] = {
+_REPEATS: dict[str, Callable[[Repeats], Measured]] = {
     "waste": lambda seen: share(seen.green_on_retry, seen.green),
     "runs": lambda seen: number(seen.repeats, seen.ended),
     "credits": lambda seen: Measured(
@@ -112,10 +77,9 @@ _RERUNS: dict[str, Callable[[Reruns], Measured]] = {
 }
 
 
-def of_reruns(what: str) -> FromRows:
-    """waste, runs, credits or time."""
-    read = _RERUNS[what]
-    return FromRows("runs", Reruns, lambda seen, _span: read(seen), context=True)
+def of_reruns(what: str) -> FromRepeats:
+    """waste, runs, credits or time: what repeating failed runs costs, and which are green only because of it."""
+    return FromRepeats(_REPEATS[what])
 
 
 def without_hold(run: RunRow) -> int | None:

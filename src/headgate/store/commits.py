@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
+
+import msgspec
 
 from headgate.store.schema import encode_key
 from headgate.store.sql import Database
@@ -10,21 +13,24 @@ from headgate.store.words import project_ids
 
 __all__ = ["first_created"]
 
+# A commit in full is no workflow's id, which is a UUID.
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 # The revision of a workflow is its own, else that of its pipeline.
 _FIRST = """
-SELECT min(at) FROM (
-  SELECT w.created_at AS at FROM workflow w INDEXED BY workflow_revision
-  WHERE substr(w.revision, 1, 8) = substr(:name, 1, 8) AND w.revision = :name AND w._project IN ({projects})
-    AND w._terminal AND w.stopped_at IS NOT NULL
+WITH names (name) AS MATERIALIZED (SELECT value FROM json_each(:names)) SELECT name, min(at) FROM (
+  SELECT n.name, w.created_at AS at FROM names n CROSS JOIN workflow w INDEXED BY workflow_revision
+    ON substr(w.revision, 1, 8) = substr(n.name, 1, 8) AND w.revision = n.name
+  WHERE w._project IN ({projects}) AND w._terminal AND w.stopped_at IS NOT NULL
   UNION ALL
-  SELECT w.created_at FROM pipeline pl INDEXED BY pipeline_revision
+  SELECT n.name, w.created_at FROM names n CROSS JOIN pipeline pl INDEXED BY pipeline_revision
+    ON substr(pl.revision, 1, 8) = substr(n.name, 1, 8) AND pl.revision = n.name
   CROSS JOIN workflow w INDEXED BY workflow_pipeline ON w.pipeline_id = pl._key AND w._host = pl._host
-  WHERE substr(pl.revision, 1, 8) = substr(:name, 1, 8) AND pl.revision = :name AND w.revision IS NULL
-    AND w._project IN ({projects}) AND w._terminal AND w.stopped_at IS NOT NULL
-  UNION ALL
-  SELECT w.created_at FROM workflow w INDEXED BY workflow_key
-  WHERE w._key = :key AND w._project IN ({projects}) AND w._terminal AND w.stopped_at IS NOT NULL
-)
+  WHERE w.revision IS NULL AND w._project IN ({projects}) AND w._terminal AND w.stopped_at IS NOT NULL
+) WHERE at IS NOT NULL GROUP BY 1
+"""
+_OF_RUN = """
+SELECT min(w.created_at) FROM workflow w INDEXED BY workflow_key
+WHERE w._key = ? AND w._project IN ({projects}) AND w._terminal AND w.stopped_at IS NOT NULL
 """
 
 
@@ -32,9 +38,16 @@ def first_created(db: Database, names: Mapping[str, Collection[str]]) -> dict[tu
     """(project, commit or workflow id) -> creation of the first ended workflow of it."""
     found: dict[tuple[str, str], int] = {}
     for slug, wanted in names.items():
-        query = _FIRST.format(projects=", ".join(map(str, project_ids(db, slug) or [0])))
+        projects = ", ".join(map(str, project_ids(db, slug) or [0]))
+        listed = {"names": msgspec.json.encode(list(wanted)).decode()}
+        for name, at in db.execute(_FIRST.format(projects=projects), listed):
+            found[slug, name] = at
         for name in wanted:
-            at = db.execute(query, {"name": name, "key": encode_key(name)}).get
+            at = (
+                None
+                if _COMMIT.fullmatch(name)
+                else db.execute(_OF_RUN.format(projects=projects), (encode_key(name),)).get
+            )
             if at is not None:
-                found[slug, name] = at
+                found[slug, name] = min(at, found.get((slug, name), at))
     return found

@@ -88,6 +88,9 @@ def _pieces(since_ms: int, until_ms: int, kept: Kept, longest: Source) -> Iterat
         edges = []
         for start, end, sign in left:
             first, last = _edge(start, length, kept, up=True), _edge(end, length, kept, up=False)
+            if hours == QUARTER:  # the newest may not be added up yet
+                while first < last and last // length - 1 not in kept.built.get(hours, ()):
+                    last -= length
             there = hours != QUARTER or all(
                 n in kept.built.get(hours, ()) for n in range(first // length, last // length)
             )

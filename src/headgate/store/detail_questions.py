@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TypeVar
 
-from headgate.core.detailrows import AuditedDay, FailedJob, NodeSum, RerunSum, TestRun, UsageLoad, UsageSum
-from headgate.core.tally import Bounds
-from headgate.store import audited, failure_queries, usage_queries
+from headgate.core.detailrows import AuditedDay, FailedJob, NodeSum, RepeatSum, RerunSum, TestRun, UsageLoad, UsageSum
+from headgate.core.tally import Bounds, Dimension
+from headgate.store import audited, failure_queries, repeat_queries, usage_queries
 from headgate.store.sql import Database
 
 __all__ = ["DetailQuestions"]
@@ -40,8 +40,11 @@ class DetailQuestions(ABC):
     async def node_sums(self, bounds: Bounds) -> Sequence[NodeSum]:
         return await self._ask(lambda db: usage_queries.node_sums(db, bounds))
 
+    async def repeat_sums(self, bounds: Bounds, *, by: Collection[Dimension]) -> Sequence[RepeatSum]:
+        return await self._ask(lambda db: repeat_queries.repeat_sums(db, bounds, by))
+
     async def rerun_sums(self, bounds: Bounds) -> Sequence[RerunSum]:
-        return await self._ask(lambda db: usage_queries.rerun_sums(db, bounds))
+        return await self._ask(lambda db: repeat_queries.rerun_sums(db, bounds))
 
     async def audited_days(self, since_ms: int, until_ms: int) -> Sequence[AuditedDay]:
         return await self._ask(lambda db: audited.audited_days(db, since_ms, until_ms))

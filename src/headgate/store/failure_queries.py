@@ -11,8 +11,9 @@ from headgate.core.detailrows import MOST_FAILED_TESTS, FailedJob, FailedStep, F
 from headgate.core.runrows import JobRow
 from headgate.core.status import FAILED, map_status
 from headgate.core.tally import Bounds
+from headgate.core.times import DAY_MS
 from headgate.store.run_queries import jobs_where
-from headgate.store.schema import decode_key, encode_key
+from headgate.store.schema import KIND_NUMBER, decode_key, encode_key
 from headgate.store.sql import Database
 from headgate.store.words import project_ids, statuses_sql, word
 
@@ -21,6 +22,31 @@ __all__ = ["failed_jobs", "test_runs"]
 # Steps of a job end before it does, but for clocks of machines that differ.
 _SLACK_MS = 60_000
 _LONGEST_JOB_MS = 6 * 3_600_000
+# Where at most this share of all projects is asked for, jobs are found by their names: by their ends are those of all.
+_FEW = 10
+_SPANS = (
+    "WITH RECURSIVE spans (project, since, until) AS MATERIALIZED ("
+    " SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(:spans))"
+)
+_PAGE = (
+    " AND j.stopped_at >= s.since AND j.stopped_at < s.until AND {failed} AND (j.stopped_at, j._key) < (:at, :key)"
+    " ORDER BY j.stopped_at DESC, j._key DESC LIMIT :limit"
+)
+_BY_TIME = (
+    _SPANS
+    + " SELECT j._id FROM job j INDEXED BY job_end CROSS JOIN spans s ON s.project = j._project"
+    + " WHERE j._terminal AND j.stopped_at >= :since AND j.stopped_at <= :at"
+    + _PAGE
+)
+_BY_NAME = (
+    _SPANS + ", days (day) AS (SELECT max(:first, min(bucket)) FROM rollup_day"
+    " UNION ALL SELECT day + 1 FROM days WHERE day < :last)"
+    ", places (run, job, class, project, since, until) AS MATERIALIZED ("
+    " SELECT DISTINCT r.run, r.job, r.class, s.project, s.since, s.until FROM spans s"
+    " CROSS JOIN days e CROSS JOIN rollup_day r ON r.bucket = e.day AND r.kind = :kind AND r.project = s.project)"
+    " SELECT j._id FROM places s CROSS JOIN job j INDEXED BY job_series ON j._project = s.project AND j._run = s.run"
+    " AND j.name IS nullif(s.job, 0) AND j._class = s.class WHERE j._terminal AND j.stopped_at <= :at" + _PAGE
+)
 _STEPS = """
 SELECT st.job_id, n.text, st."index", coalesce(st.node, 0), s.text, st.exit_code, coalesce(st.output_tail, '')
 FROM step st INDEXED BY step_end
@@ -68,18 +94,24 @@ def failed_jobs(db: Database, bounds: Bounds, before: tuple[int, str] | None, li
 
 def _chosen(db: Database, bounds: Bounds, before: tuple[int, str] | None, limit: int) -> list[int]:
     """Row numbers of a page of failed jobs over all projects."""
-    failed, found = statuses_sql(db, "status", FAILED), list[tuple[int, Any, int]]()
-    for slug, (since_ms, until_ms) in bounds.items():
-        at_ms, key = before or (until_ms, "")
-        for number in project_ids(db, slug):
-            found += db.execute(
-                "SELECT stopped_at, _key, _id FROM job INDEXED BY job_end WHERE _terminal AND stopped_at >= ? AND"
-                f" stopped_at < ? AND _project = ? AND {failed} AND (stopped_at, _key) < (?, ?)"
-                " ORDER BY stopped_at DESC, _key DESC LIMIT ?",
-                (since_ms, min(until_ms, at_ms + 1), number, at_ms, encode_key(key), limit),
-            ).fetchall()
-    found.sort(key=lambda row: (row[0], isinstance(row[1], bytes), row[1]), reverse=True)
-    return [row_id for _, _, row_id in found[:limit]]
+    slugs = dict(db.execute("SELECT id, slug FROM dim_project").fetchall())
+    spans = {number: bounds[slug] for number, slug in slugs.items() if slug in bounds}
+    if not spans:
+        return []
+    at_ms, key = before or (max(until_ms for _, until_ms in spans.values()), "")
+    bound = {
+        "spans": msgspec.json.encode([(number, *span) for number, span in spans.items()]).decode(),
+        "since": min(since_ms for since_ms, _ in spans.values()),
+        "at": at_ms,
+        "key": encode_key(key),
+        "first": min(since_ms for since_ms, _ in spans.values()) // DAY_MS,
+        "last": at_ms // DAY_MS,
+        "kind": KIND_NUMBER["job"],
+        "limit": limit,
+    }
+    failed = statuses_sql(db, "j.status", FAILED)
+    found = db.execute((_BY_NAME if len(spans) * _FEW <= len(slugs) else _BY_TIME).format(failed=failed), bound)
+    return [row[0] for row in found]
 
 
 def _steps(db: Database, rows: Sequence[JobRow], projects: str, jobs: str) -> dict[str, list[FailedStep]]:

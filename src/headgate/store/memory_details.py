@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from headgate.core.detailrows import (
     CREDIT_KINDS,
@@ -14,14 +14,16 @@ from headgate.core.detailrows import (
     FailedStep,
     FailedTest,
     NodeSum,
+    RepeatSum,
     RerunSum,
     TestRun,
     UsageLoad,
     UsageSum,
 )
+from headgate.core.repeats import repeats_in, sum_repeats
 from headgate.core.runrows import JobRow
 from headgate.core.status import FAILED, map_status
-from headgate.core.tally import Bounds
+from headgate.core.tally import Bounds, Dimension
 from headgate.core.times import DAY_MS
 from headgate.store.memory_facts import MemoryFact, MemoryFacts
 from headgate.store.memory_runs import jobs, number, runs, text
@@ -173,14 +175,11 @@ class MemoryDetails:
                 day[:] = [old + more for old, more in zip(day, figures, strict=True)]
         return [AuditedDay(*key, *figures) for key, figures in sorted(sums.items())]
 
+    async def repeat_sums(self, bounds: Bounds, *, by: Collection[Dimension]) -> Sequence[RepeatSum]:
+        return sum_repeats(repeats_in(runs(self.facts), bounds), by)
+
     async def rerun_sums(self, bounds: Bounds) -> Sequence[RerunSum]:
-        known = {run.workflow_id: run for run in runs(self.facts)}
-        repeats = set()
-        for run in known.values():
-            since_ms, until_ms = bounds.get(run.project, (0, 0))
-            old = known.get(run.rerun_of)
-            if old is not None and old.status in FAILED and since_ms <= run.stopped_ms < until_ms:
-                repeats.add(run.workflow_id)
+        repeats = {run.workflow_id for run in repeats_in(runs(self.facts), bounds)}
         groups: dict[Key, list[JobRow]] = {}
         for row in jobs(self.facts):
             if row.workflow_id in repeats and row.type != "approval" and row.status != "skipped":

@@ -41,9 +41,16 @@ class MemoryQuestions(MemoryDetails):
         return memory_runs.between(memory_runs.jobs(self.facts), since_ms, until_ms, after, limit)
 
     async def deployments_between(
-        self, since_ms: int, until_ms: int, *, after: tuple[int, str] | None = None, limit: int
+        self,
+        since_ms: int,
+        until_ms: int,
+        *,
+        after: tuple[int, str] | None = None,
+        limit: int,
+        project: str | None = None,
     ) -> Sequence[DeploymentRow]:
-        return memory_runs.between(memory_runs.deployments(self.facts), since_ms, until_ms, after, limit)
+        rows = [row for row in memory_runs.deployments(self.facts) if project in (None, row.project)]
+        return memory_runs.between(rows, since_ms, until_ms, after, limit)
 
     async def first_created(self, names: Mapping[str, Collection[str]]) -> Mapping[tuple[str, str], int]:
         return memory_runs.first_created(memory_runs.runs(self.facts), names)

@@ -103,9 +103,17 @@ class Questions(DetailQuestions):
         return await self._ask(lambda db: run_queries.jobs_between(db, since_ms, until_ms, after, limit))
 
     async def deployments_between(
-        self, since_ms: int, until_ms: int, *, after: tuple[int, str] | None = None, limit: int
+        self,
+        since_ms: int,
+        until_ms: int,
+        *,
+        after: tuple[int, str] | None = None,
+        limit: int,
+        project: str | None = None,
     ) -> Sequence[DeploymentRow]:
-        return await self._ask(lambda db: run_queries.deployments_between(db, since_ms, until_ms, after, limit))
+        return await self._ask(
+            lambda db: run_queries.deployments_between(db, since_ms, until_ms, after, limit=limit, project=project)
+        )
 
     async def first_created(self, names: Mapping[str, Collection[str]]) -> Mapping[tuple[str, str], int]:
         return await self._ask(lambda db: commits.first_created(db, names))

@@ -12,6 +12,7 @@ from headgate.core.facts import FIELDS, RELEASED_KINDS
 from headgate.core.ids import record_id
 from headgate.core.status import map_status
 from headgate.core.storeport import GapRow
+from headgate.store import usagedays
 from headgate.store.delivery import decode_holes, encode_holes, gap
 from headgate.store.releases import block_of
 from headgate.store.schema import KIND_NUMBER, KINDS, LANES, decode_key, encode_key
@@ -36,6 +37,7 @@ def reconcile(session: Session, now_ms: int) -> None:
     _releases(session)
     _counters(session)
     outdated_all(session)
+    usagedays.forget(session.db)
     session.flush()
     session.forget()
     session.load()

@@ -67,14 +67,9 @@ LEFT JOIN dim pt ON pt.id = pl.trigger_type
 WHERE j._terminal AND j.stopped_at IS NOT NULL
 """
 _DEPLOYMENT = """
-SELECT d._key, p.slug, n.text, e.text, s.text, d.revision, d.version, d.started_at, d.stopped_at, d.workflow_id,
-  d.job_id, o.text, d.url
-FROM deployment d
-JOIN dim_project p ON p.id = d._project
-LEFT JOIN dim n ON n.id = d.name
-LEFT JOIN dim e ON e.id = d.environment
-LEFT JOIN dim s ON s.id = d.status
-LEFT JOIN dim o ON o.id = d.origin
+SELECT d._key, d._project, d.name, d.environment, d.status, d.revision, d.version, d.started_at, d.stopped_at,
+  d.workflow_id, d.job_id, d.origin, d.url
+FROM deployment d INDEXED BY deployment_end
 WHERE d.stopped_at IS NOT NULL
 """
 _PAGE = (
@@ -193,27 +188,39 @@ def jobs_between(db: Database, since_ms: int, until_ms: int, after: tuple[int, s
 
 
 def deployments_between(
-    db: Database, since_ms: int, until_ms: int, after: tuple[int, str] | None, limit: int
+    db: Database,
+    since_ms: int,
+    until_ms: int,
+    after: tuple[int, str] | None,
+    *,
+    limit: int,
+    project: str | None,
 ) -> list[DeploymentRow]:
-    """A page of ended deployments by end time and id, oldest first."""
-    rows = db.execute(_DEPLOYMENT + _PAGE.format("d"), _page(since_ms, until_ms, after, limit))
+    """A page of ended deployments by end time and id, oldest first, of one project (slug) or all."""
+    slugs: dict[int, str] = dict(db.execute("SELECT id, slug FROM dim_project").fetchall())
+    wanted = [number for number, slug in slugs.items() if project in (None, slug)]
+    of = f"AND d._project IN ({', '.join(map(str, wanted))}) "
+    rows = db.execute(_DEPLOYMENT + of + _PAGE.format("d"), _page(since_ms, until_ms, after, limit)).fetchall()
+    numbers = {number for row in rows for number in (row[2], row[3], row[4], row[11]) if number is not None}
+    listed = ", ".join(map(str, numbers))
+    texts: dict[int | None, str] = dict(db.execute(f"SELECT id, text FROM dim WHERE id IN ({listed})").fetchall())
     return [
         DeploymentRow(
             deployment_id=decode_key(key),
-            project=slug,
-            name=name or "",
-            environment=environment or "",
-            status=status or "",
+            project=slugs[number],
+            name=texts.get(name, ""),
+            environment=texts.get(environment, ""),
+            status=texts.get(status, ""),
             revision=revision or "",
             version=version or "",
             started_ms=started,
             stopped_ms=stopped,
             workflow_id=_key(run),
             job_id=_key(job),
-            origin=origin or "",
+            origin=texts.get(origin, ""),
             url=url or "",
         )
-        for key, slug, name, environment, status, revision, version, started, stopped, run, job, origin, url in rows
+        for key, number, name, environment, status, revision, version, started, stopped, run, job, origin, url in rows
     ]
 
 

@@ -43,6 +43,7 @@ from headgate.store import (
     trail,
     trim,
     unasked,
+    usagedays,
 )
 from headgate.store.alertunits import AlertUnits
 from headgate.store.due import release_due_unit
@@ -300,6 +301,7 @@ class SqliteStore(AlertUnits, Questions):
         await self._slices(lambda session: trim.trim_hourly(session, now_ms))
         if self.space_level() in ("ok", "warn"):
             await self._slices(lambda session: spans.add_up(session, now_ms))
+            await self._slices(lambda session: usagedays.add_up(session, now_ms))
         await self._unit("optimize", lambda session, _: session.db.execute("PRAGMA optimize").fetchall())
         return deleted
 

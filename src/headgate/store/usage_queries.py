@@ -1,91 +1,61 @@
-"""Questions about rows of the usage export and about repeats. Every function gets a connection of a reader."""
+"""Questions about rows of the usage export and about parallel machines. Each gets a connection of a reader."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping
 
-from headgate.core.detailrows import CREDIT_KINDS, NodeSum, RerunSum, UsageLoad, UsageSum
-from headgate.core.status import FAILED
+from headgate.core.detailrows import CREDIT_KINDS, NodeSum, UsageLoad, UsageSum
 from headgate.core.tally import Bounds
 from headgate.store.sql import Database
-from headgate.store.words import project_ids, statuses_sql
+from headgate.store.usagedays import Place, loads_of, sums_of
+from headgate.store.words import project_ids
 
-__all__ = ["node_sums", "rerun_sums", "usage_loads", "usage_sums"]
+__all__ = ["node_sums", "usage_loads", "usage_sums"]
 
-_AT = "coalesce(u.stopped_at, u.started_at, u.queued_at, u._seen_ms)"
-_PLACE = "u.workflow_name, u.job_name, u.resource_class, u.executor, u.operating_system"
-_WHERE = f"FROM usage u INDEXED BY usage_place WHERE u._project IN ({{projects}}) AND {_AT} >= ? AND {_AT} < ?"
-_SUMS = (
-    f"SELECT {_PLACE}, count(*), coalesce(sum(u.run_seconds), 0), coalesce(sum(u.total_credits), 0), "
-    + ", ".join(f"coalesce(sum(u.{kind}_credits), 0)" for kind in CREDIT_KINDS)
-    + f" {_WHERE} GROUP BY 1, 2, 3, 4, 5"
-)
-_MEASURES = ("ram_max", "cpu_median", "cpu_max")
-_LOADS = (
-    f"SELECT {_PLACE}, "
-    + ", ".join(f"CAST(ceil(u.{name}_pct) AS INTEGER)" for name in _MEASURES)
-    + f", count(*) {_WHERE} AND coalesce(u.ram_max_pct, u.cpu_median_pct, u.cpu_max_pct) IS NOT NULL"
-    " GROUP BY 1, 2, 3, 4, 5, 6, 7, 8"
-)
-_Place = tuple[int | None, ...]
-_Names = tuple[str, str, str, str, str]
+_Names = tuple[str, str, str, str, str, str]
 
 
-def _texts(db: Database, numbers: Iterable[int | None]) -> Mapping[int | None, str]:
-    listed = ", ".join(str(number) for number in {*numbers} if number is not None)
-    found: dict[int | None, str] = dict(db.execute(f"SELECT id, text FROM dim WHERE id IN ({listed})").fetchall())
-    return {None: "", **found}
+def _texts(db: Database, numbers: Iterable[int]) -> Mapping[int, str]:
+    listed = ", ".join(map(str, set(numbers)))
+    return {0: "", **dict(db.execute(f"SELECT id, text FROM dim WHERE id IN ({listed})").fetchall())}
+
+
+def _named(db: Database, places: Collection[Place]) -> list[tuple[_Names, list[Place]]]:
+    """Places by their names, in order; two projects of one slug share theirs."""
+    slugs: dict[int, str] = dict(db.execute("SELECT id, slug FROM dim_project").fetchall())
+    texts = _texts(db, (number for place in places for number in place[1:]))
+    found: dict[_Names, list[Place]] = {}
+    for place in places:
+        workflow, job, size, executor, system = (texts[number] for number in place[1:])
+        found.setdefault((slugs[place[0]], workflow, job, size, executor, system), []).append(place)
+    return sorted(found.items())
+
+
+def usage_sums(db: Database, bounds: Bounds) -> list[UsageSum]:
+    """By the names of projects, workflows, jobs and machines."""
+    sums, found = sums_of(db, bounds), list[UsageSum]()
+    for names, places in _named(db, sums.keys()):
+        runs, seconds, total, *used = map(sum, zip(*(sums[place] for place in places), strict=True))
+        credits_of = {kind: n for kind, n in zip(CREDIT_KINDS, used, strict=True) if n}
+        found.append(UsageSum(*names, runs, seconds, credits_of, total))
+    return found
+
+
+def usage_loads(db: Database, bounds: Bounds) -> list[UsageLoad]:
+    """In the same order."""
+    loads, found = loads_of(db, bounds), list[UsageLoad]()
+    for names, places in _named(db, loads.keys()):
+        ram, median, highest = loads[places[0]]
+        for place in places[1:]:
+            for into, more in zip((ram, median, highest), loads[place], strict=True):
+                for percent, n in more.items():
+                    into[percent] = into.get(percent, 0) + n
+        found.append(UsageLoad(*names, ram, median, highest))
+    return found
 
 
 def _numbers(db: Database, slug: str) -> str:
     return ", ".join(map(str, project_ids(db, slug) or [0]))
-
-
-def usage_sums(db: Database, bounds: Bounds) -> list[UsageSum]:
-    """A project at a time."""
-    found: list[UsageSum] = []
-    for slug in sorted(bounds):
-        rows = db.execute(_SUMS.format(projects=_numbers(db, slug)), bounds[slug]).fetchall()
-        texts = _texts(db, (number for row in rows for number in row[:5]))
-        sums = [
-            UsageSum(
-                slug,
-                *_names(texts, row),
-                row[5],
-                row[6],
-                {kind: n for kind, n in zip(CREDIT_KINDS, row[8:], strict=True) if n},
-                row[7],
-            )
-            for row in rows
-        ]
-        found += sorted(sums, key=_place_of)
-    return found
-
-
-def _names(texts: Mapping[int | None, str], row: Sequence[int | None]) -> _Names:
-    workflow, job, size, executor, system = row[:5]
-    return texts[workflow], texts[job], texts[size], texts[executor], texts[system]
-
-
-def _place_of(row: UsageSum | UsageLoad) -> tuple[str, ...]:
-    return row.workflow, row.job, row.resource_class, row.executor, row.operating_system
-
-
-def usage_loads(db: Database, bounds: Bounds) -> list[UsageLoad]:
-    """A project at a time; the file's rows are grouped by whole percents before they are spread over three counts."""
-    found: list[UsageLoad] = []
-    for slug in sorted(bounds):
-        counts: dict[_Place, tuple[dict[int, int], dict[int, int], dict[int, int]]] = {}
-        for row in db.execute(_LOADS.format(projects=_numbers(db, slug)), bounds[slug]):
-            into = counts.setdefault(row[:5], ({}, {}, {}))
-            for count, percent in zip(into, row[5:8], strict=True):
-                if percent is not None:
-                    count[percent] = count.get(percent, 0) + row[8]
-        texts = _texts(db, (number for place in counts for number in place))
-        loads = [UsageLoad(slug, *_names(texts, place), *into) for place, into in counts.items()]
-        found += sorted(loads, key=_place_of)
-    return found
 
 
 # A job runs for five hours at most, and its steps lie in it.
@@ -116,32 +86,4 @@ def node_sums(db: Database, bounds: Bounds) -> list[NodeSum]:
         steps = (since_ms - _LONGEST_JOB_MS, until_ms)
         rows = db.execute(_NODES.format(projects=_numbers(db, slug)), (*steps, since_ms, until_ms))
         found += [NodeSum(slug, *row) for row in rows]
-    return found
-
-
-_RERUNS = """
-SELECT coalesce(n.text, ''), coalesce(jn.text, ''), count(*), coalesce(sum(j.credits), 0),
-  coalesce(sum(max(0, j.stopped_at - j.started_at)), 0)
-FROM workflow w INDEXED BY workflow_end
-JOIN workflow o ON o._key = w.rerun_of AND o._host = w._host
-JOIN job j INDEXED BY job_workflow ON j.workflow_id = w._key AND j._host = w._host
-LEFT JOIN dim n ON n.id = w.name
-LEFT JOIN dim jn ON jn.id = j.name
-WHERE w._terminal AND w.stopped_at >= ? AND w.stopped_at < ? AND w._project IN ({projects}) AND w.rerun_of IS NOT NULL
-  AND {failed} AND j._terminal AND j.stopped_at IS NOT NULL AND j.type IS NOT {approval} AND {ran}
-GROUP BY 1, 2 ORDER BY 1, 2
-"""
-
-
-def rerun_sums(db: Database, bounds: Bounds) -> list[RerunSum]:
-    """A project at a time."""
-    words: dict[str, Any] = {
-        "failed": statuses_sql(db, "o.status", FAILED),
-        "ran": f"NOT coalesce({statuses_sql(db, 'j.status', ('skipped',))}, 0)",
-        "approval": db.execute("SELECT id FROM dim WHERE family = 0 AND text = 'approval'").get or 0,
-    }
-    found: list[RerunSum] = []
-    for slug in sorted(bounds):
-        rows = db.execute(_RERUNS.format(projects=_numbers(db, slug), **words), bounds[slug])
-        found += [RerunSum(slug, *row) for row in rows]
     return found

@@ -26,9 +26,12 @@ __all__ = [
     "PIPELINE",
     "PROJECT",
     "WORKFLOW",
+    "approval",
     "cursor",
     "delivery",
     "job",
+    "jobs",
+    "made_id",
     "merge",
     "net_records",
     "pipeline",
@@ -93,6 +96,29 @@ def job(
     if ended:
         fields |= {"status": "success", "stopped_at": NOW}
     return seen("job", key, fields | more, source=source, observed_ms=at, terminal=ended, enriches=enriches)
+
+
+def made_id(kind: int, number: int) -> str:
+    """An id like CircleCI's."""
+    return f"00000000-0000-4000-8000-{kind:06d}{number:06d}"
+
+
+def approval(number: int = 0, *, ended: bool = True, **more: Any) -> Observation:
+    """An approval of that workflow, given unless told otherwise."""
+    times = {"started_at": NOW - 4_000, "name": "ship?", "type": "approval"}
+    words: dict[str, Any] = {"status": "success", "stopped_at": NOW - 1_000} if ended else {"status": "on_hold"}
+    fields = {"workflow_id": WORKFLOW} | times | words | more
+    return seen("job", made_id(4, number), fields, terminal=ended)
+
+
+def jobs(ends: dict[int, str], **more: Any) -> list[Observation]:
+    """One job for each end; it ran a second for each hour that it ended before `NOW`, at least one."""
+    found = []
+    for number, (at, status) in enumerate(ends.items()):
+        began = at - 1_000 * max(1, (NOW - at) // (DAY // 24))
+        told: dict[str, Any] = {"number": 100 + number, "status": status, "started_at": began, "stopped_at": at} | more
+        found.append(job(made_id(5 + len(str(more.get("name", ""))), NOW - at), at=NOW, **told))
+    return found
 
 
 async def merge(

@@ -10,12 +10,14 @@ from headgate.core.detailrows import (
     FailedStep,
     FailedTest,
     NodeSum,
+    RepeatSum,
     RerunSum,
     UsageLoad,
     UsageSum,
 )
 from headgate.core.merge import Observation
 from headgate.core.storeport import Store
+from headgate.core.tally import Dimension
 from headgate.core.times import DAY_MS
 from headgate.testing.store_data import DAY, JOB, NOW, PROJECT, WORKFLOW, job, merge, pipeline, seen, workflow
 
@@ -51,7 +53,7 @@ class DetailsSuite:
 
     async def test_a_run_of_which_only_an_approval_is_left_is_on_hold(self, store: Store) -> None:
         """CircleCI calls it failing where a job failed; while anything else of it goes on it runs."""
-        other, waiting = _id(5, 1), {"name": "ship?", "type": "approval", "status": "on_hold"}
+        other, waiting = _id(5, 1), dict[str, Any](name="ship?", type="approval", status="on_hold")
         waits = job(_id(5, 2), ended=False, started_at=NOW - 4_000, **waiting)
         later = job(_id(5, 3), ended=False, status="blocked")
         failing = workflow(ended=False, status="failing")
@@ -197,3 +199,25 @@ class DetailsSuite:
         assert [AuditedDay(_SLUG, day, 6, 2, 2, 2, 4)] == list(await store.audited_days(day, day + DAY_MS))
         assert len(await store.audited_days(day, day + 2 * DAY_MS)) == 2
         assert list(await store.audited_days(day - DAY_MS, day)) == []
+
+    async def test_repeats_are_summed(self, store: Store) -> None:
+        """Those of failed workflows alone; of a pipeline's branch and trigger where they do not tell theirs."""
+        runs = [
+            workflow(_id(2, place), created_at=NOW + 60_000 * place - 30_000, stopped_at=NOW + 60_000 * place, **more)
+            for place, more in (
+                (0, {"status": "failed"}),
+                (1, {"status": "failed", "credits": 5, "credits_estimated": True}),
+                (2, {"credits": 7}),
+                (3, {"credits": 100}),
+            )
+        ]
+        await merge(store, pipeline(ref_name="main", trigger_type="api"), *runs)
+        spent_ms = 2 * 30_000
+        every: tuple[Any, ...] = (2, 1, 12, 2, True, spent_ms)
+        assert [RepeatSum(_SLUG, "", "", 0, "", *every)] == list(await store.repeat_sums(_ALWAYS, by=()))
+        names = [RepeatSum(_SLUG, "build", "main", 1, "api", *every)]
+        by: tuple[Dimension, ...] = ("workflow", "branch", "branch_class", "trigger", "project")
+        assert names == list(await store.repeat_sums(_ALWAYS, by=by))
+        within = {_SLUG: (NOW + 60_001, NOW + 120_001)}
+        newest = RepeatSum(_SLUG, "build", "", 0, "", 1, 1, 7, 1, False, 30_000)
+        assert [newest] == list(await store.repeat_sums(within, by=by[:1]))

@@ -3,6 +3,7 @@
 import pytest
 from tests.unit.insights.fakes import API, WEB, Rows, deployment, job, run
 
+from headgate.alerting.history import History
 from headgate.core.runrows import StepFailures
 from headgate.core.tally import Tally
 from headgate.core.times import DAY_MS, HOUR_MS
@@ -70,15 +71,18 @@ async def test_what_was_not_red_was_not_mended():
 )
 async def test_waste_is_what_repeats_failures(name, wanted):
     """A run that repeats a success is no waste; one that repeats a failure from before the window is."""
-    found = await measure(
-        name,
+    rows = [
         run("old", at(25), "failure", credits=100),
         run("new", at(23), "failure", rerun_of="old", attempt=2, credits=3, credits_estimated=True),
         run("last", at(22), rerun_of="new", attempt=3, credits=4),
         run("fine", at(21), credits=50),
         run("again", at(20), rerun_of="fine", attempt=2, credits=60),
-    )
-    assert found == {(): wanted}
+    ]
+    reader = Reader(History(rows), owners=Owners())
+    assert await reader.measure(CATALOGUE.names[name], by=(), where=(), bounds=DAY) == {(): wanted}
+    for label, value in (("workflow", "build"), ("branch", "main"), ("branch_class", "@default"), ("trigger", "")):
+        of = await reader.measure(CATALOGUE.names[name], by=(label,), where=(), bounds=DAY)
+        assert of == {((label, value),): wanted}
 
 
 async def test_steps_are_added_up():

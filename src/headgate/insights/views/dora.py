@@ -12,6 +12,8 @@ from headgate.core.runrows import DeploymentRow
 from headgate.core.times import DAY_MS, format_ms
 from headgate.insights.benchmarks import BENCHMARKS, SOURCE, YEAR, Benchmark
 from headgate.insights.metric import Format, Labels
+from headgate.insights.reader import Reader
+from headgate.insights.rows import deployment_pages as read_pages
 from headgate.insights.views.figures import Plot, Trends, plot, trends
 from headgate.insights.views.lens import Filters, Lens
 from headgate.insights.views.window import StepName, Window
@@ -27,7 +29,6 @@ DORA_FIGURES = (
 )
 _PLOTTED = ("deployments", "failed_deployments")
 _NEWEST = 25
-_READ = 1000
 # A metric that is read row by row is read again for each step.
 _MOST_STEPS_MS = 31 * DAY_MS
 
@@ -106,6 +107,8 @@ async def dora_page(
     """Of all projects, or of one, or those of an organisation or team. Raises Refused."""
     slugs = [(await lens.project(project)).project] if project else [row.project for row in await lens.projects()]
     where, reader = Filters(org=filters.org, team=filters.team).matchers(), lens.reader()
+    both = [(one.since_ms, one.until_ms) for one in (window.previous, window)]
+    await reader.deployments.read_around(both, slugs[0] if project else None)
     whole = await trends(lens, reader, DORA_FIGURES, projects=slugs, window=window, where=where)
     by_project = await trends(lens, reader, DORA_FIGURES, projects=slugs, window=window, by=("project",), where=where)
     by_team = await trends(lens, reader, DORA_FIGURES, projects=slugs, window=window, by=("team",), where=where)
@@ -121,7 +124,7 @@ async def dora_page(
         year=YEAR,
         projects=_lines(by_project, "project"),
         teams=_lines(by_team, "team"),
-        newest=await _newest(lens, frozenset(slugs), window, filters),
+        newest=await _newest(lens, reader, frozenset(slugs), window, filters),
         plot=lines,
     )
 
@@ -155,13 +158,8 @@ async def deployment_pages(
 ) -> AsyncIterator[Sequence[DeploymentView]]:
     """Every ended deployment of the window, oldest first. Raises Refused."""
     slugs = [(await lens.project(project)).project] if project else [row.project for row in await lens.projects()]
-    after: tuple[int, str] | None = None
-    while True:
-        page = await lens.store.deployments_between(window.since_ms, window.until_ms, after=after, limit=_READ)
+    async for page in read_pages(lens.store, window.since_ms, window.until_ms):
         yield [_view(row) for row in page if row.project in slugs and _takes(lens, row, filters)]
-        if len(page) < _READ:
-            return
-        after = (page[-1].stopped_ms, page[-1].deployment_id)
 
 
 def _takes(lens: Lens, row: DeploymentRow, filters: Filters) -> bool:
@@ -169,31 +167,17 @@ def _takes(lens: Lens, row: DeploymentRow, filters: Filters) -> bool:
     return of_org and filters.team in ("", lens.owners.team(row.project, "", ""))
 
 
-async def _newest(lens: Lens, slugs: frozenset[str], window: Window, filters: Filters) -> tuple[DeploymentView, ...]:
-    """Read from the end of the window backwards, a day more each time, until there are enough."""
-    found: list[DeploymentRow] = []
-    until_ms, span_ms = window.until_ms, DAY_MS
-    while until_ms > window.since_ms and len(found) < _NEWEST:
-        since_ms = max(window.since_ms, until_ms - span_ms)
-        rows = [
-            row
-            for row in await _between(lens, since_ms, until_ms)
-            if row.project in slugs and _takes(lens, row, filters)
-        ]
-        found += reversed(rows)
-        until_ms, span_ms = since_ms, span_ms * 2
-    return tuple(_view(row) for row in found[:_NEWEST])
-
-
-async def _between(lens: Lens, since_ms: int, until_ms: int) -> list[DeploymentRow]:
-    found: list[DeploymentRow] = []
-    after: tuple[int, str] | None = None
-    while True:
-        page = await lens.store.deployments_between(since_ms, until_ms, after=after, limit=_READ)
-        found += page
-        if len(page) < _READ:
-            return found
-        after = (page[-1].stopped_ms, page[-1].deployment_id)
+async def _newest(
+    lens: Lens, reader: Reader, slugs: frozenset[str], window: Window, filters: Filters
+) -> tuple[DeploymentView, ...]:
+    found = []
+    only = next(iter(slugs)) if len(slugs) == 1 else None
+    for one in reversed(await reader.deployments.read(window.since_ms, window.until_ms, only)):
+        if one.project in slugs and _takes(lens, one.row, filters):
+            found.append(_view(one.row))
+            if len(found) == _NEWEST:
+                break
+    return tuple(found)
 
 
 def _view(row: DeploymentRow) -> DeploymentView:

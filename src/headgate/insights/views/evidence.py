@@ -18,6 +18,7 @@ from headgate.insights.metric import (
     Format,
     FromFormula,
     FromLags,
+    FromRepeats,
     FromRows,
     FromTally,
     Labels,
@@ -219,7 +220,7 @@ async def _projects(lens: Lens, seen: Evidence) -> list[str]:
 
 def _most(metric: MetricDef) -> int:
     parts = metric.compute.inputs.values() if isinstance(metric.compute, FromFormula) else (metric,)
-    return _FEW_WINDOWS if any(isinstance(one.compute, FromRows) for one in parts) else _WINDOWS
+    return _FEW_WINDOWS if any(isinstance(one.compute, FromRows | FromRepeats) for one in parts) else _WINDOWS
 
 
 def _point(at_ms: int, one: Measured) -> ChartPoint:

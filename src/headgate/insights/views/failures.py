@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -28,7 +29,7 @@ __all__ = [
 
 # The newest failed jobs that one answer reads; older ones of a longer window are not looked at, and the answer says so.
 MOST_READ = 5_000
-_PAGE = 500
+_PAGE = 1_000
 _NAMED = 5
 _AROUND_RUN_MS = 7 * DAY_MS
 
@@ -154,8 +155,9 @@ async def failures_page(
     where = filters.matchers()
     both = Window(window.previous.since_ms, window.until_ms)
     read, read_from = await _read(lens, both.bounds(slugs))
-    failed = [one for one in read if matches(where, _labels(lens, one.row))]
-    views = [view for group in group_failures(failed).values() if (view := _view(group, window)).count]
+    failed = [one for one in read if matches(where, _labels(lens, one.row))] if where else read
+    groups = await asyncio.to_thread(group_failures, failed)
+    views = [view for group in groups.values() if (view := _view(group, window)).count]
     views.sort(key=lambda view: (-view.count, view.project, view.text))
     code = [view for view in views if view.kind != "infrastructure"]
     broken = [view for view in views if view.kind == "infrastructure"]
