@@ -24,14 +24,16 @@ _SPANS = {WIDE: range(1 << 20), 96: range(0, 1 << 20, 2), 384: range(0, 1 << 20,
     kept=st.sampled_from(sorted(_KEPT)),
     longest=st.sampled_from([1, 24, 384]),
     wide=st.booleans(),
+    newest=st.none() | st.integers(_DAY // HOUR_MS // 6 - 280, _DAY // HOUR_MS // 6 + 8),
 )
 @settings(max_examples=300)
 def test_what_is_added_less_what_is_taken_is_the_time_within_the_bounds(
-    bounds: tuple[int, int], kept: str, longest: int, wide: bool
+    bounds: tuple[int, int], kept: str, longest: int, wide: bool, newest: int | None
 ) -> None:
     """Each moment within counts once, none outside; no bucket is longer than was allowed, or not there."""
     since_ms, until_ms = sorted(bounds)
-    known = replace(_KEPT[kept], built=_SPANS)
+    spans = _SPANS | ({} if newest is None else {6: range(1, newest)})
+    known = replace(_KEPT[kept], built=spans)
     found = cover(since_ms, until_ms, known, longest=longest, wide=wide)
     changes: Counter[int] = Counter()
     for source, sign, numbers in found.buckets:
@@ -39,7 +41,7 @@ def test_what_is_added_less_what_is_taken_is_the_time_within_the_bounds(
         assert abs(source) <= longest
         assert source in (1, 24) or not numbers or (source != WIDE or wide)
         for number in numbers:
-            assert source in (1, 24) or number in _SPANS[source]
+            assert source in (1, 24) or number in spans[source]
             assert source != 1 or number >= known.hours
             changes[number * length] += sign
             changes[(number + 1) * length] -= sign
@@ -97,3 +99,12 @@ def test_what_is_added_less_what_is_taken_is_the_time_within_the_bounds(
 def test_bounds_are_read_from_what_is_kept(bounds: tuple[int, int], kept: Kept, expected: Cover) -> None:
     """Buckets where they are whole, facts for the rest, wider bounds where those are gone."""
     assert expected == cover(*bounds, kept, longest=384)
+
+
+def test_quarters_are_read_up_to_the_newest_that_is_added_up() -> None:
+    """The one that goes on is made of hours; it does not make hours of those before it."""
+    quarter = _DAY // HOUR_MS // 6
+    known = Kept(0, 0, {6: range(quarter + 1)})
+    found = cover(_DAY - DAY_MS, _DAY + 11 * HOUR_MS, known, longest=384)
+    hours = tuple(range(_DAY // HOUR_MS + 6, _DAY // HOUR_MS + 11))
+    assert found == Cover(((1, 1, hours), (6, 1, (quarter,)), (24, 1, (_DAY // DAY_MS - 1,))), ())

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from headgate.core.clock import ManualClock
+from headgate.core.facts import FactKind
+from headgate.core.merge import encode_stamps
+from headgate.core.metrics import NullMetrics
 from headgate.core.rollup import MEASURES, SUMS, contribution
-from headgate.core.tally import Tally
+from headgate.core.tally import Tally, TallyQuery
 from headgate.core.times import DAY_MS, HOUR_MS
+from headgate.store import Quota, SqliteStore
 from headgate.store.delivery import read_log
 from headgate.store.releases import block_of, with_record_id
+from headgate.store.rollups import Rollups
 from headgate.store.schema import migrate
 from headgate.store.sketches import unpack
 from headgate.store.sql import Database
@@ -120,3 +128,77 @@ def test_what_an_older_store_no_longer_has_is_known(db: Database) -> None:
     assert kept == {"kept:hours": 144, "kept:facts": 7 * DAY_MS}
     assert db.execute("SELECT bucket, duration_ms, timed FROM rollup_hour").fetchall() == [(144, 5, 0)]
     assert db.execute("SELECT sum(n) FROM rollup_day").get == 4
+
+
+_HEADS = {
+    "workflow": "name, status, created_at, stopped_at, rerun_of",
+    "usage": "job_name, stopped_at, total_credits",
+}
+
+
+def _older(path: str, upto: int) -> None:
+    """A file as an earlier release left it: jobs with their sums by hour and day, runs and bills."""
+    with closing(Database(path)) as db:
+        migrate(db, upto=upto)
+        db.execute("INSERT INTO dim_project VALUES (1, 'circleci.com', NULL, 'gh/a/b', 0, 'gh/a', NULL, 'main')")
+        words = {**_WORDS, "circleci.com": 1, "ci": 2, "build": _RUN}
+        db.executemany("INSERT INTO dim VALUES (?, 0, ?)", [(number, text) for text, number in words.items()])
+        rollups = Rollups()
+        session = SimpleNamespace(db=db, spans=set())
+        for number in range(200):
+            at = 20_000 * DAY_MS + number * 7 * HOUR_MS
+            values: dict[str, Any] = {"name": "test", "status": "failed" if number % 4 else "success"}
+            values |= {"started_at": at - 100 * number, "stopped_at": at, "credits": number}
+            columns = {name: _WORDS.get(value, value) for name, value in values.items()}
+            own = (number + 1, str(number), 1, _PROJECT, 2, 1, 0, 0, 0, 1, _RUN, 0)
+            _insert(db, "job", ", ".join(columns), (*own, *columns.values()))
+            part = contribution("job", values, terminal=True)
+            assert part is not None
+            rollups.add((2, _PROJECT, _RUN, _WORDS["test"], 1), part, 1)
+            run = (_RUN, columns["status"], at - 9, at, str(number - 1) if number % 5 == 0 and number else None)
+            _insert(db, "workflow", _HEADS["workflow"], (*own, *run))
+            _insert(db, "usage", _HEADS["usage"], (*own, _WORDS["test"], at, number))
+        rollups.flush(session)  # type: ignore[arg-type]  # what of a session it uses
+
+
+def _insert(db: Database, table: FactKind, columns: str, row: tuple[Any, ...]) -> None:
+    own = _HEAD.count(",")
+    row = (*row[:own], encode_stamps(table, {}), *row[own:])
+    db.execute(f"INSERT INTO {table} ({_HEAD}, {columns}) VALUES ({', '.join('?' * len(row))})", row)  # noqa: S608  # our own names
+
+
+@pytest.mark.parametrize("upto", [11, 12])
+async def test_an_older_store_tells_the_same_before_and_after_sums_are_added_up(tmp_path: Path, upto: int) -> None:
+    """Of any stretch: from hours and days at once, and from longer stretches once those are there."""
+    _older(str(tmp_path / "s.db"), upto)
+    store = SqliteStore(tmp_path / "s.db", clock=ManualClock(0), metrics=NullMetrics(), quota=Quota(ballast_bytes=0))
+    await store.open()
+    begin, end = 20_000 * DAY_MS, 20_000 * DAY_MS + 200 * 7 * HOUR_MS
+    stretches = [(begin, end), (begin + 5 * HOUR_MS + 1, end - 30 * DAY_MS), (begin + 9 * DAY_MS, begin + 27 * DAY_MS)]
+
+    async def told() -> list[object]:
+        found: list[object] = []
+        for span in stretches:
+            bounds = {"gh/a/b": span}
+            query = TallyQuery("job", bounds, ("project",), frozenset(MEASURES))
+            found += [
+                await store.tallies(query),
+                await store.usage_sums(bounds),
+                await store.repeat_sums(bounds, by=()),
+            ]
+        return found
+
+    first = await told()
+    ends = [begin + number * 7 * HOUR_MS for number in range(200)]
+    for place, (since_ms, until_ms) in enumerate(stretches):
+        inside = [number for number, at in enumerate(ends) if since_ms <= at < until_ms]
+        tallies, bills, repeats = first[3 * place : 3 * place + 3]
+        assert sum(inside) == tallies[("gh/a/b",)].credits == bills[0].total  # type: ignore[index]  # as asked
+        again = [number for number in inside if number and number % 5 == 0 and (number - 1) % 4]
+        assert len(again) == repeats[0].runs  # type: ignore[index]  # as asked
+    await store.trim({}, now_ms=end + DAY_MS)
+    with closing(Database(str(tmp_path / "s.db"))) as db:
+        assert db.execute("SELECT count(DISTINCT hours) FROM span_built").get == 4
+        assert db.execute("SELECT count(DISTINCT days) FROM usage_summed").get == 2
+    assert first == await told()
+    await store.close()

@@ -1,0 +1,159 @@
+"""Bills and loads of both adapters are equal for any bounds and history, whatever was added up meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from headgate.core.clock import ManualClock
+from headgate.core.merge import Observation, ProjectRef
+from headgate.core.metrics import NullMetrics
+from headgate.core.release import ReleasePolicy
+from headgate.core.storeport import MergeWork
+from headgate.core.times import DAY_MS
+from headgate.store import MemoryStore, Quota, SqliteStore
+from headgate.store.sql import Database
+from headgate.testing.store_data import NOW
+
+_IDS = ("00000000-0000-4000-8000-0000000000a1", "00000000-0000-4000-8000-0000000000a2")
+_NAMES = ("gh/a/one", "gh/a/two", "gh/b/three")
+_SPANS = 40
+_at = st.integers(NOW - _SPANS * DAY_MS, NOW) | st.integers(NOW // DAY_MS - _SPANS, NOW // DAY_MS).map(
+    lambda day: day * DAY_MS
+)
+_percent = st.none() | st.sampled_from([0.0, 12.2, 99.9, 100.0])
+
+
+class _Stores(RuleBasedStateMachine):
+    """Two adapters are told the same; after each step their sums are equal."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = asyncio.new_event_loop()
+        self.folder = Path(tempfile.mkdtemp())
+        clock = ManualClock(NOW)
+        self.disk = SqliteStore(self.folder / "s.db", clock=clock, metrics=NullMetrics(), quota=Quota(ballast_bytes=0))
+        self.memory = MemoryStore(clock=clock)
+        self.names = dict(zip(_IDS, _NAMES, strict=False))
+        self.told = 0
+        self.bounds = dict.fromkeys(_NAMES, (0, NOW))
+
+    @initialize()
+    def open(self) -> None:
+        self.loop.run_until_complete(self.disk.open())
+        self.loop.run_until_complete(self.memory.open())
+
+    def teardown(self) -> None:
+        self.loop.run_until_complete(self.disk.close())
+        self.loop.close()
+        shutil.rmtree(self.folder)
+
+    @rule(
+        first=st.integers(0, 30),
+        times=st.lists(_at, min_size=1, max_size=12),
+        place=st.sampled_from([("test", "large"), ("test", "small"), ("lint", None)]),
+        loads=st.tuples(_percent, _percent, _percent),
+        spent=st.none() | st.integers(0, 99),
+    )
+    def told_of_bills(
+        self,
+        first: int,
+        times: list[int],
+        place: tuple[str, str | None],
+        loads: tuple[float | None, ...],
+        spent: int | None,
+    ) -> None:
+        """Some rows are told, or told otherwise; the export does not tell every end."""
+        seen = []
+        for number, at in enumerate(times, first):
+            self.told += 1
+            fields: dict[str, Any] = {"job_name": place[0], "resource_class": place[1], "workflow_name": "build"}
+            fields |= {"stopped_at" if number % 4 else "started_at": at, "total_credits": spent, "run_seconds": number}
+            fields |= {"compute_credits": spent, "user_credits": number if number % 3 else None}
+            fields |= dict(zip(("ram_max_pct", "cpu_median_pct", "cpu_max_pct"), loads, strict=True))
+            known = {name: value for name, value in fields.items() if value is not None}
+            ref = ProjectRef("circleci.com", self.names[_IDS[number % 2]], "gh/a", _IDS[number % 2])
+            key = f"00000000-0000-4000-8000-{number:012d}"
+            seen.append(Observation("usage", key, ref, "export", NOW + self.told, True, known))
+        work = MergeWork("ci", seen, ReleasePolicy("none"), NOW, 0)
+        for store in (self.disk, self.memory):
+            self.loop.run_until_complete(store.merge_and_release(work))
+
+    @rule(which=st.integers(0, 1), name=st.sampled_from(_NAMES))
+    def rename(self, which: int, name: str) -> None:
+        """A project is called otherwise from now on."""
+        if name not in self.names.values():
+            self.names[_IDS[which]] = name
+
+    @rule(days=st.integers(-20, 3))
+    def add_up(self, days: int) -> None:
+        """Time passes in which what was over by then is added up."""
+        self.loop.run_until_complete(self.disk.trim({}, now_ms=NOW + days * DAY_MS))
+
+    @rule(days=st.integers(1, _SPANS))
+    def forget(self, days: int) -> None:
+        """Old facts go."""
+        for store in (self.disk, self.memory):
+            self.loop.run_until_complete(store.trim({"facts": days * DAY_MS}, now_ms=NOW))
+
+    @rule(bounds=st.lists(st.tuples(_at, _at), min_size=3, max_size=3))
+    def ask(self, bounds: list[tuple[int, int]]) -> None:
+        """Choose what is compared from now on."""
+        self.bounds = {name: (min(one), max(one)) for name, one in zip(_NAMES, bounds, strict=True)}
+
+    @invariant()
+    def equal(self) -> None:
+        """The chosen bounds, and everything."""
+        for bounds in (self.bounds, dict.fromkeys(_NAMES, (0, NOW + DAY_MS))):
+            for ask in ("usage_sums", "usage_loads"):
+                mine, oracle = (getattr(store, ask)(bounds) for store in (self.disk, self.memory))
+                assert self.loop.run_until_complete(oracle) == self.loop.run_until_complete(mine)
+
+
+_Stores.TestCase.settings = settings(
+    max_examples=8,
+    stateful_step_count=15,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],  # to shrink one takes minutes
+)
+TestStores = _Stores.TestCase
+
+
+async def test_days_that_are_over_are_added_up_and_read(tmp_path: Path) -> None:
+    """Eight of them in one where they are whole; a row that changes takes the notes of its day away, and no others."""
+    path = tmp_path / "s.db"
+    store = SqliteStore(path, clock=ManualClock(NOW), metrics=NullMetrics(), quota=Quota(ballast_bytes=0))
+    await store.open()
+    first = NOW // (8 * DAY_MS) * 8 - 16
+    ref = ProjectRef("circleci.com", _NAMES[0], "gh/a", _IDS[0])
+
+    async def tell(number: int, day: int, spent: int) -> None:
+        fields = {"job_name": "test", "stopped_at": day * DAY_MS, "total_credits": spent}
+        key = f"00000000-0000-4000-8000-{number:012d}"
+        seen = [Observation("usage", key, ref, "export", NOW + spent, True, fields)]
+        await store.merge_and_release(MergeWork("ci", seen, ReleasePolicy("none"), NOW, 0))
+
+    for number in range(16):
+        await tell(number, first + number, 1)
+    await store.trim({}, now_ms=NOW)
+    with closing(Database(str(path))) as db:
+        noted = "SELECT days, day - ? FROM usage_summed WHERE day < ? ORDER BY 1, 2"
+        days = [(1, number) for number in range(16)]
+        assert db.execute(noted, (first, first + 16)).fetchall() == [*days, (8, 0), (8, 8)]
+        assert [1] * 16 + [8, 8] == [row[0] for row in db.execute("SELECT runs FROM usage_day ORDER BY days, day")]
+        await tell(3, first + 3, 5)
+        assert db.execute(noted, (first, first + 16)).fetchall() == [one for one in days if one[1] != 3] + [(8, 8)]
+    bounds = {_NAMES[0]: (first * DAY_MS, (first + 16) * DAY_MS)}
+    assert [20] == [one.total for one in await store.usage_sums(bounds)]
+    await store.trim({}, now_ms=NOW)
+    assert [20] == [one.total for one in await store.usage_sums(bounds)]
+    await store.close()
