@@ -269,7 +269,7 @@ class RowsSuite:
             fields = {"job_id": job_id, "name": f"t{test}", "suite": "s", "result": word, "run_ms": 10}
             return seen("test_result", _id(7, number), fields | {"test_id": _id(8, test), "stopped_at": NOW})
 
-        other = workflow(_id(2, 1), pipeline_id=_id(1, 1), name="ship", revision="def")
+        other = workflow(_id(2, 1), pipeline_id=_id(1, 1), name="ship", revision="def", ref_name="fix/a")
         broken = job(_id(5, 1), status="infrastructure_fail", name="flaky")
         await merge(store, pipeline(revision="abc"), workflow(), other, job(), broken)
         await merge(store, job(_id(5, 2), workflow_id=_id(2, 1)))
@@ -281,6 +281,7 @@ class RowsSuite:
             ("t1", "def", 0, 0, 0, ("test",), 10),
             ("t2", "abc", 1, 0, 0, ("test",), 10),
         ]
+        assert [one.branch_class for one in found] == [1, 0, 1]
         first = found[0]
         assert (first.suite, first.class_name, first.file, first.first_ms, first.last_ms) == ("s", "", "", NOW, NOW)
         after = (found[0].project, found[0].test_id, found[0].revision)

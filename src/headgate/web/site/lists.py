@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
@@ -28,7 +30,10 @@ def add_lists(app: FastAPI, site: Site) -> None:
     async def tests(request: Request, project: str = "") -> Response:
         lens = site.lens()
         asked = site.asked(request, lens)
-        view = await page_of_tests(lens, window=asked.window, project=project or None)
+        # Tests are known by class of branches alone, and links of other pages may carry more.
+        kept = {name: value for name, value in asked.filters.items() if name == "branch_class"}
+        asked = replace(asked, filters=kept)
+        view = await page_of_tests(lens, window=asked.window, project=project or None, filters=asked.chosen)
         own = {"project": project} if project else {}
         values = {"view": view, "suites": suites(view.suites)}
         return site.answer("tests.html", request, asked, values, ("Tests", "/tests"), own=own)
