@@ -284,11 +284,10 @@ class RowsSuite:
         assert [one.branch_class for one in found] == [1, 0, 1]
         first = found[0]
         assert (first.suite, first.class_name, first.file, first.first_ms, first.last_ms) == ("s", "", "", NOW, NOW)
-        after = (found[0].project, found[0].test_id, found[0].revision)
+        after = (first.project, first.test_id, first.revision)
         assert [found[1]] == list(await store.test_outcomes(_ALWAYS, after=after, limit=1))
-        assert list(found[2:]) == list(
-            await store.test_outcomes(_ALWAYS, after=(_SLUG, found[1].test_id, "def"), limit=9)
-        )
+        behind = (_SLUG, found[1].test_id, "def")
+        assert list(found[2:]) == list(await store.test_outcomes(_ALWAYS, after=behind, limit=9))
         assert list(await store.test_outcomes({_SLUG: (0, NOW), "gh/acme/api": (0, NOW + 1)}, limit=9)) == []
         assert list(found[:2]) == list(await store.test_outcomes(_ALWAYS, limit=9, failing=True))
         assert [found[1]] == list(await store.test_outcomes(_ALWAYS, after=after, limit=9, failing=True))
