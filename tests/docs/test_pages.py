@@ -138,6 +138,36 @@ def test_tests_named_by_the_checklist_exist() -> None:
     assert (missing, silent) == ([], [])
 
 
+# --- pages of insights ----------------------------------------------------------------------------------------------
+
+# Where tests are that the page names by their file alone, or not even by that.
+_OF_PAGES = "tests/unit/web/site/"
+_OF_BROWSER = "tests/e2e/test_site.py"
+
+
+def named_tests(text: str) -> list[tuple[str, str]]:
+    """File and function of every test that a page of insights names."""
+    found = []
+    for file, function in re.findall(r"`(?:([\w/.]+\.py)::)?(test_\w+)`", text):
+        path = file if "/" in file else f"{_OF_PAGES}{file}" if file else _OF_BROWSER
+        found.append((path, function))
+    return found
+
+
+def test_tests_named_by_the_page_of_insights_exist() -> None:
+    """Every element of a page has a test, each test named is there, and no file stands for its tests."""
+    text = (ROOT / "docs" / "insights.md").read_text(encoding="utf-8")
+    named = named_tests(text)
+    assert len(named) > 60
+    assert [] == [one for one in named if not (ROOT / one[0]).is_file() or one[1] not in functions_of(one[0])]
+    rows = re.findall(
+        r"^\| (?!page|CircleCI|word|where|-)(.*) \|$", text.partition("## What stands behind")[0], re.MULTILINE
+    )
+    assert len(rows) > 40
+    assert [] == [row for row in rows if not named_tests(row.rpartition(" | ")[2])]
+    assert [] == re.findall(r"`[\w/]*test_\w+\.py`", "".join(row.rpartition(" | ")[2] for row in rows))
+
+
 # --- lists of tests and benchmarks ----------------------------------------------------------------------------------
 
 

@@ -43,7 +43,7 @@ PAGES = {
     "job": Look(f"/job?project={PROJECT}&workflow=build&job=test"),
     "run": Look(
         f"/run/{RUN}",
-        tuple(evil(name) for name in ("login", "subject", "trigger", "step", "output", "message")),
+        tuple(evil(name) for name in ("login", "subject", "trigger", "step", "output", "message", "executor", "class")),
     ),
     "run of a tag": Look(f"/run/{TAGGED_RUN}", (evil("tag"),)),
     "failures": Look("/failures?window=30d", (evil("message"), evil("step"), evil("test"))),
@@ -194,5 +194,6 @@ def test_exports_are_files_that_hold_hostile_text_whole(hostile_site):
             assert answer.headers["x-content-type-options"] == "nosniff"
             assert "html" not in answer.headers["content-type"]
             whole += str(answer.json()) if form == "json" else ""
-    for field in ("class", "step", "test", "message", "environment", "version", "trigger", "tag"):
+    fields = ("class", "step", "test", "message", "environment", "version", "trigger", "tag")
+    for field in (*fields, "author", "executor", "parameters", "reporter", "login"):
         assert repr(evil(field))[1:-1] in whole, field

@@ -107,7 +107,7 @@ class FailedJob:
 class TestRun:
     """One result of one test. `result`: pass, fail or skip; `infra`: its job ended as error.
 
-    `ref`, `revision`: of the workflow, else of its pipeline.
+    `ref`, `revision`: of the workflow, else of its pipeline. `branch_class`: 1 for the default branch.
     """
 
     test_id: str
@@ -128,6 +128,7 @@ class TestRun:
     ref: str
     revision: str
     number: int | None
+    branch_class: int = 0
 
 
 @dataclass(frozen=True, slots=True)

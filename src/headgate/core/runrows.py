@@ -110,7 +110,8 @@ class TestOutcome:
     """What came of one test on one commit. `jobs`: names of the jobs that ran it, sorted.
 
     `infra`: failures in jobs that ended as `error`; `failed` has the others. `first_ms`, `last_ms`: ends of the first
-    and last of those jobs. `run_ms`: sum of known run times.
+    and last of those jobs. `run_ms`: sum of known run times. `branch_class`: 1 where one of the jobs was of the default
+    branch.
     """
 
     project: str
@@ -127,6 +128,7 @@ class TestOutcome:
     first_ms: int
     last_ms: int
     run_ms: int
+    branch_class: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -145,7 +145,7 @@ _RUNS = """
 SELECT t.test_id, coalesce(t.name, ''), coalesce(su.text, ''), coalesce(cl.text, ''), coalesce(fi.text, ''),
   coalesce(re.text, ''), coalesce({broken}, 0), t.run_ms, coalesce(t.message, ''), t.node, t.stopped_at, t.job_id,
   coalesce(jn.text, ''), j.workflow_id, coalesce(wn.text, ''), coalesce(r.text, pr.text, ''),
-  coalesce(w.revision, pl.revision, ''), j.number
+  coalesce(w.revision, pl.revision, ''), j.number, coalesce(j._class, 0)
 FROM test_result t INDEXED BY test_result_end
 LEFT JOIN job j ON j._key = t.job_id AND j._host = t._host
 LEFT JOIN workflow w ON w._key = j.workflow_id AND w._host = t._host
@@ -173,7 +173,7 @@ def test_runs(db: Database, project: str, test_id: str, window: tuple[int, int],
 
 def _test_run(row: tuple[Any, ...]) -> TestRun:
     test, name, suite, class_name, file, result, broken, run_ms, message, node, stopped = row[:11]
-    job_id, job, workflow_id, workflow, ref, revision, number = row[11:]
+    job_id, job, workflow_id, workflow, ref, revision, number, branch = row[11:]
     return TestRun(
         test_id=decode_key(test),
         name=name,
@@ -193,4 +193,5 @@ def _test_run(row: tuple[Any, ...]) -> TestRun:
         ref=ref,
         revision=revision,
         number=number,
+        branch_class=branch,
     )

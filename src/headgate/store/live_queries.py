@@ -94,7 +94,8 @@ def _live(urls: dict[str, str], row: tuple[Any, ...]) -> LiveRow:
 _TESTS = """
 SELECT t.test_id, coalesce(w.revision, pl.revision, '') AS revision, max(t.name), max(su.text), max(cl.text),
   max(fi.text), sum(re.text IS 'pass'), sum(re.text IS 'fail' AND NOT {broken}), sum(re.text IS 'fail' AND {broken}),
-  json_group_array(DISTINCT jn.text), min(t.stopped_at), max(t.stopped_at), coalesce(sum(t.run_ms), 0)
+  json_group_array(DISTINCT jn.text), min(t.stopped_at), max(t.stopped_at), coalesce(sum(t.run_ms), 0),
+  coalesce(max(j._class), 0)
 FROM test_result t INDEXED BY test_result_end
 LEFT JOIN job j ON j._key = t.job_id AND j._host = t._host
 LEFT JOIN workflow w ON w._key = j.workflow_id AND w._host = t._host
@@ -136,7 +137,7 @@ def test_outcomes(
 
 
 def _outcome(slug: str, row: tuple[Any, ...]) -> TestOutcome:
-    test, revision, name, suite, class_name, file, passed, failed, infra, jobs, first, last, run_ms = row
+    test, revision, name, suite, class_name, file, passed, failed, infra, jobs, first, last, run_ms, branch = row
     return TestOutcome(
         slug,
         _test_id(test),
@@ -152,6 +153,7 @@ def _outcome(slug: str, row: tuple[Any, ...]) -> TestOutcome:
         first,
         last,
         run_ms,
+        branch,
     )
 
 

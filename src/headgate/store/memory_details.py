@@ -133,6 +133,7 @@ class MemoryDetails:
             ref=text(shared, "ref_name"),
             revision=text(shared, "revision"),
             number=number(of_job, "number"),
+            branch_class=self.facts.branch_class(fact) if view.job else 0,
         )
 
     async def node_sums(self, bounds: Bounds) -> Sequence[NodeSum]:

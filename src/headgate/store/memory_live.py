@@ -125,7 +125,13 @@ def _outcome(facts: MemoryFacts, key: tuple[str, str, str], members: list[tuple[
         first_ms=min(at for at, _, _ in members),
         last_ms=max(at for at, _, _ in members),
         run_ms=sum(number(fact.known.values, "run_ms") or 0 for _, _, fact in members),
+        branch_class=max((_class_of(facts, fact) for _, _, fact in members), default=0),
     )
+
+
+def _class_of(facts: MemoryFacts, fact: MemoryFact) -> int:
+    """That of the job of a test result; 0 where the job is not known."""
+    return facts.branch_class(fact) if facts.view(fact).job else 0
 
 
 def steps_failed(facts: MemoryFacts, bounds: Bounds) -> list[StepFailures]:

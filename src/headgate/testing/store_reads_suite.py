@@ -250,7 +250,7 @@ class RowsSuite:
             fields = {"job_id": job_id, "name": f"t{test}", "suite": "s", "result": word, "run_ms": 10}
             return seen("test_result", made_id(7, number), fields | {"test_id": made_id(8, test), "stopped_at": NOW})
 
-        other = workflow(made_id(2, 1), pipeline_id=made_id(1, 1), name="ship", revision="def")
+        other = workflow(made_id(2, 1), pipeline_id=made_id(1, 1), name="ship", revision="def", ref_name="fix/a")
         broken = job(made_id(5, 1), status="infrastructure_fail", name="flaky")
         await merge(store, pipeline(revision="abc"), workflow(), other, job(), broken)
         await merge(store, job(made_id(5, 2), workflow_id=made_id(2, 1)))
@@ -262,13 +262,13 @@ class RowsSuite:
             ("t1", "def", 0, 0, 0, ("test",), 10),
             ("t2", "abc", 1, 0, 0, ("test",), 10),
         ]
+        assert [one.branch_class for one in found] == [1, 0, 1]
         first = found[0]
         assert (first.suite, first.class_name, first.file, first.first_ms, first.last_ms) == ("s", "", "", NOW, NOW)
-        after = (found[0].project, found[0].test_id, found[0].revision)
+        after = (first.project, first.test_id, first.revision)
         assert [found[1]] == list(await store.test_outcomes(_ALWAYS, after=after, limit=1))
-        assert list(found[2:]) == list(
-            await store.test_outcomes(_ALWAYS, after=(_SLUG, found[1].test_id, "def"), limit=9)
-        )
+        behind = (_SLUG, found[1].test_id, "def")
+        assert list(found[2:]) == list(await store.test_outcomes(_ALWAYS, after=behind, limit=9))
         assert list(await store.test_outcomes({_SLUG: (0, NOW), "gh/acme/api": (0, NOW + 1)}, limit=9)) == []
         assert list(found[:2]) == list(await store.test_outcomes(_ALWAYS, limit=9, failing=True))
         assert [found[1]] == list(await store.test_outcomes(_ALWAYS, after=after, limit=9, failing=True))

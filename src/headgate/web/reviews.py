@@ -76,7 +76,13 @@ def report_html(page: ReportPage, version: str) -> str:
 def report_digest(page: ReportPage, version: str, *, name: str) -> Digest:
     """As notifiers send it: the numbers as text, and the file for those that can carry one."""
     title, tables = report_title(page), [_places("Projects", page.projects), _places("Teams", page.teams)]
-    tables += [_moved("Got worse", page.worse), _moved("Got better", page.better), _reasons(page), _budgets(page)]
+    tables += [
+        _moved("Got worse", page.worse),
+        _moved("Got better", page.better),
+        _reasons(page),
+        _budgets(page),
+        _tests(page),
+    ]
     lead = [
         f"{tile.label}: {shown(tile.trend.value, tile.form)}" + (f" ({tile.change})" if tile.change else "")
         for tile in tiles(page.totals)
@@ -147,6 +153,15 @@ def _budgets(page: ReportPage) -> _Table:
         for line in page.budgets.lines
     ]
     return "Budgets", ("Budget", "State", "Spent", "Limit", "Expected"), rows
+
+
+def _tests(page: ReportPage) -> _Table:
+    rows: list[tuple[str, ...]] = [
+        (one.name, one.project, one.state, shown(one.flakes, "number"), shown(one.credits, "credits"))
+        for one in page.flaky
+    ]
+    rows += [(one.name, one.project, "failing", shown(one.failures, "number"), "") for one in page.failing]
+    return "Flaky and failing tests", ("Test", "Project", "State", "Failures", "Credits lost"), rows
 
 
 def _escaped(text: str) -> str:

@@ -37,7 +37,7 @@ WORDS = {
     "query": {"metric": ["duration_p95"], "by": ["project", "branch"], "where": ["branch!=main"]},
 }
 # Read of stores with tests and alerts, in test_tables_single.py.
-ELSEWHERE = {"test_results", "test_messages", "alert_evidence", "alert_causes"}
+ELSEWHERE = {"test_results", "test_classes", "test_messages", "alert_evidence", "alert_causes"}
 # What only the outside of the store tells.
 ALERT = MappingProxyType({"state": "firing", "rule": "slow", "labels": {"project": "gh/acme/web"}, "since": "x"})
 AUDITED = MappingProxyType({"source": "ci", "project": "gh/acme/web", "expected": 9, "present": 8})

@@ -45,6 +45,10 @@ async def test_results_and_messages_of_a_test(store):
     ]
     said = await read(store, "test_messages", project=SLUG, test=key(34, 1), window="7d")
     assert [(one.text, one.count) for one in page.messages] == [(row["text"], row["count"]) for row in said]
+    classes = await read(store, "test_classes", project=SLUG, test=key(34, 1), window="7d")
+    assert [(one.branch_class, one.flakes) for one in page.classes] == [
+        (row["branch_class"], row["flakes"]) for row in classes
+    ]
     with pytest.raises(Refused) as refused:
         await read(store, "test_results", project=SLUG, test="nope")
     assert refused.value.kind == "unknown-test"

@@ -11,6 +11,7 @@ from headgate.insights.flaky import FLAKY_RATE, FLAKY_SCORE, Evidence, probabili
 from headgate.insights.metric import Measured
 from headgate.insights.owners import Owners
 from headgate.insights.reader import Reader
+from headgate.insights.transitions import transitions_of
 
 BOUNDS = {WEB: (0, 10), API: (0, 10)}
 
@@ -40,6 +41,34 @@ def evidence(*commits: tuple[int, int], **more) -> Evidence:
 def test_a_test_is_flaky_by_what_it_did_on_one_commit(commits, flaky):
     """One coincidence is too little, failures on other commits are faults of those, mending is no flake."""
     assert (evidence(*commits).score >= FLAKY_SCORE) is flaky
+
+
+@pytest.mark.parametrize(
+    ("commits", "changes", "pairs"),
+    [
+        ([], 0, 0),
+        ([(1, 0)], 0, 0),
+        ([(1, 0), (1, 0), (1, 0)], 0, 2),
+        ([(1, 0), (0, 1), (0, 1), (1, 0)], 2, 3),
+        ([(1, 0), (0, 1), (1, 0), (0, 1)], 3, 3),
+        ([(1, 0), (1, 1), (1, 1), (1, 0)], 2, 3),
+        ([(1, 0), (0, 0), (1, 0)], 0, 1),
+    ],
+    ids=["none", "one", "healthy", "broken and mended", "comes and goes", "on the same commit", "skipped"],
+)
+def test_a_transition_is_another_end_than_on_the_commit_before(commits, changes, pairs):
+    """In the order of their ends, whatever the order in which they are given; what is broken changes once or twice."""
+    outcomes = [outcome("t", f"r{at}", *one, last_ms=at) for at, one in enumerate(commits)]
+    found = transitions_of(outcomes[::-1])
+    assert (changes, pairs) == (found.changes, found.pairs)
+    assert (changes / pairs if pairs else None) == found.rate
+
+
+def test_transitions_are_of_one_class_of_branches():
+    """A feature branch on which it fails says nothing of the default branch."""
+    outcomes = [outcome("t", f"r{at}", at % 2, 1 - at % 2, last_ms=at, branch_class=at % 2) for at in range(8)]
+    found = transitions_of(outcomes)
+    assert (0, 6) == (found.changes, found.pairs)
 
 
 def test_infrastructure_says_nothing_of_a_test():

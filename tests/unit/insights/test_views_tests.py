@@ -5,6 +5,7 @@ from tests.unit.insights.details import DAY, NOW, SLUG, key, lens, result, step
 
 from headgate.core.clock import ManualClock
 from headgate.core.times import format_ms
+from headgate.insights.views.lens import Filters
 from headgate.insights.views.onetest import one_test
 from headgate.insights.views.refusal import Refused
 from headgate.insights.views.tests import page_of_tests
@@ -23,12 +24,12 @@ async def store():
     await made.close()
 
 
-async def commit(store, number, at, results, *, name="test", suite="unit", seconds=1.0):
-    """A commit whose job `name` had these results of each test: test -> words."""
+async def commit(store, number, at, results, *, name="test", suite="unit", seconds=1.0, branch="main"):
+    """A commit of a branch whose job `name` had these results of each test: test -> words."""
     run, task = key(41, number), key(42, number)
     await merge(
         store,
-        pipeline(key(40, number), number=number, created_at=at - 9_000, revision=f"r{number}", ref_name="main"),
+        pipeline(key(40, number), number=number, created_at=at - 9_000, revision=f"r{number}", ref_name=branch),
         workflow(run, pipeline_id=key(40, number), created_at=at - 9_000, stopped_at=at),
         job(
             task,
@@ -153,3 +154,40 @@ async def test_one_test_has_its_history(store):
     assert (True, 2, "pass") == (cut.more, len(cut.results), cut.results[0].result)
     with pytest.raises(Refused, match="30 days"):
         await one_test(lens(store), project=SLUG, test="none", window=WEEK)
+
+
+async def test_classes_of_branches_have_verdicts_of_their_own(store):
+    """Flaky on feature branches alone; the list, its numbers and the page of the test say so."""
+    hour = 3_600_000
+    for number in range(4):
+        await commit(store, number, NOW - (9 - number) * hour, {1: ["pass"]})
+    for number in range(10, 14):
+        await commit(store, number, NOW - (19 - number) * hour + 1000, {1: ["fail", "pass"]}, branch="fix/a")
+    everything = await page_of_tests(lens(store), window=WEEK)
+    default = await page_of_tests(lens(store), window=WEEK, filters=Filters(branch_class="@default"))
+    other = await page_of_tests(lens(store), window=WEEK, filters=Filters(branch_class="@other"), project=SLUG)
+    assert [1, 0, 1] == [page.flaky_tests for page in (everything, default, other)]
+    assert [(4, 8), (4, 4)] == [(page.flaky[0].flakes, page.flaky[0].passes) for page in (everything, other)]
+    assert (0.0, 1) == (other.flaky[0].transition_rate, default.tests)
+    page = await one_test(lens(store), project=SLUG, test=key(34, 1), window=WEEK)
+    assert [("@default", False, 4, 0, 0.0), ("@other", True, 4, 4, 0.0)] == [
+        (one.branch_class, one.flaky, one.passes, one.flakes, one.transition_rate) for one in page.classes
+    ]
+    assert (sum(one.commits for one in page.classes), 4) == (page.commits, page.passed_on_retry)
+    for wrong in (Filters(branch="main"), Filters(branch_class="main")):
+        with pytest.raises(Refused, match="branch"):
+            await page_of_tests(lens(store), window=WEEK, filters=wrong, project=SLUG)
+
+
+async def test_a_broken_test_changes_once_and_a_restless_one_often(store):
+    """By the share of commits on which they did otherwise than on the one before."""
+    for number in range(8):
+        at = NOW - (9 - number) * 3_600_000
+        restless = ["fail" if number % 2 else "pass"]
+        await commit(store, number, at, {1: ["fail" if number > 3 else "pass"], 2: restless})
+    page = await page_of_tests(lens(store), window=WEEK)
+    assert page.flaky == ()
+    rates = {one.name: one.transition_rate for one in page.failing}
+    assert {"test_1": 1 / 7, "test_2": 1.0} == rates
+    one = await one_test(lens(store), project=SLUG, test=key(34, 2), window=WEEK)
+    assert (1.0, 0) == (one.transition_rate, one.passed_on_retry)

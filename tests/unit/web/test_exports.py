@@ -209,6 +209,7 @@ async def test_pages_link_to_every_table(bench):
         "suites",
         "test_results",
         "test_messages",
+        "test_classes",
         "alert_evidence",
         "alert_causes",
         "run_failures",

@@ -196,7 +196,7 @@ def test_no_question_breaks_it(bench, data):
         ("/insights/overview", {"since": "1d", "until": "2d"}, 400, "reversed-range", "since", None),
         ("/insights/overview", {"branch_class": "main"}, 400, "bad-parameter", "branch_class", "@default"),
         ("/insights/overview", {"projct": "x"}, 400, "bad-parameter", "projct", "window"),
-        ("/insights/tests", {"branch": "main"}, 400, "bad-filter", "branch", "project"),
+        ("/insights/tests", {"branch": "main"}, 400, "bad-filter", "branch", "branch_class"),
         ("/insights/credits", {"by": "colour"}, 400, "bad-parameter", "by", "resource_class"),
         ("/insights/runs", {"project": "gh/acme/web", "cursor": "x"}, 400, "bad-cursor", "cursor", None),
         ("/insights/projects", {"limit": 0}, 400, "bad-parameter", "limit", None),

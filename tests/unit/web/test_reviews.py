@@ -7,10 +7,13 @@ from html import unescape
 import httpx
 import pytest
 import pytest_asyncio
+from tests.unit.insights.details import NOW as DETAILS_NOW
+from tests.unit.insights.test_views_tests import commit
 from tests.unit.insights.world import DAY, NOW, World, sqlite, tell
 from tests.unit.web.test_api import Answers, Health
 
 from headgate.app.telemetry import Telemetry
+from headgate.core.clock import ManualClock
 from headgate.core.messages import content_of, payload_of
 from headgate.core.storeport import AlertChange
 from headgate.insights.outlook import Budget
@@ -24,6 +27,7 @@ from headgate.insights.views.report import Of, report_page
 from headgate.insights.views.reruns import reruns_page
 from headgate.insights.views.tests import page_of_tests
 from headgate.insights.views.window import Window
+from headgate.store import MemoryStore
 from headgate.web.api import build_app
 from headgate.web.metricpages import MetricPages
 from headgate.web.operations import WantedReport
@@ -228,6 +232,23 @@ async def test_tests_are_those_of_the_page(lens):
     page = await report_page(lens, every="week", window=WINDOW)
     listed = await page_of_tests(lens, window=WINDOW)
     assert (page.flaky, page.failing) == (listed.flaky, listed.failing)
+
+
+async def test_a_message_lists_tests():
+    """Flaky ones with their state and what they cost, and failing ones; names are text."""
+    store = MemoryStore(clock=ManualClock(DETAILS_NOW))
+    await store.open()
+    for number in range(6):
+        at = DETAILS_NOW - (6 - number) * 3_600_000
+        await commit(store, number, at, {1: ["pass", "fail"], 2: ["fail"]})
+    window = Window(DETAILS_NOW - 7 * DAY, DETAILS_NOW)
+    page = await report_page(Lens(store, DETAILS_NOW), every="week", window=window)
+    digest = report_digest(page, "1.0", name="weekly")
+    flaky, failing = page.flaky[0], page.failing[0]
+    for text in (digest.html, digest.markdown.replace("\\", "")):
+        assert "Flaky and failing tests" in text
+        assert all(word in text for word in (flaky.name, flaky.state, failing.name, "failing"))
+    await store.close()
 
 
 # -- served

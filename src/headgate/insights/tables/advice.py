@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeVar
 from headgate.core.detailrows import CREDIT_KINDS
 from headgate.insights.tables.columns import column, of_fields
 from headgate.insights.tables.lists import OF_TESTS, TESTS_TAKE, of_tests
+from headgate.insights.tables.places import BRANCH_CLASSES
 from headgate.insights.tables.table import FILTERS, WINDOW, Asking, Column, Material, Pages, Table
 from headgate.insights.views.budgets import BUDGETS_BY, BudgetLine, budgets_page
 from headgate.insights.views.charges import CHARGES_BY, ChargesPage, charges_page
@@ -140,6 +141,7 @@ ADVICE = (
         TESTS_TAKE,
         lambda *_: of_fields(FlakyView, docs=OF_TESTS),
         of_tests("fixed", lambda page: page.fixed),
+        choices=BRANCH_CLASSES,
     ),
     Table(
         "slowing_tests",
@@ -148,6 +150,7 @@ ADVICE = (
         TESTS_TAKE,
         lambda *_: of_fields(SlowingView, docs={"before": "Median, seconds.", "after": "Median, seconds."}),
         of_tests("slowing", lambda page: page.slowing),
+        choices=BRANCH_CLASSES,
     ),
     Table(
         "splits",
@@ -156,6 +159,7 @@ ADVICE = (
         TESTS_TAKE,
         lambda *_: of_fields(SplitView, docs={"lost": "Minutes of all runs.", "lost_per_run": "Seconds."}),
         of_tests("splits", lambda page: page.splits),
+        choices=BRANCH_CLASSES,
     ),
     Table(
         "rightsizing",

@@ -41,6 +41,7 @@ OF_TESTS = {
     "last_at": "Last one that counts.",
     "minutes": "Minutes lost with jobs that it failed, about.",
     "commits": "How many commits the row speaks of.",
+    "transition_rate": "Share of commits on which it did otherwise than on the one before of its class of branches.",
     "infrastructure_failures": "Failures that were the machine's.",
     "total": "Seconds of all its results.",
 }
@@ -157,7 +158,7 @@ def _rows(page: QueryPage) -> list[tuple[Any, str, float | None, int]]:
     ]
 
 
-TESTS_TAKE = ("project", *WINDOW, "org", "team")
+TESTS_TAKE = ("project", *WINDOW, "org", "team", "branch_class")
 
 LISTS = (
     Table(
@@ -167,6 +168,7 @@ LISTS = (
         TESTS_TAKE,
         lambda *_: of_fields(FlakyView, docs=OF_TESTS),
         of_tests("flaky", lambda page: page.flaky),
+        choices=BRANCH_CLASSES,
     ),
     Table(
         "failing_tests",
@@ -175,6 +177,7 @@ LISTS = (
         TESTS_TAKE,
         lambda *_: of_fields(FailingView, docs=OF_TESTS),
         of_tests("failing", lambda page: page.failing),
+        choices=BRANCH_CLASSES,
     ),
     Table(
         "slowest_tests",
@@ -183,6 +186,7 @@ LISTS = (
         TESTS_TAKE,
         lambda *_: of_fields(SlowView, docs=OF_TESTS),
         of_tests("slowest", lambda page: page.slowest),
+        choices=BRANCH_CLASSES,
     ),
     Table(
         "credits",

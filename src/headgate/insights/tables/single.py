@@ -7,12 +7,13 @@ from typing import Any
 
 from headgate.insights.tables.columns import column, of_fields
 from headgate.insights.tables.lists import TESTS_TAKE
+from headgate.insights.tables.places import BRANCH_CLASSES
 from headgate.insights.tables.table import WINDOW, Asking, Material, Pages, Table
 from headgate.insights.views.alert import Grown, alert_page
 from headgate.insights.views.budgets import BUDGETS_BY, budgets_page
 from headgate.insights.views.evidence import ChartPoint
 from headgate.insights.views.failures import JobFailure
-from headgate.insights.views.onetest import MessageView, ResultView, one_test
+from headgate.insights.views.onetest import MessageView, OfClass, ResultView, one_test
 from headgate.insights.views.run import run_page
 from headgate.insights.views.tests import page_of_tests
 
@@ -43,6 +44,13 @@ async def _messages(material: Material, asked: Asking) -> Sequence[Any]:
         material.lens, project=asked.one("project"), test=asked.one("test"), window=asked.window, limit=_RESULTS
     )
     return page.messages
+
+
+async def _classes(material: Material, asked: Asking) -> Sequence[Any]:
+    page = await one_test(
+        material.lens, project=asked.one("project"), test=asked.one("test"), window=asked.window, limit=_RESULTS
+    )
+    return page.classes
 
 
 async def _suites(material: Material, asked: Asking) -> Sequence[Any]:
@@ -110,6 +118,21 @@ SINGLE = (
         needs=("project", "test"),
     ),
     Table(
+        "test_classes",
+        "A test by branches",
+        "Results of one test on the default branch and on others, each with its verdict.",
+        ("project", "test", *WINDOW),
+        lambda *_: of_fields(
+            OfClass,
+            docs={
+                "flakes": "Failures on commits on which it passed too.",
+                "transition_rate": "Share of commits on which it did otherwise than on the one before.",
+            },
+        ),
+        _once(_classes),
+        needs=("project", "test"),
+    ),
+    Table(
         "suites",
         "Suites over time",
         "Time that one commit's tests take, by suite and step: the suites that take most.",
@@ -121,6 +144,7 @@ SINGLE = (
             column("seconds", "number", "Of one commit; no value where none ended in the step.", lambda row: row[2]),
         ),
         _once(_suites),
+        choices=BRANCH_CLASSES,
     ),
     Table(
         "run_failures",

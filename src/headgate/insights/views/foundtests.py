@@ -20,6 +20,7 @@ from headgate.insights.rows import outcomes_by_test
 from headgate.insights.slow import SlowTest
 from headgate.insights.slow import count as count_times
 from headgate.insights.slowing import slowing_of
+from headgate.insights.transitions import Transitions, transitions_of
 from headgate.insights.views.lens import Lens
 from headgate.insights.views.suites import Suites
 from headgate.insights.views.window import Window, read_step, slots
@@ -48,7 +49,10 @@ class SlowingView:
 
 @dataclass(slots=True)
 class FoundTests:
-    """By project and test: evidence of the window; `both`, `lives`: of tests that flaked in it or in the one before."""
+    """By project and test: evidence of the window; `both`, `lives`: of tests that flaked in it or in the one before.
+
+    `moved`: of tests that failed in the window, or flaked.
+    """
 
     suites: Suites
     flaky: dict[_Test, Evidence] = field(default_factory=dict)
@@ -57,6 +61,7 @@ class FoundTests:
     both: dict[_Test, Evidence] = field(default_factory=dict)
     lives: dict[_Test, Life] = field(default_factory=dict)
     slowing: list[SlowingView] = field(default_factory=list)
+    moved: dict[_Test, Transitions] = field(default_factory=dict)
 
     def state_of(self, test: FlakyTest) -> State:
         """What became of a test that flaked."""
@@ -76,6 +81,8 @@ class FoundTests:
             self.lives[every[0].project, every[0].test_id] = life
             for outcome in every:
                 count_flakes(self.both, outcome)
+        if flaked or any(one.failed for one in inside):
+            self.moved[every[0].project, every[0].test_id] = transitions_of(inside)
         if inside:
             self._slower(lens, every, since_ms)
 
@@ -99,12 +106,14 @@ class FoundTests:
             )
 
 
-async def read_tests(lens: Lens, slugs: Sequence[str], window: Window) -> FoundTests:
-    """Both windows, side by side."""
+async def read_tests(
+    lens: Lens, slugs: Sequence[str], window: Window, *, branch_class: int | None = None
+) -> FoundTests:
+    """Both windows, side by side; of commits of one class of branches, or of all."""
     found = FoundTests(Suites(slots(window, read_step(None, window))))
-    earlier = outcomes_by_test(lens.store, window.previous.bounds(slugs))
+    earlier = _of_class(outcomes_by_test(lens.store, window.previous.bounds(slugs)), branch_class)
     before = await _next(earlier)
-    async for inside in outcomes_by_test(lens.store, window.bounds(slugs)):
+    async for inside in _of_class(outcomes_by_test(lens.store, window.bounds(slugs)), branch_class):
         own: Sequence[TestOutcome] = ()
         while before and _key(before) <= _key(inside):
             if _key(before) == _key(inside):
@@ -117,6 +126,15 @@ async def read_tests(lens: Lens, slugs: Sequence[str], window: Window) -> FoundT
         found.add(lens, before, (), window.since_ms)
         before = await _next(earlier)
     return found
+
+
+async def _of_class(
+    tests: AsyncIterator[Sequence[TestOutcome]], branch_class: int | None
+) -> AsyncIterator[Sequence[TestOutcome]]:
+    async for outcomes in tests:
+        own = outcomes if branch_class is None else [one for one in outcomes if one.branch_class == branch_class]
+        if own:
+            yield own
 
 
 async def _next(tests: AsyncIterator[Sequence[TestOutcome]]) -> Sequence[TestOutcome]:

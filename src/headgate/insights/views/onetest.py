@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from headgate.core.detailrows import TestRun
 from headgate.core.runrows import TestOutcome
+from headgate.core.tally import class_name
 from headgate.core.times import format_ms
 from headgate.insights.dimensions import test_name
 from headgate.insights.fingerprints import normalize, telling_line
 from headgate.insights.flaky import FLAKY_SCORE, Evidence
 from headgate.insights.lifecycle import State, commits_of, life_of
+from headgate.insights.transitions import transitions_of
 from headgate.insights.views.lens import Lens
 from headgate.insights.views.refusal import Refused
 from headgate.insights.views.window import Window
 
-__all__ = ["MessageView", "OneTestPage", "ResultView", "one_test"]
+__all__ = ["MessageView", "OfClass", "OneTestPage", "ResultView", "one_test"]
 
 _SAMPLE = 2_000
 
@@ -50,8 +52,27 @@ class MessageView:
 
 
 @dataclass(frozen=True, slots=True)
+class OfClass:
+    """Results on the default branch (`@default`) or on others (`@other`), with a verdict of their own.
+
+    `transition_rate`: share of commits on which it did otherwise than on the one before.
+    """
+
+    branch_class: str
+    commits: int
+    passes: int
+    failures: int
+    flakes: int
+    flaky: bool
+    flaky_score: float
+    transition_rate: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class OneTestPage:
     """`state`, `since`: what became of it if it flaked, as `FlakyView`; empty where it did not.
+
+    `transition_rate`: of both classes of branches; `passed_on_retry`: commits on which it passed after it had failed.
 
     All counts are of `results`, which are the newest of the window and oldest first; `more`: there are older ones.
     `flaky`: whether its score says so. `commits`: with a result. `jobs`: name -> results.
@@ -77,6 +98,9 @@ class OneTestPage:
     skips: int
     infrastructure_failures: int
     commits: int
+    transition_rate: float | None
+    passed_on_retry: int
+    classes: tuple[OfClass, ...]
     mean: float | None
     jobs: dict[str, int]
     results: tuple[ResultView, ...]
@@ -97,6 +121,7 @@ async def one_test(lens: Lens, *, project: str, test: str, window: Window, limit
     evidence = Evidence(row.project, runs[-1].test_id, test_name(runs[-1].class_name, runs[-1].name))
     for outcome in outcomes:
         evidence.add(outcome)
+    retried = sum(_passed_on_retry(own) for own in _by_commit(runs).values())
     life = life_of(commits_of(outcomes), runs[0].stopped_ms)
     times = [run.run_ms for run in runs if run.run_ms is not None]
     return OneTestPage(
@@ -120,6 +145,9 @@ async def one_test(lens: Lens, *, project: str, test: str, window: Window, limit
         skips=sum(run.result == "skip" for run in runs),
         infrastructure_failures=evidence.infra,
         commits=len(outcomes),
+        transition_rate=transitions_of(outcomes).rate,
+        passed_on_retry=retried,
+        classes=_classes(outcomes),
         mean=sum(times) / len(times) / 1000 if times else None,
         jobs=_jobs(runs),
         results=tuple(_result(run) for run in runs),
@@ -130,10 +158,44 @@ async def one_test(lens: Lens, *, project: str, test: str, window: Window, limit
 
 def _outcomes(project: str, runs: Sequence[TestRun]) -> Sequence[TestOutcome]:
     """What came of the test on each commit, as the store counts it for many."""
+    return [_outcome(project, revision, own) for revision, own in _by_commit(runs).items()]
+
+
+def _by_commit(runs: Sequence[TestRun]) -> Mapping[str, Sequence[TestRun]]:
     commits: dict[str, list[TestRun]] = {}
     for run in runs:
         commits.setdefault(run.revision, []).append(run)
-    return [_outcome(project, revision, own) for revision, own in commits.items()]
+    return commits
+
+
+def _passed_on_retry(own: Sequence[TestRun]) -> bool:
+    """Whether a pass came after a failure that was not the machine's; results are in the order of their ends."""
+    failed = [place for place, run in enumerate(own) if run.result == "fail" and not run.infra]
+    return bool(failed) and any(run.result == "pass" for run in own[failed[0] :])
+
+
+def _classes(outcomes: Sequence[TestOutcome]) -> tuple[OfClass, ...]:
+    """The default branch first; those without a result are left out."""
+    found = []
+    for branch_class in (1, 0):
+        own = [one for one in outcomes if one.branch_class == branch_class]
+        evidence = Evidence("", "", "")
+        for one in own:
+            evidence.add(one)
+        if own:
+            found.append(
+                OfClass(
+                    branch_class=class_name(branch_class),
+                    commits=len(own),
+                    passes=evidence.passes,
+                    failures=sum(one.failed for one in own),
+                    flakes=evidence.flakes,
+                    flaky=evidence.score >= FLAKY_SCORE,
+                    flaky_score=evidence.score,
+                    transition_rate=transitions_of(own).rate,
+                )
+            )
+    return tuple(found)
 
 
 def _outcome(project: str, revision: str, own: Sequence[TestRun]) -> TestOutcome:
@@ -153,6 +215,7 @@ def _outcome(project: str, revision: str, own: Sequence[TestRun]) -> TestOutcome
         first_ms=own[0].stopped_ms,
         last_ms=own[-1].stopped_ms,
         run_ms=sum(run.run_ms or 0 for run in own),
+        branch_class=max(run.branch_class for run in own),
     )
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeVar, get_args
 
 from headgate.core.tally import Tally, TallyQuery
@@ -37,6 +37,8 @@ class FlakyView:
     `state`: what became of it, `since`: when that began, `first_at`, `last_at`: of its flakes, all as far as the window
     and the one before tell. `commits`: on which it did both; `credits`, `minutes`: lost with jobs that it failed,
     about, credits None where none are told of. `jobs`: those it flaked in; it is one test in all of them.
+    `transition_rate`: share of commits of the window on which it did otherwise than on the one before of the same class
+    of branches.
     """
 
     project: str
@@ -51,6 +53,7 @@ class FlakyView:
     flakes: int
     passes: int
     commits: int
+    transition_rate: float | None
     infrastructure_failures: int
     credits: float | None
     minutes: float
@@ -61,7 +64,10 @@ class FlakyView:
 
 @dataclass(frozen=True, slots=True)
 class FailingView:
-    """`commits`: on which it failed and never passed; `first_at`, `last_at`: ends of the first and last of them."""
+    """`commits`: on which it failed and never passed; `first_at`, `last_at`: ends of the first and last of them.
+
+    `transition_rate`: as of a flaky test; a test that is broken changes once, one that comes and goes often.
+    """
 
     project: str
     test_id: str
@@ -69,6 +75,7 @@ class FailingView:
     file: str
     team: str
     commits: int
+    transition_rate: float | None
     failures: int
     passes: int
     infrastructure_failures: int
@@ -128,10 +135,14 @@ async def page_of_tests(
     cursor: str | None = None,
     limit: int = 25,
 ) -> PageOfTests:
-    """Tests of a project, or of all; filters on branches and triggers are refused. Raises Refused."""
+    """Tests of a project, or of all; filters on one branch and on triggers are refused. Raises Refused.
+
+    `filters.branch_class`: commits of the default branch, or of others, alone. Splits are over all branches.
+    """
     slugs = await _slugs(lens, project, filters)
     start = read_cursor("tests", cursor, int) if cursor else 0
-    found = await read_tests(lens, slugs, window)
+    wanted = {"@default": 1, "@other": 0}.get(filters.branch_class)
+    found = await read_tests(lens, slugs, window, branch_class=wanted)
     tallies = await lens.store.tallies(TallyQuery("job", window.bounds(slugs), ("project", "job")))
     job_credits, job_minutes = mean_credits(("project", "job"), tallies), _mean_minutes(tallies)
     ranked = flaky.rank_flaky(found.flaky.values(), job_credits)
@@ -160,7 +171,7 @@ async def page_of_tests(
         fixed_tests=len(fixed),
         slowing_tests=len(slowing),
         flaky=tuple(_flaky(lens, one, found, found.flaky, job_minutes) for one in part("flaky", ranked)),
-        failing=tuple(_failing(lens, one) for one in part("failing", failed)),
+        failing=tuple(_failing(lens, one, found) for one in part("failing", failed)),
         slowest=tuple(_slow(lens, one) for one in part("slowest", slowest)),
         fixed=tuple(_flaky(lens, one, found, found.both, job_minutes) for one in part("fixed", fixed)),
         slowing=tuple(part("slowing", slowing)),
@@ -171,16 +182,17 @@ async def page_of_tests(
 
 
 async def _slugs(lens: Lens, project: str | None, filters: Filters) -> Sequence[str]:
-    if filters.branch or filters.branch_class or filters.trigger:
+    if filters.branch or filters.trigger:
         raise Refused(
             "bad-filter",
-            "tests are known by project and commit, not by branch or trigger",
+            "tests are known by project and commit, and by class of branches, not by branch or trigger",
             parameter="branch",
-            valid=("project", "org", "team"),
+            valid=("project", "org", "team", "branch_class"),
         )
+    filters.matchers()
     if project is not None:
         return [(await lens.project(project)).project]
-    where = filters.matchers()
+    where = replace(filters, branch_class="").matchers()
     return [
         row.project
         for row in await lens.projects()
@@ -218,6 +230,7 @@ def _flaky(
         flakes=one.flakes,
         passes=one.passes,
         commits=one.commits,
+        transition_rate=_transition_rate(found, one),
         infrastructure_failures=one.infra,
         credits=one.credits or None,
         minutes=math.fsum(n * job_minutes.get((one.project, job), 0.0) for job, n in hit.items()),
@@ -227,7 +240,12 @@ def _flaky(
     )
 
 
-def _failing(lens: Lens, one: failing.FailingTest) -> FailingView:
+def _transition_rate(found: FoundTests, one: flaky.FlakyTest | failing.FailingTest) -> float | None:
+    moved = found.moved.get((one.project, one.test_id))
+    return moved.rate if moved else None
+
+
+def _failing(lens: Lens, one: failing.FailingTest, found: FoundTests) -> FailingView:
     return FailingView(
         project=one.project,
         test_id=one.test_id,
@@ -235,6 +253,7 @@ def _failing(lens: Lens, one: failing.FailingTest) -> FailingView:
         file=one.file,
         team=_team(lens, one.project),
         commits=one.commits,
+        transition_rate=_transition_rate(found, one),
         failures=one.failed,
         passes=one.passed,
         infrastructure_failures=one.infra,
