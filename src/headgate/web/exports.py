@@ -17,6 +17,7 @@ from headgate.insights.tables import TABLES, Material
 from headgate.insights.views.lens import Lens
 from headgate.web.access.trail import note
 from headgate.web.answering import TAGGED, AnsweringRoute, answer
+from headgate.web.asking import known_values
 from headgate.web.operations import Operations
 
 __all__ = ["TableView", "add_exports", "list_tables"]
@@ -82,7 +83,13 @@ def _parameters() -> list[dict[str, Any]]:
 
 def add_exports(app: FastAPI, operations: Operations, lens: Callable[[], Lens]) -> None:
     """Add the routes. `lens`: a new one for each answer."""
-    router = APIRouter(prefix="/api/v1", route_class=AnsweringRoute, responses=dict(TAGGED), tags=["exports"])
+    router = APIRouter(
+        prefix="/api/v1",
+        route_class=AnsweringRoute,
+        responses=dict(TAGGED),
+        tags=["exports"],
+        dependencies=[known_values(lens)],
+    )
 
     @router.get("/export", response_model=TableList)
     async def get_tables() -> Response:
