@@ -86,12 +86,11 @@ def add_exports(app: FastAPI, operations: Operations, lens: Callable[[], Lens]) 
     router = APIRouter(
         prefix="/api/v1",
         route_class=AnsweringRoute,
-        responses=dict(TAGGED),
         tags=["exports"],
         dependencies=[known_values(lens)],
     )
 
-    @router.get("/export", response_model=TableList)
+    @router.get("/export", response_model=TableList, responses=dict(TAGGED))
     async def get_tables() -> Response:
         """Tables that can be exported, with what each may be asked."""
         return answer({"tables": list_tables(), "formats": FORMATS})
