@@ -307,18 +307,10 @@ def _problem(answer: httpx.Response) -> StoreError | Problem:
     except ValueError:
         said = {}
     told = said if isinstance(said, dict) else {}
-    text = _refusal(told.get("detail")) or f"the daemon answered {answer.status_code}"
+    text = told.get("detail") or f"the daemon answered {answer.status_code}"
     if told.get("error") == "store":
         return StoreError(text)
     if answer.status_code == 401:
         return Denied("refused", "the running daemon wants one of its http.access.tokens")
     valid = f"; valid: {', '.join(told['valid'])}" if told.get("valid") else ""
     return Problem(_REASONS.get(answer.status_code, "refused"), text + valid)  # type: ignore[arg-type]  # the table's words
-
-
-def _refusal(detail: Any) -> str:
-    """What the daemon said against a request: its sentence, or each field with what is wrong with it; else nothing."""
-    if isinstance(detail, str):
-        return detail
-    found = [one for one in detail if isinstance(one, dict)] if isinstance(detail, list) else []
-    return "; ".join(f"{(one.get('loc') or ['request'])[-1]}: {one.get('msg', 'is refused')}" for one in found)

@@ -5,15 +5,18 @@ Invariant: the same words mean the same in every question, and as in the address
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
 
+from fastapi import Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from headgate.core.tally import DEFAULT_BRANCH
-from headgate.insights.views.lens import Filters
+from headgate.insights.views.known import must_be_known
+from headgate.insights.views.lens import Filters, Lens
 from headgate.insights.views.window import StepName, Window, read_step, read_window
 
-__all__ = ["Cursor", "Filtered", "Limit", "Listed", "Name", "Plotted", "Text", "Windowed"]
+__all__ = ["Cursor", "Filtered", "Limit", "Listed", "Name", "Plotted", "Text", "Windowed", "known_values"]
 
 Text = Annotated[str, Field(max_length=1000)]
 Name = Annotated[str, Field(max_length=1000, description="Slug of the project, such as gh/acme/web.")]
@@ -70,3 +73,12 @@ class Listed(BaseModel):
 
     cursor: Cursor = None
     limit: Limit = 50
+
+
+def known_values(lens: Callable[[], Lens]) -> Any:
+    """A dependency of routes: organisations, teams and triggers that are not there are refused before anything else."""
+
+    async def known(request: Request) -> None:
+        await must_be_known(lens(), request.query_params)
+
+    return Depends(known)

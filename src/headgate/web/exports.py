@@ -19,6 +19,7 @@ from headgate.insights.tables import TABLES, Material
 from headgate.insights.views.lens import Lens
 from headgate.web.access.trail import note
 from headgate.web.answering import TAGGED, AnsweringRoute, answer, takes_gzip
+from headgate.web.asking import known_values
 from headgate.web.operations import Operations
 from headgate.web.turns import Busy, Turns
 
@@ -87,9 +88,14 @@ def _parameters() -> list[dict[str, Any]]:
 
 def add_exports(app: FastAPI, operations: Operations, lens: Callable[[], Lens]) -> None:
     """Add the routes. `lens`: a new one for each answer."""
-    router = APIRouter(prefix="/api/v1", route_class=AnsweringRoute, responses=dict(TAGGED), tags=["exports"])
+    router = APIRouter(
+        prefix="/api/v1",
+        route_class=AnsweringRoute,
+        tags=["exports"],
+        dependencies=[known_values(lens)],
+    )
 
-    @router.get("/export", response_model=TableList)
+    @router.get("/export", response_model=TableList, responses=dict(TAGGED))
     async def get_tables() -> Response:
         """Tables that can be exported, with what each may be asked."""
         return answer({"tables": list_tables(), "formats": FORMATS})

@@ -8,13 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
+from fastapi import APIRouter, FastAPI, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from headgate.insights.views.ask import MetricsPage, QueryPage, SeriesPage, metrics_page, query_page, series_page
 from headgate.insights.views.credits import CreditsBy, CreditsPage, credits_page
 from headgate.insights.views.job import JobPage, job_page
-from headgate.insights.views.known import must_be_known
 from headgate.insights.views.lens import Lens
 from headgate.insights.views.overview import Overview, overview
 from headgate.insights.views.project import ProjectPage, project_page
@@ -25,7 +24,7 @@ from headgate.insights.views.tests import TEST_LISTS, PageOfTests, TestList, pag
 from headgate.insights.views.window import StepName
 from headgate.insights.views.workflow import WorkflowPage, workflow_page
 from headgate.web.answering import TAGGED, AnsweringRoute, answer
-from headgate.web.asking import Filtered, Limit, Listed, Name, Plotted, Text, Windowed
+from headgate.web.asking import Filtered, Limit, Listed, Name, Plotted, Text, Windowed, known_values
 from headgate.web.insights_advice import add_advice
 from headgate.web.insights_builds import add_builds
 from headgate.web.insights_operation import add_operation_insights
@@ -107,16 +106,12 @@ class MetricQuery(SeriesQuery, Listed):
 
 def add_insights(app: FastAPI, lens: Callable[[], Lens]) -> None:
     """Add the routes. `lens`: a new one for each answer."""
-
-    async def known(request: Request) -> None:
-        await must_be_known(lens(), request.query_params)
-
     router = APIRouter(
         prefix="/api/v1",
         route_class=AnsweringRoute,
         responses=dict(TAGGED),
         tags=["insights"],
-        dependencies=[Depends(known)],
+        dependencies=[known_values(lens)],
     )
     _add_places(router, lens)
     _add_runs(router, lens)

@@ -107,6 +107,10 @@ async def test_the_nearest_word_is_named_first(bench):
         ("/api/v1/insights/overview?trigger=pushed", 404, '"webhook"'),
         ("/api/v1/insights/overview?team=nobody", 404, '"valid":["core"]'),
         ("/api/v1/insights/runs?project=gh/acme/web&org=x", 404, '"valid":["gh/acme"]'),
+        ("/api/v1/query?metric=runs&where=team=nobody", 404, '"parameter":"where"'),
+        ("/api/v1/series?metric=runs&where=trigger=pushed", 404, '"webhook"'),
+        ("/api/v1/export/runs?project=gh/acme/web&team=nobody", 404, '"valid":["core"]'),
+        ("/api/v1/export/runs?project=gh/acme/web&windw=7d", 400, '"window"'),
         ("/api/v1/insights/projects?limit=many", 400, "limit: Input should be a valid integer"),
         ("/api/v1/runs?limit=0", 400, '"parameter":"limit"'),
         ("/api/v1/insights/tests?show=odd", 400, '"flaky"'),
@@ -166,3 +170,33 @@ async def test_what_the_guard_stands_before_refuses_too():
     transport = httpx.ASGITransport(Guard(made.app))
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
         assert 400 == (await http.get("/?windw=7d", headers={"accept": "text/html"})).status_code
+
+
+async def test_the_document_says_how_one_is_known_and_what_can_go_wrong(bench):
+    """On each route: problems where they can occur, tags where answers have one, our header where something changes."""
+    document = bench.app.openapi()
+    assert {"token", "password", "session", "badge"} == set(document["components"]["securitySchemes"])
+    assert [{"token": []}, {"password": []}, {"session": []}] == document["security"]
+    assert {"type": "integer", "minimum": 1} == document["components"]["responses"]["429"]["headers"]["Retry-After"][
+        "schema"
+    ]
+    for path, routes_of in document["paths"].items():
+        for method, one in routes_of.items():
+            codes = set(one["responses"])
+            if path in ("/livez", "/readyz"):
+                assert ({"200", "503"}, []) == (codes, one["security"])
+                continue
+            assert {"400", "401", "403", "429", "503"} <= codes, path
+            assert "422" not in codes
+            assert method == "get" or {"404", "409"} <= codes, path
+            headers = {part["name"] for part in one.get("parameters", ()) if part["in"] == "header"}
+            assert (
+                ("304" in codes)
+                == ("If-None-Match" in headers)
+                == ("ETag" in one["responses"]["200"].get("headers", ()))
+            )
+            assert (method != "get") == ("X-Headgate-Request" in headers)
+    paths = document["paths"]
+    assert {"404", "304"} <= set(paths["/api/v1/insights/job"]["get"]["responses"])
+    assert {"404", "304"}.isdisjoint(paths["/api/v1/status"]["get"]["responses"])
+    assert "304" not in paths["/api/v1/export/{table}"]["get"]["responses"]

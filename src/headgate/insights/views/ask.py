@@ -11,6 +11,7 @@ from headgate.insights.match import Matcher, parse_matcher
 from headgate.insights.metric import Format, FromTally, Measured, MetricDef
 from headgate.insights.views.cursors import read_cursor, write_cursor
 from headgate.insights.views.figures import Line, Plot, figure, plot
+from headgate.insights.views.known import must_be_known
 from headgate.insights.views.lens import Lens
 from headgate.insights.views.refusal import Refused, unknown
 from headgate.insights.views.window import Window, read_step, slots
@@ -155,7 +156,7 @@ async def query_page(
     one, by = names[metric], tuple(dict.fromkeys(by))
     matchers = [_matcher(text) for text in where]
     _check(one, by, matchers)
-    slugs = await _projects(lens, matchers)
+    slugs = await _projects(lens, matchers, window)
     chosen = read_step(step, window) if step is not None else None
     if chosen is not None and not _fast(one) and len(slots(window, chosen)) > _MOST_READINGS:
         detail = f"{metric} is read run by run: at most {_MOST_READINGS} points"
@@ -227,10 +228,12 @@ def _check(metric: MetricDef, by: Sequence[str], where: Sequence[Matcher]) -> No
                 raise Refused("bad-dimension", detail, parameter=parameter, valid=metric.dimensions)
 
 
-async def _projects(lens: Lens, where: Sequence[Matcher]) -> Sequence[str]:
-    """Every project; one that is asked for by name and not known is refused."""
+async def _projects(lens: Lens, where: Sequence[Matcher], window: Window) -> Sequence[str]:
+    """Every project; what is asked for by name and not known is refused."""
     slugs = [row.project for row in await lens.projects()]
     for matcher in where:
         if matcher.label == "project" and matcher.op == "=" and matcher.value not in slugs:
             raise unknown("unknown-project", "where", matcher.value, slugs)
+    named = {matcher.label: matcher.value for matcher in where if matcher.op == "="}
+    await must_be_known(lens, {**named, "since": window.since, "until": window.until}, parameter="where")
     return slugs

@@ -54,6 +54,14 @@ TITLES: dict[RefusalKind, str] = {
     "too-large": "The answer is too large for its format",
 }
 _LISTED = 20
+# Why something may be not known that somebody saw: what is there is told by what ended.
+_ENDED = "nothing of that name ended in this window or the one before; choose a longer window"
+_WHY: dict[RefusalKind, str] = {
+    "unknown-workflow": _ENDED,
+    "unknown-job": _ENDED,
+    "unknown-trigger": "nothing that ended in this window or the one before was started so",
+    "unknown-team": "`owners` of the configuration names those that there are",
+}
 
 
 class Refused(ValueError):
@@ -76,5 +84,5 @@ def unknown(kind: RefusalKind, parameter: str, name: str, known: Iterable[str]) 
     names = sorted(known)
     near = get_close_matches(name, names, n=3, cutoff=0.5)
     listed = list(dict.fromkeys([*near, *names]))[:_LISTED]
-    hint = f"did you mean {near[0]}?" if near else "it has no data, or its data is past retention"
+    hint = f"did you mean {near[0]}?" if near else _WHY.get(kind, "it has no data, or its data is past retention")
     return Refused(kind, f"{name!r} is not known; {hint}", parameter=parameter, valid=listed)

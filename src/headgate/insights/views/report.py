@@ -131,6 +131,9 @@ async def _slugs(lens: Lens, of: Of) -> list[str]:
     for pattern in of.projects:
         if not any(fnmatchcase(slug, pattern) for slug in known):
             raise unknown("unknown-project", "project", pattern, known)
+    for team in of.teams:
+        if team not in lens.owners.teams:
+            raise unknown("unknown-team", "team", team, lens.owners.teams)
     return [slug for slug in known if not of.projects or any(fnmatchcase(slug, one) for one in of.projects)]
 
 

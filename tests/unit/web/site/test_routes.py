@@ -66,6 +66,14 @@ async def test_a_store_without_anything_says_what_to_do(bench):
     assert "No credits are known in this window" in await bench.text("/credits")
     assert "No alert is pending, firing or lately resolved" in await bench.text("/alerts")
     assert "Nothing is running, queued or on hold" in await bench.text("/now")
+    assert "No project is known yet" in await bench.text("/builds")
+    assert "As far as any ended in it, which Projects says" in await bench.text("/failures")
+    assert "Tell it in one of these ways" in await bench.text("/dora")
+    assert "see usage of the source" in await bench.text("/rightsizing")
+    assert "No failed run was repeated in this window" in await bench.text("/reruns")
+    budgets = await bench.text("/budgets")
+    assert "see usage and insights of the source" in budgets
+    assert "Nothing was spent this month that anybody told of" in budgets
 
 
 @pytest.mark.parametrize(
@@ -215,3 +223,24 @@ async def test_credits_that_nobody_told_of_are_no_zero(bench):
         (one["resource_class"], one["figures"]["credits_of_jobs"]["value"]) for one in classes
     ]
     assert "none told of" in await bench.text("/")
+
+
+async def test_what_has_not_ended_yet_is_said_so(bench):
+    """Its run has a page; that of its workflow says since when there is one, and so do refusals of names."""
+    await merge(bench.store, pipeline(), workflow(ended=False), job(ended=False))
+    assert "So far" in await bench.text(f"/run/{WORKFLOW}")
+    for path in (f"/workflow?{OF_BUILD}", f"/job?{OF_BUILD}&job=test"):
+        assert "nothing of that name ended in this window or the one before" in await bench.text(path, 404)
+
+
+@pytest.mark.parametrize("status", ["success", "failed"])
+async def test_one_run_is_on_every_page(bench, status):
+    """Whether it succeeded or not: no page breaks, and none is without a word."""
+    await merge(bench.store, pipeline(), workflow(status=status), job(status=status))
+    pages = "/ /projects /builds /failures /tests /credits /dora /alerts /delivery /rightsizing /reruns /budgets /now"
+    of_one = (f"/{name}?project={PROJECT}" for name in ("project", "builds", "failures", "tests", "credits", "dora"))
+    for path in (*pages.split(), *of_one, f"/workflow?{OF_BUILD}", f"/job?{OF_BUILD}&job=test", f"/run/{WORKFLOW}"):
+        page = await bench.text(path)
+        assert "nan" not in page.lower().split()
+        assert len(page) > 40
+    assert "1 build, oldest first" in await bench.text(f"/builds?project={PROJECT}")
