@@ -12,6 +12,7 @@ from unittest.mock import patch
 from playwright.sync_api import sync_playwright
 from tests.e2e import pages_site
 
+from benchmarks.bigdetails import add_details
 from benchmarks.bigstore import NOW_MS, filled
 from benchmarks.insights import JOBS
 from benchmarks.report import Row, row
@@ -54,6 +55,7 @@ def run(*, long: bool, store: Path | None = None) -> list[Row]:
     """The slowest of five loads and the first. `store`: a folder in which the store is kept."""
     with tempfile.TemporaryDirectory(prefix="headgate-paint-") as scratch:
         path = filled(store or Path(scratch), JOBS * 10 if long else JOBS).path
+        add_details(path)
         asyncio.run(_added_up(path))
         world = pages_site.world
         with (

@@ -8,6 +8,7 @@ more where other programs run; the first answer after the system forgot the file
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import os
 import time
@@ -45,6 +46,7 @@ _ROUNDS = 20
 # One that takes longer than a few seconds is asked fewer times.
 _PATIENCE_SECONDS = 20.0
 _TARGET = 0.3
+_EXPORT = "/api/v1/export/"
 _FILE = """
 version: 1
 store: {{url: "sqlite://{path}"}}
@@ -128,10 +130,13 @@ class Browser:
             nonlocal first
             first = first or (time.monotonic() if message.get("body") else 0.0)
             sent.append(message)
+            if first and address.startswith(_EXPORT):
+                asking.cancel()  # its first byte is what is measured
 
         read, begin, spent = _read_bytes(), time.monotonic(), time.process_time()
         asking = asyncio.create_task(self._app(scope, receive, send))
-        await asking
+        with contextlib.suppress(asyncio.CancelledError):
+            await asking
         ended = time.monotonic()
         cost = _Cost((first or ended) - begin, ended - begin, time.process_time() - spent, _read_bytes() - read)
         assert sent[0]["status"] == 200, f"{address}: {sent[0]['status']} {sent[1].get('body', b'')[:300]!r}"
@@ -168,7 +173,7 @@ async def _measure(browser: Browser, path: Path, name: str, address: str) -> lis
     began = time.monotonic()
     while len(costs) < _ROUNDS and (len(costs) < 2 or time.monotonic() - began < _PATIENCE_SECONDS):
         costs.append((await browser.get(address))[0])
-    export = address.startswith("/api/v1/export/")
+    export = address.startswith(_EXPORT)
     took = sorted(one.first if export else one.whole for one in costs)
     worst, used = took[math.ceil(0.95 * len(took)) - 1], median(one.used for one in costs)
     target: Mapping[str, Any] = {"target": f"<= {_TARGET} s", "met": worst <= _TARGET}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -80,14 +81,14 @@ class Suites:
 
     def plot(self) -> SuitePlot:
         """The suites that took most time."""
-        found = [self._line(key, times) for key, times in self._ms.items()]
-        found.sort(key=lambda line: (-line.total, line.project, line.suite))
-        return SuitePlot(tuple(format_ms(one.since_ms) for one in self.slots), len(found), tuple(found[:_LINES]))
+        totals = sorted((-sum(times.values()), *key) for key, times in self._ms.items())
+        lines = tuple(self._line((project, suite)) for _, project, suite in totals[:_LINES])
+        return SuitePlot(tuple(format_ms(one.since_ms) for one in self.slots), len(totals), lines)
 
-    def _line(self, key: tuple[str, str], times: dict[int, int]) -> SuiteLine:
-        commits = self._commits[key]
-        counts = [sum(slot == at for slot, _ in commits) for at in range(len(self.slots))]
-        values = (times[at] / n / 1000 if n else None for at, n in enumerate(counts))
+    def _line(self, key: tuple[str, str]) -> SuiteLine:
+        times, commits = self._ms[key], self._commits[key]
+        counts = Counter(slot for slot, _ in commits)
+        values = (times[at] / counts[at] / 1000 if counts[at] else None for at in range(len(self.slots)))
         return SuiteLine(*key, sum(times.values()) / 1000, len({revision for _, revision in commits}), tuple(values))
 
 
