@@ -73,17 +73,26 @@ async def test_both_ways_give_the_same_answers(both: tuple[StoreOperations, Remo
     direct, remote = both
     assert await direct.status() == await remote.status()
     assert await direct.overview() == await remote.overview()
-    assert await direct.runs(5, None) == await remote.runs(5, "gh/acme/web") == []
+    assert await direct.runs(5, None) == await remote.runs(5, None) == []
     assert await direct.history(0, 10, None, 9) == await remote.history(0, 10, (1, "w"), 9) == []
     assert await direct.tail({"live": 0}, 5) == {"records": [], "after": {"live": 0}}
     assert (await remote.tail({"live": 0}, 5))["records"] == []
-    assert await direct.dead_letters(None, (), 5) == await remote.dead_letters("loki.logs", (1,), 5) == []
+    assert await direct.dead_letters(None, (), 5) == await remote.dead_letters(None, (1,), 5) == []
     assert await direct.dead_deliveries(5) == await remote.dead_deliveries(5)
     assert await direct.history(0, 10, None, 9, "jobs") == await remote.history(0, 10, (1, "w"), 9, "jobs") == []
     assert await direct.alert_history("f", 5) == await remote.alert_history("f", 5) == []
     assert await direct.alerts() == await remote.alerts() == []
     asked = Asked("success_rate", ("project", "team"), ("branch=main",), window="30d", step="1d")
     assert await direct.query(asked) == await remote.query(asked)
+
+
+async def test_what_is_not_there_is_refused_both_ways(both: tuple[StoreOperations, RemoteOperations]) -> None:
+    """A project, and a signal of which no dead letter is kept, rather than an empty list."""
+    for ask in both:
+        with pytest.raises(Problem, match="'gh/acme/web' is not known"):
+            await ask.runs(5, "gh/acme/web")
+        with pytest.raises(Problem, match=r"no sink called nope\.logs; known: "):
+            await ask.dead_letters("nope.logs", (), 5)
 
 
 async def test_files_are_the_same_both_ways(both: tuple[StoreOperations, RemoteOperations]) -> None:
