@@ -53,8 +53,8 @@ class DetailsSuite:
 
     async def test_a_run_of_which_only_an_approval_is_left_is_on_hold(self, store: Store) -> None:
         """CircleCI calls it failing where a job failed; while anything else of it goes on it runs."""
-        other, waiting = _id(5, 1), dict[str, Any](name="ship?", type="approval", status="on_hold")
-        waits = job(_id(5, 2), ended=False, started_at=NOW - 4_000, **waiting)
+        other = _id(5, 1)
+        waits = job(_id(5, 2), ended=False, started_at=NOW - 4_000, name="ship?", type="approval", status="on_hold")
         later = job(_id(5, 3), ended=False, status="blocked")
         failing = workflow(ended=False, status="failing")
         await merge(store, pipeline(), failing, job(other, ended=False, status="running"), waits, later)
