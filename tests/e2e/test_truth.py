@@ -18,6 +18,7 @@ from tests.e2e.harness import (
     ancient_loki,
     free_port,
     loki_sink,
+    pause,
     read_jsonl,
     run_until_idle,
     source,
@@ -100,3 +101,33 @@ def test_the_sinks_hold_what_happened_to_other_seeds(tmp_path, seed):
     """The same for organisations three times as busy."""
     with FakeVendor("loki", **ancient_loki()) as loki:
         tell_everything(tmp_path, seed, loki, runs_per_day=3 * RUNS_PER_DAY)
+
+
+@pytest.mark.timeout(300)
+def test_what_was_seen_half_done_is_told_whole(tmp_path):
+    """Lists are read every hour, a month late: runs are seen on their way, and webhooks tell of their ends alone.
+
+    Approvals and jobs that never ran, also those of reruns of old pipelines, are asked for after the end.
+    """
+    began = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0) - timedelta(days=DAYS)
+    port = free_port()
+    twin = TwinProcess(
+        tmp_path,
+        *("--seed", "1", "--days", "1", "--projects", "6", "--runs-per-day", "12"),
+        *("--now", began.isoformat().replace("+00:00", "Z"), "--knob", "schedules=false"),
+        *("--webhook-url", f"http://127.0.0.1:{port}/webhooks/circleci", "--webhook-secret", SECRET),
+    )
+    with twin:
+        polled = source(twin.url, twin.about()["orgs"], poll={"every": "1s", "initial": "40d"}, enrich="batch")
+        file = {"file": {"type": "jsonl", "path": str(tmp_path / "out.jsonl")}}
+        config = write_config(tmp_path, file, {"circleci": polled}, webhooks={"listen": f"127.0.0.1:{port}"})
+        with Daemon(config) as daemon:
+            for _ in range(12):
+                twin.advance(3_600)
+                pause(1.1)  # for the lists to be read
+            twin.advance(86_400)  # what ended meanwhile is beyond what the daemon looks back over by itself
+            twin.advance(86_400)
+            assert daemon.stop() == 0
+        run_until_idle(config)
+        report = compare(twin.truth(), read_jsonl(tmp_path / "out.jsonl"), twin.delivered())
+    assert report.clean, report

@@ -84,7 +84,7 @@ class Collector:
         self._poller = Poller(store, self._intake, self._sources, clock, metrics)
         self._due = DueReleaser(store, self._intake, self._sources, clock)
         polled = [found for found in self._sources.values() if found.settings.poll_enabled]
-        self._revisiters = [Revisiter(store, self._intake, found, sleep=sleep) for found in polled]
+        self._revisiters = [Revisiter(store, self._intake, found, hurry=hurry, sleep=sleep) for found in polled]
         self._auditors = [
             Auditor(store, self._intake, found, found.source, sleep=sleep)
             for found in polled
@@ -168,7 +168,12 @@ class Collector:
         if not reasons:
             found = {name: details.waiting(figures.log_head) for name, details in self._details.items()}
             reasons = [f"{name}: {reason}" for name, reason in found.items() if reason]
-        return reasons
+        return reasons or await self._unanswered()
+
+    async def _unanswered(self) -> list[str]:
+        """Runs that may have ended since they were heard of. Last, as it asks the store for a list."""
+        waiting = [(one.name, await one.waiting()) for one in self._revisiters]
+        return [f"{name}: {count} unfinished runs are not asked about yet" for name, count in waiting if count]
 
     async def _orders(self) -> list[str]:
         """Backfills and audits that were asked for and are not done."""

@@ -1,30 +1,37 @@
 """Asks again about runs that have not ended, however old, at growing intervals.
 
-Invariant: a run is asked about until it has ended or the far side no longer has it; its age decides how often.
+Invariant: a run is asked about until it has ended or the far side no longer has it; its age decides how often. What
+may be incomplete although it ended is asked about for a while, and once at least, however long nobody could be asked.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
 
 from headgate.collect.intake import Intake, Sleep
 from headgate.collect.pacing import GONE_AFTER_MS, TOLD_GRACE_MS, revisit_seconds
-from headgate.collect.state import Polled, forgiving
+from headgate.collect.state import Polled, forgiving, going_on
 from headgate.core.errors import NotFound
 from headgate.core.merge import Observation
 from headgate.core.ports import RunRef
 from headgate.core.storeport import Store
-from headgate.core.times import HOUR_MS, MINUTE_MS
+from headgate.core.times import DAY_MS, HOUR_MS, MINUTE_MS
 
 __all__ = ["Revisiter"]
 
 _LIMIT = 5000  # unfinished runs looked at in one round
 _AT_ONCE = 4
 _TICK_SECONDS = 15.0
+_HURRIED_TICK_SECONDS = 1.0
+_ENDED_MS = 30 * HOUR_MS  # jobs may stay open for ever in a workflow that ended; those of a day of outage are asked for
+_EMPTY_MS = HOUR_MS  # a pipeline of a skipped commit never has workflows
+_LONGEST_MS = 30 * DAY_MS  # an outage that is looked back over
+_MARK = "revisits"
+_MARK_MS = 10 * MINUTE_MS  # how far the mark moves before it is stored
 _LOOK_SECONDS = 60.0  # between two looks for ended runs that were never asked about
 _UNASKED_MS = 6 * HOUR_MS  # how far back they may have ended
 _UNASKED_SECONDS = 3600.0  # between two questions about one of them, if the first brought nothing
@@ -46,36 +53,61 @@ class _Group:
         ids = [run.workflow_id or run.pipeline_id for run in self.runs]
         return [found for found in ids if found is not None]
 
+    @property
+    def fading_ms(self) -> int | None:
+        """When the oldest was made of those that are listed for a time alone."""
+        return min((run.created_ms for run in self.runs if run.ended or run.workflow_id is None), default=None)
+
+    @property
+    def state(self) -> str:
+        """What an answer was about: as soon as a workflow ends, it has to be asked about anew."""
+        return "\n".join(sorted(f"{run.workflow_id} {run.ended}" for run in self.runs))
+
 
 class Revisiter:
-    """The loop of one source."""
+    """The loop of one source. `hurry`: what webhooks brought before we looked is asked about at once."""
 
-    def __init__(self, store: Store, intake: Intake, polled: Polled, *, sleep: Sleep = asyncio.sleep) -> None:
+    def __init__(
+        self, store: Store, intake: Intake, polled: Polled, *, hurry: bool = False, sleep: Sleep = asyncio.sleep
+    ) -> None:
+        self.name = polled.name
         self._store = store
         self._intake = intake
         self._polled = polled
+        self._hurry = hurry
         self._sleep = sleep
         self._next: dict[str, float] = {}
+        # Key of a group -> its state when it was last answered.
+        self._answered: dict[str, str] = {}
+        self._at_start: frozenset[str] = frozenset()
+        # Up to when everything that fades from the list was answered; None: not read yet.
+        self._reached_ms: int | None = None
+        self._stored_ms: int | None = None
         self._look_at = 0.0
+        self._looked_ms = 0
         self._unasked_at: dict[str, float] = {}
 
     async def run(self) -> None:
         """Revisit for ever."""
-        tick = min(_TICK_SECONDS, self._polled.settings.poll_every_ms / 1000)
+        tick = _HURRIED_TICK_SECONDS if self._hurry else min(_TICK_SECONDS, self._polled.settings.poll_every_ms / 1000)
+        if not self._polled.cursors:  # whatever webhooks bring before the first walk is looked back over
+            with going_on(self.name, "revisits"):
+                await self._intake.merge_answer(self._polled, (), marks={_MARK: b"0"})
         while True:
             await self.once()
-            await self._sleep(tick)
+            await self._sleep(tick if self._polled.discovered else _HURRIED_TICK_SECONDS)
 
     async def once(self) -> int:
         """Ask about everything that is due; returns how many questions were asked."""
         paused = self._store.space_level() in ("pause", "refuse")
         if paused or not self._polled.discovered or self._polled.refused:
             return 0
-        groups = _grouped(await self._store.unfinished(self._polled.name, limit=_LIMIT))
-        due = self._due(groups)
-        more = {key: group for key, group in _grouped(await self._unasked()).items() if key not in groups}
-        due += self._due_once(more)
-        groups |= more
+        now_ms = self._polled.source.now_ms()
+        listed, more = await self._listed(now_ms), await self._unasked(now_ms)
+        if not self._polled.revisited:
+            self._at_start = frozenset(listed)
+        due = self._due(listed) + self._due_once({key: more[key] for key in more.keys() - listed.keys()})
+        groups = {**more, **listed}
         gate = asyncio.Semaphore(_AT_ONCE)
 
         async def one(key: str) -> None:
@@ -86,24 +118,77 @@ class Revisiter:
             for key in due:
                 tasks.create_task(one(key))
         self._polled.revisited = True
+        await self._reach(groups, now_ms)
         return len(due)
 
-    async def _unasked(self) -> list[RunRef]:
-        """Ended runs to ask about once, of projects whose webhooks tell everything else."""
-        told = {key for key in self._polled.scopes if self._polled.is_told(key)}
-        now = self._polled.clock.monotonic()
-        if not told or now < self._look_at or not self._polled.settings.ask_unrun:
-            return []
-        self._look_at = now + _LOOK_SECONDS
-        since_ms = self._polled.source.now_ms() - _UNASKED_MS
-        runs = await self._store.unasked(self._polled.name, since_ms=since_ms, limit=_LIMIT)
-        return [run for run in runs if run.project_key in told]
+    async def waiting(self) -> int:
+        """How many runs are not asked about yet that were open at the start, or that webhooks told of since."""
+        now_ms = self._polled.source.now_ms()
+        owed = {key for key, group in (await self._listed(now_ms)).items() if self._is_owed(key, group)}
+        more = {key for key, group in (await self._unasked(now_ms)).items() if not self._is_answered(key, group)}
+        return len(owed | more)
 
-    def _due_once(self, groups: dict[str, _Group]) -> list[str]:
+    def _is_owed(self, key: str, group: _Group) -> bool:
+        return (key in self._at_start or key in self._polled.heard) and not self._is_answered(key, group)
+
+    def _is_answered(self, key: str, group: _Group) -> bool:
+        return self._answered.get(key) == group.state
+
+    async def _listed(self, now_ms: int) -> dict[str, _Group]:
+        """What has not ended or may not be known whole, as far back as nobody was asked."""
+        if self._reached_ms is None:
+            stored = (await self._store.source_marks(self._polled.name, _MARK)).get(_MARK)
+            self._stored_ms = int(stored) if stored else None
+            self._reached_ms = now_ms if self._stored_ms is None else self._stored_ms
+        self._reached_ms = max(min(self._reached_ms, now_ms), now_ms - _LONGEST_MS)
+        runs = await self._store.unfinished(
+            self._polled.name,
+            ended_since_ms=self._reached_ms - _ENDED_MS,
+            empty_since_ms=self._reached_ms - _EMPTY_MS,
+            limit=_LIMIT,
+        )
+        return _grouped(runs)
+
+    async def _reach(self, listed: Mapping[str, _Group], now_ms: int) -> None:
+        """Remember up to when everything was answered that the list will drop."""
+        self._answered = {key: state for key, state in self._answered.items() if key in listed}
+        owed = (group.fading_ms for key, group in listed.items() if not self._is_answered(key, group))
+        self._reached_ms = min([now_ms, self._looked_ms, *(at for at in owed if at is not None)])
+        if self._stored_ms is not None and abs(self._reached_ms - self._stored_ms) < _MARK_MS:
+            return
+        with going_on(self._polled.name, "revisits"):
+            mark = str(self._reached_ms).encode()
+            await self._intake.merge_answer(self._polled, (), marks={_MARK: mark})
+            self._stored_ms = self._reached_ms
+
+    async def _unasked(self, now_ms: int) -> dict[str, _Group]:
+        """Ended runs to ask about once: webhooks alone told of them, and no walk will.
+
+        A walk reads the runs of new pipelines, unless webhooks tell everything; it never sees those of old ones.
+        """
+        polled, now = self._polled, self._polled.clock.monotonic()
+        if now < self._look_at and not self._hurry:
+            return {}
+        self._look_at = now + _LOOK_SECONDS
+        looked_ms, self._looked_ms = self._looked_ms, now_ms
+        nothing_new = looked_ms and not polled.heard and not any(map(polled.is_told, polled.scopes))
+        if not polled.settings.ask_unrun or (nothing_new and not self._hurry):
+            return {}
+        since_ms = min(self._reached_ms or now_ms, looked_ms or now_ms) - _UNASKED_MS
+        runs = await self._store.unasked(polled.name, since_ms=since_ms, limit=_LIMIT)
+        walked_ms = now_ms - (0 if self._hurry else 2 * polled.settings.poll_every_ms)
+        known = [run for run in runs if run.project_key in polled.scopes]
+        return _grouped([run for run in known if run.created_ms <= walked_ms or polled.is_told(run.project_key)])
+
+    def _due_once(self, groups: Mapping[str, _Group]) -> list[str]:
         """Keys of ended runs to ask about now: what failed is tried again later, what brings nothing never floods."""
         now = self._polled.clock.monotonic()
         self._unasked_at = {key: at for key, at in self._unasked_at.items() if now - at < _UNASKED_SECONDS}
-        due = [key for key in groups if key not in self._unasked_at]
+        due = [
+            key
+            for key in groups
+            if key not in self._unasked_at or (self._hurry and not self._is_answered(key, groups[key]))
+        ]
         self._unasked_at |= dict.fromkeys(due, now)
         return due
 
@@ -117,7 +202,9 @@ class Revisiter:
         due = []
         for key, group in groups.items():
             at = self._next.get(key)
-            if key in heard and self._is_told(group):
+            if self._hurry and self._is_owed(key, group):
+                due.append(key)
+            elif key in heard and self._is_told(group):
                 self._next[key] = heard[key] + grace
             elif at is None and not first_round:
                 self._next[key] = now + self._first_pause(group)
@@ -149,6 +236,7 @@ class Revisiter:
             else:
                 await self._learn(group, observations)
                 await self._intake.merge_answer(polled, observations)
+            self._answered[key] = group.state
 
     async def _learn(self, group: _Group, observations: Sequence[Observation]) -> None:
         """Where a run had ended and no webhook said so, webhooks are not relied on until the next one."""

@@ -142,13 +142,17 @@ class WalkPage:
 
 @dataclass(frozen=True, slots=True)
 class RunRef:
-    """An unfinished workflow, or a pipeline whose workflows are not known yet (`workflow_id` None)."""
+    """An unfinished workflow, or a pipeline whose workflows are not known yet (`workflow_id` None).
+
+    `ended`: the workflow itself has ended, jobs of it have not.
+    """
 
     project_slug: str
     project_key: str
     pipeline_id: str | None
     workflow_id: str | None
     created_ms: int
+    ended: bool = False
 
 
 @dataclass(frozen=True, slots=True)

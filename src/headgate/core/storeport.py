@@ -265,8 +265,14 @@ class Store(ReadStore, Protocol):
         """Release ended facts of a source whose wait is over. One that cannot be rendered holds up no other."""
         ...
 
-    async def unfinished(self, source: str, *, limit: int) -> Sequence[RunRef]:
-        """Workflows that have not ended, and pipelines of the last hour without workflows; newest first."""
+    async def unfinished(
+        self, source: str, *, ended_since_ms: int, empty_since_ms: int, limit: int
+    ) -> Sequence[RunRef]:
+        """Workflows that have not ended, and what may not be known whole; newest first.
+
+        The latter are workflows that ended since `ended_since_ms` with jobs that have not, and pipelines that were made
+        since `empty_since_ms` and have no workflows. Both are times of the source's clock.
+        """
         ...
 
     async def unasked(self, source: str, *, since_ms: int, limit: int) -> Sequence[RunRef]:

@@ -173,8 +173,10 @@ class MemoryStore(MemoryAlertUnits, MemoryQuestions):
         self._unit()
         return self.facts.release_due(policy, source, now_ms=now_ms, live_after_ms=live_after_ms, limit=limit)
 
-    async def unfinished(self, source: str, *, limit: int) -> Sequence[RunRef]:
-        return queries.unfinished(self.facts, source, self.clock.now_ms(), limit)
+    async def unfinished(
+        self, source: str, *, ended_since_ms: int, empty_since_ms: int, limit: int
+    ) -> Sequence[RunRef]:
+        return queries.unfinished(self.facts, source, ended_since_ms, empty_since_ms, limit)
 
     async def unasked(self, source: str, *, since_ms: int, limit: int) -> Sequence[RunRef]:
         return queries.unasked(self.facts, source, self.clock.now_ms(), since_ms, limit)

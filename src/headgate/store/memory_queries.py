@@ -13,7 +13,7 @@ from headgate.core.record import encode_record
 from headgate.core.render import APP_URL, make_record
 from headgate.core.status import map_status
 from headgate.core.storeport import NO_SOURCE, Explained, InboxRow, Replay, SpaceLevel, StoreFigures
-from headgate.core.times import DAY_MS, HOUR_MS
+from headgate.core.times import DAY_MS
 from headgate.store.memory_delivery import MemoryDelivery, Stand
 from headgate.store.memory_facts import MemoryFact, MemoryFacts
 from headgate.store.releases import end_ms, render
@@ -36,8 +36,8 @@ def _text(value: object) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def unfinished(facts: MemoryFacts, source: str, now_ms: int, limit: int) -> list[RunRef]:
-    """Workflows that have not ended, newly ended ones with jobs that have not, young pipelines without any."""
+def unfinished(facts: MemoryFacts, source: str, ended_since_ms: int, empty_since_ms: int, limit: int) -> list[RunRef]:
+    """Workflows that have not ended, lately ended ones with jobs that have not, young pipelines without any."""
     found: list[RunRef] = []
     with_open_jobs = {
         fact.known.values.get("workflow_id")
@@ -50,15 +50,15 @@ def unfinished(facts: MemoryFacts, source: str, now_ms: int, limit: int) -> list
         if fact.source != source or fact.gone:
             continue
         stopped = fact.known.values.get("stopped_at")
-        young = isinstance(stopped, int) and stopped > now_ms - 30 * HOUR_MS
+        young = isinstance(stopped, int) and stopped > ended_since_ms
         if fact.kind == "workflow" and (not fact.known.terminal or (young and fact.key in with_open_jobs)):
             at = created if isinstance(created, int) else fact.seen_ms
             above = _text(fact.known.values.get("pipeline_id"))
-            found.append(RunRef(project.slug, project.key, above, fact.key, at))
+            found.append(RunRef(project.slug, project.key, above, fact.key, at, fact.known.terminal))
         elif (
             fact.kind == "pipeline"
             and isinstance(created, int)
-            and created > now_ms - HOUR_MS
+            and created > empty_since_ms
             and fact.key not in with_runs
         ):
             found.append(RunRef(project.slug, project.key, fact.key, None, created))
@@ -90,7 +90,7 @@ def unasked(facts: MemoryFacts, source: str, now_ms: int, since_ms: int, limit: 
         clean = _succeeded(fact) and not more.get(_like(facts, fact), True)
         if _stamped(fact, "webhook") and not clean:
             above = _text(fact.known.values.get("pipeline_id"))
-            found.append(RunRef(project.slug, project.key, above, fact.key, stopped))
+            found.append(RunRef(project.slug, project.key, above, fact.key, stopped, ended=True))
     return sorted(found, key=lambda run: -run.created_ms)[:limit]
 
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 from headgate.core.ports import JobRef, Lane, LogEntry, RunRef
 from headgate.core.storeport import GapRow, SpaceLevel, StoreFigures
-from headgate.core.times import HOUR_MS
 from headgate.store.schema import LANES, decode_key
 from headgate.store.setaside import PARKED
 from headgate.store.sql import Database
@@ -106,8 +105,8 @@ def records_between(
     return found
 
 
-def unfinished(db: Database, source: str, now_ms: int, limit: int) -> list[RunRef]:
-    """Workflows that have not ended, newly ended ones with jobs that have not, young pipelines without any.
+def unfinished(db: Database, source: str, ended_since_ms: int, empty_since_ms: int, limit: int) -> list[RunRef]:
+    """Workflows that have not ended, lately ended ones with jobs that have not, young pipelines without any.
 
     Newest first. A webhook tells of a workflow's end, but none tells what became of its approvals and of the jobs that
     never ran: the workflow is asked for once more.
@@ -117,32 +116,32 @@ def unfinished(db: Database, source: str, now_ms: int, limit: int) -> list[RunRe
         return []
     rows = db.execute(
         "SELECT p.slug, coalesce(p.provider_id, p.slug), w.pipeline_id, w._key,"
-        " coalesce(w.created_at, w._seen_ms) AS at"
+        " coalesce(w.created_at, w._seen_ms) AS at, 0"
         " FROM workflow w JOIN dim_project p ON p.id = w._project"
         " WHERE w._source = ? AND w._terminal = 0 AND w._gone = 0 ORDER BY at DESC LIMIT ?",
         (number, limit),
     ).fetchall()
     rows += db.execute(
         "SELECT p.slug, coalesce(p.provider_id, p.slug), w.pipeline_id, w._key,"
-        " coalesce(w.created_at, w._seen_ms) AS at"
+        " coalesce(w.created_at, w._seen_ms) AS at, 1"
         " FROM workflow w JOIN dim_project p ON p.id = w._project"
         " WHERE w._terminal AND w.stopped_at > ? AND w._source = ? AND w._gone = 0 AND EXISTS"
         " (SELECT 1 FROM job j WHERE j.workflow_id = w._key AND j._terminal = 0 AND j._gone = 0)"
         " ORDER BY at DESC LIMIT ?",
-        (now_ms - 30 * HOUR_MS, number, limit),
+        (ended_since_ms, number, limit),
     ).fetchall()
     rows += db.execute(
-        "SELECT p.slug, coalesce(p.provider_id, p.slug), l._key, NULL, l.created_at"
+        "SELECT p.slug, coalesce(p.provider_id, p.slug), l._key, NULL, l.created_at, 0"
         " FROM pipeline l JOIN dim_project p ON p.id = l._project"
         " WHERE l.created_at > ? AND l._source = ? AND l._gone = 0"
         " AND NOT EXISTS (SELECT 1 FROM workflow w WHERE w.pipeline_id = l._key)"
         " ORDER BY l.created_at DESC LIMIT ?",
-        (now_ms - HOUR_MS, number, limit),
+        (empty_since_ms, number, limit),
     ).fetchall()
     rows.sort(key=lambda row: -row[4])
     return [
-        RunRef(slug, key, decode_key(pipeline) if pipeline else None, decode_key(run) if run else None, at)
-        for slug, key, pipeline, run, at in rows[:limit]
+        RunRef(slug, key, decode_key(pipeline) if pipeline else None, decode_key(run) if run else None, at, bool(ended))
+        for slug, key, pipeline, run, at, ended in rows[:limit]
     ]
 
 

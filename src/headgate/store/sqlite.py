@@ -231,8 +231,10 @@ class SqliteStore(AlertUnits, Questions):
             ),
         )
 
-    async def unfinished(self, source: str, *, limit: int) -> Sequence[RunRef]:
-        return await self._ask(lambda db: queries.unfinished(db, source, self._clock.now_ms(), limit))
+    async def unfinished(
+        self, source: str, *, ended_since_ms: int, empty_since_ms: int, limit: int
+    ) -> Sequence[RunRef]:
+        return await self._ask(lambda db: queries.unfinished(db, source, ended_since_ms, empty_since_ms, limit))
 
     async def unasked(self, source: str, *, since_ms: int, limit: int) -> Sequence[RunRef]:
         return await self._ask(lambda db: unasked.unasked(db, source, self._clock.now_ms(), since_ms, limit))

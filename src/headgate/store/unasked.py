@@ -40,6 +40,6 @@ def unasked(db: Database, source: str, now_ms: int, since_ms: int, limit: int) -
     """Runs to ask about; newest first."""
     rows = db.execute(_SQL, (now_ms - ASKED_MS, since_ms, source, limit))
     return [
-        RunRef(slug, key, decode_key(pipeline) if pipeline else None, decode_key(run), at)
+        RunRef(slug, key, decode_key(pipeline) if pipeline else None, decode_key(run), at, ended=True)
         for slug, key, pipeline, run, at in rows
     ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 import pytest
 
@@ -14,6 +16,7 @@ from headgate.core.storeport import (
     SourceCursor,
     Store,
 )
+from headgate.core.times import HOUR_MS
 from headgate.testing.store_data import (
     JOB,
     NOW,
@@ -31,6 +34,9 @@ from headgate.testing.store_data import (
 )
 
 __all__ = ["IntakeSuite"]
+
+# What `unfinished` is asked with.
+LATELY: Final = {"ended_since_ms": NOW - 30 * HOUR_MS, "empty_since_ms": NOW - HOUR_MS, "limit": 10}
 
 
 class IntakeSuite:
@@ -83,16 +89,24 @@ class IntakeSuite:
         """What has not ended stays, and is listed as unfinished."""
         result = await merge(store, pipeline(), workflow(ended=False), job(ended=False))
         assert dict(result.released) == {}
-        (run,) = await store.unfinished("ci", limit=10)
+        (run,) = await store.unfinished("ci", **LATELY)
         assert (WORKFLOW, PIPELINE, PROJECT.project_id) == (run.workflow_id, run.pipeline_id, run.project_key)
 
     async def test_a_pipeline_without_workflows_is_listed_for_an_hour(self, store: Store) -> None:
         """A new pipeline whose workflows are not known yet is asked about again."""
         await merge(store, pipeline(created_at=NOW - 60_000))
-        (run,) = await store.unfinished("ci", limit=10)
+        (run,) = await store.unfinished("ci", **LATELY)
         assert (run.pipeline_id, run.workflow_id) == (PIPELINE, None)
         await merge(store, workflow())
-        assert list(await store.unfinished("ci", limit=10)) == []
+        assert list(await store.unfinished("ci", **LATELY)) == []
+
+    async def test_an_ended_workflow_with_open_jobs_is_listed_as_far_back_as_wanted(self, store: Store) -> None:
+        """No webhook tells of jobs that never ran: it is known to have ended, and they may have."""
+        await merge(store, pipeline(), workflow(stopped_at=NOW - 40 * HOUR_MS), job(ended=False))
+        assert list(await store.unfinished("ci", **LATELY)) == []
+        longer = {**LATELY, "ended_since_ms": NOW - 41 * HOUR_MS}
+        (run,) = await store.unfinished("ci", **longer)
+        assert (run.workflow_id, run.ended) == (WORKFLOW, True)
 
     async def test_ended_runs_are_asked_about_once_unless_their_like_is_known(self, store: Store) -> None:
         """Of a name: the first, every one that did not succeed, and all where one had a job no webhook told of."""
@@ -144,7 +158,7 @@ class IntakeSuite:
         await merge(store, pipeline(), workflow(ended=False), job(), policy=batch)
         result = await merge(store, gone=[JOB, WORKFLOW], policy=batch)
         assert result.released == {("job", "live"): 1}
-        assert list(await store.unfinished("ci", limit=10)) == []
+        assert list(await store.unfinished("ci", **LATELY)) == []
 
     async def test_what_comes_later_is_an_amendment(self, store: Store) -> None:
         """A changed value goes out with the id it amends and a revision; equal values with a newer stamp do not."""
@@ -238,7 +252,7 @@ class IntakeSuite:
         assert [run.workflow_id for run in await store.recent_runs(10, project="gh/acme/web")] == [WORKFLOW]
         other = "55555555-5555-4555-8555-555555555555"
         await merge(store, msgspec.structs.replace(workflow(other, ended=False), project=nameless))
-        (run,) = await store.unfinished("ci", limit=10)
+        (run,) = await store.unfinished("ci", **LATELY)
         assert PROJECT.project_id == run.project_key
 
     async def test_a_bad_observation_fails_alone(self, store: Store) -> None:

@@ -64,7 +64,7 @@ class FakeStore:
     def __init__(self):
         self.rows, self.settled = [], {}
         self.facts, self.enriched, self.gone, self.due, self.released = {}, set(), set(), {}, set()
-        self.cursors, self.works, self.failing = {}, [], []
+        self.cursors, self.marks, self.works, self.failing = {}, {}, [], []
         self.level, self.bursts = "ok", []
 
     def deliver(self, body, source="ci"):
@@ -99,6 +99,7 @@ class FakeStore:
         if any(found.key == "poison" for found in work.observations):
             raise ValueError("poison")
         self.works.append(work)
+        self.marks |= work.marks
         for found in work.observations:
             at = (found.kind, found.key)
             self.facts[at] = merge(self.facts.get(at, EMPTY), found)
@@ -131,7 +132,7 @@ class FakeStore:
             wants_enrichment=frozenset({"p1"}) if waiting else frozenset(),
         )
 
-    async def unfinished(self, source, *, limit):
+    async def unfinished(self, source, *, ended_since_ms, empty_since_ms, limit):
         return [
             RunRef("gh/a/b", "p1", known.values["pipeline_id"], key, known.values["created_at"])
             for (kind, key), known in self.facts.items()
@@ -154,6 +155,9 @@ class FakeStore:
 
     async def source_cursors(self, source):
         return dict(self.cursors)
+
+    async def source_marks(self, source, prefix=""):
+        return {key: value for key, value in self.marks.items() if key.startswith(prefix)}
 
     async def figures(self):
         waiting = len([row for row in self.rows if row.id not in self.settled])

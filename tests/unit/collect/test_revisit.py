@@ -1,12 +1,15 @@
 """Runs that have not ended are asked about until they have, or are gone."""
 
+import asyncio
+
 import pytest
 from tests.unit.collect.fakes import NOW, Rig, workflow
 
 from headgate.collect.revisit import Revisiter
 from headgate.core.errors import SourceUnavailable, StoreFailed, StoreFull
 from headgate.core.ports import RunRef
-from headgate.core.times import DAY_MS, MINUTE_MS
+from headgate.core.storeport import SourceCursor
+from headgate.core.times import DAY_MS, HOUR_MS, MINUTE_MS
 
 
 def _revisiter(rig, *runs):
@@ -67,7 +70,7 @@ async def test_workflows_of_one_pipeline_are_one_question():
     rig = Rig()
     rig.polled.discovered = True
 
-    async def unfinished(source, *, limit):
+    async def unfinished(source, **lately):
         return [RunRef("gh/a/b", "p1", "pl", key, NOW - age) for key, age in (("w1", 9000), ("w2", 5000))]
 
     rig.store.unfinished = unfinished
@@ -121,3 +124,101 @@ async def test_nothing_is_asked_while_it_makes_no_sense():
     assert await revisiter.once() == 0
     rig.store.level = "ok"
     assert await revisiter.once() == 1
+
+
+def _lately(rig, runs=list):
+    """Let the store name these runs; what it is asked for is noted, oldest question first."""
+    asked = []
+
+    async def unfinished(source, *, ended_since_ms, empty_since_ms, limit):
+        asked.append((NOW - ended_since_ms, NOW - empty_since_ms))
+        return runs()
+
+    rig.store.unfinished = unfinished
+    rig.polled.discovered = True
+    return asked
+
+
+def _ended(age_ms):
+    return RunRef("gh/a/b", "p1", "pl", "w1", NOW - age_ms, ended=True)
+
+
+async def test_an_outage_is_looked_back_over():
+    """What ended while nobody could be asked is asked about, also by the next process, and then let go."""
+    rig = Rig()
+    asked = _lately(rig)
+    await Revisiter(rig.store, rig.intake, rig.polled).once()
+    rig.clock.advance(5 * DAY_MS / 1000)
+    again = Revisiter(rig.store, rig.intake, rig.polled)
+    await again.once()
+    await again.once()
+    usual = (30 * HOUR_MS, HOUR_MS)
+    since_then = tuple(back - 5 * DAY_MS for back in usual)
+    assert asked == [usual, usual, since_then]
+
+
+@pytest.mark.parametrize(("cursors", "days"), [({}, 30), ({"p1": SourceCursor("ci", "p1", 1)}, 0)])
+async def test_a_new_store_is_looked_over_as_far_back_as_webhooks_may_tell(cursors, days):
+    """They come before the first walk, which may be late; what an older version kept was asked about in its time."""
+    rig = Rig()
+    asked = _lately(rig)
+    rig.polled.cursors = cursors
+    revisiting = asyncio.create_task(Revisiter(rig.store, rig.intake, rig.polled, sleep=rig.sleep).run())
+    for _ in range(5):
+        await asyncio.sleep(0)
+    revisiting.cancel()
+    assert asked[0] == (days * DAY_MS + 30 * HOUR_MS, days * DAY_MS + HOUR_MS)
+
+
+async def test_nothing_is_let_go_that_was_not_answered():
+    """A question that fails is asked again, however long it fails; what was answered once holds up nothing."""
+    rig = Rig()
+    asked = _lately(rig, lambda: [_ended(2 * HOUR_MS)])
+    rig.source.revisits = {"w1": SourceUnavailable("x")}
+    revisiter = Revisiter(rig.store, rig.intake, rig.polled)
+    for _ in range(3):
+        await revisiter.once()
+        rig.clock.advance(3 * DAY_MS / 1000)
+    assert asked[-1] == (32 * HOUR_MS, 3 * HOUR_MS)
+    rig.source.revisits = {"w1": [workflow("w1", terminal=True)]}
+    await revisiter.once()
+    await revisiter.once()
+    assert asked[-1] == (30 * HOUR_MS - 9 * DAY_MS, HOUR_MS - 9 * DAY_MS)
+
+
+async def test_in_a_hurry_what_failed_or_came_meanwhile_is_waited_for():
+    """Open at the start, or told of by a webhook since: asked until it is answered, and again once it has ended."""
+    rig = Rig()
+    runs = [RunRef("gh/a/b", "p1", "pl", "w1", NOW)]
+    _lately(rig, lambda: runs)
+    rig.source.revisits = {"w1": SourceUnavailable("x")}
+    revisiter = Revisiter(rig.store, rig.intake, rig.polled, hurry=True)
+    assert (await revisiter.once(), await revisiter.waiting()) == (1, 1)
+    rig.source.revisits = {"w1": [workflow("w1")], "w2": [workflow("w2")]}
+    assert (await revisiter.once(), await revisiter.waiting()) == (1, 0)
+    runs[:] = [_ended(0)]
+    assert (await revisiter.waiting(), await revisiter.once(), await revisiter.waiting()) == (1, 1, 0)
+    runs.append(RunRef("gh/a/b", "p1", "pl-w2", "w2", NOW))
+    assert await revisiter.waiting() == 0
+    rig.polled.told_by_webhooks([workflow("w2")])
+    assert (await revisiter.waiting(), await revisiter.once(), await revisiter.waiting()) == (1, 1, 0)
+
+
+async def test_ended_runs_of_old_pipelines_are_asked_about_where_walks_tell_of_new_ones():
+    """A rerun of an old pipeline is on no page of a walk; the walk has its time to tell of others first."""
+    rig = Rig()
+    _lately(rig)
+    rig.state()
+
+    async def unasked(source, *, since_ms, limit):
+        return [RunRef("gh/a/b", "p1", f"pl-{key}", key, NOW - age, ended=True) for key, age in runs.items()]
+
+    rig.store.unasked, runs = unasked, {"w1": 0, "w2": 3 * MINUTE_MS}
+    rig.source.revisits = {"w1": [workflow("w1", terminal=True)], "w2": [workflow("w2", terminal=True)]}
+    revisiter = Revisiter(rig.store, rig.intake, rig.polled)
+    rig.polled.told_by_webhooks([workflow("w1")])
+    assert (await revisiter.once(), rig.asked("revisit")) == (1, [("revisit", "w2")])
+    rig.clock.advance(121)
+    assert (await revisiter.once(), rig.asked("revisit")[1:]) == (1, [("revisit", "w1")])
+    rig.clock.advance(61)
+    assert await revisiter.once() == 0
