@@ -124,8 +124,6 @@ class RowsSuite:
         expected = DeploymentRow(_id(6, 1), _SLUG, *words, NOW - 9, NOW, "", JOB, "rule", "")
         assert [expected] == list(await store.deployments_between(0, NOW + 1, limit=9))
         assert list(await store.deployments_between(0, NOW + 1, after=(NOW, _id(6, 1)), limit=9)) == []
-        assert [expected] == list(await store.deployments_between(0, NOW + 1, limit=9, project=expected.project))
-        assert list(await store.deployments_between(0, NOW + 1, limit=9, project="gh/acme/none")) == []
 
     async def test_the_first_run_of_a_commit_is_found(self, store: Store) -> None:
         """By its own revision, else that of its pipeline, or by its id; of that project, once it has ended."""
