@@ -18,7 +18,7 @@ from benchmarks.bigdetails import add_details
 from benchmarks.bigstore import NOW_MS, PROJECTS, Filled, filled, slug
 from benchmarks.many_rules import over_store
 from benchmarks.pages import measure_pages
-from benchmarks.peers import duckdb_seconds, scan_seconds
+from benchmarks.peers import duckdb_seconds, naive_seconds, scan_seconds
 from benchmarks.report import Row, row
 from headgate.core.clock import SystemClock
 from headgate.core.metrics import NullMetrics
@@ -61,10 +61,30 @@ async def _measure(found: Filled, added: float) -> list[Row]:
     await store.trim({}, now_ms=NOW_MS)
     rows.append(row("adding up of longer stretches, once", time.monotonic() - begin, "s"))
     rows += await _sums(store, found)
+    rows += await _details(store, found)
     rows += await measure_pages(store, found.path)
     await store.close()
     rows += await over_store(found.path, f"store of {jobs:,} jobs")
     return [*rows, row("load of the machine, one minute", os.getloadavg()[0], "")]
+
+
+async def _details(store: SqliteStore, found: Filled) -> list[Row]:
+    """What stands behind pages, of a month, beside the question that somebody would ask who knows no sums."""
+    since_ms, bounds = NOW_MS - 30 * DAY_MS, _bounds(30 * DAY_MS)
+    asks: dict[str, Callable[[], Awaitable[Any]]] = {
+        "repeats": lambda: store.repeat_sums(bounds, by=()),
+        "bills": lambda: store.usage_sums(bounds),
+        "failed jobs": lambda: store.failed_jobs(bounds, limit=1_000),
+    }
+    return [
+        row(
+            f"{name} of 30 d",
+            await _seconds(ask),
+            "s",
+            peer=("a plain question in SQLite", naive_seconds(found.path, name, since_ms, NOW_MS)),
+        )
+        for name, ask in asks.items()
+    ]
 
 
 async def _sums(store: SqliteStore, found: Filled) -> list[Row]:

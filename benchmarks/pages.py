@@ -223,7 +223,7 @@ def _whatever_the_window() -> Iterator[tuple[str, str]]:
         yield f"page alert {number}", f"/alert/{fingerprint(number)}"
     yield "report of a week", "/api/v1/report?every=week"
     yield "report of a month", "/api/v1/report?every=month"
-    yield "badge", "/badge/success_rate.svg?project={p}"
+    yield "badge", "/badge/success-rate.svg?project={p}"
 
 
 def _pages_in_windows() -> Iterator[tuple[str, str]]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from headgate.store.sql import Database
 
-__all__ = ["duckdb_seconds", "scan_seconds"]
+__all__ = ["NAIVE", "duckdb_seconds", "naive_seconds", "scan_seconds"]
 
 _COLUMNS = ("_project", "_run", "name", "status", "queued_at", "started_at", "stopped_at", "credits")
 _SCAN = (
@@ -22,6 +22,26 @@ _DUCK = (
     " {quantiles} FROM job WHERE stopped_at >= ? AND stopped_at < ? GROUP BY 1, 2, 3"
 )
 _QUANTILES = ", quantile_disc(stopped_at - started_at, 0.95), quantile_disc(started_at - queued_at, 0.5)"
+
+# What somebody would ask without knowing how it is stored. Parameters: begin and end, milliseconds.
+NAIVE = {
+    "repeats": "SELECT w._project, count(*), sum(w.credits) FROM workflow w NOT INDEXED"
+    " JOIN workflow o ON o._key = w.rerun_of JOIN dim d ON d.id = o.status"
+    " WHERE d.text = 'failed' AND w.stopped_at >= ? AND w.stopped_at < ? GROUP BY 1",
+    "bills": "SELECT _project, workflow_name, job_name, resource_class, count(*), sum(total_credits)"
+    " FROM usage NOT INDEXED WHERE stopped_at >= ? AND stopped_at < ? GROUP BY 1, 2, 3, 4",
+    "failed jobs": "SELECT j._key, j.stopped_at FROM job j NOT INDEXED JOIN dim d ON d.id = j.status"
+    " WHERE d.text IN ('failed', 'infrastructure_fail') AND j.stopped_at >= ? AND j.stopped_at < ?"
+    " ORDER BY j.stopped_at DESC LIMIT 1000",
+}
+
+
+def naive_seconds(path: Path, name: str, since_ms: int, until_ms: int) -> float:
+    """One of `NAIVE`, asked once."""
+    db = Database(str(path))
+    took = _seconds(lambda: db.execute(NAIVE[name], (since_ms, until_ms)).fetchall(), rounds=1)
+    db.close()
+    return took
 
 
 def scan_seconds(path: Path, since_ms: int, until_ms: int) -> float:

@@ -36,6 +36,10 @@ def _told() -> list[Observation]:
             fields |= {"name": f"j{number % 3}"} if number != 5 else {}
             key = f"00000000-0000-4000-8002-{place:012d}"
             found.append(Observation("job", key, ref, "v2", NOW, True, fields))
+        deployed = {"name": "web", "status": "succeeded", "environment": "production", "stopped_at": NOW - project}
+        found.append(
+            Observation("deployment", f"00000000-0000-4000-8003-{project:012d}", ref, "v2", NOW, True, deployed)
+        )
     return found
 
 
@@ -78,3 +82,13 @@ async def test_failed_jobs_are_the_same_by_name_and_by_time(
         (one.row.stopped_ms, one.row.job_id) for one in found
     ]
     assert bool(oracle) is ("gh/acme/none" not in bounds)
+
+
+async def test_deployments_of_one_project_are_those_of_all_without_the_others(stores: tuple[Store, Store]) -> None:
+    """Of a project that nobody knows there are none."""
+    for store in stores:
+        every = list(await store.deployments_between(0, NOW + 1, limit=99))
+        assert len(_SLUGS) == len(every)
+        mine = list(await store.deployments_between(0, NOW + 1, limit=99, project=_SLUGS[3]))
+        assert mine == [one for one in every if one.project == _SLUGS[3]]
+        assert list(await store.deployments_between(0, NOW + 1, limit=99, project="gh/acme/none")) == []

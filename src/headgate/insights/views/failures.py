@@ -181,10 +181,12 @@ async def _read(lens: Lens, bounds: Bounds) -> tuple[Sequence[FailedJob], int]:
     """The newest failed jobs, and since when all of them are there (milliseconds)."""
     found: list[FailedJob] = []
     before: tuple[int, str] | None = None
+    # Of one project they are found by name, all of them for each page.
+    size = MOST_READ if len(bounds) == 1 else _PAGE
     while len(found) < MOST_READ:
-        page = await lens.store.failed_jobs(bounds, before=before, limit=_PAGE)
+        page = await lens.store.failed_jobs(bounds, before=before, limit=size)
         found += page
-        if len(page) < _PAGE:
+        if len(page) < size:
             return found, 0
         before = (page[-1].row.stopped_ms, page[-1].row.job_id)
     return found, found[-1].row.stopped_ms
