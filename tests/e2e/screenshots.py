@@ -41,8 +41,8 @@ class Shot:
 
 
 SHOTS = (
-    Shot("overview", "/", 1180),
-    Shot("overview-dark", "/", 1180, options={"color_scheme": "dark"}),
+    Shot("overview", "/", 1040),
+    Shot("overview-dark", "/", 1040, options={"color_scheme": "dark"}),
     Shot("overview-phone", "/", 1100, 390),
     Shot("workflow", f"/workflow?{_WEB}&window=30d", 1040),
     Shot("run", "/run/{run}", 1000),
