@@ -228,7 +228,7 @@ def _polling(polled: Polled) -> list[str]:
             )
         elif not state.audited and isinstance(polled.source, AuditSource):
             reasons.append(f"{polled.name}: {state.scope.slug} is not audited yet{_because(polled.refused)}")
-    if polled.discovered and not polled.revisited:
+    if polled.discovered and polled.scopes and not polled.revisited:
         reasons.append(f"{polled.name}: unfinished runs are not asked about yet")
     return reasons
 

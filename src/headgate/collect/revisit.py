@@ -100,8 +100,8 @@ class Revisiter:
     async def once(self) -> int:
         """Ask about everything that is due; returns how many questions were asked."""
         paused = self._store.space_level() in ("pause", "refuse")
-        if paused or not self._polled.discovered or self._polled.refused:
-            return 0
+        if paused or not self._polled.scopes or not self._polled.discovered or self._polled.refused:
+            return 0  # without a token there are no scopes, and nobody can be asked
         now_ms = self._polled.source.now_ms()
         listed, more = await self._listed(now_ms), await self._unasked(now_ms)
         if not self._polled.revisited:
@@ -123,6 +123,8 @@ class Revisiter:
 
     async def waiting(self) -> int:
         """How many runs are not asked about yet that were open at the start, or that webhooks told of since."""
+        if not self._polled.scopes:
+            return 0
         now_ms = self._polled.source.now_ms()
         owed = {key for key, group in (await self._listed(now_ms)).items() if self._is_owed(key, group)}
         more = {key for key, group in (await self._unasked(now_ms)).items() if not self._is_answered(key, group)}

@@ -14,6 +14,7 @@ from headgate.core.times import DAY_MS, HOUR_MS, MINUTE_MS
 
 def _revisiter(rig, *runs):
     rig.polled.discovered = True
+    rig.state()
     rig.store.facts.clear()
     for run in runs:
         rig.store.facts[run.kind, run.key] = _known(run)
@@ -34,6 +35,14 @@ async def test_everything_unfinished_is_asked_about_after_a_start():
     assert await revisiter.once() == 2
     assert (rig.store.facts["workflow", "w1"].terminal, rig.polled.revisited) == (True, True)
     assert await revisiter.once() == 0
+
+
+async def test_without_anything_to_poll_nobody_is_asked():
+    """A source without a token takes webhooks alone."""
+    rig = Rig()
+    revisiter = _revisiter(rig, workflow("w1"))
+    rig.polled.scopes.clear()
+    assert (await revisiter.once(), await revisiter.waiting(), rig.asked("revisit")) == (0, 0, [])
 
 
 async def test_run_on_hold_for_a_month_is_closed():
@@ -69,6 +78,7 @@ async def test_workflows_of_one_pipeline_are_one_question():
     """A pipeline's answer tells of all its workflows."""
     rig = Rig()
     rig.polled.discovered = True
+    rig.state()
 
     async def unfinished(source, **lately):
         return [RunRef("gh/a/b", "p1", "pl", key, NOW - age) for key, age in (("w1", 9000), ("w2", 5000))]
@@ -136,6 +146,7 @@ def _lately(rig, runs=list):
 
     rig.store.unfinished = unfinished
     rig.polled.discovered = True
+    rig.state()
     return asked
 
 
