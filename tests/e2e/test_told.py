@@ -79,7 +79,11 @@ def receiving(seed: int) -> Iterator[Receiver]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
+            length = int(self.headers["content-length"])
+            body = self.rfile.read(length)
+            if len(body) < length:  # whoever sent it was killed in the middle
+                self.close_connection = True
+                return
             what = receiver.take(self.headers["idempotency-key"], body)
             if what == "cut":
                 self.close_connection = True
