@@ -53,6 +53,7 @@ def test_numbers_are_those_of_the_api(browser: Browser, site: PagesSite) -> None
     charges = api(site, "insights/charges", window="30d", by="project")
     assert int(page.get_attribute("[data-charges=total]", "data-value") or 0) == charges["whole"]["total"] == 50 * 26
     expect(page.locator("[data-tile=rerun_credits]")).to_be_visible()  # comes by itself
+    expect(page).to_have_title("Credits - Headgate")
     page = visit.open(PAGES["budgets"])
     spent = [line["spent"] for line in api(site, "insights/budgets", by="project")["lines"]]
     assert spent == [float(cell.get_attribute("data-value")) for cell in page.locator("td[data-label=Spent]").all()]

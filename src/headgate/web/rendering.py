@@ -16,7 +16,7 @@ __all__ = ["HTMX_CONFIG", "Templates"]
 
 # htmx adds no style of its own, evaluates nothing and asks nobody but the daemon.
 HTMX_CONFIG = (
-    '{"includeIndicatorStyles":false,"allowEval":false,"selfRequestsOnly":true,"historyCacheSize":0,'
+    '{"includeIndicatorStyles":false,"allowEval":false,"selfRequestsOnly":true,"ignoreTitle":true,"historyCacheSize":0,'
     '"scrollIntoViewOnBoost":false}'
 )
 

@@ -41,10 +41,11 @@ class Asked:
     @property
     def words(self) -> str:
         """The window as people say it."""
-        if self.name:
-            return f"last {PRESETS[self.name]}"
-        if "window" in self.kept:
-            return f"last {self.kept['window']}"
+        if "until" not in self.kept:  # else it does not end now
+            if self.name:
+                return f"last {PRESETS[self.name]}"
+            if "window" in self.kept:
+                return f"last {self.kept['window']}"
         since, until = (text[:16].replace("T", " ") for text in (self.window.since, self.window.until))
         return f"{since} to {until}"
 

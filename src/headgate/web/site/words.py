@@ -67,12 +67,12 @@ def duration(seconds: float | None) -> str:
 
 
 def percentage(ratio: float | None) -> str:
-    """0.9764 as `97.6 %`; only all is 100 %, and only none is 0 %."""
+    """0.9764 as `97.6 %`; only all is 100 %, and only none is 0 %. More than all is what was spent beyond a limit."""
     if ratio is None:
         return NOTHING
     if ratio in (0, 1):
         return f"{ratio:.0%}".replace("%", " %")
-    return f"{min(max(ratio * 100, 0.1), 99.9):.1f} %"
+    return f"{max(ratio * 100, 100.1) if ratio > 1 else min(max(ratio * 100, 0.1), 99.9):.1f} %"
 
 
 def _count(value: float | None) -> str:

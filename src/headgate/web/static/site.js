@@ -79,6 +79,9 @@ function stacked(lines) {
 // What values are held against: a colour each.
 const LEVELS = { usual: "--hold", before: "--hold", since: "--bad", critical: "--bad", recovers: "--good" };
 
+// As the marks of the legend in page.css.
+const LINES = ["--accent", "--hold", "--good", "--warn", "--bad"];
+
 function series(figure, line, name) {
   if (figure.dataset.kind === "evidence") {
     const stroke = colour(line ? LEVELS[name] || "--warn" : "--accent");
@@ -92,7 +95,7 @@ function series(figure, line, name) {
     const fill = colour(line === 1 ? "--bad" : single ? "--accent" : "--accent-soft");
     return { label: name, fill, stroke: fill, width: 0, points: { show: false }, paths: uPlot.paths.bars({ size: [0.66, 40], radius: 0.15 }) };
   }
-  const stroke = colour(line === 1 ? "--hold" : "--accent");
+  const stroke = colour(LINES[line % LINES.length]);
   return { label: name, stroke, width: 2, spanGaps: true, points: { show: true, size: 5, fill: stroke } };
 }
 

@@ -28,6 +28,12 @@ def test_nothing_asks_for_a_week():
             "2026-11-01 00:00 to 2026-11-03 00:00",
             "/x?since=2026-11-01&until=2026-11-03",
         ),
+        (
+            {"window": "24h", "until": "2026-10-01"},
+            "",
+            "2026-09-30 00:00 to 2026-10-01 00:00",
+            "/x?until=2026-10-01&window=24h",
+        ),
     ],
 )
 def test_a_window_is_carried_along(query, name, words, url):
