@@ -32,7 +32,7 @@ def test_nothing_asks_for_a_week():
             {"window": "24h", "until": "2026-10-01"},
             "",
             "2026-09-30 00:00 to 2026-10-01 00:00",
-            "/x?until=2026-10-01&window=24h",
+            "/x?window=24h&until=2026-10-01",
         ),
     ],
 )
