@@ -55,8 +55,10 @@ def _read_size(value: object) -> object:
 def split_address(text: str) -> tuple[str, int]:
     """Host and port of `127.0.0.1:8080`, `[::1]:8080` or `:8080` (all interfaces). Raises ValueError."""
     host, colon, port = text.strip().rpartition(":")
-    if not colon or not port.isdigit() or int(port) > 65535:
+    if not colon or not port.isdigit():
         raise ValueError("write host:port, such as 127.0.0.1:8080")
+    if int(port) > 65535:
+        raise ValueError(f"there is no port {port}: the highest is 65535")
     return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104  # what `:8080` asks for
 
 

@@ -60,6 +60,8 @@ _WHY: dict[RefusalKind, str] = {
     "unknown-workflow": _ENDED,
     "unknown-job": _ENDED,
     "unknown-trigger": "nothing that ended in this window or the one before was started so",
+    "bad-dimension": "it is none of the words that can stand here",
+    "bad-parameter": "it is none of the words that can stand here",
     "unknown-team": "`owners` of the configuration names those that there are",
 }
 
