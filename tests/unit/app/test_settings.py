@@ -138,7 +138,11 @@ def test_a_good_file_gives_plugins_with_validated_options(tmp_path: Path) -> Non
             "headgate.yaml:2: http.listen: 0.0.0.0 is reachable from other machines",
         ),
         ("version: 1", "version: 1\nhttp: {listen: here}", "headgate.yaml:2: http.listen: write host:port"),
-        ("version: 1", "version: 1\nhttp: {listen: '[::1]:99999'}", "http.listen: there is no port 99999"),
+        (
+            "version: 1",
+            "version: 1\nhttp: {listen: '[::1]:99999'}",
+            "headgate.yaml:2: http.listen: there is no port 99999",
+        ),
         (
             "version: 1",
             "version: 1\nlog: {level: loud}",
