@@ -216,6 +216,7 @@ def _line(subject: Subject, said: Mapping[str, Any]) -> bytes:
         "format": alert.form or None,
         "unit": alert.unit or None,
         "n": alert.n,
+        "window_ms": alert.window_ms or None,
         "first_bad": alert.first_bad or None,
         "flags": list(alert.flags) or None,
         **said,

@@ -39,7 +39,7 @@ def evidence_of(rule: Rule, group: GroupResult) -> Evidence:
         over=metric.over,
         group=dict(group.labels),
         where=tuple((one.label, one.op, one.value) for one in rule.where),
-        window_ms=rule.window_ms,
+        window_ms=found.window_ms or rule.window_ms,
         runs=judge.runs if isinstance(judge, Detect) else _RUNS if isinstance(judge, Event | Stuck) else 0,
         since_ms=_period_begin(judge, alert.at_ms) if isinstance(judge, Forecast) else 0,
         seconds=isinstance(judge, Absence),
@@ -75,6 +75,8 @@ def _limits(rule: Rule, baseline: float | None) -> dict[str, float]:
             known = {"budget": above}
         case Stuck(longer_ms=longer_ms):
             known = {"never before": longer_ms / 1000}
+        case Absence() as judge if baseline is not None:
+            known = {"told beyond": judge.limit_ms(baseline * 1000) / 1000}
         case Flaky(score=score):
             known = {"counts as flaky": score}
         case _:

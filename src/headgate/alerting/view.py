@@ -62,7 +62,7 @@ Watermarks = Mapping[str, Watermark]
 class Found:
     """What a kind of rule says of one group. As a `Reading`, without its time.
 
-    `first_bad_url`, `first_bad_ms`: link and end of that run.
+    `first_bad_url`, `first_bad_ms`: link and end of that run. `window_ms`: what was judged, 0 for the rule's window.
     `texts`: more names for its templates. `hold`: keep the alert's memory although it is over: what it was about is
     still in sight.
     """
@@ -80,6 +80,7 @@ class Found:
     why: str = ""
     texts: Mapping[str, Any] = field(default_factory=dict)
     first_bad_ms: int = 0
+    window_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import itertools
 import msgspec
 import pytest
 from tests.unit.alerting.world import World as Engine
-from tests.unit.insights.alarms import FINGERPRINT, GROUP, WATCHED, fired, line
+from tests.unit.insights.alarms import FINGERPRINT, GROUP, LABELS, WATCHED, fired, line
 from tests.unit.insights.world import DAY, HOUR, NOW, World, key, sqlite, tell
 
 from headgate.core.clock import ManualClock
@@ -83,6 +83,27 @@ async def test_long_windows_stand_one_behind_the_other(store):
     ends = [parse_ms(one.at) for one in chart.points]
     assert {3 * DAY} == {later - before for before, later in itertools.pairwise(ends[:-1])}
     assert NOW == ends[-1]
+
+
+@pytest.mark.parametrize("stored", [True, False])
+async def test_the_window_that_was_judged_last_is_drawn_whatever_it_fired_by(store, stored):
+    """Its length is the alert's own, and that of the newest line where the alert is forgotten."""
+    judged = {"window_ms": 5 * DAY} if stored else {}
+    change = fired(at_ms=NOW, **judged)
+    if not stored:
+        last = line("firing", "resolved", rule="Red", labels=LABELS, at_ms=NOW, window_ms=5 * DAY)
+        change = dataclasses.replace(change, rows=[], history=[*change.history, (FINGERPRINT, NOW, last)])
+    await store.transition(change)
+    chart = (await alert_page(Lens(store, NOW), fingerprint=FINGERPRINT)).chart
+    lens = Lens(store, NOW)
+    measured = await lens.reader().measure(
+        lens.catalogue.resolve("success_rate", "workflow"),
+        by=("project", "workflow"),
+        where=(Matcher("branch_class", "=", "@default"),),
+        bounds={"gh/acme/web": (NOW - 5 * DAY, NOW)},
+    )
+    newest, last = measured[tuple(sorted(GROUP.items()))], chart.points[-1]
+    assert (5 * 86_400, newest.value, newest.n) == (chart.window_seconds, last.value, last.n)
 
 
 async def test_a_change_is_drawn_over_single_runs(store):

@@ -60,6 +60,10 @@ class Absence:
                 found |= await self._judged(view, labels)
         return found
 
+    def limit_ms(self, longest_ms: float) -> float:
+        """A silence as long as this may be told, by the longest of the past."""
+        return max(self.at_least_ms, _BEYOND_LONGEST * longest_ms)
+
     async def _judged(self, view: View, labels: Labels) -> Mapping[Labels, Found]:
         named = dict(labels)
         end_ms = view.end_ms(named)
@@ -74,7 +78,7 @@ class Absence:
         times = sorted(run.stopped_ms for run in runs)
         silent_ms = end_ms - times[-1]
         longest_ms = max(after - before for before, after in pairwise(times))
-        if silent_ms < max(self.at_least_ms, _BEYOND_LONGEST * longest_ms):
+        if silent_ms < self.limit_ms(longest_ms):
             return {}
         if chance_of_silence(times, end_ms) > self.p:
             return {}

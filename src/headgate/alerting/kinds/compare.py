@@ -90,7 +90,7 @@ class Compare:
 
     async def find(self, view: View, alerts: Mapping[Labels, Alert]) -> Mapping[Labels, Found]:
         """As `Judge.find`."""
-        measured = await self._measured(view)
+        measured, windows = await self._measured(view)
         bases = await self.baseline.read(view, alerts)
         found: dict[Labels, Found] = {}
         for labels, one in measured.items():
@@ -98,22 +98,28 @@ class Compare:
                 continue
             alert = alerts.get(labels) if alerts else None
             if alert is not None:
-                found[labels] = dataclasses.replace(
-                    self.judged(one, bases.get(labels), alert), hold=self._new_normal(view, alert)
-                )
+                seen = self.judged(one, bases.get(labels), alert)
+                seen = dataclasses.replace(seen, hold=self._new_normal(view, alert))
             elif self._breaches(one, bases.get(labels)):
-                found[labels] = self._breach(one, bases.get(labels))
+                seen = self._breach(one, bases.get(labels))
+            else:
+                continue
+            found[labels] = dataclasses.replace(seen, window_ms=windows.get(labels, 0))
         return await completed(view, alerts, found, measured)
 
-    async def _measured(self, view: View) -> Mapping[Labels, Measured]:
-        """Of each group the shortest window with runs enough, by whole windows, up to the widest."""
+    async def _measured(self, view: View) -> tuple[Mapping[Labels, Measured], Mapping[Labels, int]]:
+        """Of each group the shortest window with runs enough, by whole windows, up to the widest; and how wide.
+
+        Groups that are judged over the rule's own window have no width.
+        """
         window_ms = view.rule.window_ms
+        widths: dict[Labels, int] = {}
         found = dict(await view.measure(view.bounds()))
         for wider_ms in range(2 * window_ms, self.widen_ms + 1, window_ms):
             for labels, one in (await view.measure(view.bounds(wider_ms))).items():
                 if labels not in found or found[labels].n < self.min_runs:
-                    found[labels] = one
-        return found
+                    found[labels], widths[labels] = one, wider_ms
+        return found, widths
 
     def _new_normal(self, view: View, alert: Alert) -> bool:
         """A new normal is remembered until the baseline has no older days."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from msgspec import structs
+
 from headgate.core.alertdata import Acknowledgement, Alert, AlertState, decode_alert
 from headgate.core.evidence import Evidence
 from headgate.core.readport import AlertRow
@@ -116,7 +118,7 @@ async def alert_page(lens: Lens, *, fingerprint: str) -> AlertPage:
         end_ms = min(alert.at_ms or lens.now_ms, lens.now_ms)
         chart = await chart_of(
             lens,
-            seen,
+            structs.replace(seen, window_ms=alert.window_ms or seen.window_ms),
             end_ms=end_ms // DAY_MS * DAY_MS if seen.whole_days else end_ms,
             baseline=alert.baseline,
             fired_ms=alert.fired_ms,
@@ -169,6 +171,7 @@ def _remembered(newest: HistoryLine) -> Alert:
         form=newest.format,
         unit=newest.unit,
         n=newest.n or 0,
+        window_ms=newest.window_ms,
     )
 
 

@@ -34,6 +34,7 @@ class _Line(msgspec.Struct, frozen=True, omit_defaults=True):
     unit: str = ""
     n: int | None = None
     at_ms: int = 0
+    window_ms: int = 0
     told: tuple[str, ...] = ()
     held: dict[str, str] = {}
     comment: str = ""
@@ -57,7 +58,8 @@ class HistoryLine:
 
     `who`: engine, or who acknowledged; `value`, `baseline`, `n`: of the reading; `format`, `unit`: of the first two, as
     the catalogue writes them, empty where they are plain counts or not known; `told`: notifiers that were given a
-    message; `held`: those that were not -> why. `judged_ms`: end of what was judged, 0 where not known.
+    message; `held`: those that were not -> why. `judged_ms`, `window_ms`: end and length of what was judged, 0
+    where not known.
     """
 
     occurred_ms: int
@@ -79,6 +81,7 @@ class HistoryLine:
     comment: str = ""
     verdict: str = ""
     judged_ms: int = 0
+    window_ms: int = 0
 
 
 async def history(store: ReadStore, rule: str = "") -> list[HistoryLine]:
@@ -154,4 +157,5 @@ def _line(fingerprint: str, at_ms: int, body: bytes) -> HistoryLine:
         comment=known.comment,
         verdict=known.verdict,
         judged_ms=known.at_ms,
+        window_ms=known.window_ms,
     )

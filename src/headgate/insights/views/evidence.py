@@ -1,18 +1,21 @@
 """What a rule saw, drawn again: the values it judged, what they were held against, and what happened when.
 
 Invariant: the newest value is measured over exactly the window that the rule judged last, by the definition of the
-catalogue; single runs are those that the metric counts.
+catalogue; single runs are those that the metric counts. A silence is measured from run to run, as its rule does.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal, get_args
 
 from headgate.core.evidence import Evidence
+from headgate.core.runrows import RunRow
 from headgate.core.tally import Bounds
 from headgate.core.times import DAY_MS, HOUR_MS, format_ms
+from headgate.insights.dimensions import ROW_VALUES
 from headgate.insights.match import Matcher
 from headgate.insights.metric import (
     Format,
@@ -39,6 +42,12 @@ _ROLLING_MS = 2 * DAY_MS
 _STEPS_A_WINDOW = 6
 _ROLLED = 60
 _MOST_ROLLED = 240
+# Runs between which silences are drawn, of so many that are read.
+_GAPS = 200
+_READ = 2000
+_SILENCE = "Time from the end of one run to the end of the next."
+_MarkName = Literal["change", "first bad", "last run", "fired", "ended"]
+Shows = Literal["runs", "windows", "sum", "gaps"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +76,15 @@ class Level:
 class Mark:
     """Something that happened at a time."""
 
-    name: Literal["change", "first bad", "fired", "ended"]
+    name: _MarkName
     at: str
 
 
 @dataclass(frozen=True, slots=True)
 class EvidenceChart:
-    """`shows`: single runs, windows of `window_seconds`, which may overlap, or a sum since a period began.
+    """`shows`: single runs, windows of `window_seconds`, which may overlap, a sum since a period began, or gaps.
 
+    Gaps are the time from each run to the next, the last one up to when it was judged; `metric` is then `silence`.
     `points`: oldest first; `seconds`: numbers of the alert itself are lengths of time, whatever the metric's unit.
     """
 
@@ -82,7 +92,7 @@ class EvidenceChart:
     doc: str
     unit: str
     format: Format
-    shows: Literal["runs", "windows", "sum"]
+    shows: Shows
     window_seconds: float
     seconds: bool
     points: tuple[ChartPoint, ...]
@@ -97,8 +107,10 @@ async def chart_of(
     metric = _metric(lens, seen)
     if metric is None:
         return None
+    if seen.kind == "absence":
+        return await _silence(lens, seen, end_ms, _levels(seen, baseline), _marks(seen, fired_ms, ended_ms))
     reader = lens.reader()
-    shows: Literal["runs", "windows", "sum"] = "windows"
+    shows: Shows = "windows"
     if seen.runs and metric.series_needs and set(metric.series_needs) <= set(seen.group):
         shows, points = "runs", await _runs(reader, metric, seen, end_ms)
     elif seen.since_ms:
@@ -119,6 +131,48 @@ async def chart_of(
         levels=_levels(seen, baseline),
         marks=_marks(seen, fired_ms, ended_ms),
     )
+
+
+async def _silence(
+    lens: Lens, seen: Evidence, end_ms: int, levels: tuple[Level, ...], marks: tuple[Mark, ...]
+) -> EvidenceChart | None:
+    """How long nothing ran, each time and now; None where no run before it is kept."""
+    read = await lens.store.recent_runs(_READ, project=seen.group.get("project"))
+    matchers = _matchers(seen)
+    runs = [run for run in read if run.stopped_ms < end_ms and _is_of(seen, matchers, run)]
+    # The judge's past, whose end is the last run here: a silence that goes on for weeks still has its rhythm in sight.
+    runs = [run for run in runs[: _GAPS + 1] if run.stopped_ms >= runs[0].stopped_ms - seen.window_ms][::-1]
+    if not runs:
+        return None
+    gaps = [
+        ChartPoint(
+            format_ms(run.stopped_ms), _seconds(before, run.stopped_ms), 1, run.workflow_id, run.revision, run.url
+        )
+        for before, run in pairwise(runs)
+    ]
+    now = _point(end_ms, Measured(_seconds(runs[-1], end_ms), 0))
+    return EvidenceChart(
+        metric="silence",
+        doc=_SILENCE,
+        unit="s",
+        format="duration",
+        shows="gaps",
+        window_seconds=seen.window_ms / 1000,
+        seconds=seen.seconds,
+        points=(*gaps, now),
+        levels=levels,
+        marks=marks,
+    )
+
+
+def _is_of(seen: Evidence, matchers: Sequence[Matcher], run: RunRow) -> bool:
+    values = {name: value_of(run) for name, value_of in ROW_VALUES["runs"].items()}
+    taken = all(one.accepts(values[one.label]) for one in matchers if one.label in values)
+    return taken and all(values.get(name) == value for name, value in seen.group.items())
+
+
+def _seconds(run: RunRow, until_ms: int) -> float:
+    return (until_ms - run.stopped_ms) / 1000
 
 
 def _metric(lens: Lens, seen: Evidence) -> MetricDef | None:
@@ -230,14 +284,20 @@ def _point(at_ms: int, one: Measured) -> ChartPoint:
 def _levels(seen: Evidence, baseline: float | None) -> tuple[Level, ...]:
     changed = format_ms(seen.change_ms) if seen.change_ms else None
     levels = []
-    if baseline is not None and not seen.seconds and baseline not in seen.limits.values():
-        levels.append(Level("before" if changed else "usual", baseline, None, changed))
+    if baseline is not None and baseline not in seen.limits.values():
+        usual = "longest before" if seen.seconds else "before" if changed else "usual"
+        levels.append(Level(usual, baseline, None, changed))
     if seen.after is not None and changed:
         levels.append(Level("since", seen.after, changed, None))
     return (*levels, *(Level(name, value, None, None) for name, value in seen.limits.items()))
 
 
 def _marks(seen: Evidence, fired_ms: int | None, ended_ms: int | None) -> tuple[Mark, ...]:
-    at = {"change": seen.change_ms, "first bad": seen.first_bad_ms, "fired": fired_ms, "ended": ended_ms}
-    names: tuple[Literal["change", "first bad", "fired", "ended"], ...] = ("change", "first bad", "fired", "ended")
-    return tuple(Mark(name, format_ms(found)) for name in names if (found := at[name]))
+    began: _MarkName = "last run" if seen.kind == "absence" else "first bad"
+    at: Mapping[_MarkName, int | None] = {
+        "change": seen.change_ms,
+        began: seen.first_bad_ms,
+        "fired": fired_ms,
+        "ended": ended_ms,
+    }
+    return tuple(Mark(name, format_ms(found)) for name, found in at.items() if found)

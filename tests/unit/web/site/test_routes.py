@@ -7,6 +7,7 @@ import re
 import httpx
 import msgspec
 import pytest
+from tests.unit.insights.alarms import FINGERPRINT, WATCHED, fired
 from tests.unit.insights.world import key
 from tests.unit.web.test_api import EVIL, Answers, Health
 
@@ -203,6 +204,23 @@ async def test_alerts_have_their_units_and_their_first_bad_run(bench):
     raw = (await bench.http.get("/alerts")).text
     assert '<a href="/run/w1">11-20 09:02:10</a>' in raw
     assert 'href="https://app.circleci.com/pipelines/workflows/w1/jobs/7"' in raw
+
+
+async def test_a_silence_began_with_the_last_run(bench):
+    """Which is no bad one; the chart is of the time without a run."""
+    await merge(bench.store, pipeline(), workflow(stopped_at=NOW - 100_000))
+    (run,) = await bench.store.recent_runs(1)
+    silent = msgspec.structs.replace(
+        WATCHED, kind="absence", metric="runs", group={"project": PROJECT}, where=(), window_ms=10**9, seconds=True
+    )
+    silent = msgspec.structs.replace(silent, limits={"told beyond": 90.0}, first_bad_ms=run.stopped_ms)
+    at_ms = run.stopped_ms + 100_000
+    await bench.store.transition(fired(silent, at_ms=at_ms, fired_ms=at_ms, value=100.0, baseline=60.0))
+    page = await bench.text(f"/alert/{FINGERPRINT}")
+    assert "What the rule saw: silence" in page
+    assert "the last is the time without a run" in page
+    assert "1m 40s 1m 1m 30s last run fired 0 runs" in page
+    assert ("First bad run" in page, "Last run" in page) == (False, True)
 
 
 async def test_credits_that_nobody_told_of_are_no_zero(bench):
