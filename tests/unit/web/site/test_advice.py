@@ -53,6 +53,7 @@ async def test_wrong_questions_get_a_page(bench, path, status, words):
         f"/job?project={PROJECT}&workflow=build&job=test&",
         "/credits?",
         "/credits?by=job&",
+        "/reruns?",
     ],
 )
 async def test_credits_say_up_to_when_they_are_known(bench, path):
@@ -60,7 +61,8 @@ async def test_credits_say_up_to_when_they_are_known(bench, path):
     await merge(bench.store, pipeline(), workflow(), job())
     for ago in (1, 9):
         run, times = made_id(41, ago), {"started_at": NOW - ago * DAY - 5_000, "stopped_at": NOW - ago * DAY}
-        told = workflow(run, created_at=NOW - ago * DAY - 6_000, stopped_at=NOW - ago * DAY, credits=90 - ago)
+        ended = {"stopped_at": NOW - ago * DAY, "credits": 90 - ago, "rerun_of": WORKFLOW}
+        told = workflow(run, created_at=NOW - ago * DAY - 6_000, **ended)
         await merge(bench.store, told, job(made_id(42, ago), workflow_id=run, number=ago, credits=90 - ago, **times))
     assert f"known up to {moment(NOW // DAY * DAY)[:16]} UTC" in await bench.text(f"{path}window=7d")
 
