@@ -17,6 +17,7 @@ from headgate.core.storeport import ReadStore
 from headgate.core.tally import STEPS, Bounds, Dimension, Tally, TallyQuery
 from headgate.core.times import parse_ms
 from headgate.insights import flaky, slow
+from headgate.insights.creditdays import CreditsTold, credits_told
 from headgate.insights.eventfolds import DeploymentFold, fold_deployments
 from headgate.insights.grouping import (
     Grouping,
@@ -86,6 +87,7 @@ class Reader:
         self._repeats: dict[object, Mapping[Labels, Repeats]] = {}
         self._repeated_by: dict[object, list[tuple[frozenset[Dimension], Sequence[RepeatSum]]]] = {}
         self._known: dict[object, list[tuple[TallyQuery, Tallies]]] = {}
+        self._told: dict[object, Mapping[str, CreditsTold]] = {}
 
     async def measure(
         self, metric: MetricDef, *, by: Sequence[str], where: Sequence[Matcher], bounds: Bounds
@@ -318,6 +320,13 @@ class Reader:
         return await read_points(
             self._store, self._owners, metric, labels=labels, where=where, before_ms=before_ms, limit=limit
         )
+
+    async def credits_told(self, bounds: Bounds) -> Mapping[str, CreditsTold]:
+        """By organisation, up to when credits of what ended within bounds are known; one without any is left out."""
+        key = frozenset(bounds.items())
+        if key not in self._told:
+            self._told[key] = await credits_told(self._store, bounds)
+        return self._told[key]
 
     async def flaky_tests(self, bounds: Bounds) -> Sequence[flaky.FlakyTest]:
         """Tests that fail by themselves, those that cost most credits first."""

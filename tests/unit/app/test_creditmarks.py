@@ -24,7 +24,7 @@ class Told:
         newest = self.days.get(query.kind)
         assert query.bounds["gh/acme/web"][1] == NOW
         return {
-            ("gh/acme/web", format_ms(TODAY - back * DAY_MS)): Tally(
+            ("gh/acme", format_ms(TODAY - back * DAY_MS)): Tally(
                 n=5, credits=0 if newest is None or back < newest else 9
             )
             for back in range(4)

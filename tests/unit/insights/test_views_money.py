@@ -6,18 +6,21 @@ import pytest
 from tests.unit.insights.details import DAY, NOW, SLUG, key, lens, usage
 
 from headgate.core.clock import ManualClock
-from headgate.core.times import format_ms, parse_ms
+from headgate.core.times import HOUR_MS, format_ms, parse_ms
 from headgate.insights.catalogue import CATALOGUE
 from headgate.insights.match import Matcher
 from headgate.insights.outlook import Budget
 from headgate.insights.owners import Owners, parse_owner
 from headgate.insights.views.budgets import budgets_page
 from headgate.insights.views.charges import charges_page
+from headgate.insights.views.credits import credits_page
+from headgate.insights.views.job import job_page
 from headgate.insights.views.lens import Filters
+from headgate.insights.views.overview import overview
 from headgate.insights.views.refusal import Refused
 from headgate.insights.views.window import read_window
 from headgate.store import MemoryStore
-from headgate.testing.store_data import merge, pipeline, workflow
+from headgate.testing.store_data import job, merge, pipeline, workflow
 
 WINDOW = read_window(None, None, "30d", now_ms=NOW)
 TODAY = NOW // DAY * DAY
@@ -147,3 +150,60 @@ async def test_teams_have_an_outlook_without_a_budget(store):
     assert format_ms(TODAY - 2 * DAY) == page.as_of
     assert [{"project": SLUG}] == [dict(line.labels) for line in (await budgets_page(at, by="project")).lines]
     assert () == (await budgets_page(at, by="budget")).lines
+
+
+async def told(store, days, *, credits_of=lambda ago: 100):
+    """A run and its job that ended at one in the morning so many days ago; credits of None are not told yet."""
+    await merge(store, pipeline())
+    for ago in days:
+        at = TODAY - ago * DAY + HOUR_MS
+        known = {"stopped_at": at}
+        known |= {} if credits_of(ago) is None else {"credits": credits_of(ago)}
+        run = key(61, ago)
+        await merge(store, workflow(run, created_at=at - 2_000, **known))
+        await merge(store, job(key(62, ago), number=ago, workflow_id=run, started_at=at - 1_000, **known))
+
+
+async def figures_of_credits(store, window):
+    """Every figure of credits of the pages, from the overview down to a job."""
+    at, place = lens(store), {"project": SLUG, "workflow": "build"}
+    whole = await overview(at, window=window)
+    lines = await credits_page(at, by="workflow", window=window, step="1d")
+    of_job = await job_page(at, **place, job="test", window=window, step="1d")
+    return whole, [
+        whole.totals["credits"],
+        whole.projects[0].figures["credits"],
+        lines.total,
+        lines.lines[0].credits,
+        of_job.figures["credits_of_jobs"],
+    ]
+
+
+async def test_a_part_of_a_window_is_not_held_against_a_whole_one(store):
+    """The export is a day late: what looks like fewer credits is neither better nor worse, and no other figure is."""
+    await told(store, range(14), credits_of=lambda ago: None if ago == 0 else 107 if ago < 7 else 100)
+    window = read_window(None, None, "7d", now_ms=NOW)
+    whole, found = await figures_of_credits(store, window)
+    assert {("unknown", None, format_ms(TODAY))} == {(one.direction, one.change, one.known_until) for one in found}
+    assert {None} == {one.known_until for name, one in whole.totals.items() if name != "credits"}
+    assert "unknown" != whole.totals["runs"].direction
+    day = (await overview(lens(store), window=read_window(None, None, "24h", now_ms=NOW))).totals["credits"]
+    assert (None, 107, None, format_ms(TODAY)) == (day.value, day.previous, day.change, day.known_until)
+
+
+@pytest.mark.parametrize(
+    ("days", "until", "missing"),
+    [
+        (range(14), None, ()),
+        (range(1, 14), None, ()),
+        (range(14), format_ms(TODAY), (0,)),
+        (range(14), None, range(14)),
+    ],
+    ids=["told at once", "nothing ran since", "whole days", "never told"],
+)
+async def test_what_is_known_up_to_the_end_has_a_trend(store, days, until, missing):
+    """Also where nothing was ever told nothing is said of it."""
+    await told(store, days, credits_of=lambda ago: None if ago in missing else 200 if ago < 7 else 100)
+    window = read_window(None, until, "7d", now_ms=NOW)
+    _, found = await figures_of_credits(store, window)
+    assert {("unknown" if len(missing) > 1 else "worse", None)} == {(one.direction, one.known_until) for one in found}

@@ -318,3 +318,13 @@ async def test_a_chart_of_nothing_is_empty():
     assert ["1970-01-01: Succeeded 3", "1970-01-01: Failed 1"] == [mark.title for mark in parts.bars]
     drawn = sketch(Chart("runs", "Runs", "percentage", "line", ("All",), ()))
     assert ((), (), "100 %") == (drawn.bars, drawn.points, drawn.top)
+
+
+async def test_credits_of_a_part_of_the_period_say_so(lens):
+    """In the tile and beside those of retries; nothing is said of the time before."""
+    page = await report_page(lens, every="week", window=WINDOW)
+    part = {"change": None, "direction": "unknown", "known_until": "2026-11-17T00:00:00.000Z"}
+    late = {name: replace(page.totals[name], **part) for name in ("credits", "rerun_credits")}
+    text = report_html(replace(page, totals={**page.totals, **late}), "1.0")
+    assert "known up to" not in report_html(page, "1.0")
+    assert 2 == text.count("known up to 2026-11-17 00:00")

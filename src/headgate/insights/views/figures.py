@@ -10,8 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from headgate.core.slug import org_slug
 from headgate.core.tally import Bounds
-from headgate.core.times import format_ms
+from headgate.core.times import DAY_MS, HOUR_MS, format_ms
 from headgate.insights.match import Matcher
 from headgate.insights.metric import Labels, Measured, MetricDef
 from headgate.insights.reader import Reader, step_of
@@ -72,6 +73,8 @@ class Trend:
     """A figure beside that of the window before. `change`: value - previous; `direction`: whether that is good.
 
     `same`: less than 1 % of the value before; `neutral`: more of the metric is neither good nor bad.
+    `known_until`: of credits, up to when they are known where that is before the window's end: a part beside a whole
+    has no `change`, and its direction is `unknown`.
     """
 
     value: float | None
@@ -82,6 +85,7 @@ class Trend:
     previous_n: int
     change: float | None
     direction: Direction
+    known_until: str | None = None
 
 
 Trends = Mapping[str, Trend]
@@ -113,9 +117,13 @@ def figure(one: Measured | None) -> Figure:
     return Figure(one.value, one.n, one.hits, one.estimated)
 
 
-def trend(metric: MetricDef, now: Measured | None, before: Measured | None) -> Trend:
-    """A measurement beside the one before."""
+def trend(metric: MetricDef, now: Measured | None, before: Measured | None, known_until: str | None = None) -> Trend:
+    """A measurement beside the one before. `known_until`: of one that is known of a part of its window alone."""
     now, before = now or _NONE, before or _NONE
+    if known_until and (now.value is not None or before.value is not None):
+        return Trend(
+            now.value, now.n, now.hits, now.estimated, before.value, before.n, None, "unknown", known_until=known_until
+        )
     known = now.value is not None and before.value is not None
     change = now.value - before.value if now.value is not None and before.value is not None else None
     direction: Direction = "unknown"
@@ -163,14 +171,44 @@ async def trends(
     )
     now = await measured(reader, metrics, by=by, where=where, bounds=window.bounds(projects))
     before = await measured(reader, metrics, by=by, where=where, bounds=window.previous.bounds(projects))
+    late = await _late(lens, reader, projects, window) if any(map(_is_credits, metrics.values())) else {}
     groups = now.keys() | before.keys() | (set() if by else {()})
     return {
         labels: {
-            name: trend(metric, now.get(labels, {}).get(name), before.get(labels, {}).get(name))
+            name: trend(
+                metric,
+                now.get(labels, {}).get(name),
+                before.get(labels, {}).get(name),
+                _known_until(late, labels) if _is_credits(metric) else None,
+            )
             for name, metric in metrics.items()
         }
         for labels in sorted(groups)
     }
+
+
+def _is_credits(metric: MetricDef) -> bool:
+    return metric.format == "credits"
+
+
+async def _late(lens: Lens, reader: Reader, projects: Iterable[str], window: Window) -> Mapping[str, int]:
+    """Organisations of projects whose credits are not known up to the end of the window, with up to when they are.
+
+    Of all of their projects, since what tells of credits tells of a whole organisation.
+    """
+    orgs = {org_slug(one) for one in projects}
+    slugs = [row.project for row in await lens.projects() if org_slug(row.project) in orgs]
+    reach = (window.previous.since_ms // DAY_MS * DAY_MS, (lens.now_ms // HOUR_MS + 1) * HOUR_MS)
+    told = await reader.credits_told(dict.fromkeys(slugs, reach)) if slugs else {}
+    end_ms = min(window.until_ms, lens.now_ms)
+    return {org: one.until_ms for org, one in told.items() if one.awaited and one.until_ms < end_ms}
+
+
+def _known_until(late: Mapping[str, int], labels: Labels) -> str | None:
+    """Of one group: of its organisation where it has one, else of the latest."""
+    project = dict(labels).get("project")
+    found = late.get(org_slug(project)) if project else min(late.values(), default=None)
+    return None if found is None else format_ms(found)
 
 
 async def plot(

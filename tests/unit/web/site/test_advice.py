@@ -9,7 +9,8 @@ from tests.unit.web.site.test_routes import PROJECT, Bench
 from tests.unit.web.test_api import EVIL
 
 from headgate.core.merge import ProjectRef
-from headgate.testing.store_data import NOW, WORKFLOW, job, merge, pipeline, workflow
+from headgate.testing.store_data import DAY, NOW, WORKFLOW, job, made_id, merge, pipeline, workflow
+from headgate.web.site.words import moment
 
 
 @pytest.fixture
@@ -41,6 +42,29 @@ async def test_wrong_questions_get_a_page(bench, path, status, words):
     """That says what is valid."""
     await merge(bench.store, pipeline(), workflow(), job())
     assert f"{status} {words}" in await bench.text(path, status)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/?",
+        f"/project?project={PROJECT}&",
+        f"/workflow?project={PROJECT}&workflow=build&",
+        f"/job?project={PROJECT}&workflow=build&job=test&",
+        "/credits?",
+        "/credits?by=job&",
+        "/reruns?",
+    ],
+)
+async def test_credits_say_up_to_when_they_are_known(bench, path):
+    """In place of a trend, while those of runs that ended since are awaited."""
+    await merge(bench.store, pipeline(), workflow(), job())
+    for ago in (1, 9):
+        run, times = made_id(41, ago), {"started_at": NOW - ago * DAY - 5_000, "stopped_at": NOW - ago * DAY}
+        ended = {"stopped_at": NOW - ago * DAY, "credits": 90 - ago, "rerun_of": WORKFLOW}
+        told = workflow(run, created_at=NOW - ago * DAY - 6_000, **ended)
+        await merge(bench.store, told, job(made_id(42, ago), workflow_id=run, number=ago, credits=90 - ago, **times))
+    assert f"known up to {moment(NOW // DAY * DAY)[:16]} UTC" in await bench.text(f"{path}window=7d")
 
 
 async def test_machine_sizes_are_listed(bench):
