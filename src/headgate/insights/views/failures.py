@@ -12,7 +12,7 @@ from headgate.core.tally import Bounds, class_name
 from headgate.core.times import DAY_MS, format_ms
 from headgate.insights.failures import Cause, Group, Known, cause_of, group_failures
 from headgate.insights.match import matches
-from headgate.insights.views.cursors import read_cursor, write_cursor
+from headgate.insights.views.cursors import Cursors
 from headgate.insights.views.lens import Filters, Lens
 from headgate.insights.views.window import Window
 
@@ -151,7 +151,8 @@ async def failures_page(
 ) -> FailuresPage:
     """Failed jobs of a project, or of all. Raises Refused."""
     slugs = [(await lens.project(project)).project] if project else [row.project for row in await lens.projects()]
-    start = read_cursor("failures", cursor, int) if cursor else 0
+    cursors = Cursors.of("failures", window.asked, slugs[0] if project else "", filters)
+    start = cursors.offset(cursor)
     where = filters.matchers()
     both = Window(window.previous.since_ms, window.until_ms)
     read, read_from = await _read(lens, both.bounds(slugs))
@@ -173,7 +174,7 @@ async def failures_page(
         groups_found=len(code),
         groups=tuple(code[start:end]),
         infrastructure=tuple(broken[:limit]),
-        next=write_cursor("failures", end) if len(code) > end else None,
+        next=cursors.write(end) if len(code) > end else None,
     )
 
 
