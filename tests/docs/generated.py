@@ -224,7 +224,8 @@ matchers instead, `where=job=~test.*`, as often as needed; all must hold, and pa
 retention keeps, while everything else is read from sums.
 
 **Pages.** A list has at most `limit` rows; `next` is the `cursor` of the following page, null at the end. A cursor is
-good for the same question alone.
+good for the same question alone: with another grouping, window, filter or project it is refused (`bad-cursor`); leave
+it out to begin again. A window such as `7d` stays the same question while time goes on.
 
 **Tags.** Every answer has an `ETag`; sent back as `If-None-Match` it is answered 304 while nothing changed. Answers
 above 1.4 kB are packed for those who send `Accept-Encoding: gzip`.

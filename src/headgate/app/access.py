@@ -11,7 +11,7 @@ import ssl
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetJsonSchemaHandler, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetJsonSchemaHandler, SecretStr, model_validator
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
@@ -22,7 +22,7 @@ from headgate.web.access.limits import Limits
 from headgate.web.access.passwords import MIN_PASSWORD, parse_hash
 from headgate.web.access.who import ROLES, Role
 
-__all__ = ["AccessSettings", "TlsSettings", "access_of", "command_token_of", "server_context"]
+__all__ = ["MIN_TOKEN", "AccessSettings", "TlsSettings", "access_of", "command_token_of", "server_context"]
 
 # Headers that mean something else already, or that clients may send.
 _TAKEN: Final = frozenset(
@@ -40,6 +40,8 @@ _TAKEN: Final = frozenset(
         "x-request-id",
     }
 )
+# Nobody types a token: it is as long as one that cannot be guessed, however often somebody may be wrong.
+MIN_TOKEN: Final = 16
 _HEADER = re.compile(r"[A-Za-z0-9-]{1,60}")
 
 
@@ -75,10 +77,18 @@ def _network(text: str) -> str:
     return text
 
 
+def _long(token: SecretStr) -> SecretStr:
+    if len(reveal(token)) < MIN_TOKEN:
+        raise ValueError(f"is shorter than {MIN_TOKEN} characters; make one with `openssl rand -hex 24`")
+    return token
+
+
 class TokenSettings(_Section):
     """One token."""
 
-    token: Secret = Field(description="The token, by reference; a token alone instead of a section is one of an admin.")
+    token: Annotated[Secret, AfterValidator(_long)] = Field(
+        description="The token, by reference, 16 characters at least; a token alone instead of a section is an admin's."
+    )
     name: Annotated[str, AfterValidator(_shown)] = Field(default="token", description="Whose it is, for the trail.")
     role: Role = Field(default="viewer", description="What it may.")
     only: tuple[Annotated[str, AfterValidator(_reach)], ...] = Field(

@@ -16,6 +16,7 @@ from pathlib import Path
 from headgate.app.check_notifiers import NotifierChecks
 from headgate.app.compose import Plant
 from headgate.app.engines import prepare_alerts
+from headgate.app.sections import HttpSettings, is_loopback, split_address
 from headgate.app.settings import Configuration
 from headgate.app.wiring import check_wiring, wired
 from headgate.core.errors import ConfigError, HeadgateError
@@ -30,6 +31,7 @@ REASONS: dict[str, str] = {
     "plugin_broken": "A plugin that is installed cannot be loaded.",
     "rules_invalid": "A rule file cannot be used.",
     "store_unusable": "The store's directory cannot be made or written.",
+    "plain_http": "Other machines reach the page without TLS, so tokens and passwords cross the network as they are.",
     "no_source": "No source is configured, so nothing is collected.",
     "collects_nothing": "A source has nothing to poll and takes no webhooks.",
     "polls_nothing": "A source names no organisation and no project, so it learns by webhooks alone.",
@@ -67,7 +69,7 @@ async def check_all(
     for result in _rules(configuration, plant):
         yield result
     yield _store(configuration.settings.store.path)
-    for result in _sources(plant):
+    for result in (*_listener(configuration.settings.http), *_sources(plant)):
         yield result
     asked = [
         _ask(f"{kind} {name}", part.check)
@@ -101,6 +103,15 @@ def _store(path: Path) -> CheckResult:
         return CheckResult("store", ok=True, reason="ok")
     fix = f"let this user write to {here}, or point store.url elsewhere"
     return CheckResult("store", ok=False, reason="store_unusable", fix=fix)
+
+
+def _listener(http: HttpSettings) -> Sequence[CheckResult]:
+    """A warning where what people log in with can be read on its way; a proxy that is trusted speaks TLS for us."""
+    host, _ = split_address(http.listen)
+    if is_loopback(host) or http.tls is not None or http.access.proxy is not None:
+        return []
+    fix = f"set http.tls, or listen on 127.0.0.1 behind a proxy that speaks TLS, instead of {host}"
+    return [CheckResult("http", ok=True, reason="plain_http", fix=fix)]
 
 
 def _sources(plant: Plant) -> Sequence[CheckResult]:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from headgate.app.access import access_of, server_context
+from headgate.app.access import MIN_TOKEN, access_of, server_context
 from headgate.app.configfile import Origins, read_text
 from headgate.app.sections import HttpSettings, WebhookSettings, is_loopback, split_address
 
@@ -27,8 +27,9 @@ def lacks_access(unread: Mapping[str, str]) -> bool:
 
 
 def readable_access(access: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of `http.access` whose secrets could be read; the others are blank."""
-    tokens = [one for one in access.get("tokens") or () if (one.get("token") if isinstance(one, dict) else one)]
+    """The part of `http.access` whose secrets could be read; the others are blank, or what stands around them."""
+    told = [(one, one.get("token") if isinstance(one, dict) else one) for one in access.get("tokens") or ()]
+    tokens = [one for one, text in told if len(str(text or "")) >= MIN_TOKEN]
     users = access.get("basic") or {}
     basic = {name: one for name, one in users.items() if isinstance(one, dict) and any(map(one.get, _PASSWORDS))}
     return {**access, "tokens": tokens, "basic": basic}

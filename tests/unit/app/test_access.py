@@ -7,17 +7,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.app.test_settings import GOOD, problems, read
+from tests.unit.app.test_settings import GOOD, REGISTRY, problems, read
 
 from headgate.app.access import TlsSettings, server_context
+from headgate.app.check import check_all
+from headgate.app.check_notifiers import NotifierChecks
+from headgate.app.compose import Plant
 from headgate.app.listeners import certificate_of
 from headgate.app.settings import Configuration
+from headgate.core.clock import ManualClock
 from headgate.core.errors import ConfigError
 from headgate.testing.relay import make_certificate
 from headgate.web.access.grants import digest_of
 
 HASH = "$scrypt$ln=14,r=8,p=1$c2FsdC1vZi10aGUtdGVzdA$N2DsCZT6bGzf4yM7O0wFL0sbHcbQAhRLH0NO8H1Mgy0"
 LINE = "headgate.yaml:2: "
+LONG = "0123456789abcdef"
 
 
 def http(tmp_path: Path, text: str, **environ: str) -> Configuration:
@@ -32,8 +37,8 @@ def test_a_bare_token_is_an_admins_and_a_section_says_what_it_may(tmp_path):
     """Strings mean what they always meant."""
     scoped = "{token: '${B}', name: grafana, only: [api, /badge/*]}"
     text = "{access: {tokens: ['${A}', " + scoped + ", {token: '${A}2', role: admin}]}}"
-    first, second, third = http(tmp_path, text, A="aaa", B="bbb").access.tokens
-    assert ("token", "admin", (), digest_of("aaa")) == (first.name, first.role, first.only, first.digest)
+    first, second, third = http(tmp_path, text, A="a" * 16, B="b" * 48).access.tokens
+    assert ("token", "admin", (), digest_of("a" * 16)) == (first.name, first.role, first.only, first.digest)
     assert ("grafana", "viewer", ("api", "/badge/*")) == (second.name, second.role, second.only)
     assert ("token", "admin", ()) == (third.name, third.role, third.only)
 
@@ -62,10 +67,27 @@ def test_users_and_proxies_are_read(tmp_path):
     [
         ("{tokens: [{name: x}]}", "http.access.tokens.0.token: required, and missing"),
         ("{tokens: ['']}", "http.access.tokens.0.token: is blank"),
-        ("{tokens: [{token: a, role: root}]}", "http.access.tokens.0.role: must be 'viewer', 'operator' or 'admin'"),
-        ("{tokens: [{token: a, only: [metric]}]}", "http.access.tokens.0.only.0: must be one of metrics, api, badges"),
-        ("{tokens: [{token: a, role: admin, only: [api]}]}", "http.access.tokens.0: a token with `only` reads"),
-        ("{tokens: [{token: a, nam: b}]}", 'http.access.tokens.0.nam: unknown key; did you mean "name"?'),
+        (
+            "{tokens: [a]}",
+            "http.access.tokens.0.token: is shorter than 16 characters; make one with `openssl rand -hex 24`",
+        ),
+        ("{tokens: [{token: '  123456789-12345  '}]}", "http.access.tokens.0.token: is shorter than 16 characters"),
+        (
+            "{tokens: [{token: T, role: root}]}",
+            "http.access.tokens.0.role: must be 'viewer', 'operator' or 'admin'",
+        ),
+        (
+            "{tokens: [{token: T, only: [metric]}]}",
+            "http.access.tokens.0.only.0: must be one of metrics, api, badges",
+        ),
+        (
+            "{tokens: [{token: T, role: admin, only: [api]}]}",
+            "http.access.tokens.0: a token with `only` reads",
+        ),
+        (
+            "{tokens: [{token: T, nam: b}]}",
+            'http.access.tokens.0.nam: unknown key; did you mean "name"?',
+        ),
         ("{token: [a]}", 'http.access.token: unknown key; did you mean "tokens"?'),
         ("{basic: {anna: {role: admin}}}", "http.access.basic.anna: write password_hash or password"),
         ("{basic: {anna: {password: short}}}", "http.access.basic.anna: the password is shorter than 8"),
@@ -89,7 +111,7 @@ def test_users_and_proxies_are_read(tmp_path):
 )
 def test_each_mistake_has_its_place_and_what_to_write(tmp_path, text, words):
     """And no value is repeated."""
-    [problem] = wrong(tmp_path, "{access: " + text + "}")
+    [problem] = wrong(tmp_path, "{access: " + text.replace("token: T,", f"token: {LONG},") + "}")
     assert problem.startswith(LINE + words)
     assert not any(value in problem for value in ("short}", "plain-text", "long enough"))
 
@@ -98,7 +120,7 @@ def test_each_mistake_has_its_place_and_what_to_write(tmp_path, text, words):
     ("access", "refused"),
     [
         ("{}", True),
-        ("{tokens: [a]}", False),
+        ("{tokens: [0123456789abcdef]}", False),
         ("{basic: {anna: {password: long enough}}}", False),
         ("{proxy: {trusted: [10.0.0.1], role: viewer}}", False),
     ],
@@ -110,6 +132,29 @@ def test_other_machines_reach_only_what_is_not_open(tmp_path, access, refused):
         assert "0.0.0.0 is reachable from other machines" in wrong(tmp_path, text)[0]
     else:
         assert not http(tmp_path, text).access.is_open
+
+
+@pytest.mark.parametrize(
+    ("listener", "told"),
+    [
+        ("listen: '0.0.0.0:8080', access: {basic: {anna: {password: long enough}}}", True),
+        ("listen: '10.0.0.7:8080', access: {tokens: [0123456789abcdef]}", True),
+        ("listen: '0.0.0.0:8080', access: {proxy: {trusted: [10.0.0.1], role: viewer}}", False),
+        ("listen: '127.0.0.1:8080'", False),
+        (
+            "listen: '0.0.0.0:80', tls: {cert: loopback.pem, key: loopback.key}, access: {tokens: [0123456789abcdef]}",
+            False,
+        ),
+    ],
+)
+async def test_a_check_warns_of_logins_that_can_be_read_on_their_way(tmp_path, listener, told):
+    """What other machines reach, without a certificate or a proxy that is trusted; it is no failure."""
+    make_certificate(tmp_path)
+    configuration = http(tmp_path, "{" + listener + "}")
+    notifying = NotifierChecks(ManualClock(), send=False)
+    found = [one async for one in check_all(configuration, REGISTRY, Plant(), notifying)]
+    await notifying.aclose()
+    assert [True] * told == [one.ok for one in found if one.reason == "plain_http"]
 
 
 # -- certificates

@@ -268,7 +268,7 @@ def test_listeners_speak_tls_with_the_newest_certificate(tmp_path: Path) -> None
 def _with_credentials(directory: Path) -> Path:
     """A configuration all of whose secrets are systemd credentials."""
     source = {**SOURCE, "webhook": {"secrets": ["${credential:hook}"]}}
-    http = {"listen": "127.0.0.1:0", "access": {"tokens": ["${credential:page}"]}}
+    http = {"listen": "127.0.0.1:0", "access": {"tokens": ["hg-${credential:page}"]}}
     return configuration(directory, sources={"circleci": source}, http=http)
 
 

@@ -51,7 +51,7 @@ NOTIFIERS = {"ops": {"type": "webhook", "url": "http://127.0.0.1:9"}}
         ({"log": {"level": "debug", "format": "json"}}, ["log.level"], ("log.format",)),
         ({"http": {"listen": "127.0.0.1:1", "hosts": ["x"]}}, ["http.hosts"], ("http.listen",)),
         ({"webhooks": {"listen": "127.0.0.1:1"}}, [], ("webhooks.listen",)),
-        ({"http": {"listen": "127.0.0.1:0", "access": {"tokens": ["a"]}}}, ["http.access"], ()),
+        ({"http": {"listen": "127.0.0.1:0", "access": {"tokens": ["a-token-that-is-long"]}}}, ["http.access"], ()),
         ({"exports": {"x": {"table": "runs", "every": "1h", "to": "out"}}}, ["exports"], ()),
         ({"reports": {"x": {"to": "out"}}}, ["reports"], ()),
     ],
@@ -82,7 +82,7 @@ def test_another_certificate_is_taken_and_whether_there_is_one_waits(tmp_path: P
 
 async def test_a_listener_that_others_reach_is_not_opened_by_a_reload(tmp_path: Path) -> None:
     """The new address waits for a restart, so the new access must too: nothing is changed."""
-    access = {"access": {"tokens": ["a-long-token"]}}
+    access = {"access": {"tokens": ["a-token-that-is-long"]}}
     before = configured(tmp_path, http={"listen": "0.0.0.0:0", **access})
     after = configured(tmp_path, http={"listen": "127.0.0.1:0"})
     store = MemoryStore(clock=ManualClock())

@@ -109,5 +109,8 @@ async def test_a_run_says_why_it_failed(store):
     await merge(store, result(1, message="boom 1"), result(2, job_id=key(35, 1), message="boom 2"))
     (one,) = (await run_page(lens(store), run=WORKFLOW)).failures
     assert (JOB, "boom <n>", 2, 1) == (one.job_id, one.text, one.count, one.tests_failed)
+    (hit,) = one.tests
+    (known,) = (await failures_page(lens(store), window=WEEK, project=SLUG)).groups[0].tests
+    assert (known.test_id, known.name) == (hit.test_id, hit.name)
     page = await failures_page(lens(store), window=WEEK, project=SLUG)
     assert [one.group] == [group.id for group in page.groups]

@@ -4,7 +4,8 @@ import pytest
 
 from headgate.core.times import DAY_MS, HOUR_MS, MINUTE_MS, parse_ms
 from headgate.insights.views.criticalpath import Bar, critical_path, exclusive_ms
-from headgate.insights.views.cursors import read_cursor, write_cursor
+from headgate.insights.views.cursors import Cursors
+from headgate.insights.views.lens import Filters
 from headgate.insights.views.refusal import Refused
 from headgate.insights.views.window import MOST_SLOTS, Window, read_step, read_window, slots
 
@@ -108,8 +109,55 @@ def test_exclusive_time_is_when_nothing_else_ran():
 
 def test_a_cursor_is_of_one_list():
     """What was written is read; anything else is refused."""
-    text = write_cursor("runs", (5, "id/\u05d0"))
-    assert (5, "id/\u05d0") == read_cursor("runs", text, tuple[int, str])
-    for wrong in (text[:-3], "", "AAAA", "%%%", write_cursor("tests", 3), write_cursor("runs", "x")):
-        with pytest.raises(Refused, match="cursor"):
-            read_cursor("runs", wrong, tuple[int, str])
+    runs = Cursors.of("runs", "7d")
+    text = runs.write((5, "id/\u05d0"))
+    assert (5, "id/\u05d0") == runs.read(text, tuple[int, str])
+    for wrong in (text[:-3], "", "AAAA", "%%%", Cursors.of("tests", "7d").write(3), runs.write("x")):
+        with pytest.raises(Refused, match="this is no cursor of runs: take `next`"):
+            runs.read(wrong, tuple[int, str])
+
+
+def test_a_cursor_is_of_one_question():
+    """Another grouping, window, filter or project begins again, and says so."""
+    asked = ("project", ("7d",), "gh/acme/web", Filters(team="web"))
+    others = [
+        ("job", *asked[1:]),
+        (*asked[:1], ("30d",), *asked[2:]),
+        (*asked[:2], "gh/acme/api", asked[3]),
+        (*asked[:3], Filters(org="web")),
+    ]
+    cursors = Cursors.of("credits", *asked)
+    assert 25 == Cursors.of("credits", *asked).offset(cursors.write(25))
+    assert 0 == cursors.offset(None) == cursors.offset("") == cursors.offset(cursors.write(0))
+    for other in others:
+        with pytest.raises(Refused, match="another question: leave it out to begin again"):
+            Cursors.of("credits", *other).offset(cursors.write(25))
+
+
+@pytest.mark.parametrize("place", [-1, -3, 1.5, "1", None, True])
+def test_an_offset_is_a_count(place):
+    """A negative one would give rows from the end."""
+    cursors = Cursors.of("credits", "7d")
+    with pytest.raises(Refused, match="this is no cursor of credits"):
+        cursors.offset(cursors.write(place))
+
+
+@pytest.mark.parametrize(
+    ("words", "again", "same"),
+    [
+        ((None, None, "7d"), (None, None, None), True),
+        ((None, None, "7d"), ("", None, "168h"), True),
+        ((None, None, "7d"), (None, None, "30d"), False),
+        (("2h", None, None), ("2h", None, None), True),
+        (("2h", None, None), ("3h", None, None), False),
+        (("2026-11-01", None, None), ("2026-11-01T00:00:00Z", None, None), True),
+        (("2026-11-01", "2026-11-08", None), ("2026-11-08", "2026-11-15", None), False),
+        ((None, "2026-11-08", "7d"), (None, "2026-11-15", "7d"), False),
+    ],
+)
+def test_a_window_that_moves_on_is_the_same_question(words, again, same):
+    """Asked again two hours later."""
+    first, second = read_window(*words, now_ms=NOW), read_window(*again, now_ms=NOW + 2 * HOUR_MS)
+    assert same == (first.asked == second.asked)
+    assert same == (Cursors.of("runs", first.asked) == Cursors.of("runs", second.asked))
+    assert Window(1, 2).asked != Window(1, 3).asked

@@ -276,6 +276,27 @@ def test_lists_are_read_page_by_page(bench):
     assert sorted(ends, reverse=True) == ends
 
 
+@pytest.mark.parametrize(
+    ("path", "asked", "other"),
+    [
+        ("/insights/credits", {"by": "workflow"}, {"by": "branch"}),
+        ("/insights/runs", {"project": "gh/acme/web"}, {"window": "30d"}),
+        ("/insights/runs", {"project": "gh/acme/web"}, {"workflow": "build"}),
+        ("/insights/projects", {}, {"window": "30d"}),
+        ("/query", {"metric": "runs", "by": "workflow"}, {"metric": "failed_runs"}),
+        ("/query", {"metric": "runs", "by": "workflow"}, {"where": "branch!=x"}),
+    ],
+)
+def test_a_cursor_is_good_for_the_same_question_alone(bench, path, asked, other):
+    """Whatever else is asked with it is refused, and told to begin again."""
+    asked = {**asked, "limit": 1}
+    asked["cursor"] = bench.get(path, asked).json()["next"]
+    assert 200 == bench.get(path, asked).status_code
+    refused = bench.get(path, asked | other)
+    assert (400, "cursor") == (refused.status_code, refused.json()["parameter"])
+    assert "another question: leave it out" in refused.json()["detail"]
+
+
 def test_the_default_branch_is_a_class(bench):
     """By either way to write it, in figures and in lists of runs."""
     for path in ("/insights/overview", "/insights/runs", "/insights/project"):

@@ -151,7 +151,9 @@ SINGLE = (
         "Why a run failed",
         "Reasons of the failed jobs of one run, and how often they occurred within a week of it.",
         ("run",),
-        lambda *_: of_fields(JobFailure, docs={"count": "Failed jobs of the project for this reason."}),
+        lambda *_: of_fields(
+            JobFailure, leave=("tests",), docs={"count": "Failed jobs of the project for this reason."}
+        ),
         _once(_failures),
         needs=("run",),
     ),

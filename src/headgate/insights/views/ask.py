@@ -9,7 +9,7 @@ from headgate.core.slug import short_slug
 from headgate.insights.dimensions import DIMENSIONS
 from headgate.insights.match import Matcher, parse_matcher
 from headgate.insights.metric import Format, FromTally, Measured, MetricDef
-from headgate.insights.views.cursors import read_cursor, write_cursor
+from headgate.insights.views.cursors import Cursors
 from headgate.insights.views.figures import Line, Plot, figure, plot
 from headgate.insights.views.known import must_be_known
 from headgate.insights.views.lens import Lens
@@ -164,14 +164,15 @@ async def query_page(
     reader = lens.reader()
     found = await reader.measure(one, by=by, where=matchers, bounds=window.bounds(slugs))
     ordered = sorted(found.items(), key=lambda pair: (pair[1].value is None, -(pair[1].value or 0.0), pair[0]))
-    start = read_cursor("query", cursor, int) if cursor else 0
+    cursors = Cursors.of("query", metric, by, sorted(where), window.asked)
+    start = cursors.offset(cursor)
     end = start + limit
     groups = tuple(_group(dict(labels), each) for labels, each in ordered[start:end])
     lines = None
     if chosen is not None:
         lines = await plot(lens, reader, (metric,), projects=slugs, window=window, step=chosen, by=by, where=matchers)
         lines = _of_groups(lines, [group.labels for group in groups], by)
-    following = write_cursor("query", end) if len(ordered) > end else None
+    following = cursors.write(end) if len(ordered) > end else None
     return QueryPage(
         _view(metric, one), window.since, window.until, by, tuple(where), len(ordered), groups, lines, following
     )

@@ -11,7 +11,7 @@ from typing import Literal, get_args
 
 from headgate.core.detailrows import CREDIT_KINDS, UsageSum
 from headgate.insights.match import matches
-from headgate.insights.views.cursors import read_cursor, write_cursor
+from headgate.insights.views.cursors import Cursors
 from headgate.insights.views.lens import Filters, Lens
 from headgate.insights.views.refusal import Refused
 from headgate.insights.views.window import Window
@@ -74,7 +74,8 @@ async def charges_page(
     if filters.branch or filters.branch_class or filters.trigger:
         raise Refused("bad-filter", "charges are summed over all branches", parameter="branch", valid=("team", "org"))
     slugs = [(await lens.project(project)).project] if project else [row.project for row in await lens.projects()]
-    start = read_cursor("charges", cursor, int) if cursor else 0
+    cursors = Cursors.of("charges", by, window.asked, slugs[0] if project else "", filters)
+    start = cursors.offset(cursor)
     where = filters.matchers()
     groups: dict[tuple[str, ...], list[UsageSum]] = {}
     for row in await lens.store.usage_sums(window.bounds(slugs)):
@@ -95,7 +96,7 @@ async def charges_page(
         shared=whole.total - of_jobs,
         groups=len(lines),
         lines=tuple(lines[start:end]),
-        next=write_cursor("charges", end) if len(lines) > end else None,
+        next=cursors.write(end) if len(lines) > end else None,
     )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from headgate.insights.views.cursors import read_cursor, write_cursor
+from headgate.insights.views.cursors import Cursors
 from headgate.insights.views.figures import Plot, Trend, plot, trends
 from headgate.insights.views.lens import Filters, Lens
 from headgate.insights.views.window import StepName, Window
@@ -71,7 +71,8 @@ async def credits_page(
     where = filters.matchers()
     slugs = [(await lens.project(project)).project] if project else [row.project for row in await lens.projects()]
     names, metric = _BY[by]
-    start = read_cursor("credits", cursor, int) if cursor else 0
+    cursors = Cursors.of("credits", by, window.asked, slugs[0] if project else "", filters)
+    start = cursors.offset(cursor)
     reader = lens.reader()
     groups = await trends(lens, reader, (metric,), projects=slugs, window=window, by=names, where=where)
     total = (await trends(lens, reader, (metric,), projects=slugs, window=window, where=where))[()][metric]
@@ -93,7 +94,7 @@ async def credits_page(
         groups=len(found),
         lines=tuple(found[start:end]),
         plot=lines,
-        next=write_cursor("credits", end) if len(found) > end else None,
+        next=cursors.write(end) if len(found) > end else None,
     )
 
 

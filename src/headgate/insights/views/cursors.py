@@ -1,41 +1,67 @@
-"""Where a list goes on: an opaque text that says what the last page ended with. Pure.
+"""Where a list goes on: an opaque text that says which question it belongs to and what the last page ended with. Pure.
 
-Invariant: a cursor of one list is refused by another, so a page never silently begins at the wrong place.
+Invariant: a cursor is good for its own list and question alone, so a page never silently begins at the wrong place.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-from typing import TypeVar
+import hashlib
+from dataclasses import dataclass
+from typing import Annotated, TypeVar
 
 import msgspec
 
 from headgate.insights.views.refusal import Refused
 
-__all__ = ["read_cursor", "write_cursor"]
+__all__ = ["Cursors"]
 
 T = TypeVar("T")
+_Offset = Annotated[int, msgspec.Meta(ge=0)]
+_DIGEST_BYTES = 6
 
 
-def write_cursor(kind: str, place: object) -> str:
-    """A place in a list of that kind."""
-    return base64.urlsafe_b64encode(msgspec.json.encode([kind, place])).decode().rstrip("=")
+@dataclass(frozen=True, slots=True)
+class Cursors:
+    """Those of one question. `question`: its digest."""
 
+    kind: str
+    question: str
 
-def read_cursor(kind: str, text: str, form: type[T]) -> T:
-    """The place that was written. Raises Refused."""
-    try:
-        raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-        written, place = msgspec.json.decode(raw, type=tuple[str, msgspec.Raw])
-        found = msgspec.json.decode(place, type=form)
-    except (binascii.Error, ValueError) as error:
-        raise _refused(kind) from error
-    if written != kind:
-        raise _refused(kind)
-    return found
+    @classmethod
+    def of(cls, kind: str, *asked: object) -> Cursors:
+        """Those of a list of that kind, and of what was asked of it: whatever decides on rows and their order.
 
+        `asked` is what was written, not the moment that it was read at: a window that moves on is the same question.
+        """
+        digest = hashlib.blake2b(msgspec.json.encode(asked), digest_size=_DIGEST_BYTES)
+        return cls(kind, digest.hexdigest())
 
-def _refused(kind: str) -> Refused:
-    detail = f"this is no cursor of {kind}: take `next` of the page before as it is, or leave it out"
-    return Refused("bad-cursor", detail, parameter="cursor")
+    def write(self, place: object) -> str:
+        """A place in the list."""
+        raw = msgspec.json.encode([self.kind, self.question, place])
+        return base64.urlsafe_b64encode(raw).decode().rstrip("=")
+
+    def read(self, text: str, form: type[T]) -> T:
+        """The place that was written. Raises Refused."""
+        try:
+            raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+            kind, question, place = msgspec.json.decode(raw, type=tuple[str, str, msgspec.Raw])
+            found = msgspec.json.decode(place, type=form)
+        except (binascii.Error, ValueError) as error:
+            raise self._refused() from error
+        if kind != self.kind:
+            raise self._refused()
+        if question != self.question:
+            detail = "this cursor belongs to another question: leave it out to begin again"
+            raise Refused("bad-cursor", detail, parameter="cursor")
+        return found
+
+    def offset(self, text: str | None) -> int:
+        """How many rows were before, of a list that is counted; 0 without a cursor. Raises Refused."""
+        return self.read(text, _Offset) if text else 0
+
+    def _refused(self) -> Refused:
+        detail = f"this is no cursor of {self.kind}: take `next` of the page before as it is, or leave it out"
+        return Refused("bad-cursor", detail, parameter="cursor")

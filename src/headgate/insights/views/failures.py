@@ -10,9 +10,10 @@ from headgate.core.detailrows import FailedJob
 from headgate.core.runrows import JobRow
 from headgate.core.tally import Bounds, class_name
 from headgate.core.times import DAY_MS, format_ms
+from headgate.insights.dimensions import test_name
 from headgate.insights.failures import Cause, Group, Known, cause_of, group_failures
 from headgate.insights.match import matches
-from headgate.insights.views.cursors import read_cursor, write_cursor
+from headgate.insights.views.cursors import Cursors
 from headgate.insights.views.lens import Filters, Lens
 from headgate.insights.views.window import Window
 
@@ -23,6 +24,7 @@ __all__ = [
     "HitJob",
     "HitTest",
     "JobFailure",
+    "NamedTest",
     "failures_of_run",
     "failures_page",
 ]
@@ -50,6 +52,14 @@ class HitTest:
     test_id: str
     name: str
     n: int
+
+
+@dataclass(frozen=True, slots=True)
+class NamedTest:
+    """A test by its id, which is empty where none is known."""
+
+    test_id: str
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +133,10 @@ class FailuresPage:
 
 @dataclass(frozen=True, slots=True)
 class JobFailure:
-    """Why a job of a run failed, with the group that it belongs to: seen `count` times from `first_at` to `last_at`."""
+    """Why a job of a run failed, with the group that it belongs to: seen `count` times from `first_at` to `last_at`.
+
+    `tests`: the first that failed, by name; `tests_failed`: how many there are.
+    """
 
     job_id: str
     job: str
@@ -134,6 +147,7 @@ class JobFailure:
     sample: str
     known: Known
     tests_failed: int
+    tests: tuple[NamedTest, ...]
     count: int
     first_at: str
     last_at: str
@@ -151,7 +165,8 @@ async def failures_page(
 ) -> FailuresPage:
     """Failed jobs of a project, or of all. Raises Refused."""
     slugs = [(await lens.project(project)).project] if project else [row.project for row in await lens.projects()]
-    start = read_cursor("failures", cursor, int) if cursor else 0
+    cursors = Cursors.of("failures", window.asked, slugs[0] if project else "", filters)
+    start = cursors.offset(cursor)
     where = filters.matchers()
     both = Window(window.previous.since_ms, window.until_ms)
     read, read_from = await _read(lens, both.bounds(slugs))
@@ -173,7 +188,7 @@ async def failures_page(
         groups_found=len(code),
         groups=tuple(code[start:end]),
         infrastructure=tuple(broken[:limit]),
-        next=write_cursor("failures", end) if len(code) > end else None,
+        next=cursors.write(end) if len(code) > end else None,
     )
 
 
@@ -261,6 +276,7 @@ def _failure(one: FailedJob, cause: Cause, group: Group) -> JobFailure:
         sample=cause.sample,
         known=cause.known,
         tests_failed=one.tests_failed,
+        tests=tuple(NamedTest(test.test_id, test_name(test.class_name, test.name)) for test in one.tests[:_NAMED]),
         count=len(group.seen),
         first_at=format_ms(group.seen[-1].stopped_ms),
         last_at=format_ms(group.seen[0].stopped_ms),

@@ -9,7 +9,7 @@ from headgate.core.runrows import RunRow
 from headgate.core.tally import TallyQuery
 from headgate.insights.match import matches
 from headgate.insights.metric import Labels
-from headgate.insights.views.cursors import read_cursor, write_cursor
+from headgate.insights.views.cursors import Cursors
 from headgate.insights.views.figures import QUEUE_FIGURES, RUN_FIGURES, Trends, trends
 from headgate.insights.views.lens import Filters, Lens
 from headgate.insights.views.overview import Health, health_of
@@ -66,9 +66,10 @@ async def projects_page(
         for row in await lens.projects()
         if matches(chosen, {"org": row.org, "team": lens.owners.team(row.project, "", "")})
     ]
-    after = read_cursor("projects", cursor, str) if cursor else ""
+    cursors = Cursors.of("projects", window.asked, filters)
+    after = cursors.read(cursor, str) if cursor else ""
     page = [row for row in rows if row.project > after][: limit + 1]
-    following = write_cursor("projects", page[limit - 1].project) if len(page) > limit else None
+    following = cursors.write(page[limit - 1].project) if len(page) > limit else None
     page, reader = page[:limit], lens.reader()
     slugs = [row.project for row in page]
     rest = [matcher for matcher in where if matcher.label not in ("org", "team")]

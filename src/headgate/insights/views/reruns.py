@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 from headgate.core.detailrows import RerunSum
 from headgate.insights.match import Matcher, matches
-from headgate.insights.views.cursors import read_cursor, write_cursor
+from headgate.insights.views.cursors import Cursors
 from headgate.insights.views.figures import Trends, trends
 from headgate.insights.views.lens import Filters, Lens
 from headgate.insights.views.refusal import Refused
@@ -74,7 +74,8 @@ async def reruns_page(
     """Repeats in a project or workflow, or in all. Raises Refused."""
     slugs = [(await lens.project(project)).project] if project else [row.project for row in await lens.projects()]
     where = filters.matchers(**({"workflow": workflow} if workflow else {}))
-    start = read_cursor("reruns", cursor, int) if cursor else 0
+    cursors = Cursors.of("reruns", by, window.asked, slugs[0] if project else "", workflow, filters)
+    start = cursors.offset(cursor)
     reader = lens.reader()
     figures = (await trends(lens, reader, _METRICS, projects=slugs, window=window, where=where))[()]
     if by == "job":
@@ -92,7 +93,7 @@ async def reruns_page(
         figures=figures,
         groups=len(lines),
         lines=tuple(lines[start:end]),
-        next=write_cursor("reruns", end) if len(lines) > end else None,
+        next=cursors.write(end) if len(lines) > end else None,
     )
 
 

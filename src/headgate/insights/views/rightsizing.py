@@ -10,7 +10,7 @@ from headgate.core.detailrows import UsageLoad, UsageSum
 from headgate.core.times import DAY_MS
 from headgate.insights.match import matches
 from headgate.insights.rightsizing import FEWEST_RUNS, HEADROOM, Advice, Load, Verdict, advise, percentile
-from headgate.insights.views.cursors import read_cursor, write_cursor
+from headgate.insights.views.cursors import Cursors
 from headgate.insights.views.lens import Filters, Lens
 from headgate.insights.views.refusal import Refused
 from headgate.insights.views.window import Window
@@ -89,7 +89,8 @@ async def rightsizing_page(
     if filters.branch or filters.branch_class or filters.trigger:
         raise Refused("bad-filter", "machines are judged over all runs of a job", parameter="branch", valid=("team",))
     slugs = [(await lens.project(project)).project] if project else [row.project for row in await lens.projects()]
-    start = read_cursor("rightsizing", cursor, int) if cursor else 0
+    cursors = Cursors.of("rightsizing", show, window.asked, slugs[0] if project else "", filters)
+    start = cursors.offset(cursor)
     where = filters.matchers()
     found = [
         one
@@ -109,7 +110,7 @@ async def rightsizing_page(
         saving=sum(one.saving or 0.0 for one in found if one.verdict == "smaller"),
         counts=counts,
         jobs=tuple(listed[start:end]),
-        next=write_cursor("rightsizing", end) if len(listed) > end else None,
+        next=cursors.write(end) if len(listed) > end else None,
     )
 
 

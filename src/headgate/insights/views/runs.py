@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from headgate.core.runrows import RunRow
 from headgate.core.tally import TallyQuery, class_name
 from headgate.core.times import format_ms
-from headgate.insights.views.cursors import read_cursor, write_cursor
+from headgate.insights.views.cursors import Cursors
 from headgate.insights.views.lens import Filters, Lens
 from headgate.insights.views.refusal import unknown
 from headgate.insights.views.window import Window
@@ -105,9 +105,10 @@ async def runs_page(
     if workflow is not None and workflow not in names:
         raise unknown("unknown-workflow", "workflow", workflow, names)
     wanted = {row.project: names if workflow is None else (workflow,)}
-    place = read_cursor("runs", cursor, tuple[int, str]) if cursor else None
+    cursors = Cursors.of("runs", window.asked, row.project, workflow, status, filters)
+    place = cursors.read(cursor, tuple[int, str]) if cursor else None
     found, last, more = await _read(lens, wanted, window, _Wanted(lens, filters, status), place=place, limit=limit)
-    following = write_cursor("runs", last) if more and last is not None else None
+    following = cursors.write(last) if more and last is not None else None
     return RunsPage(window.since, window.until, tuple(run_view(run) for run in found), following)
 
 

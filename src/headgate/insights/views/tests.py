@@ -16,7 +16,7 @@ from headgate.insights import failing, flaky, slow
 from headgate.insights.grouping import mean_credits
 from headgate.insights.lifecycle import State
 from headgate.insights.match import matches
-from headgate.insights.views.cursors import read_cursor, write_cursor
+from headgate.insights.views.cursors import Cursors
 from headgate.insights.views.foundtests import FoundTests, SlowingView, read_tests
 from headgate.insights.views.lens import Filters, Lens
 from headgate.insights.views.refusal import Refused
@@ -140,7 +140,8 @@ async def page_of_tests(
     `filters.branch_class`: commits of the default branch, or of others, alone. Splits are over all branches.
     """
     slugs = await _slugs(lens, project, filters)
-    start = read_cursor("tests", cursor, int) if cursor else 0
+    cursors = Cursors.of("tests", sorted(lists), window.asked, slugs[0] if project else "", filters)
+    start = cursors.offset(cursor)
     wanted = {"@default": 1, "@other": 0}.get(filters.branch_class)
     found = await read_tests(lens, slugs, window, branch_class=wanted)
     tallies = await lens.store.tallies(TallyQuery("job", window.bounds(slugs), ("project", "job")))
@@ -177,7 +178,7 @@ async def page_of_tests(
         slowing=tuple(part("slowing", slowing)),
         splits=tuple(part("splits", splits)),
         suites=found.suites.plot(),
-        next=write_cursor("tests", end) if any(most[name] > end for name in lists) else None,
+        next=cursors.write(end) if any(most[name] > end for name in lists) else None,
     )
 
 

@@ -6,7 +6,7 @@ Invariant: a window is half open and not empty; the steps of a window cover it w
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from headgate.core.tally import Bounds
@@ -28,10 +28,19 @@ _FORMS = ("2h", "7d", "now", "2026-11-20", "2026-11-20T10:00:00Z")
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """`since_ms` <= t < `until_ms`."""
+    """`since_ms` <= t < `until_ms`.
+
+    `words`: how it was asked for, the same whenever that is asked again; empty where nobody wrote it.
+    """
 
     since_ms: int
     until_ms: int
+    words: tuple[str, ...] = field(default=(), compare=False)
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """What tells questions about windows apart: a week up to now is one question, whenever it is asked."""
+        return self.words or (str(self.since_ms), str(self.until_ms))
 
     @property
     def span_ms(self) -> int:
@@ -82,7 +91,8 @@ def read_window(since: str | None, until: str | None, window: str | None, *, now
         raise Refused(
             "bad-time", "the range is longer than 1100 days", parameter="since", valid=("window=90d", "window=365d")
         )
-    return Window(since_ms, until_ms)
+    length = "" if since else str(_length(window or DEFAULT_WINDOW))
+    return Window(since_ms, until_ms, (_words(since), _words(until), length))
 
 
 def _length(text: str) -> int:
@@ -93,6 +103,12 @@ def _length(text: str) -> int:
     if not 0 < length <= _LONGEST_MS:
         raise Refused("bad-time", f"window: {text!r} is not a length", parameter="window", valid=("24h", "7d", "90d"))
     return length
+
+
+def _words(moment: str | None) -> str:
+    """A moment as it was written; one form for each that has several."""
+    found = parse_ms(moment) if moment else None
+    return (moment or "") if found is None else str(found)
 
 
 def _moment(text: str, parameter: str, now_ms: int) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from msgspec.structs import replace
 from tests.unit.insights.details import key, result, step, usage
@@ -89,8 +91,13 @@ async def test_reasons_of_failures_are_listed(bench):
     assert "In its own words" in page
     assert "Failures by reason" in await bench.text(f"/project?project={PROJECT}")
     assert "Why it failed" in await bench.text(f"/run/{WORKFLOW}")
-    raw = (await bench.http.get("/failures")).text
-    assert "<script>alert" not in raw
+    raw, of_run = [(await bench.http.get(path)).text for path in ("/failures", f"/run/{WORKFLOW}")]
+    assert "<script>alert" not in raw + of_run
+    links = [set(re.findall(r'href="/test\?[^"]*test=[^"]+"', text)) for text in (raw, of_run)]
+    assert 1 == len(links[0])
+    assert links[0] == links[1]
+    of_job = (await bench.http.get(f"/job?project={PROJECT}&workflow=build&job=test")).text
+    assert re.search(r'href="/tests\?project=[^"]+">Tests of the project<', of_job)
 
 
 async def test_a_test_has_a_page_of_its_own(bench):
