@@ -258,7 +258,7 @@ async def test_completeness_and_the_last_reading_are_shown(store: SqliteStore) -
     row = page[page.index('data-audited="gh/acme/web"') :]
     cells = re.findall(r'<td class="(n(?: bad)?)" data-label="([^"]+)">([^<]*)</td>', row[: row.index("</tr>")])
     assert cells == [
-        ("n", "Expected", "1,234"),
+        ("n", "Runs and jobs", "1,234"),
         ("n", "Present", "1,230"),
         ("n", "Repaired", "3"),
         ("n bad", "Missing", "1"),
