@@ -9,11 +9,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from headgate.core.rollup import RollupKind
+from headgate.core.slug import org_slug
 from headgate.core.storeport import ReadStore
 from headgate.core.tally import Bounds, Tally, TallyQuery
 from headgate.core.times import DAY_MS, parse_ms
 
 __all__ = ["CreditsTold", "credits_told"]
+
+
+_KINDS: tuple[RollupKind, ...] = ("job", "workflow")
+_LATELY_MS = 8 * DAY_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +33,27 @@ async def credits_told(store: ReadStore, bounds: Bounds) -> Mapping[str, Credits
     """By organisation, from what ended within bounds; one that has no credits there is left out.
 
     Credits of jobs come with the whole day, or at once; where only workflows have some, from Insights, their newest
-    day may be told in part, so it does not count.
+    day may be told in part, so it does not count. The last days are looked at first, which is enough where credits are
+    told at all.
     """
-    jobs, runs = await _days(store, "job", bounds), await _days(store, "workflow", bounds)
+    lately = {project: (max(since, until - _LATELY_MS), until) for project, (since, until) in bounds.items()}
+    found = await _told(store, lately)
+    older = {project: span for project, span in bounds.items() if org_slug(project) not in found}
+    if await _any_credits(store, older):
+        found |= await _told(store, older)
+    return found
+
+
+async def _any_credits(store: ReadStore, bounds: Bounds) -> bool:
+    """Whether anything in bounds has credits, by sums that need no day."""
+    for kind in _KINDS if bounds else ():
+        if any(tally.credits for tally in (await store.tallies(TallyQuery(kind, bounds))).values()):
+            return True
+    return False
+
+
+async def _told(store: ReadStore, bounds: Bounds) -> dict[str, CreditsTold]:
+    jobs, runs = [await _days(store, kind, bounds) for kind in _KINDS]
     found: dict[str, CreditsTold] = {}
     for org in jobs.keys() | runs.keys():
         of_jobs, of_runs = _newest(jobs.get(org, {})), _newest(runs.get(org, {}))
