@@ -11,7 +11,6 @@ import asyncio
 import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO
 
@@ -172,13 +171,13 @@ def _fitting(text: str) -> str:
     return text if len(text.encode("utf-16-le")) // 2 <= _MOST_TEXT else text[: _MOST_TEXT // 2 - 1] + "\u2026"
 
 
-async def write_book(opened: Opened, target: BinaryIO, scratch: Path | None = None) -> int:
+async def write_book(opened: Opened, target: BinaryIO) -> int:
     """Write the table to an empty file; returns how many rows it has.
 
-    `scratch`: a directory with room for as much again; else that of the system. Raises Refused where it does not fit,
+    The system's directory for temporary files needs room for as much again. Raises Refused where it does not fit,
     OSError where the disk does not take it; what is in the file then is no workbook.
     """
-    with TemporaryDirectory(prefix=".headgate-book-", dir=scratch) as folder:
+    with TemporaryDirectory(prefix=".headgate-book-") as folder:
         book = await asyncio.to_thread(_Book, target, folder, opened.columns)
         try:
             async for page in opened.pages:
