@@ -19,7 +19,7 @@ from headgate.core.merge import Observation
 from headgate.core.storeport import Store
 from headgate.core.tally import Dimension
 from headgate.core.times import DAY_MS
-from headgate.testing.store_data import DAY, JOB, NOW, PROJECT, WORKFLOW, job, merge, pipeline, seen, workflow
+from headgate.testing.store_data import DAY, JOB, NOW, PROJECT, WORKFLOW, job, made_id, merge, pipeline, seen, workflow
 
 __all__ = ["DetailsSuite"]
 
@@ -27,25 +27,21 @@ _SLUG = PROJECT.slug
 _ALWAYS = {_SLUG: (0, NOW + DAY)}
 
 
-def _id(kind: int, number: int) -> str:
-    return f"00000000-0000-4000-8000-{kind:06d}{number:06d}"
-
-
 def _usage(number: int, **more: Any) -> Observation:
     place = {"workflow_name": "build", "job_name": "test", "resource_class": "large", "executor": "docker"}
     bill = {"run_seconds": 60, "compute_credits": 10, "total_credits": 12, "storage_credits": 2, "dlc_credits": 0}
     fields = place | bill | {"operating_system": "linux", "stopped_at": NOW} | more
-    return seen("usage", _id(21, number), {name: value for name, value in fields.items() if value is not None})
+    return seen("usage", made_id(21, number), {name: value for name, value in fields.items() if value is not None})
 
 
 def _step(number: int, status: str = "failed", **more: Any) -> Observation:
     fields = {"job_id": JOB, "name": "make", "status": status, "index": 1, "node": 0, "stopped_at": NOW} | more
-    return seen("step", _id(22, number), fields)
+    return seen("step", made_id(22, number), fields)
 
 
 def _result(number: int, word: str = "fail", **more: Any) -> Observation:
-    fields = {"job_id": JOB, "name": f"t{number}", "result": word, "stopped_at": NOW, "test_id": _id(24, number)}
-    return seen("test_result", _id(23, number), fields | more)
+    fields = {"job_id": JOB, "name": f"t{number}", "result": word, "stopped_at": NOW, "test_id": made_id(24, number)}
+    return seen("test_result", made_id(23, number), fields | more)
 
 
 class DetailsSuite:
@@ -53,9 +49,9 @@ class DetailsSuite:
 
     async def test_a_run_of_which_only_an_approval_is_left_is_on_hold(self, store: Store) -> None:
         """CircleCI calls it failing where a job failed; while anything else of it goes on it runs."""
-        other = _id(5, 1)
-        waits = job(_id(5, 2), ended=False, started_at=NOW - 4_000, name="ship?", type="approval", status="on_hold")
-        later = job(_id(5, 3), ended=False, status="blocked")
+        other = made_id(5, 1)
+        waits = job(made_id(5, 2), ended=False, started_at=NOW - 4_000, name="ship?", type="approval", status="on_hold")
+        later = job(made_id(5, 3), ended=False, status="blocked")
         failing = workflow(ended=False, status="failing")
         await merge(store, pipeline(), failing, job(other, ended=False, status="running"), waits, later)
         assert (await store.in_flight(1))[0].status == "running"
@@ -97,22 +93,22 @@ class DetailsSuite:
     async def test_failed_jobs_are_told_with_their_reasons(self, store: Store) -> None:
         """Steps and tests that failed, the first few of many; what passed is left out."""
         await merge(store, pipeline(revision="abc"), workflow(), job(status="failed", messages=["no capacity"]))
-        await merge(store, job(_id(5, 1), status="success"), _step(1, exit_code=2, output_tail="boom", node=1))
+        await merge(store, job(made_id(5, 1), status="success"), _step(1, exit_code=2, output_tail="boom", node=1))
         await merge(store, _step(2, "success", index=0), _result(0, "pass"))
         await merge(store, *(_result(n, message="m", class_name="C") for n in range(1, 9)))
         (found,) = await store.failed_jobs(_ALWAYS, limit=9)
         assert (found.row.job_id, found.row.status, found.row.revision) == (JOB, "failure", "abc")
         assert ((FailedStep("make", 1, 1, "failure", 2, "boom"),), ("no capacity",)) == (found.steps, found.notes)
         assert (len(found.tests), found.tests_failed) == (MOST_FAILED_TESTS, 8)
-        assert FailedTest(_id(24, 1), "t1", "C", "m") == found.tests[0]
+        assert FailedTest(made_id(24, 1), "t1", "C", "m") == found.tests[0]
 
     async def test_failed_jobs_come_page_by_page(self, store: Store) -> None:
         """By end and id, and only what ended within the bounds."""
         ends = {1: NOW, 2: NOW, 3: NOW - 5, 4: NOW + DAY}
         await merge(store, pipeline(), workflow())
-        await merge(store, *(job(_id(5, n), status="timedout", stopped_at=at, number=n) for n, at in ends.items()))
+        await merge(store, *(job(made_id(5, n), status="timedout", stopped_at=at, number=n) for n, at in ends.items()))
         found = await store.failed_jobs(_ALWAYS, limit=9)
-        assert [_id(5, 2), _id(5, 1), _id(5, 3)] == [one.row.job_id for one in found]
+        assert [made_id(5, 2), made_id(5, 1), made_id(5, 3)] == [one.row.job_id for one in found]
         first = await store.failed_jobs(_ALWAYS, limit=2)
         last = first[-1].row
         assert list(found) == [
@@ -130,12 +126,12 @@ class DetailsSuite:
 
     async def test_results_of_one_test_are_told_newest_first(self, store: Store) -> None:
         """Of its project and window alone, with the run that each belongs to."""
-        broken = job(_id(5, 1), status="infrastructure_fail", name="flaky", number=6)
+        broken = job(made_id(5, 1), status="infrastructure_fail", name="flaky", number=6)
         await merge(store, pipeline(revision="abc", ref_name="main"), workflow(), job(), broken)
-        one, other = {"test_id": _id(24, 0), "name": "t"}, {"test_id": _id(24, 9)}
+        one, other = {"test_id": made_id(24, 0), "name": "t"}, {"test_id": made_id(24, 9)}
         await merge(store, _result(1, "pass", run_ms=7, **one), _result(3, **other))
-        await merge(store, _result(2, job_id=_id(5, 1), stopped_at=NOW + 1, message="boom", node=1, **one))
-        asked = (_SLUG, _id(24, 0), (0, NOW + DAY))
+        await merge(store, _result(2, job_id=made_id(5, 1), stopped_at=NOW + 1, message="boom", node=1, **one))
+        asked = (_SLUG, made_id(24, 0), (0, NOW + DAY))
         first, second = await store.test_runs(*asked, limit=9)
         assert (
             first.result,
@@ -155,33 +151,33 @@ class DetailsSuite:
             second.revision,
         ) == ("pass", False, 7, WORKFLOW, "build", "main", "abc")
         assert [first] == list(await store.test_runs(*asked, limit=1))
-        assert [second] == list(await store.test_runs(_SLUG, _id(24, 0), (NOW, NOW + 1), limit=9))
+        assert [second] == list(await store.test_runs(_SLUG, made_id(24, 0), (NOW, NOW + 1), limit=9))
         assert list(await store.test_runs("gh/acme/api", asked[1], asked[2], limit=9)) == []
 
     async def test_parallel_machines_are_compared(self, store: Store) -> None:
         """From the first step of each to its last; a job on one machine is not compared."""
-        await merge(store, pipeline(), workflow(), job(), job(_id(5, 1), name="alone"))
+        await merge(store, pipeline(), workflow(), job(), job(made_id(5, 1), name="alone"))
         times = {"status": "success"}
         await merge(
             store,
             _step(1, **times, started_at=NOW - 100, stopped_at=NOW - 60),
             _step(2, **times, started_at=NOW - 60, stopped_at=NOW, index=2),
             _step(3, **times, started_at=NOW - 90, stopped_at=NOW - 60, node=1),
-            _step(4, **times, started_at=NOW - 90, stopped_at=NOW, job_id=_id(5, 1)),
+            _step(4, **times, started_at=NOW - 90, stopped_at=NOW, job_id=made_id(5, 1)),
         )
         assert [NodeSum(_SLUG, "build", "test", 1, 2, 100, 65)] == list(await store.node_sums(_ALWAYS))
         assert list(await store.node_sums({_SLUG: (0, NOW - 1)})) == []
 
     async def test_jobs_of_repeats_are_summed(self, store: Store) -> None:
         """Where the repeated workflow failed; an approval is no job, and what was skipped did not run."""
-        again = workflow(_id(2, 1), created_at=NOW + 1, stopped_at=NOW + 60_000)
+        again = workflow(made_id(2, 1), created_at=NOW + 1, stopped_at=NOW + 60_000)
         await merge(store, pipeline(), workflow(status="failed"), job(status="failed"), again)
-        mine: dict[str, Any] = {"workflow_id": _id(2, 1), "started_at": NOW + 2, "stopped_at": NOW + 1_002}
+        mine: dict[str, Any] = {"workflow_id": made_id(2, 1), "started_at": NOW + 2, "stopped_at": NOW + 1_002}
         await merge(
             store,
-            job(_id(5, 1), credits=9, number=8, **mine),
-            job(_id(5, 2), type="approval", name="hold", number=7, **mine),
-            job(_id(5, 3), status="not_run", name="deploy", number=9, **mine),
+            job(made_id(5, 1), credits=9, number=8, **mine),
+            job(made_id(5, 2), type="approval", name="hold", number=7, **mine),
+            job(made_id(5, 3), status="not_run", name="deploy", number=9, **mine),
         )
         assert [RerunSum(_SLUG, "build", "test", 1, 9, 1_000)] == list(await store.rerun_sums(_ALWAYS))
         assert list(await store.rerun_sums({_SLUG: (0, NOW + 1)})) == []
@@ -203,7 +199,9 @@ class DetailsSuite:
     async def test_repeats_are_summed(self, store: Store) -> None:
         """Those of failed workflows alone; of a pipeline's branch and trigger where they do not tell theirs."""
         runs = [
-            workflow(_id(2, place), created_at=NOW + 60_000 * place - 30_000, stopped_at=NOW + 60_000 * place, **more)
+            workflow(
+                made_id(2, place), created_at=NOW + 60_000 * place - 30_000, stopped_at=NOW + 60_000 * place, **more
+            )
             for place, more in (
                 (0, {"status": "failed"}),
                 (1, {"status": "failed", "credits": 5, "credits_estimated": True}),
