@@ -188,7 +188,7 @@ async def _addresses(store: Store) -> Mapping[str, str]:
     """Name of what is asked -> its address."""
     lens = Lens(store, NOW_MS)
     run = (await store.recent_runs(40))[-1].workflow_id
-    failed = next(one for one in await store.failed_jobs({slug(7): (0, NOW_MS)}, before=None, limit=20))
+    failed = next(one for one in await store.failed_jobs({slug(7): (0, NOW_MS)}, limit=20))
     tests = await store.test_outcomes({slug(7): (NOW_MS - 7 * 86_400_000, NOW_MS)}, limit=1)
     assert lens.now_ms
     found: dict[str, str] = {}

@@ -21,7 +21,7 @@ from headgate.core.record import KINDS, record_schema
 from headgate.core.status import _TABLE
 from headgate.insights.catalogue import CATALOGUE
 from headgate.insights.dimensions import DIMENSIONS
-from headgate.insights.metric import FromTally, MetricDef
+from headgate.insights.metric import FromLags, FromOutages, FromRepeats, FromRows, FromTally, MetricDef
 from headgate.insights.tables import TABLES, read_asking
 from headgate.insights.views.lens import Lens
 from headgate.insights.views.refusal import TITLES
@@ -95,6 +95,20 @@ def catalogue_page() -> str:
     )
 
 
+def _read_from(metric: MetricDef) -> str:
+    match metric.compute:
+        case FromTally():
+            return "sums of hours and days"
+        case FromRepeats() | FromRows(rows="steps"):
+            return "sums of days"
+        case FromOutages():
+            return "rows of outages"
+        case FromLags():
+            return "how far each project is collected"
+        case _:
+            return "single facts"
+
+
 def _metric_part(name: str, metric: MetricDef) -> str:
     facts = {
         "Metric": f"`{metric.id}`, over {metric.over}",
@@ -103,7 +117,7 @@ def _metric_part(name: str, metric: MetricDef) -> str:
         "From": ", ".join(metric.inputs),
         "Counts": metric.counts,
         "Complete when": f"{metric.family} are",
-        "Read from": "sums of hours and days" if isinstance(metric.compute, FromTally) else "single facts",
+        "Read from": _read_from(metric),
         "CircleCI Insights": metric.circleci,
     }
     proxy = " A proxy." if metric.proxy else ""

@@ -82,6 +82,8 @@ def test_kills_in_the_middle_of_a_backfill_lose_and_repeat_nothing(tmp_path, twi
         (under_way,) = daemon.get("/api/v1/backfills").json()
         assert under_way["state"] != "waiting"
         assert daemon.stop() == 0
+    # Slow until here, so that the kills are in the middle of it.
+    _config(tmp_path, twin, projects={"include": projects}, **_budget(200))
     run_until_idle(config)
     with Daemon(config) as again:
         (done,) = again.get("/api/v1/backfills").json()

@@ -176,6 +176,18 @@ def test_the_tour_can_be_walked(shown):
     page.goto(f"{address}/delivery")
 
 
+def test_what_a_receiver_refused_is_sent_again(shown):
+    """Three releases, with its words; it takes them now, and none is left."""
+    address, page, _, _ = shown
+    page.goto(f"{address}/delivery")
+    letters = get(f"{address}/api/v1/deadletters").json()
+    assert [("board.post", 400, "unknown environment 'registry'")] * 3 == [
+        (one["signal"], one["status"], one["answer"]) for one in letters
+    ]
+    page.get_by_role("button", name="Send all of these").click()
+    wait_until(lambda: not get(f"{address}/api/v1/deadletters").json(), "the dead letters to be taken", 30)
+
+
 def test_the_page_asks_nobody_else(shown):
     """Every request of the browser goes to the daemon; no script reports an error; a picture is kept to look at."""
     address, page, asked, folder = shown

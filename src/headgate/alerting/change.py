@@ -237,13 +237,20 @@ def _notification(subject: Subject, state: State, telling: Telling, line: Line |
         state=state,
         reason=reason,
         labels=labels,
-        annotations=render_annotations(subject.annotations, _context(subject, labels, state, reason, telling)),
+        annotations=render_annotations(
+            subject.annotations, _context(subject, labels, state, reason, telling), _plain(subject.rule, labels)
+        ),
         starts_ms=alert.fired_ms or alert.since_ms,
         ends_ms=alert.ended_ms if state == "resolved" else None,
         at_ms=telling.now_ms,
         numbers={name: value for name, value in numbers.items() if value is not None},
         good=subject.good,
     )
+
+
+def _plain(rule: str, labels: Mapping[str, str]) -> str:
+    """A summary that needs no template: the rule's name and the alert's labels."""
+    return f"{rule}: " + ", ".join(f"{name} {value}" for name, value in labels.items())
 
 
 def _context(subject: Subject, labels: Mapping[str, str], state: str, reason: str, telling: Telling) -> dict[str, Any]:

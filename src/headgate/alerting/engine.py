@@ -58,6 +58,11 @@ WatermarkProvider = Callable[[Family], Awaitable[Watermarks]]
 _Known = Mapping[str, tuple[AlertRow, Alert]]
 _PAUSE_SECONDS = 30.0  # after a full store: it is freed by others
 _LONGEST_SLEEP_SECONDS = 60.0  # so that a changed wall clock is noticed
+# Names for texts that kinds of rules tell only while they are breached, as they are at other times.
+_UNTOLD: Mapping[str, Any] = {
+    **{name: [] for name in ("grew", "jobs", "suspects")},
+    **dict.fromkeys(("burn", "expected", "file", "flakes", "last_good", "rate", "status", "test", "used")),
+}
 
 log = structlog.get_logger(__name__)
 
@@ -320,10 +325,7 @@ def rule_subjects(result: RuleResult, known: _Known, owners: Owners) -> Iterable
             severity=rule.severity(alert.told or alert.level or group.before.level),
             annotations={"summary": default_summary(rule), **rule.annotations},
             texts={
-                "suspects": [],
-                "last_good": None,
-                "grew": [],
-                "jobs": [],
+                **{name: nothing for name, nothing in _UNTOLD.items() if name not in group.labels},
                 **group.texts,
                 "metric": rule.metric.id,
                 **spoken(rule, group.labels, alert),

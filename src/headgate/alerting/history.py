@@ -6,14 +6,17 @@ Invariant: what is told of a moment follows from what had ended by then; sums eq
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from operator import attrgetter
+from sys import maxsize
 from typing import Any, Generic, TypeVar
 
-from headgate.core.detailrows import RepeatSum
+from headgate.core.detailrows import OutageSum, RepeatSum
+from headgate.core.outages import sum_outages
 from headgate.core.repeats import repeats_in, sum_repeats
 from headgate.core.rollup import SUMS, Contribution, Measure, RollupKind, bin_of
-from headgate.core.runrows import DeploymentRow, JobRow, LiveRow, RunRow, StepFailures, TestOutcome
+from headgate.core.runrows import DeploymentEnd, DeploymentRow, JobRow, LiveRow, RunRow, StepFailures, TestOutcome
 from headgate.core.slug import org_slug
 from headgate.core.status import FAILED
 from headgate.core.tally import ROLLED, Bounds, Dimension, Tally, TallyQuery, class_name
@@ -116,14 +119,20 @@ class History:
         """None are given."""
         return []
 
-    async def first_created(self, _names: Mapping[str, Collection[str]]) -> Mapping[tuple[str, str], int]:
-        """None are asked for, without deployments."""
-        return {}
+    async def deployment_ends(self, *_: object, **__: object) -> Sequence[DeploymentEnd]:
+        """As above."""
+        return []
 
     async def repeat_sums(self, bounds: Bounds, *, by: Collection[Dimension]) -> Sequence[RepeatSum]:
         """As the store's."""
         runs = [run for project in bounds if project in self._runs for run in self._runs[project].rows]
         return sum_repeats(repeats_in(runs, bounds), by)
+
+    async def outage_sums(self, bounds: Bounds, *, by: Collection[Dimension], least_ms: int) -> Sequence[OutageSum]:
+        """As the store's."""
+        runs = [run for project in bounds if project in self._runs for run in self._runs[project].rows]
+        runs.sort(key=lambda run: (run.stopped_ms, run.workflow_id))
+        return sum_outages(runs, bounds, by, least_ms)
 
     async def steps_failed(self, _bounds: Bounds) -> Sequence[StepFailures]:
         """None are given."""
@@ -199,6 +208,19 @@ class History:
             found += [one for one in within if not failing or one.test_id in failed]
         found.sort(key=attrgetter("project", "test_id", "revision"))
         return [one for one in found if after is None or (one.project, one.test_id, one.revision) > after][:limit]
+
+    async def outcomes_of(self, bounds: Bounds, tests: Collection[tuple[str, str]]) -> Sequence[TestOutcome]:
+        """As the store's."""
+        return [one for one in await self.test_outcomes(bounds, limit=maxsize) if (one.project, one.test_id) in tests]
+
+    async def test_faults(self, bounds: Bounds) -> Sequence[TestOutcome]:
+        """As the store's."""
+        return [one for one in await self.test_outcomes(bounds, limit=maxsize) if one.failed]
+
+    async def test_counts(self, bounds: Bounds) -> Mapping[str, int]:
+        """As the store's."""
+        tests = {(one.project, one.test_id) for one in await self.test_outcomes(bounds, limit=maxsize)}
+        return Counter(project for project, _ in tests)
 
     async def tallies(self, query: TallyQuery) -> Mapping[tuple[str, ...], Tally]:
         """As the store's: whole days from sums, the rest row by row."""

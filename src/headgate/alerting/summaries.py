@@ -17,15 +17,17 @@ __all__ = ["default_summary", "measured_in", "spoken"]
 
 # Kinds whose value is a time, whatever their metric.
 _TIMES = ("absence", "stuck")
+_OF_METRIC = "{{ metric }} {% if value is none %}has no value{% else %}"
 _SENTENCES = {
-    "absence": "{{ 'nothing has run for ' ~ shown if state == 'firing' else 'runs again' }}",
-    "compare": "{{ metric }} is {{ shown }} over {{ n }} runs, usually {{ usual }}",
-    "detect": "{{ metric }} is {{ shown }}, {{ usual }} before the change",
+    "absence": "{{ 'nothing has run for ' ~ shown if state == 'firing'"
+    " else 'not collected any more' if reason == 'gone' else 'runs again' }}",
+    "compare": _OF_METRIC + "is {{ shown }} over {{ n }} runs, usually {{ usual }}{% endif %}",
+    "detect": _OF_METRIC + "is {{ shown }}, {{ usual }} before the change{% endif %}",
     "flaky": "{{ 'fails' if state == 'firing' else 'no longer fails' }} by itself (score {{ value | pct }})",
-    "forecast": "{{ metric }} will be {{ shown }} at the end of the period; the limit is {{ usual }}",
-    "slo": "{{ metric }} is {{ shown }} over {{ n }} runs; the objective is {{ usual }}",
+    "forecast": _OF_METRIC + "will be {{ shown }} at the end of the period; the limit is {{ usual }}{% endif %}",
+    "slo": _OF_METRIC + "is {{ shown }} over {{ n }} runs; the objective is {{ usual }}{% endif %}",
     "stuck": "{{ 'unfinished for ' ~ shown if state == 'firing' else 'nothing is stuck any more' }}",
-    "threshold": "{{ metric }} is {{ shown }} over {{ n }} runs",
+    "threshold": _OF_METRIC + "is {{ shown }} over {{ n }} runs{% endif %}",
 }
 _EVENTS = {
     "main_broke": "the default branch {{ 'fails after green runs' if state == 'firing' else 'is green again' }}",
@@ -41,10 +43,11 @@ def default_summary(rule: Rule) -> str:
 
 def spoken(rule: Rule, group: Mapping[str, str], alert: Alert) -> Mapping[str, str]:
     """Names for texts: `place`, the values of `by`; `shown` and `usual`, value and baseline as people write them."""
+    form = measured_in(rule)[0]
     return {
         "place": " ".join(group[name] for name in rule.by if group.get(name)),
-        "shown": _text(rule, alert.value, "nothing"),
-        "usual": _text(rule, alert.baseline, "unknown"),
+        "shown": value_text(alert.value, form),
+        "usual": value_text(alert.baseline, form),
     }
 
 
@@ -53,7 +56,3 @@ def measured_in(rule: Rule) -> tuple[Format, str]:
     if rule.kind in _TIMES:
         return "duration", "s"
     return rule.metric.format, rule.metric.unit
-
-
-def _text(rule: Rule, value: float | None, unknown: str) -> str:
-    return unknown if value is None else value_text(value, measured_in(rule)[0])

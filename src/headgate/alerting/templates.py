@@ -1,7 +1,8 @@
 """Texts for people: sandboxed Jinja2 over the labels and numbers of an alert.
 
-Invariant: rendering never fails and never blocks an alert. A text that cannot be rendered is shown as written, and the
-annotation `template_error` says why.
+Invariant: rendering never fails, never blocks an alert and never sends a template as it is written. A plain summary
+takes the place of one that cannot be rendered, other such texts are left out, and the annotation `template_error` says
+why.
 """
 
 from __future__ import annotations
@@ -10,28 +11,44 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from jinja2 import StrictUndefined, TemplateError
+from jinja2.filters import FILTERS
 from jinja2.meta import find_undeclared_variables
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from headgate.alerting.units import duration_text
 from headgate.insights.metric import Format
 
-__all__ = ["label_problem", "render_annotations", "render_labels", "template_problem", "value_text"]
+__all__ = ["NO_VALUE", "label_problem", "render_annotations", "render_labels", "template_problem", "value_text"]
 
 # Longer texts are cut: chat systems refuse them, and nobody reads them.
 MAX_TEXT = 4000
+# What people read where a number is not known, as when an alert is over because nothing ran.
+NO_VALUE = "no value"
 
 
 def _pct(value: Any, digits: int = 0) -> str:
-    return f"{float(value) * 100:.{digits}f}%"
+    return NO_VALUE if value is None else f"{float(value) * 100:.{digits}f}%"
+
+
+def _duration(value: Any) -> str:
+    return NO_VALUE if value is None else duration_text(float(value))
+
+
+def _round(value: Any, *args: Any, **options: Any) -> Any:
+    return None if value is None else FILTERS["round"](value, *args, **options)
+
+
+def _abs(value: Any) -> Any:
+    return None if value is None else abs(value)
 
 
 def _environment() -> ImmutableSandboxedEnvironment:
     environment = ImmutableSandboxedEnvironment(
         undefined=StrictUndefined,
         autoescape=False,  # plain text; each notifier escapes for its own channel
+        finalize=lambda value: NO_VALUE if value is None else value,
     )
-    environment.filters.update(pct=_pct, duration=lambda value: duration_text(float(value)))
+    environment.filters.update(pct=_pct, duration=_duration, round=_round, abs=_abs)
     return environment
 
 
@@ -83,8 +100,10 @@ def render_labels(texts: Mapping[str, str], group: Mapping[str, str], team: str)
     return {name: text for name, text in out.items() if text and (name != "team" or "team" not in group)}
 
 
-def value_text(value: float, form: Format) -> str:
-    """A metric's value for people: 78%, 12 min 5 s, 42."""
+def value_text(value: float | None, form: Format) -> str:
+    """A metric's value for people: 78%, 12 min 5 s, 42, or that there is none."""
+    if value is None:
+        return NO_VALUE
     if form == "percentage":
         return _pct(value)
     if form == "duration":
@@ -92,8 +111,8 @@ def value_text(value: float, form: Format) -> str:
     return f"{value:,.0f}" if form == "credits" else f"{value:g}"
 
 
-def render_annotations(texts: Mapping[str, str], context: Mapping[str, Any]) -> dict[str, str]:
-    """Render every text; empty ones are left out."""
+def render_annotations(texts: Mapping[str, str], context: Mapping[str, Any], plain: str) -> dict[str, str]:
+    """Render every text; empty ones are left out. `plain`: the summary where the rule's own cannot be rendered."""
     out: dict[str, str] = {}
     errors: list[str] = []
     for name, text in texts.items():
@@ -101,7 +120,7 @@ def render_annotations(texts: Mapping[str, str], context: Mapping[str, Any]) -> 
             rendered = _ENVIRONMENT.from_string(text).render(context)
         except Exception as error:  # noqa: BLE001  # whatever a template does, the alert goes out
             errors.append(f"{name}: {error}")
-            rendered = text
+            rendered = plain if name == "summary" else ""
         if rendered.strip():
             out[name] = rendered.strip()[:MAX_TEXT]
     if errors:

@@ -37,7 +37,7 @@ async def by_project(store: Store, sources: Iterable[str], clock: Clock) -> list
 
 
 async def proven(store: Store, sources: Iterable[str], clock: Clock, window: ProvenWindow) -> dict[str, Any]:
-    """What is proven of each project that has anything, those with something missing first.
+    """What is proven of each project that was audited, those with something missing first, silent ones too.
 
     `{"window", "step", "hours": [begin of each cell, oldest first], "projects": [{"source", "project", "proven_until",
     "cells"} and the figures of all cells]}`; a cell is None where nothing was audited yet, else the figures with
@@ -52,8 +52,10 @@ async def proven(store: Store, sources: Iterable[str], clock: Clock, window: Pro
     last = clock.now_ms() // step * step
     begins = range(last - (count - 1) * step, last + 1, step)
     lines = [_line(name, mark, begins, found.get(mark.slug, {})) for name, mark in marks]
-    lines = [one for one in lines if one["expected"]]
-    lines.sort(key=lambda one: (-one["unrepairable"], -one["repaired"], one["source"], one["project"]))
+    lines = [one for one in lines if any(cell is not None for cell in one["cells"])]
+    lines.sort(
+        key=lambda one: (-one["unrepairable"], -one["repaired"], not one["expected"], one["source"], one["project"])
+    )
     words = {"window": window, "step": "1h" if step == HOUR_MS else "1d"}
     return {**words, "hours": [format_ms(begin) for begin in begins], "projects": lines}
 

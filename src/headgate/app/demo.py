@@ -23,6 +23,7 @@ import httpx
 import orjson
 
 from headgate.app.demo_clock import DemoClock, last_working_day_ms
+from headgate.app.demo_receivers import Receivers
 from headgate.app.demo_settings import HOST, Place, twin_options, write_files
 from headgate.app.demo_show import Show
 from headgate.app.demo_truth import counted, differences, truth_of
@@ -101,8 +102,9 @@ class _Demo:
     async def run(self) -> int:
         """Twin, pager, daemon and report until one of them ends or it is told to stop."""
         self._show.begin(self._directory, self._options.days, self._options.projects)
-        async with self._pager() as pager_port, self._twin() as twin_port:
-            place = Place(self._directory, self._options.port, self._hook_port, twin_port, pager_port, self._secret)
+        receivers = Receivers(HOST, self._rung, self._lost)
+        async with receivers.served() as told_port, self._twin() as twin_port:
+            place = Place(self._directory, self._options.port, self._hook_port, twin_port, told_port, self._secret)
             twin = f"http://{HOST}:{twin_port}"
             about = await _about(twin)
             write_files(place, about["orgs"], about["projects"])
@@ -141,31 +143,12 @@ class _Demo:
                 process.send_signal(signal.SIGTERM)
                 await process.wait()
 
-    @contextlib.asynccontextmanager
-    async def _pager(self) -> AsyncIterator[int]:
-        """Somebody who is told of alerts: a webhook receiver that prints."""
-        server = await asyncio.start_server(self._page, HOST, 0)
-        async with server:
-            yield server.sockets[0].getsockname()[1]
+    def _rung(self, state: str, summary: str) -> None:
+        if not self._stand_still.is_set():
+            self._show.alert(state, summary)
 
-    async def _page(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            async with asyncio.timeout(10):
-                head = await reader.readuntil(b"\r\n\r\n")
-                length = next(
-                    int(line.split(b":")[1])
-                    for line in head.split(b"\r\n")
-                    if line.lower().startswith(b"content-length:")
-                )
-                message = orjson.loads(await reader.readexactly(length))
-                writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok")
-                await writer.drain()
-            for alert in () if self._stand_still.is_set() else message["alerts"]:
-                self._show.alert(alert["status"], alert["annotations"].get("summary", alert["labels"]["alertname"]))
-        except (TimeoutError, asyncio.IncompleteReadError, ConnectionError):
-            self._show.line("the pager lost a connection; the notification is sent again")
-        finally:
-            writer.close()
+    def _lost(self) -> None:
+        self._show.line("a receiver lost a connection; what it was told is sent again")
 
     # -- what happens
 

@@ -78,7 +78,7 @@ class Place:
     page_port: int
     hook_port: int
     twin_port: int
-    pager_port: int
+    told_port: int
     secret: str
 
     @property
@@ -133,10 +133,18 @@ def _settings(place: Place, orgs: Sequence[str], projects: Sequence[str]) -> dic
                 "start": "retained",
                 "records": {"kinds": list(_RECORDS)},
             },
+            # Of which it refuses a few at first: that is what dead letters are.
+            "board": {
+                "type": "http",
+                "url": f"http://{HOST}:{place.told_port}/board",
+                "format": "array",
+                "start": "retained",
+                "records": {"kinds": ["deployment"]},
+            },
         },
         "alerts": {
             "rules": ["default_rules.yaml", "demo_rules.yaml"],
-            "notifiers": {"pager": {"type": "webhook", "url": f"http://{HOST}:{place.pager_port}/"}},
+            "notifiers": {"pager": {"type": "webhook", "url": f"http://{HOST}:{place.told_port}/pager"}},
         },
         "owners": _owners(projects),
         "resource_classes": list(_MACHINES),

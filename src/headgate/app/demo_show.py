@@ -54,7 +54,7 @@ class Show:
         """How it goes."""
         status, ended = overview["status"], overview["ended"]
         totals = {kind: sum(ended.get(kind, {}).values()) for kind in ("workflow", "job")}
-        accepted = sum(signal["accepted"] for sink in status["sinks"].values() for signal in sink["signals"].values())
+        accepted = status["sinks"]["records"]["signals"]["lines"]["accepted"]
         calls = sum(source["calls"] for source in status["sources"].values())
         self.line(
             f"{totals['workflow']} workflows and {totals['job']} jobs ended, {accepted} records in records.jsonl, "

@@ -24,7 +24,7 @@ def due_files(configuration: Configuration, store: Store, operations: StoreOpera
     """As they are configured, over this store."""
     settings, base = configuration.settings, configuration.base
     exports = export_chores(settings.exports, base, lambda: Material(operations.lens(), operations))
-    reports = report_chores(settings.reports, base, store, operations.lens)
+    reports = report_chores(settings.reports, base, store, operations.lens, operations.reading)
     return [in_trail(chore, store, clock) for chore in (*exports, *reports)]
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -52,6 +51,7 @@ from headgate.web.operations import (
     WantedExport,
     WantedReport,
 )
+from headgate.web.reading import history_hints
 
 __all__ = ["StoreOperations"]
 
@@ -74,7 +74,7 @@ class StoreOperations(StoreWorkings):
             store, clock, self._running.configuration, lambda: list(self._running.sources()), self._running.kept_files
         )
         self._desk = AlertDesk(store, clock, self._running.turn, self._running.acknowledging, self._running.wake_outbox)
-        self._reports = ReportDesk(self.lens, self._running.shelves)
+        self._reports = ReportDesk(self.lens, self._running.shelves, self.reading)
 
     # -- questions
 
@@ -141,7 +141,7 @@ class StoreOperations(StoreWorkings):
             "hints": [
                 *views.parked_hints(figures.inbox_parked),
                 *self._hints(status, figures.facts, await self._running.signal_hints()),
-                *views.history_hints(await self.backfills()),
+                *await self.reading(),
                 *views.file_hints(status["files"]),
                 *views.gap_hints(await self._store.gaps(_GAPS), self._clock.now_ms()),
             ],
@@ -178,7 +178,7 @@ class StoreOperations(StoreWorkings):
     ) -> list[Json]:
         """A page of the ended workflows or jobs of a time range."""
         ask = self._store.runs_between if kind == "runs" else self._store.jobs_between
-        return [asdict(row) for row in await ask(since_ms, until_ms, after=after, limit=limit)]
+        return [msgspec.structs.asdict(row) for row in await ask(since_ms, until_ms, after=after, limit=limit)]
 
     async def rule_texts(self) -> list[Json]:
         """Rule files as the daemon read them; empty without one."""
@@ -191,7 +191,7 @@ class StoreOperations(StoreWorkings):
         slug = await self._project(project)
         behind, bounds = (slug, *after) if after else None, {slug: (since_ms, until_ms)}
         return [
-            asdict(one) for one in await self._store.test_outcomes(bounds, after=behind, limit=limit, failing=failing)
+            one._asdict() for one in await self._store.test_outcomes(bounds, after=behind, limit=limit, failing=failing)
         ]
 
     async def alert_history(self, fingerprint: str, limit: int) -> list[Json]:
@@ -419,6 +419,10 @@ class StoreOperations(StoreWorkings):
             raise Problem("unknown" if exc.missing else "refused", f"{exc}{valid}") from exc
         async for chunk in made.chunks:
             yield chunk
+
+    async def reading(self) -> list[str]:
+        """What is said of history while it is still read."""
+        return history_hints(await self.backfills())
 
     async def report(self, wanted: WantedReport) -> str:
         """A review as one file of HTML."""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from zoneinfo import ZoneInfo
 
 from headgate import __version__
+from headgate.app.reportjobs import Hints
 from headgate.app.shelf import Kept, Shelf
 from headgate.core.times import format_ms
 from headgate.insights.views.lens import Lens
@@ -24,10 +25,11 @@ __all__ = ["ReportDesk"]
 
 
 class ReportDesk:
-    """`shelves`: where the files of each configured report are; `lens`: of this moment."""
+    """`shelves`: where the files of each configured report are; `lens`: of this moment; `hints`: about all figures."""
 
-    def __init__(self, lens: Callable[[], Lens], shelves: Callable[[], Mapping[str, Shelf]]) -> None:
+    def __init__(self, lens: Callable[[], Lens], shelves: Callable[[], Mapping[str, Shelf]], hints: Hints) -> None:
         self._lens = lens
+        self._hints = hints
         self._shelves = shelves
 
     async def make(self, wanted: WantedReport) -> str:
@@ -48,7 +50,7 @@ class ReportDesk:
         except Refused as exc:
             valid = f"; valid: {', '.join(exc.valid)}" if exc.valid else ""
             raise Problem("unknown" if exc.missing else "refused", f"{exc}{valid}") from exc
-        return report_html(page, __version__)
+        return report_html(page, __version__, await self._hints())
 
     async def saved(self) -> list[Json]:
         """Saved reports, the newest first."""

@@ -5,7 +5,7 @@ Invariant: a report is sent once: its message is keyed by its name and its perio
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -27,9 +27,11 @@ from headgate.insights.views.periods import last_period
 from headgate.insights.views.report import Of, report_page
 from headgate.web.reviews import report_digest
 
-__all__ = ["REPORT_SUFFIX", "ReportConfig", "check_takers", "report_chores"]
+__all__ = ["REPORT_SUFFIX", "Hints", "ReportConfig", "check_takers", "report_chores"]
 
 REPORT_SUFFIX = "html"
+# What readers must know of all figures, as that history is still read.
+Hints = Callable[[], Awaitable[Sequence[str]]]
 
 
 class ReportConfig(BaseModel):
@@ -65,13 +67,15 @@ def check_takers(configs: Mapping[str, ReportConfig], takers: Mapping[str, bool]
 
 
 def report_chores(
-    configs: Mapping[str, ReportConfig], base: Path, store: Store, lens: Callable[[], Lens]
+    configs: Mapping[str, ReportConfig], base: Path, store: Store, lens: Callable[[], Lens], hints: Hints
 ) -> list[Chore]:
     """Every configured report. `base`: where relative directories begin; `lens`: of this moment."""
-    return [_chore(name, config, base, store, lens) for name, config in configs.items()]
+    return [_chore(name, config, base, store, lens, hints=hints) for name, config in configs.items()]
 
 
-def _chore(name: str, config: ReportConfig, base: Path, store: Store, lens: Callable[[], Lens]) -> Chore:
+def _chore(
+    name: str, config: ReportConfig, base: Path, store: Store, lens: Callable[[], Lens], *, hints: Hints
+) -> Chore:
     shelf = Shelf(base / config.to, name, (REPORT_SUFFIX,), read_keep(config.keep))
 
     async def make(due_ms: int) -> Made:
@@ -80,7 +84,7 @@ def _chore(name: str, config: ReportConfig, base: Path, store: Store, lens: Call
         page = await report_page(
             replace(lens(), now_ms=due_ms), every=config.every, window=window, of=Of(config.projects, config.teams)
         )
-        digest = report_digest(page, __version__, name=name)
+        digest = report_digest(page, __version__, name=name, hints=await hints())
 
         async def send() -> None:
             payload = payload_of(digest)

@@ -96,7 +96,7 @@ class RetentionSettings(_Section):
     trail: Duration = duration_field("400d", "Who changed something, read what is about a person, or exported.")
     facts: Duration = duration_field("400d", "Workflows, jobs and what belongs to them.")
     rollups: Duration | None = Field(
-        default=None, description="Sums by day, as long as `facts` at least; for ever unless said. Hours: eight days."
+        default=None, description="Sums by day, as long as `facts` at least; for ever unless said. Hours: 200 days."
     )
 
     @model_validator(mode="after")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -38,7 +38,6 @@ __all__ = [
     "explained_view",
     "file_hints",
     "gap_hints",
-    "history_hints",
     "observed_ms",
     "parked_hints",
     "provider_id_of",
@@ -146,17 +145,6 @@ def source_view(
 
 def _rounded(calls: float | None) -> float | None:
     return None if calls is None else round(calls, 1)
-
-
-def history_hints(orders: Iterable[Json]) -> list[str]:
-    """How far back history is known while it is still read, so that nobody takes what is not read yet for nothing."""
-    return [
-        f"History since {order['since'][:10]} is being read, the newest first: {order['share']:.0%} is here"
-        + (f", everything back to {order['reached'][:10]}. " if order["reached"] else ". ")
-        + "What is older fills up by itself; Delivery shows how far it is."
-        for order in orders
-        if order["state"] == "running" and not order["id"].startswith("refresh-")  # of days that are here already
-    ]
 
 
 def gap_hints(gaps: Sequence[GapRow], now_ms: int) -> list[str]:

@@ -29,8 +29,8 @@ __all__ = ["StoreWorkings"]
 _MEASURED_FOR_MS = 10 * MINUTE_MS
 # A small store is measured while one waits.
 _PATIENCE_SECONDS = 0.15
-# Parts that go with another one, or by a rule of the store's own.
-_KEPT_WITH = {"steps": "facts", "rollups_hour": "8d", "rollups_day": "rollups", "other": ""}
+# Parts that go with another one, or by a rule of the store's own. Sums go with what they are of, at last with days.
+_KEPT_WITH = {"steps": "facts", "rollups_hour": "8d", "rollups_day": "rollups", "sums": "rollups", "other": ""}
 
 
 class StoreWorkings:

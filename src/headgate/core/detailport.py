@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
-from headgate.core.detailrows import AuditedDay, FailedJob, NodeSum, RepeatSum, RerunSum, TestRun, UsageLoad, UsageSum
+from headgate.core.detailrows import (
+    USAGE_NAMES,
+    AuditedDay,
+    FailedJob,
+    NodeSum,
+    OutageSum,
+    RepeatSum,
+    RerunSum,
+    TestRun,
+    UsageLoad,
+    UsageName,
+    UsageSum,
+)
+from headgate.core.runrows import DeploymentEnd, TestCommit, TestOutcome, TestsOver
 from headgate.core.tally import Bounds, Dimension
 
 __all__ = ["ReadDetails"]
@@ -14,29 +27,63 @@ __all__ = ["ReadDetails"]
 class ReadDetails(Protocol):
     """As `core.readport.ReadStore`. What ended within the bounds of its project; ordered by the names of the rows."""
 
-    async def usage_sums(self, bounds: Bounds) -> Sequence[UsageSum]:
-        """Rows of the usage export, summed by job and machine.
+    async def deployment_ends(
+        self, since_ms: int, until_ms: int, *, project: str | None = None, begun: bool = False
+    ) -> Sequence[DeploymentEnd]:
+        """All deployments that ended within a time, oldest first, of one project (slug) or all, as figures take them.
+
+        `begun`: with when work on those that succeeded began.
+        """
+        ...
+
+    async def usage_sums(self, bounds: Bounds, by: Collection[UsageName] = USAGE_NAMES) -> Sequence[UsageSum]:
+        """Rows of the usage export, summed by project and by these names of jobs and machines; others are empty.
 
         A row is in the window of its job's end; where the export tells none, of its start, else of its queueing, else
         of when it was read: so every row is in exactly one of windows that follow one another.
         """
         ...
 
-    async def usage_loads(self, bounds: Bounds) -> Sequence[UsageLoad]:
-        """Processor and memory of the same rows; what has no figures is left out."""
+    async def usage_days(self, bounds: Bounds) -> Mapping[str, Sequence[int]]:
+        """Begins of the UTC days (milliseconds) that have any of the same rows, in order, by project (slug)."""
         ...
 
-    async def failed_jobs(
-        self, bounds: Bounds, *, before: tuple[int, str] | None = None, limit: int
-    ) -> Sequence[FailedJob]:
-        """Jobs that failed (failure, error, timeout) with what is known of why, newest first by end and id.
+    async def usage_loads(self, bounds: Bounds) -> Sequence[UsageLoad]:
+        """Processor and memory of the same rows, by job and machine."""
+        ...
 
-        `before`: end and id of the last one of the page before.
+    async def failed_jobs(self, bounds: Bounds, *, limit: int) -> Sequence[FailedJob]:
+        """The newest `limit` jobs that failed (failure, error, timeout) with what is known of why.
+
+        Newest first by end and id.
         """
         ...
 
     async def test_runs(self, project: str, test_id: str, window: tuple[int, int], *, limit: int) -> Sequence[TestRun]:
         """The newest `limit` results of one test of a project (slug) within [since_ms, until_ms), newest first."""
+        ...
+
+    async def outcomes_of(self, bounds: Bounds, tests: Collection[tuple[str, str]]) -> Sequence[TestOutcome]:
+        """As `ReadStore.test_outcomes`, of a few tests, by project and test id, all at once."""
+        ...
+
+    async def test_commits(self, bounds: Bounds, tests: Collection[tuple[str, str]]) -> Sequence[TestCommit]:
+        """As `outcomes_of`, faster."""
+        ...
+
+    async def test_sums(self, bounds: Bounds, before: Bounds, *, branch_class: int | None = None) -> TestsOver:
+        """What came of every test within the bounds, and in a time `before` them, as `outcomes_of` says of its commits.
+
+        `branch_class`: of commits of that class alone.
+        """
+        ...
+
+    async def test_faults(self, bounds: Bounds) -> Sequence[TestOutcome]:
+        """As `outcomes_of` of every test, on the commits on which it failed, and not through the machine alone."""
+        ...
+
+    async def test_counts(self, bounds: Bounds) -> Mapping[str, int]:
+        """Project -> how many tests have results within the bounds; one without any is absent."""
         ...
 
     async def node_sums(self, bounds: Bounds) -> Sequence[NodeSum]:
@@ -52,6 +99,16 @@ class ReadDetails(Protocol):
 
     async def rerun_sums(self, bounds: Bounds) -> Sequence[RerunSum]:
         """Jobs of workflows that ended within the bounds and repeat one that failed (failure, error, timeout)."""
+        ...
+
+    async def outage_sums(self, bounds: Bounds, *, by: Collection[Dimension], least_ms: int) -> Sequence[OutageSum]:
+        """Outages that ended within the bounds, and failures within them that ended a time of peace.
+
+        By project and, of `by`, by workflow, branch and branch_class; others of it are not looked at. Runs of one
+        workflow, branch and, where that is in `by`, branch_class follow each other. Those before the bounds count for
+        as long as the bounds are, at least `least_ms`: an outage that is older begins there. Sums of nothing are left
+        out.
+        """
         ...
 
     async def audited_days(self, since_ms: int, until_ms: int) -> Sequence[AuditedDay]:

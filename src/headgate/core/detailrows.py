@@ -7,26 +7,39 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal, NamedTuple, Self, get_args
+
+import msgspec
 
 from headgate.core.runrows import JobRow
 
 __all__ = [
     "CREDIT_KINDS",
     "MOST_FAILED_TESTS",
+    "MOST_PERCENT",
+    "USAGE_NAMES",
     "AuditedDay",
     "FailedJob",
     "FailedStep",
     "FailedTest",
     "NodeSum",
+    "OutageSum",
+    "Percents",
     "RepeatSum",
     "RerunSum",
     "TestRun",
     "UsageLoad",
+    "UsageName",
     "UsageSum",
 ]
 
 # What credits are charged for: fields `<kind>_credits` of a usage row, in the order of the export's columns.
 CREDIT_KINDS = ("compute", "dlc", "user", "storage", "network", "lease", "lease_overage", "ipranges")
+# What rows of the usage export are told apart by within a project.
+UsageName = Literal["workflow", "job", "resource_class", "executor", "operating_system"]
+USAGE_NAMES: tuple[UsageName, ...] = get_args(UsageName)
+# Figures of loads are percents of a machine; what exceeds this counts as this.
+MOST_PERCENT = 255
 # Of a job with many failed tests the first ones by name tell enough.
 MOST_FAILED_TESTS = 5
 
@@ -51,9 +64,30 @@ class UsageSum:
     total: int
 
 
+class Percents(NamedTuple):
+    """How busy runs kept something, in percents, rounded up, 0 to `MOST_PERCENT`. `runs`: of how many that is known.
+
+    `p95`: of them, nearest rank; `highest`: None, as `p95`, where nothing is known.
+    """
+
+    runs: int = 0
+    p95: int | None = None
+    highest: int | None = None
+
+    @classmethod
+    def of(cls, counts: Mapping[int, int]) -> Self:
+        """From percent -> runs."""
+        left = -(-sum(counts.values()) * 95 // 100)
+        for percent in sorted(counts):
+            left -= counts[percent]
+            if left <= 0:
+                return cls(sum(counts.values()), percent, max(counts))
+        return cls()
+
+
 @dataclass(frozen=True, slots=True)
 class UsageLoad:
-    """How busy one job kept one kind of machine: percent, rounded up -> runs. Runs without figures are not in it."""
+    """How busy one job kept one kind of machine. `runs`: rows, with figures or without; `compute`: their credits."""
 
     project: str
     workflow: str
@@ -61,13 +95,14 @@ class UsageLoad:
     resource_class: str
     executor: str
     operating_system: str
-    ram_max: Mapping[int, int]
-    cpu_median: Mapping[int, int]
-    cpu_max: Mapping[int, int]
+    runs: int
+    compute: int
+    ram_max: Percents
+    cpu_median: Percents
+    cpu_max: Percents
 
 
-@dataclass(frozen=True, slots=True)
-class FailedStep:
+class FailedStep(msgspec.Struct, frozen=True, gc=False):
     """A step that failed. `tail`: end of its output, empty unless the source keeps it."""
 
     step: str
@@ -78,8 +113,7 @@ class FailedStep:
     tail: str
 
 
-@dataclass(frozen=True, slots=True)
-class FailedTest:
+class FailedTest(msgspec.Struct, frozen=True, gc=False):
     """A test that failed in a job. `message`: its failure text, empty where unknown."""
 
     test_id: str
@@ -88,8 +122,7 @@ class FailedTest:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class FailedJob:
+class FailedJob(msgspec.Struct, frozen=True, gc=False):
     """One job that ended as failure, error or timeout.
 
     `steps`: those that failed, by index and machine. `tests`: the first `MOST_FAILED_TESTS` by name; `tests_failed`:
@@ -146,6 +179,29 @@ class NodeSum:
     nodes: int
     slowest_ms: int
     mean_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class OutageSum:
+    """Workflows that went from red to green and back, by project and what else was asked for; other names are empty.
+
+    `recoveries`: outages that ended in the window, `red_ms` long together; `relapses`: failures of the window that
+    followed on a recovery, `green_ms` after it together.
+    """
+
+    project: str
+    workflow: str
+    ref: str
+    branch_class: int
+    recoveries: int
+    red_ms: int
+    relapses: int
+    green_ms: int
+
+    @property
+    def place(self) -> tuple[str, str, str, int]:
+        """What it is a sum of."""
+        return self.project, self.workflow, self.ref, self.branch_class
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from headgate.core.runrows import (
     JobRow,
     LiveRow,
     ProjectRow,
+    RunChoice,
     RunDetail,
     RunRow,
     StepFailures,
@@ -288,10 +289,6 @@ class ReadStore(ReadDetails, Protocol):
         """Ended deployments, of one project (slug) or all, in the order and pages of `runs_between`."""
         ...
 
-    async def first_created(self, names: Mapping[str, Collection[str]]) -> Mapping[tuple[str, str], int]:
-        """(project, name) -> creation of the first ended workflow of that commit, or of that id; absent if unknown."""
-        ...
-
     async def series(
         self,
         kind: RollupKind,
@@ -327,14 +324,15 @@ class ReadStore(ReadDetails, Protocol):
         self,
         names: Mapping[str, Collection[str]],
         *,
-        branch_class: int | None = None,
-        before_ms: int,
+        chosen: RunChoice = RunChoice(),  # noqa: B008  # frozen, takes everything
+        since_ms: int,
+        before: tuple[int, str],
         limit: int,
     ) -> Sequence[RunRow]:
         """The newest `limit` ended workflows of each project of `names` (slug -> names of workflows), of those names.
 
-        Before `before_ms`, of both branch classes where none is given; newest first, over all projects. Found through
-        an index, however old they are.
+        Of ends since `since_ms`; newest first by end and id, over all projects. `before`: end and id of the last one of
+        the page before; without an id, the end of the time. Found through indexes.
         """
         ...
 

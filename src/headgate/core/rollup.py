@@ -117,13 +117,12 @@ def quantile(bins: Mapping[int, int], q: float) -> float | None:
     total = sum(bins.values())
     if total <= 0:
         return None
-    rank = max(1, math.ceil(q * total))
-    seen = 0
-    for index in sorted(bins):
-        seen += bins[index]
-        if seen >= rank:
-            return bin_value(index)
-    return bin_value(max(bins))
+    above = total - max(1, math.ceil(q * total))
+    for index in sorted(bins, reverse=True):
+        above -= bins[index]
+        if above < 0:
+            break
+    return bin_value(index)
 
 
 def contribution(kind: RollupKind, values: Mapping[str, Value], *, terminal: bool) -> Contribution | None:

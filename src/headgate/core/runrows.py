@@ -6,27 +6,35 @@ Times in milliseconds since the epoch, spans in milliseconds. `project` is the s
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
+
+import msgspec
 
 __all__ = [
+    "DeploymentEnd",
     "DeploymentRow",
     "JobRow",
     "LiveRow",
     "ProjectRow",
+    "RunChoice",
     "RunDetail",
     "RunJob",
     "RunRow",
     "RunStep",
     "StepFailures",
+    "TestCommit",
     "TestOutcome",
+    "TestSum",
+    "TestsOver",
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class RunRow:
-    """One ended workflow. `duration_ms`: creation to end, None where unknown.
+class RunRow(msgspec.Struct, frozen=True, gc=False):
+    """One ended workflow; a struct, which is made fastest, since there are many.
 
+    `duration_ms`: creation to end, None where unknown.
     `hold_ms`: sum of the waits of its approvals. `attempt`: 2 for the first rerun. `rerun_of`: the workflow that it
     repeats. `trigger`: CircleCI's word. `credits`: None where unknown; `credits_estimated`: they are no bill.
     """
@@ -52,8 +60,26 @@ class RunRow:
 
 
 @dataclass(frozen=True, slots=True)
-class JobRow:
-    """One ended job, approvals included. `workflow_id`: empty where unknown.
+class RunChoice:
+    """Which ended workflows a question is about; what is empty or None takes all. `status`: our word."""
+
+    branch: str = ""
+    branch_class: int | None = None
+    trigger: str = ""
+    status: str = ""
+
+    def takes(self, run: RunRow) -> bool:
+        """Whether it takes one."""
+        return (
+            self.branch in ("", run.ref)
+            and self.branch_class in (None, run.branch_class)
+            and self.trigger in ("", run.trigger)
+            and self.status in ("", run.status)
+        )
+
+
+class JobRow(msgspec.Struct, frozen=True, gc=False):
+    """One ended job, approvals included; a struct, as a run is. `workflow_id`: empty where unknown.
 
     `duration_ms`, `queue_ms`: None where unknown, as of an approval. `type`: `build`, `approval` or empty. `number`:
     in its project. `revision`, `ref`, `trigger`: of its workflow, else of its pipeline.
@@ -105,8 +131,7 @@ class LiveRow:
     url: str
 
 
-@dataclass(frozen=True, slots=True)
-class TestOutcome:
+class TestOutcome(NamedTuple):
     """What came of one test on one commit. `jobs`: names of the jobs that ran it, sorted.
 
     `infra`: failures in jobs that ended as `error`; `failed` has the others. `first_ms`, `last_ms`: ends of the first
@@ -129,6 +154,53 @@ class TestOutcome:
     last_ms: int
     run_ms: int
     branch_class: int = 0
+
+
+class TestCommit(NamedTuple):
+    """A part of `TestOutcome` that is read faster."""
+
+    project: str
+    test_id: str
+    revision: str
+    last_ms: int
+    run_ms: int
+    passed: int
+    failed: int
+    infra: int
+    branch_class: int
+
+
+class TestSum(NamedTuple):
+    """What came of one test on all of its commits, or on those of one class of branches, under its one name."""
+
+    project: str
+    test_id: str
+    name: str
+    suite: str
+    class_name: str
+    file: str
+    passed: int
+    failed: int
+    infra: int
+    run_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class TestsOver:
+    """What came of tests in a window. Tests are told by project and id, rows come in their order.
+
+    `varied`: tests whose results, there or in the time before, do not agree on a name, suite, class or file: ask for
+    their outcomes; they are neither in `sums` nor in `slower`. `faults`, `earlier`: commits of the window and of the
+    time before on which a test failed, and not through the machine alone. `slower`: see `core.turning.became_slower`,
+    which is given the mean run time of a result of each commit that has one, in the order of their ends, those that
+    ended at once by the mean.
+    """
+
+    sums: Sequence[TestSum]
+    faults: Sequence[TestOutcome]
+    earlier: Sequence[TestOutcome]
+    varied: Collection[tuple[str, str]]
+    slower: Collection[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +232,22 @@ class DeploymentRow:
     job_id: str
     origin: str
     url: str
+
+
+class DeploymentEnd(msgspec.Struct, frozen=True, gc=False):
+    """What figures take of one ended deployment; a struct, which is made fastest, since there are many.
+
+    `begun_ms`: creation of the first ended workflow of its commit, or of its workflow where no commit is known; None
+    where it is not known, did not succeed or was not asked for.
+    """
+
+    stopped_ms: int
+    project: str
+    environment: str
+    name: str
+    status: str
+    revision: str
+    begun_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

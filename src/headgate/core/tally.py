@@ -33,7 +33,8 @@ Dimension = Literal[
 ]
 # Dimensions of time, for series: the UTC hour or day of the end of a run, as RFC 3339 text of its begin -> length, ms.
 STEPS: Mapping[Dimension, int] = {"hour": HOUR_MS, "day": DAY_MS}
-# Dimensions that rollups are kept by; the others are answered from facts, each of which is then read.
+# Dimensions that rollups are kept by, in any combination. Of the others a store may add up one at a time; what it does
+# not is answered from facts, each of which is then read.
 ROLLED: frozenset[Dimension] = frozenset({"org", "project", "workflow", "job", "branch_class", *STEPS})
 DIMENSIONS: frozenset[Dimension] = ROLLED | {"branch", "trigger", "resource_class"}
 # Values of `branch_class`.
@@ -81,7 +82,10 @@ class Tally:
                 self.bins[measure] = dict(more)
                 continue
             for index, n in more.items():
-                bins[index] = bins.get(index, 0) + n
+                if index in bins:
+                    bins[index] += n
+                else:
+                    bins[index] = n
 
     def _add_sums(self, more: Tally | Contribution) -> None:
         """One by one and not by name: pages add up thousands of them."""
@@ -122,8 +126,8 @@ class TallyQuery:
     """Which ended workflows or jobs to count, and by what.
 
     `bounds`: of the end of a run. `by`: the dimensions of the key, in its order; may be empty. `bins`: the measures
-    whose quantiles are wanted; each costs time. `only`: values of dimensions of the key; groups with others are not
-    wanted and may be left out.
+    whose quantiles are wanted; each costs time. `only`: values of dimensions of the key other than time, project and
+    organisation; groups with others are not wanted and may be left out, which saves a store the reading of them.
     """
 
     kind: RollupKind

@@ -35,7 +35,6 @@ _OF_PROJECT: Mapping[str, Callable[[Any], str]] = {
     "org": lambda row: org_slug(row.project),
     "project": lambda row: row.project,
 }
-_OF_DEPLOYMENT: Mapping[str, Callable[[Any], str]] = {**_OF_PROJECT, "environment": lambda row: row.environment}
 # Kind of row -> dimension -> its value; `team` follows from these (insights.owners).
 ROW_VALUES: Mapping[str, Mapping[str, Callable[[Any], str]]] = {
     "runs": {
@@ -46,14 +45,13 @@ ROW_VALUES: Mapping[str, Mapping[str, Callable[[Any], str]]] = {
         "trigger": lambda run: run.trigger,
     },
     "tests": {**_OF_PROJECT, "test": lambda row: test_name(row.class_name, row.name)},
+    "flakes": _OF_PROJECT,
     "steps": {
         **_OF_PROJECT,
         "workflow": lambda row: row.workflow,
         "job": lambda row: row.job,
         "step": lambda row: row.step,
     },
-    "deployments": _OF_DEPLOYMENT,
-    "leads": _OF_DEPLOYMENT,
 }
 
 

@@ -5,15 +5,17 @@ Invariant: what is not a fact is not guessed: a deployment whose beginning is no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from headgate.core.runrows import DeploymentRow, StepFailures
+import msgspec
+
+from headgate.core.runrows import DeploymentEnd, StepFailures
 from headgate.core.times import DAY_MS
-from headgate.insights.metric import FromRows, Measured, Rows
+from headgate.insights.metric import FromDeployments, FromRows, Measured
 from headgate.insights.sums import nearest_rank, number, share
 
-__all__ = ["Deployed", "DeploymentFold", "fold_deployments", "of_deployments", "step_failures"]
+__all__ = ["Deployed", "DeploymentFold", "fold_deployments", "of_deployments", "placed", "step_failures"]
 
 
 @dataclass(slots=True)
@@ -32,27 +34,21 @@ def step_failures() -> FromRows:
     return FromRows("steps", _Steps, lambda seen, _span: number(seen.n, seen.n))
 
 
-@dataclass(frozen=True, slots=True)
-class Deployed:
-    """A deployment, and when work on its commit began as far as known: creation of the commit's first workflow."""
+class Deployed(msgspec.Struct, frozen=True, gc=False):
+    """One deployment that succeeded or failed, beside those of its name and environment before it; see `placed`.
 
-    row: DeploymentRow
-    begun_ms: int | None = None
+    `repeats_ms`: end of the one before where that ended the same with the same commit, else before all times.
+    `lead_ms`: since work on its commit began, None where that is not known. `down_ms`: of a success, ends of the
+    failures since the success before it, oldest first.
+    """
 
-    @property
-    def project(self) -> str:
-        """Project slug."""
-        return self.row.project
-
-    @property
-    def stopped_ms(self) -> int:
-        """When it ended."""
-        return self.row.stopped_ms
-
-    @property
-    def environment(self) -> str:
-        """Where it went."""
-        return self.row.environment
+    stopped_ms: int
+    project: str
+    environment: str
+    ok: bool
+    repeats_ms: int
+    lead_ms: int | None
+    down_ms: Sequence[int]
 
 
 @dataclass(slots=True)
@@ -67,23 +63,6 @@ class DeploymentFold:
     recoveries: int = 0
     down_ms: int = 0
     leads_ms: list[int] = field(default_factory=list)
-    _down: dict[tuple[str, str, str], int] = field(default_factory=dict)
-    _last: dict[tuple[str, str, str], tuple[str, str]] = field(default_factory=dict)
-
-    def add(self, deployed: Deployed, *, inside: bool) -> None:
-        """One deployment."""
-        row = deployed.row
-        key, end = (row.project, row.name, row.environment), (row.revision, row.status)
-        if row.status not in ("failed", "succeeded") or (row.revision and self._last.get(key) == end):
-            return
-        self._last[key] = end
-        if row.status == "failed":
-            self.failed += inside
-            self._down.setdefault(key, row.stopped_ms)
-            return
-        since_ms = self._down.pop(key, None)
-        if inside:
-            self._succeed(deployed, since_ms)
 
     def merge(self, other: DeploymentFold) -> None:
         """Those of another project or environment."""
@@ -93,24 +72,63 @@ class DeploymentFold:
         self.down_ms += other.down_ms
         self.leads_ms += other.leads_ms
 
-    def _succeed(self, deployed: Deployed, down_since_ms: int | None) -> None:
-        self.ok += 1
-        if deployed.begun_ms is not None:
-            self.leads_ms.append(max(0, deployed.row.stopped_ms - deployed.begun_ms))
-        if down_since_ms is not None:
-            self.recoveries += 1
-            self.down_ms += deployed.row.stopped_ms - down_since_ms
+
+_NO_FAILURES: Sequence[int] = ()
+_NEVER = -(1 << 62)
 
 
-def fold_deployments(rows: Iterable[tuple[Deployed, bool]]) -> Mapping[tuple[str, str], DeploymentFold]:
-    """(project, environment) -> what came of it; coarser groups are merged from these, for nothing crosses them."""
+def placed(rows: Iterable[DeploymentEnd]) -> list[Deployed]:
+    """Deployments in the order of their end -> those that succeeded or failed, each with what came before it."""
+    found: list[Deployed] = []
+    last: dict[tuple[str, ...], tuple[int, str, bool]] = {}
+    down: dict[tuple[str, ...], list[int]] = {}
+    for row in rows:
+        ok, repeats_ms, failures = row.status == "succeeded", _NEVER, _NO_FAILURES
+        if not ok and row.status != "failed":
+            continue
+        stopped_ms, revision, begun_ms = row.stopped_ms, row.revision, row.begun_ms
+        key = (row.project, row.environment, row.name)
+        before = last.get(key)
+        if before is not None and revision and before[1] == revision and before[2] is ok:
+            repeats_ms = before[0]
+        last[key] = (stopped_ms, revision, ok)
+        if not ok:
+            down.setdefault(key, []).append(stopped_ms)
+        elif key in down:
+            failures = down.pop(key)
+        lead_ms = None if begun_ms is None else stopped_ms - begun_ms if stopped_ms > begun_ms else 0
+        found.append(Deployed(stopped_ms, row.project, row.environment, ok, repeats_ms, lead_ms, failures))
+    return found
+
+
+def fold_deployments(
+    rows: Iterable[Deployed], spans: Mapping[str, tuple[int, int, int]]
+) -> Mapping[tuple[str, str], DeploymentFold]:
+    """(project, environment) -> what came of it; coarser groups are merged from these, for nothing crosses them.
+
+    `spans`: project -> from when on what came before counts as known, then begin and end of its window. For lead times
+    nothing before the window does.
+    """
     found: dict[tuple[str, str], DeploymentFold] = {}
-    for row, inside in rows:
-        key = (row.row.project, row.row.environment)
-        fold = found.get(key)
+    for one in rows:
+        span, stopped_ms = spans.get(one.project), one.stopped_ms
+        if span is None or one.repeats_ms >= span[1] or not span[1] <= stopped_ms < span[2]:
+            continue
+        fold = found.get((one.project, one.environment))
         if fold is None:
-            fold = found[key] = DeploymentFold()
-        fold.add(row, inside=inside)
+            fold = found[one.project, one.environment] = DeploymentFold()
+        if one.ok and one.lead_ms is not None:
+            fold.leads_ms.append(one.lead_ms)
+        if one.repeats_ms >= span[0]:
+            continue
+        if not one.ok:
+            fold.failed += 1
+            continue
+        fold.ok += 1
+        since_ms = next((at for at in one.down_ms if at >= span[0]), None) if one.down_ms else None
+        if since_ms is not None:
+            fold.recoveries += 1
+            fold.down_ms += stopped_ms - since_ms
     return found
 
 
@@ -129,7 +147,6 @@ _DEPLOYMENTS: dict[str, Callable[[DeploymentFold, int], Measured]] = {
 }
 
 
-def of_deployments(what: str) -> FromRows:
+def of_deployments(what: str) -> FromDeployments:
     """count, failed, frequency, lead_time, failure_rate or recovery_time."""
-    rows: Rows = "leads" if what == "lead_time" else "deployments"
-    return FromRows(rows, DeploymentFold, _DEPLOYMENTS[what], context=True)
+    return FromDeployments(_DEPLOYMENTS[what], begun=what == "lead_time")

@@ -5,13 +5,11 @@ Invariant: a failed job is in exactly one group, and the group follows from that
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
 from headgate.core.detailrows import FailedJob
-from headgate.core.runrows import JobRow
 from headgate.insights.dimensions import test_name
 from headgate.insights.fingerprints import fingerprint, normalize, telling_line
 
@@ -20,7 +18,6 @@ __all__ = ["Cause", "Group", "Known", "cause_of", "group_failures"]
 Kind = Literal["test", "step", "timeout", "infrastructure", "unknown"]
 # What a group goes by, the most telling first.
 Known = Literal["message", "test", "output", "note", "step", "nothing"]
-_LAST_RUNS = 5
 _KEPT_SAMPLE = 2_000
 
 
@@ -41,22 +38,32 @@ class Cause:
 
 @dataclass(slots=True)
 class Group:
-    """Failed jobs with one cause in one project. `seen`: jobs, newest first; `tests`: name -> (id, how often)."""
+    """Failed jobs with one cause in one project, which is told in the words of the newest. `seen`: newest first."""
 
     project: str
     cause: Cause
-    seen: list[JobRow] = field(default_factory=list)
-    jobs: Counter[tuple[str, str]] = field(default_factory=Counter)
-    branches: Counter[str] = field(default_factory=Counter)
-    tests: Counter[tuple[str, str]] = field(default_factory=Counter)
+    seen: list[FailedJob] = field(default_factory=list)
 
-    def add(self, failed: FailedJob) -> None:
-        """One more job of that cause."""
-        self.seen.append(failed.row)
-        self.jobs[failed.row.workflow, failed.row.job] += 1
-        self.branches[failed.row.ref] += 1
-        if self.cause.kind == "test":
-            self.tests.update((test.test_id, test_name(test.class_name, test.name)) for test in failed.tests)
+
+@dataclass(slots=True)
+class _Reason:
+    """What tells a cause from others (`kind`, `step`, `text`), and what is told of it."""
+
+    kind: Kind
+    step: str
+    text: str
+    sample: str
+    known: Known
+
+    @property
+    def place(self) -> tuple[str, str, str]:
+        """Equal for equal causes: a step matters where its words or end are all that is known."""
+        return self.kind, self.step if self.known in ("output", "step") else "", self.text
+
+    def cause(self, project: str) -> Cause:
+        """Of a job of that project."""
+        found = fingerprint(project, *self.place)
+        return Cause(found, self.kind, self.step, self.text, self.sample[:_KEPT_SAMPLE], self.known)
 
 
 def cause_of(failed: FailedJob) -> Cause:
@@ -65,9 +72,12 @@ def cause_of(failed: FailedJob) -> Cause:
     Its own words win: the message of its first failed test, else the end of the failed step's output, else what
     CircleCI noted. Without any the test, or the step and its exit code, is all that is known.
     """
+    return _reason(failed).cause(failed.row.project)
+
+
+def _reason(failed: FailedJob) -> _Reason:
     step = failed.steps[0] if failed.steps else None
     name = step.step if step else ""
-    kind = _kind(failed)
     sample, known = _words(failed)
     text = normalize(telling_line(sample, last=known == "output")) if known != "test" else sample
     if not text and step is not None:
@@ -76,8 +86,7 @@ def cause_of(failed: FailedJob) -> Cause:
     if not text:
         text, known = f"{failed.row.job or 'A job'} ended as {failed.row.status}", "nothing"
         name = ""
-    found = fingerprint(failed.row.project, kind, name if known in ("output", "step") else "", text)
-    return Cause(found, kind, name, text, sample[:_KEPT_SAMPLE], known)
+    return _Reason(_kind(failed), name, text, sample, known)
 
 
 def _kind(failed: FailedJob) -> Kind:
@@ -92,24 +101,34 @@ def _kind(failed: FailedJob) -> Kind:
 
 def _words(failed: FailedJob) -> tuple[str, Known]:
     """The failure text and where it is from."""
-    message = next((test.message for test in failed.tests if test.message.strip()), "")
-    tail = next((step.tail for step in failed.steps if step.tail.strip()), "")
-    note = next((note for note in failed.notes if note.strip()), "")
+    note = _first(failed.notes)
     if failed.row.status == "error" and note:
         return note, "note"
-    if message:
+    if message := _first([test.message for test in failed.tests]):
         return message, "message"
-    if tail:
+    if tail := _first([step.tail for step in failed.steps]):
         return tail, "output"
     if failed.tests:
         return test_name(failed.tests[0].class_name, failed.tests[0].name), "test"
     return (note, "note") if note else ("", "nothing")
 
 
+def _first(texts: Iterable[str]) -> str:
+    """The first text that is not blank."""
+    for text in texts:
+        if text and not text.isspace():
+            return text
+    return ""
+
+
 def group_failures(failed: Iterable[FailedJob]) -> dict[tuple[str, str], Group]:
     """Groups by project and cause; `failed`: newest first."""
-    found: dict[tuple[str, str], Group] = {}
+    found: dict[tuple[str, ...], Group] = {}
     for one in failed:
-        cause = cause_of(one)
-        found.setdefault((one.row.project, cause.id), Group(one.row.project, cause)).add(one)
-    return found
+        reason, project = _reason(one), one.row.project
+        place = (project, *reason.place)
+        group = found.get(place)
+        if group is None:
+            group = found[place] = Group(project, reason.cause(project))
+        group.seen.append(one)
+    return {(group.project, group.cause.id): group for group in found.values()}

@@ -65,12 +65,18 @@ def telling_line(text: str, *, last: bool = False) -> str:
     for a text of blanks.
     """
     kept = text[-_MOST_CHARS:] if last else text[:_MOST_CHARS]
-    lines = [line.strip()[:_LONGEST_LINE] for line in _ESCAPE.sub("", kept).splitlines()]
-    lines = [line for line in lines if line]
+    if "\x1b" in kept:
+        kept = _ESCAPE.sub("", kept)
+    lines = [line[:_LONGEST_LINE] for one in kept.splitlines() if (line := one.strip())]
     backwards = last or any(line.startswith("Traceback (most recent call last)") for line in lines[:_MOST_LINES])
     lines = lines[-_MOST_LINES:][::-1] if backwards else lines[:_MOST_LINES]
-    speaking = [line for line in lines if not _EMPTY.match(line)]
-    return next((line for line in speaking if _TELLING.search(line)), next(iter([*speaking, *lines]), ""))
+    other = ""
+    for line in lines:
+        if not _EMPTY.match(line):
+            if _TELLING.search(line):
+                return line
+            other = other or line
+    return other or (lines[0] if lines else "")
 
 
 # Whoever looks at failures looks at most of them again; a few megabytes.

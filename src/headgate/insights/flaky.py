@@ -19,6 +19,7 @@ __all__ = [
     "FLAKY_SCORE",
     "Evidence",
     "FlakyTest",
+    "TestCount",
     "count",
     "of_flaky",
     "probability_above",
@@ -147,8 +148,34 @@ class _Flaky:
             count(self.tests, outcome)
 
 
-def _flaky_count(tests: Sequence[Evidence]) -> Measured:
-    return Measured(float(sum(test.score >= FLAKY_SCORE for test in tests)), len(tests))
+@dataclass(frozen=True, slots=True)
+class TestCount:
+    """How many tests of a project did not flake."""
+
+    project: str
+    tests: int
+
+
+@dataclass(slots=True)
+class _Flakes:
+    """The tests of one group that flaked, and how many others there are."""
+
+    tests: dict[tuple[str, str], Evidence] = field(default_factory=dict)
+    others: int = 0
+
+    def add(self, row: TestOutcome | TestCount, *, inside: bool) -> None:
+        """One commit of one test, or how many others a project has; they are of the window alone."""
+        if not inside:
+            return
+        if isinstance(row, TestCount):
+            self.others += row.tests
+        else:
+            count(self.tests, row)
+
+
+def _flaky_count(seen: _Flakes) -> Measured:
+    flaky = sum(test.score >= FLAKY_SCORE for test in seen.tests.values())
+    return Measured(float(flaky), len(seen.tests) + seen.others)
 
 
 def _highest_score(tests: Sequence[Evidence]) -> Measured:
@@ -157,8 +184,9 @@ def _highest_score(tests: Sequence[Evidence]) -> Measured:
 
 def of_flaky(what: str) -> FromRows:
     """How many `tests` are flaky, or `score` (the highest of the group)."""
-    read = {"tests": _flaky_count, "score": _highest_score}[what]
-    return FromRows("tests", _Flaky, lambda seen, _span: read(list(seen.tests.values())))
+    if what == "tests":
+        return FromRows("flakes", _Flakes, lambda seen, _span: _flaky_count(seen))
+    return FromRows("tests", _Flaky, lambda seen, _span: _highest_score(list(seen.tests.values())))
 
 
 def probability_above(limit: float, a: float, b: float) -> float:

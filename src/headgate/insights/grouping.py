@@ -5,16 +5,17 @@ Invariant: a group is the same for every metric that has its dimensions, whether
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-from headgate.core.detailrows import RepeatSum
+from headgate.core.detailrows import OutageSum, RepeatSum
+from headgate.core.outages import Outages
 from headgate.core.slug import org_slug
 from headgate.core.tally import Bounds, Dimension, Tally
 from headgate.insights.dimensions import ROW_VALUES
 from headgate.insights.eventfolds import DeploymentFold
-from headgate.insights.match import Matcher, by_class, matches
+from headgate.insights.match import Matcher, by_class
 from headgate.insights.metric import (
     Fold,
     FromFormula,
@@ -30,6 +31,7 @@ from headgate.insights.owners import Owners
 
 __all__ = [
     "Grouping",
+    "add_outages",
     "add_repeats",
     "combine",
     "fold_rows",
@@ -42,6 +44,8 @@ __all__ = [
 
 # What follows from a project's slug, so that filters on it choose projects before anything is read.
 _OF_SLUG = frozenset({"org", "project"})
+# Whose values a store looks up, so that it need not read others.
+_NAMED: tuple[Dimension, ...] = ("workflow", "job", "branch_class", "branch", "trigger", "resource_class")
 _ORDER: tuple[Dimension, ...] = (
     "org",
     "project",
@@ -56,7 +60,7 @@ _ORDER: tuple[Dimension, ...] = (
 
 def longest_ms(bounds: Bounds) -> int:
     """Length of the longest window; of windows that end at different times all are as long."""
-    return max(until_ms - since_ms for since_ms, until_ms in bounds.values())
+    return max(until_ms - since_ms for since_ms, until_ms in set(bounds.values()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,16 +85,15 @@ class Grouping:
         """Every dimension whose value decides about a row's group."""
         return frozenset(self.by) | {matcher.label for matcher in self.where}
 
-    def narrowed(self, bounds: Bounds) -> Bounds:
-        """The projects that filters on project and organisation take."""
-        filters = [matcher for matcher in self.where if matcher.label in _OF_SLUG]
-        if not filters:
-            return bounds
-        return {
-            project: window
-            for project, window in bounds.items()
-            if matches(filters, {"project": project, "org": org_slug(project)})
-        }
+    def narrowed(self, bounds: Bounds, known: dict[Matcher, dict[str, bool]]) -> Bounds:
+        """The projects that filters on project and organisation take. `known`: what each said of a project before."""
+        for one in self.where:
+            if one.label in _OF_SLUG:
+                takes = known.setdefault(one, {})
+                for project in bounds.keys() - takes.keys():
+                    takes[project] = one.accepts(project if one.label == "project" else org_slug(project))
+                bounds = {project: window for project, window in bounds.items() if takes[project]}
+        return bounds
 
     def counted_by(self, how: FromTally) -> tuple[Dimension, ...]:
         """The dimensions to ask sums for, in an order that is the same for every metric."""
@@ -103,11 +106,11 @@ class Grouping:
     @property
     def only(self) -> tuple[tuple[Dimension, str], ...]:
         """Names that filters ask for; a store that finds facts by them reads no others."""
-        named: dict[str, Dimension] = {"workflow": "workflow", "job": "job"}
         return tuple(
-            (named[matcher.label], matcher.value)
+            (name, matcher.value)
             for matcher in self.where
-            if matcher.op == "=" and matcher.label in named and matcher.value
+            for name in _NAMED
+            if matcher.op == "=" and matcher.label == name and matcher.value
         )
 
     @property
@@ -178,6 +181,21 @@ def add_repeats(into: Repeats, row: RepeatSum) -> None:
     into.charged += row.charged
     into.estimated |= row.estimated
     into.duration_ms += row.duration_ms
+
+
+def add_outages(grouping: Grouping, sums: Iterable[OutageSum]) -> Mapping[Labels, Outages]:
+    """What the sums of each group add up to."""
+    found: dict[Labels, Outages] = {}
+    labels_of = grouping.of_row("runs")
+    for row in sums:
+        labels = labels_of(row)
+        if labels is not None:
+            one = found.setdefault(labels, Outages())
+            one.recoveries += row.recoveries
+            one.red_ms += row.red_ms
+            one.relapses += row.relapses
+            one.green_ms += row.green_ms
+    return found
 
 
 def merge_deployments(

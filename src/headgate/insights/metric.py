@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+from headgate.core.outages import Outages
 from headgate.core.rollup import Measure
 from headgate.core.runrows import JobRow, RunRow
 from headgate.core.tally import Tally
@@ -18,8 +19,10 @@ __all__ = [
     "Family",
     "Fold",
     "Format",
+    "FromDeployments",
     "FromFormula",
     "FromLags",
+    "FromOutages",
     "FromRepeats",
     "FromRows",
     "FromTally",
@@ -37,8 +40,8 @@ Format = Literal["percentage", "score", "duration", "number", "credits"]
 Family = Literal["runs", "jobs", "credits", "tests", "deployments", "freshness"]
 # What durations and sums are about. Metrics that make sense for one of them alone have one variant.
 Over = Literal["workflow", "workflow_without_hold", "jobs"]
-# `leads`: deployments with the beginning of work on their commits.
-Rows = Literal["runs", "tests", "steps", "deployments", "leads"]
+# `flakes`: tests that flaked, and how many did not.
+Rows = Literal["runs", "tests", "flakes", "steps"]
 # The labels of a group as sorted pairs, usable as a key.
 Labels = tuple[tuple[str, str], ...]
 
@@ -102,6 +105,17 @@ class FromRows:
     context: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class FromDeployments:
+    """Computed from deployments, those before a window too. `read`: as of `FromRows`.
+
+    `begun`: only from those whose commit has a beginning.
+    """
+
+    read: Callable[[Any, int], Measured]
+    begun: bool = False
+
+
 @dataclass(slots=True)
 class Repeats:
     """One group. `ended`: runs, skipped ones aside; `green`: successes; of `repeats` of failed ones the rest.
@@ -124,6 +138,18 @@ class FromRepeats:
     """Computed from sums of ended workflows and of those that repeat a failed one."""
 
     read: Callable[[Repeats], Measured]
+
+
+@dataclass(frozen=True, slots=True)
+class FromOutages:
+    """Computed from sums of outages, with how many runs were judged where `judged` says that it counts.
+
+    `by_run`: the same from runs, for what sums do not know: of triggers only runs of the same follow each other.
+    """
+
+    read: Callable[[Outages], Measured]
+    by_run: FromRows
+    judged: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +191,7 @@ class MetricDef:
     counts: str
     family: Family
     dimensions: tuple[str, ...]
-    compute: FromTally | FromRows | FromRepeats | FromLags | FromFormula
+    compute: FromTally | FromRows | FromDeployments | FromRepeats | FromOutages | FromLags | FromFormula
     over: Over = "workflow"
     each: Each | None = None
     proportion: bool = False

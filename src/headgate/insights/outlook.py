@@ -58,8 +58,10 @@ def outlook(used: float, days: Sequence[tuple[int, float]], left: Sequence[int],
 
 def usual_days(days: Sequence[tuple[int, float]]) -> dict[int, float]:
     """Weekday -> the median of its days, of all days where it has none. `days` is not empty."""
-    whole = median(value for _, value in days)
-    by_weekday = {number: [value for day, value in days if day == number] for number in range(7)}
+    by_weekday: dict[int, list[float]] = {number: [] for number in range(7)}
+    for day, value in days:
+        by_weekday[day].append(value)
+    whole = 0.0 if all(by_weekday.values()) else median(value for _, value in days)
     return {number: median(values) if values else whole for number, values in by_weekday.items()}
 
 

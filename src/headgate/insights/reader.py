@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from headgate.core.detailrows import RepeatSum
+from headgate.core.outages import Outages
 from headgate.core.rollup import Measure, RollupKind
 from headgate.core.slug import org_slug
 from headgate.core.storeport import ReadStore
@@ -18,9 +20,10 @@ from headgate.core.tally import STEPS, Bounds, Dimension, Tally, TallyQuery
 from headgate.core.times import parse_ms
 from headgate.insights import flaky, slow
 from headgate.insights.creditdays import CreditsTold, credits_told
-from headgate.insights.eventfolds import DeploymentFold, fold_deployments
+from headgate.insights.eventfolds import DeploymentFold
 from headgate.insights.grouping import (
     Grouping,
+    add_outages,
     add_repeats,
     combine,
     fold_rows,
@@ -33,7 +36,9 @@ from headgate.insights.grouping import (
 from headgate.insights.match import Matcher
 from headgate.insights.metric import (
     Fold,
+    FromDeployments,
     FromFormula,
+    FromOutages,
     FromRepeats,
     FromRows,
     FromTally,
@@ -45,7 +50,7 @@ from headgate.insights.metric import (
 )
 from headgate.insights.owners import Owners
 from headgate.insights.points import read_points
-from headgate.insights.rows import Deployments, outcome_pages, read_rows
+from headgate.insights.rows import CONTEXT_MS, Deployments, outcome_pages, read_rows
 
 __all__ = ["Reader", "step_of"]
 
@@ -83,13 +88,16 @@ class Reader:
         self._grouped: dict[object, Mapping[Labels, Tally]] = {}
         self._folds: dict[object, Mapping[Labels, Fold]] = {}
         self._deployed: dict[object, Mapping[tuple[str, str], DeploymentFold]] = {}
+        self._shipped: dict[object, Mapping[Labels, DeploymentFold]] = {}
         self.deployments = Deployments(store)
+        self._broken: dict[object, Mapping[Labels, Outages]] = {}
         self._repeats: dict[object, Mapping[Labels, Repeats]] = {}
         self._repeated_by: dict[object, list[tuple[frozenset[Dimension], Sequence[RepeatSum]]]] = {}
         self._known: dict[object, list[tuple[TallyQuery, Tallies]]] = {}
+        self._takes: dict[Matcher, dict[str, bool]] = {}
         self._told: dict[object, Mapping[str, CreditsTold]] = {}
 
-    async def measure(
+    async def measure(  # noqa: PLR0911  # one return for each way to compute
         self, metric: MetricDef, *, by: Sequence[str], where: Sequence[Matcher], bounds: Bounds
     ) -> Mapping[Labels, Measured]:
         """The metric of each group of `by` over `bounds` (project -> [since_ms, until_ms)).
@@ -97,7 +105,7 @@ class Reader:
         Raises ValueError for a dimension that the metric does not have.
         """
         grouping = Grouping.of(metric, by, where, self._owners)
-        bounds = grouping.narrowed(bounds)
+        bounds = grouping.narrowed(bounds, self._takes)
         if not bounds:
             return {}
         match metric.compute:
@@ -112,8 +120,10 @@ class Reader:
                 found = await self._repeated(grouping, bounds)
                 values = {labels: how.read(one) for labels, one in found.items()}
                 return {labels: measured for labels, measured in values.items() if measured.n}
-            case FromRows() as how:
-                return await self._folded(how, grouping, bounds)
+            case FromRows() | FromOutages() as how:
+                return await self._ordered(how, grouping, bounds)
+            case FromDeployments() as how:
+                return await self._of_deployments(how, grouping, bounds)
             case FromFormula() as how:
                 return await self._computed(how, by, where, bounds)
             case _:
@@ -139,7 +149,7 @@ class Reader:
                 how, grouping = metric.compute, Grouping.of(metric, by, where, self._owners)
                 names, bins = wanted.get(how.kind, (frozenset(), frozenset()))
                 wanted[how.kind] = (names | set(grouping.counted_by(how)), bins | how.bins)
-                bounds, only = grouping.narrowed(bounds), grouping.only
+                bounds, only = grouping.narrowed(bounds, self._takes), grouping.only
         for kind, (names, bins) in wanted.items():
             if bounds:
                 counted: tuple[Dimension, ...] = ((step,) if step else ()) + tuple(sorted(names))
@@ -167,7 +177,7 @@ class Reader:
         if not isinstance(metric.compute, FromTally):
             return [await self.measure(metric, by=by, where=where, bounds=one) for one in bounds]
         grouping = Grouping.of(metric, by, where, self._owners)
-        narrowed = [grouping.narrowed(one) for one in bounds]
+        narrowed = [grouping.narrowed(one, self._takes) for one in bounds]
         if not all(narrowed):
             return [{} for _ in bounds]
         return await self._slots(metric.compute, grouping, narrowed)
@@ -207,7 +217,7 @@ class Reader:
         if not isinstance(metric.compute, FromTally):
             raise TypeError(f"{metric.id} is not computed from sums")
         how, grouping = metric.compute, Grouping.of(metric, [name for name, _ in group], where, self._owners)
-        narrowed = [one for one in map(grouping.narrowed, bounds) if one]
+        narrowed = [one for one in (grouping.narrowed(one, self._takes) for one in bounds) if one]
         if len(narrowed) < len(bounds):
             return [Measured(None, 0) for _ in bounds]
         whole: Bounds = {
@@ -271,25 +281,58 @@ class Reader:
         known.append((frozenset(grouping.of_runs), sums))
         return sums
 
+    async def _ordered(
+        self, how: FromRows | FromOutages, grouping: Grouping, bounds: Bounds
+    ) -> Mapping[Labels, Measured]:
+        """From rows; outages from sums of them where triggers do not matter."""
+        if isinstance(how, FromRows):
+            return await self._folded(how, grouping, bounds)
+        if "trigger" in grouping.names:
+            return await self._folded(how.by_run, grouping, bounds)
+        return await self._outages(how, grouping, bounds)
+
+    async def _outages(self, how: FromOutages, grouping: Grouping, bounds: Bounds) -> Mapping[Labels, Measured]:
+        """Metrics of one grouping ask for sums once."""
+        key = (grouping, frozenset(bounds.items()))
+        if key not in self._broken:
+            sums = await self._store.outage_sums(bounds, by=grouping.of_runs, least_ms=CONTEXT_MS)
+            self._broken[key] = add_outages(grouping, sums)
+        found = self._broken[key]
+        if how.judged:
+            query = TallyQuery("workflow", bounds, grouping.counted_by(_RUNS), only=grouping.only)
+            groups = await self._groups(grouping, await self._tallies(query))
+            found = {
+                labels: replace(found.get(labels) or Outages(), judged=tally.ok + tally.failed)
+                for labels, tally in groups.items()
+            }
+        values = {labels: how.read(one) for labels, one in found.items()}
+        return {labels: measured for labels, measured in values.items() if measured.n}
+
     async def _folded(self, how: FromRows, grouping: Grouping, bounds: Bounds) -> Mapping[Labels, Measured]:
         """The metric of each group from rows, which metrics of one kind read once."""
+        if how.rows == "flakes" and "test" in grouping.names:
+            how = replace(how, rows="tests")  # a count of tests says nothing of one
         key = (how.rows, how.start, how.context, grouping, frozenset(bounds.items()))
-        if key not in self._folds and how.rows in ("deployments", "leads"):
-            self._folds[key] = merge_deployments(grouping, await self._deployments_of(how, bounds))
         if key not in self._folds:
             self._folds[key] = await fold_rows(how, grouping, read_rows(self._store, how, bounds))
         span_ms = longest_ms(bounds)
         found = {labels: how.read(fold, span_ms) for labels, fold in self._folds[key].items()}
         return {labels: measured for labels, measured in found.items() if measured.n}
 
-    async def _deployments_of(self, how: FromRows, bounds: Bounds) -> Mapping[tuple[str, str], DeploymentFold]:
-        """By project and environment; read and folded once for all groupings."""
-        key = (how.rows, how.context, frozenset(bounds.items()))
+    async def _of_deployments(
+        self, how: FromDeployments, grouping: Grouping, bounds: Bounds
+    ) -> Mapping[Labels, Measured]:
+        """The metric of each group from deployments, which are folded once for all groupings."""
+        begun = how.begun or self.deployments.begun
+        key = (begun, frozenset(bounds.items()))
         if key not in self._deployed:
-            rows = await self.deployments.rows(how, bounds)
-            few = len(rows) < _FEW
-            self._deployed[key] = fold_deployments(rows) if few else await asyncio.to_thread(fold_deployments, rows)
-        return self._deployed[key]
+            self._deployed[key] = await self.deployments.folded(bounds, begun=begun)
+        place = (*key, grouping)
+        if place not in self._shipped:
+            self._shipped[place] = merge_deployments(grouping, self._deployed[key])
+        span_ms = longest_ms(bounds)
+        found = {labels: how.read(fold, span_ms) for labels, fold in self._shipped[place].items()}
+        return {labels: measured for labels, measured in found.items() if measured.n}
 
     async def _computed(
         self, how: FromFormula, by: Sequence[str], where: Sequence[Matcher], bounds: Bounds

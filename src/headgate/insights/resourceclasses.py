@@ -90,6 +90,7 @@ class ResourceClasses:
     def __init__(self, own: Iterable[ResourceClass] = ()) -> None:
         known = {(one.executor, one.name): one for one in CLASSES}
         self._known = known | {(one.executor, one.name): one for one in own}
+        self._families: dict[str, Sequence[ResourceClass]] = {}
 
     def find(self, executor: str, name: str) -> ResourceClass | None:
         """The class of a name on an executor; None for one that is not known."""
@@ -97,5 +98,7 @@ class ResourceClasses:
 
     def family(self, one: ResourceClass) -> Sequence[ResourceClass]:
         """All that may replace it and itself, the smallest memory first."""
-        found = (other for other in self._known.values() if other.family == one.family)
-        return sorted(found, key=lambda other: (other.ram_gb, other.cpus, other.name))
+        if one.family not in self._families:
+            found = (other for other in self._known.values() if other.family == one.family)
+            self._families[one.family] = sorted(found, key=lambda other: (other.ram_gb, other.cpus, other.name))
+        return self._families[one.family]

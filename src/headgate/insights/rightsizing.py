@@ -6,13 +6,14 @@ fewer than `FEWEST_RUNS` runs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from headgate.core.detailrows import Percents
 from headgate.insights.resourceclasses import ResourceClass
 
-__all__ = ["FEWEST_RUNS", "HEADROOM", "Advice", "Load", "Verdict", "advise", "percentile"]
+__all__ = ["FEWEST_RUNS", "HEADROOM", "Advice", "Load", "Verdict", "advise"]
 
 # On fewer runs the next one may be the first that needs more.
 FEWEST_RUNS = 20
@@ -26,19 +27,14 @@ Risk = Literal["low", "medium"]
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """How busy a job kept its machines: percent, rounded up -> runs.
+    """How busy a job kept its machines.
 
     Of memory and processors the highest use of each run, and of processors the median too.
     """
 
-    ram_max: Mapping[int, int]
-    cpu_median: Mapping[int, int]
-    cpu_max: Mapping[int, int]
-
-    @property
-    def runs(self) -> int:
-        """Runs whose memory use is known."""
-        return sum(self.ram_max.values())
+    ram_max: Percents
+    cpu_median: Percents
+    cpu_max: Percents
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,34 +53,24 @@ class Advice:
     saving: float | None = None
 
 
-def percentile(counts: Mapping[int, int], q: float) -> int | None:
-    """Nearest rank; None of nothing."""
-    left = max(1, -(-sum(counts.values()) * round(q * 1000) // 1000))
-    for value in sorted(counts):
-        left -= counts[value]
-        if left <= 0:
-            return value
-    return None
-
-
 def advise(
     load: Load, has: ResourceClass | None, family: Sequence[ResourceClass], *, fewest: int = FEWEST_RUNS
 ) -> Advice:
     """Advise on one job on one class. `family`: classes that may replace it, the smallest first, itself among them."""
     if has is None:
         return Advice("unknown_class", "Its size is not known; `resource_classes` of the configuration can tell it.")
-    if not load.runs:
+    if not load.ram_max.runs:
         return Advice("no_figures", "The usage export has no figures of memory for its runs.")
-    if load.runs < fewest:
-        return Advice("too_few_runs", f"{load.runs} runs have figures; less than {fewest} are too few.")
-    needs_gb = max(load.ram_max) / 100 * has.ram_gb * (1 + HEADROOM)
+    if load.ram_max.runs < fewest:
+        return Advice("too_few_runs", f"{load.ram_max.runs} runs have figures; less than {fewest} are too few.")
+    needs_gb = (load.ram_max.highest or 0) / 100 * has.ram_gb * (1 + HEADROOM)
     roomy = [one for one in family if one.ram_gb >= needs_gb]
     return _larger(load, has, roomy) or _smaller(load, has, roomy)
 
 
 def _larger(load: Load, has: ResourceClass, roomy: Sequence[ResourceClass]) -> Advice | None:
     """Where memory or processors are used up. `roomy`: classes with memory enough."""
-    ram, busy = percentile(load.ram_max, 0.95) or 0, percentile(load.cpu_median, 0.95) or 0
+    ram, busy = load.ram_max.p95 or 0, load.cpu_median.p95 or 0
     if ram >= _FULL_RAM:
         what, words = "memory is", f"One of twenty runs used {ram} % of its memory or more: it may be killed."
         more = [one for one in roomy if one.ram_gb > has.ram_gb and one.cpus >= has.cpus]
@@ -103,7 +89,7 @@ def _larger(load: Load, has: ResourceClass, roomy: Sequence[ResourceClass]) -> A
 
 def _smaller(load: Load, has: ResourceClass, roomy: Sequence[ResourceClass]) -> Advice:
     """The smallest class with memory and processors enough."""
-    busy = percentile(load.cpu_median, 0.95)
+    busy = load.cpu_median.p95
     if busy is None:
         return Advice("fits", "How busy its processors are is not known, so none can be taken away.")
     fitting = (one for one in roomy if one.cpus >= busy / 100 * has.cpus and _less(one, has))
@@ -112,9 +98,9 @@ def _smaller(load: Load, has: ResourceClass, roomy: Sequence[ResourceClass]) -> 
         return Advice(
             "fits", "No smaller class has the processors, and with a fifth to spare the memory, that it used."
         )
-    peak = percentile(load.cpu_max, 0.95)
+    peak = load.cpu_max.p95
     calm = peak is not None and peak / 100 * has.cpus <= to.cpus
-    words = f"It used {max(load.ram_max)} % of {has.ram_gb:g} GB at most; {to.name} has {to.ram_gb:g} GB."
+    words = f"It used {load.ram_max.highest} % of {has.ram_gb:g} GB at most; {to.name} has {to.ram_gb:g} GB."
     slower = "" if calm else " Its processors were at times busier than that class allows: it may run longer."
     return Advice("smaller", words + slower, to, "low" if calm else "medium", _saving(has, to))
 

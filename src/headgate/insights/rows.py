@@ -5,30 +5,36 @@ Invariant: rows come in the order of their end, and a row is given once.
 
 from __future__ import annotations
 
+import asyncio
 from bisect import bisect_left
-from collections.abc import AsyncIterator, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Protocol
 
+from headgate.core.outages import before_ms
 from headgate.core.runrows import DeploymentRow, TestOutcome
 from headgate.core.runs import run_pages
 from headgate.core.storeport import ReadStore
 from headgate.core.tally import Bounds
 from headgate.core.times import DAY_MS
-from headgate.insights.eventfolds import Deployed
+from headgate.insights.eventfolds import Deployed, DeploymentFold, fold_deployments, placed
+from headgate.insights.flaky import TestCount
 from headgate.insights.metric import FromRows
 
-__all__ = ["Deployments", "Pages", "deployment_pages", "outcome_pages", "outcomes_by_test", "read_rows"]
+__all__ = ["CONTEXT_MS", "Deployments", "Pages", "deployment_pages", "outcome_pages", "read_rows"]
 
 # What came before a window is read as far back as the window is long, and at least so far.
-_CONTEXT_MS = 7 * DAY_MS
+CONTEXT_MS = 7 * DAY_MS
 _DEPLOYMENTS = 5_000
+# So many take a millisecond, less than the way to a thread and back under load.
+_FEW = 1_000
 # Every page of outcomes looks at the whole time again, so there should be few.
 _OUTCOMES = 10_000
 Pages = AsyncIterator[Sequence[tuple[Any, bool]]]
 
 
 def read_rows(store: ReadStore, how: FromRows, bounds: Bounds) -> Pages:
-    """The rows of a metric, but for deployments, with whether they are in their window.
+    """The rows of a metric with whether they are in their window.
 
     Those before it only where `how.context` is.
     """
@@ -37,13 +43,14 @@ def read_rows(store: ReadStore, how: FromRows, bounds: Bounds) -> Pages:
             return _runs(store, bounds, context=how.context)
         case "steps":
             return _steps(store, bounds)
+        case "flakes":
+            return _flakes(store, bounds)
         case _:
             return _tests(store, bounds)
 
 
 def _before_ms(window: tuple[int, int]) -> int:
-    since_ms, until_ms = window
-    return since_ms - max(_CONTEXT_MS, until_ms - since_ms)
+    return before_ms(window, CONTEXT_MS)
 
 
 def _span(bounds: Bounds, *, context: bool) -> tuple[int, int]:
@@ -69,43 +76,43 @@ async def _runs(store: ReadStore, bounds: Bounds, *, context: bool) -> Pages:
 
 
 class Deployments:
-    """Deployments as they are asked for, read once: what is asked for within a time that was read is cut out of it."""
+    """Deployments as figures take them, read once: what is asked for within a time that was read is cut out of it.
+
+    `begun`: with the time since work on their commits began.
+    """
 
     def __init__(self, store: ReadStore) -> None:
         self._store = store
         self._span = (0, 0)
         self._project: str | None = None
+        self.begun = False
         self._rows: list[Deployed] = []
 
-    async def read(self, since_ms: int, until_ms: int, project: str | None = None) -> Sequence[Deployed]:
+    async def read(self, since_ms: int, until_ms: int, project: str | None, *, begun: bool) -> Sequence[Deployed]:
         """Those that ended then, oldest first; where a `project` is given, maybe only those of it."""
-        known = self._project in (None, project) and self._span[0] <= since_ms <= until_ms <= self._span[1]
-        if not known:
-            pages = deployment_pages(self._store, since_ms, until_ms, project)
-            self._rows = [Deployed(row) async for page in pages for row in page]
-            self._span, self._project = (since_ms, until_ms), project
+        enough = self._project in (None, project) and self.begun >= begun
+        if not (enough and self._span[0] <= since_ms <= until_ms <= self._span[1]):
+            rows = await self._store.deployment_ends(since_ms, until_ms, project=project, begun=begun)
+            self._rows = placed(rows) if len(rows) < _FEW else await asyncio.to_thread(placed, rows)
+            self._span, self._project, self.begun = (since_ms, until_ms), project, begun
         first, last = (bisect_left(self._rows, at, key=lambda one: one.stopped_ms) for at in (since_ms, until_ms))
         return self._rows[first:last]
 
     async def read_around(self, windows: Sequence[tuple[int, int]], project: str | None) -> None:
         """All that measuring these windows takes, of one project or all."""
-        await self.read(min(map(_before_ms, windows)), max(until_ms for _, until_ms in windows), project)
+        since_ms, until_ms = min(map(_before_ms, windows)), max(until_ms for _, until_ms in windows)
+        await self.read(since_ms, until_ms, project, begun=True)
 
-    async def rows(self, how: FromRows, bounds: Bounds) -> Sequence[tuple[Any, bool]]:
-        """As `read_rows`, all at once."""
-        context = how.rows == "deployments" and how.context
+    async def folded(self, bounds: Bounds, *, begun: bool) -> Mapping[tuple[str, str], DeploymentFold]:
+        """By project and environment, what came of those within bounds, seen with those before."""
         only = next(iter(bounds)) if len(bounds) == 1 else None
-        placed = _placed(await self.read(*_span(bounds, context=context), only), bounds, context=context)
-        return placed if how.rows == "deployments" else await self._leads([one.row for one, _ in placed])
-
-    async def _leads(self, deployed: Sequence[DeploymentRow]) -> Sequence[tuple[Any, bool]]:
-        """With the beginning of work on their commits."""
-        names: dict[str, set[str]] = {}
-        for row in deployed:
-            if row.status == "succeeded":
-                names.setdefault(row.project, set()).add(row.revision or row.workflow_id)
-        begun = await self._store.first_created(names) if names else {}
-        return [(Deployed(row, begun.get((row.project, row.revision or row.workflow_id))), True) for row in deployed]
+        rows = await self.read(*_span(bounds, context=True), only, begun=begun)
+        since_ms = min(since for since, _ in bounds.values())
+        inside = rows[bisect_left(rows, since_ms, key=lambda one: one.stopped_ms) :]
+        spans = {slug: (_before_ms(window), *window) for slug, window in bounds.items()}
+        if len(inside) < _FEW:
+            return fold_deployments(inside, spans)
+        return await asyncio.to_thread(fold_deployments, inside, spans)
 
 
 async def deployment_pages(
@@ -123,6 +130,15 @@ async def deployment_pages(
 
 async def _steps(store: ReadStore, bounds: Bounds) -> Pages:
     yield [(row, True) for row in await store.steps_failed(bounds)]
+
+
+async def _flakes(store: ReadStore, bounds: Bounds) -> Pages:
+    """Tests that flaked, commit by commit, and of each project how many did not."""
+    flaked = {(one.project, one.test_id) for one in await store.test_faults(bounds) if one.passed}
+    of_project = Counter(project for project, _ in flaked)
+    counts = await store.test_counts(bounds)
+    yield [(TestCount(project, n - of_project[project]), True) for project, n in counts.items()]
+    yield [(row, True) for row in await store.outcomes_of(bounds, flaked)] if flaked else []
 
 
 async def _tests(store: ReadStore, bounds: Bounds) -> Pages:
@@ -151,16 +167,3 @@ async def outcome_pages(
         if len(page) < _OUTCOMES:
             return
         after = (page[-1].project, page[-1].test_id, page[-1].revision)
-
-
-async def outcomes_by_test(store: ReadStore, bounds: Bounds) -> AsyncIterator[Sequence[TestOutcome]]:
-    """Of one test after the other what came of it on each of its commits; by project and test id."""
-    own: list[TestOutcome] = []
-    async for page in outcome_pages(store, bounds):
-        for one in page:
-            if own and (own[0].project, own[0].test_id) != (one.project, one.test_id):
-                yield own
-                own = []
-            own.append(one)
-    if own:
-        yield own

@@ -9,49 +9,26 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from headgate.core.outages import JUDGED, Outages
 from headgate.core.rollup import bin_of, quantile
 from headgate.core.runrows import RunRow
-from headgate.insights.metric import FromRepeats, FromRows, Measured, Repeats
-from headgate.insights.sums import FAILED, JUDGED, number, share
+from headgate.insights.metric import FromOutages, FromRepeats, FromRows, Measured, Repeats
+from headgate.insights.sums import FAILED, number, share
 
-__all__ = ["Outages", "mean_without_hold", "of_outages", "of_reruns", "quantile_without_hold", "without_hold"]
+__all__ = ["mean_without_hold", "of_outages", "of_reruns", "quantile_without_hold", "without_hold"]
 
 
 @dataclass(slots=True)
-class Outages:
-    """Times from red to green and from green to red, of each workflow and branch by itself.
+class _OfRuns:
+    """Outages of each workflow and branch, from runs."""
 
-    An outage begins with the first failed run and ends with the next successful one; it belongs to the window in which
-    it ended. A time of peace begins with such an end and belongs to the window of the failure that ends it.
-    """
-
-    judged: int = 0
-    recoveries: int = 0
-    red_ms: int = 0
-    relapses: int = 0
-    green_ms: int = 0
-    _red: dict[tuple[str, str, str], int] = field(default_factory=dict)
-    _green: dict[tuple[str, str, str], int] = field(default_factory=dict)
+    seen: Outages = field(default_factory=Outages)
 
     def add(self, run: RunRow, *, inside: bool) -> None:
         """One run."""
-        if run.status not in JUDGED:
-            return
-        self.judged += inside
-        key = (run.project, run.workflow, run.ref)
-        if run.status in FAILED:
-            self._red.setdefault(key, run.stopped_ms)
-            since_ms = self._green.pop(key, None)
-            if inside and since_ms is not None:
-                self.relapses += 1
-                self.green_ms += run.stopped_ms - since_ms
-            return
-        since_ms = self._red.pop(key, None)
-        if since_ms is not None:
-            self._green[key] = run.stopped_ms
-        if inside and since_ms is not None:
-            self.recoveries += 1
-            self.red_ms += run.stopped_ms - since_ms
+        if run.status in JUDGED:
+            key = (run.project, run.workflow, run.ref)
+            self.seen.add(key, run.stopped_ms, failed=run.status in FAILED, inside=inside)
 
 
 _OUTAGES: dict[str, Callable[[Outages], Measured]] = {
@@ -61,10 +38,11 @@ _OUTAGES: dict[str, Callable[[Outages], Measured]] = {
 }
 
 
-def of_outages(what: str) -> FromRows:
+def of_outages(what: str) -> FromOutages:
     """mttr, mtbf or recoveries."""
     read = _OUTAGES[what]
-    return FromRows("runs", Outages, lambda seen, _span: read(seen), context=True)
+    by_run = FromRows("runs", _OfRuns, lambda runs, _span: read(runs.seen), context=True)
+    return FromOutages(read, by_run, judged=what == "recoveries")
 
 
 _REPEATS: dict[str, Callable[[Repeats], Measured]] = {

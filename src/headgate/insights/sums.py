@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Literal
 
+from headgate.core.outages import JUDGED
 from headgate.core.rollup import Measure
 from headgate.core.tally import Tally
 from headgate.core.times import DAY_MS
@@ -34,7 +35,6 @@ __all__ = [
 
 Kind = Literal["workflow", "job"]
 FAILED: frozenset[str] = frozenset({"failure", "error", "timeout"})
-JUDGED = FAILED | {"success"}
 
 
 def success_share(kind: Kind) -> FromTally:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from headgate.core.runrows import TestOutcome
+from headgate.core.runrows import TestCommit, TestOutcome
 
 __all__ = ["Transitions", "transitions_of"]
 
@@ -28,7 +28,7 @@ class Transitions:
         return self.changes / self.pairs if self.pairs else None
 
 
-def transitions_of(outcomes: Iterable[TestOutcome]) -> Transitions:
+def transitions_of(outcomes: Iterable[TestCommit | TestOutcome]) -> Transitions:
     """Of one test, in any order."""
     last: dict[int, tuple[bool, bool]] = {}
     changes = pairs = 0

@@ -1,53 +1,118 @@
-"""When work on commits began, found through indexes. Every function gets a connection of a reader."""
+"""When work on what was deployed began, and deployments with it, as figures need them.
+
+Invariant: a note of `deployment_begun` is what `_found` finds: triggers take it away with any change of what it follows
+from. What is not noted is found anew, so nothing is lost meanwhile but speed.
+"""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Mapping
+from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
-from headgate.store.schema import encode_key
-from headgate.store.sql import Database
-from headgate.store.words import project_ids
+from headgate.core.runrows import DeploymentEnd
+from headgate.store.session import Session
+from headgate.store.sql import Database, insert
 
-__all__ = ["first_created"]
+__all__ = ["deployment_ends", "forget", "note"]
 
-# A commit in full is no workflow's id, which is a UUID.
-_COMMIT = re.compile(r"[0-9a-f]{40}")
+# Numbers of deployments that one slice looks through, and how many it notes: a few milliseconds of the writer.
+_WINDOW, _SLICE = 5_000, 200
+_POSITION = "sweep:begun"
+_json = msgspec.json.Encoder()
 # The revision of a workflow is its own, else that of its pipeline.
-_FIRST = """
+_OF_COMMITS = """
 WITH names (name) AS MATERIALIZED (SELECT value FROM json_each(:names)) SELECT name, min(at) FROM (
   SELECT n.name, w.created_at AS at FROM names n CROSS JOIN workflow w INDEXED BY workflow_revision
     ON substr(w.revision, 1, 8) = substr(n.name, 1, 8) AND w.revision = n.name
-  WHERE w._project IN ({projects}) AND w._terminal AND w.stopped_at IS NOT NULL
+  WHERE w._project = :project AND w._terminal AND w.stopped_at IS NOT NULL
   UNION ALL
   SELECT n.name, w.created_at FROM names n CROSS JOIN pipeline pl INDEXED BY pipeline_revision
     ON substr(pl.revision, 1, 8) = substr(n.name, 1, 8) AND pl.revision = n.name
   CROSS JOIN workflow w INDEXED BY workflow_pipeline ON w.pipeline_id = pl._key AND w._host = pl._host
-  WHERE w.revision IS NULL AND w._project IN ({projects}) AND w._terminal AND w.stopped_at IS NOT NULL
+  WHERE w.revision IS NULL AND w._project = :project AND w._terminal AND w.stopped_at IS NOT NULL
 ) WHERE at IS NOT NULL GROUP BY 1
 """
 _OF_RUN = """
 SELECT min(w.created_at) FROM workflow w INDEXED BY workflow_key
-WHERE w._key = ? AND w._project IN ({projects}) AND w._terminal AND w.stopped_at IS NOT NULL
+WHERE w._key = ? AND w._project = ? AND w._terminal AND w.stopped_at IS NOT NULL
+"""
+_ENDS = """
+SELECT d.stopped_at, d._project, d.environment, d.name, d.status, d.revision{begun}
+FROM deployment d INDEXED BY deployment_end{notes}
+WHERE d.stopped_at >= ? AND d.stopped_at < ? AND d._project IN ({projects}) ORDER BY d.stopped_at, d._key
+"""
+_NOTES = "\nLEFT JOIN deployment_begun b ON b.deployment = d._id"
+_PLACES = """
+SELECT d._id, d._project, nullif(d.revision, ''), d.workflow_id
+FROM json_each(?) e CROSS JOIN deployment d ON d._id = e.value
+"""
+_MISSING = """
+SELECT d._id FROM deployment d LEFT JOIN deployment_begun b ON b.deployment = d._id
+WHERE d._id > ?1 AND d._id <= ?1 + ?2 AND b.deployment IS NULL AND d.stopped_at IS NOT NULL ORDER BY d._id LIMIT ?3
 """
 
 
-def first_created(db: Database, names: Mapping[str, Collection[str]]) -> dict[tuple[str, str], int]:
-    """(project, commit or workflow id) -> creation of the first ended workflow of it."""
-    found: dict[tuple[str, str], int] = {}
-    for slug, wanted in names.items():
-        projects = ", ".join(map(str, project_ids(db, slug) or [0]))
-        listed = {"names": msgspec.json.encode(list(wanted)).decode()}
-        for name, at in db.execute(_FIRST.format(projects=projects), listed):
-            found[slug, name] = at
-        for name in wanted:
-            at = (
-                None
-                if _COMMIT.fullmatch(name)
-                else db.execute(_OF_RUN.format(projects=projects), (encode_key(name),)).get
-            )
-            if at is not None:
-                found[slug, name] = min(at, found.get((slug, name), at))
+def deployment_ends(
+    db: Database, since_ms: int, until_ms: int, *, project: str | None, begun: bool
+) -> list[DeploymentEnd]:
+    """Oldest first, of one project (slug) or all; `begun`: with when work on those that succeeded began."""
+    slugs: dict[int, str] = dict(db.execute("SELECT id, slug FROM dim_project").fetchall())
+    listed = ", ".join(str(number) for number, slug in slugs.items() if project in (None, slug))
+    more, notes = (", b.at_ms, b.deployment IS NULL, d._id", _NOTES) if begun else (", NULL, 0, 0", "")
+    rows = db.execute(_ENDS.format(begun=more, notes=notes, projects=listed), (since_ms, until_ms)).fetchall()
+    numbers = {number for place in {row[2:5] for row in rows} for number in place if number is not None}
+    words = ", ".join(map(str, numbers))
+    texts: dict[int | None, str] = dict(db.execute(f"SELECT id, text FROM dim WHERE id IN ({words})").fetchall())
+    texts[None] = ""
+    good = {number for number, text in texts.items() if text == "succeeded"}
+    wanted = [row[8] for row in rows if row[7] and row[4] in good]
+    found = _found(db, wanted) if wanted else {}
+    return [
+        DeploymentEnd(
+            stopped,
+            slugs[of],
+            texts[to],
+            texts[name],
+            texts[status],
+            revision or "",
+            None if status not in good else found.get(number) if new else at,
+        )
+        for stopped, of, to, name, status, revision, at, new, number in rows
+    ]
+
+
+def note(session: Session) -> tuple[int, bool]:
+    """Note some more beginnings; 0 deleted, and whether there may be more to do."""
+    db, at = session.db, session.counters.get(_POSITION, 0)
+    missing = [row[0] for row in db.execute(_MISSING, (at, _WINDOW, _SLICE)).fetchall()]
+    if missing:
+        found = _found(db, missing)
+        insert(db, "INSERT INTO deployment_begun", [(number, found.get(number)) for number in missing])
+    following = missing[-1] if len(missing) == _SLICE else at + _WINDOW
+    done = following >= (db.execute("SELECT max(_id) FROM deployment").get or 0)
+    session.put(_POSITION, 0 if done else following)
+    return 0, not done
+
+
+def forget(db: Database) -> None:
+    """Nothing that was noted holds any more."""
+    db.execute("DELETE FROM deployment_begun")
+
+
+def _found(db: Database, deployments: Sequence[int]) -> dict[int, int]:
+    """Deployment -> creation of the first ended workflow of its commit, else of its workflow; absent if unknown."""
+    commits: dict[int, dict[str, list[int]]] = {}
+    found: dict[int, int] = {}
+    listed = _json.encode(deployments).decode()
+    for number, project, revision, run in db.execute(_PLACES, (listed,)).fetchall():
+        if revision is not None:
+            commits.setdefault(project, {}).setdefault(revision, []).append(number)
+        elif (at := db.execute(_OF_RUN, (run, project)).get) is not None:
+            found[number] = at
+    for project, names in commits.items():
+        asked: dict[str, Any] = {"names": _json.encode(list(names)).decode(), "project": project}
+        for name, at in db.execute(_OF_COMMITS, asked):
+            found |= dict.fromkeys(names[name], at)
     return found

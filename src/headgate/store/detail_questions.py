@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TypeVar
 
-from headgate.core.detailrows import AuditedDay, FailedJob, NodeSum, RepeatSum, RerunSum, TestRun, UsageLoad, UsageSum
+from headgate.core.detailrows import (
+    USAGE_NAMES,
+    AuditedDay,
+    FailedJob,
+    NodeSum,
+    OutageSum,
+    RepeatSum,
+    RerunSum,
+    TestRun,
+    UsageLoad,
+    UsageName,
+    UsageSum,
+)
 from headgate.core.tally import Bounds, Dimension
-from headgate.store import audited, failure_queries, repeat_queries, usage_queries
+from headgate.store import audited, failure_queries, outage_queries, repeat_queries, usage_queries
 from headgate.store.sql import Database
 
 __all__ = ["DetailQuestions"]
@@ -23,16 +35,17 @@ class DetailQuestions(ABC):
     async def _ask(self, question: Callable[[Database], T]) -> T:
         """The answer of `question`, asked inside a read transaction. Raises StoreError where nobody can answer."""
 
-    async def usage_sums(self, bounds: Bounds) -> Sequence[UsageSum]:
-        return await self._ask(lambda db: usage_queries.usage_sums(db, bounds))
+    async def usage_sums(self, bounds: Bounds, by: Collection[UsageName] = USAGE_NAMES) -> Sequence[UsageSum]:
+        return await self._ask(lambda db: usage_queries.usage_sums(db, bounds, by))
+
+    async def usage_days(self, bounds: Bounds) -> Mapping[str, Sequence[int]]:
+        return await self._ask(lambda db: usage_queries.usage_days(db, bounds))
 
     async def usage_loads(self, bounds: Bounds) -> Sequence[UsageLoad]:
         return await self._ask(lambda db: usage_queries.usage_loads(db, bounds))
 
-    async def failed_jobs(
-        self, bounds: Bounds, *, before: tuple[int, str] | None = None, limit: int
-    ) -> Sequence[FailedJob]:
-        return await self._ask(lambda db: failure_queries.failed_jobs(db, bounds, before, limit))
+    async def failed_jobs(self, bounds: Bounds, *, limit: int) -> Sequence[FailedJob]:
+        return await self._ask(lambda db: failure_queries.failed_jobs(db, bounds, limit))
 
     async def test_runs(self, project: str, test_id: str, window: tuple[int, int], *, limit: int) -> Sequence[TestRun]:
         return await self._ask(lambda db: failure_queries.test_runs(db, project, test_id, window, limit))
@@ -45,6 +58,9 @@ class DetailQuestions(ABC):
 
     async def rerun_sums(self, bounds: Bounds) -> Sequence[RerunSum]:
         return await self._ask(lambda db: repeat_queries.rerun_sums(db, bounds))
+
+    async def outage_sums(self, bounds: Bounds, *, by: Collection[Dimension], least_ms: int) -> Sequence[OutageSum]:
+        return await self._ask(lambda db: outage_queries.outage_sums(db, bounds, by, least_ms))
 
     async def audited_days(self, since_ms: int, until_ms: int) -> Sequence[AuditedDay]:
         return await self._ask(lambda db: audited.audited_days(db, since_ms, until_ms))

@@ -6,6 +6,8 @@ asked for a sketch, here NULL, and then for each of them a span, milliseconds or
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from headgate.core.rollup import MEASURES, SUMS, Measure, RollupKind
 from headgate.core.status import FAILED, words_of
 from headgate.core.tally import Dimension, TallyQuery
@@ -13,7 +15,14 @@ from headgate.core.times import DAY_MS, HOUR_MS
 from headgate.store.sql import Database
 from headgate.store.words import word
 
-__all__ = ["fact_columns", "fact_joins"]
+__all__ = ["fact_columns", "fact_filters", "fact_joins"]
+
+
+def _told(table: str, name: str, pipeline: str) -> str:
+    """What the workflow says, else what its pipeline says, which is then read alone."""
+    above = f"SELECT pl.{name} FROM pipeline pl WHERE pl._key = {pipeline} AND pl._host = f._host"
+    return f"coalesce({table}.{name}, ({above}))"
+
 
 _OF_RUN: dict[Dimension, str] = {
     "org": "f._project",
@@ -21,29 +30,32 @@ _OF_RUN: dict[Dimension, str] = {
     "workflow": "f._run",
     "job": "0",
     "branch_class": "f._class",
-    "branch": "coalesce(f.ref_name, pl.ref_name)",
-    "trigger": "coalesce(f.trigger_type, pl.trigger_type)",
+    "branch": _told("f", "ref_name", "f.pipeline_id"),
+    "trigger": _told("f", "trigger_type", "f.pipeline_id"),
     "resource_class": "0",
     "hour": f"f.stopped_at / {HOUR_MS}",
     "day": f"f.stopped_at / {DAY_MS}",
 }
 _OF_JOB: dict[Dimension, str] = _OF_RUN | {
     "job": "f.name",
-    "branch": "coalesce(w.ref_name, pl.ref_name)",
-    "trigger": "coalesce(w.trigger_type, pl.trigger_type)",
+    "branch": _told("w", "ref_name", "coalesce(f.pipeline_id, w.pipeline_id)"),
+    "trigger": _told("w", "trigger_type", "coalesce(f.pipeline_id, w.pipeline_id)"),
     "resource_class": "f.resource_class",
-}
-_ABOVE: dict[RollupKind, str] = {
-    "workflow": " LEFT JOIN pipeline pl ON pl._key = f.pipeline_id AND pl._host = f._host",
-    "job": " LEFT JOIN workflow w ON w._key = f.workflow_id AND w._host = f._host"
-    " LEFT JOIN pipeline pl ON pl._key = coalesce(f.pipeline_id, w.pipeline_id) AND pl._host = f._host",
 }
 _SPAN = "max(0, f.{1} - f.{0})"
 
 
 def fact_joins(query: TallyQuery) -> str:
     """What else must be read for the key; `f` is the fact."""
-    return "" if {"branch", "trigger"}.isdisjoint(query.by) else _ABOVE[query.kind]
+    if query.kind == "workflow" or {"branch", "trigger"}.isdisjoint(query.by):
+        return ""
+    return " LEFT JOIN workflow w ON w._key = f.workflow_id AND w._host = f._host"
+
+
+def fact_filters(query: TallyQuery) -> Mapping[Dimension, str]:
+    """Dimensions of which one value may be wanted -> the number of a fact's."""
+    of = _OF_RUN if query.kind == "workflow" else _OF_JOB
+    return {name: of[name] for name in ("workflow", "job", "branch_class", "branch", "trigger", "resource_class")}
 
 
 def fact_columns(db: Database, query: TallyQuery, sign: str) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -12,10 +13,10 @@ from headgate.core.runrows import JobRow
 from headgate.core.status import FAILED, map_status
 from headgate.core.tally import Bounds
 from headgate.core.times import DAY_MS
-from headgate.store.run_queries import jobs_where
+from headgate.store.run_queries import JOB_COLUMNS, OF_JOB, job_rows
 from headgate.store.schema import KIND_NUMBER, decode_key, encode_key
 from headgate.store.sql import Database
-from headgate.store.words import project_ids, statuses_sql, word
+from headgate.store.words import project_ids, statuses_sql, texts_of, word
 
 __all__ = ["failed_jobs", "test_runs"]
 
@@ -24,19 +25,26 @@ _SLACK_MS = 60_000
 _LONGEST_JOB_MS = 6 * 3_600_000
 # Where at most this share of all projects is asked for, jobs are found by their names: by their ends are those of all.
 _FEW = 10
+# The cast lets SQLite look bounds up by their project: a value of JSON has no type.
 _SPANS = (
     "WITH RECURSIVE spans (project, since, until) AS MATERIALIZED ("
-    " SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(:spans))"
+    " SELECT CAST(value ->> 0 AS INTEGER), value ->> 1, value ->> 2 FROM json_each(:spans))"
 )
-_PAGE = (
-    " AND j.stopped_at >= s.since AND j.stopped_at < s.until AND {failed} AND (j.stopped_at, j._key) < (:at, :key)"
+_NEWEST = (
+    " AND j.stopped_at >= s.since AND j.stopped_at < s.until AND {failed}"
     " ORDER BY j.stopped_at DESC, j._key DESC LIMIT :limit"
 )
 _BY_TIME = (
     _SPANS
     + " SELECT j._id FROM job j INDEXED BY job_end CROSS JOIN spans s ON s.project = j._project"
-    + " WHERE j._terminal AND j.stopped_at >= :since AND j.stopped_at <= :at"
-    + _PAGE
+    + " WHERE j._terminal AND j.stopped_at >= :since AND j.stopped_at < :until"
+    + _NEWEST
+)
+# All have the same bounds: joined with them, each job would be held against those of every project.
+_BY_TIME_ALONE = (
+    "SELECT j._id FROM job j INDEXED BY job_end WHERE j._terminal AND j.stopped_at >= :since AND j.stopped_at < :until"
+    " AND j._project {projects} AND {failed}"
+    " ORDER BY j.stopped_at DESC, j._key DESC LIMIT :limit"
 )
 _BY_NAME = (
     _SPANS + ", days (day) AS (SELECT max(:first, min(bucket)) FROM rollup_day"
@@ -45,99 +53,118 @@ _BY_NAME = (
     " SELECT DISTINCT r.run, r.job, r.class, s.project, s.since, s.until FROM spans s"
     " CROSS JOIN days e CROSS JOIN rollup_day r ON r.bucket = e.day AND r.kind = :kind AND r.project = s.project)"
     " SELECT j._id FROM places s CROSS JOIN job j INDEXED BY job_series ON j._project = s.project AND j._run = s.run"
-    " AND j.name IS nullif(s.job, 0) AND j._class = s.class WHERE j._terminal AND j.stopped_at <= :at" + _PAGE
+    " AND j.name IS nullif(s.job, 0) AND j._class = s.class WHERE j._terminal" + _NEWEST
 )
-_STEPS = """
-SELECT st.job_id, n.text, st."index", coalesce(st.node, 0), s.text, st.exit_code, coalesce(st.output_tail, '')
+_JOBS = f"""
+SELECT {JOB_COLUMNS}, j.messages FROM ({{chosen}}) c CROSS JOIN job j ON j._id = c._id {OF_JOB}
+ORDER BY j.stopped_at DESC, j._key DESC
+"""
+# Ids as text, since a list of them can hold no bytes; to look the jobs up again takes longer.
+_OF_JOBS = "hex({0}.job_id) IN (SELECT value FROM json_each(:jobs))"
+_STEPS = f"""
+SELECT st.job_id, st.name, st."index", coalesce(st.node, 0), st.status, st.exit_code, coalesce(st.output_tail, '')
 FROM step st INDEXED BY step_end
-LEFT JOIN dim n ON n.id = st.name
-LEFT JOIN dim s ON s.id = st.status
-WHERE st._project IN ({projects}) AND st.stopped_at >= ? AND st.stopped_at <= ? AND {failed}
-  AND st.job_id IN (SELECT _key FROM job WHERE _id IN ({jobs}))
+WHERE st._project IN ({{projects}}) AND st.stopped_at >= :since AND st.stopped_at <= :until AND {{failed}}
+  AND {_OF_JOBS.format("st")}
 ORDER BY st.job_id, st."index", st.node, st._key
 """
-_TESTS = """
+_TESTS = f"""
 SELECT job_id, test_id, name, class_name, message, n FROM (
   SELECT t.job_id, t.test_id, coalesce(t.name, '') AS name, coalesce(c.text, '') AS class_name,
     coalesce(t.message, '') AS message, count(*) OVER (PARTITION BY t.job_id) AS n,
     row_number() OVER (PARTITION BY t.job_id ORDER BY t.name, t._key) AS place
   FROM test_result t INDEXED BY test_result_end LEFT JOIN dim c ON c.id = t.class_name
-  WHERE t._project IN ({projects}) AND t.stopped_at >= ? AND t.stopped_at <= ? AND t.result = {failed}
-    AND t.job_id IN (SELECT _key FROM job WHERE _id IN ({jobs}))
-) WHERE place <= ? ORDER BY job_id, place
+  WHERE t._project IN ({{projects}}) AND t.stopped_at >= :since AND t.stopped_at <= :until AND t.result = {{failed}}
+    AND {_OF_JOBS.format("t")}
+) WHERE place <= :most ORDER BY job_id, place
 """
 
 
-def failed_jobs(db: Database, bounds: Bounds, before: tuple[int, str] | None, limit: int) -> list[FailedJob]:
-    """Jobs by an index of ends, then what belongs to them from short ranges of other indices."""
-    ids = _chosen(db, bounds, before, limit)
-    listed = ", ".join(map(str, ids))
-    rows = jobs_where(db, f"AND j._id IN ({listed}) ORDER BY j.stopped_at DESC, j._key DESC", ())
-    if not rows:
+def failed_jobs(db: Database, bounds: Bounds, limit: int) -> list[FailedJob]:
+    """Jobs by an index of ends or of names, then what belongs to them from short ranges of other indexes."""
+    told = _newest(db, bounds, limit)
+    if not told:
         return []
-    numbers = ", ".join(str(number) for slug in {row.project for row in rows} for number in project_ids(db, slug))
+    rows = job_rows(db, told)
+    seen, slugs = {row.project for row in rows}, db.execute("SELECT id, slug FROM dim_project")
+    numbers = ", ".join(str(number) for number, slug in slugs if slug in seen)
+    listed = msgspec.json.encode([_hex(row[0]) for row in told]).decode()
     steps, tests = _steps(db, rows, numbers, listed), _tests(db, rows, numbers, listed)
-    notes = dict(
-        db.execute(f"SELECT _key, messages FROM job WHERE _id IN ({listed}) AND messages IS NOT NULL").fetchall()
-    )
     return [
-        FailedJob(
-            row=row,
-            steps=tuple(steps.get(row.job_id, ())),
-            tests=tests.get(row.job_id, ((), 0))[0],
-            tests_failed=tests.get(row.job_id, ((), 0))[1],
-            notes=tuple(map(str, msgspec.json.decode(notes.get(encode_key(row.job_id), "[]")))),
-        )
-        for row in rows
+        FailedJob(row, tuple(steps.get(one[0], ())), *tests.get(one[0], _NO_TESTS), _notes(one[-1]))
+        for row, one in zip(rows, told, strict=True)
     ]
 
 
-def _chosen(db: Database, bounds: Bounds, before: tuple[int, str] | None, limit: int) -> list[int]:
-    """Row numbers of a page of failed jobs over all projects."""
+def _hex(key: bytes | str) -> str:
+    """As `hex` of the database writes it."""
+    return (key if isinstance(key, bytes) else key.encode()).hex().upper()
+
+
+def _notes(messages: str | None) -> tuple[str, ...]:
+    return () if messages is None else tuple(map(str, msgspec.json.decode(messages)))
+
+
+def _newest(db: Database, bounds: Bounds, limit: int) -> list[tuple[Any, ...]]:
+    """Failed jobs over all projects, newest first, with what is noted of them."""
     slugs = dict(db.execute("SELECT id, slug FROM dim_project").fetchall())
     spans = {number: bounds[slug] for number, slug in slugs.items() if slug in bounds}
     if not spans:
         return []
-    at_ms, key = before or (max(until_ms for _, until_ms in spans.values()), "")
+    since_ms, until_ms = (
+        min(since_ms for since_ms, _ in spans.values()),
+        max(until_ms for _, until_ms in spans.values()),
+    )
     bound = {
         "spans": msgspec.json.encode([(number, *span) for number, span in spans.items()]).decode(),
-        "since": min(since_ms for since_ms, _ in spans.values()),
-        "at": at_ms,
-        "key": encode_key(key),
-        "first": min(since_ms for since_ms, _ in spans.values()) // DAY_MS,
-        "last": at_ms // DAY_MS,
+        "since": since_ms,
+        "until": until_ms,
+        "first": since_ms // DAY_MS,
+        "last": until_ms // DAY_MS,
         "kind": KIND_NUMBER["job"],
         "limit": limit,
     }
-    failed = statuses_sql(db, "j.status", FAILED)
-    found = db.execute((_BY_NAME if len(spans) * _FEW <= len(slugs) else _BY_TIME).format(failed=failed), bound)
-    return [row[0] for row in found]
+    by_time = _BY_TIME_ALONE if len(set(spans.values())) == 1 else _BY_TIME
+    chosen = _BY_NAME if len(spans) * _FEW <= len(slugs) else by_time
+    # Each job that ended is looked at, so the shorter list matters.
+    others, mine = (", ".join(map(str, numbers)) for numbers in (slugs.keys() - spans.keys(), spans))
+    of_projects = f"NOT IN ({others})" if len(slugs) < 2 * len(spans) else f"IN ({mine})"
+    chosen = chosen.format(failed=statuses_sql(db, "j.status", FAILED), projects=of_projects)
+    return list(db.execute(_JOBS.format(chosen=chosen), bound).fetchall())
 
 
-def _steps(db: Database, rows: Sequence[JobRow], projects: str, jobs: str) -> dict[str, list[FailedStep]]:
+def _steps(
+    db: Database, rows: Sequence[JobRow], projects: str, jobs: str
+) -> Mapping[bytes | str, Sequence[FailedStep]]:
+    began = (row.stopped_ms - _LONGEST_JOB_MS if row.started_ms is None else row.started_ms for row in rows)
+    bound = {
+        "since": min(began) - _SLACK_MS,
+        "until": rows[0].stopped_ms + _SLACK_MS,
+        "jobs": jobs,
+    }
     failed = statuses_sql(db, "st.status", FAILED)
-    began = [row.started_ms for row in rows if row.started_ms is not None]
-    span = (min(began, default=rows[-1].stopped_ms - _LONGEST_JOB_MS) - _SLACK_MS, rows[0].stopped_ms + _SLACK_MS)
-    found: dict[str, list[FailedStep]] = {}
-    for key, name, index, node, status, code, tail in db.execute(
-        _STEPS.format(projects=projects, failed=failed, jobs=jobs), span
-    ):
-        step = FailedStep(name or "", index, node, map_status(status or ""), code, tail)
-        found.setdefault(decode_key(key), []).append(step)
+    told = db.execute(_STEPS.format(projects=projects, failed=failed), bound).fetchall()
+    texts = texts_of(db, {row[1] for row in told} | {row[4] for row in told})
+    found = defaultdict[bytes | str, list[FailedStep]](list)
+    for key, name, index, node, status, code, tail in told:
+        found[key].append(FailedStep(texts[name], index, node, map_status(texts[status]), code, tail))
     return found
+
+
+_NO_TESTS: tuple[tuple[FailedTest, ...], int] = ((), 0)
 
 
 def _tests(
     db: Database, rows: Sequence[JobRow], projects: str, jobs: str
-) -> dict[str, tuple[tuple[FailedTest, ...], int]]:
-    found: dict[str, tuple[tuple[FailedTest, ...], int]] = {}
-    span = (rows[-1].stopped_ms, rows[0].stopped_ms, MOST_FAILED_TESTS)
-    for key, test, name, class_name, message, n in db.execute(
-        _TESTS.format(projects=projects, failed=word(db, "fail") or 0, jobs=jobs), span
+) -> Mapping[bytes | str, tuple[tuple[FailedTest, ...], int]]:
+    """The first of each job, and how many it has."""
+    found = dict[bytes | str, tuple[tuple[FailedTest, ...], int]]()
+    bound = {"since": rows[-1].stopped_ms, "until": rows[0].stopped_ms, "most": MOST_FAILED_TESTS, "jobs": jobs}
+    for job, test, name, class_name, message, n in db.execute(
+        _TESTS.format(projects=projects, failed=word(db, "fail") or 0), bound
     ):
         one = FailedTest("" if test is None else decode_key(test), name, class_name, message)
-        job = decode_key(key)
-        found[job] = ((*found.get(job, ((), 0))[0], one), n)
+        found[job] = ((*found.get(job, _NO_TESTS)[0], one), n)
     return found
 
 

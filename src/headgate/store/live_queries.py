@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import lru_cache
 from typing import Any
 
@@ -9,14 +10,15 @@ import msgspec
 
 from headgate.core.render import APP_URL, run_url
 from headgate.core.runrows import LiveRow, StepFailures, TestOutcome
-from headgate.core.status import FAILED, map_status
+from headgate.core.status import map_status
 from headgate.core.tally import Bounds
+from headgate.store.daysums import STEPS, sums_of
 from headgate.store.run_queries import app_urls
-from headgate.store.schema import decode_key, encode_key
+from headgate.store.schema import IN_KEYS, decode_key, encode_key, keys_json
 from headgate.store.sql import Database
-from headgate.store.words import project_ids, statuses_sql
+from headgate.store.words import project_ids, statuses_sql, texts_of
 
-__all__ = ["in_flight", "steps_failed", "test_outcomes"]
+__all__ = ["chosen_outcomes", "in_flight", "steps_failed", "test_id", "test_outcomes"]
 
 _OPEN = "{0}._terminal = 0 AND {0}._gone = 0"
 _WORD = "(SELECT id FROM dim WHERE family = 0 AND text = '{0}')"
@@ -136,11 +138,21 @@ def test_outcomes(
     return found
 
 
+def chosen_outcomes(
+    db: Database, slug: str, window: tuple[int, int], tests: Collection[bytes | str]
+) -> list[TestOutcome]:
+    """Of some tests of one project."""
+    broken = f"coalesce({statuses_sql(db, 'j.status', ('error',))}, 0)"
+    numbers = ", ".join(map(str, project_ids(db, slug) or [0]))
+    chosen = _TESTS.format(broken=broken, projects=numbers, failing=f"AND t.test_id {IN_KEYS}")
+    return [_outcome(slug, row) for row in db.execute(chosen, (*window, "", keys_json(tests), "", "", -1))]
+
+
 def _outcome(slug: str, row: tuple[Any, ...]) -> TestOutcome:
     test, revision, name, suite, class_name, file, passed, failed, infra, jobs, first, last, run_ms, branch = row
     return TestOutcome(
         slug,
-        _test_id(test),
+        test_id(test),
         revision,
         name or "",
         suite or "",
@@ -158,7 +170,7 @@ def _outcome(slug: str, row: tuple[Any, ...]) -> TestOutcome:
 
 
 # A page of tests reads tens of thousands of rows, of few tests and fewer sets of jobs.
-_test_id = lru_cache(maxsize=4_096)(decode_key)
+test_id = lru_cache(maxsize=4_096)(decode_key)
 
 
 @lru_cache(maxsize=4_096)
@@ -167,24 +179,15 @@ def _names(jobs: str) -> tuple[str, ...]:
     return tuple(sorted(name for name in names if name))
 
 
-_STEPS = """
-SELECT coalesce(n.text, ''), coalesce(jn.text, ''), coalesce(sn.text, ''), count(*), max(s.stopped_at)
-FROM step s INDEXED BY step_end
-LEFT JOIN job j ON j._key = s.job_id AND j._host = s._host
-LEFT JOIN dim n ON n.id = j._run
-LEFT JOIN dim jn ON jn.id = j.name
-LEFT JOIN dim sn ON sn.id = s.name
-WHERE s._project IN ({projects}) AND s.stopped_at >= ? AND s.stopped_at < ? AND {failed}
-GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
-"""
-
-
 def steps_failed(db: Database, bounds: Bounds) -> list[StepFailures]:
-    """Which steps failed how often, a project at a time."""
-    failed = statuses_sql(db, "s.status", FAILED)
-    found: list[StepFailures] = []
-    for slug in sorted(bounds):
-        numbers = ", ".join(map(str, project_ids(db, slug) or [0]))
-        rows = db.execute(_STEPS.format(projects=numbers, failed=failed), bounds[slug])
-        found += [StepFailures(slug, *row) for row in rows]
-    return found
+    """Which steps failed how often, from days that are added up and single steps."""
+    sums = sums_of(db, STEPS, bounds)
+    texts = texts_of(db, {number for place in sums for number in place[1:]})
+    slugs = dict(db.execute("SELECT id, slug FROM dim_project").fetchall())
+    found: dict[tuple[str, str, str, str], tuple[int, int]] = {}
+    for (project, *names), one in sums.items():
+        run, job, step = (texts[number] for number in names)
+        key = slugs[project], run, job, step
+        more, later = found.get(key, (0, 0))
+        found[key] = one.n + more, max(one.last, later)
+    return [StepFailures(*key, *ends) for key, ends in sorted(found.items())]

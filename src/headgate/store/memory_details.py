@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from headgate.core.detailrows import (
     CREDIT_KINDS,
     MOST_FAILED_TESTS,
+    MOST_PERCENT,
+    USAGE_NAMES,
     AuditedDay,
     FailedJob,
     FailedStep,
     FailedTest,
     NodeSum,
+    OutageSum,
+    Percents,
     RepeatSum,
     RerunSum,
     TestRun,
     UsageLoad,
+    UsageName,
     UsageSum,
 )
+from headgate.core.outages import sum_outages
 from headgate.core.repeats import repeats_in, sum_repeats
 from headgate.core.runrows import JobRow
 from headgate.core.status import FAILED, map_status
@@ -50,40 +56,53 @@ class MemoryDetails:
     def _of_kind(self, kind: str) -> Iterator[MemoryFact]:
         return (fact for fact in self.facts.all() if fact.kind == kind)
 
+    def _rows(self, bounds: Bounds) -> Iterator[tuple[int, str, MemoryFact]]:
+        """When each row was, its project and the row."""
+        for fact in self._of_kind("usage"):
+            times = (number(fact.known.values, name) for name in ("stopped_at", "started_at", "queued_at"))
+            at = next((one for one in times if one is not None), fact.seen_ms)
+            slug = self._slug(fact)
+            since_ms, until_ms = bounds.get(slug, (0, 0))
+            if since_ms <= at < until_ms:
+                yield at, slug, fact
+
     def _usage(self, bounds: Bounds) -> dict[Place, list[MemoryFact]]:
         found: dict[Place, list[MemoryFact]] = {}
-        for fact in self._of_kind("usage"):
-            own = fact.known.values
-            times = (number(own, name) for name in ("stopped_at", "started_at", "queued_at"))
-            at = next((one for one in times if one is not None), fact.seen_ms)
-            since_ms, until_ms = bounds.get(self._slug(fact), (0, 0))
-            if since_ms <= at < until_ms:
-                workflow, job, size, executor, system = (text(own, name) for name in _PLACE)
-                found.setdefault((self._slug(fact), workflow, job, size, executor, system), []).append(fact)
+        for _, slug, fact in self._rows(bounds):
+            workflow, job, size, executor, system = (text(fact.known.values, name) for name in _PLACE)
+            found.setdefault((slug, workflow, job, size, executor, system), []).append(fact)
         return dict(sorted(found.items()))
 
-    async def usage_sums(self, bounds: Bounds) -> Sequence[UsageSum]:
-        return [_sum(key, facts) for key, facts in self._usage(bounds).items()]
+    async def usage_days(self, bounds: Bounds) -> Mapping[str, Sequence[int]]:
+        found: dict[str, set[int]] = {}
+        for at, slug, _ in self._rows(bounds):
+            found.setdefault(slug, set()).add(at // DAY_MS * DAY_MS)
+        return {slug: sorted(days) for slug, days in sorted(found.items())}
+
+    async def usage_sums(self, bounds: Bounds, by: Collection[UsageName] = USAGE_NAMES) -> Sequence[UsageSum]:
+        found: dict[Place, list[MemoryFact]] = {}
+        for (slug, *names), facts in self._usage(bounds).items():
+            known = (text if name in by else "" for name, text in zip(USAGE_NAMES, names, strict=True))
+            workflow, job, size, executor, system = known
+            found.setdefault((slug, workflow, job, size, executor, system), []).extend(facts)
+        return [_sum(key, facts) for key, facts in sorted(found.items())]
 
     async def usage_loads(self, bounds: Bounds) -> Sequence[UsageLoad]:
         found = []
         for key, facts in self._usage(bounds).items():
             ram, median, highest = (_percents(facts, f"{name}_pct") for name in ("ram_max", "cpu_median", "cpu_max"))
-            if ram or median or highest:
-                found.append(UsageLoad(*key, ram, median, highest))
+            compute = sum(number(fact.known.values, "compute_credits") or 0 for fact in facts)
+            found.append(UsageLoad(*key, len(facts), compute, ram, median, highest))
         return found
 
-    async def failed_jobs(
-        self, bounds: Bounds, *, before: tuple[int, str] | None = None, limit: int
-    ) -> Sequence[FailedJob]:
+    async def failed_jobs(self, bounds: Bounds, *, limit: int) -> Sequence[FailedJob]:
         found = []
         for row in jobs(self.facts):
             since_ms, until_ms = bounds.get(row.project, (0, 0))
             if row.status in FAILED and since_ms <= row.stopped_ms < until_ms:
                 found.append(row)
         found.sort(key=_order, reverse=True)
-        page = [row for row in found if before is None or _order(row) < _place(*before)][:limit]
-        return [self._failed(row) for row in page]
+        return [self._failed(row) for row in found[:limit]]
 
     def _failed(self, row: JobRow) -> FailedJob:
         own = next(fact for fact in self._of_kind("job") if fact.key == row.job_id).known.values
@@ -179,6 +198,10 @@ class MemoryDetails:
     async def repeat_sums(self, bounds: Bounds, *, by: Collection[Dimension]) -> Sequence[RepeatSum]:
         return sum_repeats(repeats_in(runs(self.facts), bounds), by)
 
+    async def outage_sums(self, bounds: Bounds, *, by: Collection[Dimension], least_ms: int) -> Sequence[OutageSum]:
+        ordered = sorted(runs(self.facts), key=lambda run: _place(run.stopped_ms, run.workflow_id))
+        return sum_outages(ordered, bounds, by, least_ms)
+
     async def rerun_sums(self, bounds: Bounds) -> Sequence[RerunSum]:
         repeats = {run.workflow_id for run in repeats_in(runs(self.facts), bounds)}
         groups: dict[Key, list[JobRow]] = {}
@@ -210,9 +233,10 @@ def _order(row: JobRow) -> tuple[int, bool, bytes]:
     return _place(row.stopped_ms, row.job_id)
 
 
-def _percents(facts: Sequence[MemoryFact], name: str) -> Counter[int]:
+def _percents(facts: Sequence[MemoryFact], name: str) -> Percents:
     known = (fact.known.values.get(name) for fact in facts)
-    return Counter(math.ceil(value) for value in known if isinstance(value, (int, float)))
+    whole = (math.ceil(value) for value in known if isinstance(value, (int, float)))
+    return Percents.of(Counter(min(max(0, percent), MOST_PERCENT) for percent in whole))
 
 
 def _sum(key: Place, facts: Sequence[MemoryFact]) -> UsageSum:

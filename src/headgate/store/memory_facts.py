@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 from headgate.core.facts import LEAF_KINDS, RELEASED_KINDS, RUN_KINDS, FactKind
 from headgate.core.ids import number_key, record_id
 from headgate.core.merge import EMPTY, Known, Observation, encode_stamps, merge
 from headgate.core.ports import LogEntry
-from headgate.core.record import Attribute, Record, encode_record
+from headgate.core.record import Attribute, Record, decode_record, encode_record
 from headgate.core.release import Release, ReleasePolicy, decide, needs_enrichment
 from headgate.core.render import APP_URL, changed_attributes, ended_ms, make_amendment, make_record
 from headgate.core.reruns import link_reruns
@@ -51,7 +51,6 @@ class MemoryFact:
     revision: int = 0
     sent: dict[str, Attribute] | None = None
     sent_known: Known = EMPTY
-    amendments: list[bytes] = field(default_factory=list)
     also: list[str] = field(default_factory=list)
 
 
@@ -282,10 +281,12 @@ class MemoryFacts:
         changed = changed_attributes(fact.sent or {}, attributes)
         if not changed:
             return 0
-        fact.revision += 1
+        identity = record_id(fact.kind, fact.host, fact.key)
+        # It may have left before, and been amended, and gone.
+        fact.revision = 1 + (fact.revision or max((n for n, _ in self.amendments(identity)), default=0))
         fact.sent = attributes
         record = make_amendment(
-            record_id(fact.kind, fact.host, fact.key),
+            identity,
             fact.revision,
             changed,
             self.projects.by_id[fact.project].ref,
@@ -295,8 +296,16 @@ class MemoryFacts:
         ended = ended_ms(fact.known, self.view(fact).workflow)
         lane = int(ended is not None and ended < live_after_ms)
         self.append(lane, record, now_ms, self.order(fact), now_ms)
-        fact.amendments.append(encode_record(record))
         return 1
+
+    def amendments(self, identity: str) -> list[tuple[int, bytes]]:
+        """Revision and body of what the log has of a record's amendments, in this order."""
+        found: list[tuple[int, bytes]] = []
+        for entry in (entry for lane in self.log for entry in lane if entry.kind == "amendment"):
+            told = decode_record(entry.body).attributes
+            if told["headgate.amends"] == identity:
+                found.append((cast("int", told["headgate.revision"]), entry.body))
+        return sorted(found)
 
     @staticmethod
     def order(fact: MemoryFact) -> int:

@@ -12,7 +12,7 @@ from headgate.store.memory_facts import MemoryFact, MemoryFacts
 from headgate.store.memory_runs import number, run_name, shared_of, text, url_of
 from headgate.store.releases import end_ms
 
-__all__ = ["in_flight", "steps_failed", "test_outcomes"]
+__all__ = ["in_flight", "steps_failed", "test_outcomes", "test_words"]
 
 
 def in_flight(facts: MemoryFacts, limit: int) -> list[LiveRow]:
@@ -104,6 +104,18 @@ def test_outcomes(
     wanted = (key for key in sorted(groups) if not failing or key[:2] in failed)
     ordered = [(key, groups[key]) for key in wanted if after is None or key > after]
     return [_outcome(facts, key, members) for key, members in ordered[:limit]]
+
+
+def test_words(facts: MemoryFacts, bounds: Bounds) -> dict[tuple[str, str], set[tuple[str, ...]]]:
+    """By project and test, the name, suite, class and file of its results."""
+    found: dict[tuple[str, str], set[tuple[str, ...]]] = {}
+    for fact in facts.all():
+        at = _within(facts, fact, bounds) if fact.kind == "test_result" else None
+        test = text(fact.known.values, "test_id")
+        if at is not None and test:
+            words = tuple(text(fact.known.values, name) for name in ("name", "suite", "class_name", "file"))
+            found.setdefault((facts.projects.by_id[fact.project].slug, test), set()).add(words)
+    return found
 
 
 def _outcome(facts: MemoryFacts, key: tuple[str, str, str], members: list[tuple[int, str, MemoryFact]]) -> TestOutcome:

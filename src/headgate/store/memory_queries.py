@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from headgate.core.audits import Kept, ListedKind
 from headgate.core.ids import record_id
 from headgate.core.ports import JobRef, Lane, LogEntry, RunRef
-from headgate.core.record import encode_record
+from headgate.core.record import decode_record, encode_record
 from headgate.core.render import APP_URL, make_record
 from headgate.core.status import map_status
 from headgate.core.storeport import NO_SOURCE, Explained, InboxRow, Replay, SpaceLevel, StoreFigures
@@ -166,7 +167,11 @@ def _ran(fact: MemoryFact) -> bool:
 
 
 def explain(facts: MemoryFacts, delivery: MemoryDelivery, given: str) -> list[Explained]:
-    """Facts with this provider id or record id."""
+    """Facts with this provider id or record id, or what an amendment is about."""
+    return [_explain(facts, delivery, fact) for fact in _matching(facts, given)] or _amendment(facts, delivery, given)
+
+
+def _matching(facts: MemoryFacts, given: str) -> list[MemoryFact]:
     found: list[MemoryFact] = []
     for name, fact in facts.by_key.items():
         if fact.kind in ("pipeline", "workflow", "job", "deployment") and fact not in found:
@@ -174,7 +179,7 @@ def explain(facts: MemoryFacts, delivery: MemoryDelivery, given: str) -> list[Ex
             by_record = own or given in fact.also
             if by_record or name[2] == given:
                 found.append(fact)
-    return [_explain(facts, delivery, fact) for fact in found] or _amendment(facts, delivery, given)
+    return found
 
 
 def _amendment(facts: MemoryFacts, delivery: MemoryDelivery, given: str) -> list[Explained]:
@@ -183,16 +188,17 @@ def _amendment(facts: MemoryFacts, delivery: MemoryDelivery, given: str) -> list
         for entry in log:
             if entry.record_id != given or entry.kind != "amendment":
                 continue
-            fact = next(one for one in facts.all() if entry.body in one.amendments)
-            about = replace(_explain(facts, delivery, fact), kind="amendment", record_id=given, record=entry.body)
-            return [replace(about, lane=LANES[lane], seq=entry.seq, path=_path(delivery, given, lane, entry.seq))]
+            way = _path(delivery, given, lane, entry.seq)
+            own: dict[str, Any] = {"record_id": given, "record": entry.body, "seq": entry.seq, "path": way}
+            about = _matching(facts, str(decode_record(entry.body).attributes["headgate.amends"]))
+            told = [_explain(facts, delivery, fact) for fact in about]
+            return [replace(one, kind="amendment", lane=LANES[lane], **own) for one in told]
     return []
 
 
 def _explain(facts: MemoryFacts, delivery: MemoryDelivery, fact: MemoryFact) -> Explained:
     identity = record_id(fact.kind, fact.host, fact.key)
     bodies = {} if fact.lane is None else {entry.seq: entry.body for entry in facts.log[fact.lane]}
-    kept = {entry.body for lane in facts.log for entry in lane}
     return Explained(
         kind=fact.kind,
         provider_id=fact.key,
@@ -206,7 +212,7 @@ def _explain(facts: MemoryFacts, delivery: MemoryDelivery, fact: MemoryFact) -> 
             for stamp in (fact.known.stamps[name],)
         },
         record=bodies.get(fact.seq),
-        amendments=[body for body in fact.amendments if body in kept],
+        amendments=[body for _, body in facts.amendments(identity)],
         lane=None if fact.lane is None else LANES[fact.lane],
         seq=None if fact.lane is None else fact.seq,
         path={} if fact.lane is None else _path(delivery, identity, fact.lane, fact.seq),

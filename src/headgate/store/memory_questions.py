@@ -6,18 +6,22 @@ from collections.abc import Collection, Mapping, Sequence
 
 from headgate.core.rollup import RollupKind
 from headgate.core.runrows import (
+    DeploymentEnd,
     DeploymentRow,
     JobRow,
     LiveRow,
     ProjectRow,
+    RunChoice,
     RunDetail,
     RunRow,
     StepFailures,
+    TestCommit,
     TestOutcome,
+    TestsOver,
 )
 from headgate.core.tally import Bounds, Tally, TallyQuery
 from headgate.core.trail import TrailEntry
-from headgate.store import memory_live, memory_run_detail, memory_runs
+from headgate.store import memory_live, memory_run_detail, memory_runs, memory_tests
 from headgate.store.memory_details import MemoryDetails
 from headgate.store.memory_facts import MemoryFacts
 
@@ -52,8 +56,10 @@ class MemoryQuestions(MemoryDetails):
         rows = [row for row in memory_runs.deployments(self.facts) if project in (None, row.project)]
         return memory_runs.between(rows, since_ms, until_ms, after, limit)
 
-    async def first_created(self, names: Mapping[str, Collection[str]]) -> Mapping[tuple[str, str], int]:
-        return memory_runs.first_created(memory_runs.runs(self.facts), names)
+    async def deployment_ends(
+        self, since_ms: int, until_ms: int, *, project: str | None = None, begun: bool = False
+    ) -> Sequence[DeploymentEnd]:
+        return memory_runs.deployment_ends(self.facts, since_ms, until_ms, project, begun=begun)
 
     async def series(
         self,
@@ -86,11 +92,12 @@ class MemoryQuestions(MemoryDetails):
         self,
         names: Mapping[str, Collection[str]],
         *,
-        branch_class: int | None = None,
-        before_ms: int,
+        chosen: RunChoice = RunChoice(),  # noqa: B008  # frozen, takes everything
+        since_ms: int,
+        before: tuple[int, str],
         limit: int,
     ) -> Sequence[RunRow]:
-        return memory_runs.newest_runs(self.facts, names, branch_class, before_ms, limit)
+        return memory_runs.newest_runs(self.facts, names, chosen, (since_ms, before), limit)
 
     async def branch_counts(self, bounds: Bounds) -> Mapping[str, int]:
         return memory_run_detail.branch_counts(self.facts, bounds)
@@ -108,6 +115,21 @@ class MemoryQuestions(MemoryDetails):
         self, bounds: Bounds, *, after: tuple[str, str, str] | None = None, limit: int, failing: bool = False
     ) -> Sequence[TestOutcome]:
         return memory_live.test_outcomes(self.facts, bounds, after, limit, failing=failing)
+
+    async def outcomes_of(self, bounds: Bounds, tests: Collection[tuple[str, str]]) -> Sequence[TestOutcome]:
+        return memory_tests.outcomes_of(self.facts, bounds, tests)
+
+    async def test_commits(self, bounds: Bounds, tests: Collection[tuple[str, str]]) -> Sequence[TestCommit]:
+        return memory_tests.test_commits(self.facts, bounds, tests)
+
+    async def test_sums(self, bounds: Bounds, before: Bounds, *, branch_class: int | None = None) -> TestsOver:
+        return memory_tests.test_sums(self.facts, bounds, before, branch_class)
+
+    async def test_faults(self, bounds: Bounds) -> Sequence[TestOutcome]:
+        return memory_tests.test_faults(self.facts, bounds)
+
+    async def test_counts(self, bounds: Bounds) -> Mapping[str, int]:
+        return memory_tests.test_counts(self.facts, bounds)
 
     async def steps_failed(self, bounds: Bounds) -> Sequence[StepFailures]:
         return memory_live.steps_failed(self.facts, bounds)

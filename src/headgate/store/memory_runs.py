@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from headgate.core.render import APP_URL, approval_wait_ms, duration_ms, queue_ms, run_url
 from headgate.core.rollup import RollupKind, contribution
-from headgate.core.runrows import DeploymentRow, JobRow, RunRow
+from headgate.core.runrows import DeploymentEnd, DeploymentRow, JobRow, RunChoice, RunRow
 from headgate.core.slug import org_slug
 from headgate.core.status import map_status
 from headgate.core.tally import STEPS, Dimension, Tally, TallyQuery, class_name
@@ -18,8 +18,8 @@ from headgate.store.schema import encode_key
 
 __all__ = [
     "between",
+    "deployment_ends",
     "deployments",
-    "first_created",
     "jobs",
     "newest_runs",
     "runs",
@@ -161,6 +161,36 @@ def deployments(facts: MemoryFacts) -> list[DeploymentRow]:
     return found
 
 
+def deployment_ends(
+    facts: MemoryFacts, since_ms: int, until_ms: int, project: str | None, *, begun: bool
+) -> list[DeploymentEnd]:
+    """Those that ended then, oldest first, of one project or all."""
+    found = []
+    for fact in facts.all():
+        stopped, own, slug = end_ms(fact.known), fact.known.values, facts.projects.by_id[fact.project].slug
+        if fact.kind != "deployment" or stopped is None or project not in (None, slug):
+            continue
+        if since_ms <= stopped < until_ms:
+            to, name, status, revision = (text(own, one) for one in ("environment", "name", "status", "revision"))
+            at = _begun(facts, fact) if begun and status == "succeeded" else None
+            end = DeploymentEnd(stopped, slug, to, name, status, revision, at)
+            found.append((_place(stopped, fact.key), end))
+    return [end for _, end in sorted(found, key=lambda one: one[0])]
+
+
+def _begun(facts: MemoryFacts, deployment: MemoryFact) -> int | None:
+    """Creation of the first ended workflow of its commit, or of its workflow where no commit is known."""
+    own = deployment.known.values
+    commit, of_run = text(own, "revision"), text(own, "workflow_id")
+    times = [
+        number(fact.known.values, "created_at")
+        for fact, _ in _ended(facts, "workflow")
+        if fact.project == deployment.project
+        and (text(shared_of(facts, fact), "revision") == commit if commit else fact.key == of_run)
+    ]
+    return min((at for at in times if at is not None), default=None)
+
+
 def between(rows: Sequence[R], since_ms: int, until_ms: int, after: tuple[int, str] | None, limit: int) -> list[R]:
     """A page of rows by end time and id, oldest first."""
     behind = (since_ms - 1, False, "") if after is None else _place(*after)
@@ -202,14 +232,19 @@ def series(
 
 
 def newest_runs(
-    facts: MemoryFacts, names: Mapping[str, Collection[str]], branch_class: int | None, before_ms: int, limit: int
+    facts: MemoryFacts,
+    names: Mapping[str, Collection[str]],
+    chosen: RunChoice,
+    span: tuple[int, tuple[int, str]],
+    limit: int,
 ) -> list[RunRow]:
     """The newest of each project, newest first."""
     left = dict.fromkeys(names, limit)
+    since_ms, before = span[0], _place(*span[1])
     found = []
     for run in sorted(runs(facts), key=_place_of, reverse=True):
-        wanted = run.workflow in names.get(run.project, ()) and branch_class in (None, run.branch_class)
-        if wanted and run.stopped_ms < before_ms and left[run.project]:
+        wanted = run.workflow in names.get(run.project, ()) and chosen.takes(run)
+        if wanted and since_ms <= run.stopped_ms and _place_of(run) < before and left[run.project]:
             left[run.project] -= 1
             found.append(run)
     return found
@@ -247,13 +282,3 @@ def _value(facts: MemoryFacts, fact: MemoryFact, kind: RollupKind, name: Dimensi
         "resource_class": text(own, "resource_class"),
     }
     return values[name]
-
-
-def first_created(rows: Iterable[RunRow], names: Mapping[str, Collection[str]]) -> dict[tuple[str, str], int]:
-    """(project, commit or workflow id) -> creation of the first of these runs of it."""
-    found: dict[tuple[str, str], int] = {}
-    for row in rows:
-        for name in {row.revision, row.workflow_id}.intersection(names.get(row.project, ())):
-            if row.created_ms is not None:
-                found[row.project, name] = min(found.get((row.project, name), row.created_ms), row.created_ms)
-    return found

@@ -190,12 +190,15 @@ class Merge:
         """Bring rollups, releases and amendments in line with every fact that moved, and write it all."""
         self._link()
         affected = {fact: None for fact in self.moved if fact.kind in RELEASED_KINDS}
-        self._reclass(affected)
         for fact in list(self.moved):
             if self._hands_down(fact):
                 self._add_children(fact, affected)
+        reclassed = self._reclass()
         for fact in sorted(affected, key=lambda fact: fact.kind != "workflow"):
             self._settle(fact)
+        for fact in reclassed:
+            if fact not in affected:
+                self._roll(fact, self.view(fact, before=False), gone=False)
         self.write()
 
     def _link(self) -> None:
@@ -206,15 +209,17 @@ class Merge:
                 self.moved[fact] = None
             fact.known = known
 
-    def _reclass(self, affected: dict[Fact, None]) -> None:
-        """A project told its default branch: runs of the branches concerned change their class."""
+    def _reclass(self) -> dict[Fact, None]:
+        """A project told its default branch: runs of the branches concerned change their class, and nothing else."""
+        found: dict[Fact, None] = {}
         for project, branches in self.session.projects.reclassed.items():
             for fact in self.facts.on_branches(project, branches):
                 if fact.kind == "workflow":
-                    affected[fact] = None
+                    found[fact] = None
                 self.before.setdefault(fact, (fact.known, fact.terminal))
-                self._add_children(fact, affected)
+                self._add_children(fact, found)
         self.session.projects.reclassed.clear()
+        return found
 
     def write(self) -> None:
         """Write facts, log, rollups and counters."""
@@ -321,6 +326,8 @@ class Merge:
                 self.rollups.add(*old, -1)
             if new is not None:
                 self.rollups.add(*new, 1)
+        elif new is not None:
+            self.rollups.touch(new[1])
         was = _word(known) if terminal and fact.stored is not None else None
         now = _word(fact.known) if fact.terminal and not gone else None
         if was != now:

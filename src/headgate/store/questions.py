@@ -19,14 +19,18 @@ from headgate.core.readport import (
 )
 from headgate.core.rollup import RollupKind
 from headgate.core.runrows import (
+    DeploymentEnd,
     DeploymentRow,
     JobRow,
     LiveRow,
     ProjectRow,
+    RunChoice,
     RunDetail,
     RunRow,
     StepFailures,
+    TestCommit,
     TestOutcome,
+    TestsOver,
 )
 from headgate.core.tally import Bounds, Tally, TallyQuery
 from headgate.core.trail import TrailEntry
@@ -42,6 +46,7 @@ from headgate.store import (
     run_detail,
     run_queries,
     setaside,
+    test_queries,
     trail,
 )
 from headgate.store.detail_questions import DetailQuestions
@@ -115,8 +120,10 @@ class Questions(DetailQuestions):
             lambda db: run_queries.deployments_between(db, since_ms, until_ms, after, limit=limit, project=project)
         )
 
-    async def first_created(self, names: Mapping[str, Collection[str]]) -> Mapping[tuple[str, str], int]:
-        return await self._ask(lambda db: commits.first_created(db, names))
+    async def deployment_ends(
+        self, since_ms: int, until_ms: int, *, project: str | None = None, begun: bool = False
+    ) -> Sequence[DeploymentEnd]:
+        return await self._ask(lambda db: commits.deployment_ends(db, since_ms, until_ms, project=project, begun=begun))
 
     async def series(
         self,
@@ -151,11 +158,12 @@ class Questions(DetailQuestions):
         self,
         names: Mapping[str, Collection[str]],
         *,
-        branch_class: int | None = None,
-        before_ms: int,
+        chosen: RunChoice = RunChoice(),  # noqa: B008  # frozen, takes everything
+        since_ms: int,
+        before: tuple[int, str],
         limit: int,
     ) -> Sequence[RunRow]:
-        return await self._ask(lambda db: run_queries.newest_runs(db, names, branch_class, before_ms, limit))
+        return await self._ask(lambda db: run_queries.newest_runs(db, names, chosen, (since_ms, before), limit))
 
     async def branch_counts(self, bounds: Bounds) -> Mapping[str, int]:
         return await self._ask(lambda db: run_detail.branch_counts(db, bounds))
@@ -173,6 +181,21 @@ class Questions(DetailQuestions):
         self, bounds: Bounds, *, after: tuple[str, str, str] | None = None, limit: int, failing: bool = False
     ) -> Sequence[TestOutcome]:
         return await self._ask(lambda db: live_queries.test_outcomes(db, bounds, after, limit, failing=failing))
+
+    async def outcomes_of(self, bounds: Bounds, tests: Collection[tuple[str, str]]) -> Sequence[TestOutcome]:
+        return await self._ask(lambda db: test_queries.outcomes_of(db, bounds, tests))
+
+    async def test_commits(self, bounds: Bounds, tests: Collection[tuple[str, str]]) -> Sequence[TestCommit]:
+        return await self._ask(lambda db: test_queries.test_commits(db, bounds, tests))
+
+    async def test_sums(self, bounds: Bounds, before: Bounds, *, branch_class: int | None = None) -> TestsOver:
+        return await self._ask(lambda db: test_queries.test_sums(db, bounds, before, branch_class))
+
+    async def test_faults(self, bounds: Bounds) -> Sequence[TestOutcome]:
+        return await self._ask(lambda db: test_queries.test_faults(db, bounds))
+
+    async def test_counts(self, bounds: Bounds) -> Mapping[str, int]:
+        return await self._ask(lambda db: test_queries.test_counts(db, bounds))
 
     async def steps_failed(self, bounds: Bounds) -> Sequence[StepFailures]:
         return await self._ask(lambda db: live_queries.steps_failed(db, bounds))

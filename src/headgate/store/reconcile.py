@@ -12,13 +12,12 @@ from headgate.core.facts import FIELDS, RELEASED_KINDS
 from headgate.core.ids import record_id
 from headgate.core.status import map_status
 from headgate.core.storeport import GapRow
-from headgate.store import usagedays
+from headgate.store import commits, daysums, outages, testparts, usagedays
 from headgate.store.delivery import decode_holes, encode_holes, gap
 from headgate.store.releases import block_of
 from headgate.store.schema import KIND_NUMBER, KINDS, LANES, decode_key, encode_key
 from headgate.store.session import Session
 from headgate.store.setaside import count_parked
-from headgate.store.spans import outdated_all
 
 __all__ = ["reconcile"]
 
@@ -36,8 +35,13 @@ def reconcile(session: Session, now_ms: int) -> None:
         _holes(session, lane, now_ms)
     _releases(session)
     _counters(session)
-    outdated_all(session)
+    session.spans.clear()
+    session.cuts.clear()
     usagedays.forget(session.db)
+    commits.forget(session.db)
+    testparts.forget(session.db)
+    outages.forget(session.db)
+    daysums.forget(session.db)
     session.flush()
     session.forget()
     session.load()

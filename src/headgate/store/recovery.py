@@ -5,7 +5,8 @@ Invariant: it ends: every step goes forward, and a stretch that cannot be read i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import apsw
@@ -15,6 +16,7 @@ from headgate.core.facts import FIELDS
 from headgate.core.merge import decode_stamps
 from headgate.core.rollup import MEASURES
 from headgate.store.delivery import decode_holes
+from headgate.store.lanes import bins_of
 from headgate.store.schema import DECODERS, KINDS, OWN_COLUMNS
 from headgate.store.sketches import unpack
 from headgate.store.sql import Database, insert
@@ -23,7 +25,15 @@ __all__ = ["check_of", "copy_rows", "tables_of"]
 
 _UNREADABLE = (apsw.Error, UnicodeError, ValueError, TypeError, LookupError, OverflowError, MemoryError)
 Row = tuple[Any, ...]
+_Bins = Callable[[bytes | None], object]
 _CHUNK = 200
+# What reads the sketches of a table.
+_SKETCHES: Mapping[str, _Bins] = {
+    "rollup_hour": unpack,
+    "rollup_day": unpack,
+    "rollup_span": bins_of,
+    "rollup_cut": bins_of,
+}
 # The longest stride over damage, as a power of two of row numbers.
 _STRIDES = 40
 
@@ -142,8 +152,8 @@ def check_of(table: str) -> Callable[[Row], None]:
         return lambda row: _holes(row[3])
     if table == "counter":
         return _counter
-    if table in ("rollup_hour", "rollup_day", "rollup_span"):
-        return _sketches
+    if table in _SKETCHES:
+        return partial(_sketches, _SKETCHES[table])
     if table == "alert":
         return lambda row: _labels(row[2])
     if table not in KINDS:
@@ -172,9 +182,9 @@ def _holes(packed: bytes) -> None:
     decode_holes(packed)
 
 
-def _sketches(row: Row) -> None:
+def _sketches(bins: _Bins, row: Row) -> None:
     for packed in row[-len(MEASURES) :]:
-        unpack(packed)
+        bins(packed)
 
 
 def _labels(text: str) -> None:

@@ -1,6 +1,7 @@
 """Records leave here: appended to the log once, numbered without gaps per lane; later changes are amendments.
 
-Invariant: a row of `released` and its row of the log are written in one transaction.
+Invariants: a row of `released` and its row of the log are written in one transaction; no two amendments in the log have
+one id, also where retention took a fact before the log and it came back.
 """
 
 from __future__ import annotations
@@ -137,6 +138,7 @@ class Releases:
         revision = self._session.db.execute("SELECT revision FROM released WHERE block = ? AND record_id = ?", at).get
         if revision is None:
             return
+        revision = revision or self._revision_in_log(encoded)
         sources = sorted({stamp.source for stamp in fact.known.stamps.values()})
         record = make_amendment(amended, revision + 1, changed, project, sources=sources, observed_ms=self._now_ms)
         lane, seq, digest = self._append(record, fact, ended_ms(fact.known, after.workflow), self._now_ms)
@@ -146,6 +148,11 @@ class Releases:
         )
         self._amended.append((encoded, revision + 1, lane, seq))
         self.amended += 1
+
+    def _revision_in_log(self, encoded: bytes | str) -> int:
+        """The last revision that the log has of a record that left before, until its fact went; 0 where it did not."""
+        found = self._session.db.execute("SELECT max(revision) FROM amended WHERE record_id = ?", (encoded,)).get
+        return found or 0
 
     def append(self, record: Record, occurred_ms: int) -> None:
         """Append a record that is not about a fact, such as an alert, to the live lane."""

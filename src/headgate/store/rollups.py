@@ -9,10 +9,11 @@ from collections import defaultdict
 
 from headgate.core.rollup import MEASURES, SUMS, Contribution, Measure
 from headgate.core.times import DAY_MS, HOUR_MS
+from headgate.store import cuts
 from headgate.store.projects import default_branches
 from headgate.store.session import Session
 from headgate.store.sketches import pack
-from headgate.store.spans import outdated, outdated_all
+from headgate.store.spans import outdated
 from headgate.store.sql import Database, insert
 
 __all__ = ["Rollups", "branch_class", "move_rollups"]
@@ -40,7 +41,8 @@ def branch_class(ref_type: object, ref_name: object, default_branch: str | None)
 def move_rollups(session: Session, old: int, new: int) -> None:
     """Two projects are one: what `old` has belongs to `new`."""
     db = session.db
-    outdated_all(session)
+    session.spans.clear()
+    session.cuts.clear()
     for table in ("rollup_hour", "rollup_day"):
         db.execute(
             f"INSERT INTO {table} (project, {_PLACE}, {_COLUMNS}) SELECT ?, {_PLACE}, {_COLUMNS} FROM {table}"
@@ -64,6 +66,11 @@ class Rollups:
     def __init__(self) -> None:
         self._sums: defaultdict[_Key, list[int]] = defaultdict(_no_sums)
         self._bins: defaultdict[_Key, _Bins] = defaultdict(_no_bins)
+        self._touched: set[int] = set()
+
+    def touch(self, part: Contribution) -> None:
+        """What it adds is the same; it may belong to another trigger, machine or branch."""
+        self._touched.add(part.at_ms // HOUR_MS)
 
     def add(self, place: Place, part: Contribution, sign: int) -> None:
         """Add (+1) or take back (-1) one contribution."""
@@ -78,7 +85,9 @@ class Rollups:
     def flush(self, session: Session) -> None:
         """Write what was gathered, for hours and for UTC days."""
         db = session.db
-        outdated(session, {hour for hour, _ in self._sums})
+        hours = {hour for hour, _ in self._sums}
+        outdated(session, hours)
+        cuts.outdated(session, hours | self._touched)
         self._write(db, "hour", self._sums, self._bins)
         days: defaultdict[_Key, list[int]] = defaultdict(_no_sums)
         bins: defaultdict[_Key, _Bins] = defaultdict(_no_bins)
@@ -93,6 +102,7 @@ class Rollups:
         self._write(db, "day", days, bins)
         self._sums.clear()
         self._bins.clear()
+        self._touched.clear()
 
     @staticmethod
     def _write(db: Database, table: str, sums: dict[_Key, list[int]], bins: dict[_Key, _Bins]) -> None:

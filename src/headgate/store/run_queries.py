@@ -2,70 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from typing import Any
 
 from headgate.core.render import APP_URL, duration_ms, queue_ms, run_url
 from headgate.core.rollup import RollupKind
-from headgate.core.runrows import DeploymentRow, JobRow, RunRow
+from headgate.core.runrows import DeploymentRow, JobRow, RunChoice, RunRow
 from headgate.core.status import map_status
 from headgate.store.schema import decode_key, encode_key
 from headgate.store.sql import Database
-from headgate.store.words import project_ids, statuses_sql, word
+from headgate.store.words import project_ids, statuses_sql, texts_of, word
 
 __all__ = [
+    "JOB_COLUMNS",
+    "OF_JOB",
     "app_urls",
     "deployments_between",
+    "job_rows",
     "jobs_between",
-    "jobs_where",
     "newest_runs",
     "recent_runs",
     "runs_between",
     "series",
 ]
 
-_RUN = """
-SELECT w._key, p.slug, n.text, coalesce(r.text, pr.text), w._class, s.text, w.stopped_at, w.created_at,
-  coalesce(w.revision, pl.revision), coalesce(w.pipeline_number, pl.number), c.text, w.credits, w.attempt, w.rerun_of,
-  coalesce(t.text, pt.text), w.credits_estimated,
+# Words are numbers, which are looked up together (`_texts`). A pipeline is read where the workflow lacks what it tells.
+_ABOVE = (
+    "iif(w.ref_name IS NULL OR w.revision IS NULL OR w.pipeline_number IS NULL OR w.trigger_type IS NULL, {0}, NULL)"
+)
+_RUN = f"""
+SELECT w._key, p.slug, w.name, coalesce(w.ref_name, pl.ref_name), w._class, w.status, w.stopped_at, w.created_at,
+  coalesce(w.revision, pl.revision), coalesce(w.pipeline_number, pl.number), w._source, w.credits, w.attempt,
+  w.rerun_of, coalesce(w.trigger_type, pl.trigger_type), w.credits_estimated,
   (SELECT coalesce(sum(max(0, h.stopped_at - h.started_at)), 0) FROM job h WHERE h.workflow_id = w._key
     AND h._host = w._host AND h.type = (SELECT id FROM dim WHERE family = 0 AND text = 'approval'))
 FROM workflow w
 JOIN dim_project p ON p.id = w._project
-JOIN dim c ON c.id = w._source
-LEFT JOIN pipeline pl ON pl._key = w.pipeline_id AND pl._host = w._host
-LEFT JOIN dim n ON n.id = w.name
-LEFT JOIN dim r ON r.id = w.ref_name
-LEFT JOIN dim pr ON pr.id = pl.ref_name
-LEFT JOIN dim s ON s.id = w.status
-LEFT JOIN dim t ON t.id = w.trigger_type
-LEFT JOIN dim pt ON pt.id = pl.trigger_type
+LEFT JOIN pipeline pl ON pl._key = {_ABOVE.format("w.pipeline_id")} AND pl._host = w._host
 WHERE w._terminal AND w.stopped_at IS NOT NULL
 """
+_RUN_WORDS = (2, 3, 5, 10, 14)
 # From the newest on: a plan by project would read all runs there are and sort them.
 _FROM_THE_END = _RUN.replace("FROM workflow w\nJOIN", "FROM workflow w INDEXED BY workflow_end\nCROSS JOIN")
-_JOB = """
-SELECT j._key, j.workflow_id, p.slug, n.text, jn.text, coalesce(r.text, pr.text), j._class, s.text, ty.text, rc.text,
-  ex.text, j.parallelism, j.queued_at, j.started_at, j.stopped_at, j.credits, coalesce(w.revision, pl.revision),
-  j.number, coalesce(w.pipeline_number, pl.number), c.text, coalesce(t.text, pt.text)
-FROM job j
+JOB_COLUMNS = """j._key, j.workflow_id, p.slug, j._run, j.name, coalesce(w.ref_name, pl.ref_name), j._class, j.status,
+  j.type, j.resource_class, j.executor, j.parallelism, j.queued_at, j.started_at, j.stopped_at, j.credits,
+  coalesce(w.revision, pl.revision), j.number, coalesce(w.pipeline_number, pl.number), j._source,
+  coalesce(w.trigger_type, pl.trigger_type)"""
+# What stands beside a job to make a row of it.
+OF_JOB = f"""
 JOIN dim_project p ON p.id = j._project
-JOIN dim c ON c.id = j._source
 LEFT JOIN workflow w ON w._key = j.workflow_id AND w._host = j._host
-LEFT JOIN pipeline pl ON pl._key = coalesce(j.pipeline_id, w.pipeline_id) AND pl._host = j._host
-LEFT JOIN dim n ON n.id = j._run
-LEFT JOIN dim jn ON jn.id = j.name
-LEFT JOIN dim r ON r.id = w.ref_name
-LEFT JOIN dim pr ON pr.id = pl.ref_name
-LEFT JOIN dim s ON s.id = j.status
-LEFT JOIN dim ty ON ty.id = j.type
-LEFT JOIN dim rc ON rc.id = j.resource_class
-LEFT JOIN dim ex ON ex.id = j.executor
-LEFT JOIN dim t ON t.id = w.trigger_type
-LEFT JOIN dim pt ON pt.id = pl.trigger_type
-WHERE j._terminal AND j.stopped_at IS NOT NULL
+LEFT JOIN pipeline pl ON pl._key = {_ABOVE.format("coalesce(j.pipeline_id, w.pipeline_id)")} AND pl._host = j._host
 """
+_JOB = f"SELECT {JOB_COLUMNS} FROM job j {OF_JOB} WHERE j._terminal AND j.stopped_at IS NOT NULL "
+_JOB_WORDS = (3, 4, 5, 7, 8, 9, 10, 19, 20)
 _DEPLOYMENT = """
 SELECT d._key, d._project, d.name, d.environment, d.status, d.revision, d.version, d.started_at, d.stopped_at,
   d.workflow_id, d.job_id, d.origin, d.url
@@ -89,11 +80,18 @@ def _key(value: bytes | str | None) -> str:
     return "" if value is None else decode_key(value)
 
 
+def _texts(db: Database, rows: Sequence[tuple[Any, ...]], places: Collection[int]) -> dict[int | None, str]:
+    """The words of some columns by their numbers."""
+    columns = list(zip(*rows, strict=True))
+    return texts_of(db, set().union(*(columns[place] for place in places)) if columns else ())
+
+
 def _runs(db: Database, more: str, bound: tuple[Any, ...], head: str = _RUN) -> list[RunRow]:
     """Ended workflows; `more` is the rest of the query, written in this module."""
-    urls = app_urls(db)
+    urls, rows = app_urls(db), db.execute(head + more, bound).fetchall()
+    texts = _texts(db, rows, _RUN_WORDS)
     found = []
-    for row in db.execute(head + more, bound):
+    for row in rows:
         key, slug, name, ref, branch, status, stopped, created, revision, number, source = row[:11]
         spent, attempt, rerun_of, trigger, estimated, hold = row[11:]
         text = decode_key(key)
@@ -101,63 +99,70 @@ def _runs(db: Database, more: str, bound: tuple[Any, ...], head: str = _RUN) -> 
             RunRow(
                 workflow_id=text,
                 project=slug,
-                workflow=name or "",
-                ref=ref or "",
+                workflow=texts[name],
+                ref=texts[ref],
                 branch_class=branch,
-                status=map_status(status or ""),
+                status=map_status(texts[status]),
                 stopped_ms=stopped,
                 duration_ms=None if created is None else max(0, stopped - created),
                 revision=revision or "",
                 pipeline_number=number,
-                url=run_url(slug, urls.get(source, APP_URL), number, text) or "",
+                url=run_url(slug, urls.get(texts[source], APP_URL), number, text) or "",
                 created_ms=created,
                 hold_ms=hold,
                 credits=spent,
                 attempt=attempt or 1,
                 rerun_of=_key(rerun_of),
-                trigger=trigger or "",
+                trigger=texts[trigger],
                 credits_estimated=bool(estimated),
             )
         )
     return found
 
 
-def jobs_where(db: Database, more: str, bound: tuple[Any, ...]) -> list[JobRow]:
-    """Ended jobs; `more` is the rest of the query, which callers write of their own words alone."""
-    urls = app_urls(db)
-    found = []
-    for row in db.execute(_JOB + more, bound):
-        key, run, slug, workflow, name, ref, branch, status, kind, size, executor, parallelism = row[:12]
-        queued, started, stopped, spent, revision, number, pipeline, source, trigger = row[12:]
-        known = {"status": status, "type": kind, "queued_at": queued, "started_at": started, "stopped_at": stopped}
-        values = {name_of: value for name_of, value in known.items() if value is not None}
-        url = run_url(slug, urls.get(source, APP_URL), pipeline, _key(run) or None) or ""
-        found.append(
-            JobRow(
-                job_id=decode_key(key),
-                workflow_id=_key(run),
-                project=slug,
-                workflow=workflow or "",
-                job=name or "",
-                ref=ref or "",
-                branch_class=branch,
-                status=map_status(status or ""),
-                type=kind or "",
-                resource_class=size or "",
-                executor=executor or "",
-                parallelism=parallelism,
-                started_ms=started,
-                stopped_ms=stopped,
-                duration_ms=duration_ms("job", values),
-                queue_ms=queue_ms(values),
-                credits=spent,
-                revision=revision or "",
-                number=number,
-                url=f"{url}/jobs/{number}" if url and number is not None else url,
-                trigger=trigger or "",
-            )
-        )
-    return found
+def _jobs(db: Database, more: str, bound: tuple[Any, ...]) -> list[JobRow]:
+    """Ended jobs; `more` is the rest of the query, written in this module."""
+    return job_rows(db, db.execute(_JOB + more, bound).fetchall())
+
+
+def job_rows(db: Database, rows: Sequence[tuple[Any, ...]]) -> list[JobRow]:
+    """Jobs of rows that begin with `JOB_COLUMNS`, in their order."""
+    urls, texts = app_urls(db), _texts(db, rows, _JOB_WORDS)
+    return [_job(row, texts, urls) for row in rows]
+
+
+def _job(row: tuple[Any, ...], texts: Mapping[int | None, str], urls: Mapping[str, str]) -> JobRow:
+    key, run, slug, workflow, name, ref, branch, status, kind, size, executor, parallelism = row[:12]
+    queued, started, stopped, spent, revision, number, pipeline, source, trigger = row[12:21]
+    status, kind = texts[status], texts[kind]
+    values = {"status": status, "type": kind, "queued_at": queued, "stopped_at": stopped}
+    if started is not None:
+        values["started_at"] = started
+    run = "" if run is None else decode_key(run)
+    url = run_url(slug, urls.get(texts[source], APP_URL), pipeline, run or None) or ""
+    return JobRow(
+        job_id=decode_key(key),
+        workflow_id=run,
+        project=slug,
+        workflow=texts[workflow],
+        job=texts[name],
+        ref=texts[ref],
+        branch_class=branch,
+        status=map_status(status),
+        type=kind,
+        resource_class=texts[size],
+        executor=texts[executor],
+        parallelism=parallelism,
+        started_ms=started,
+        stopped_ms=stopped,
+        duration_ms=duration_ms("job", values),
+        queue_ms=queue_ms(values),
+        credits=spent,
+        revision=revision or "",
+        number=number,
+        url=f"{url}/jobs/{number}" if url and number is not None else url,
+        trigger=texts[trigger],
+    )
 
 
 def recent_runs(db: Database, limit: int, project: str | None) -> list[RunRow]:
@@ -184,7 +189,7 @@ def runs_between(db: Database, since_ms: int, until_ms: int, after: tuple[int, s
 
 def jobs_between(db: Database, since_ms: int, until_ms: int, after: tuple[int, str] | None, limit: int) -> list[JobRow]:
     """A page of ended jobs by end time and id, oldest first."""
-    return jobs_where(db, _PAGE.format("j"), _page(since_ms, until_ms, after, limit))
+    return _jobs(db, _PAGE.format("j"), _page(since_ms, until_ms, after, limit))
 
 
 def deployments_between(
@@ -201,23 +206,21 @@ def deployments_between(
     wanted = [number for number, slug in slugs.items() if project in (None, slug)]
     of = f"AND d._project IN ({', '.join(map(str, wanted))}) "
     rows = db.execute(_DEPLOYMENT + of + _PAGE.format("d"), _page(since_ms, until_ms, after, limit)).fetchall()
-    numbers = {number for row in rows for number in (row[2], row[3], row[4], row[11]) if number is not None}
-    listed = ", ".join(map(str, numbers))
-    texts: dict[int | None, str] = dict(db.execute(f"SELECT id, text FROM dim WHERE id IN ({listed})").fetchall())
+    texts = _texts(db, rows, (2, 3, 4, 11))
     return [
         DeploymentRow(
             deployment_id=decode_key(key),
             project=slugs[number],
-            name=texts.get(name, ""),
-            environment=texts.get(environment, ""),
-            status=texts.get(status, ""),
+            name=texts[name],
+            environment=texts[environment],
+            status=texts[status],
             revision=revision or "",
             version=version or "",
             started_ms=started,
             stopped_ms=stopped,
             workflow_id=_key(run),
             job_id=_key(job),
-            origin=texts.get(origin, ""),
+            origin=texts[origin],
             url=url or "",
         )
         for key, number, name, environment, status, revision, version, started, stopped, run, job, origin, url in rows
@@ -256,25 +259,61 @@ def series(
 
 
 def newest_runs(
-    db: Database, names: Mapping[str, Collection[str]], branch_class: int | None, before_ms: int, limit: int
+    db: Database,
+    names: Mapping[str, Collection[str]],
+    chosen: RunChoice,
+    span: tuple[int, tuple[int, str]],
+    limit: int,
 ) -> list[RunRow]:
-    """Look-ups in the index for each project, name and class, then the rows themselves, newest first."""
-    chosen: list[int] = []
+    """Look-ups in an index for each project, and each name and class or the branch; then the rows, newest first."""
+    ids: list[int] = []
+    taken = _taken(db, chosen)
+    since_ms, (at_ms, key) = span
+    bound = {**taken[1], "since": since_ms, "at": at_ms, "key": encode_key(key), "limit": limit}
     for project, workflows in names.items():
         words = [None if not name else number for name in workflows if (number := word(db, name)) or not name]
         found: list[tuple[int, bytes | str, int]] = []
-        for number, name, one in product(project_ids(db, project), words, (0, 1)):
-            if branch_class in (None, one):
-                found += db.execute(_NEWEST, (number, name, one, before_ms, limit)).fetchall()
-        chosen += [row_id for _, _, row_id in sorted(found, key=_newest)[:limit]]
-    listed = ", ".join(map(str, chosen))
+        for place in _places(chosen, project_ids(db, project), words):
+            found += db.execute(_NEWEST.format(*place[:2], taken[0]), {**bound, **place[2]}).fetchall()
+        ids += [row_id for _, _, row_id in sorted(found, key=_newest)[:limit]]
+    listed = ", ".join(map(str, ids))
     return _runs(db, f"AND w._id IN ({listed}) ORDER BY w.stopped_at DESC, w._key DESC", ())
 
 
 _NEWEST = (
-    "SELECT stopped_at, _key, _id FROM workflow INDEXED BY workflow_series WHERE _terminal AND _project = ?"
-    " AND name IS ? AND _class = ? AND stopped_at < ? ORDER BY stopped_at DESC, _key DESC LIMIT ?"
+    "SELECT w.stopped_at, w._key, w._id FROM workflow w INDEXED BY {0} WHERE w._terminal AND w._project = :project"
+    " AND {1}{2} AND w.stopped_at >= :since AND w.stopped_at <= :at AND (w.stopped_at, w._key) < (:at, :key)"
+    " ORDER BY w.stopped_at DESC, w._key DESC LIMIT :limit"
 )
+# A word of a run; where it has none, of its pipeline.
+_IS = "coalesce(w.{0}, (SELECT {0} FROM pipeline WHERE _key = w.pipeline_id AND _host = w._host)) = :{0}"
+
+
+def _taken(db: Database, chosen: RunChoice) -> tuple[str, dict[str, int | None]]:
+    """What a choice asks of rows beside what an index finds by, and what is bound in either."""
+    more, bound = "", {"ref_name": word(db, chosen.branch), "trigger_type": word(db, chosen.trigger)}
+    if chosen.status:
+        more += f" AND {statuses_sql(db, 'w.status', (chosen.status,))}"
+    if chosen.trigger:
+        more += f" AND {_IS.format('trigger_type')}"
+    return more, bound
+
+
+def _places(
+    chosen: RunChoice, projects: Sequence[int], words: Sequence[int | None]
+) -> Iterator[tuple[str, str, dict[str, int | None]]]:
+    """The index to look in, by which condition, and what is bound in that."""
+    classes = (0, 1) if chosen.branch_class is None else (chosen.branch_class,)
+    if not chosen.branch:
+        for project, name, one in product(projects, words, classes):
+            bound = {"project": project, "name": name, "class": one}
+            yield "workflow_series", "w.name IS :name AND w._class = :class", bound
+        return
+    names = ", ".join(str(name or 0) for name in words)
+    kept = f"coalesce(w.name, 0) IN ({names}) AND w._class IN ({', '.join(map(str, classes))})"
+    for project in projects:
+        for where in ("w.ref_name = :ref_name", f"w.ref_name IS NULL AND {_IS.format('ref_name')}"):
+            yield "workflow_branch", f"{where} AND {kept}", {"project": project}
 
 
 def _newest(row: tuple[int, bytes | str, int]) -> tuple[int, bool, list[int]]:
@@ -287,4 +326,4 @@ def _with_ids(db: Database, kind: RollupKind, numbers: Iterable[int]) -> list[Ru
     listed = ", ".join(map(str, numbers))
     if kind == "workflow":
         return [*_runs(db, f"AND w._id IN ({listed}) ORDER BY w.stopped_at, w._key", ())]
-    return [*jobs_where(db, f"AND j._id IN ({listed}) ORDER BY j.stopped_at, j._key", ())]
+    return [*_jobs(db, f"AND j._id IN ({listed}) ORDER BY j.stopped_at, j._key", ())]

@@ -6,7 +6,7 @@ Invariant: a migration that was released is never edited; the next one is added.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from importlib import resources
 from typing import Any
@@ -15,19 +15,21 @@ import msgspec
 
 from headgate.core.errors import StoreError
 from headgate.core.facts import FIELDS, FactKind, FieldType, Value
-from headgate.store.sketches import register
+from headgate.store import lanes, percents, sketches
 from headgate.store.sql import Database
 from headgate.store.upgrade import AFTER
 
 __all__ = [
     "COLUMNS",
     "ENDS",
+    "IN_KEYS",
     "KINDS",
     "KIND_NUMBER",
     "LANES",
     "OWN_COLUMNS",
     "decode_key",
     "encode_key",
+    "keys_json",
     "migrate",
     "migrations",
     "quote",
@@ -102,6 +104,15 @@ def decode_key(value: bytes | str) -> str:
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
+# What follows a column with keys of which some are wanted, bound as `keys_json`: variables would be too few for many.
+IN_KEYS = "IN (SELECT CASE type WHEN 'array' THEN unhex(value ->> 0) ELSE value END FROM json_each(?))"
+
+
+def keys_json(keys: Iterable[bytes | str]) -> str:
+    """See `IN_KEYS`."""
+    return _encode_json([[key.hex()] if isinstance(key, bytes) else key for key in keys])
+
+
 _json = msgspec.json.Encoder()
 
 
@@ -143,7 +154,9 @@ def set_up(db: Database, *, writer: bool) -> None:
     if not writer:
         db.execute("PRAGMA query_only=1")
         return
-    register(db)
+    sketches.register(db)
+    lanes.register(db)
+    percents.register(db)
     db.execute("PRAGMA journal_mode=WAL")
     db.execute("PRAGMA synchronous=FULL")
     db.execute("PRAGMA journal_size_limit=67108864")
@@ -174,7 +187,8 @@ def migrate(db: Database, upto: int | None = None) -> int:
     """
     version = int(db.pragma("user_version"))
     steps = migrations()
-    register(db)
+    sketches.register(db)
+    lanes.register(db)
     newest = steps[-1][0]
     if version > newest:
         raise StoreError(f"the store has schema {version}, this Headgate knows {newest}: install the newer version")

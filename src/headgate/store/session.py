@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
+from headgate.store.notes import Notes
 from headgate.store.projects import Project, Projects
 from headgate.store.sql import Database
 
@@ -39,8 +40,8 @@ class Session:
         self.lost: list[tuple[str, str]] = []
         self.inbox_next = 1
         self.inbox_settled: set[int] = set()
-        # Stretches that were added up, whole or in part: length in hours and number.
-        self.spans: set[tuple[int, int]] = set()
+        self.spans = Notes(db, "span_built")
+        self.cuts = Notes(db, "cut_built")
 
     def load(self) -> Session:
         """Read what is remembered, unless it is."""
@@ -58,7 +59,8 @@ class Session:
         slugs = db.execute("SELECT host, slug, project, at_ms FROM dim_project_slug").fetchall()
         self.projects.load([Project(*row) for row in rows], slugs)
         self.inbox_settled = {row[0] for row in db.execute("SELECT id FROM inbox_settled")}
-        self.spans = set(db.execute("SELECT hours, bucket FROM span_built"))
+        self.spans.load()
+        self.cuts.load()
         highest = db.execute("SELECT max(id) FROM inbox").get or 0
         self.inbox_next = max(highest, self.counters.get("inbox:low", 0), *self.inbox_settled, 0) + 1
         prefix = "app_url:"

@@ -14,17 +14,20 @@ from headgate.store.sql import Database
 __all__ = ["PARTS", "parts"]
 
 _FACTS = ("pipeline", "workflow", "job", "usage", "platform_event", "deployment", "insight", "flaky_test", "audit")
+_TEST_SUMS = ("test_part", "test_form", "test_job")
+_DAY_SUMS = ("outage", "outage_upto", "day_sum", "day_summed", "usage_part", "usage_whole", "deployment_begun")
 # Part -> its tables. What is in none of them, such as names and cursors, is `other`.
 PARTS: Mapping[str, Sequence[str]] = {
     "inbox": ("inbox", "inbox_settled"),
     "inbox_dead": ("inbox_dead",),
-    "facts": (*_FACTS, "job_alias", "released", "released_blocks"),
+    "facts": (*_FACTS, "job_alias", "released"),
     "steps": ("step",),
     "test_results": ("test_result",),
     "log": ("log_live", "log_backfill", "amended"),
     "dead_letters": ("dead_letter",),
     "rollups_hour": ("rollup_hour",),
     "rollups_day": ("rollup_day",),
+    "sums": ("rollup_span", "span_built", "rollup_cut", "cut_built", *_TEST_SUMS, *_DAY_SUMS),
     "alerts": ("alert", "alert_history", "outbox", "silence", "notifier_memory"),
     "trail": ("trail",),
     "other": (),

@@ -7,15 +7,15 @@ both, so `group_concat` merges them; written rows hold each bin once.
 from __future__ import annotations
 
 import struct
-from collections import Counter
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from headgate.core.rollup import bin_of
 from headgate.core.status import map_status
 from headgate.store.sql import Database
 
-__all__ = ["concat", "pack", "register", "unpack"]
+__all__ = ["binned", "count", "pack", "register", "unpack"]
 
 _SHIFT = 12
 _MASK = (1 << _SHIFT) - 1
@@ -37,15 +37,24 @@ def pack(bins: Mapping[int, int]) -> bytes | None:
 
 def unpack(packed: bytes | None) -> dict[int, int]:
     """Bins of one sketch, or of several one behind the other; none is 0. ValueError for bytes that are none."""
-    bins: dict[int, int] = {}
-    if packed:
-        if len(packed) % 4:
-            raise ValueError("not a sketch")
-        # Most numbers are met many times: counting them first is one pass in C.
-        for number, times in Counter(struct.unpack(f"<{len(packed) // 4}i", packed)).items():
-            index = (number & _MASK) - 1
-            bins[index] = bins.get(index, 0) + (number >> _SHIFT) * times
-    return {index: n for index, n in bins.items() if n} if 0 in bins.values() else bins
+    runs: defaultdict[int, int] = defaultdict(int)
+    count(runs, packed, 1)
+    return {place - 1: n for place, n in runs.items() if n}
+
+
+def count(runs: defaultdict[int, int], packed: bytes | None, sign: Literal[1, -1]) -> None:
+    """Add sketches one behind the other to the runs of each place, which is a bin + 1. ValueError as `unpack`."""
+    if packed is None:
+        return
+    if len(packed) % 4:
+        raise ValueError("not a sketch")
+    numbers = struct.unpack(f"<{len(packed) // 4}i", packed)
+    if sign == 1:
+        for number in numbers:
+            runs[number & _MASK] += number >> _SHIFT
+    else:
+        for number in numbers:
+            runs[number & _MASK] -= number >> _SHIFT
 
 
 def _add(*sketches: Any) -> bytes | None:
@@ -87,17 +96,16 @@ class _Pack:
 
 
 def register(db: Database) -> None:
-    """Give a writing connection `add_bins(sketch, sketch)`, `pack_bins(bin, n)`, `one_sketch(sketches)` and others."""
+    """Give a writing connection `add_bins(sketch, sketch)`, `pack_bins(bin, n)` and others."""
     db.create_scalar_function("add_bins", _add, 2, deterministic=True)
-    db.create_scalar_function("one_sketch", _one, 1, deterministic=True)
     db.create_scalar_function("bin_of", _bin_of, 1, deterministic=True)
     db.create_scalar_function("our_status", _our_status, 1, deterministic=True)
     db.create_aggregate_function("pack_bins", _Pack, 2)
 
 
-def _one(*sketches: Any) -> bytes | None:
-    """Several one behind the other, with each bin once."""
-    return pack(unpack(sketches[0]))
+def binned(spans_ms: str | None) -> Mapping[int, int]:
+    """Bins of spans that stand one behind the other with commas, as `group_concat` writes them; none of None."""
+    return Counter(map(bin_of, map(int, spans_ms.split(",")))) if spans_ms else {}
 
 
 def _bin_of(*spans_ms: Any) -> int:
@@ -106,8 +114,3 @@ def _bin_of(*spans_ms: Any) -> int:
 
 def _our_status(*words: Any) -> str:
     return map_status(words[0] or "")
-
-
-def concat(names: Iterable[str]) -> str:
-    """Columns of a grouping query: the sketches of each group, one behind the other."""
-    return "".join(f", CAST(group_concat({name}, '') AS BLOB)" for name in names)

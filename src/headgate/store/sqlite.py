@@ -33,13 +33,18 @@ from headgate.core.storeport import (
 )
 from headgate.core.trail import TrailEntry
 from headgate.store import (
+    commits,
+    cuts,
+    daysums,
     delivery,
     inbox,
     kept,
+    outages,
     queries,
     replays,
     setaside,
     spans,
+    testparts,
     trail,
     trim,
     unasked,
@@ -301,7 +306,13 @@ class SqliteStore(AlertUnits, Questions):
         await self._slices(lambda session: trim.trim_hourly(session, now_ms))
         if self.space_level() in ("ok", "warn"):
             await self._slices(lambda session: spans.add_up(session, now_ms))
+            await self._slices(lambda session: cuts.add_up(session, now_ms))
             await self._slices(lambda session: usagedays.add_up(session, now_ms))
+            await self._slices(commits.note)
+            await self._slices(lambda session: testparts.add_up(session, now_ms))
+            await self._slices(lambda session: outages.add_up(session, now_ms))
+            for what in daysums.EVERYTHING:
+                await self._slices(lambda session, what=what: daysums.add_up(session, now_ms, what))  # type: ignore[misc]  # bound at once
         await self._unit("optimize", lambda session, _: session.db.execute("PRAGMA optimize").fetchall())
         return deleted
 

@@ -6,20 +6,33 @@ decided in `cover`.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
 
-from headgate.core.rollup import MEASURES, SUMS, Measure, bin_of
+from headgate.core.rollup import MEASURES, SUMS, Measure
 from headgate.core.slug import org_slug
-from headgate.core.tally import ROLLED, STEPS, Dimension, Tally, TallyQuery, class_name
+from headgate.core.tally import DEFAULT_BRANCH, ROLLED, STEPS, Dimension, Tally, TallyQuery, class_name
 from headgate.core.times import DAY_MS, format_ms
-from headgate.store.cover import DAY_HOURS, KEPT_FACTS, KEPT_HOURS, QUARTER, Cover, Kept, Sign, Source, cover
-from headgate.store.factsums import fact_columns, fact_joins
+from headgate.store import cuts
+from headgate.store.cover import (
+    DAY_HOURS,
+    KEPT_FACTS,
+    KEPT_HOURS,
+    QUARTER,
+    Cover,
+    Kept,
+    Sign,
+    Source,
+    cover,
+    cut_cover,
+)
+from headgate.store.factsums import fact_columns, fact_filters, fact_joins
+from headgate.store.lanes import concatenated, summed
 from headgate.store.schema import KIND_NUMBER
-from headgate.store.sketches import unpack
 from headgate.store.spans import LENGTHS, built
 from headgate.store.sql import Database
 from headgate.store.words import word
@@ -35,11 +48,18 @@ _COLUMN: dict[Dimension, str] = {
     "day": "r.bucket",
     "hour": "r.bucket",
 }
+# Of those, what a question may want one value of.
+_NAMED: Mapping[Dimension, str] = {name: _COLUMN[name] for name in ("workflow", "job", "branch_class")}
 # Each end by itself: asked for both in one, SQLite reads the whole table.
 ENDS = "SELECT (SELECT min(bucket) FROM {table}), (SELECT max(bucket) FROM {table})"
 # Where at most this share of all projects is asked for, single facts are found by their names and not by time alone.
 _FEW = 10
-# Project -> parts of its bounds that are read fact by fact, milliseconds.
+# Where at least this share is, rows of all projects are read one after the other: looking a place up costs as much as
+# reading twenty rows.
+_MOST = 2
+# A project with a part of its bounds that is read fact by fact, milliseconds.
+_Member = tuple[int, int, int, Sign]
+# Project -> those parts.
 _Facts = dict[int, tuple[tuple[int, int, Sign], ...]]
 
 
@@ -48,46 +68,54 @@ def tallies(db: Database, query: TallyQuery) -> dict[tuple[str, ...], Tally]:
     first, last = db.execute(ENDS.format(table="rollup_day")).fetchone()
     if first is None:
         return {}
-    counters = dict(db.execute("SELECT name, n FROM counter WHERE name IN (?, ?)", (KEPT_HOURS, KEPT_FACTS)).fetchall())
-    kept = Kept(counters.get(KEPT_HOURS, 0), counters.get(KEPT_FACTS, 0), built(db))
-    longest = 1 if "hour" in query.by else DAY_HOURS if "day" in query.by else max(LENGTHS)
-    wide = _width(query)
-    asked = _Asked(db, query, wide)
+    projects = db.execute("SELECT id, slug FROM dim_project").fetchall()
+    asked = _Asked(db, query, len(projects))
+    how = _reading(db, query)
     known: dict[tuple[int, int], Cover] = {}
-    for number, slug in db.execute("SELECT id, slug FROM dim_project"):
+    for number, slug in projects:
         since_ms, until_ms = query.bounds.get(slug, (0, 0))
         bounds = max(since_ms, first * DAY_MS), min(until_ms, (last + 1) * DAY_MS)
         if bounds[0] >= bounds[1]:
             continue
         if bounds not in known:
-            known[bounds] = (
-                cover(*bounds, kept, longest=longest, wide=wide > 0)
-                if ROLLED.issuperset(query.by)
-                else Cover((), ((*bounds, 1),))
-            )
+            known[bounds] = how(*bounds)
         asked.add(number, slug, known[bounds])
     return asked.answer()
 
 
+def _reading(db: Database, query: TallyQuery) -> Callable[[int, int], Cover]:
+    """What reads some bounds: buckets of sums that know the dimensions, with facts at the edges, or facts alone."""
+    longest = 1 if "hour" in query.by else DAY_HOURS if "day" in query.by else max(LENGTHS)
+    if ROLLED.issuperset(query.by):
+        named = "SELECT name, n FROM counter WHERE name IN (?, ?)"
+        counters = dict(db.execute(named, (KEPT_HOURS, KEPT_FACTS)).fetchall())
+        kept = Kept(counters.get(KEPT_HOURS, 0), counters.get(KEPT_FACTS, 0), built(db))
+        return partial(cover, kept=kept, longest=longest, wide=_width(query) > 0)
+    if cuts.cut_of(query):
+        return partial(cut_cover, built=cuts.built(db, query.kind), longest=longest)
+    return lambda since_ms, until_ms: Cover((), ((since_ms, until_ms, 1),))
+
+
 def _width(query: TallyQuery) -> int:
-    """How much one row of longer buckets may hold: a place, all jobs of a workflow, all of a project."""
-    if not {"workflow", "job", "branch_class"}.intersection(query.by):
-        return 2
+    """How much one row of longer buckets may hold: a place, all jobs of a workflow, all of a project, also by class."""
+    if not {"workflow", "job"}.intersection(query.by):
+        return 3 if "branch_class" in query.by else 2
     return int(query.kind == "job" and "job" not in query.by)
 
 
 class _Asked:
-    """One answer in the making."""
+    """One answer in the making. `known`: how many projects there are, asked for or not."""
 
-    def __init__(self, db: Database, query: TallyQuery, wide: int) -> None:
+    def __init__(self, db: Database, query: TallyQuery, known: int) -> None:
         self._db = db
         self._query = query
+        self._known = known
         self._slugs: dict[int, str] = {}
         self._texts: dict[int | None, str] = {None: "", 0: ""}
         self._measures: tuple[Measure, ...] = tuple(name for name in MEASURES if name in query.bins)
         self._buckets: defaultdict[tuple[Source, Sign, tuple[int, ...]], list[int]] = defaultdict(list)
         self._facts: _Facts = {}
-        self._wide = wide
+        self._cut = cuts.cut_of(query)
         # Named tables and parameters of the statement.
         self._tables: list[str] = []
         self._bound: list[Any] = []
@@ -122,7 +150,8 @@ class _Asked:
                 continue
             tally = Tally(*row[width:end])
             for position, measure in enumerate(self._measures):
-                if bins := _bins(*row[end + 4 * position : end + 4 * position + 4]):
+                at = end + 2 * _FORMS * position
+                if bins := summed(row[at : at + _FORMS], row[at + _FORMS : at + 2 * _FORMS]):
                     tally.bins[measure] = bins
             known = found.setdefault(self._key(row[:width]), tally)
             if known is not tally:
@@ -149,21 +178,47 @@ class _Asked:
 
     def _rolled(self, source: Source, sign: Sign, numbers: tuple[int, ...], projects: list[int]) -> str:
         """Whole buckets: for each of them and each project one range of the key."""
-        kind = KIND_NUMBER[self._query.kind]
-        if source in (1, DAY_HOURS):
-            table, place = "rollup_hour" if source == 1 else "rollup_day", f"r.kind = {kind}"
-        else:
-            place = f"r.hours = {abs(source)} AND r.kind = {kind} AND r.wide = {self._wide}"
-            table = "rollup_span"
-        of = _COLUMN | ({"day": f"r.bucket / {DAY_HOURS // source}"} if source in (1, QUARTER) else {})
+        table, place = self._place(source)
+        of = _COLUMN | ({"day": f"r.bucket / {DAY_HOURS // abs(source)}"} if abs(source) in (1, QUARTER) else {})
+        if self._cut:
+            of |= {self._cut: "r.value", "job": "0"}
         minus = "" if sign == 1 else "-"
         columns = [str(sign), *(of[name] for name in self._query.by), *(f"{minus}r.{name}" for name in SUMS)]
         columns += [f"r.{name}" for name in self._measures] + ["NULL"] * len(self._measures)
+        buckets, listed = self._bind(numbers), f"json_each({self._bind(projects)})"
+        if len(projects) * _MOST < self._known or any(name != "branch_class" for name, _ in self._query.only):
+            return (
+                f"SELECT {', '.join(columns)} FROM json_each({buckets}) e CROSS JOIN {listed} p"
+                f" CROSS JOIN {table} r ON r.bucket = e.value AND {place} AND r.project = p.value"
+            )
         return (
-            f"SELECT {', '.join(columns)} FROM json_each({self._bind(numbers)}) e"
-            f" CROSS JOIN json_each({self._bind(projects)}) p"
-            f" CROSS JOIN {table} r ON r.bucket = e.value AND {place} AND r.project = p.value"
+            f"SELECT {', '.join(columns)} FROM json_each({buckets}) e CROSS JOIN {table} r"
+            f" ON r.bucket = e.value AND {place} AND +r.project IN (SELECT value FROM {listed})"
         )
+
+    def _place(self, source: Source) -> tuple[str, str]:
+        """The table of a source, and which rows of it."""
+        kind = f"r.kind = {KIND_NUMBER[self._query.kind]}"
+        if self._cut:
+            of: dict[Dimension, str] = {**_NAMED, self._cut: "r.value"}
+            return "rollup_cut", f"r.hours = {source} AND {kind} AND r.cut = {cuts.CUTS[self._cut]}{self._wanted(of)}"
+        kind += self._wanted(_NAMED)
+        if source in (1, DAY_HOURS):
+            return "rollup_hour" if source == 1 else "rollup_day", kind
+        return "rollup_span", f"r.hours = {abs(source)} AND {kind} AND r.wide = {_width(self._query)}"
+
+    def _wanted(self, of: Mapping[Dimension, str]) -> str:
+        """Conditions on columns that take the groups that are wanted; those of other dimensions are left out."""
+        found = ""
+        for name, text in self._query.only:
+            if name not in of or name not in self._query.by:
+                continue
+            if name == "branch_class":
+                found += f" AND {of[name]} {'IS' if text == DEFAULT_BRANCH else 'IS NOT'} 1"
+            else:
+                number = word(self._db, text) or -1
+                found += f" AND {of[name]} = {number}" if text else f" AND coalesce({of[name]}, 0) = 0"
+        return found
 
     def _bind(self, value: Any) -> str:
         """A parameter, as JSON where it is a list."""
@@ -180,27 +235,45 @@ class _Asked:
 
     def _edges(self) -> Iterator[str]:
         """What buckets do not hold: every stretch of time is read once, whichever projects want it."""
-        query, projects = self._query, self._db.execute("SELECT count(*) FROM dim_project").get
-        columns, joins = fact_columns(self._db, query, "s.sign"), fact_joins(query)
-        by_name = len(self._facts) * _FEW <= projects and not ROLLED.issuperset(query.by)
+        query = self._query
+        wanted = self._wanted(fact_filters(query))
+        few = len(self._facts) * _FEW <= self._known and not ROLLED.issuperset(query.by)
         for since_ms, until_ms, members in _overlapping(self._facts):
-            parts = ", ".join(f"value ->> {position}" for position in range(4))
-            rows = f"SELECT {parts} FROM json_each({self._bind(members)})"
-            spans = self._table("project, since, until, sign", rows)
-            if by_name:
-                yield f"SELECT {columns} FROM {spans} s {self._named(since_ms, until_ms)}{joins} WHERE f._terminal"
-                continue
-            yield (
-                f"SELECT {columns} FROM {query.kind} f INDEXED BY {query.kind}_end CROSS JOIN {spans} s"
-                f" ON s.project = f._project AND f.stopped_at >= s.since AND f.stopped_at < s.until{joins} WHERE"
-                f" f._terminal AND f.stopped_at >= {self._bind(since_ms)} AND f.stopped_at < {self._bind(until_ms)}"
-            )
+            if few and until_ms - since_ms > DAY_MS:
+                yield self._of_each(members, "{spans} s " + self._named(since_ms, until_ms), "", wanted)
+            elif len({(start, end, sign) for _, start, end, sign in members}) == 1:
+                yield self._of_all(members, wanted)
+            else:
+                facts = f"{query.kind} f INDEXED BY {query.kind}_end CROSS JOIN {{spans}} s ON s.project = f._project"
+                both = " AND f.stopped_at >= s.since AND f.stopped_at < s.until"
+                yield self._of_each(members, facts + both, self._between(since_ms, until_ms), wanted)
+
+    def _of_each(self, members: Sequence[_Member], facts: str, between: str, wanted: str) -> str:
+        """Each project has its own bounds. `facts`: a FROM with the place of its `spans`."""
+        columns, joins = fact_columns(self._db, self._query, "s.sign"), fact_joins(self._query)
+        # Without the cast the number of a project has no affinity, so sqlite makes no index of it.
+        parts = f"CAST(value ->> 0 AS INTEGER), {', '.join(f'value ->> {position}' for position in range(1, 4))}"
+        spans = self._table("project, since, until, sign", f"SELECT {parts} FROM json_each({self._bind(members)})")
+        return f"SELECT {columns} FROM {facts.format(spans=spans)}{joins} WHERE f._terminal{between}{wanted}"
+
+    def _of_all(self, members: Sequence[_Member], wanted: str) -> str:
+        """All have the same: joined with them, each fact would be held against the bounds of every project."""
+        query, (_, since_ms, until_ms, sign) = self._query, members[0]
+        columns = fact_columns(self._db, query, str(sign))
+        listed = self._bind([number for number, *_ in members])
+        return (
+            f"SELECT {columns} FROM {query.kind} f INDEXED BY {query.kind}_end{fact_joins(query)} WHERE f._terminal"
+            f"{self._between(since_ms, until_ms)} AND f._project IN (SELECT value FROM json_each({listed})){wanted}"
+        )
+
+    def _between(self, since_ms: int, until_ms: int) -> str:
+        return f" AND f.stopped_at >= {self._bind(since_ms)} AND f.stopped_at < {self._bind(until_ms)}"
 
     def _named(self, since_ms: int, until_ms: int) -> str:
         """Facts of few projects by the names that ran: the index by time alone has those of all projects."""
         kind = self._query.kind
         days = range(since_ms // DAY_MS, (until_ms - 1) // DAY_MS + 1)
-        wanted = "".join(f" AND {_COLUMN[name]} = {word(self._db, text) or -1}" for name, text in self._query.only)
+        wanted = self._wanted(_NAMED)
         places = self._table(
             "project, run, job, class",
             f"SELECT DISTINCT r.project, r.run, r.job, r.class FROM json_each({self._bind(list(days))}) e"
@@ -215,33 +288,19 @@ class _Asked:
         )
 
 
+# `lanes.Forms` of what is added, and of what is taken away.
 _BINS = ", ".join(
-    f"{how} FILTER (WHERE s {sign} 0){end}"
-    for how, end in (("CAST(group_concat(b_{0}, '')", " AS BLOB)"), ("group_concat(v_{0})", ""))
+    part
     for sign in (">", "<")
+    for part in (*concatenated("b_{0}", f"s {sign} 0"), f"group_concat(v_{{0}}) FILTER (WHERE s {sign} 0)")
 )
+_FORMS = 3
 
 
-def _bins(added: bytes | None, taken: bytes | None, spans: str | None, other: str | None) -> dict[int, int]:
-    """Sketches and single spans, less those that are too much."""
-    bins = unpack(added)
-    for index, n in _binned(spans):
-        bins[index] = bins.get(index, 0) + n
-    if taken or other:
-        for index, n in (*unpack(taken).items(), *_binned(other)):
-            bins[index] = bins.get(index, 0) - n
-        bins = {index: n for index, n in bins.items() if n}
-    return bins
-
-
-def _binned(spans: str | None) -> Iterable[tuple[int, int]]:
-    return Counter(map(bin_of, map(int, spans.split(",")))).items() if spans else ()
-
-
-def _overlapping(facts: _Facts) -> Iterator[tuple[int, int, list[tuple[int, int, int, Sign]]]]:
+def _overlapping(facts: _Facts) -> Iterator[tuple[int, int, list[_Member]]]:
     """Stretches that share time, together: begin, end, and (project, begin, end, sign) of each."""
     wanted = sorted((start, end, number, sign) for number, spans in facts.items() for start, end, sign in spans)
-    group: list[tuple[int, int, int, Sign]] = []
+    group: list[_Member] = []
     last = 0
     for start, end, number, sign in wanted:
         if group and start >= last:

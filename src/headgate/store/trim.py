@@ -14,6 +14,7 @@ from headgate.core.ids import record_id
 from headgate.core.status import map_status
 from headgate.core.storeport import NO_SOURCE, GapRow
 from headgate.core.times import DAY_MS, HOUR_MS
+from headgate.store import cuts
 from headgate.store.cover import KEPT_FACTS, KEPT_HOURS
 from headgate.store.delivery import decode_holes, gap, purge_dead
 from headgate.store.facts import Facts
@@ -21,7 +22,7 @@ from headgate.store.releases import block_of
 from headgate.store.schema import ENDS, LANES, decode_key, encode_key
 from headgate.store.session import Session
 from headgate.store.setaside import drop, purge
-from headgate.store.spans import drop_before, drop_quarters
+from headgate.store.spans import drop_before, drop_hours
 
 __all__ = ["PARTS", "one_slice", "trim_hourly"]
 
@@ -34,6 +35,8 @@ Part = Callable[[Session, int, int], Slice]
 # Rollups by the hour serve bounds within a day: those of a quarter and the one before it. Older ones are cut by facts.
 _HOURLY_MS = 200 * DAY_MS
 _REMOVED_HOLDS_MS = DAY_MS
+# Facts without which sums at a bound, and the order of runs, cannot be told any more.
+_RUNS: tuple[FactKind, ...] = ("pipeline", "workflow", "job")
 _SOURCE_AWAY = "which was not configured"
 
 
@@ -136,8 +139,9 @@ def _facts(session: Session, kinds: tuple[FactKind, ...], before_ms: int) -> Sli
         ).fetchall()
         session.put(f"sweep:{kind}", rows[-1][0] if len(rows) == _ROWS else start + _WINDOW)
         _drop_facts(session, kind, rows)
-        if rows:
+        if rows and kind in _RUNS:
             session.put(KEPT_FACTS, max(session.counters.get(KEPT_FACTS, 0), before_ms))
+            cuts.drop_before(session, before_ms)
         return len(rows), True
     for kind in kinds:
         session.put(f"sweep:{kind}", 0)
@@ -202,6 +206,7 @@ def _rollups(session: Session, before_ms: int, _now_ms: int) -> int:
     """Sums of whole days before the one that holds the time, oldest first."""
     key = "bucket, kind, project, run, job, class"
     drop_before(session, before_ms // DAY_MS)
+    cuts.drop_before(session, before_ms // DAY_MS * DAY_MS)
     session.db.execute(
         f"DELETE FROM rollup_day WHERE ({key}) IN"
         f" (SELECT {key} FROM rollup_day WHERE bucket < ? ORDER BY {key} LIMIT ?)",
@@ -227,7 +232,7 @@ def trim_hourly(session: Session, now_ms: int) -> Slice:
     session.db.execute("DELETE FROM rollup_hour WHERE bucket <= ?", (last,))
     total = session.db.changes()
     session.put(KEPT_HOURS, max(session.counters.get(KEPT_HOURS, 0), last + 1))
-    drop_quarters(session, last + 1)
+    drop_hours(session, last + 1)
     return total, total > 0
 
 

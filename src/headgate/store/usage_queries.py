@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from headgate.core.detailrows import CREDIT_KINDS, NodeSum, UsageLoad, UsageSum
+from headgate.core.detailrows import CREDIT_KINDS, NodeSum, UsageLoad, UsageName, UsageSum
 from headgate.core.tally import Bounds
+from headgate.store.percents import percents_of
 from headgate.store.sql import Database
-from headgate.store.usagedays import Place, loads_of, sums_of
+from headgate.store.usagedays import Place, days_of, loads_of, sums_of
 from headgate.store.words import project_ids
 
-__all__ = ["node_sums", "usage_loads", "usage_sums"]
+__all__ = ["node_sums", "usage_days", "usage_loads", "usage_sums"]
 
 _Names = tuple[str, str, str, str, str, str]
 
@@ -31,9 +32,9 @@ def _named(db: Database, places: Collection[Place]) -> list[tuple[_Names, list[P
     return sorted(found.items())
 
 
-def usage_sums(db: Database, bounds: Bounds) -> list[UsageSum]:
-    """By the names of projects, workflows, jobs and machines."""
-    sums, found = sums_of(db, bounds), list[UsageSum]()
+def usage_sums(db: Database, bounds: Bounds, by: Collection[UsageName]) -> list[UsageSum]:
+    """By project and those of the names of workflows, jobs and machines."""
+    sums, found = sums_of(db, bounds, by), list[UsageSum]()
     for names, places in _named(db, sums.keys()):
         runs, seconds, total, *used = map(sum, zip(*(sums[place] for place in places), strict=True))
         credits_of = {kind: n for kind, n in zip(CREDIT_KINDS, used, strict=True) if n}
@@ -41,16 +42,19 @@ def usage_sums(db: Database, bounds: Bounds) -> list[UsageSum]:
     return found
 
 
+def usage_days(db: Database, bounds: Bounds) -> Mapping[str, Sequence[int]]:
+    """Begins of days with rows, by project."""
+    return days_of(db, bounds)
+
+
 def usage_loads(db: Database, bounds: Bounds) -> list[UsageLoad]:
     """In the same order."""
-    loads, found = loads_of(db, bounds), list[UsageLoad]()
-    for names, places in _named(db, loads.keys()):
-        ram, median, highest = loads[places[0]]
-        for place in places[1:]:
-            for into, more in zip((ram, median, highest), loads[place], strict=True):
-                for percent, n in more.items():
-                    into[percent] = into.get(percent, 0) + n
-        found.append(UsageLoad(*names, ram, median, highest))
+    parts, found = loads_of(db, bounds), list[UsageLoad]()
+    for names, places in _named(db, parts.keys()):
+        rows, compute, *packed = zip(*(part for place in places for part in parts[place]), strict=True)
+        runs = sum(rows)
+        ram, median, highest = (percents_of(b"".join(filter(None, one)), runs) for one in packed)
+        found.append(UsageLoad(*names, runs, sum(compute), ram, median, highest))
     return found
 
 
@@ -64,7 +68,12 @@ _NODES = """
 WITH node AS (
   SELECT job_id, _host, coalesce(node, 0) AS node, max(stopped_at) - min(started_at) AS ms
   FROM step INDEXED BY step_end
-  WHERE _project IN ({projects}) AND stopped_at >= ? AND stopped_at < ? AND started_at IS NOT NULL GROUP BY 1, 2, 3
+  WHERE _project IN ({projects}) AND stopped_at >= ?1 AND stopped_at < ?2 AND started_at IS NOT NULL
+  AND job_id IN (SELECT o.job_id FROM step o INDEXED BY step_node
+    WHERE o._project IN ({projects}) AND o.stopped_at >= ?1 AND o.stopped_at < ?2 AND o.node > 0)
+  AND EXISTS (SELECT 1 FROM step o INDEXED BY step_node
+    WHERE o._project IN ({projects}) AND o.stopped_at >= ?1 AND o.stopped_at < ?2 AND o.node > 0)
+  GROUP BY 1, 2, 3
 ), spread AS (
   SELECT job_id, _host, count(*) AS nodes, max(ms) AS slowest, sum(ms) / count(*) AS mean
   FROM node GROUP BY 1, 2 HAVING count(*) > 1
@@ -73,7 +82,7 @@ SELECT coalesce(n.text, ''), coalesce(jn.text, ''), count(*), max(s.nodes), sum(
 FROM spread s JOIN job j ON j._key = s.job_id AND j._host = s._host
 LEFT JOIN dim n ON n.id = j._run
 LEFT JOIN dim jn ON jn.id = j.name
-WHERE j.stopped_at >= ? AND j.stopped_at < ?
+WHERE j.stopped_at >= ?3 AND j.stopped_at < ?4
 GROUP BY 1, 2 ORDER BY 1, 2
 """
 

@@ -7,13 +7,21 @@ from collections.abc import Collection
 from headgate.core.status import OUR_STATUSES, map_status, words_of
 from headgate.store.sql import Database
 
-__all__ = ["project_ids", "statuses_sql", "word"]
+__all__ = ["project_ids", "statuses_sql", "texts_of", "word"]
 
 
 def word(db: Database, text: str) -> int | None:
     """The number of a word; None for one that no fact has."""
     found: int | None = db.execute("SELECT id FROM dim WHERE family = 0 AND text = ?", (text,)).get
     return found
+
+
+def texts_of(db: Database, numbers: Collection[int | None]) -> dict[int | None, str]:
+    """Words by their numbers; empty text for none, and for one that is lost."""
+    wanted = set(numbers) - {None}
+    listed = ", ".join(map(str, wanted))
+    found = db.execute(f"SELECT id, text FROM dim WHERE id IN ({listed})").fetchall()
+    return {**dict.fromkeys(wanted, ""), **dict(found), None: "", 0: ""}
 
 
 def project_ids(db: Database, slug: str) -> list[int]:

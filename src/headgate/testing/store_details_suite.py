@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec.structs import replace
+
 from headgate.core.detailrows import (
     MOST_FAILED_TESTS,
     AuditedDay,
     FailedStep,
     FailedTest,
     NodeSum,
+    OutageSum,
+    Percents,
     RepeatSum,
     RerunSum,
     UsageLoad,
     UsageSum,
 )
-from headgate.core.merge import Observation
+from headgate.core.merge import Observation, ProjectRef
 from headgate.core.storeport import Store
 from headgate.core.tally import Dimension
 from headgate.core.times import DAY_MS
@@ -81,14 +85,35 @@ class DetailsSuite:
         for since, until, runs in ((NOW - 5, NOW, [1]), (NOW - 9, NOW - 5, [1]), (NOW - 9, NOW, [2]), (0, NOW - 9, [])):
             assert runs == [row.runs for row in await store.usage_sums({_SLUG: (since, until)})]
 
+    async def test_days_with_rows_are_told_once(self, store: Store) -> None:
+        """Of each project by its own bounds; a row without an end is of the day of its start."""
+        day = NOW // DAY * DAY
+        ends = (day, day + 5, day - 2 * DAY - 1, day - 9 * DAY)
+        rows = [_usage(number, stopped_at=at) for number, at in enumerate(ends)]
+        other = ProjectRef(PROJECT.host, "gh/acme/api", PROJECT.org, made_id(1, 1))
+        rows += [_usage(7, stopped_at=None, started_at=day - DAY), replace(_usage(8), project=other)]
+        await merge(store, *rows)
+        assert await store.usage_days({_SLUG: (day - 5 * DAY, day + 5)}) == {_SLUG: [day - 3 * DAY, day - DAY, day]}
+        both = {_SLUG: (0, day - 4 * DAY), other.slug: (NOW, NOW + 1)}
+        assert await store.usage_days(both) == {other.slug: [day], _SLUG: [day - 9 * DAY]}
+        assert await store.usage_days({_SLUG: (day + 6, NOW + DAY), other.slug: (0, NOW)}) == {}
+
     async def test_loads_are_counted_in_whole_percents(self, store: Store) -> None:
         """Rounded up; a row without figures is in none, one with some in those."""
         figures = {"ram_max_pct": 30.01, "cpu_median_pct": 5.0, "cpu_max_pct": 99.5}
         await merge(store, _usage(1, **figures), _usage(2, ram_max_pct=31.0), _usage(3), _usage(4, job_name="lint"))
-        expected = UsageLoad(
-            _SLUG, "build", "test", "large", "docker", "linux", ram_max={31: 2}, cpu_median={5: 1}, cpu_max={100: 1}
-        )
-        assert [expected] == list(await store.usage_loads(_ALWAYS))
+        place = (_SLUG, "build", "test", "large", "docker", "linux")
+        expected = UsageLoad(*place, 3, 30, Percents(2, 31, 31), Percents(1, 5, 5), Percents(1, 100, 100))
+        lint, found = await store.usage_loads(_ALWAYS)
+        assert (expected, "lint", 1, Percents()) == (found, lint.job, lint.runs, lint.ram_max)
+
+    async def test_bills_are_summed_by_the_names_that_are_asked_for(self, store: Store) -> None:
+        """Others are empty, and what they would tell apart is one row."""
+        await merge(store, _usage(1), _usage(2, resource_class="small"), _usage(3, job_name="lint"))
+        found = await store.usage_sums(_ALWAYS, ["job"])
+        assert [(row.job, row.resource_class, row.runs) for row in found] == [("lint", "", 1), ("test", "", 2)]
+        (whole,) = await store.usage_sums(_ALWAYS, [])
+        assert (whole.project, whole.job, whole.runs, whole.total) == (_SLUG, "", 3, 36)
 
     async def test_failed_jobs_are_told_with_their_reasons(self, store: Store) -> None:
         """Steps and tests that failed, the first few of many; what passed is left out."""
@@ -102,19 +127,39 @@ class DetailsSuite:
         assert (len(found.tests), found.tests_failed) == (MOST_FAILED_TESTS, 8)
         assert FailedTest(made_id(24, 1), "t1", "C", "m") == found.tests[0]
 
-    async def test_failed_jobs_come_page_by_page(self, store: Store) -> None:
+    async def test_failed_jobs_have_their_own_reasons(self, store: Store) -> None:
+        """Not those of another job that ended at the same time, whatever their ids look like."""
+        ids = [JOB, made_id(5, 1), "job-2"]
+        jobs = [job(key, status="failed", number=41 + at) for at, key in enumerate(ids)]
+        steps = [_step(at, job_id=key, output_tail=key) for at, key in enumerate(ids)]
+        await merge(
+            store, pipeline(), workflow(), *jobs, *steps, *(_result(at, job_id=key) for at, key in enumerate(ids))
+        )
+        found = await store.failed_jobs(_ALWAYS, limit=9)
+        assert {key: (key, 1) for key in ids} == {
+            one.row.job_id: (one.steps[0].tail, one.tests_failed) for one in found if len(one.steps) == 1
+        }
+        assert list(found[:1]) == list(await store.failed_jobs(_ALWAYS, limit=1))
+
+    async def test_steps_of_a_failed_job_without_a_start_are_told(self, store: Store) -> None:
+        """Beside one that began after they ended."""
+        late, hour = made_id(5, 1), 3_600_000
+        fields = {"name": "test", "number": 41, "workflow_id": WORKFLOW, "status": "failed", "stopped_at": NOW}
+        jobs = [seen("job", JOB, fields, terminal=True), job(late, status="failed", started_at=NOW - 9, number=42)]
+        await merge(store, pipeline(), workflow(), *jobs, _step(1, stopped_at=NOW - hour), _step(2, job_id=late))
+        found = await store.failed_jobs(_ALWAYS, limit=9)
+        assert {JOB: (None, 1), late: (NOW - 9, 1)} == {
+            one.row.job_id: (one.row.started_ms, len(one.steps)) for one in found
+        }
+
+    async def test_the_newest_failed_jobs(self, store: Store) -> None:
         """By end and id, and only what ended within the bounds."""
         ends = {1: NOW, 2: NOW, 3: NOW - 5, 4: NOW + DAY}
         await merge(store, pipeline(), workflow())
         await merge(store, *(job(made_id(5, n), status="timedout", stopped_at=at, number=n) for n, at in ends.items()))
         found = await store.failed_jobs(_ALWAYS, limit=9)
         assert [made_id(5, 2), made_id(5, 1), made_id(5, 3)] == [one.row.job_id for one in found]
-        first = await store.failed_jobs(_ALWAYS, limit=2)
-        last = first[-1].row
-        assert list(found) == [
-            *first,
-            *await store.failed_jobs(_ALWAYS, before=(last.stopped_ms, last.job_id), limit=2),
-        ]
+        assert list(found[:2]) == list(await store.failed_jobs(_ALWAYS, limit=2))
         assert list(await store.failed_jobs({_SLUG: (0, NOW - 5)}, limit=9)) == []
         assert list(await store.failed_jobs({}, limit=9)) == []
 
@@ -195,6 +240,30 @@ class DetailsSuite:
         assert [AuditedDay(_SLUG, day, 6, 2, 2, 2, 4)] == list(await store.audited_days(day, day + DAY_MS))
         assert len(await store.audited_days(day, day + 2 * DAY_MS)) == 2
         assert list(await store.audited_days(day - DAY_MS, day)) == []
+
+    async def test_outages_are_summed(self, store: Store) -> None:
+        """From the first failure to the next success and on to the next failure, of each workflow and branch."""
+        ends = ("success", "failed", "timedout", "canceled", "success", "failed", "success")
+        runs = [
+            workflow(made_id(2, place), created_at=NOW + place - 1, stopped_at=NOW + 1_000 * place, status=status)
+            for place, status in enumerate(ends)
+        ]
+        other = workflow(made_id(2, 9), name="lint", status="failed", stopped_at=NOW + 2_500)
+        await merge(store, pipeline(ref_name="main"), other, *runs)
+        named = OutageSum(_SLUG, "build", "main", 1, 2, 4_000, 1, 1_000)
+        by: tuple[Dimension, ...] = ("workflow", "branch", "branch_class", "trigger")
+        assert [named] == list(await store.outage_sums(_ALWAYS, by=by, least_ms=0))
+        assert [OutageSum(_SLUG, "", "", 0, 2, 4_000, 1, 1_000)] == list(
+            await store.outage_sums(_ALWAYS, by=(), least_ms=0)
+        )
+        late = {_SLUG: (NOW + 3_500, NOW + 4_500)}
+        assert [OutageSum(_SLUG, "", "", 0, 1, 3_000, 0, 0)] == list(
+            await store.outage_sums(late, by=(), least_ms=DAY_MS)
+        )
+        assert list(await store.outage_sums(late, by=(), least_ms=0)) == []
+        assert [OutageSum(_SLUG, "", "", 0, 1, 2_000, 0, 0)] == list(
+            await store.outage_sums(late, by=(), least_ms=1_500)
+        )
 
     async def test_repeats_are_summed(self, store: Store) -> None:
         """Those of failed workflows alone; of a pipeline's branch and trigger where they do not tell theirs."""

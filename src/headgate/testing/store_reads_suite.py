@@ -6,9 +6,10 @@ from dataclasses import replace
 from typing import Any
 
 import msgspec
+import pytest
 
 from headgate.core.merge import Observation, ProjectRef
-from headgate.core.runrows import DeploymentRow, JobRow, ProjectRow, StepFailures
+from headgate.core.runrows import DeploymentEnd, DeploymentRow, JobRow, ProjectRow, RunChoice, StepFailures
 from headgate.core.storeport import Store
 from headgate.testing.store_data import (
     DAY,
@@ -106,21 +107,37 @@ class RowsSuite:
         assert [expected] == list(await store.deployments_between(0, NOW + 1, limit=9, project=expected.project))
         assert list(await store.deployments_between(0, NOW + 1, limit=9, project="gh/acme/none")) == []
 
-    async def test_the_first_run_of_a_commit_is_found(self, store: Store) -> None:
-        """By its own revision, else that of its pipeline, or by its id; of that project, once it has ended."""
-        commit = "a" * 40
+    async def test_deployments_have_the_beginning_of_their_commit(self, store: Store) -> None:
+        """Of its first ended workflow, whose revision is its own or that of its pipeline; without one of the run."""
+        commit, later = "a" * 40, "b" * 40
         await merge(
             store,
             pipeline(revision=commit),
             workflow(made_id(3, 1), created_at=NOW - 30),
             workflow(made_id(3, 2), created_at=NOW - 20),
             workflow(made_id(3, 3), created_at=NOW - 90, ended=False),
-            workflow(made_id(3, 4), created_at=NOW - 80, revision="b" * 40),
+            workflow(made_id(3, 4), created_at=NOW - 80, revision=later),
             workflow(made_id(3, 5), created_at=NOW - 70, revision="a" * 39 + "b"),
         )
-        names = [commit, "b" * 40, "a" * 8, made_id(3, 2), made_id(3, 3), "", "x"]
-        found = await store.first_created({_SLUG: names, "gh/acme/other": names})
-        assert {(_SLUG, commit): NOW - 30, (_SLUG, "b" * 40): NOW - 80, (_SLUG, made_id(3, 2)): NOW - 20} == found
+        of = [
+            {"revision": commit},
+            {"revision": later, "workflow_id": made_id(3, 1)},
+            {"revision": "a" * 8},
+            {"workflow_id": made_id(3, 2)},
+            {"workflow_id": made_id(3, 3)},
+            {"revision": commit, "status": "failed"},
+            {},
+        ]
+        told = {"name": "web", "environment": "prod", "status": "succeeded"}
+        await merge(
+            store,
+            *(seen("deployment", made_id(6, n), told | one | {"stopped_at": NOW + n}) for n, one in enumerate(of)),
+        )
+        found = await store.deployment_ends(0, NOW + 9, begun=True)
+        assert [one.begun_ms for one in found] == [NOW - 30, NOW - 80, None, NOW - 20, None, None, None]
+        first = DeploymentEnd(NOW, _SLUG, "prod", "web", "succeeded", commit)
+        assert [first] == list(await store.deployment_ends(NOW, NOW + 1))
+        assert list(await store.deployment_ends(0, NOW + 9, project="gh/acme/other")) == []
 
     async def test_a_series_is_the_newest_that_qualify(self, store: Store) -> None:
         """Of one name, project and class, with the wanted ends, before a time; oldest first."""
@@ -181,13 +198,62 @@ class RowsSuite:
         api = workflow(made_id(2, 9), stopped_at=NOW - 2, pipeline_id=made_id(1, 9), status="failed")
         await merge(store, msgspec.structs.replace(api, project=other), workflow(made_id(2, 8), name="ship"))
         names = {_SLUG: ("build", "never"), "gh/acme/api": ("build",), "gh/acme/none": ("build",)}
-        found = await store.newest_runs(names, before_ms=NOW, limit=2)
+        found = await store.newest_runs(names, since_ms=0, before=(NOW, ""), limit=2)
         assert [(run.project, run.stopped_ms) for run in found] == [
             (_SLUG, NOW - 1), ("gh/acme/api", NOW - 2), (_SLUG, NOW - 2),
         ]  # fmt: skip
-        found = await store.newest_runs(names, branch_class=1, before_ms=NOW + 1, limit=9)
-        assert [run.stopped_ms for run in found] == [NOW, NOW - 1, NOW - 2, NOW - 3]
-        assert list(await store.newest_runs({}, before_ms=NOW, limit=2)) == []
+        asked: dict[str, Any] = {"before": (NOW + 1, ""), "limit": 9}
+        found = await store.newest_runs(names, chosen=RunChoice(branch_class=1), since_ms=NOW - 2, **asked)
+        assert [run.stopped_ms for run in found] == [NOW, NOW - 1, NOW - 2]
+        assert list(await store.newest_runs({}, since_ms=0, **asked)) == []
+        last = NOW - 1, made_id(2, 1)
+        found = await store.newest_runs({_SLUG: ("build",)}, since_ms=0, before=last, limit=9)
+        assert [run.stopped_ms for run in found] == [NOW - 2, NOW - 3]
+
+    @pytest.mark.parametrize(
+        ("chosen", "found"),
+        [
+            pytest.param(RunChoice(), [0, 1, 2, 3, 4], id="all"),
+            pytest.param(RunChoice(branch="main"), [0, 3, 4], id="a branch, of runs or of their pipeline"),
+            pytest.param(RunChoice(branch="fix"), [1, 2], id="another"),
+            pytest.param(RunChoice(branch="fix", status="failure"), [2], id="a branch and a status"),
+            pytest.param(RunChoice(branch="fix", branch_class=1), [], id="a branch of the other class"),
+            pytest.param(RunChoice(trigger="api"), [1, 3], id="a trigger, of runs or of their pipeline"),
+            pytest.param(RunChoice(trigger="api", branch="main"), [3], id="a trigger and a branch"),
+            pytest.param(RunChoice(status="unknown"), [4], id="a status that nobody knows"),
+            pytest.param(RunChoice(branch="none"), [], id="no such branch"),
+            pytest.param(RunChoice(trigger="none"), [], id="no such trigger"),
+            pytest.param(RunChoice(status="none"), [], id="no such status"),
+        ],
+    )
+    async def test_the_newest_runs_of_a_choice(self, store: Store, chosen: RunChoice, found: list[int]) -> None:
+        """By branch, class of it, trigger and status; of two pages each run is on one."""
+        api = pipeline(made_id(1, 9), ref_name="fix", trigger_type="api", number=9)
+        told: list[dict[str, Any]] = [
+            {"trigger_type": "webhook"},
+            {"pipeline_id": made_id(1, 9)},
+            {"ref_name": "fix", "status": "failed"},
+            {"pipeline_id": made_id(1, 9), "ref_name": "main"},
+            {"name": "ship", "status": "odd"},
+        ]
+        runs = [
+            workflow(made_id(2, at), stopped_at=NOW - at // 2, created_at=NOW - 9, **fields)
+            for at, fields in enumerate(told)
+        ]
+        await merge(store, pipeline(), api, *runs)
+        ids = [made_id(2, at) for at in sorted(found, key=lambda at: (at // 2, -at))]
+        asked: dict[str, Any] = {"chosen": chosen, "since_ms": 0}
+        names = {_SLUG: ("build", "ship")}
+        whole = await store.newest_runs(names, before=(NOW + 1, ""), limit=9, **asked)
+        assert [run.workflow_id for run in whole] == ids
+        first = await store.newest_runs(names, before=(NOW + 1, ""), limit=2, **asked)
+        place = (first[-1].stopped_ms, first[-1].workflow_id) if first else (0, "")
+        second = await store.newest_runs(names, before=place, limit=9, **asked)
+        assert [*first, *second] == list(whole)
+        assert [
+            run.workflow_id
+            for run in await store.newest_runs({_SLUG: ("ship",)}, before=(NOW + 1, ""), limit=9, **asked)
+        ] == [one for one in ids if one == made_id(2, 4)]
 
     async def test_branches_are_counted(self, store: Store) -> None:
         """Of each project, each once, of runs that ended within its bounds; a pipeline tells where the run does not."""

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from headgate.core.audits import Kept
-from headgate.core.ids import record_id
+from headgate.core.ids import amendment_id, record_id
 from headgate.core.record import Record, decode_record
 from headgate.core.storeport import (
     AlertChange,
@@ -45,6 +45,8 @@ from headgate.testing.store_reads_suite import ReadsSuite
 from headgate.testing.store_telling_suite import TellingSuite
 
 __all__ = ["LOGS", "NOW", "PROJECT", "StoreSuite", "job", "merge", "net_records", "pipeline", "read", "workflow"]
+
+_SIZES = ("small", "medium", "large", "xlarge")
 
 
 class RestSuite:
@@ -180,6 +182,35 @@ class RestSuite:
         with pytest.raises(KeyError):
             await store.trim({"no_part": 1, "log": 0}, now_ms=NOW + DAY)
         assert len(await read(store)) == 2
+
+    async def test_revisions_go_on_when_a_thing_comes_back(self, store: Store) -> None:
+        """Its facts went before the log: amendments that are still there keep their ids, later ones get others."""
+        identity = record_id("job", "circleci.com", JOB)
+
+        async def amend(at: int, size: str) -> None:
+            assert (await merge(store, job(at=at, resource_class=size))).amended == 1
+
+        await merge(store, pipeline(), workflow(), job())
+        await amend(NOW + 1, "small")
+        await amend(NOW + 2, "medium")
+        await store.trim({"facts": 0}, now_ms=NOW + 3)
+        first = amendment_id(identity, 1)
+        assert list(await store.explain(first)) == []
+        await merge(store, pipeline(), workflow(), job())
+        await amend(NOW + 3, "large")
+        await amend(NOW + 4, "xlarge")
+        (found,) = await store.explain(JOB)
+        told = [decode_record(body) for body in found.amendments]
+        assert [(n, amendment_id(identity, n), size) for n, size in enumerate(_SIZES, 1)] == [
+            (one.attributes["headgate.revision"], one.id, one.attributes["circleci.resource_class"]) for one in told
+        ]
+        assert list(found.amendments) == [e.body for e in await read(store) if e.kind == "amendment"]
+        (one,) = await store.explain(first)
+        assert (one.kind, one.provider_id, one.record) == ("amendment", JOB, found.amendments[0])
+        await store.trim({"log": 0}, now_ms=NOW + DAY)
+        await amend(NOW + 5, "2xlarge")
+        (last,) = await read(store)
+        assert decode_record(last.body).attributes["headgate.revision"] == 5
 
     async def test_trimming_the_inbox_keeps_what_waits(self, store: Store) -> None:
         """Settled deliveries go after their time, waiting ones never; new ones get new numbers."""

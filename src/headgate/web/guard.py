@@ -30,7 +30,7 @@ from headgate.web.access.ways import Known, cookie_name
 from headgate.web.access.who import NOBODY, Who, admit, asker
 from headgate.web.asgi import App, Receive, Scope, Send
 from headgate.web.heads import answering_head
-from headgate.web.rendering import Templates
+from headgate.web.rendering import shared_templates
 
 __all__ = ["Guard"]
 
@@ -117,7 +117,7 @@ class Guard:
         self._trail = trail
         self._prefix = prefix
         self._serial = itertools.count(1)
-        self._templates = Templates(__version__)
+        self._templates = shared_templates(__version__)
         self._named: frozenset[str] = frozenset()
         self._any_host = False
         self.serve_names(hosts)

@@ -5,6 +5,7 @@ Invariant: everything that came from outside is escaped, and there is no inline 
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from headgate.web.site.words import FILTERS
 
-__all__ = ["HTMX_CONFIG", "Templates"]
+__all__ = ["HTMX_CONFIG", "Templates", "shared_templates"]
 
 # htmx adds no style of its own, evaluates nothing and asks nobody but the daemon.
 HTMX_CONFIG = (
@@ -38,3 +39,9 @@ class Templates:
     def render(self, template: str, **values: Any) -> str:
         """A page, or a part of one."""
         return self._environment.get_template(template).render(**values)
+
+
+@lru_cache(maxsize=1)
+def shared_templates(version: str) -> Templates:
+    """Those of this process: to compile the larger ones takes a tenth of a second each."""
+    return Templates(version)

@@ -15,10 +15,11 @@ from headgate.core.times import parse_ms
 from headgate.insights.catalogue import CATALOGUE
 from headgate.insights.metric import Format
 from headgate.insights.views.dora import DORA_FIGURES
+from headgate.insights.views.figures import Trend
 from headgate.insights.views.report import ReportPage
 from headgate.insights.views.worse import Worse
-from headgate.web.rendering import Templates
-from headgate.web.site.shapes import charts, tiles
+from headgate.web.rendering import shared_templates
+from headgate.web.site.shapes import Tile, charts, tiles
 from headgate.web.site.words import shown
 from headgate.web.sketches import sketch
 
@@ -56,12 +57,13 @@ def report_title(page: ReportPage) -> str:
     return f"CI {page.every} {page.since[:10]} to {page.until[:10]}" + (f": {of}" if of else "")
 
 
-def report_html(page: ReportPage, version: str) -> str:
-    """The whole file."""
+def report_html(page: ReportPage, version: str, hints: Sequence[str] = ()) -> str:
+    """The whole file. `hints`: what its reader must know of all figures."""
     forms: dict[str, Format] = {name: one.format for name, one in CATALOGUE.names.items()}
-    return Templates(version).render(
+    return shared_templates(version).render(
         "report.html",
         page=page,
+        hints=hints,
         title=report_title(page),
         tiles=tiles(page.totals),
         sketches=[sketch(one) for one in charts(page.plot) if not one.empty],
@@ -73,7 +75,7 @@ def report_html(page: ReportPage, version: str) -> str:
     )
 
 
-def report_digest(page: ReportPage, version: str, *, name: str) -> Digest:
+def report_digest(page: ReportPage, version: str, *, name: str, hints: Sequence[str] = ()) -> Digest:
     """As notifiers send it: the numbers as text, and the file for those that can carry one."""
     title, tables = report_title(page), [_places("Projects", page.projects), _places("Teams", page.teams)]
     tables += [
@@ -83,10 +85,8 @@ def report_digest(page: ReportPage, version: str, *, name: str) -> Digest:
         _budgets(page),
         _tests(page),
     ]
-    lead = [
-        f"{tile.label}: {shown(tile.trend.value, tile.form)}" + (f" ({tile.change})" if tile.change else "")
-        for tile in tiles(page.totals)
-    ]
+    figures = [f"{tile.label}: {shown(tile.trend.value, tile.form)}{_change(tile)}" for tile in tiles(page.totals)]
+    lead = [*hints, *figures]
     if page.totals["reruns"].value:
         lead.append(f"Retries: {_waste(page)}")
     tables = [table for table in tables if table[2]]
@@ -99,7 +99,7 @@ def report_digest(page: ReportPage, version: str, *, name: str) -> Digest:
         html=_html(title, lead, tables),
         data=_data(page),
         file_name=f"headgate-{page.every}-{page.since[:10]}-{page.until[:10]}.html",
-        file=report_html(page, version),
+        file=report_html(page, version, hints),
     )
 
 
@@ -108,8 +108,15 @@ def _data(page: ReportPage) -> dict[str, Any]:
         "every": page.every,
         "since": page.since,
         "until": page.until,
-        "totals": {name: {"value": one.value, "previous": one.previous} for name, one in page.totals.items()},
+        "totals": {name: _total(one) for name, one in page.totals.items()},
     }
+
+
+def _total(one: Trend) -> dict[str, Any]:
+    told: dict[str, Any] = {"value": one.value, "previous": one.previous}
+    if one.known_until:
+        told |= {"known_until": one.known_until, "known": one.known, "known_previous": one.known_previous}
+    return told
 
 
 def _places(title: str, places: Iterable[Any]) -> _Table:
@@ -118,6 +125,13 @@ def _places(title: str, places: Iterable[Any]) -> _Table:
         for one in places
     ]
     return title, (title[:-1], *(label for label, _ in _COLUMNS)), rows
+
+
+def _change(tile: Tile) -> str:
+    """In brackets; empty where there is none."""
+    until = tile.trend.known_until
+    parts = [tile.change, f"known up to {until[:10]} {until[11:16]}" if until else ""]
+    return f" ({', '.join(filter(None, parts))})" if any(parts) else ""
 
 
 def _moved(title: str, moved: Iterable[Worse]) -> _Table:

@@ -237,8 +237,17 @@ def test_every_kind_of_rule_has_a_sentence():
     assert {*summaries._SENTENCES, "event"} == set(KINDS)
     assert set(summaries._EVENTS) == set(EVENTS)
     for text in (*summaries._SENTENCES.values(), *summaries._EVENTS.values()):
-        names = {"place": "p", "metric": "m", "shown": "1", "usual": "2", "value": 0.5, "n": 3, "state": "resolved"}
-        assert "template_error" not in render_annotations({"summary": text}, names)
+        names = {
+            "place": "p",
+            "metric": "m",
+            "shown": "1",
+            "usual": "2",
+            "value": 0.5,
+            "n": 3,
+            "state": "resolved",
+            "reason": "",
+        }
+        assert "template_error" not in render_annotations({"summary": text}, names, "plain")
 
 
 CREDITS = """

@@ -70,24 +70,24 @@ def test_values_for_people(value, form, text):
 
 
 def test_templates_cannot_reach_into_python():
-    """The sandbox refuses what leads out; the raw text goes out with the reason."""
+    """The sandbox refuses what leads out; the plain summary goes out with the reason."""
     text = "{{ ''.__class__.__mro__[1].__subclasses__() }}"
-    found = render_annotations({"summary": text}, {})
-    assert found["summary"] == text
+    found = render_annotations({"summary": text}, {}, "plain")
+    assert found["summary"] == "plain"
     assert "template_error" in found
 
 
 def test_templates_cannot_change_what_they_are_given():
     """A template that tries to change its labels fails and changes nothing."""
     labels = {"a": "b"}
-    found = render_annotations({"summary": "{{ labels.update(a='c') }}"}, {"labels": labels})
+    found = render_annotations({"summary": "{{ labels.update(a='c') }}"}, {"labels": labels}, "plain")
     assert labels == {"a": "b"}
     assert "template_error" in found
 
 
 def test_long_and_empty_texts():
     """Long texts are cut, empty ones left out."""
-    found = render_annotations({"summary": "{{ 'x' * 9000 }}", "empty": "{{ '' }}"}, {})
+    found = render_annotations({"summary": "{{ 'x' * 9000 }}", "empty": "{{ '' }}"}, {}, "plain")
     assert {name: len(text) for name, text in found.items()} == {"summary": 4000}
 
 

@@ -369,7 +369,11 @@ async def test_a_report_is_sent_once_to_each_notifier(tmp_path):
     await store.open()
     await merge(store, pipeline(), workflow(stopped_at=NOW - 5 * 24 * HOUR))
     config = ReportConfig(every="week", to="out", mail=("mail", "chat"), time_zone="Europe/Berlin")
-    (chore,) = report_chores({"weekly": config}, tmp_path, store, lambda: Lens(store, NOW))
+
+    async def reading():
+        return ["History is being read."]
+
+    (chore,) = report_chores({"weekly": config}, tmp_path, store, lambda: Lens(store, NOW), reading)
     chores = Chores([chore], ManualClock(NOW), Telemetry())
     await chores.look("reports.weekly")
     (file,) = chore.shelf.files()
@@ -379,7 +383,9 @@ async def test_a_report_is_sent_once_to_each_notifier(tmp_path):
     waiting = await store.outbox_due(now_ms=NOW, limit=9)
     assert ["chat", "mail"] == sorted(row.notifier for row in waiting)
     assert {f"report:weekly:{format_ms(file.until_ms)}"} == {row.key for row in waiting}
-    assert content_of(waiting[0].payload).file == file.path.read_text(encoding="utf-8")
+    told = content_of(waiting[0].payload)
+    assert told.file == file.path.read_text(encoding="utf-8")
+    assert all("History is being read." in text for text in (told.file, told.html, told.markdown))
     await store.close()
 
 

@@ -30,6 +30,10 @@ class Told:
             for back in range(4)
         }
 
+    async def usage_days(self, bounds):
+        """No row of what cost nothing."""
+        return {}
+
 
 @pytest.mark.parametrize(
     ("told", "end"),

@@ -4,12 +4,13 @@ import msgspec
 import pytest
 
 from headgate.app.requests import backfill_view
-from headgate.app.views import history_hints, signal_hints, source_view
+from headgate.app.views import signal_hints, source_view
 from headgate.collect.requests import BackfillRequest
 from headgate.core.discovery import Found, FoundProject
 from headgate.core.storeport import SourceCursor
 from headgate.core.times import DAY_MS
 from headgate.deliver.status import SignalStatus
+from headgate.web.reading import history_hints
 
 NOW = 1_795_000_000_000
 WALKED = {"p1": SourceCursor("ci", "p1", 1, None, NOW)}

@@ -75,6 +75,7 @@ async def test_each_part_says_how_long_it_is_kept(bench):
         "steps": "90d",
         "rollups_hour": "8d",
         "rollups_day": "",
+        "sums": "",
         "log": "1w",
     }.items() <= kept.items()
     facts = next(one for one in data["parts"] if one["part"] == "facts")
@@ -105,22 +106,24 @@ async def test_a_large_store_is_measured_beside(bench, monkeypatch):
 
 
 async def test_what_is_proven_is_told_by_hour(bench):
-    """Complete, repaired, missing, nothing ran, not proven yet; the worst project first."""
+    """Complete, repaired, missing, nothing ran, not proven yet; the worst project first, the silent one last."""
     hour = NOW // HOUR_MS
     good = {f"runs {hour - 2}": Tally(3, 3), f"reruns {hour - 2}": Tally(1, 1), f"runs {hour - 1}": Tally(2, 1, 1)}
     marks = {
         "audit/a": AuditMark("gh/a/a", NOW - HOUR_MS // 2, hours=good).encode(),
         "audit/b": AuditMark("gh/a/b", NOW, hours={f"runs {hour - 1}": Tally(2, 1, 0, 1)}).encode(),
-        "audit/c": AuditMark("gh/a/c", NOW).encode(),
+        "audit/c": AuditMark("gh/a/0", NOW).encode(),
+        "audit/d": AuditMark("gh/a/d").encode(),
     }
     await bench.store.merge_and_release(MergeWork("ci", (), ReleasePolicy(), NOW, NOW, marks=marks))
     proven = await bench.ask.completeness()
     described(CompletenessAnswer, proven)
     assert (24, format_ms(hour * HOUR_MS)) == (len(proven["hours"]), proven["hours"][-1])
-    assert ["gh/a/b", "gh/a/a"] == [one["project"] for one in proven["projects"]]
+    assert ["gh/a/b", "gh/a/a", "gh/a/0"] == [one["project"] for one in proven["projects"]]
     cells = {one["project"]: [cell and cell["state"] for cell in one["cells"]][-3:] for one in proven["projects"]}
     later = "nothing" if NOW - HOUR_MS // 2 > hour * HOUR_MS else None
-    assert {"gh/a/a": ["complete", "repaired", later], "gh/a/b": ["nothing", "missing", "nothing"]} == cells
+    silent = {"gh/a/0": ["nothing"] * 3}
+    assert {"gh/a/a": ["complete", "repaired", later], "gh/a/b": ["nothing", "missing", "nothing"], **silent} == cells
     assert 4 == proven["projects"][1]["cells"][-3]["expected"]
 
 

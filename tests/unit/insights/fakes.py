@@ -1,6 +1,9 @@
 """Rows made by hand, and a store that answers with them."""
 
-from headgate.core.runrows import DeploymentRow, JobRow, RunRow, StepFailures, TestOutcome
+from collections import Counter
+
+from headgate.core.outages import sum_outages
+from headgate.core.runrows import DeploymentEnd, DeploymentRow, JobRow, RunRow, StepFailures, TestOutcome
 
 WEB, API = "gh/acme/web", "gh/acme/api"
 
@@ -105,14 +108,20 @@ class Rows:
         """Deployments by end."""
         return self._between(DeploymentRow, since_ms, until_ms, {"after": None, **page})
 
-    async def first_created(self, names):
-        """The first run of a commit, or the run of an id."""
-        self.asked.append("commits")
-        found = {}
-        for row in self._of(RunRow):
-            for name in {row.revision, row.workflow_id} & set(names.get(row.project, ())):
-                if row.created_ms is not None:
-                    found[row.project, name] = min(found.get((row.project, name), row.created_ms), row.created_ms)
+    async def deployment_ends(self, since_ms, until_ms, *, project=None, begun=False):
+        """Deployments by end, with the first run of their commit, or the run of an id."""
+        self.asked.append("commits" if begun else "deployments")
+        found = []
+        for row in self._of(DeploymentRow):
+            if since_ms <= row.stopped_ms < until_ms and project in (None, row.project):
+                name, own = (
+                    row.revision or row.workflow_id,
+                    [one for one in self._of(RunRow) if one.project == row.project],
+                )
+                runs = [one for one in own if name in (one.revision, one.workflow_id)]
+                times = [one.created_ms for one in runs if one.created_ms is not None and begun]
+                place = (row.stopped_ms, row.project, row.environment, row.name, row.status, row.revision)
+                found.append(DeploymentEnd(*place, min(times, default=None)))
         return found
 
     async def test_outcomes(self, bounds, *, after=None, limit, failing=False):
@@ -122,6 +131,25 @@ class Rows:
         found = [one for one in found if not failing or (one.project, one.test_id) in failed]
         rest = [one for one in found if after is None or (one.project, one.test_id, one.revision) > after]
         return [one for one in rest if one.project in bounds][:limit]
+
+    async def outcomes_of(self, bounds, tests):
+        """Of some tests."""
+        found = await self.test_outcomes(bounds, limit=10_000)
+        return [one for one in found if (one.project, one.test_id) in tests]
+
+    async def test_faults(self, bounds):
+        """Outcomes with a failure."""
+        return [one for one in await self.test_outcomes(bounds, limit=10_000) if one.failed]
+
+    async def test_counts(self, bounds):
+        """Tests by project."""
+        tests = {(one.project, one.test_id) for one in await self.test_outcomes(bounds, limit=10_000)}
+        return Counter(project for project, _ in tests)
+
+    async def outage_sums(self, bounds, *, by, least_ms):
+        """What runs add up to."""
+        self.asked.append("outages")
+        return sum_outages(self._of(RunRow), bounds, by, least_ms)
 
     async def steps_failed(self, bounds):
         """Failing steps."""

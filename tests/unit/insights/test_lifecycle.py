@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.insights.fakes import outcome
 
+from headgate.core.turning import FEWEST_COMMITS
 from headgate.insights.lifecycle import Commit, commits_of, life_of
-from headgate.insights.slowing import FEWEST_COMMITS, slowing_of
+from headgate.insights.slowing import slowing_of
 
 
 def commits(text):

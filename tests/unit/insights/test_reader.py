@@ -17,9 +17,9 @@ NOW = 100 * DAY_MS
 DAY = {WEB: (NOW - DAY_MS, NOW)}
 
 
-async def measure(name, *rows, by=(), where=(), bounds=None, **more):
+async def measure(name, *rows, by=(), where=(), bounds=None, tallies=None, **more):
     """The groups of a metric over a day of WEB."""
-    reader = Reader(Rows(*rows), owners=more.pop("owners", Owners()), **more)
+    reader = Reader(Rows(*rows, tallies=tallies), owners=more.pop("owners", Owners()), **more)
     matchers = [parse_matcher(text) for text in where]
     return await reader.measure(CATALOGUE.names[name], by=by, where=matchers, bounds=bounds or DAY)
 
@@ -45,8 +45,21 @@ async def test_outages_end_in_the_window_and_may_begin_before_it(name, wanted):
         run("f", at(19), "failure"),
         run("g", at(18), "success"),
         run("h", at(17), "success"),
+        tallies={(): Tally(n=6, ok=3, failed=2, canceled=1)},
     )
     assert found == {(): wanted}
+
+
+@pytest.mark.parametrize("name", ["mttr", "mtbf", "recoveries"])
+async def test_of_a_trigger_only_its_runs_follow_each_other(name):
+    """A success of another trigger mends nothing, so runs are looked at one by one."""
+    store = Rows(
+        run("a", at(9), "failure"), run("b", at(8), trigger="api"), run("c", at(6)), run("d", at(5), "failure")
+    )
+    found = await Reader(store, owners=Owners()).measure(CATALOGUE.names[name], by=("trigger",), where=(), bounds=DAY)
+    wanted = {"mttr": Measured(3 * 3600, 1), "mtbf": Measured(3600, 1), "recoveries": Measured(1.0, 3)}
+    assert found[(("trigger", ""),)] == wanted[name]
+    assert store.asked == ["runs"]
 
 
 async def test_outages_of_branches_are_apart():
@@ -155,15 +168,32 @@ async def test_a_pass_asks_once_for_each_sum():
     assert again[("project", WEB), ("workflow", "build")] == Measured(0.75, 4, 3)
 
 
+@pytest.mark.parametrize(
+    ("name", "where", "wanted"),
+    [
+        ("runs", ("trigger=api",), (("trigger", "api"),)),
+        ("runs", ("branch=fix", "workflow=build"), (("branch", "fix"), ("workflow", "build"))),
+        ("runs_of_jobs", ("resource_class=large",), (("resource_class", "large"),)),
+        ("runs", ("trigger!=api", "branch=~fix.*"), ()),
+    ],
+)
+async def test_a_store_is_told_which_values_are_wanted(name, where, wanted):
+    """So that it reads no others; patterns and what is left out it need not know."""
+    store = Rows(run("a", at(1), ref="fix"))
+    reader = Reader(store, owners=Owners())
+    await reader.measure(CATALOGUE.names[name], by=(), where=[parse_matcher(text) for text in where], bounds=DAY)
+    assert [wanted] == [query.only for query in store.asked]
+
+
 async def test_a_pass_reads_once_for_metrics_of_one_kind():
-    """Recoveries and the times between them come from one reading, by another grouping from another."""
+    """Recoveries and the times between them come from one question, by another grouping from another."""
     store = Rows(run("a", at(3), "failure"), run("b", at(2)))
     reader = Reader(store, owners=Owners())
     for name in ("mttr", "mtbf", "recoveries"):
         await reader.measure(CATALOGUE[name], by=("project",), where=(), bounds=DAY)
-    assert store.asked == ["runs"]
+    assert store.asked.count("outages") == 1
     await reader.measure(CATALOGUE["mttr"], by=(), where=(), bounds=DAY)
-    assert store.asked == ["runs", "runs"]
+    assert store.asked.count("outages") == 2
 
 
 async def test_a_dimension_that_a_metric_lacks_is_refused():
@@ -256,6 +286,18 @@ async def test_a_deployment_that_is_repeated_counts_once(name, wanted):
         deployment("d9", at(5), "failed", revision=""),
     )
     assert found == {(): wanted}
+
+
+async def test_a_lead_time_is_found_whatever_was_measured_before():
+    """Counts of another window take nothing from it."""
+    store = Rows(
+        run("one", at(9), revision="r1", created_ms=at(22)), deployment("d1", at(20)), deployment("d2", at(24 * 40))
+    )
+    reader = Reader(store, owners=Owners())
+    for since_ms, until_ms in ((at(24), NOW), (at(24 * 41), at(24 * 39))):
+        for name in ("deployments", "dora_lead_time"):
+            bounds = {WEB: (since_ms, until_ms)}
+            assert await reader.measure(CATALOGUE.names[name], by=(), where=(), bounds=bounds)
 
 
 async def test_deployments_are_read_once_for_all_groupings():

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from headgate.core.detailrows import Percents
 from headgate.insights.resourceclasses import CLASSES, ResourceClass, ResourceClasses
-from headgate.insights.rightsizing import FEWEST_RUNS, HEADROOM, Load, advise, percentile
+from headgate.insights.rightsizing import FEWEST_RUNS, HEADROOM, Load, advise
 
 KNOWN = ResourceClasses()
 LARGE = KNOWN.find("docker", "large")
@@ -18,7 +19,7 @@ FAMILY = KNOWN.family(LARGE)
 
 def load(ram, median=10, peak=20, runs=FEWEST_RUNS):
     """Equal runs."""
-    return Load({ram: runs}, {median: runs}, {peak: runs})
+    return Load(*(Percents(runs, percent, percent) for percent in (ram, median, peak)))
 
 
 @pytest.mark.parametrize(
@@ -33,8 +34,8 @@ def load(ram, median=10, peak=20, runs=FEWEST_RUNS):
         (load(90), "larger", "xlarge", None, -1.0),
         (load(50, 95), "larger", "xlarge", None, -1.0),
         (load(20, runs=FEWEST_RUNS - 1), "too_few_runs", None, None, None),
-        (Load({}, {}, {}), "no_figures", None, None, None),
-        (Load({20: 99}, {}, {}), "fits", None, None, None),
+        (Load(Percents(), Percents(), Percents()), "no_figures", None, None, None),
+        (Load(Percents(99, 20, 20), Percents(), Percents()), "fits", None, None, None),
     ],
     ids=[
         "small", "memory decides", "processors decide", "peaks are a risk", "it fits", "nearly full", "full", "busy",
@@ -94,7 +95,7 @@ _COUNTS = st.dictionaries(st.integers(0, 100), st.integers(1, 60), max_size=8)
 @given(_COUNTS, _COUNTS, _COUNTS, st.sampled_from(CLASSES), st.integers(1, 60))
 def test_no_advice_takes_memory_that_was_used(ram, median, peak, has, fewest):
     """The class that is advised has the highest use of all runs and a fifth more, whatever else was seen."""
-    advice = advise(Load(ram, median, peak), has, KNOWN.family(has), fewest=fewest)
+    advice = advise(Load(*map(Percents.of, (ram, median, peak))), has, KNOWN.family(has), fewest=fewest)
     assert (advice.to is None) == (advice.verdict not in ("smaller", "larger"))
     if advice.to is None:
         return
@@ -103,18 +104,18 @@ def test_no_advice_takes_memory_that_was_used(ram, median, peak, has, fewest):
     assert (advice.to.family, advice.to != has) == (has.family, True)
     if advice.verdict == "smaller":
         assert advice.to.ram_gb <= has.ram_gb
-        assert advice.to.cpus >= percentile(median, 0.95) / 100 * has.cpus
+        assert advice.to.cpus >= Percents.of(median).p95 / 100 * has.cpus
         assert advice.saving is None or advice.saving > 0
 
 
-@given(st.lists(st.integers(0, 100), min_size=1, max_size=50), st.sampled_from([0.5, 0.9, 0.95, 1.0]))
-def test_a_percentile_is_the_nearest_rank(values, q):
+@given(st.lists(st.integers(0, 100), min_size=1, max_size=50))
+def test_a_percentile_is_the_nearest_rank(values):
     """As of the sorted list."""
-    counts = {value: values.count(value) for value in values}
-    rank = max(1, math.ceil(round(q * len(values), 9)))
-    assert sorted(values)[rank - 1] == percentile(counts, q)
+    rank = max(1, math.ceil(round(0.95 * len(values), 9)))
+    found = Percents.of({value: values.count(value) for value in values})
+    assert found == (len(values), sorted(values)[rank - 1], max(values))
 
 
 def test_of_nothing_there_is_no_percentile():
     """Not 0."""
-    assert percentile({}, 0.5) is None
+    assert Percents.of({}) == (0, None, None)

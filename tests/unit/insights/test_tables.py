@@ -9,6 +9,7 @@ import pytest_asyncio
 from tests.unit.insights.world import DAY, NOW, World, sqlite, tell
 
 from headgate.core.storeport import AlertChange
+from headgate.core.times import format_ms, parse_ms
 from headgate.insights import tables
 from headgate.insights.catalogue import CATALOGUE
 from headgate.insights.formats import FORMATS, file_name, read_format
@@ -74,8 +75,22 @@ class Desk:
     async def dead_deliveries(self, limit):
         return [{"id": 1, "source": "ci", "bytes": 9, "body": "secret"}][:limit]
 
+    async def trail(self, since_ms, before, limit):
+        entries = [{"id": number, "at": format_ms(NOW - 60_000 * (2500 - number))} for number in range(2502, 0, -1)]
+        found = [one for one in entries if parse_ms(one["at"]) >= since_ms and (before is None or one["id"] < before)]
+        return found[:limit]
+
     async def saved_reports(self):
         return [{"report": "weekly", "file": "weekly_x.html", "until": "x", "bytes": 9}]
+
+
+async def test_the_trail_is_read_to_its_begin():
+    """All of the window and nothing beyond, in pages; the newest of it first."""
+    words = {"since": [format_ms(NOW - 2400 * 60_000)], "until": [format_ms(NOW)]}
+    asked = read_asking(find_table("trail"), words, now_ms=NOW)
+    opened = await open_table(Material(Lens(None, NOW), Desk()), asked)
+    ids = [row[0] for page in [page async for page in opened.pages] for row in page]
+    assert list(range(2499, 99, -1)) == ids
 
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

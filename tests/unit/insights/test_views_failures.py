@@ -96,7 +96,6 @@ async def test_filters_and_pages(store):
 async def test_more_than_is_read_is_said(store, monkeypatch):
     """The newest are read, and since when."""
     monkeypatch.setattr(module, "MOST_READ", 2)
-    monkeypatch.setattr(module, "_PAGE", 2)
     await merge(store, pipeline(), workflow(), *(failed(n, NOW - n) for n in range(4)))
     page = await failures_page(lens(store), window=WEEK)
     assert (2, format_ms(NOW - 1)) == (page.failures, page.read_from)

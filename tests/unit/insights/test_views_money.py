@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 from tests.unit.insights.details import DAY, NOW, SLUG, key, lens, usage
 
 from headgate.core.clock import ManualClock
+from headgate.core.merge import ProjectRef
 from headgate.core.times import HOUR_MS, format_ms, parse_ms
 from headgate.insights.catalogue import CATALOGUE
 from headgate.insights.match import Matcher
 from headgate.insights.outlook import Budget
 from headgate.insights.owners import Owners, parse_owner
+from headgate.insights.tables.columns import figures
 from headgate.insights.views.budgets import budgets_page
 from headgate.insights.views.charges import charges_page
 from headgate.insights.views.credits import credits_page
+from headgate.insights.views.figures import Trend
 from headgate.insights.views.job import job_page
 from headgate.insights.views.lens import Filters
 from headgate.insights.views.overview import overview
 from headgate.insights.views.refusal import Refused
 from headgate.insights.views.window import read_window
+from headgate.insights.views.worse import find_better, find_worse
 from headgate.store import MemoryStore
-from headgate.testing.store_data import job, merge, pipeline, workflow
+from headgate.testing.store_data import PROJECT, job, merge, pipeline, workflow
 
 WINDOW = read_window(None, None, "30d", now_ms=NOW)
 TODAY = NOW // DAY * DAY
+OTHER = ProjectRef("circleci.com", "gh/other/web", "gh/other", "99999999-1111-4111-8111-111111111111")
+
+SISTER = ProjectRef("circleci.com", "gh/acme/sister", "gh/acme", "99999999-2222-4222-8222-222222222222")
 
 
 @pytest.fixture
@@ -63,7 +71,7 @@ async def test_charges_can_be_narrowed(store):
     first = await charges_page(at, by="job", window=WINDOW, limit=1)
     rest = await charges_page(at, by="job", window=WINDOW, limit=1, cursor=first.next)
     assert (1, 1, None) == (len(first.lines), len(rest.lines), rest.next)
-    with pytest.raises(Refused, match="all branches"):
+    with pytest.raises(Refused, match="over all runs, not by branch"):
         await charges_page(at, by="job", window=WINDOW, filters=Filters(branch="main"))
     assert 0 == (await charges_page(at, by="job", window=WINDOW, project=SLUG, filters=Filters(team="x"))).groups
 
@@ -152,16 +160,19 @@ async def test_teams_have_an_outlook_without_a_budget(store):
     assert () == (await budgets_page(at, by="budget")).lines
 
 
-async def told(store, days, *, credits_of=lambda ago: 100):
+async def told(store, days, *, credits_of=lambda ago: 100, of_jobs=True, owner=PROJECT):
     """A run and its job that ended at one in the morning so many days ago; credits of None are not told yet."""
-    await merge(store, pipeline())
+    kind = 61 if owner is PROJECT else 71
+    way = replace(pipeline(key(kind + 2, 0)), project=owner)
+    await merge(store, way)
     for ago in days:
         at = TODAY - ago * DAY + HOUR_MS
         known = {"stopped_at": at}
-        known |= {} if credits_of(ago) is None else {"credits": credits_of(ago)}
-        run = key(61, ago)
-        await merge(store, workflow(run, created_at=at - 2_000, **known))
-        await merge(store, job(key(62, ago), number=ago, workflow_id=run, started_at=at - 1_000, **known))
+        spent = {} if credits_of(ago) is None else {"credits": credits_of(ago)}
+        run = workflow(key(kind, ago), created_at=at - 2_000, pipeline_id=way.key, **known, **spent)
+        own = {"number": ago, "workflow_id": run.key, "started_at": at - 1_000}
+        part = job(key(kind + 1, ago), **own, **known, **(spent if of_jobs else {}))
+        await merge(store, *(replace(one, project=owner) for one in (run, part)))
 
 
 async def figures_of_credits(store, window):
@@ -179,16 +190,48 @@ async def figures_of_credits(store, window):
     ]
 
 
-async def test_a_part_of_a_window_is_not_held_against_a_whole_one(store):
-    """The export is a day late: what looks like fewer credits is neither better nor worse, and no other figure is."""
+async def test_a_part_of_a_window_is_held_against_as_long_a_part(store):
+    """The export is a day late: what looks like fewer credits is more, up to where they are known."""
     await told(store, range(14), credits_of=lambda ago: None if ago == 0 else 107 if ago < 7 else 100)
     window = read_window(None, None, "7d", now_ms=NOW)
     whole, found = await figures_of_credits(store, window)
-    assert {("unknown", None, format_ms(TODAY))} == {(one.direction, one.change, one.known_until) for one in found}
+    known = {(one.direction, one.change, one.known_until, one.known, one.known_previous) for one in found}
+    assert {("worse", 42.0, format_ms(TODAY), 642.0, 600.0)} == known
+    assert {(642.0, 700.0, 600.0)} == {(one.value, one.previous, one.base) for one in found}
     assert {None} == {one.known_until for name, one in whole.totals.items() if name != "credits"}
     assert "unknown" != whole.totals["runs"].direction
     day = (await overview(lens(store), window=read_window(None, None, "24h", now_ms=NOW))).totals["credits"]
     assert (None, 107, None, format_ms(TODAY)) == (day.value, day.previous, day.change, day.known_until)
+    assert ("unknown", None) == (day.direction, day.known)
+
+
+async def test_estimates_after_what_is_known_are_not_in_the_part(store):
+    """Insights tells of some runs of a day, and of none of the window before at that time."""
+    await told(store, range(14), credits_of=lambda ago: 200 if ago < 7 else 100, of_jobs=False)
+    window = read_window(None, None, "7d", now_ms=NOW)
+    (line,) = (await credits_page(lens(store), by="project", window=window, step="1d")).lines
+    assert (1400.0, 700.0, format_ms(TODAY)) == (line.credits.value, line.credits.previous, line.credits.known_until)
+    assert (1200.0, 600.0, 600.0) == (line.credits.known, line.credits.known_previous, line.credits.change)
+
+
+async def test_each_organisation_is_compared_up_to_what_is_known_of_it(store):
+    """Of what is all of them, each has its own part."""
+    await told(store, range(14), credits_of=lambda ago: None if ago == 0 else 100)
+    await told(store, range(14), credits_of=lambda ago: None if ago < 3 else 10, owner=OTHER)
+    window = read_window(None, None, "7d", now_ms=NOW)
+    page = await credits_page(lens(store), by="project", window=window, step="1d")
+    parts = [(one.credits.known_until, one.credits.known, one.credits.known_previous) for one in page.lines]
+    assert [(format_ms(TODAY), 600.0, 600.0), (format_ms(TODAY - 2 * DAY), 40.0, 40.0)] == parts
+    assert (format_ms(TODAY - 2 * DAY), 640.0, 640.0, "same") == (
+        page.total.known_until,
+        page.total.known,
+        page.total.known_previous,
+        page.total.direction,
+    )
+    columns = figures(("credits",), of=lambda line: {"credits": line.credits})
+    cells = {column.id: column.pick(page.lines[0]) for column in columns}
+    assert (700.0, 600.0, 600.0) == tuple(cells[f"credits_{name}"] for name in ("previous", "known", "known_previous"))
+    assert format_ms(TODAY) == cells["credits_known_until"]
 
 
 @pytest.mark.parametrize(
@@ -207,3 +250,97 @@ async def test_what_is_known_up_to_the_end_has_a_trend(store, days, until, missi
     window = read_window(None, until, "7d", now_ms=NOW)
     _, found = await figures_of_credits(store, window)
     assert {("unknown" if len(missing) > 1 else "worse", None)} == {(one.direction, one.known_until) for one in found}
+
+
+FREE = {"compute_credits": 0, "storage_credits": 0, "total_credits": 0}
+
+
+@pytest.mark.parametrize(
+    ("bill", "value"),
+    [(FREE, 0.0), (FREE | {"total_credits": 3}, None), (FREE | {"total_credits": None, "compute_credits": 3}, None)],
+    ids=["free", "billed", "billed for something"],
+)
+@pytest.mark.parametrize("by", ["project", "workflow", "job", "team", "resource_class", "branch"])
+async def test_what_cost_nothing_is_told_from_what_is_not_known(store, by, bill, value):
+    """Where the export has rows of it, none of which cost anything; what it has no rows of by name is not known."""
+    await told(store, range(14), credits_of=lambda ago: 0)
+    window = read_window(None, None, "7d", now_ms=NOW)
+    assert {None} == {await total_of(store, by, window, part) for part in ("value", "previous")}
+    await billed(store, range(14), **bill)
+    page = await credits_page(lens(store), by=by, window=window, step="1d")
+    assert {value} == {await total_of(store, by, window, part) for part in ("value", "previous")}
+    lines = {(line.credits.value, line.credits.previous, line.share) for line in page.lines}
+    known = value if by not in ("branch", "resource_class") else None
+    assert {(known, known, None)} == lines
+    assert "same" == page.total.direction if value == 0 else "unknown" == page.total.direction
+
+
+async def billed(store, days, first=0, **bill):
+    """Rows of the export of so many days ago, which cost nothing."""
+    rows = (usage(first + ago, **(FREE | {"stopped_at": TODAY - ago * DAY + HOUR_MS} | bill)) for ago in days)
+    await merge(store, *rows)
+
+
+@pytest.mark.parametrize(
+    ("days", "value"),
+    [(range(7), 0.0), (range(1, 7), 0.0), ((0, 1, 2, 4, 5, 6), None), ((6,), 0.0), ((0,), None), ((), None)],
+    ids=["every day", "up to yesterday", "not of one day", "of the first day", "of the last day", "none"],
+)
+async def test_nothing_is_said_of_days_that_the_export_does_not_tell(store, days, value):
+    """They may have cost something: up to the newest day it tells of, it must tell of every day with jobs."""
+    await told(store, range(7), credits_of=lambda ago: 0)
+    await billed(store, days)
+    window = read_window(None, None, "7d", now_ms=NOW)
+    assert {value} == {await total_of(store, by, window, "value") for by in ("project", "workflow")}
+
+
+@pytest.mark.parametrize(("other", "total"), [(OTHER, 0.0), (SISTER, None)], ids=["organisation", "project"])
+async def test_what_one_project_cost_says_nothing_of_another(store, other, total):
+    """Neither of one of another organisation, nor of one of its own that the export has no rows of."""
+    await told(store, range(7), credits_of=lambda ago: 0)
+    await told(store, range(7), credits_of=lambda ago: 0, owner=other)
+    await billed(store, range(7))
+    window = read_window(None, None, "7d", now_ms=NOW)
+    page = await credits_page(lens(store), by="project", window=window, step="1d")
+    assert {SLUG: 0.0, other.slug: None} == {line.labels["project"]: line.credits.value for line in page.lines}
+    assert page.total.value is None
+    narrow = await overview(lens(store), window=window, filters=Filters(org=PROJECT.org))
+    assert narrow.totals["credits"].value == total
+
+
+async def test_a_project_is_missing_where_its_organisation_is_told_of(store):
+    """Its own newest day is not up to when credits are known."""
+    await told(store, range(7), credits_of=lambda ago: 0)
+    await billed(store, range(3, 7))
+    row = usage(90, **FREE, stopped_at=TODAY + HOUR_MS)
+    await merge(store, replace(row, project=SISTER))
+    window = read_window(None, None, "7d", now_ms=NOW)
+    assert await total_of(store, "project", window, "value") is None
+
+
+async def total_of(store, by, window, part):
+    """Of the page of credits."""
+    return getattr((await credits_page(lens(store), by=by, window=window, step="1d")).total, part)
+
+
+async def test_what_cost_nothing_has_a_trend(store):
+    """Down to nothing is better; rows of one branch are not known, and neither is what a branch cost."""
+    await told(store, range(14), credits_of=lambda ago: 0 if ago < 7 else 100)
+    await billed(store, range(7))
+    window = read_window(None, None, "7d", now_ms=NOW)
+    total = (await overview(lens(store), window=window)).totals["credits"]
+    assert (0.0, 700.0, -700.0, "better") == (total.value, total.previous, total.change, total.direction)
+    narrow = await overview(lens(store), window=window, filters=Filters(branch="main"))
+    assert None is narrow.totals["credits"].value
+
+
+def test_what_got_worse_is_told_of_the_part_that_is_known():
+    """A whole window beside a part of one would hide it, or make it up."""
+    steady = Trend(1.0, 20, 20, False, 1.0, 20, 0.0, "same")
+    grown = Trend(130.0, 20, None, False, 200.0, 20, 30.0, "worse", format_ms(TODAY), 130.0, 100.0)
+    groups = {
+        (("project", SLUG), ("workflow", "build")): {"success_rate": steady, "duration_p95": steady, "credits": grown}
+    }
+    (worse,) = find_worse(groups, most=5)
+    assert ("credits", 130.0, 100.0, 30.0) == (worse.metric, worse.value, worse.previous, worse.change)
+    assert () == tuple(find_better(groups, most=5))

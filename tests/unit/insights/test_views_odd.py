@@ -339,6 +339,24 @@ async def test_runs_of_one_millisecond_are_each_on_one_page(store):
     assert (20, 20) == (len(found), len(set(found)))
 
 
+async def test_runs_take_one_question(store, monkeypatch):
+    """However rare those are that are asked for: the store finds them, and the answer is whole."""
+    ends = [workflow(id_of(number), stopped_at=NOW - number, ref_name="main") for number in range(30)]
+    ends[-1] = workflow(id_of(29), stopped_at=NOW - 29, ref_name="fix", status="failed")
+    await store.merge_and_release(MergeWork("ci", [pipeline(), *ends], ReleasePolicy("none"), NOW, 0))
+    newest, limits = store.newest_runs, []
+
+    async def counted(names, **asked):
+        limits.append(asked["limit"])
+        return await newest(names, **asked)
+
+    monkeypatch.setattr(store, "newest_runs", counted)
+    for more in ({"filters": Filters(branch="fix")}, {"status": "failure"}):
+        page = await runs_page(lens(store), project=PROJECT.slug, window=WINDOW, limit=2, **more)
+        assert ([id_of(29)], None) == ([one.id for one in page.runs], page.next)
+    assert [3, 3] == limits
+
+
 async def test_a_project_by_any_form_of_its_slug(store):
     """One that is not known is answered with the nearest names."""
     other = ProjectRef("circleci.com", "gh/acme/webapp", "gh/acme", None)

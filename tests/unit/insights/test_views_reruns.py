@@ -61,8 +61,10 @@ async def test_jobs_of_repeats_are_told(store):
     assert ("test", 1, 4.0, 1.0, None) == (line.labels["job"], line.reruns, line.credits, line.minutes, line.waste)
     assert () == (await reruns_page(lens(store), by="job", window=window, workflow="ship")).lines
     assert () == (await reruns_page(lens(store), by="job", window=window, filters=Filters(team="x"))).lines
-    with pytest.raises(Refused, match="all branches"):
+    with pytest.raises(Refused, match="over all runs, not by branch"):
         await reruns_page(lens(store), by="job", window=window, filters=Filters(branch="main"))
+    with pytest.raises(Refused, match="not by trigger"):
+        await reruns_page(lens(store), by="job", window=window, filters=Filters(trigger="webhook"))
 
 
 async def test_lists_add_up_and_go_on(store):

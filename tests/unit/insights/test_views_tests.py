@@ -4,13 +4,16 @@ import pytest
 from tests.unit.insights.details import DAY, NOW, SLUG, key, lens, result, step
 
 from headgate.core.clock import ManualClock
+from headgate.core.metrics import NullMetrics
+from headgate.core.times import HOUR_MS as HOUR
 from headgate.core.times import format_ms
+from headgate.insights.views.foundtests import read_tests
 from headgate.insights.views.lens import Filters
 from headgate.insights.views.onetest import one_test
 from headgate.insights.views.refusal import Refused
 from headgate.insights.views.tests import page_of_tests
 from headgate.insights.views.window import read_window
-from headgate.store import MemoryStore
+from headgate.store import MemoryStore, Quota, SqliteStore
 from headgate.testing.store_data import WORKFLOW, job, merge, pipeline, workflow
 
 WEEK = read_window(None, None, "7d", now_ms=NOW)
@@ -191,3 +194,60 @@ async def test_a_broken_test_changes_once_and_a_restless_one_often(store):
     assert {"test_1": 1 / 7, "test_2": 1.0} == rates
     one = await one_test(lens(store), project=SLUG, test=key(34, 2), window=WEEK)
     assert (1.0, 0) == (one.transition_rate, one.passed_on_retry)
+
+
+@pytest.mark.parametrize("words", ["7d", "30h", "3d", "14d"])
+async def test_sums_say_what_every_commit_says(tmp_path, store, words):
+    """Whatever was added up: of tests that flake, fail, vary, slow down and are skipped, on commits of several days."""
+    disk = SqliteStore(tmp_path / "s.db", clock=ManualClock(NOW), metrics=NullMetrics(), quota=Quota(ballast_bytes=0))
+    await disk.open()
+    for told in (store, disk):
+        for number in range(40):
+            at = NOW - (40 - number) * 9 * HOUR
+            results = {1: ["pass", "fail"] if number % 9 == 4 else ["pass"], 2: ["skip"] if number % 3 else ["fail"]}
+            results |= {3: ["pass"], 4: ["fail"] if number in {20, 33, 34} else ["pass", "pass"]}
+            slow = 0.4 if number < 25 else 2.0 + number / 100
+            suite, branch = "other" if number == 17 else "unit", "fix/a" if number % 7 == 3 else "main"
+            await commit(told, number, at, results, suite=suite, seconds=slow, branch=branch)
+            await commit(told, 100 + number, at - HOUR // 2, {5: ["pass"]}, seconds=slow / 2, branch=branch)
+            if number % 5 == 0:  # the same commit again, two days later
+                await merge(told, *_again(number, min(NOW - 1, at + 2 * DAY)))
+    window = read_window(None, None, words, now_ms=NOW)
+    asked = [Filters(), Filters(branch_class="@default"), Filters(branch_class="@other")]
+    pages = [await page_of_tests(lens(store), window=window, filters=one) for one in asked]
+    assert pages[0].failing
+    assert words not in {"7d", "14d"} or {"test_5"} <= {one.name for one in pages[0].slowing}
+    for _ in range(2):
+        assert pages == [await page_of_tests(lens(disk), window=window, filters=one) for one in asked]
+        await disk.trim({}, now_ms=NOW)
+    await disk.close()
+
+
+async def test_tests_of_many_projects_are_not_told_at_once():
+    """The store is asked for a hundred projects at a time; of each test there is what one question would tell."""
+
+    class Asked(MemoryStore):
+        async def test_sums(self, bounds, before, *, branch_class=None):
+            """Note of which projects."""
+            asked.append(sorted(bounds))
+            return await super().test_sums(bounds, before, branch_class=branch_class)
+
+    asked, store = [], Asked(clock=ManualClock(NOW))
+    await store.open()
+    await commit(store, 1, NOW - HOUR, {1: ["pass"], 2: ["pass", "fail"], 3: ["fail"]})
+    slugs = [SLUG, *(f"gh/acme/zz{number:03d}" for number in range(230))]
+    found = await read_tests(lens(store), slugs, WEEK)
+    assert [100, 100, 31] == [len(one) for one in asked]
+    assert slugs == [slug for one in asked for slug in one]
+    assert found == await read_tests(lens(store), [SLUG], WEEK)
+    assert (3, 1) == (len(found.slow), len(found.lives))
+    await store.close()
+
+
+def _again(number, at):
+    """A further run on a commit, on which test 3 fails and test 1 passes."""
+    run, task = key(51, number), key(52, number)
+    yield workflow(run, pipeline_id=key(40, number), created_at=at - 9_000, stopped_at=at)
+    yield job(task, workflow_id=run, name="again", number=100 + number, started_at=at - 9_000, stopped_at=at)
+    for test, word in ((1, "pass"), (3, "fail")):
+        yield result(90_000 + number * 10 + test, word, test=test, job_id=task, stopped_at=at, suite="unit", run_ms=300)

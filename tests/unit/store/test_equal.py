@@ -4,12 +4,13 @@ import asyncio
 import shutil
 import tempfile
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import apsw
 import msgspec
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from headgate.core.clock import ManualClock
@@ -18,6 +19,7 @@ from headgate.core.merge import Observation, ProjectRef
 from headgate.core.metrics import NullMetrics
 from headgate.core.release import ReleasePolicy
 from headgate.core.rollup import SUMS
+from headgate.core.runrows import RunChoice
 from headgate.core.runs import run_pages
 from headgate.core.storeport import MergeWork, Store
 from headgate.core.times import DAY_MS
@@ -38,8 +40,14 @@ def _id(kind: int, number: int) -> str:
 _time = st.integers(NOW - 3 * DAY_MS, NOW)
 _status = st.sampled_from(["success", "failed", "running", "canceled", "not_run", "odd"])
 _ref = st.sampled_from(["main", "develop", "fix"])
+_trigger = st.sampled_from(["webhook", "api"])
 _FIELDS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
-    "pipeline": {"number": st.integers(1, 9), "ref_name": _ref, "revision": st.text("ab", min_size=1, max_size=3)},
+    "pipeline": {
+        "number": st.integers(1, 9),
+        "ref_name": _ref,
+        "revision": st.text("ab", min_size=1, max_size=3),
+        "trigger_type": _trigger,
+    },
     "workflow": {
         "name": st.sampled_from(["build", "ship"]),
         "status": _status,
@@ -47,6 +55,7 @@ _FIELDS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
         "stopped_at": _time,
         "partial_rerun": st.just(True),
         "ref_name": _ref,
+        "trigger_type": _trigger,
         "author_login": st.sampled_from(["kim", "main"]),
         "credits": st.integers(0, 99),
         "credits_estimated": st.booleans(),
@@ -75,7 +84,7 @@ def _observations(draw: st.DrawFn) -> Observation:
         project = replace(project, default_branch=None)
     names = draw(st.sets(st.sampled_from(sorted(_FIELDS[kind]))))
     fields = {name: draw(_FIELDS[kind][name]) for name in sorted(names)}
-    # Relations never change: a job is of one workflow, that of one pipeline.
+    # Relations never change: a job is of one workflow, that of one pipeline, which is the job's too.
     key = _id(_KIND_ID[kind], number)
     if kind == "workflow" and draw(st.booleans()):
         fields["pipeline_id"] = _id(1, number % 2)
@@ -84,7 +93,7 @@ def _observations(draw: st.DrawFn) -> Observation:
         if draw(st.booleans()):
             fields["workflow_id"] = _id(2, number % 3)
         if draw(st.integers(0, 3)) == 0:
-            fields["pipeline_id"] = _id(1, number % 2)
+            fields["pipeline_id"] = _id(1, number % 3 % 2)
     if kind == "usage":
         fields |= {"job_id": _id(3, number), "workflow_id": _id(2, number % 3)}
     source = draw(st.sampled_from(SOURCES))
@@ -141,6 +150,18 @@ def _rollup_days(path: Path) -> dict[Any, Any]:
     return {(row[0], kinds[row[1]], *row[2:6]): row[6:] for row in rows if any(row[6:])}
 
 
+async def _newest(store: Store) -> list[Any]:
+    """Two pages of runs of each choice."""
+    names = {project.slug: ("build", "ship", "") for project in PROJECTS}
+    found = []
+    for values in product(("", "main", "fix"), (None, 0, 1), ("", "api"), ("", "failure", "unknown")):
+        asked: dict[str, Any] = {"chosen": RunChoice(*values), "since_ms": NOW - 2 * DAY_MS, "limit": 2}
+        first = await store.newest_runs(names, before=(NOW, ""), **asked)
+        place = (first[-1].stopped_ms, first[-1].workflow_id) if first else (NOW, "")
+        found.append((first, await store.newest_runs(names, before=place, **asked)))
+    return found
+
+
 async def _compare(groups: list[list[Observation]], policy: ReleasePolicy) -> None:
     folder = Path(tempfile.mkdtemp())
     path = folder / "headgate.db"
@@ -159,6 +180,7 @@ async def _compare(groups: list[list[Observation]], policy: ReleasePolicy) -> No
         assert [page async for page in run_pages(memory, 0, NOW + 1)] == [
             page async for page in run_pages(disk, 0, NOW + 1)
         ]
+        assert await _newest(memory) == await _newest(disk)
     finally:
         await disk.close()
         shutil.rmtree(folder)
@@ -167,9 +189,16 @@ async def _compare(groups: list[list[Observation]], policy: ReleasePolicy) -> No
 _quiet = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 _policies = st.sampled_from([ReleasePolicy("none"), ReleasePolicy("batch", 60_000), ReleasePolicy("each", 1_000)])
 
+# A run on `main` that waits for enrichment, and then its project tells that another branch is the default one.
+_WAITING = Observation(
+    "workflow", _id(2, 1), replace(PROJECTS[1], default_branch=None), "v2", NOW, True, {"ref_name": "main"}
+)
+_DEFAULT_BRANCH = Observation("pipeline", _id(1, 1), PROJECTS[1], "v2", NOW, False, {})
+
 
 @_quiet
 @given(_groups(), _policies)
+@example([[_WAITING], [_DEFAULT_BRANCH]], ReleasePolicy("batch", 60_000))
 def test_the_adapters_agree(groups: list[list[Observation]], policy: ReleasePolicy) -> None:
     """Step by step: results, facts with provenance, records byte for byte, rollups, figures."""
     asyncio.run(_compare(groups, policy))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,9 +19,12 @@ from headgate.core.rollup import MEASURES, SUMS, contribution
 from headgate.core.tally import Tally, TallyQuery
 from headgate.core.times import DAY_MS, HOUR_MS
 from headgate.store import Quota, SqliteStore
+from headgate.store.cover import KEPT_FACTS
 from headgate.store.delivery import read_log
+from headgate.store.files import Files
 from headgate.store.releases import block_of, with_record_id
 from headgate.store.rollups import Rollups
+from headgate.store.salvage import damage_of
 from headgate.store.schema import migrate
 from headgate.store.sketches import unpack
 from headgate.store.sql import Database
@@ -144,9 +148,10 @@ def _older(path: str, upto: int) -> None:
         words = {**_WORDS, "circleci.com": 1, "ci": 2, "build": _RUN}
         db.executemany("INSERT INTO dim VALUES (?, 0, ?)", [(number, text) for text, number in words.items()])
         rollups = Rollups()
-        session = SimpleNamespace(db=db, spans=set())
+        nothing_noted = SimpleNamespace(outdated=lambda *_: None)
+        session = SimpleNamespace(db=db, spans=nothing_noted, cuts=nothing_noted)
         for number in range(200):
-            at = 20_000 * DAY_MS + number * 7 * HOUR_MS
+            at = 20_000 * DAY_MS + number * 4 * HOUR_MS
             values: dict[str, Any] = {"name": "test", "status": "failed" if number % 4 else "success"}
             values |= {"started_at": at - 100 * number, "stopped_at": at, "credits": number}
             columns = {name: _WORDS.get(value, value) for name, value in values.items()}
@@ -167,13 +172,14 @@ def _insert(db: Database, table: FactKind, columns: str, row: tuple[Any, ...]) -
     db.execute(f"INSERT INTO {table} ({_HEAD}, {columns}) VALUES ({', '.join('?' * len(row))})", row)  # noqa: S608  # our own names
 
 
-@pytest.mark.parametrize("upto", [11, 12])
+@pytest.mark.parametrize("upto", [11, 12, 13])
 async def test_an_older_store_tells_the_same_before_and_after_sums_are_added_up(tmp_path: Path, upto: int) -> None:
     """Of any stretch: from hours and days at once, and from longer stretches once those are there."""
     _older(str(tmp_path / "s.db"), upto)
+    assert damage_of(Files(tmp_path / "s.db", 0), None) is None
     store = SqliteStore(tmp_path / "s.db", clock=ManualClock(0), metrics=NullMetrics(), quota=Quota(ballast_bytes=0))
     await store.open()
-    begin, end = 20_000 * DAY_MS, 20_000 * DAY_MS + 200 * 7 * HOUR_MS
+    begin, end = 20_000 * DAY_MS, 20_000 * DAY_MS + 200 * 4 * HOUR_MS
     stretches = [(begin, end), (begin + 5 * HOUR_MS + 1, end - 30 * DAY_MS), (begin + 9 * DAY_MS, begin + 27 * DAY_MS)]
 
     async def told() -> list[object]:
@@ -183,22 +189,47 @@ async def test_an_older_store_tells_the_same_before_and_after_sums_are_added_up(
             query = TallyQuery("job", bounds, ("project",), frozenset(MEASURES))
             found += [
                 await store.tallies(query),
+                await store.tallies(replace(query, by=("trigger",))),
                 await store.usage_sums(bounds),
                 await store.repeat_sums(bounds, by=()),
             ]
         return found
 
     first = await told()
-    ends = [begin + number * 7 * HOUR_MS for number in range(200)]
+    ends = [begin + number * 4 * HOUR_MS for number in range(200)]
     for place, (since_ms, until_ms) in enumerate(stretches):
         inside = [number for number, at in enumerate(ends) if since_ms <= at < until_ms]
-        tallies, bills, repeats = first[3 * place : 3 * place + 3]
+        tallies, _, bills, repeats = first[4 * place : 4 * place + 4]
         assert sum(inside) == tallies[("gh/a/b",)].credits == bills[0].total  # type: ignore[index]  # as asked
         again = [number for number in inside if number and number % 5 == 0 and (number - 1) % 4]
         assert len(again) == repeats[0].runs  # type: ignore[index]  # as asked
     await store.trim({}, now_ms=end + DAY_MS)
     with closing(Database(str(tmp_path / "s.db"))) as db:
-        assert db.execute("SELECT count(DISTINCT hours) FROM span_built").get == 4
-        assert db.execute("SELECT count(DISTINCT days) FROM usage_summed").get == 2
+        assert db.execute("SELECT count(DISTINCT hours) FROM span_built").get == 5
+        assert db.execute("SELECT count(DISTINCT hours) FROM cut_built").get == 5
+        assert db.execute("SELECT count(DISTINCT units) FROM usage_whole").get == 4
     assert first == await told()
     await store.close()
+
+
+@pytest.mark.parametrize(("kept", "now"), [(30, 0), (0, 0), (-3, -3)])
+def test_results_of_tests_no_longer_say_from_when_runs_are_kept(tmp_path: Path, kept: int, now: int) -> None:
+    """What they moved goes back to the oldest run; what lies before that stays (days after that run)."""
+    path = str(tmp_path / "s.db")
+    _older(path, 13)
+    with closing(Database(path)) as db:
+        db.execute("INSERT OR REPLACE INTO counter VALUES (?, ?)", (KEPT_FACTS, (20_000 + kept) * DAY_MS))
+        migrate(db)
+        assert (20_000 + now) * DAY_MS == db.execute("SELECT n FROM counter WHERE name = ?", (KEPT_FACTS,)).get
+
+
+def test_stretches_with_long_sketches_are_added_up_again(tmp_path: Path) -> None:
+    """And quarters by cut, which have workflows now; others are whole as they were."""
+    path = str(tmp_path / "s.db")
+    _older(path, 18)
+    with closing(Database(path)) as db:
+        for table in ("span_built", "cut_built"):
+            db.executemany(f"INSERT INTO {table} VALUES (?, 1, 9)", [(hours,) for hours in (1, 6, 24, 96)])  # noqa: S608  # our own names
+        migrate(db)
+        assert db.execute("SELECT hours FROM span_built").fetchall() == [(1,)]
+        assert db.execute("SELECT hours FROM cut_built").fetchall() == [(24,)]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headgate.store.sketches import pack, register, unpack
+from headgate.store.sketches import binned, pack, register, unpack
 from headgate.store.sql import Database
 
 _bins = st.dictionaries(st.integers(-1, 2_000), st.integers(-3, 600_000).filter(bool), max_size=6)
@@ -21,6 +21,12 @@ def test_sketches_add_up(one: dict[int, int], two: dict[int, int]) -> None:
         register(db)
         added = db.execute("SELECT add_bins(?, ?)", (pack(one), pack(two))).get
         assert (unpack(added), added is None) == (both, not both)
+
+
+def test_spans_become_a_sketch() -> None:
+    """As `group_concat` writes them; none of none."""
+    assert binned("-5,0,1000,1001") == {-1: 2, 346: 2}
+    assert binned(None) == {}
 
 
 def test_rows_become_a_sketch() -> None:

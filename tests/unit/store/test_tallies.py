@@ -1,9 +1,6 @@
 """Tallies of both adapters are equal, and equal to counting row by row, for any bounds, grouping and history."""
 
-import asyncio
 import math
-import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,19 +9,20 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import invariant, rule
+from tests.unit.store.twostores import TwoStores
 
 from headgate.core.clock import ManualClock
 from headgate.core.merge import Observation, ProjectRef
 from headgate.core.metrics import NullMetrics
 from headgate.core.release import ReleasePolicy
-from headgate.core.rollup import MEASURES
+from headgate.core.rollup import MEASURES, RollupKind
 from headgate.core.runrows import JobRow, RunRow
 from headgate.core.slug import org_slug
 from headgate.core.storeport import MergeWork
-from headgate.core.tally import DIMENSIONS, TallyQuery, class_name
+from headgate.core.tally import DIMENSIONS, Dimension, TallyQuery, class_name
 from headgate.core.times import DAY_MS, HOUR_MS, format_ms
-from headgate.store import MemoryStore, Quota, SqliteStore
+from headgate.store import Quota, SqliteStore
 from headgate.store.schema import migrate
 from headgate.store.sql import Database
 from headgate.store.tallies import ENDS
@@ -32,6 +30,13 @@ from headgate.testing.store_data import NOW
 
 _IDS = ("00000000-0000-4000-8000-0000000000a1", "00000000-0000-4000-8000-0000000000a2")
 _NAMES = ("gh/a/one", "gh/a/two", "gh/b/three")
+_CUTS: tuple[tuple[RollupKind, Dimension], ...] = (
+    ("job", "trigger"),
+    ("job", "resource_class"),
+    ("job", "branch"),
+    ("workflow", "trigger"),
+    ("workflow", "branch"),
+)
 _STATUSES = ("success", "success", "failed", "infrastructure_fail", "canceled", "not_run", "running", "odd")
 _at = (
     st.integers(NOW - 4 * DAY_MS, NOW)
@@ -110,38 +115,24 @@ def _holds(found: Mapping[tuple[str, ...], Any], expected: dict[tuple[str, ...],
                 assert math.isclose(found[key].quantile(name, q) or 0, exact, rel_tol=0.0101)
 
 
-class _Stores(RuleBasedStateMachine):
+class _Stores(TwoStores):
     """Two adapters are told the same; after each step, some tallies of both are equal and right."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.loop = asyncio.new_event_loop()
-        self.folder = Path(tempfile.mkdtemp())
-        clock = ManualClock(NOW)
-        self.disk = SqliteStore(self.folder / "s.db", clock=clock, metrics=NullMetrics(), quota=Quota(ballast_bytes=0))
-        self.memory = MemoryStore(clock=clock)
         self.names = dict(zip(_IDS, _NAMES, strict=False))
-        self.told = 0
         self.query = TallyQuery("job", {})
-
-    @initialize()
-    def open(self) -> None:
-        self.loop.run_until_complete(self.disk.open())
-        self.loop.run_until_complete(self.memory.open())
-
-    def teardown(self) -> None:
-        self.loop.run_until_complete(self.disk.close())
-        self.loop.close()
-        shutil.rmtree(self.folder)
 
     def _merge(self, *seen: Observation) -> None:
         work = MergeWork("ci", seen, ReleasePolicy("none"), NOW, 0)
         self.loop.run_until_complete(self.disk.merge_and_release(work))
         self.loop.run_until_complete(self.memory.merge_and_release(work))
 
-    def _seen(self, kind: Any, key: str, project: int, *, terminal: bool, **fields: Any) -> Observation:
+    def _seen(
+        self, kind: Any, key: str, project: int, *, terminal: bool, default: str | None = None, **fields: Any
+    ) -> Observation:
         self.told += 1
-        ref = ProjectRef("circleci.com", self.names[_IDS[project]], "gh/a", _IDS[project])
+        ref = ProjectRef("circleci.com", self.names[_IDS[project]], "gh/a", _IDS[project], None, default)
         known = {name: value for name, value in fields.items() if value is not None}
         return Observation(kind, key, ref, "v2", NOW + self.told, terminal, known)
 
@@ -196,6 +187,11 @@ class _Stores(RuleBasedStateMachine):
             seen.append(self._seen("job", _id(3, number), number % 2, terminal=status != "running", **told, **above))
         self._merge(*seen)
 
+    @rule(which=st.integers(0, 1), branch=st.sampled_from(["main", "fix"]))
+    def default(self, which: int, branch: str) -> None:
+        """A project tells its default branch, or another one."""
+        self._merge(self._seen("pipeline", _id(1, which), which, terminal=False, default=branch))
+
     @rule(which=st.integers(0, 1), name=st.sampled_from(_NAMES))
     def rename(self, which: int, name: str) -> None:
         """A project is called otherwise from now on, perhaps as another one was."""
@@ -222,7 +218,11 @@ class _Stores(RuleBasedStateMachine):
     def equal(self) -> None:
         """The chosen question, and everything by project, job and class."""
         always = TallyQuery("job", dict.fromkeys(_NAMES, (0, NOW + DAY_MS)), ("project", "job", "branch_class"))
-        for query in (self.query, replace(always, bins=frozenset(MEASURES)), replace(always, kind="workflow")):
+        cuts = [
+            TallyQuery(kind, self.query.bounds or always.bounds, ("project", "branch_class", cut), frozenset(MEASURES))
+            for kind, cut in _CUTS
+        ]
+        for query in (self.query, replace(always, bins=frozenset(MEASURES)), replace(always, kind="workflow"), *cuts):
             oracle = self.loop.run_until_complete(self.memory.tallies(query))
             assert oracle == self.loop.run_until_complete(self.disk.tallies(query))
             if query.bins == frozenset(MEASURES) or not query.bins:
@@ -335,9 +335,9 @@ async def test_what_was_added_up_is_read_until_a_fact_changes_in_it(tmp_path: Pa
     await end(2, _DAY - DAY_MS)
     await store.trim({}, now_ms=_DAY)
     whole = await noted()
-    assert whole > 160 + 40
+    assert whole > 40 * 24 + 160 + 40
     await end(3, _DAY - 40 * DAY_MS + 5)
-    assert await noted() == whole - 4
+    assert await noted() == whole - 5
     query = TallyQuery("workflow", {_NAMES[0]: (_DAY - 50 * DAY_MS, NOW)}, ("project",))
     assert (await store.tallies(query))[(_NAMES[0],)].n == 3
     await store.trim({}, now_ms=_DAY)
@@ -345,4 +345,36 @@ async def test_what_was_added_up_is_read_until_a_fact_changes_in_it(tmp_path: Pa
     assert (await store.tallies(query))[(_NAMES[0],)].n == 3
     assert await store.trim({"rollups": 30 * DAY_MS}, now_ms=_DAY) == {"rollups": 1}
     assert (await store.tallies(query))[(_NAMES[0],)].n == 1
+    await store.close()
+
+
+async def test_hours_are_read_wide_where_they_are_added_up(tmp_path: Path) -> None:
+    """All jobs of a project in one row, of a workflow and class in one; each by itself where names are asked for."""
+    clock = ManualClock(NOW)
+    store = SqliteStore(tmp_path / "s.db", clock=clock, metrics=NullMetrics(), quota=Quota(ballast_bytes=0))
+    await store.open()
+    ref = ProjectRef("circleci.com", _NAMES[0], "gh/a", _IDS[0])
+    begin = _DAY - 3 * DAY_MS
+    seen = [
+        Observation("job", _id(3, n), ref, "v2", NOW, True, {"name": f"j{n}", "stopped_at": begin + n * HOUR_MS // 2})
+        for n in range(24)
+    ]
+    await store.merge_and_release(MergeWork("ci", seen, ReleasePolicy("none"), NOW, 0))
+    await store.trim({}, now_ms=NOW)
+    bounds = {_NAMES[0]: (begin + HOUR_MS, begin + 2 * HOUR_MS)}
+    wanted: list[tuple[tuple[Any, ...], int]] = [(("project",), 1002), (("hour",), 1002), (("branch_class",), 1002)]
+    for by, n in (*wanted, (("project", "job"), 2)):
+        db = Database(str(tmp_path / "s.db"))
+        db.execute("UPDATE rollup_span SET n = n + 1000 WHERE hours = 1 AND n < 1000")
+        db.close()
+        found = await store.tallies(TallyQuery("job", bounds, by))
+        assert n == sum(tally.n for tally in found.values())
+    kept = NOW + 199 * DAY_MS
+    await store.trim({}, now_ms=kept)
+    await store.trim({}, now_ms=NOW + 201 * DAY_MS)
+    db = Database(str(tmp_path / "s.db"))
+    assert db.execute("SELECT count(*) FROM rollup_span WHERE hours IN (1, 6)").get == 0
+    assert db.execute("SELECT count(*) FROM span_built WHERE hours IN (1, 6)").get == 0
+    db.close()
+    assert (await store.tallies(TallyQuery("job", bounds)))[()].n == 2
     await store.close()

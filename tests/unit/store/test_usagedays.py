@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
-import shutil
-import tempfile
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import invariant, rule
+from tests.unit.store.twostores import TwoStores
 
 from headgate.core.clock import ManualClock
+from headgate.core.detailrows import USAGE_NAMES, UsageName
+from headgate.core.facts import FactKind
 from headgate.core.merge import Observation, ProjectRef
 from headgate.core.metrics import NullMetrics
 from headgate.core.release import ReleasePolicy
 from headgate.core.storeport import MergeWork
 from headgate.core.times import DAY_MS
-from headgate.store import MemoryStore, Quota, SqliteStore
+from headgate.store import Quota, SqliteStore
+from headgate.store.schema import migrate, set_up
 from headgate.store.sql import Database
+from headgate.store.usagedays import MISSING
 from headgate.testing.store_data import NOW
 
 _IDS = ("00000000-0000-4000-8000-0000000000a1", "00000000-0000-4000-8000-0000000000a2")
@@ -29,32 +31,16 @@ _SPANS = 40
 _at = st.integers(NOW - _SPANS * DAY_MS, NOW) | st.integers(NOW // DAY_MS - _SPANS, NOW // DAY_MS).map(
     lambda day: day * DAY_MS
 )
-_percent = st.none() | st.sampled_from([0.0, 12.2, 99.9, 100.0])
+_percent = st.none() | st.sampled_from([-1.0, 0.0, 12.2, 99.9, 100.0, 254.5, 7e9])
 
 
-class _Stores(RuleBasedStateMachine):
+class _Stores(TwoStores):
     """Two adapters are told the same; after each step their sums are equal."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.loop = asyncio.new_event_loop()
-        self.folder = Path(tempfile.mkdtemp())
-        clock = ManualClock(NOW)
-        self.disk = SqliteStore(self.folder / "s.db", clock=clock, metrics=NullMetrics(), quota=Quota(ballast_bytes=0))
-        self.memory = MemoryStore(clock=clock)
         self.names = dict(zip(_IDS, _NAMES, strict=False))
-        self.told = 0
         self.bounds = dict.fromkeys(_NAMES, (0, NOW))
-
-    @initialize()
-    def open(self) -> None:
-        self.loop.run_until_complete(self.disk.open())
-        self.loop.run_until_complete(self.memory.open())
-
-    def teardown(self) -> None:
-        self.loop.run_until_complete(self.disk.close())
-        self.loop.close()
-        shutil.rmtree(self.folder)
 
     @rule(
         first=st.integers(0, 30),
@@ -113,9 +99,14 @@ class _Stores(RuleBasedStateMachine):
     def equal(self) -> None:
         """The chosen bounds, and everything."""
         for bounds in (self.bounds, dict.fromkeys(_NAMES, (0, NOW + DAY_MS))):
-            for ask in ("usage_sums", "usage_loads"):
-                mine, oracle = (getattr(store, ask)(bounds) for store in (self.disk, self.memory))
+            names: tuple[tuple[UsageName, ...], ...] = ((), ("job",), USAGE_NAMES)
+            for by in names:
+                mine, oracle = (store.usage_sums(bounds, by) for store in (self.disk, self.memory))
                 assert self.loop.run_until_complete(oracle) == self.loop.run_until_complete(mine)
+            days, oracle_days = (store.usage_days(bounds) for store in (self.disk, self.memory))
+            assert self.loop.run_until_complete(oracle_days) == self.loop.run_until_complete(days)
+            loads, oracles = (store.usage_loads(bounds) for store in (self.disk, self.memory))
+            assert self.loop.run_until_complete(oracles) == self.loop.run_until_complete(loads)
 
 
 _Stores.TestCase.settings = settings(
@@ -129,11 +120,11 @@ TestStores = _Stores.TestCase
 
 
 async def test_days_that_are_over_are_added_up_and_read(tmp_path: Path) -> None:
-    """Eight of them in one where they are whole; a row that changes takes the notes of its day away, and no others."""
+    """Four and sixteen of them in one where they are whole; a change takes the notes of its day away, and no others."""
     path = tmp_path / "s.db"
     store = SqliteStore(path, clock=ManualClock(NOW), metrics=NullMetrics(), quota=Quota(ballast_bytes=0))
     await store.open()
-    first = NOW // (8 * DAY_MS) * 8 - 16
+    first = NOW // (16 * DAY_MS) * 16 - 16
     ref = ProjectRef("circleci.com", _NAMES[0], "gh/a", _IDS[0])
 
     async def tell(number: int, day: int, spent: int) -> None:
@@ -146,14 +137,59 @@ async def test_days_that_are_over_are_added_up_and_read(tmp_path: Path) -> None:
         await tell(number, first + number, 1)
     await store.trim({}, now_ms=NOW)
     with closing(Database(str(path))) as db:
-        noted = "SELECT days, day - ? FROM usage_summed WHERE day < ? ORDER BY 1, 2"
-        days = [(1, number) for number in range(16)]
-        assert db.execute(noted, (first, first + 16)).fetchall() == [*days, (8, 0), (8, 8)]
-        assert [1] * 16 + [8, 8] == [row[0] for row in db.execute("SELECT runs FROM usage_day ORDER BY days, day")]
+        noted = "SELECT units, (first - ?) / 4 FROM usage_whole WHERE units > 1 AND first < ? ORDER BY 1, 2"
+        span, days = (first * 4, first * 4 + 64), [(4, number) for number in range(16)]
+        longer = [(16, 0), (16, 4), (16, 8), (16, 12), (64, 0)]
+        assert db.execute(noted, span).fetchall() == [*days, *longer]
+        runs = "SELECT wide, units, sum(runs), count(*) FROM usage_part GROUP BY 1, 2"
+        counts = [(1, 16, 16), (4, 16, 16), (16, 16, 4), (64, 16, 1)]
+        assert [(wide, *one) for wide in (0, 1) for one in counts] == db.execute(runs).fetchall()
         await tell(3, first + 3, 5)
-        assert db.execute(noted, (first, first + 16)).fetchall() == [one for one in days if one[1] != 3] + [(8, 8)]
+        left = [one for one in (*days, *longer) if one not in ((4, 3), (16, 0), (64, 0))]
+        assert db.execute(noted, span).fetchall() == left
     bounds = {_NAMES[0]: (first * DAY_MS, (first + 16) * DAY_MS)}
     assert [20] == [one.total for one in await store.usage_sums(bounds)]
     await store.trim({}, now_ms=NOW)
     assert [20] == [one.total for one in await store.usage_sums(bounds)]
     await store.close()
+
+
+async def test_projects_without_rows_are_noted_once_they_have_some(tmp_path: Path) -> None:
+    """Nothing is noted or read of them before."""
+    path = tmp_path / "s.db"
+    store = SqliteStore(path, clock=ManualClock(NOW), metrics=NullMetrics(), quota=Quota(ballast_bytes=0))
+    await store.open()
+    bounds = dict.fromkeys(_NAMES[:2], (0, NOW))
+
+    async def tell(number: int, kind: FactKind, at_ms: int) -> None:
+        ref = ProjectRef("circleci.com", _NAMES[number], "gh/a", _IDS[number])
+        fields = {"workflow_name": "build", "total_credits": 1, "stopped_at": at_ms}
+        key = f"00000000-0000-4000-8000-{at_ms:012d}"
+        known = fields if kind == "usage" else {"number": 1}
+        seen = [Observation(kind, key, ref, "export", NOW, True, known)]
+        await store.merge_and_release(MergeWork("ci", seen, ReleasePolicy("none"), NOW, 0))
+
+    await tell(0, "usage", NOW - 9 * DAY_MS)
+    await tell(1, "pipeline", NOW)
+    with closing(Database(str(path))) as db:
+        noted = "SELECT count(DISTINCT project), count(DISTINCT first) > 9 FROM usage_whole WHERE units = 1"
+        for projects in (1, 2):
+            await store.trim({}, now_ms=NOW)
+            assert db.execute(noted).fetchone() == (projects, 1)
+            assert [1] * projects == [one.total for one in await store.usage_sums(bounds, [])]
+            if projects == 1:
+                await tell(1, "usage", NOW - 3 * DAY_MS)
+                assert [1, 1] == [one.total for one in await store.usage_sums(bounds, [])]
+    await store.close()
+
+
+def test_what_is_missing_is_found_without_statistics(tmp_path: Path) -> None:
+    """Each note is looked up by its whole key: else every one of a length is held against every other."""
+    with closing(Database(str(tmp_path / "s.db"))) as db:
+        set_up(db, writer=True)
+        migrate(db)
+        assert not db.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'sqlite_stat1'").get
+        bound = {"longest": "[]", "times": "[]", "first": 0, "last": 0, "most": 1}
+        plan = [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {MISSING}", bound)]
+    of_notes = [step for step in plan if " w " in step]
+    assert ["SEARCH w USING PRIMARY KEY (units=? AND first=? AND project=?)"] * 3 == of_notes

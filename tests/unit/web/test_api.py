@@ -38,6 +38,7 @@ class Answers:
         self.asked: list[tuple[Any, ...]] = []
         self.error: Exception | None = None
         self.full = True
+        self.orders: list[Json] = []
 
     def _note(self, *what: Any) -> None:
         self.asked.append(what)
@@ -186,7 +187,7 @@ class Answers:
 
     async def backfills(self) -> list[Json]:
         self._note("backfills")
-        return []
+        return self.orders
 
     async def routing(self) -> Json:
         self._note("routing")

@@ -212,6 +212,7 @@ async def test_pages_link_to_every_table(bench):
         "test_classes",
         "alert_evidence",
         "alert_causes",
+        "trail",  # for admins
         "run_failures",
         "budget_days",
         "files",

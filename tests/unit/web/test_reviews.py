@@ -155,7 +155,8 @@ async def test_budgets_are_those_of_the_last_day(lens):
     watched = replace(lens, budgets=(budget,))
     page = await report_page(watched, every="week", window=WINDOW)
     told = await budgets_page(replace(watched, now_ms=WINDOW.until_ms - 1), by="budget")
-    assert (told.lines, told.as_of, True) == (page.budgets.lines, page.budgets.as_of, len(told.lines) == 3)
+    lines = tuple(replace(line, days=(), anomalies=0) for line in told.lines)
+    assert (lines, told.as_of, True) == (page.budgets.lines, page.budgets.as_of, len(lines) == 3)
     text = report_html(page, "1.0")
     rows = re.findall(r'data-budget="ci-budget".*?data-value="([^"]*)"', text)
     assert [line.spent for line in told.lines] == [float(row) for row in rows]
@@ -321,10 +322,19 @@ async def test_a_chart_of_nothing_is_empty():
 
 
 async def test_credits_of_a_part_of_the_period_say_so(lens):
-    """In the tile and beside those of retries; nothing is said of the time before."""
+    """In the tile and beside those of retries, with what as long a part had before where that is known."""
     page = await report_page(lens, every="week", window=WINDOW)
     part = {"change": None, "direction": "unknown", "known_until": "2026-11-17T00:00:00.000Z"}
     late = {name: replace(page.totals[name], **part) for name in ("credits", "rerun_credits")}
     text = report_html(replace(page, totals={**page.totals, **late}), "1.0")
     assert "known up to" not in report_html(page, "1.0")
-    assert 2 == text.count("known up to 2026-11-17 00:00")
+    assert (2, 0) == (text.count("known up to 2026-11-17 00:00"), text.count("in as long a time before"))
+    compared = {"known": 60.0, "known_previous": 40.0, "change": 20.0, "direction": "worse"}
+    page = replace(page, totals={**page.totals, **{name: replace(one, **compared) for name, one in late.items()}})
+    text = report_html(page, "1.0")
+    assert 2 == text.count("known up to 2026-11-17 00:00, 40 in as long a time before")
+    assert "+50 %" in text
+    digest = report_digest(page, "1.0", name="weekly")
+    assert "(+50 %, known up to 2026-11-17 00:00)" in digest.markdown
+    totals = {name: value for name, value in digest.data["totals"]["credits"].items() if name.startswith("known")}
+    assert {"known": 60.0, "known_previous": 40.0, "known_until": part["known_until"]} == totals

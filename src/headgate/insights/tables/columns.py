@@ -103,9 +103,27 @@ def figures(
         if previous:
             before = f"{_title(name)}, window before"
             found.append(Column(f"{name}_previous", before, "number", metric.unit, doc, _figure(of, name, "previous")))
+            found += _known(name, metric, of) if metric.format == "credits" else ()
         size = f"How many runs, jobs or tests the value of {name} is made from."
         found.append(Column(f"{name}_n", f"{_title(name)}, sample", "integer", "", size, _figure(of, name, "n")))
     return tuple(found)
+
+
+def _known(name: str, metric: MetricDef, of: Callable[[Any], Mapping[str, Any]]) -> Iterable[Column]:
+    """Credits may be known up to a time before the end of the window alone, and are compared up to there."""
+    parts: tuple[tuple[str, str, Kind, str], ...] = (
+        ("known_until", "known until", "time", "Up to when it is known, where that is before the end of the window."),
+        ("known", "known part", "number", "Its value up to there."),
+        (
+            "known_previous",
+            "as long a part before",
+            "number",
+            "Its value in as long a first part of the window before.",
+        ),
+    )
+    for part, words, kind, doc in parts:
+        unit = metric.unit if kind == "number" else ""
+        yield Column(f"{name}_{part}", f"{_title(name)}, {words}", kind, unit, doc, _figure(of, name, part))
 
 
 def _figure(of: Callable[[Any], Mapping[str, Any]], name: str, part: str) -> Callable[[Any], Cell]:

@@ -94,6 +94,10 @@ class Desk(Protocol):
         """Webhooks that were set aside, newest first."""
         ...
 
+    async def trail(self, since_ms: int, before: int | None, limit: int) -> list[dict[str, Any]]:
+        """Who did what since a time, newest first; `before`: id of the last one of the page before."""
+        ...
+
     async def saved_reports(self) -> list[dict[str, Any]]:
         """Saved reviews, newest first."""
         ...

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
+from headgate.core.times import parse_ms
 from headgate.insights.tables.columns import keys
-from headgate.insights.tables.table import Asking, Desk, Kind, Material, Pages, Table
+from headgate.insights.tables.table import WINDOW, Asking, Desk, Kind, Material, Pages, Table
 
 __all__ = ["WORKINGS"]
 
 _Rows = Sequence[Mapping[str, Any]]
 # Webhooks that were set aside are read at once.
 _ASIDE = 10_000
+_TRAIL_PAGE = 1000
 
 
 def _told(ask: Callable[[Desk], Awaitable[_Rows]]) -> Callable[[Material, Asking], Pages]:
@@ -57,6 +59,27 @@ async def _aside(desk: Desk) -> _Rows:
     return await desk.dead_deliveries(_ASIDE)
 
 
+async def _trail(material: Material, asked: Asking) -> Pages:
+    """Newest first, from the end of the window to its begin."""
+    before: int | None = None
+    while found := await material.desk.trail(asked.window.since_ms, before, _TRAIL_PAGE):
+        yield [one for one in found if (parse_ms(one["at"]) or 0) < asked.window.until_ms]
+        before = found[-1]["id"]
+
+
+_TRAIL = keys(
+    ("id", "integer", "Grows."),
+    ("at", "time", "When, of several the first."),
+    ("who", "text", "A name."),
+    ("via", "text", "How that is known."),
+    ("peer", "text", "Address that asked."),
+    ("action", "text", "A word, or the method of the request."),
+    ("about", "text", "Path of the request, or what the word is about."),
+    ("status", "integer", "Of the answer."),
+    ("times", "integer", "How often within the same few seconds."),
+)
+
+
 def _table(
     name: str,
     title: str,
@@ -69,6 +92,14 @@ def _table(
 
 
 WORKINGS = (
+    Table(
+        "trail",
+        "Who did what",
+        "Who changed something, read what is about a person, or exported, newest first; for admins alone.",
+        WINDOW,
+        lambda *_: _TRAIL,
+        _trail,
+    ),
     _table(
         "silences",
         "Silences",
@@ -156,7 +187,7 @@ WORKINGS = (
         "What is kept",
         "Parts of the store with their room, how long they are kept, and from when to when they reach.",
         _data("parts"),
-        ("part", "text", ""),
+        ("part", "text", "`sums` is what is added up besides hours and days, `other` names and cursors."),
         ("bytes", "integer", ""),
         ("kept", "text", "A length as the configuration has it; empty for ever."),
         ("oldest", "time", ""),

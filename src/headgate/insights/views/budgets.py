@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from statistics import median
 from typing import Literal, get_args
 
 from headgate.core.times import DAY_MS, format_ms
 from headgate.insights.metric import Labels, Measured, MetricDef
-from headgate.insights.outlook import Budget, outlook, period_of, spread, usual_days, weekday
+from headgate.insights.outlook import Budget, outlook, period_of, spread, weekday
+from headgate.insights.reader import Reader
 from headgate.insights.views.lens import Lens
 
 __all__ = ["BUDGETS_BY", "BudgetDay", "BudgetLine", "BudgetsBy", "BudgetsPage", "budgets_page"]
@@ -83,18 +85,24 @@ class _Series:
     estimated: tuple[bool, ...]
 
 
-async def budgets_page(lens: Lens, *, by: BudgetsBy) -> BudgetsPage:
-    """Every budget that is defined, or the outlook of each team or project for this calendar month."""
+async def budgets_page(
+    lens: Lens, *, by: BudgetsBy, reader: Reader | None = None, shown_days: int = _SHOWN_DAYS
+) -> BudgetsPage:
+    """Every budget that is defined, or the outlook of each team or project for this calendar month.
+
+    `shown_days`: how many of the last days each line has, judged by all others.
+    """
+    reader = reader or lens.reader()
     today_ms = lens.now_ms // DAY_MS * DAY_MS
     starts = [today_ms - back * DAY_MS for back in range(_DAYS, 0, -1)]
     asked = lens.budgets if by == "budget" else (_plain(lens.metrics(["credits"])["credits"], by),)
-    read = [(budget, await _series(lens, budget, starts)) for budget in asked]
+    read = [(budget, await _series(lens, reader, budget, starts)) for budget in asked]
     known = [at for _, groups in read for series in groups.values() for at in range(_DAYS) if series.values[at]]
     if not known:
         return BudgetsPage(None, by, len(lens.budgets), ())
     kept = max(known) + 1
     lines = [
-        _line(budget, labels, _cut(series, kept), starts[:kept], lens.now_ms)
+        _line(budget, labels, _cut(series, kept), starts[:kept], now_ms=lens.now_ms, shown_days=shown_days)
         for budget, groups in read
         for labels, series in groups.items()
     ]
@@ -108,10 +116,10 @@ def _plain(metric: MetricDef, by: BudgetsBy) -> Budget:
     return Budget("", metric, (by,), (), float("inf"), "month", 1, _CHANCE)
 
 
-async def _series(lens: Lens, budget: Budget, starts: Sequence[int]) -> Mapping[Labels, _Series]:
+async def _series(lens: Lens, reader: Reader, budget: Budget, starts: Sequence[int]) -> Mapping[Labels, _Series]:
     slugs = [row.project for row in await lens.projects()]
     bounds = [dict.fromkeys(slugs, (at, at + DAY_MS)) for at in starts]
-    parts = await lens.reader().timeline(budget.metric, by=budget.by, where=budget.where, bounds=bounds)
+    parts = await reader.timeline(budget.metric, by=budget.by, where=budget.where, bounds=bounds)
     none = Measured(None, 0)
     return {
         labels: _Series(
@@ -126,7 +134,9 @@ def _cut(series: _Series, kept: int) -> _Series:
     return replace(series, values=series.values[:kept], estimated=series.estimated[:kept])
 
 
-def _line(budget: Budget, labels: Labels, series: _Series, starts: Sequence[int], now_ms: int) -> BudgetLine:
+def _line(
+    budget: Budget, labels: Labels, series: _Series, starts: Sequence[int], *, now_ms: int, shown_days: int
+) -> BudgetLine:
     since_ms, until_ms = period_of(budget.period, budget.starts_on, now_ms)
     inside = [at for at, start in enumerate(starts) if start >= since_ms]
     spent = sum(series.values[at] for at in inside)
@@ -154,7 +164,7 @@ def _line(budget: Budget, labels: Labels, series: _Series, starts: Sequence[int]
         return line
     left = [weekday(at) for at in range(max(starts[-1] + DAY_MS, since_ms), until_ms, DAY_MS)]
     low, high = (outlook(spent, days, left, chance) for chance in (_CHANCE, 1 - _CHANCE))
-    shown = _days(series.values, starts, begun)
+    shown = _days(series.values, starts, begun, shown_days)
     return replace(
         line,
         expected=low.middle,
@@ -174,15 +184,27 @@ def _state(limit: float | None, spent: float, expected: float, high: float) -> S
     return "over" if expected >= limit else "at_risk" if high >= limit else "within"
 
 
-def _days(values: Sequence[float], starts: Sequence[int], begun: int) -> tuple[BudgetDay, ...]:
-    """The last days, each judged by all other days of the group."""
+def _away(values: Sequence[float]) -> Sequence[float]:
+    middle = median(values)
+    return [value - middle for value in values]
+
+
+def _days(values: Sequence[float], starts: Sequence[int], begun: int, shown: int) -> tuple[BudgetDay, ...]:
+    """The last days, each judged by all other days of the group: only its own weekday has another median without it."""
+    weekdays = [weekday(start) for start in starts]
+    of: dict[int, list[float]] = {}
+    for at in range(begun, len(starts)):
+        of.setdefault(weekdays[at], []).append(values[at])
+    away = {day: _away(same) for day, same in of.items()}
+    elsewhere = {day: [one for other, found in away.items() if other != day for one in found] for day in of}
     found = []
-    for at in range(max(begun, len(starts) - _SHOWN_DAYS), len(starts)):
-        others = [(weekday(starts[one]), values[one]) for one in range(begun, len(starts)) if one != at]
-        usual = usual_days(others)
-        away = values[at] - usual[weekday(starts[at])]
-        limit = _DEVIATIONS * spread([value - usual[day] for day, value in others])
-        odd = abs(away) > max(limit, _LEAST_SHARE * usual[weekday(starts[at])])
-        word: Literal["", "high", "low"] = "" if not odd else "high" if away > 0 else "low"
-        found.append(BudgetDay(format_ms(starts[at]), values[at], usual[weekday(starts[at])], word))
+    for at in range(max(begun, len(starts) - shown), len(starts)):
+        day = weekdays[at]
+        same = list(of[day])
+        same.remove(values[at])
+        usual = median(same or [value for other, known in of.items() if other != day for value in known])
+        limit = _DEVIATIONS * spread(elsewhere[day] + [value - usual for value in same])
+        odd = abs(values[at] - usual) > max(limit, _LEAST_SHARE * usual)
+        word: Literal["", "high", "low"] = "" if not odd else "high" if values[at] > usual else "low"
+        found.append(BudgetDay(format_ms(starts[at]), values[at], usual, word))
     return tuple(found)

@@ -12,8 +12,8 @@ from typing import Literal, get_args
 from headgate.core.detailrows import CREDIT_KINDS, UsageSum
 from headgate.insights.match import matches
 from headgate.insights.views.cursors import Cursors
-from headgate.insights.views.lens import Filters, Lens
-from headgate.insights.views.refusal import Refused
+from headgate.insights.views.lens import OF_RUNS, Filters, Lens
+from headgate.insights.views.usagerows import labels_of, names_of
 from headgate.insights.views.window import Window
 
 __all__ = ["CHARGES_BY", "ChargeLine", "ChargesBy", "ChargesPage", "charges_page"]
@@ -71,15 +71,15 @@ async def charges_page(
     limit: int = 50,
 ) -> ChargesPage:
     """Rows of the usage export of a project, or of all. Raises Refused."""
-    if filters.branch or filters.branch_class or filters.trigger:
-        raise Refused("bad-filter", "charges are summed over all branches", parameter="branch", valid=("team", "org"))
+    filters.refuse(OF_RUNS, "charges are summed over all runs", ("team", "org"))
     slugs = [(await lens.project(project)).project] if project else [row.project for row in await lens.projects()]
     cursors = Cursors.of("charges", by, window.asked, slugs[0] if project else "", filters)
     start = cursors.offset(cursor)
     where = filters.matchers()
     groups: dict[tuple[str, ...], list[UsageSum]] = {}
-    for row in await lens.store.usage_sums(window.bounds(slugs)):
-        labels = _labels(lens, row)
+    asked = (*_BY[by], "team") if filters.team else _BY[by]
+    for row in await lens.store.usage_sums(window.bounds(slugs), names_of(lens, asked)):
+        labels = labels_of(lens, row)
         if matches(where, labels):
             groups.setdefault(tuple(labels[name] for name in _BY[by]), []).append(row)
     lines = [_line(dict(zip(_BY[by], key, strict=True)), rows) for key, rows in groups.items()]
@@ -98,17 +98,6 @@ async def charges_page(
         lines=tuple(lines[start:end]),
         next=cursors.write(end) if len(lines) > end else None,
     )
-
-
-def _labels(lens: Lens, row: UsageSum) -> Mapping[str, str]:
-    return {
-        "org": row.project.rpartition("/")[0],
-        "project": row.project,
-        "workflow": row.workflow,
-        "job": row.job,
-        "resource_class": row.resource_class,
-        "team": lens.owners.team(row.project, row.workflow, row.job),
-    }
 
 
 def _line(labels: Mapping[str, str], rows: Sequence[UsageSum]) -> ChargeLine:

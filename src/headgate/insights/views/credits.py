@@ -77,12 +77,8 @@ async def credits_page(
     groups = await trends(lens, reader, (metric,), projects=slugs, window=window, by=names, where=where)
     total = (await trends(lens, reader, (metric,), projects=slugs, window=window, where=where))[()][metric]
     lines = await plot(lens, reader, (metric,), projects=slugs, window=window, step=step, where=where)
-    found = [
-        CreditsLine(dict(labels), one, _share(one, total), one.n)
-        for labels, figures in groups.items()
-        if (one := figures[metric]).n or one.previous_n
-    ]
-    found.sort(key=lambda line: (-(line.credits.value or 0.0), sorted(line.labels.items())))
+    found = [(labels, one) for labels, figures in groups.items() if (one := figures[metric]).n or one.previous_n]
+    found.sort(key=lambda group: (-(group[1].value or 0.0), group[0]))
     end = start + limit
     return CreditsPage(
         since=window.since,
@@ -92,7 +88,7 @@ async def credits_page(
         metric=metric,
         total=total,
         groups=len(found),
-        lines=tuple(found[start:end]),
+        lines=tuple(CreditsLine(dict(labels), one, _share(one, total), one.n) for labels, one in found[start:end]),
         plot=lines,
         next=cursors.write(end) if len(found) > end else None,
     )

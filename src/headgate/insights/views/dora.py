@@ -5,8 +5,10 @@ All four are proxies: they follow from deployments that CircleCI's jobs or someb
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from headgate.core.runrows import DeploymentRow
 from headgate.core.times import DAY_MS, format_ms
@@ -124,7 +126,7 @@ async def dora_page(
         year=YEAR,
         projects=_lines(by_project, "project"),
         teams=_lines(by_team, "team"),
-        newest=await _newest(lens, reader, frozenset(slugs), window, filters),
+        newest=await _newest(lens, reader, slugs, window, filters),
         plot=lines,
     )
 
@@ -158,26 +160,33 @@ async def deployment_pages(
 ) -> AsyncIterator[Sequence[DeploymentView]]:
     """Every ended deployment of the window, oldest first. Raises Refused."""
     slugs = [(await lens.project(project)).project] if project else [row.project for row in await lens.projects()]
-    async for page in read_pages(lens.store, window.since_ms, window.until_ms):
-        yield [_view(row) for row in page if row.project in slugs and _takes(lens, row, filters)]
+    wanted = _taken(lens, slugs, filters)
+    async for page in read_pages(lens.store, window.since_ms, window.until_ms, _only(wanted)):
+        yield [_view(row) for row in page if row.project in wanted]
 
 
-def _takes(lens: Lens, row: DeploymentRow, filters: Filters) -> bool:
-    of_org = filters.org in ("", row.project.rpartition("/")[0])
-    return of_org and filters.team in ("", lens.owners.team(row.project, "", ""))
+def _taken(lens: Lens, slugs: Iterable[str], filters: Filters) -> frozenset[str]:
+    """The projects that filters take."""
+    of_org = (slug for slug in slugs if filters.org in ("", slug.rpartition("/")[0]))
+    return frozenset(slug for slug in of_org if filters.team in ("", lens.owners.team(slug, "", "")))
+
+
+def _only(slugs: frozenset[str]) -> str | None:
+    return next(iter(slugs)) if len(slugs) == 1 else None
 
 
 async def _newest(
-    lens: Lens, reader: Reader, slugs: frozenset[str], window: Window, filters: Filters
+    lens: Lens, reader: Reader, slugs: Sequence[str], window: Window, filters: Filters
 ) -> tuple[DeploymentView, ...]:
-    found = []
-    only = next(iter(slugs)) if len(slugs) == 1 else None
-    for one in reversed(await reader.deployments.read(window.since_ms, window.until_ms, only)):
-        if one.project in slugs and _takes(lens, one.row, filters):
-            found.append(_view(one.row))
-            if len(found) == _NEWEST:
-                break
-    return tuple(found)
+    """What was read for the figures says from when on rows are needed."""
+    wanted, times = _taken(lens, slugs, filters), (window.since_ms, window.until_ms)
+    ended = await reader.deployments.read(*times, slugs[0] if len(slugs) == 1 else None, begun=True)
+    last = list(islice((one.stopped_ms for one in reversed(ended) if one.project in wanted), _NEWEST))
+    since_ms = last[-1] if len(last) == _NEWEST else window.since_ms
+    found: deque[DeploymentView] = deque(maxlen=_NEWEST)
+    async for page in read_pages(lens.store, since_ms, window.until_ms, _only(wanted)):
+        found.extend(_view(row) for row in page if row.project in wanted)
+    return tuple(reversed(found))
 
 
 def _view(row: DeploymentRow) -> DeploymentView:

@@ -19,8 +19,10 @@ from headgate.insights.dimensions import ROW_VALUES
 from headgate.insights.match import Matcher
 from headgate.insights.metric import (
     Format,
+    FromDeployments,
     FromFormula,
     FromLags,
+    FromOutages,
     FromRepeats,
     FromRows,
     FromTally,
@@ -274,7 +276,11 @@ async def _projects(lens: Lens, seen: Evidence) -> list[str]:
 
 def _most(metric: MetricDef) -> int:
     parts = metric.compute.inputs.values() if isinstance(metric.compute, FromFormula) else (metric,)
-    return _FEW_WINDOWS if any(isinstance(one.compute, FromRows | FromRepeats) for one in parts) else _WINDOWS
+    return (
+        _FEW_WINDOWS
+        if any(isinstance(one.compute, FromRows | FromDeployments | FromRepeats | FromOutages) for one in parts)
+        else _WINDOWS
+    )
 
 
 def _point(at_ms: int, one: Measured) -> ChartPoint:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from headgate.core.detailrows import FailedJob
@@ -27,11 +28,11 @@ __all__ = [
     "NamedTest",
     "failures_of_run",
     "failures_page",
+    "worst_failures",
 ]
 
 # The newest failed jobs that one answer reads; older ones of a longer window are not looked at, and the answer says so.
 MOST_READ = 5_000
-_PAGE = 1_000
 _NAMED = 5
 _AROUND_RUN_MS = 7 * DAY_MS
 
@@ -171,40 +172,43 @@ async def failures_page(
     both = Window(window.previous.since_ms, window.until_ms)
     read, read_from = await _read(lens, both.bounds(slugs))
     failed = [one for one in read if matches(where, _labels(lens, one.row))] if where else read
-    groups = await asyncio.to_thread(group_failures, failed)
-    views = [view for group in groups.values() if (view := _view(group, window)).count]
-    views.sort(key=lambda view: (-view.count, view.project, view.text))
-    code = [view for view in views if view.kind != "infrastructure"]
-    broken = [view for view in views if view.kind == "infrastructure"]
+    counted = await asyncio.to_thread(_counted, failed, window)
+    code = [(group, n) for group, n in counted if group.cause.kind != "infrastructure"]
+    broken = [(group, n) for group, n in counted if group.cause.kind == "infrastructure"]
     end = start + limit
     return FailuresPage(
         since=window.since,
         until=window.until,
         previous_since=window.previous.since,
         read_from=format_ms(max(both.since_ms, read_from)),
-        failures=sum(view.count for view in views),
-        infrastructure_failures=sum(view.count for view in broken),
-        without_reason=sum(view.count for view in views if view.known == "nothing"),
+        failures=sum(n for _, n in counted),
+        infrastructure_failures=sum(n for _, n in broken),
+        without_reason=sum(n for group, n in counted if group.cause.known == "nothing"),
         groups_found=len(code),
-        groups=tuple(code[start:end]),
-        infrastructure=tuple(broken[:limit]),
+        groups=tuple(_view(*one) for one in code[start:end]),
+        infrastructure=tuple(_view(*one) for one in broken[:limit]),
         next=cursors.write(end) if len(code) > end else None,
     )
 
 
+async def worst_failures(
+    lens: Lens, *, window: Window, slugs: Collection[str], teams: Collection[str], most: int
+) -> tuple[FailureGroup, ...]:
+    """The first `most` groups of `failures_page` that are of these projects and teams (none: all)."""
+    both = Window(window.previous.since_ms, window.until_ms)
+    read, _ = await _read(lens, both.bounds([row.project for row in await lens.projects()]))
+    found: list[tuple[Group, int]] = []
+    for team in teams or ("",):
+        failed = [one for one in read if _labels(lens, one.row)["team"] == team] if team else read
+        found += await asyncio.to_thread(_counted, failed, window)
+    code = [one for one in found if one[0].project in slugs and one[0].cause.kind != "infrastructure"]
+    return tuple(_view(*one) for one in sorted(code, key=_rank)[:most])
+
+
 async def _read(lens: Lens, bounds: Bounds) -> tuple[Sequence[FailedJob], int]:
     """The newest failed jobs, and since when all of them are there (milliseconds)."""
-    found: list[FailedJob] = []
-    before: tuple[int, str] | None = None
-    # Of one project they are found by name, all of them for each page.
-    size = MOST_READ if len(bounds) == 1 else _PAGE
-    while len(found) < MOST_READ:
-        page = await lens.store.failed_jobs(bounds, before=before, limit=size)
-        found += page
-        if len(page) < size:
-            return found, 0
-        before = (page[-1].row.stopped_ms, page[-1].row.job_id)
-    return found, found[-1].row.stopped_ms
+    found = await lens.store.failed_jobs(bounds, limit=MOST_READ)
+    return found, 0 if len(found) < MOST_READ else found[-1].row.stopped_ms
 
 
 def _labels(lens: Lens, row: JobRow) -> Mapping[str, str]:
@@ -217,9 +221,27 @@ def _labels(lens: Lens, row: JobRow) -> Mapping[str, str]:
     }
 
 
-def _view(group: Group, window: Window) -> FailureGroup:
-    inside = [row for row in group.seen if row.stopped_ms >= window.since_ms]
-    cause, before = group.cause, len(group.seen) - len(inside)
+def _counted(failed: Iterable[FailedJob], window: Window) -> list[tuple[Group, int]]:
+    """Groups with how many of them are in the window, those with any, the most frequent first."""
+    counted = [
+        (group, sum([one.row.stopped_ms >= window.since_ms for one in group.seen]))
+        for group in group_failures(failed).values()
+    ]
+    found = [(group, n) for group, n in counted if n]
+    return sorted(found, key=_rank)
+
+
+def _rank(one: tuple[Group, int]) -> tuple[int, str, str]:
+    group, count = one
+    return -count, group.project, group.cause.text
+
+
+def _view(group: Group, count: int) -> FailureGroup:
+    """`count`: how many of the jobs are in the window; they are the newest."""
+    rows = [one.row for one in group.seen]
+    inside, cause, before = rows[:count], group.cause, len(rows) - count
+    jobs, branches = Counter((row.workflow, row.job) for row in rows), Counter(row.ref for row in rows)
+    tests = Counter(_tests(group)) if cause.kind == "test" else Counter[tuple[str, str]]()
     return FailureGroup(
         id=cause.id,
         project=group.project,
@@ -228,23 +250,28 @@ def _view(group: Group, window: Window) -> FailureGroup:
         text=cause.text,
         sample=cause.sample,
         known=cause.known,
-        count=len(inside),
+        count=count,
         before=before,
         new=not before,
-        first_at=format_ms(group.seen[-1].stopped_ms),
-        last_at=format_ms(group.seen[0].stopped_ms),
+        first_at=format_ms(rows[-1].stopped_ms),
+        last_at=format_ms(rows[0].stopped_ms),
         runs=len({row.workflow_id for row in inside}),
         minutes=sum(row.duration_ms or 0 for row in inside) / 60_000,
         credits=_sum([row.credits for row in inside if row.credits is not None]),
-        jobs=tuple(HitJob(*names, n) for names, n in group.jobs.most_common(_NAMED)),
-        jobs_hit=len(group.jobs),
-        branches=tuple(name for name, _ in group.branches.most_common(_NAMED)),
-        branches_hit=len(group.branches),
+        jobs=tuple(HitJob(*names, n) for names, n in jobs.most_common(_NAMED)),
+        jobs_hit=len(jobs),
+        branches=tuple(name for name, _ in branches.most_common(_NAMED)),
+        branches_hit=len(branches),
         default_branch=any(row.branch_class for row in inside),
-        tests=tuple(HitTest(*names, n) for names, n in group.tests.most_common(_NAMED)),
-        tests_hit=len(group.tests),
+        tests=tuple(HitTest(*names, n) for names, n in tests.most_common(_NAMED)),
+        tests_hit=len(tests),
         last_runs=tuple(_run(row) for row in inside[:_NAMED]),
     )
+
+
+def _tests(group: Group) -> Iterator[tuple[str, str]]:
+    """Id and name of each test that failed in each of its jobs."""
+    return ((test.test_id, test_name(test.class_name, test.name)) for one in group.seen for test in one.tests)
 
 
 def _sum(known: Sequence[int]) -> int | None:
@@ -278,7 +305,7 @@ def _failure(one: FailedJob, cause: Cause, group: Group) -> JobFailure:
         tests_failed=one.tests_failed,
         tests=tuple(NamedTest(test.test_id, test_name(test.class_name, test.name)) for test in one.tests[:_NAMED]),
         count=len(group.seen),
-        first_at=format_ms(group.seen[-1].stopped_ms),
-        last_at=format_ms(group.seen[0].stopped_ms),
-        branches_hit=len(group.branches),
+        first_at=format_ms(group.seen[-1].row.stopped_ms),
+        last_at=format_ms(group.seen[0].row.stopped_ms),
+        branches_hit=len({one.row.ref for one in group.seen}),
     )

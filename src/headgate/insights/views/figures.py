@@ -5,18 +5,18 @@ Invariant: the mapping of a group has every metric that was asked for; one in wh
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from headgate.core.slug import org_slug
 from headgate.core.tally import Bounds
-from headgate.core.times import DAY_MS, HOUR_MS, format_ms
+from headgate.core.times import DAY_MS, format_ms
 from headgate.insights.match import Matcher
-from headgate.insights.metric import Labels, Measured, MetricDef
+from headgate.insights.metric import FromTally, Labels, Measured, MetricDef
 from headgate.insights.reader import Reader, step_of
 from headgate.insights.views.lens import Lens
+from headgate.insights.views.usagerows import free
 from headgate.insights.views.window import StepName, Window, slots
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "Plot",
     "Trend",
     "Trends",
+    "Unknown",
     "figure",
     "measured",
     "plot",
@@ -73,8 +74,9 @@ class Trend:
     """A figure beside that of the window before. `change`: value - previous; `direction`: whether that is good.
 
     `same`: less than 1 % of the value before; `neutral`: more of the metric is neither good nor bad.
-    `known_until`: of credits, up to when they are known where that is before the window's end: a part beside a whole
-    has no `change`, and its direction is `unknown`.
+    `known_until`: of credits, up to when they are known where that is before the window's end. Then `known` is the
+    value up to there, `known_previous` that of as long a first part of the window before, and `change` and `direction`
+    are those of the two; without one of them `change` is null and `direction` `unknown`.
     """
 
     value: float | None
@@ -86,6 +88,18 @@ class Trend:
     change: float | None
     direction: Direction
     known_until: str | None = None
+    known: float | None = None
+    known_previous: float | None = None
+
+    @property
+    def base(self) -> float | None:
+        """What `change` starts from."""
+        return self.known_previous if self.known_until else self.previous
+
+    @property
+    def compared(self) -> Trend:
+        """The same with the two values that `change` is of."""
+        return replace(self, value=self.known, previous=self.known_previous) if self.known_until else self
 
 
 Trends = Mapping[str, Trend]
@@ -117,21 +131,45 @@ def figure(one: Measured | None) -> Figure:
     return Figure(one.value, one.n, one.hits, one.estimated)
 
 
-def trend(metric: MetricDef, now: Measured | None, before: Measured | None, known_until: str | None = None) -> Trend:
-    """A measurement beside the one before. `known_until`: of one that is known of a part of its window alone."""
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """Of a figure of credits: since when it is not known, and what of it lies after that.
+
+    `now`: of the window; `before`: of the last part, as long, of the window before.
+    """
+
+    since: str
+    now: Measured | None
+    before: Measured | None
+
+
+def trend(metric: MetricDef, now: Measured | None, before: Measured | None, unknown: Unknown | None = None) -> Trend:
+    """A measurement beside the one before. `unknown`: of one that is known of a part of its window alone."""
     now, before = now or _NONE, before or _NONE
-    if known_until and (now.value is not None or before.value is not None):
-        return Trend(
-            now.value, now.n, now.hits, now.estimated, before.value, before.n, None, "unknown", known_until=known_until
-        )
-    known = now.value is not None and before.value is not None
-    change = now.value - before.value if now.value is not None and before.value is not None else None
-    direction: Direction = "unknown"
-    if known and change is not None and before.value is not None:
-        flat = abs(change) <= _SAME * abs(before.value)
-        direction = "same" if flat else "worse" if (change > 0) is metric.higher_is_worse else "better"
-        direction = "neutral" if metric.id in _NEUTRAL and not flat else direction
-    return Trend(now.value, now.n, now.hits, now.estimated, before.value, before.n, change, direction)
+    if unknown is None or (now.value is None and before.value is None):
+        change, direction = _change(metric, now.value, before.value)
+        return Trend(now.value, now.n, now.hits, now.estimated, before.value, before.n, change, direction)
+    known, previous = _less(now, unknown.now), _less(before, unknown.before)
+    change, direction = _change(metric, known, previous)
+    sizes = (now.value, now.n, now.hits, now.estimated, before.value, before.n)
+    return Trend(*sizes, change, direction, unknown.since, known, previous)
+
+
+def _less(whole: Measured, part: Measured | None) -> float | None:
+    """What is left of a sum of credits; nothing is not known, unless the whole is known to be that."""
+    left = (whole.value or 0.0) - (part.value if part and part.value else 0.0)
+    return left if left or whole.value == 0 else None
+
+
+def _change(metric: MetricDef, value: float | None, previous: float | None) -> tuple[float | None, Direction]:
+    if value is None or previous is None:
+        return None, "unknown"
+    change = value - previous
+    if abs(change) <= _SAME * abs(previous):
+        return change, "same"
+    if metric.id in _NEUTRAL:
+        return change, "neutral"
+    return change, "worse" if (change > 0) is metric.higher_is_worse else "better"
 
 
 async def measured(
@@ -141,7 +179,7 @@ async def measured(
     by: Sequence[str],
     where: Sequence[Matcher],
     bounds: Bounds,
-) -> Mapping[Labels, Mapping[str, Measured]]:
+) -> dict[Labels, dict[str, Measured]]:
     """Every group in which any of the metrics has a value, with those that have one."""
     await reader.expect(metrics.values(), by=by, where=where, bounds=bounds)
     found: dict[Labels, dict[str, Measured]] = {}
@@ -163,32 +201,62 @@ async def trends(
 ) -> Mapping[Labels, Trends]:
     """Metrics of each group beside the window before; a group that was there in either of them is here."""
     metrics, projects = lens.metrics(names), tuple(projects)
-    await asyncio.gather(
-        *(
-            reader.expect(metrics.values(), by=by, where=where, bounds=one.bounds(projects))
-            for one in (window, window.previous)
-        )
-    )
     now = await measured(reader, metrics, by=by, where=where, bounds=window.bounds(projects))
     before = await measured(reader, metrics, by=by, where=where, bounds=window.previous.bounds(projects))
-    late = await _late(lens, reader, projects, window) if any(map(_is_credits, metrics.values())) else {}
+    bills = {name: metric for name, metric in metrics.items() if metric.format == "credits"}
+    for name, metric in bills.items():
+        if isinstance(metric.compute, FromTally):
+            await _zeros(lens, name, now, by=by, where=where, bounds=window.bounds(projects))
+            await _zeros(lens, name, before, by=by, where=where, bounds=window.previous.bounds(projects))
+    late = await _late(lens, reader, projects, window) if bills else {}
+    # Of jobs nothing is told after what is known whole, of runs Insights may tell of some.
+    of_runs = {name: metric for name, metric in bills.items() if metric.over != "jobs"}
+    tails = [
+        await measured(reader, some, by=by, where=where, bounds=bounds)
+        for some, bounds in zip((of_runs, bills), _tails(late, projects, window), strict=False)
+    ]
+
+    def unknown(labels: Labels, name: str) -> Unknown | None:
+        if not late or name not in bills:
+            return None
+        since, parts = _known_until(late, labels), [tail.get(labels, {}).get(name) for tail in tails]
+        return Unknown(since, *parts) if since else None
+
     groups = now.keys() | before.keys() | (set() if by else {()})
     return {
         labels: {
-            name: trend(
-                metric,
-                now.get(labels, {}).get(name),
-                before.get(labels, {}).get(name),
-                _known_until(late, labels) if _is_credits(metric) else None,
-            )
+            name: trend(metric, now.get(labels, {}).get(name), before.get(labels, {}).get(name), unknown(labels, name))
             for name, metric in metrics.items()
         }
         for labels in sorted(groups)
     }
 
 
-def _is_credits(metric: MetricDef) -> bool:
-    return metric.format == "credits"
+async def _zeros(
+    lens: Lens,
+    name: str,
+    groups: Mapping[Labels, dict[str, Measured]],
+    *,
+    by: Sequence[str],
+    where: Sequence[Matcher],
+    bounds: Bounds,
+) -> None:
+    """Sums of credits of what cost nothing become 0; what nobody told of stays without a value."""
+    untold = [labels for labels, found in groups.items() if name in found and found[name].value is None]
+    for labels in await free(lens, untold, by=by, where=where, bounds=bounds):
+        groups[labels][name] = replace(groups[labels][name], value=0.0)
+
+
+def _tails(late: Mapping[str, int], projects: Sequence[str], window: Window) -> Sequence[Bounds]:
+    """What is not known of the window, and as long a part of the one before; nothing where all is."""
+    begins = {one: max(late[org_slug(one)], window.since_ms) for one in projects if org_slug(one) in late}
+    if not begins:
+        return ()
+    back = window.since_ms - window.previous.since_ms
+    return (
+        {one: (begin, window.until_ms) for one, begin in begins.items()},
+        {one: (begin - back, window.since_ms) for one, begin in begins.items()},
+    )
 
 
 async def _late(lens: Lens, reader: Reader, projects: Iterable[str], window: Window) -> Mapping[str, int]:
@@ -198,7 +266,7 @@ async def _late(lens: Lens, reader: Reader, projects: Iterable[str], window: Win
     """
     orgs = {org_slug(one) for one in projects}
     slugs = [row.project for row in await lens.projects() if org_slug(row.project) in orgs]
-    reach = (window.previous.since_ms // DAY_MS * DAY_MS, (lens.now_ms // HOUR_MS + 1) * HOUR_MS)
+    reach = (window.previous.since_ms // DAY_MS * DAY_MS, (lens.now_ms // DAY_MS + 1) * DAY_MS)
     told = await reader.credits_told(dict.fromkeys(slugs, reach)) if slugs else {}
     end_ms = min(window.until_ms, lens.now_ms)
     return {org: one.until_ms for org, one in told.items() if one.awaited and one.until_ms < end_ms}

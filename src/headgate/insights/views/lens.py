@@ -21,9 +21,11 @@ from headgate.insights.reader import Reader
 from headgate.insights.resourceclasses import ResourceClasses
 from headgate.insights.views.refusal import Refused, unknown
 
-__all__ = ["Filters", "Lens"]
+__all__ = ["OF_RUNS", "Filters", "Lens"]
 
 BRANCH_CLASSES = (DEFAULT_BRANCH, OTHER_BRANCH)
+# Filters that runs have, and that sums over all of them do not know.
+OF_RUNS = ("branch", "branch_class", "trigger")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,12 @@ class Filters:
         told = {name: getattr(self, name) for name in ("branch", "branch_class", "trigger", "org", "team")}
         return tuple(Matcher(name, "=", value) for name, value in {**told, **more}.items() if value)
 
+    def refuse(self, names: Sequence[str], why: str, valid: Sequence[str]) -> None:
+        """Raise Refused for the first of these filters that is asked for. `why`: how it is counted instead."""
+        for name in names:
+            if getattr(self, name):
+                raise Refused("bad-filter", f"{why}, not by {name}", parameter=name, valid=valid)
+
 
 @dataclass(frozen=True, slots=True)
 class Lens:
@@ -63,6 +71,8 @@ class Lens:
     behind_ms: Mapping[str, int] = field(default_factory=dict)
     classes: ResourceClasses = field(default_factory=ResourceClasses)
     budgets: Sequence[Budget] = ()
+    # Projects, read once: parts of a page ask for them again and again.
+    _read: list[ProjectRow] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def reader(self) -> Reader:
         """A reader for one answer."""
@@ -74,7 +84,9 @@ class Lens:
 
     async def projects(self) -> Sequence[ProjectRow]:
         """Every project that is known, by slug; an organisation that CircleCI tells figures of is none."""
-        return [one for one in await self.store.projects() if one.project != one.org]
+        if not self._read:
+            self._read.extend(one for one in await self.store.projects() if one.project != one.org)
+        return self._read
 
     async def project(self, slug: str) -> ProjectRow:
         """One of them, by any form of its slug. Raises Refused that names others."""

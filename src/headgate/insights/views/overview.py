@@ -61,7 +61,7 @@ async def overview(lens: Lens, *, window: Window, filters: Filters = Filters()) 
     where = filters.matchers()
     slugs, reader = [one.project for one in await lens.projects()], lens.reader()
     flows = await trends(
-        lens, reader, RUN_FIGURES, projects=slugs, window=window, by=("project", "workflow"), where=where
+        lens, reader, WORSE_FIGURES, projects=slugs, window=window, by=("project", "workflow"), where=where
     )
     runs = await trends(lens, reader, RUN_FIGURES, projects=slugs, window=window, by=("project",), where=where)
     waits = await trends(lens, reader, QUEUE_FIGURES, projects=slugs, window=window, by=("project",), where=where)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from headgate.core.runrows import RunRow
+from headgate.core.runrows import RunChoice, RunRow
 from headgate.core.tally import TallyQuery
 from headgate.insights.match import matches
 from headgate.insights.metric import Labels
@@ -106,10 +106,10 @@ async def _last(lens: Lens, slugs: Sequence[str], window: Window, filters: Filte
             TallyQuery("workflow", window.bounds(slugs), ("project", "workflow"))
         ):
             names.setdefault(project, set()).add(workflow)
-    branch_class = {"@default": 1, "@other": 0}.get(filters.branch_class)
+    chosen = RunChoice(branch_class={"@default": 1, "@other": 0}.get(filters.branch_class))
     found: dict[str, list[RunRow]] = {}
-    rows = await lens.store.newest_runs(names, branch_class=branch_class, before_ms=window.until_ms, limit=_LAST)
-    for run in rows:
-        if run.stopped_ms >= window.since_ms:
-            found.setdefault(run.project, []).append(run)
+    for run in await lens.store.newest_runs(
+        names, chosen=chosen, since_ms=window.since_ms, before=(window.until_ms, ""), limit=_LAST
+    ):
+        found.setdefault(run.project, []).append(run)
     return found

@@ -15,13 +15,13 @@ from headgate.insights.match import Matcher
 from headgate.insights.metric import Labels
 from headgate.insights.reader import Reader
 from headgate.insights.views.dora import DORA_FIGURES
-from headgate.insights.views.failures import FailureGroup
+from headgate.insights.views.failures import FailureGroup, worst_failures
 from headgate.insights.views.figures import QUEUE_FIGURES, RUN_FIGURES, Plot, Trends, plot, trends
 from headgate.insights.views.lens import Lens
 from headgate.insights.views.overview import Health, health_of
 from headgate.insights.views.refusal import unknown
-from headgate.insights.views.reportparts import WASTE_FIGURES, Outlooks, ToldRule, alerts_of, budgets_of, reasons_of
-from headgate.insights.views.tests import FailingView, FlakyView, page_of_tests
+from headgate.insights.views.reportparts import WASTE_FIGURES, Outlooks, ToldRule, alerts_of, budgets_of
+from headgate.insights.views.tests import FailingView, FlakyView, worst_tests
 from headgate.insights.views.window import Window
 from headgate.insights.views.worse import WORSE_FIGURES, Worse, find_better, find_worse, with_causes
 
@@ -31,9 +31,8 @@ ReportEvery = Literal["week", "month"]
 _PLOTTED = ("runs", "failed_runs", "success_rate", "duration_p50", "duration_p95", "credits")
 _MOVED = 10
 _TESTS = 10
-# Tests of other projects are left out after they were ranked.
-_RANKED = 2000
 _WASTED = 5
+_REASONS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,35 +93,72 @@ class ReportPage:
 async def report_page(lens: Lens, *, every: ReportEvery, window: Window, of: Of = Of()) -> ReportPage:  # frozen
     """The review of a window. Raises Refused where no project fits."""
     slugs = await _slugs(lens, of)
-    where = (Matcher("team", "=~", "|".join(map(re.escape, of.teams))),) if of.teams else ()
-    reader = lens.reader()
-    read = _Read(lens, reader, slugs, window, where)
-    runs, queues = await read.both(())
-    flows = await read.trends(RUN_FIGURES, ("project", "workflow"))
-    worse, better = await _moved(lens, reader, flows, window)
-    tests = await read.trends(("flaky_tests",), ())
-    dora = (await read.trends(DORA_FIGURES, ()))[()]
-    flaky, failing = await _tests(lens, window, slugs, of)
-    waste = await read.trends(WASTE_FIGURES, ())
+    figures = await _figures(lens, slugs, window, of)
+    flaky, failing = await worst_tests(lens, window=window, slugs=slugs, teams=of.teams, most=_TESTS)
+    reasons = await worst_failures(lens, window=window, slugs=frozenset(slugs), teams=of.teams, most=_REASONS)
+    budgets = await budgets_of(lens, window, frozenset(slugs), of.teams)
+    alerts = await alerts_of(lens, window, frozenset(slugs))
     return ReportPage(
         every=every,
         since=window.since,
         until=window.until,
         previous_since=window.previous.since,
         of=of,
-        totals={**runs[()], **queues[()], **tests[()], **waste[()]},
-        plot=await plot(lens, reader, _PLOTTED, projects=slugs, window=window, step="1d", where=where),
-        projects=await read.places("project"),
-        teams=await read.places("team"),
-        worse=worse,
-        better=better,
-        reasons=await reasons_of(lens, window, frozenset(slugs), of.teams),
-        wasted=await read.wasted(),
-        budgets=await budgets_of(lens, window, frozenset(slugs), of.teams),
-        dora=dora if dora["deployments"].n or dora["deployments"].previous_n else {},
+        totals=figures.totals,
+        plot=figures.plot,
+        projects=figures.projects,
+        teams=figures.teams,
+        worse=figures.worse,
+        better=figures.better,
+        reasons=reasons,
+        wasted=figures.wasted,
+        budgets=budgets,
+        dora=figures.dora,
         flaky=flaky,
         failing=failing,
-        alerts=await alerts_of(lens, window, frozenset(slugs)),
+        alerts=alerts,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Figures:
+    """What one reader measures, so that what several parts are made of is asked for once."""
+
+    totals: Trends
+    plot: Plot
+    projects: tuple[Place, ...]
+    teams: tuple[Place, ...]
+    worse: tuple[Worse, ...]
+    better: tuple[Worse, ...]
+    wasted: tuple[Wasted, ...]
+    dora: Trends
+
+
+async def _figures(lens: Lens, slugs: Sequence[str], window: Window, of: Of) -> _Figures:
+    where = (Matcher("team", "=~", "|".join(map(re.escape, of.teams))),) if of.teams else ()
+    reader = lens.reader()
+    read = _Read(lens, reader, slugs, window, where)
+    # What is finest comes first: the reader adds up the rest of it.
+    flows = await read.trends(RUN_FIGURES, ("project", "workflow"))
+    wasted = await read.wasted()
+    projects = await read.places("project")
+    teams = await read.places("team") if lens.owners.teams else ()
+    runs, queues = await read.both(())
+    waste = await read.trends(WASTE_FIGURES, ())
+    worse, better = await _moved(lens, reader, flows, window)
+    tests = await read.trends(("flaky_tests",), ())
+    both = [(one.since_ms, one.until_ms) for one in (window.previous, window)]
+    await reader.deployments.read_around(both, slugs[0] if len(slugs) == 1 else None)
+    dora = (await read.trends(DORA_FIGURES, ()))[()]
+    return _Figures(
+        totals={**runs[()], **queues[()], **tests[()], **waste[()]},
+        plot=await plot(lens, reader, _PLOTTED, projects=slugs, window=window, step="1d", where=where),
+        projects=projects,
+        teams=teams,
+        worse=worse,
+        better=better,
+        wasted=wasted,
+        dora=dora if dora["deployments"].n or dora["deployments"].previous_n else {},
     )
 
 
@@ -189,16 +225,3 @@ async def _moved(
         lens, reader, WORSE_FIGURES.values(), projects=slugs, window=window, by=("project", "workflow", "job")
     )
     return with_causes(worse, jobs), with_causes(better, jobs)
-
-
-async def _tests(
-    lens: Lens, window: Window, slugs: Sequence[str], of: Of
-) -> tuple[tuple[FlakyView, ...], tuple[FailingView, ...]]:
-    page = await page_of_tests(lens, window=window, lists=["flaky", "failing"], limit=_RANKED)
-    known, teams = frozenset(slugs), frozenset(of.teams)
-
-    def takes(one: FlakyView | FailingView) -> bool:
-        return one.project in known and (not teams or one.team in teams)
-
-    flaky = [one for one in page.flaky if takes(one)][:_TESTS]
-    return tuple(flaky), tuple([one for one in page.failing if takes(one)][:_TESTS])

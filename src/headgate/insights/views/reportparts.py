@@ -1,4 +1,4 @@
-"""Parts of a report beside its figures: waste by retries, budgets, reasons of failures, what alerts did.
+"""Parts of a report beside its figures: waste by retries, budgets, what alerts did.
 
 Invariant: each is what the page of its own would say of the same window, cut to what the report is of.
 """
@@ -13,16 +13,14 @@ from typing import Any
 import msgspec
 
 from headgate.insights.views.budgets import BudgetLine, BudgetsBy, budgets_page
-from headgate.insights.views.failures import FailureGroup, failures_page
-from headgate.insights.views.lens import Filters, Lens
+from headgate.insights.views.lens import Lens
 from headgate.insights.views.window import Window
 
-__all__ = ["WASTE_FIGURES", "Outlooks", "ToldRule", "alerts_of", "budgets_of", "reasons_of"]
+__all__ = ["WASTE_FIGURES", "Outlooks", "ToldRule", "alerts_of", "budgets_of"]
 
 WASTE_FIGURES = ("rerun_waste", "reruns", "rerun_credits", "rerun_time")
 _LINES = 500
-_RANKED = 2000
-_REASONS, _BUDGETS = 8, 12
+_BUDGETS = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +36,10 @@ class ToldRule:
 
 @dataclass(frozen=True, slots=True)
 class Outlooks:
-    """Budgets of rules, or without any the month by team or project. `as_of`: None where no credits are known."""
+    """Budgets of rules, or without any the month by team or project; their days are not judged.
+
+    `as_of`: None where no credits are known.
+    """
 
     as_of: str | None
     by: BudgetsBy
@@ -53,24 +54,14 @@ async def budgets_of(lens: Lens, window: Window, slugs: Collection[str], teams: 
         project, team = line.labels.get("project"), line.labels.get("team")
         return (project is None or project in slugs) and (team is None or not teams or team in teams)
 
-    choices: tuple[BudgetsBy, ...] = ("budget", "team", "project")
+    choices: tuple[BudgetsBy, ...] = ("budget", "team", "project") if lens.owners.teams else ("budget", "project")
+    reader = lens.reader()
     for by in choices:
-        page = await budgets_page(lens, by=by)
+        page = await budgets_page(lens, by=by, reader=reader, shown_days=0)
         lines = [line for line in page.lines if takes(line) and (line.budget or any(line.labels.values()))]
         if lines:
             return Outlooks(page.as_of, by, tuple(lines[:_BUDGETS]))
     return Outlooks(None, "budget", ())
-
-
-async def reasons_of(
-    lens: Lens, window: Window, slugs: Collection[str], teams: Collection[str]
-) -> tuple[FailureGroup, ...]:
-    """What failed jobs say, the most frequent first, without what is not the code's fault."""
-    found: list[FailureGroup] = []
-    for team in teams or ("",):
-        page = await failures_page(lens, window=window, filters=Filters(team=team), limit=_RANKED)
-        found += [group for group in page.groups if group.project in slugs]
-    return tuple(sorted(found, key=lambda one: (-one.count, one.project, one.text))[:_REASONS])
 
 
 async def alerts_of(lens: Lens, window: Window, slugs: Collection[str]) -> tuple[ToldRule, ...]:

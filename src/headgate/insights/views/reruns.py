@@ -10,8 +10,7 @@ from headgate.core.detailrows import RerunSum
 from headgate.insights.match import Matcher, matches
 from headgate.insights.views.cursors import Cursors
 from headgate.insights.views.figures import Trends, trends
-from headgate.insights.views.lens import Filters, Lens
-from headgate.insights.views.refusal import Refused
+from headgate.insights.views.lens import OF_RUNS, Filters, Lens
 from headgate.insights.views.window import Window
 
 __all__ = ["RERUNS_BY", "RerunLine", "RerunsBy", "RerunsPage", "reruns_page"]
@@ -77,12 +76,13 @@ async def reruns_page(
     cursors = Cursors.of("reruns", by, window.asked, slugs[0] if project else "", workflow, filters)
     start = cursors.offset(cursor)
     reader = lens.reader()
-    figures = (await trends(lens, reader, _METRICS, projects=slugs, window=window, where=where))[()]
     if by == "job":
         lines = await _jobs(lens, slugs, window, filters, where)
     else:
+        # What is finer comes first: the reader adds up the rest of it.
         groups = await trends(lens, reader, _METRICS, projects=slugs, window=window, by=_BY[by], where=where)
         lines = [_line(dict(labels), found) for labels, found in groups.items() if found["reruns"].value]
+    figures = (await trends(lens, reader, _METRICS, projects=slugs, window=window, where=where))[()]
     lines.sort(key=lambda line: (-(line.credits or 0.0), -line.minutes, sorted(line.labels.items())))
     end = start + limit
     return RerunsPage(
@@ -111,10 +111,7 @@ def _line(labels: Mapping[str, str], found: Trends) -> RerunLine:
 async def _jobs(
     lens: Lens, slugs: Sequence[str], window: Window, filters: Filters, where: Sequence[Matcher]
 ) -> list[RerunLine]:
-    if filters.branch or filters.branch_class or filters.trigger:
-        raise Refused(
-            "bad-filter", "jobs of repeats are counted over all branches", parameter="branch", valid=("project", "team")
-        )
+    filters.refuse(OF_RUNS, "jobs of repeats are counted over all runs", ("project", "team"))
     rows = await lens.store.rerun_sums(window.bounds(slugs))
     return [
         RerunLine(

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
-from headgate.core.detailrows import UsageLoad, UsageSum
+from headgate.core.detailrows import UsageLoad
 from headgate.core.times import DAY_MS
 from headgate.insights.match import matches
-from headgate.insights.rightsizing import FEWEST_RUNS, HEADROOM, Advice, Load, Verdict, advise, percentile
+from headgate.insights.resourceclasses import ResourceClass
+from headgate.insights.rightsizing import FEWEST_RUNS, HEADROOM, Advice, Load, Verdict, advise
 from headgate.insights.views.cursors import Cursors
-from headgate.insights.views.lens import Filters, Lens
-from headgate.insights.views.refusal import Refused
+from headgate.insights.views.lens import OF_RUNS, Filters, Lens
 from headgate.insights.views.window import Window
 
 __all__ = ["SHOWN", "RightSizing", "RightSizingPage", "Shown", "right_sizes", "rightsizing_page"]
@@ -21,7 +21,7 @@ Shown = Literal["smaller", "larger", "fits", "unsure", "all"]
 SHOWN: tuple[Shown, ...] = get_args(Shown)
 _UNSURE: tuple[Verdict, ...] = ("too_few_runs", "unknown_class", "no_figures")
 _MONTH_MS = 30 * DAY_MS
-_Place = tuple[str, str, str, str, str, str]
+_FIRST: Mapping[Verdict, int] = {"smaller": 0, "larger": 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,62 +86,67 @@ async def rightsizing_page(
     limit: int = 50,
 ) -> RightSizingPage:
     """Jobs of a project, or of all. Raises Refused."""
-    if filters.branch or filters.branch_class or filters.trigger:
-        raise Refused("bad-filter", "machines are judged over all runs of a job", parameter="branch", valid=("team",))
+    filters.refuse(OF_RUNS, "machines are judged over all runs of a job", ("team",))
     slugs = [(await lens.project(project)).project] if project else [row.project for row in await lens.projects()]
     cursors = Cursors.of("rightsizing", show, window.asked, slugs[0] if project else "", filters)
     start = cursors.offset(cursor)
     where = filters.matchers()
-    found = [
-        one
-        for one in await right_sizes(lens, slugs, window)
-        if matches(where, {"org": one.project.rpartition("/")[0], "team": one.team})
-    ]
+    found = [one for one in await _judged(lens, slugs, window) if not where or matches(where, _labels(lens, one.row))]
     counts: dict[str, int] = {}
     for one in found:
-        counts[one.verdict] = counts.get(one.verdict, 0) + 1
-    listed = [one for one in found if show in ("all", one.verdict) or (show == "unsure" and one.verdict in _UNSURE)]
+        verdict = one.advice.verdict
+        counts[verdict] = counts.get(verdict, 0) + 1
+    listed = [one for one in found if show == "all" or one.advice.verdict in (_UNSURE if show == "unsure" else (show,))]
     end = start + limit
     return RightSizingPage(
         since=window.since,
         until=window.until,
         fewest_runs=FEWEST_RUNS,
         headroom=HEADROOM,
-        saving=sum(one.saving or 0.0 for one in found if one.verdict == "smaller"),
+        saving=sum(one.saving or 0.0 for one in found if one.advice.verdict == "smaller"),
         counts=counts,
-        jobs=tuple(listed[start:end]),
+        jobs=tuple(_line(lens, one) for one in listed[start:end]),
         next=cursors.write(end) if len(listed) > end else None,
     )
 
 
+class _Judged(NamedTuple):
+    """One job on one class, `has`, and what is advised."""
+
+    row: UsageLoad
+    has: ResourceClass | None
+    advice: Advice
+    saving: float | None
+
+
 async def right_sizes(lens: Lens, slugs: Sequence[str], window: Window) -> Sequence[RightSizing]:
     """Every job of some projects on every class that it used, greatest saving first."""
-    bounds = window.bounds(slugs)
-    loads = {_place(row): row for row in await lens.store.usage_loads(bounds)}
-    found = [_judged(lens, row, loads.get(_place(row)), window) for row in await lens.store.usage_sums(bounds)]
-    order = {"smaller": 0, "larger": 1}
-    return sorted(
-        found,
-        key=lambda one: (
-            order.get(one.verdict, 2),
-            -(one.saving or 0.0),
-            -one.credits,
-            one.project,
-            one.workflow,
-            one.job,
-        ),
-    )
+    return [_line(lens, one) for one in await _judged(lens, slugs, window)]
 
 
-def _place(row: UsageSum | UsageLoad) -> _Place:
-    return row.project, row.workflow, row.job, row.resource_class, row.executor, row.operating_system
+async def _judged(lens: Lens, slugs: Sequence[str], window: Window) -> Sequence[_Judged]:
+    found = []
+    for row in await lens.store.usage_loads(window.bounds(slugs)):
+        has = lens.classes.find(row.executor, row.resource_class)
+        load = Load(row.ram_max, row.cpu_median, row.cpu_max)
+        advice = advise(load, has, lens.classes.family(has) if has else ())
+        found.append(_Judged(row, has, advice, _saving(advice, row.compute, window)))
+    return sorted(found, key=_order)
 
 
-def _judged(lens: Lens, row: UsageSum, seen: UsageLoad | None, window: Window) -> RightSizing:
-    load = Load(seen.ram_max, seen.cpu_median, seen.cpu_max) if seen else Load({}, {}, {})
-    has = lens.classes.find(row.executor, row.resource_class)
-    advice = advise(load, has, lens.classes.family(has) if has else ())
-    compute, to = row.credits.get("compute", 0), advice.to
+def _order(one: _Judged) -> tuple[int, float, int, str, str, str]:
+    first, row = _FIRST.get(one.advice.verdict, 2), one.row
+    return first, -(one.saving or 0.0), -row.compute, row.project, row.workflow, row.job
+
+
+def _labels(lens: Lens, row: UsageLoad) -> Mapping[str, str]:
+    team = lens.owners.team(row.project, row.workflow, row.job)
+    return {"org": row.project.rpartition("/")[0], "team": team}
+
+
+def _line(lens: Lens, one: _Judged) -> RightSizing:
+    row, has, advice, saving = one
+    to = advice.to
     return RightSizing(
         project=row.project,
         workflow=row.workflow,
@@ -153,19 +158,19 @@ def _judged(lens: Lens, row: UsageSum, seen: UsageLoad | None, window: Window) -
         cpus=has.cpus if has else None,
         ram_gb=has.ram_gb if has else None,
         runs=row.runs,
-        measured=load.runs,
-        ram_p95=percentile(load.ram_max, 0.95),
-        ram_max=max(load.ram_max, default=None),
-        cpu_p95=percentile(load.cpu_median, 0.95),
-        cpu_max_p95=percentile(load.cpu_max, 0.95),
-        credits=compute,
+        measured=row.ram_max.runs,
+        ram_p95=row.ram_max.p95,
+        ram_max=row.ram_max.highest,
+        cpu_p95=row.cpu_median.p95,
+        cpu_max_p95=row.cpu_max.p95,
+        credits=row.compute,
         verdict=advice.verdict,
         reason=advice.reason,
         to=to.name if to else "",
         to_cpus=to.cpus if to else None,
         to_ram_gb=to.ram_gb if to else None,
         risk=advice.risk,
-        saving=_saving(advice, compute, window),
+        saving=saving,
     )
 
 

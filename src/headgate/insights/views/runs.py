@@ -5,10 +5,9 @@ Invariant: pages that follow one another give each run once, however many ended 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from headgate.core.runrows import RunRow
+from headgate.core.runrows import RunChoice, RunRow
 from headgate.core.tally import TallyQuery, class_name
 from headgate.core.times import format_ms
 from headgate.insights.views.cursors import Cursors
@@ -17,10 +16,6 @@ from headgate.insights.views.refusal import unknown
 from headgate.insights.views.window import Window
 
 __all__ = ["RunView", "RunsPage", "names_of", "run_view", "runs_page"]
-
-Names = Mapping[str, Collection[str]]
-# What one answer reads at most where filters that no index knows take little of it; the next page goes on there.
-_MOST_READ = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,55 +99,21 @@ async def runs_page(
     names = await names_of(lens, row.project, Window(window.previous.since_ms, window.until_ms))
     if workflow is not None and workflow not in names:
         raise unknown("unknown-workflow", "workflow", workflow, names)
-    wanted = {row.project: names if workflow is None else (workflow,)}
+    wanted = [
+        name
+        for name in (names if workflow is None else (workflow,))
+        if filters.team in ("", lens.owners.team(row.project, name, ""))
+    ]
+    branch_class = {"@default": 1, "@other": 0}.get(filters.branch_class)
     cursors = Cursors.of("runs", window.asked, row.project, workflow, status, filters)
-    place = cursors.read(cursor, tuple[int, str]) if cursor else None
-    found, last, more = await _read(lens, wanted, window, _Wanted(lens, filters, status), place=place, limit=limit)
-    following = cursors.write(last) if more and last is not None else None
-    return RunsPage(window.since, window.until, tuple(run_view(run) for run in found), following)
-
-
-@dataclass(frozen=True, slots=True)
-class _Wanted:
-    lens: Lens
-    filters: Filters
-    status: str
-
-    @property
-    def branch_class(self) -> int | None:
-        """As the index knows it."""
-        return {"@default": 1, "@other": 0}.get(self.filters.branch_class)
-
-    def takes(self, run: RunRow) -> bool:
-        """Whether filters that no index knows take a run."""
-        filters = self.filters
-        return (
-            filters.branch in ("", run.ref)
-            and filters.trigger in ("", run.trigger)
-            and self.status in ("", run.status)
-            and filters.team in ("", self.lens.owners.team(run.project, run.workflow, ""))
-        )
-
-
-async def _read(
-    lens: Lens, names: Names, window: Window, wanted: _Wanted, *, place: tuple[int, str] | None, limit: int
-) -> tuple[list[RunRow], tuple[int, str] | None, bool]:
-    """Runs, the place of the last one that was looked at, and whether there may be more."""
-    found: list[RunRow] = []
-    read, asked = 0, limit + 1
-    while read < _MOST_READ:
-        before_ms = window.until_ms if place is None else min(place[0] + 1, window.until_ms)
-        rows = await lens.store.newest_runs(names, branch_class=wanted.branch_class, before_ms=before_ms, limit=asked)
-        fresh = [run for run in rows if place is None or (run.stopped_ms, run.workflow_id) < place]
-        for run in fresh:
-            if run.stopped_ms < window.since_ms:
-                return found, place, False
-            if len(found) == limit:
-                return found, place, True
-            read, place = read + 1, (run.stopped_ms, run.workflow_id)
-            if wanted.takes(run):
-                found.append(run)
-        if len(rows) < asked:
-            return found, place, False
-        asked *= 2
-    return found, place, True
+    place = cursors.read(cursor, tuple[int, str]) if cursor else (window.until_ms, "")
+    found = await lens.store.newest_runs(
+        {row.project: wanted},
+        chosen=RunChoice(filters.branch, branch_class, filters.trigger, status),
+        since_ms=window.since_ms,
+        before=min(place, (window.until_ms, "")),
+        limit=limit + 1,
+    )
+    runs = found[:limit]
+    following = cursors.write((runs[-1].stopped_ms, runs[-1].workflow_id)) if len(found) > limit else None
+    return RunsPage(window.since, window.until, tuple(run_view(run) for run in runs), following)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from heapq import nsmallest
 
 from headgate.core.detailrows import NodeSum
-from headgate.core.runrows import TestOutcome
+from headgate.core.runrows import TestCommit, TestOutcome, TestSum
 from headgate.core.times import format_ms
 from headgate.insights.views.lens import Lens
 from headgate.insights.views.window import Window
@@ -63,17 +64,46 @@ class SplitView:
 
 @dataclass(slots=True)
 class Suites:
-    """Collects outcomes; a commit counts in the step in which its last job ended."""
+    """Collects tests; a commit counts in the step in which its last job ended.
+
+    Of tests whose sums alone were added only those of the suites that `plot` shows are needed commit by commit.
+    """
 
     slots: Sequence[Window]
+    _totals: Counter[tuple[str, str]] = field(default_factory=Counter)
+    _tests: dict[tuple[str, str], list[tuple[str, str]]] = field(default_factory=dict)
     _ms: dict[tuple[str, str], dict[int, int]] = field(default_factory=dict)
     _commits: dict[tuple[str, str], set[tuple[int, str]]] = field(default_factory=dict)
 
     def add(self, outcome: TestOutcome) -> None:
         """One commit of one test."""
-        if not outcome.run_ms:
-            return
-        key = (outcome.project, outcome.suite or outcome.file)
+        if outcome.run_ms:
+            key = (outcome.project, outcome.suite or outcome.file)
+            self._totals[key] += outcome.run_ms
+            self._count(key, outcome)
+
+    def add_sum(self, one: TestSum) -> None:
+        """All commits of one test."""
+        if one.run_ms:
+            key = (one.project, one.suite or one.file)
+            self._totals[key] += one.run_ms
+            self._tests.setdefault(key, []).append((one.project, one.test_id))
+
+    def unread(self) -> Sequence[tuple[str, str]]:
+        """Project and id of the tests whose commits are to be given to `detail`."""
+        return [test for key in self._longest() for test in self._tests.get(key, ())]
+
+    def detail(self, commits: Iterable[TestCommit]) -> None:
+        """Those of the tests that were `unread`."""
+        keys = {test: key for key in self._longest() for test in self._tests.get(key, ())}
+        for one in commits:
+            if one.run_ms:
+                self._count(keys[one.project, one.test_id], one)
+
+    def _longest(self) -> Sequence[tuple[str, str]]:
+        return [key for _, key in nsmallest(_LINES, ((-ms, key) for key, ms in self._totals.items()))]
+
+    def _count(self, key: tuple[str, str], outcome: TestCommit | TestOutcome) -> None:
         slot = max(0, bisect_right(self.slots, outcome.last_ms, key=lambda one: one.since_ms) - 1)
         times = self._ms.setdefault(key, {})
         times[slot] = times.get(slot, 0) + outcome.run_ms
@@ -81,9 +111,8 @@ class Suites:
 
     def plot(self) -> SuitePlot:
         """The suites that took most time."""
-        totals = sorted((-sum(times.values()), *key) for key, times in self._ms.items())
-        lines = tuple(self._line((project, suite)) for _, project, suite in totals[:_LINES])
-        return SuitePlot(tuple(format_ms(one.since_ms) for one in self.slots), len(totals), lines)
+        lines = tuple(map(self._line, self._longest()))
+        return SuitePlot(tuple(format_ms(one.since_ms) for one in self.slots), len(self._totals), lines)
 
     def _line(self, key: tuple[str, str]) -> SuiteLine:
         times, commits = self._ms[key], self._commits[key]

@@ -6,24 +6,33 @@ How evenly parallel machines share the work, and how long suites take, is in `vi
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from heapq import nsmallest
 from typing import Literal, TypeVar, get_args
 
-from headgate.core.tally import Tally, TallyQuery
+from headgate.core.tally import TallyQuery
 from headgate.core.times import format_ms
 from headgate.insights import failing, flaky, slow
 from headgate.insights.grouping import mean_credits
 from headgate.insights.lifecycle import State
 from headgate.insights.match import matches
 from headgate.insights.views.cursors import Cursors
-from headgate.insights.views.foundtests import FoundTests, SlowingView, read_tests
+from headgate.insights.views.foundtests import FoundTests, SlowingView, read_failures, read_moved, read_tests
 from headgate.insights.views.lens import Filters, Lens
-from headgate.insights.views.refusal import Refused
 from headgate.insights.views.suites import SplitView, SuitePlot, split_views
 from headgate.insights.views.window import Window
 
-__all__ = ["TEST_LISTS", "FailingView", "FlakyView", "PageOfTests", "SlowView", "TestList", "page_of_tests"]
+__all__ = [
+    "TEST_LISTS",
+    "FailingView",
+    "FlakyView",
+    "PageOfTests",
+    "SlowView",
+    "TestList",
+    "page_of_tests",
+    "worst_tests",
+]
 
 TestList = Literal["flaky", "failing", "slowest", "fixed", "slowing", "splits"]
 TEST_LISTS: tuple[TestList, ...] = get_args(TestList)
@@ -144,20 +153,19 @@ async def page_of_tests(
     start = cursors.offset(cursor)
     wanted = {"@default": 1, "@other": 0}.get(filters.branch_class)
     found = await read_tests(lens, slugs, window, branch_class=wanted)
-    tallies = await lens.store.tallies(TallyQuery("job", window.bounds(slugs), ("project", "job")))
-    job_credits, job_minutes = mean_credits(("project", "job"), tallies), _mean_minutes(tallies)
+    job_credits, job_minutes = await _means(lens, window, (*found.flaky.values(), *found.both.values()))
     ranked = flaky.rank_flaky(found.flaky.values(), job_credits)
     fixed = [one for one in flaky.rank_flaky(found.both.values(), job_credits) if found.state_of(one) == "fixed"]
     failed = failing.rank_failing(found.failing.values())
-    slowest = sorted(
-        (one for one in found.slow.values() if one.runs),
-        key=lambda one: (-one.mean_seconds, one.project, one.name, one.test_id),
-    )
+    timed = [one for one in found.slow.values() if one.runs]
     slowing = sorted(found.slowing, key=lambda one: (one.before - one.after, one.project, one.name))
     splits = split_views(lens, await lens.store.node_sums(window.bounds(slugs)))
-    all_of = {"flaky": ranked, "failing": failed, "slowest": slowest, "fixed": fixed, "slowing": slowing}
+    all_of = {"flaky": ranked, "failing": failed, "slowest": timed, "fixed": fixed, "slowing": slowing}
     most = {name: len(rows) for name, rows in all_of.items()} | {"splits": len(splits)}
     end = start + limit
+    slowest = nsmallest(end, timed, key=slow.slowest_first) if "slowest" in lists else ()
+    if "failing" in lists:
+        await read_moved(lens, found, [(one.project, one.test_id) for one in failed[start:end]], window)
 
     def part(name: TestList, rows: Sequence[T]) -> Sequence[T]:
         return rows[start:end] if name in lists else ()
@@ -168,7 +176,7 @@ async def page_of_tests(
         tests=len(found.slow),
         flaky_tests=len(ranked),
         failing_tests=len(failed),
-        slow_tests=len(slow.rank_slow(slowest)),
+        slow_tests=slow.count_slow(timed),
         fixed_tests=len(fixed),
         slowing_tests=len(slowing),
         flaky=tuple(_flaky(lens, one, found, found.flaky, job_minutes) for one in part("flaky", ranked)),
@@ -182,14 +190,25 @@ async def page_of_tests(
     )
 
 
+async def worst_tests(
+    lens: Lens, *, window: Window, slugs: Sequence[str], teams: Collection[str], most: int
+) -> tuple[tuple[FlakyView, ...], tuple[FailingView, ...]]:
+    """The first `most` flaky and failing ones of `page_of_tests` that are of these projects and teams (none: all)."""
+    kept = [slug for slug in slugs if not teams or _team(lens, slug) in teams]
+    found = await read_failures(lens, kept, window)
+    job_credits, job_minutes = await _means(lens, window, found.flaky.values())
+    ranked = flaky.rank_flaky(found.flaky.values(), job_credits)[:most]
+    names = [(one.project, one.test_id) for one in failing.rank_failing(found.failing.values())[:most]]
+    await read_moved(lens, found, names, window)
+    return (
+        tuple(_flaky(lens, one, found, found.flaky, job_minutes) for one in ranked),
+        tuple(_failing(lens, found.failing[name], found) for name in names),
+    )
+
+
 async def _slugs(lens: Lens, project: str | None, filters: Filters) -> Sequence[str]:
-    if filters.branch or filters.trigger:
-        raise Refused(
-            "bad-filter",
-            "tests are known by project and commit, and by class of branches, not by branch or trigger",
-            parameter="branch",
-            valid=("project", "org", "team", "branch_class"),
-        )
+    known = ("project", "org", "team", "branch_class")
+    filters.refuse(("branch", "trigger"), "tests are known by project and commit, and by class of branches", known)
     filters.matchers()
     if project is not None:
         return [(await lens.project(project)).project]
@@ -205,9 +224,15 @@ def _team(lens: Lens, project: str) -> str:
     return lens.owners.team(project, "", "")
 
 
-def _mean_minutes(tallies: Mapping[tuple[str, ...], Tally]) -> Mapping[tuple[str, ...], float]:
-    """(project, job) -> minutes of one run of the job, on average."""
-    return {key: one.duration_ms / one.timed / 60_000 for key, one in tallies.items() if one.timed}
+async def _means(
+    lens: Lens, window: Window, seen: Iterable[flaky.Evidence]
+) -> tuple[Mapping[tuple[str, str], float], Mapping[tuple[str, ...], float]]:
+    """(project, job) -> credits, and minutes, of one run of the job on average; of projects with a flaky test."""
+    slugs = sorted({one.project for one in seen if one.score >= flaky.FLAKY_SCORE})
+    query = TallyQuery("job", window.bounds(slugs), ("project", "job"))
+    tallies = await lens.store.tallies(query) if slugs else {}
+    minutes = {key: one.duration_ms / one.timed / 60_000 for key, one in tallies.items() if one.timed}
+    return mean_credits(("project", "job"), tallies), minutes
 
 
 def _flaky(

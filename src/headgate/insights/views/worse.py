@@ -56,7 +56,7 @@ def find_worse(groups: Mapping[Labels, Trends], *, most: int) -> Sequence[Worse]
     found: list[tuple[float, Worse]] = []
     for labels, trends in groups.items():
         for metric in WORSE_FIGURES:
-            one = trends[metric]
+            one = trends[metric].compared
             weight = _weight(metric, one)
             if weight and one.value is not None and one.previous is not None and one.change is not None:
                 names = dict(labels)
@@ -78,8 +78,10 @@ def find_better(groups: Mapping[Labels, Trends], *, most: int) -> Sequence[Worse
 
 def _turned(one: Trend) -> Trend:
     """The two windows changed for each other."""
-    change = None if one.change is None else -one.change
-    return replace(one, value=one.previous, n=one.previous_n, previous=one.value, previous_n=one.n, change=change)
+    change, one = None if one.change is None else -one.change, one.compared
+    return replace(
+        one, value=one.previous, n=one.previous_n, previous=one.value, previous_n=one.n, change=change, known_until=None
+    )
 
 
 def _back(one: Worse, groups: Mapping[Labels, Trends]) -> Worse:
@@ -111,7 +113,7 @@ def because(worse: Worse, jobs: Mapping[Labels, Trends]) -> tuple[Because, ...]:
     metric, found = WORSE_FIGURES[worse.metric], []
     grew = worse.change > 0 if worse.metric != "success_rate" else worse.change < 0
     for labels, trends in jobs.items():
-        names, one = dict(labels), trends[metric]
+        names, one = dict(labels), trends[metric].compared
         moved = (one.value or 0.0) - (one.previous or 0.0)
         if (names["project"], names["workflow"]) == (worse.project, worse.workflow) and moved and (moved > 0) is grew:
             found.append(Because(names["job"], metric, one.value, one.previous, moved))

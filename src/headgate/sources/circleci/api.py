@@ -110,16 +110,19 @@ class Api:
         params: Params | None = None,
         patient: bool = False,
         apart: bool = False,
+        attempts: int | None = None,
         **parts: str,
     ) -> Any:
         """The decoded answer. `route`: a template such as /api/v2/project/{slug}; `parts` fill it, escaped here.
 
         `patient`: everything live goes first. `apart`: the route has a limit of its own, which must not hold up the
-        rest: a 429 raises SourceUnavailable at once, with the seconds that it asks for.
+        rest: a 429 raises SourceUnavailable at once, with the seconds that it asks for. `attempts`: fewer or more than
+        the options say.
 
         Raises NotFound, SourceRefused, and SourceUnavailable once all attempts are used up.
         """
-        return await self._ask(Call("GET", route, path_of(route, parts), params, patient=patient, apart=apart), parts)
+        path = path_of(route, parts)
+        return await self._ask(Call("GET", route, path, params, None, patient, apart, attempts), parts)
 
     async def change(
         self,
@@ -143,7 +146,8 @@ class Api:
         )
 
     async def _ask(self, call: Call, parts: Mapping[str, str]) -> Any:
-        for attempt in range(1, self.options.attempts + 1):
+        attempts = call.attempts or self.options.attempts
+        for attempt in range(1, attempts + 1):
             await self._budget.acquire(self._waited, patient=call.patient)
             answer = await self._attempt(call, attempt)
             if isinstance(answer, httpx.Response):
@@ -153,7 +157,7 @@ class Api:
                 return answer
             if not call.may_repeat(answer):
                 break
-            if attempt < self.options.attempts and not answer.held:
+            if attempt < attempts and not answer.held:
                 await self._back_off(attempt, answer.retry_after)
         what = f"{call.method} {self._hide(call.path)}"
         raise SourceUnavailable(f"{what}: {answer.why}, {attempt} attempts", retry_after=answer.retry_after)
@@ -186,7 +190,7 @@ class Api:
         """
         query, seen = dict(params or {}), set[str]()
         while True:
-            body = await self.get(route, params=query, patient=patient, apart=False, **parts)
+            body = await self.get(route, params=query, patient=patient, apart=False, attempts=None, **parts)
             items = body.get("items") if isinstance(body, dict) else None
             if not isinstance(items, list):
                 raise SourceUnavailable(f"GET {route}: the answer has no items")

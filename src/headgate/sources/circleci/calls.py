@@ -34,6 +34,7 @@ class Call:
     """One call, to be sent once or several times. `route`: template of `path`; `body`: JSON of a change.
 
     `patient`: everything live goes first. `apart`: the route has a limit of its own, which is not the token's.
+    `attempts`: the most, the first included; None: as the options say.
     """
 
     method: str
@@ -43,6 +44,7 @@ class Call:
     body: bytes | None = None
     patient: bool = False
     apart: bool = False
+    attempts: int | None = None
 
     def may_repeat(self, trouble: Trouble) -> bool:
         """Whether sending it again does no harm; a POST that may have been carried out would be carried out twice."""

@@ -13,6 +13,9 @@ from headgate.sources.circleci.reading import objects, text
 
 __all__ = ["run_checks"]
 
+# Somebody waits for the answer, and asks again.
+_ATTEMPTS = 2
+
 
 async def run_checks(name: str, config: CircleCIConfig, api: Api) -> list[CheckResult]:
     """One result per thing that can be wrong; a dead token ends the list, since nothing else can be asked."""
@@ -72,7 +75,7 @@ async def _ask(
     label: str, api: Api, route: str, slug: str = "", params: Mapping[str, str] | None = None
 ) -> tuple[CheckResult, object]:
     try:
-        answer = await api.get(route, params=params, slug=slug)
+        answer = await api.get(route, params=params, attempts=_ATTEMPTS, slug=slug)
     except SourceRefused as error:
         return CheckResult(label, ok=False, reason=error.reason, fix=error.fix), None
     except NotFound as error:

@@ -173,7 +173,7 @@ class Insights:
         return await self._api.items(route, params={**_ALL, **params}, patient=True, slug=owner.slug, **parts)
 
     async def _get(self, route: str, params: Mapping[str, Any], **parts: str) -> Json:
-        given = await self._api.get(route, params=params, patient=True, apart=False, **parts)
+        given = await self._api.get(route, params=params, patient=True, apart=False, attempts=None, **parts)
         if not isinstance(given, dict):
             raise SourceUnavailable(f"GET {route}: the answer is no object")
         return given

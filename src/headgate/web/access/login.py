@@ -19,7 +19,7 @@ from headgate.web.access.presented import Presented, read_presented
 from headgate.web.access.trail import note
 from headgate.web.access.ways import cookie_name
 from headgate.web.access.who import admit, who
-from headgate.web.rendering import Templates
+from headgate.web.rendering import shared_templates
 
 __all__ = ["add_login"]
 
@@ -32,7 +32,7 @@ class _Pages:
 
     def __init__(self, gate: Gate, version: str) -> None:
         self._gate = gate
-        self._templates = Templates(version)
+        self._templates = shared_templates(version)
 
     def show(self, request: Request, following: str, *, wrong: str = "", status: int = 200) -> Response:
         """The page with its form, and the cookie that makes the form ours."""

@@ -75,6 +75,7 @@ NEEDS: Final[dict[str, Need]] = {
         "admin",
         (
             "GET /api/v1/trail",
+            "GET /api/v1/export/trail",
             "GET /api/v1/configuration",
             "POST /api/v1/sinks/{name}/reset",
             "POST /api/v1/reload",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -12,7 +12,7 @@ from fastapi.responses import HTMLResponse
 from headgate.insights.views.lens import Lens
 from headgate.insights.views.refusal import TITLES, Refused
 from headgate.web.access.who import who
-from headgate.web.rendering import Templates
+from headgate.web.rendering import shared_templates
 from headgate.web.site.asked import PRESETS, Asked, read_asked
 
 __all__ = ["Crumb", "Site"]
@@ -37,11 +37,15 @@ _EMPTY: Mapping[str, str] = {}
 
 
 class Site:
-    """Renders pages in their frame. `lens`: makes what an answer is made from, of this moment."""
+    """Renders pages in their frame. `lens`: makes what an answer is made from, of this moment.
 
-    def __init__(self, lens: Callable[[], Lens], version: str) -> None:
+    `reading`: says what of the history that was asked for is still to come.
+    """
+
+    def __init__(self, lens: Callable[[], Lens], version: str, reading: Callable[[], Awaitable[Sequence[str]]]) -> None:
         self.lens = lens
-        self.templates = Templates(version)
+        self.reading = reading
+        self.templates = shared_templates(version)
 
     def asked(self, request: Request, lens: Lens) -> Asked:
         """What the address asks for. Raises Refused."""
@@ -75,6 +79,7 @@ class Site:
             "own": dict(own),
             "path": path,
             "presets": PRESETS,
+            "reading": getattr(request.state, "reading", ()),
             "section": crumbs[0][1] if crumbs else path,
             "who": who(request),
         }

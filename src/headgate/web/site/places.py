@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
@@ -35,11 +37,11 @@ def add_places(app: FastAPI, site: Site) -> None:
     async def project(request: Request, project: str = "") -> Response:
         lens = site.lens()
         asked = site.asked(request, lens)
-        view = await project_page(
-            lens, project=project, window=asked.window, step=asked.step, filters=asked.chosen, builds=25
-        )
-        failures = await failures_page(
-            lens, project=view.project, window=asked.window, filters=asked.chosen, limit=_REASONS
+        slug = (await lens.project(project)).project
+        # The one reads sums and the other failed jobs, so that neither waits for the other.
+        view, failures = await asyncio.gather(
+            project_page(lens, project=slug, window=asked.window, step=asked.step, filters=asked.chosen, builds=25),
+            failures_page(lens, project=slug, window=asked.window, filters=asked.chosen, limit=_REASONS),
         )
         values = {"view": view, "charts": charts(view.plot), "tiles": tiles(view.figures), "failures": failures}
         crumbs = (("Projects", "/projects"), (view.project, ""))

@@ -22,6 +22,7 @@ from headgate.web.badges import add_badges
 from headgate.web.live import Feed, add_live
 from headgate.web.operations import Operations, Problem
 from headgate.web.problems import REASONS, headers_of, not_served, refused, unanswered, undone
+from headgate.web.reading import history_hints
 from headgate.web.site.advice import add_advice_pages
 from headgate.web.site.alerting import add_alerting
 from headgate.web.site.builds import add_builds
@@ -42,7 +43,11 @@ _OWN = ("/api/", "/static/", "/metrics")
 def add_pages(app: FastAPI, operations: Operations, lens: Callable[[], Lens], version: str) -> Feed:
     """Add every page and what they load; the feed that they are renewed by is closed by who stops the server."""
     app.mount("/static", _Static(directory=Path(__file__).parent.parent / "static"), name="static")
-    site = Site(lens, version)
+
+    async def reading() -> list[str]:
+        return history_hints(await operations.backfills())
+
+    site = Site(lens, version, reading)
     add_problems(app, site)
     feed = Feed(lens)
     add_live(app, feed)

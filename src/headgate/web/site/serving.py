@@ -43,6 +43,7 @@ def page(
             request = next(one for one in kwargs.values() if isinstance(one, Request))
             try:
                 await must_be_known(site.lens(), request.query_params)
+                request.state.reading = await site.reading()
                 return await finished(request, await handler(*args, **kwargs))
             except Refused as exc:
                 return site.refusal(request, exc)

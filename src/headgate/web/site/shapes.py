@@ -144,13 +144,13 @@ def figure_tiles(trends: Trends, names: Sequence[str]) -> list[Tile]:
 
 def _change(trend: Trend, form: Format) -> str:
     """`+12 %`, of a percentage in points; empty where it is steady or not known."""
-    if trend.change is None or trend.previous is None or trend.direction in ("same", "unknown"):
+    if trend.change is None or trend.base is None or trend.direction in ("same", "unknown"):
         return ""
     if form == "percentage":
         return f"{trend.change * 100:+.1f} pt"
-    if not trend.previous:
+    if not trend.base:
         return f"+{shown(trend.change, form)}"
-    ratio = trend.change / trend.previous
+    ratio = trend.change / trend.base
     return f"{ratio + 1:,.0f}x" if ratio >= 9 else f"{ratio * 100:+.0f} %"
 
 

@@ -1,6 +1,7 @@
 """The source against the twin: what a walk finds is what happened."""
 
 import asyncio
+import socket
 
 import httpx
 import pytest
@@ -330,6 +331,15 @@ async def test_check_names_what_is_wrong(make):
     assert (other[2].reason, "gh/acme" in other[2].fix) == ("no_access", True)
     unsigned = make(token=None, orgs=[], allow_unsigned=True)
     assert [line.reason for line in await unsigned.check()] == ["unsigned_allowed"]
+
+
+async def test_check_does_not_try_for_long(make):
+    """Where nobody answers, somebody waits for the word: one more try is made, not all that a daemon makes."""
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # taken, and nobody listens
+        _, alone = await make(base_url=f"http://127.0.0.1:{closed.getsockname()[1]}").check()
+    assert alone.reason == "unreachable"
+    assert alone.fix.endswith("2 attempts")
 
 
 async def test_check_tells_bad_tokens_apart(make):

@@ -33,12 +33,15 @@ class Bench:
         self.known: Who | None = None
         self._app = FastAPI()
         store = MemoryStore(clock=ManualClock())
-        self._site = Site(lambda: Lens(store, 0), "0.0")
+        self._site = Site(lambda: Lens(store, 0), "0.0", self._reading)
         add_problems(self._app, self._site)
         self._app.get("/form")(self._form)
         self._app.post("/change")(self._change)
         guard = Guard(self._inner)
         self.http = httpx.AsyncClient(transport=httpx.ASGITransport(guard), base_url="http://127.0.0.1")
+
+    async def _reading(self) -> list[str]:
+        return []
 
     async def _inner(self, scope, receive, send):
         if self.known is not None:

@@ -59,14 +59,18 @@ async def test_wrong_questions_get_a_page(bench, path, status, words):
     ],
 )
 async def test_credits_say_up_to_when_they_are_known(bench, path):
-    """In place of a trend, while those of runs that ended since are awaited."""
+    """And what as long a part of the window before had, while those of runs that ended since are awaited."""
     await merge(bench.store, pipeline(), workflow(), job())
     for ago in (1, 9):
         run, times = made_id(41, ago), {"started_at": NOW - ago * DAY - 5_000, "stopped_at": NOW - ago * DAY}
         ended = {"stopped_at": NOW - ago * DAY, "credits": 90 - ago, "rerun_of": WORKFLOW}
         told = workflow(run, created_at=NOW - ago * DAY - 6_000, **ended)
         await merge(bench.store, told, job(made_id(42, ago), workflow_id=run, number=ago, credits=90 - ago, **times))
-    assert f"known up to {moment(NOW // DAY * DAY)[:16]} UTC" in await bench.text(f"{path}window=7d")
+    words = f"known up to {moment(NOW // DAY * DAY)[:16]} UTC"
+    before = "" if path == "/reruns?" else ", 81 in as long a time before"
+    text = await bench.text(f"{path}window=7d")
+    assert f"{words}{before}" in text
+    assert path.startswith("/credits") == ("Before is of as long a first part of the window before" in text)
 
 
 async def test_machine_sizes_are_listed(bench):

@@ -78,6 +78,23 @@ async def test_a_store_without_anything_says_what_to_do(bench):
 
 
 @pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        *((path, 1) for path in ("/projects", "/builds", "/failures", "/tests", "/credits", "/dora", "/reruns")),
+        *((path, 1) for path in (f"/project?project={PROJECT}", f"/workflow?{OF_BUILD}", "/rightsizing", "/budgets")),
+        *((path, 0) for path in ("/", "/alerts", "/data", "/reports", "/now", "/project")),
+    ],
+)
+async def test_figures_say_that_history_is_still_read(bench, path, told):
+    """Once, above them; pages that say so themselves, or have none, do not."""
+    await merge(bench.store, pipeline(), workflow(), job())
+    words = "History since 2026-08-20 is being read"
+    order = {"id": "b1", "since": "2026-08-20T00:00:00Z", "state": "running", "share": 0.25, "reached": None}
+    bench.answers.orders = [order]
+    assert told == (await bench.http.get(path)).text.count(words)
+
+
+@pytest.mark.parametrize(
     ("path", "status", "words"),
     [
         ("/nowhere", 404, "Not Found"),

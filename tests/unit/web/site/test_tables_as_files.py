@@ -16,7 +16,7 @@ EXPLAINED = {
     ("parts.html", "chart"): "the values of a chart; whoever draws it links to them",
     ("report.html", "*"): "a report is a file itself",
     ("dora.html", "<caption>{{ view.source }}"): "what a published report says, no figure of ours",
-    ("data.html", "entries"): "who did what is for admins alone, by /api/v1/trail and `headgate trail`",
+    ("data.html", "entries"): "backups are in the trail, which is a file",
     ("live.html", "*"): "part of delivery.html, which links to all of them",
 }
 
