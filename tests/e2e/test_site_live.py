@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from urllib.parse import quote
 
@@ -85,10 +86,10 @@ def test_builds_need_no_script(browser: Browser, hostile_site):
     visit = Visit(browser, hostile_site, java_script_enabled=False)
     page = visit.open("/builds")
     page.click(f"[data-builds='{PROJECT}'] a >> nth=0")
-    assert page.locator("svg.builds a").count() > 3
+    expect(page.locator("svg.builds a").nth(3)).to_be_visible()
     branch = page.locator("#branches option").nth(1).get_attribute("value") or ""
     page.fill("#b-branch", branch)
     page.click("form[aria-label='Choose a branch'] button")
-    assert f"branch={quote(branch, safe='')}" in page.url
-    assert page.locator("svg.builds").count() == 2
+    expect(page).to_have_url(re.compile(re.escape(f"branch={quote(branch, safe='')}")))
+    expect(page.locator("svg.builds")).to_have_count(2)
     visit.context.close()
