@@ -11,7 +11,8 @@ import openpyxl
 import pytest
 from tests.unit.insights.world import NOW
 
-from headgate.insights.formats import csv_lines, json_array, json_lines, plain_text, write_book
+from headgate.insights.formats import csv_lines, json_array, json_lines, plain_text
+from headgate.insights.formats.book import write_book
 from headgate.insights.tables.table import Column, Opened, Table, read_asking
 from headgate.insights.views.refusal import Refused
 

@@ -3,14 +3,12 @@
 Invariant: what is held at once does not grow with the table; a workbook grows on disk, not in memory.
 """
 
-from headgate.insights.formats.book import MOST_ROWS, write_book
 from headgate.insights.formats.lines import csv_lines, json_array, json_lines, plain_text
 from headgate.insights.formats.names import FORMATS, FormatName, file_name, media_type, read_format, safe_name
 from headgate.insights.formats.stream import Exported, export, export_asked
 
 __all__ = [
     "FORMATS",
-    "MOST_ROWS",
     "Exported",
     "FormatName",
     "csv_lines",
@@ -23,5 +21,4 @@ __all__ = [
     "plain_text",
     "read_format",
     "safe_name",
-    "write_book",
 ]
