@@ -3,6 +3,8 @@
 import orjson
 import pytest
 from tests.unit.insights.fakes import WEB, outcome
+from tests.unit.insights.world import NOW as WORLD_NOW
+from tests.unit.insights.world import World, tell
 
 from headgate.core.clock import ManualClock
 from headgate.core.merge import Observation, ProjectRef
@@ -239,6 +241,24 @@ def test_jobs_that_grew_are_the_reason():
         ]
     )
     assert [("test", 50), ("new", 40)] == [(one.job, one.change) for one in because(worse, jobs)]
+
+
+@pytest.mark.parametrize(
+    "of", [Filters(), Filters(branch="main"), Filters(branch_class="@default"), Filters(trigger="api")]
+)
+async def test_reasons_are_of_what_filters_take(store, of):
+    """What a job is said to have grown from and to is what its own page says with the same filters."""
+    await tell(store, World(400).told())
+    window = read_window(None, None, "4d", now_ms=WORLD_NOW)
+    at = Lens(store, WORLD_NOW)
+    reasons = [
+        (worse, cause) for worse in (await overview(at, window=window, filters=of)).worse for cause in worse.because
+    ]
+    assert reasons
+    for worse, cause in reasons:
+        place = {"project": worse.project, "workflow": worse.workflow, "job": cause.job}
+        figures = (await job_page(at, **place, window=window, step="1d", filters=of)).figures
+        assert (cause.value, cause.previous) == (figures[cause.metric].value, figures[cause.metric].previous)
 
 
 # -- one run and tests

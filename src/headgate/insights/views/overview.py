@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from headgate.core.slug import org_slug
+from headgate.insights.match import Matcher
 from headgate.insights.metric import Labels
 from headgate.insights.reader import Reader
 from headgate.insights.views.figures import QUEUE_FIGURES, RUN_FIGURES, Trend, Trends, trends
@@ -22,6 +23,7 @@ Health = Literal["good", "warning", "bad", "idle"]
 # Success rates from which a project is well, and below which it is not.
 GOOD_RATE, BAD_RATE = 0.9, 0.7
 _MOST_WORSE = 10
+_OF_JOBS = ("project", "workflow", "job")
 _HEALTH_ORDER: tuple[Health, ...] = ("bad", "warning", "good", "idle")
 
 
@@ -74,7 +76,7 @@ async def overview(lens: Lens, *, window: Window, filters: Filters = Filters()) 
         previous_since=window.previous.since,
         totals={**totals, **queues},
         projects=cards,
-        worse=await _worse(lens, reader, flows, window),
+        worse=await _worse(lens, reader, flows, window, where),
         now=await now_of(lens),
     )
 
@@ -93,13 +95,13 @@ def _cards(lens: Lens, runs: Mapping[Labels, Trends], waits: Mapping[Labels, Tre
     return tuple(sorted(cards, key=lambda one: (_HEALTH_ORDER.index(one.health), -one.figures["runs"].n, one.project)))
 
 
-async def _worse(lens: Lens, reader: Reader, flows: Mapping[Labels, Trends], window: Window) -> tuple[Worse, ...]:
+async def _worse(
+    lens: Lens, reader: Reader, flows: Mapping[Labels, Trends], window: Window, where: Sequence[Matcher]
+) -> tuple[Worse, ...]:
     """With the jobs of those projects alone, which costs little."""
     found: Sequence[Worse] = find_worse(flows, most=_MOST_WORSE)
     if not found:
         return ()
     slugs = sorted({one.project for one in found})
-    jobs = await trends(
-        lens, reader, WORSE_FIGURES.values(), projects=slugs, window=window, by=("project", "workflow", "job")
-    )
+    jobs = await trends(lens, reader, WORSE_FIGURES.values(), projects=slugs, window=window, by=_OF_JOBS, where=where)
     return with_causes(found, jobs)
