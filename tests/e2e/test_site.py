@@ -76,14 +76,14 @@ def test_from_the_overview_to_a_run_and_back(visit, site):
         row.get_attribute("data-run") for row in page.locator("tr[data-run]").all()
     ]
     page.click("tr[data-run] a")
-    expect(page).to_have_url(re.compile(listed[0]["id"]))
+    page.wait_for_url(re.compile(listed[0]["id"]))
     assert "window=30d" in page.url
     run = api(site, "insights/run", run=listed[0]["id"])
     assert run["duration"] == values(page, "data-run")["taken"]
     page.click("nav[aria-label=Breadcrumb] a >> nth=2")
-    expect(page).to_have_url(re.compile(r"/workflow\?"))
+    page.wait_for_url(re.compile(r"/workflow\?"))
     page.click("nav[aria-label=Main] a >> nth=0")
-    expect(page).to_have_url(re.compile(r"//[^/]+/(\?|$)"))
+    page.wait_for_url(re.compile(r"//[^/]+/(\?|$)"))
     assert visit.wrong == []
 
 

@@ -62,7 +62,7 @@ def test_numbers_are_those_of_the_api(browser: Browser, site: PagesSite) -> None
     one = api(site, "insights/test", project=PROJECT, test=TEST, window="30d")
     assert len(one["results"]) == page.locator(".strip li").count() == 5
     page.locator(".strip a").first.click()
-    expect(page).to_have_url(re.compile("/run/"))
+    page.wait_for_url(re.compile("/run/"))
     expect(page.get_by_role("heading", name="Why it failed")).to_be_visible()
     assert visit.wrong == []
     visit.context.close()

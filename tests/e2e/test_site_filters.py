@@ -64,7 +64,7 @@ def test_dates_team_and_organisation_are_chosen(visit: Visit) -> None:
     assert "org=gh%2Fbeta" in page.url
     assert runs(page) == told(visit, since=since, until=until, org="gh/beta")
     page.click("nav[aria-label=Main] a >> nth=1")
-    expect(page).to_have_url(re.compile(f"/projects.*since={since}"))
+    page.wait_for_url(re.compile(f"/projects.*since={since}"))
     page.select_option("#f-team", "rest")
     page.wait_for_url("**team=rest**")
     assert f"since={since}" in page.url

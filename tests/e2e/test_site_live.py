@@ -90,6 +90,6 @@ def test_builds_need_no_script(browser: Browser, hostile_site):
     branch = page.locator("#branches option").nth(1).get_attribute("value") or ""
     page.fill("#b-branch", branch)
     page.click("form[aria-label='Choose a branch'] button")
-    expect(page).to_have_url(re.compile(re.escape(f"branch={quote(branch, safe='')}")))
+    page.wait_for_url(re.compile(re.escape(f"branch={quote(branch, safe='')}")))
     expect(page.locator("svg.builds")).to_have_count(2)
     visit.context.close()
