@@ -26,8 +26,8 @@ __all__ = ["LENGTHS", "add_up", "built", "drop_before", "drop_hours", "outdated"
 # Hours: a day, four and sixteen, a quarter of a day, an hour; each wide, and all but the day and the hour with each job
 # by itself too.
 LENGTHS: tuple[int, ...] = (DAY_HOURS, 4 * DAY_HOURS, 16 * DAY_HOURS, QUARTER, 1)
-# Most of what comes late has come by then.
-_SETTLED_MS = 2 * HOUR_MS
+# Most of what comes late has come by then; see `cuts`.
+_SETTLED_MS = HOUR_MS // 4
 # Projects of one slice, and of one of an hour: a few milliseconds of the writer.
 _PROJECTS, _PROJECTS_OF_HOUR = 5, 25
 # Lengths whose jobs one by one are in tables of their own, and what their wide rows are called.

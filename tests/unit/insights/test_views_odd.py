@@ -1,5 +1,7 @@
 """Views of little, of nothing and of hostile names; what goes on now; what got worse; one run."""
 
+from dataclasses import replace
+
 import orjson
 import pytest
 from tests.unit.insights.fakes import WEB, outcome
@@ -243,22 +245,31 @@ def test_jobs_that_grew_are_the_reason():
     assert [("test", 50), ("new", 40)] == [(one.job, one.change) for one in because(worse, jobs)]
 
 
-@pytest.mark.parametrize(
-    "of", [Filters(), Filters(branch="main"), Filters(branch_class="@default"), Filters(trigger="api")]
-)
+async def reasons(store, of):
+    """Each reason that the overview gives, with what the page of its job says under the same filters."""
+    await tell(store, World(400).told())
+    window, at = read_window(None, None, "4d", now_ms=WORLD_NOW), Lens(store, WORLD_NOW)
+    worse = (await overview(at, window=window, filters=of)).worse
+    assert worse
+    for one in worse:
+        for cause in one.because:
+            place = {"project": one.project, "workflow": one.workflow, "job": cause.job}
+            figures = (await job_page(at, **place, window=window, step="1d", filters=replace(of, org=""))).figures
+            yield cause, figures[cause.metric]
+
+
+@pytest.mark.parametrize("of", [Filters(), Filters(branch_class="@default"), Filters(org="gh/beta")])
 async def test_reasons_are_of_what_filters_take(store, of):
     """What a job is said to have grown from and to is what its own page says with the same filters."""
-    await tell(store, World(400).told())
-    window = read_window(None, None, "4d", now_ms=WORLD_NOW)
-    at = Lens(store, WORLD_NOW)
-    reasons = [
-        (worse, cause) for worse in (await overview(at, window=window, filters=of)).worse for cause in worse.because
-    ]
-    assert reasons
-    for worse, cause in reasons:
-        place = {"project": worse.project, "workflow": worse.workflow, "job": cause.job}
-        figures = (await job_page(at, **place, window=window, step="1d", filters=of)).figures
-        assert (cause.value, cause.previous) == (figures[cause.metric].value, figures[cause.metric].previous)
+    found = [(cause.value, cause.previous, figure) async for cause, figure in reasons(store, of)]
+    assert found
+    assert all((value, previous) == (figure.value, figure.previous) for value, previous, figure in found)
+
+
+@pytest.mark.parametrize("of", [Filters(branch="main"), Filters(trigger="api")])
+async def test_reasons_of_a_branch_are_on_other_pages(store, of):
+    """Those of all branches would be wrong, and reading all jobs of a branch slow."""
+    assert [] == [cause async for cause, _ in reasons(store, of)]
 
 
 # -- one run and tests

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from headgate.core.slug import org_slug
-from headgate.insights.match import Matcher
 from headgate.insights.metric import Labels
 from headgate.insights.reader import Reader
 from headgate.insights.views.figures import QUEUE_FIGURES, RUN_FIGURES, Trend, Trends, trends
@@ -40,7 +39,11 @@ class ProjectHealth:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """`totals`: over all projects. `projects`: worst health first, then by runs. `worse`: worst first."""
+    """`totals`: over all projects. `projects`: worst health first, then by runs.
+
+    `worse`: worst first; under a filter by branch or trigger without the jobs that are the reason, which the page of
+    each workflow has.
+    """
 
     since: str
     until: str
@@ -76,7 +79,7 @@ async def overview(lens: Lens, *, window: Window, filters: Filters = Filters()) 
         previous_since=window.previous.since,
         totals={**totals, **queues},
         projects=cards,
-        worse=await _worse(lens, reader, flows, window, where),
+        worse=await _worse(lens, reader, flows, window, filters),
         now=await now_of(lens),
     )
 
@@ -96,12 +99,18 @@ def _cards(lens: Lens, runs: Mapping[Labels, Trends], waits: Mapping[Labels, Tre
 
 
 async def _worse(
-    lens: Lens, reader: Reader, flows: Mapping[Labels, Trends], window: Window, where: Sequence[Matcher]
+    lens: Lens, reader: Reader, flows: Mapping[Labels, Trends], window: Window, filters: Filters
 ) -> tuple[Worse, ...]:
-    """With the jobs of those projects alone, which costs little."""
+    """With the jobs of those projects alone, which costs little.
+
+    Without, under a filter by branch or trigger: no sums tell both it and the job, and reading every job of ten
+    workflows takes seconds at ten million; the page of the one workflow that somebody looks at has them.
+    """
     found: Sequence[Worse] = find_worse(flows, most=_MOST_WORSE)
-    if not found:
-        return ()
+    if not found or filters.branch or filters.trigger:
+        return tuple(found)
     slugs = sorted({one.project for one in found})
-    jobs = await trends(lens, reader, WORSE_FIGURES.values(), projects=slugs, window=window, by=_OF_JOBS, where=where)
+    jobs = await trends(
+        lens, reader, WORSE_FIGURES.values(), projects=slugs, window=window, by=_OF_JOBS, where=filters.matchers()
+    )
     return with_causes(found, jobs)
