@@ -15,7 +15,7 @@ from typing import Any, Literal
 from headgate.store.sketches import binned, count, pack, unpack
 from headgate.store.sql import Database
 
-__all__ = ["Forms", "bins_of", "concatenated", "lay", "register", "summed"]
+__all__ = ["Forms", "bins_of", "concatenated", "joined", "lay", "register", "summed"]
 
 # Several one behind the other: sketches with bins one by one, those in lanes, and spans (ms) with commas between them.
 Forms = tuple[bytes | None, bytes | None, str | None]
@@ -49,6 +49,16 @@ def concatenated(name: str, condition: str = "1") -> tuple[str, str]:
         for form in ("= 0", "> 0")
     )
     return one, other
+
+
+def joined(forms: Forms, sketch: bytes | None) -> Forms:
+    """With one more sketch, in either form."""
+    single, laid, spans_ms = forms
+    if sketch is None:
+        return forms
+    if len(sketch) % 4:
+        return single, (laid or b"") + sketch, spans_ms
+    return (single or b"") + sketch, laid, spans_ms
 
 
 def bins_of(packed: bytes | None) -> dict[int, int]:

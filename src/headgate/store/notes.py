@@ -6,9 +6,10 @@ is the sum of its facts.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from typing import Literal
 
+from headgate.store.cover import DAY_HOURS
 from headgate.store.sql import Database
 
 __all__ = ["WHOLE", "Notes", "Place", "whole"]
@@ -21,11 +22,15 @@ WHOLE = (1 << 63) - 1
 
 
 class Notes:
-    """Owned by the writer's thread: the notes of one table, remembered."""
+    """Owned by the writer's thread: the notes of one table, remembered.
 
-    def __init__(self, db: Database, table: Table) -> None:
+    `taken`: called where notes of a day or longer are taken away.
+    """
+
+    def __init__(self, db: Database, table: Table, taken: Callable[[], None]) -> None:
         self._db = db
         self._table = table
+        self._taken = taken
         self._read: dict[Place, int] | None = None
 
     def load(self) -> None:
@@ -51,6 +56,8 @@ class Notes:
                 place = (length, hour // length)
                 if self._upto.pop(place, None) is not None:
                     self._db.execute(f"DELETE FROM {self._table} WHERE hours = ? AND bucket = ?", place)
+                    if length >= DAY_HOURS:
+                        self._taken()
 
     def drop_before(self, length: int, bucket: int) -> None:
         """Stretches of a length before one are no more."""
@@ -59,11 +66,14 @@ class Notes:
             del self._upto[place]
         if gone:
             self._db.execute(f"DELETE FROM {self._table} WHERE hours = ? AND bucket < ?", (length, bucket))
+            if length >= DAY_HOURS:
+                self._taken()
 
     def clear(self) -> None:
         """Nothing that was added up holds any more."""
         self._read = {}
         self._db.execute(f"DELETE FROM {self._table}")
+        self._taken()
 
     def missing(self, length: int, buckets: Iterable[int]) -> tuple[int, int] | None:
         """The first of these that is not whole, and up to which project it is; None where all are."""

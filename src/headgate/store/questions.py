@@ -51,6 +51,7 @@ from headgate.store import (
 )
 from headgate.store.detail_questions import DetailQuestions
 from headgate.store.explain import explain
+from headgate.store.longsums import LongSums
 from headgate.store.sizes import parts
 from headgate.store.tallies import tallies
 
@@ -59,6 +60,8 @@ __all__ = ["Questions"]
 
 class Questions(DetailQuestions):
     """See `core.readport.ReadStore` for what each method promises."""
+
+    _long_sums: LongSums
 
     async def parts(self) -> Sequence[StorePart]:
         return await self._ask(parts)
@@ -152,7 +155,7 @@ class Questions(DetailQuestions):
         )
 
     async def tallies(self, query: TallyQuery) -> Mapping[tuple[str, ...], Tally]:
-        return await self._ask(lambda db: tallies(db, query))
+        return await self._ask(lambda db: tallies(db, query, self._long_sums))
 
     async def newest_runs(
         self,

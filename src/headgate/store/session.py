@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
+from headgate.store.longsums import NOTES_TAKEN
 from headgate.store.notes import Notes
 from headgate.store.projects import Project, Projects
 from headgate.store.sql import Database
@@ -40,8 +41,8 @@ class Session:
         self.lost: list[tuple[str, str]] = []
         self.inbox_next = 1
         self.inbox_settled: set[int] = set()
-        self.spans = Notes(db, "span_built")
-        self.cuts = Notes(db, "cut_built")
+        self.spans = Notes(db, "span_built", self._note_taken)
+        self.cuts = Notes(db, "cut_built", self._note_taken)
 
     def load(self) -> Session:
         """Read what is remembered, unless it is."""
@@ -105,6 +106,9 @@ class Session:
         """Add to a counter."""
         self.counters[name] = self.counters.get(name, 0) + amount
         self._dirty.add(name)
+
+    def _note_taken(self) -> None:
+        self.count(NOTES_TAKEN)
 
     def put(self, name: str, value: int) -> None:
         """Set a counter."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from operator import add
 from typing import Any
 
 import msgspec
@@ -23,6 +24,7 @@ from headgate.store.cover import (
     KEPT_FACTS,
     KEPT_HOURS,
     QUARTER,
+    WIDE,
     Cover,
     Kept,
     Sign,
@@ -31,7 +33,8 @@ from headgate.store.cover import (
     cut_cover,
 )
 from headgate.store.factsums import fact_columns, fact_filters, fact_joins
-from headgate.store.lanes import concatenated, summed
+from headgate.store.lanes import bins_of, concatenated, joined, lay, summed
+from headgate.store.longsums import LongRow, LongRows, LongSums, notes_taken
 from headgate.store.schema import KIND_NUMBER
 from headgate.store.spans import LENGTHS, built
 from headgate.store.sql import Database
@@ -59,17 +62,20 @@ _FEW = 10
 _MOST = 2
 # A project with a part of its bounds that is read fact by fact, milliseconds.
 _Member = tuple[int, int, int, Sign]
+# As in `Cover`, and the projects that want it.
+_Part = tuple[Source, Sign, tuple[int, ...]]
+_Buckets = defaultdict[_Part, list[int]]
 # Project -> those parts.
 _Facts = dict[int, tuple[tuple[int, int, Sign], ...]]
 
 
-def tallies(db: Database, query: TallyQuery) -> dict[tuple[str, ...], Tally]:
-    """See the port."""
+def tallies(db: Database, query: TallyQuery, remembered: LongSums | None = None) -> dict[tuple[str, ...], Tally]:
+    """See the port. `remembered`: of this store, from one answer to the next."""
     first, last = db.execute(ENDS.format(table="rollup_day")).fetchone()
     if first is None:
         return {}
     projects = db.execute("SELECT id, slug FROM dim_project").fetchall()
-    asked = _Asked(db, query, len(projects))
+    asked = _Asked(db, query, len(projects), remembered or LongSums())
     how = _reading(db, query)
     known: dict[tuple[int, int], Cover] = {}
     for number, slug in projects:
@@ -106,14 +112,19 @@ def _width(query: TallyQuery) -> int:
 class _Asked:
     """One answer in the making. `known`: how many projects there are, asked for or not."""
 
-    def __init__(self, db: Database, query: TallyQuery, known: int) -> None:
+    def __init__(self, db: Database, query: TallyQuery, known: int, remembered: LongSums) -> None:
         self._db = db
         self._query = query
         self._known = known
         self._slugs: dict[int, str] = {}
         self._texts: dict[int | None, str] = {None: "", 0: ""}
         self._measures: tuple[Measure, ...] = tuple(name for name in MEASURES if name in query.bins)
-        self._buckets: defaultdict[tuple[Source, Sign, tuple[int, ...]], list[int]] = defaultdict(list)
+        self._remembered = remembered
+        self._days = built(db)[WIDE]
+        # What is remembered, and what is added up for this answer alone.
+        self._long: _Buckets = defaultdict(list)
+        self._buckets: _Buckets = defaultdict(list)
+        self._parts: dict[_Part, tuple[_Part, _Part]] = {}
         self._facts: _Facts = {}
         self._cut = cuts.cut_of(query)
         # Named tables and parameters of the statement.
@@ -124,15 +135,69 @@ class _Asked:
         """A project, and what is read of it."""
         self._slugs[number] = slug
         for part in how.buckets:
-            self._buckets[part].append(number)
+            if part not in self._parts:
+                self._parts[part] = self._split(part)
+            for into, some in zip((self._long, self._buckets), self._parts[part], strict=True):
+                if some[2]:
+                    into[some].append(number)
         if how.facts:
             self._facts[number] = how.facts
 
+    def _split(self, part: _Part) -> tuple[_Part, _Part]:
+        """Stretches of a day or longer that are noted as whole, and others: days are read without a note, too."""
+        source, sign, numbers = part
+        if abs(source) < DAY_HOURS:
+            return (source, sign, ()), part
+        if source != DAY_HOURS or self._cut:
+            return part, (source, sign, ())
+        noted = tuple([number for number in numbers if number in self._days])
+        return (source, sign, noted), (source, sign, tuple([one for one in numbers if one not in self._days]))
+
     def answer(self) -> dict[tuple[str, ...], Tally]:
         """Everything added up; groups to which nothing contributes are left out."""
-        arms = [self._rolled(*part, projects) for part, projects in self._buckets.items()] + list(self._edges())
-        if not arms:
+        width, left = len(self._query.by), dict(self._long_rows())
+        found: dict[tuple[str, ...], Tally] = {}
+        for row in self._rows(self._buckets, edges=True):
+            self._add(found, row[:width], *self._with(row[width:], left.pop(row[:width], None)))
+        for key, (sums, sketches) in left.items():
+            self._add(found, key, sums, [bins_of(sketch) for sketch in sketches])
+        return found
+
+    def _long_rows(self) -> LongRows:
+        if not self._long:
             return {}
+        query, taken = self._query, notes_taken(self._db)
+        whole = tuple([(part, tuple(projects)) for part, projects in self._long.items()])
+        question = (query.kind, query.by, query.bins, query.only, whole)
+        known = self._remembered.get(taken, question)
+        if known is None:
+            width, rows = len(query.by), dict[tuple[int | None, ...], LongRow]()
+            for row in self._rows(self._long, edges=False):
+                sums, bins = self._with(row[width:], None)
+                rows[row[:width]] = sums, tuple([lay(one) for one in bins])
+            self._remembered.put(taken, question, rows)
+            known = rows
+        return known
+
+    def _with(self, values: tuple[Any, ...], more: LongRow | None) -> tuple[tuple[int, ...], list[dict[int, int]]]:
+        """The sums of a row after its key, and the bins of each measure."""
+        sums = values[: len(SUMS)]
+        if more is not None:
+            sums = tuple(map(add, sums, more[0]))
+        bins = []
+        for position in range(len(self._measures)):
+            at = len(SUMS) + 2 * _FORMS * position
+            added, taken = values[at : at + _FORMS], values[at + _FORMS : at + 2 * _FORMS]
+            bins.append(summed(joined(added, more[1][position]) if more else added, taken))
+        return sums, bins
+
+    def _rows(self, buckets: _Buckets, *, edges: bool) -> Iterable[tuple[Any, ...]]:
+        """Key, sums, and forms of each measure. `edges`: with what is read fact by fact."""
+        self._tables, self._bound = [], []
+        arms = [self._rolled(*part, projects) for part, projects in buckets.items()]
+        arms += self._edges() if edges else ()
+        if not arms:
+            return ()
         key = [f"k{position}" for position in range(len(self._query.by))]
         measures = [f"{letter}_{name}" for letter in "bv" for name in self._measures]
         every = f"every (s, {', '.join([*key, *SUMS, *measures])}) AS ({' UNION ALL '.join(arms)})"
@@ -140,23 +205,23 @@ class _Asked:
         statement = f"WITH {', '.join([*self._tables, every])} SELECT {', '.join(columns)} FROM every"
         if key:
             statement += f" GROUP BY {', '.join(key)}"
-        return self._groups(self._db.execute(statement, self._bound), len(key))
+        rows = self._db.execute(statement, self._bound)
+        return (row for row in rows if row[len(key)] is not None)  # without a key, nothing is a row too
 
-    def _groups(self, rows: Iterable[tuple[Any, ...]], width: int) -> dict[tuple[str, ...], Tally]:
-        found: dict[tuple[str, ...], Tally] = {}
-        end = width + len(SUMS)
-        for row in rows:
-            if not row[width] and not row[end - 1]:  # neither runs nor approvals
-                continue
-            tally = Tally(*row[width:end])
-            for position, measure in enumerate(self._measures):
-                at = end + 2 * _FORMS * position
-                if bins := summed(row[at : at + _FORMS], row[at + _FORMS : at + 2 * _FORMS]):
-                    tally.bins[measure] = bins
-            known = found.setdefault(self._key(row[:width]), tally)
-            if known is not tally:
-                known.add(tally)
-        return found
+    def _add(
+        self,
+        found: dict[tuple[str, ...], Tally],
+        numbers: tuple[int | None, ...],
+        sums: tuple[Any, ...],
+        bins: Iterable[dict[int, int]],
+    ) -> None:
+        if not sums[0] and not sums[-1]:  # neither runs nor approvals
+            return
+        tally = Tally(*sums)
+        tally.bins = {measure: one for measure, one in zip(self._measures, bins, strict=True) if one}
+        known = found.setdefault(self._key(numbers), tally)
+        if known is not tally:
+            known.add(tally)
 
     def _key(self, numbers: tuple[int | None, ...]) -> tuple[str, ...]:
         return tuple([self._value(name, number) for name, number in zip(self._query.by, numbers, strict=True)])

@@ -1,0 +1,101 @@
+"""What is remembered of sums of long stretches: asked twice, after changes, and by whom sees an older store."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from tests.unit.insights import world
+from tests.unit.insights.world import HOUR, NOW, World
+
+from headgate.core.rollup import MEASURES
+from headgate.core.tally import TallyQuery
+from headgate.core.times import DAY_MS
+from headgate.store import SqliteStore
+from headgate.store.longsums import LongRows, LongSums
+
+ROWS: LongRows = {(1,): ((1, 2), (None,))}
+QUESTIONS = [
+    TallyQuery("workflow", {}, ("project", "workflow"), frozenset(MEASURES)),
+    TallyQuery("job", {}, (), frozenset(MEASURES)),
+    TallyQuery("job", {}, ("day", "project")),
+    TallyQuery("job", {}, ("project", "trigger"), frozenset(MEASURES)),
+    TallyQuery("workflow", {}, ("branch", "project"), frozenset({"duration_ok"}), (("branch", "main"),)),
+]
+
+
+def test_it_holds_as_long_as_no_note_is_taken() -> None:
+    """A change makes everything unknown; who still sees the store before it neither gets nor puts anything."""
+    sums = LongSums()
+    sums.put(3, "asked", ROWS)
+    assert ROWS is sums.get(3, "asked")
+    assert (None, None) == (sums.get(3, "other"), sums.get(4, "asked"))
+    sums.put(4, "other", ROWS)
+    assert (None, None) == (sums.get(4, "asked"), sums.get(3, "asked"))
+    sums.put(3, "asked", ROWS)
+    assert (None, ROWS) == (sums.get(4, "asked"), sums.get(4, "other"))
+
+
+def test_what_was_not_asked_for_longest_makes_room() -> None:
+    """By rows, not by questions; one that is too large for all of it is not kept."""
+    sums = LongSums(most_rows=4)
+    small, large = ROWS, {(number,): ROWS[1,] for number in range(3)}
+    sums.put(0, "a", small)
+    sums.put(0, "b", small)
+    assert sums.get(0, "a")
+    sums.put(0, "c", large)
+    assert [True, False, True] == [sums.get(0, name) is not None for name in "abc"]
+    sums.put(0, "huge", {(number,): ROWS[1,] for number in range(5)})
+    assert [True, True, False] == [sums.get(0, name) is not None for name in ("a", "c", "huge")]
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
+    """Some weeks of the made-up history, added up."""
+    made = world.sqlite(tmp_path)
+    await made.open()
+    await world.tell(made, World(300, days=40).told())
+    await made.trim({}, now_ms=NOW)
+    yield made
+    await made.close()
+
+
+def asked(days: int) -> list[TallyQuery]:
+    """Every question over the days before two hours ago, of all projects."""
+    bounds = dict.fromkeys(world.PROJECTS, (NOW - days * DAY_MS - HOUR // 2, NOW - 2 * HOUR + 1))
+    return [TallyQuery(one.kind, bounds, one.by, one.bins, one.only) for one in QUESTIONS]
+
+
+async def test_a_second_answer_reads_no_long_stretch(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And is the same."""
+    first = [await store.tallies(query) for query in asked(30)]
+    assert all(first)
+    put: list[object] = []
+    monkeypatch.setattr(LongSums, "put", lambda *args: put.append(args))
+    assert first == [await store.tallies(query) for query in asked(30)]
+    assert put == []
+
+
+@pytest.mark.parametrize("back", [3, 20, 36])
+async def test_a_late_change_is_in_the_next_answer(store: SqliteStore, tmp_path: Path, back: int) -> None:
+    """A run that ended days ago is told late, before and after sums are added up again."""
+    before = [await store.tallies(query) for query in asked(38)]
+    late = World(1, days=2, seed=9)
+    del late.jobs[1:]
+    for one in (*late.runs, *late.jobs):
+        for name in {"created", "queued", "started", "stopped"}.intersection(one):
+            one[name] -= back * DAY_MS
+    late.runs[0] |= {"id": world.key(1, 7_001), "pipeline": world.key(2, 7_001), "branch": "main", "status": "success"}
+    late.jobs[0]["id"] = world.key(3, 7_001)
+    await world.tell(store, late.told())
+    changed = [await store.tallies(query) for query in asked(38)]
+    assert all(one != other for one, other in zip(before, changed, strict=True))
+    await store.trim({}, now_ms=NOW)
+    assert changed == [await store.tallies(query) for query in asked(38)]
+    fresh = world.sqlite(tmp_path / "copy")
+    (tmp_path / "copy").mkdir()
+    await fresh.open()
+    await world.tell(fresh, [*World(300, days=40).told(), *late.told()])
+    assert changed == [await fresh.tallies(query) for query in asked(38)]
+    await fresh.close()
