@@ -77,7 +77,7 @@ def add_up(session: Session, now_ms: int) -> tuple[int, bool]:
     if first is None:
         return 0, False
     since = max(first * DAY_HOURS, -(-session.counters.get(KEPT_FACTS, 0) // HOUR_MS))
-    if _drop_oldest(session.db, since):
+    if _drop_oldest(session, since):
         return 0, True
     over = min((now_ms - _SETTLED_MS) // HOUR_MS, (last + 1) * DAY_HOURS)
     left = 1.0
@@ -94,12 +94,17 @@ def add_up(session: Session, now_ms: int) -> tuple[int, bool]:
     return 0, True
 
 
-def _drop_oldest(db: Database, since_hour: int) -> bool:
-    """Rows of a stretch that begins before the first hour of which every fact is kept."""
+def _drop_oldest(session: Session, since_hour: int) -> bool:
+    """Rows of a stretch that begins before the first hour of which every fact is kept, and its note.
+
+    What nothing ran in at first has a note still.
+    """
+    db = session.db
     for length in _LENGTHS:
         oldest = db.execute("SELECT min(bucket) FROM rollup_cut WHERE hours = ?", (length,)).get
         if oldest is not None and oldest * length < since_hour:
             db.execute("DELETE FROM rollup_cut WHERE hours = ? AND bucket = ?", (length, oldest))
+            session.cuts.drop_before(length, oldest + 1)
             return True
     return False
 

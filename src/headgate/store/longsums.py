@@ -10,34 +10,27 @@ import threading
 from collections import OrderedDict
 from collections.abc import Mapping
 
-from headgate.store.sql import Database
-
-__all__ = ["NOTES_TAKEN", "LongRow", "LongRows", "LongSums", "notes_taken"]
+__all__ = ["LongRow", "LongRows", "LongSums"]
 
 # The sums, in the order of `SUMS`, and a sketch of each measure that was asked for.
 LongRow = tuple[tuple[int, ...], tuple[bytes | None, ...]]
 # Numbers of the key -> its row.
 LongRows = Mapping[tuple[int | None, ...], LongRow]
-# Counter: how often notes of a day or longer were taken away.
-NOTES_TAKEN = "notes:taken"
-# Some 1 kB each.
-_MOST_ROWS = 12_000
-
-
-def notes_taken(db: Database) -> int:
-    """As of what the connection sees."""
-    return db.execute("SELECT n FROM counter WHERE name = ?", (NOTES_TAKEN,)).get or 0
+# Bytes: of all, and about as many as a question, a number in it, and a row without its sketches take.
+_MOST = 12_000_000
+_QUESTION, _NUMBER, _ROW = 1_000, 40, 800
 
 
 class LongSums:
-    """For any thread. `taken`: `notes_taken` of what the asker sees."""
+    """For any thread. `taken`: `notes.notes_taken` of what the asker sees."""
 
-    def __init__(self, most_rows: int = _MOST_ROWS) -> None:
-        self._most_rows = most_rows
+    def __init__(self, most: int = _MOST) -> None:
+        self._most = most
         self._lock = threading.Lock()
         self._taken = -1
-        self._known: OrderedDict[object, LongRows] = OrderedDict()
-        self._rows = 0
+        # Rows, None where they are too many to be kept, and bytes.
+        self._known: OrderedDict[object, tuple[LongRows | None, int]] = OrderedDict()
+        self._bytes = 0
 
     def get(self, taken: int, question: object) -> LongRows | None:
         """What was put, unless a note was taken away since."""
@@ -45,17 +38,31 @@ class LongSums:
             if taken != self._taken or question not in self._known:
                 return None
             self._known.move_to_end(question)
-            return self._known[question]
+            return self._known[question][0]
 
-    def put(self, taken: int, question: object, rows: LongRows) -> None:
-        """Remember it; what was not asked for longest makes room. Somebody who sees an older store changes nothing."""
+    def too_large(self, taken: int, question: object) -> bool:
+        """Whether what was put was not kept."""
+        with self._lock:
+            return taken == self._taken and question in self._known and self._known[question][0] is None
+
+    def put(self, taken: int, question: object, rows: LongRows, *, numbers: int) -> None:
+        """Remember it; what was not asked for longest makes room. Somebody who sees an older store changes nothing.
+
+        `numbers`: how many there are in the question.
+        """
+        asked, held = _QUESTION + _NUMBER * numbers, sum(map(_size, rows.values()))
         with self._lock:
             if taken > self._taken:
                 self._known.clear()
-                self._taken, self._rows = taken, 0
-            if taken < self._taken or question in self._known or len(rows) > self._most_rows:
+                self._taken, self._bytes = taken, 0
+            if taken < self._taken or question in self._known:
                 return
-            self._known[question] = rows
-            self._rows += len(rows)
-            while self._rows > self._most_rows:
-                self._rows -= len(self._known.popitem(last=False)[1])
+            fits = asked + held <= self._most
+            self._known[question] = rows if fits else None, asked + held * fits
+            self._bytes += asked + held * fits
+            while self._bytes > self._most:
+                self._bytes -= self._known.popitem(last=False)[1][1]
+
+
+def _size(row: LongRow) -> int:
+    return _ROW + sum(len(sketch) for sketch in row[1] if sketch)

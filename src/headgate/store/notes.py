@@ -12,13 +12,15 @@ from typing import Literal
 from headgate.store.cover import DAY_HOURS
 from headgate.store.sql import Database
 
-__all__ = ["WHOLE", "Notes", "Place", "whole"]
+__all__ = ["NOTES_TAKEN", "WHOLE", "Notes", "Place", "notes_taken", "whole"]
 
 # Length in hours, and which one since the epoch.
 Place = tuple[int, int]
 Table = Literal["span_built", "cut_built"]
 # As the highest project in it: all of them are.
 WHOLE = (1 << 63) - 1
+# Counter: how often notes of a day or longer were taken away.
+NOTES_TAKEN = "notes:taken"
 
 
 class Notes:
@@ -56,8 +58,7 @@ class Notes:
                 place = (length, hour // length)
                 if self._upto.pop(place, None) is not None:
                     self._db.execute(f"DELETE FROM {self._table} WHERE hours = ? AND bucket = ?", place)
-                    if length >= DAY_HOURS:
-                        self._taken()
+                    self._gone(length)
 
     def drop_before(self, length: int, bucket: int) -> None:
         """Stretches of a length before one are no more."""
@@ -66,8 +67,11 @@ class Notes:
             del self._upto[place]
         if gone:
             self._db.execute(f"DELETE FROM {self._table} WHERE hours = ? AND bucket < ?", (length, bucket))
-            if length >= DAY_HOURS:
-                self._taken()
+            self._gone(length)
+
+    def _gone(self, length: int) -> None:
+        if length >= DAY_HOURS:
+            self._taken()
 
     def clear(self) -> None:
         """Nothing that was added up holds any more."""
@@ -97,6 +101,11 @@ class _Whole:
         if found is None:
             found = self._known[bucket] = self._db.execute(self._statement, (bucket,)).get is not None
         return found
+
+
+def notes_taken(db: Database) -> int:
+    """As of what the connection sees."""
+    return db.execute("SELECT n FROM counter WHERE name = ?", (NOTES_TAKEN,)).get or 0
 
 
 def whole(db: Database, table: Table, lengths: Iterable[int]) -> Mapping[int, Container[int]]:

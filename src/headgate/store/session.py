@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from headgate.store.longsums import NOTES_TAKEN
-from headgate.store.notes import Notes
+from headgate.store.notes import NOTES_TAKEN, Notes
 from headgate.store.projects import Project, Projects
 from headgate.store.sql import Database
 

@@ -34,7 +34,8 @@ from headgate.store.cover import (
 )
 from headgate.store.factsums import fact_columns, fact_filters, fact_joins
 from headgate.store.lanes import bins_of, concatenated, joined, lay, summed
-from headgate.store.longsums import LongRow, LongRows, LongSums, notes_taken
+from headgate.store.longsums import LongRow, LongRows, LongSums
+from headgate.store.notes import notes_taken
 from headgate.store.schema import KIND_NUMBER
 from headgate.store.spans import LENGTHS, built
 from headgate.store.sql import Database
@@ -65,6 +66,8 @@ _Member = tuple[int, int, int, Sign]
 # As in `Cover`, and the projects that want it.
 _Part = tuple[Source, Sign, tuple[int, ...]]
 _Buckets = defaultdict[_Part, list[int]]
+# Numbers of the dimensions of a group.
+_Key = tuple[int | None, ...]
 # Project -> those parts.
 _Facts = dict[int, tuple[tuple[int, int, Sign], ...]]
 
@@ -154,33 +157,41 @@ class _Asked:
         return (source, sign, noted), (source, sign, tuple([one for one in numbers if one not in self._days]))
 
     def answer(self) -> dict[tuple[str, ...], Tally]:
-        """Everything added up; groups to which nothing contributes are left out."""
-        width, left = len(self._query.by), dict(self._long_rows())
-        found: dict[tuple[str, ...], Tally] = {}
+        """Everything added up, in the order of the key's numbers; groups to which nothing contributes are left out."""
+        long, width = self._long_rows(), len(self._query.by)
+        groups: dict[_Key, tuple[tuple[Any, ...], list[dict[int, int]]]] = {}
         for row in self._rows(self._buckets, edges=True):
-            self._add(found, row[:width], *self._with(row[width:], left.pop(row[:width], None)))
-        for key, (sums, sketches) in left.items():
-            self._add(found, key, sums, [bins_of(sketch) for sketch in sketches])
+            groups[row[:width]] = self._sums(row[width:], long.get(row[:width]))
+        for key, (sums, sketches) in long.items():
+            if key not in groups:
+                groups[key] = sums, [bins_of(sketch) for sketch in sketches]
+        found: dict[tuple[str, ...], Tally] = {}
+        for key in sorted(groups, key=lambda numbers: [number or 0 for number in numbers]):
+            self._add(found, key, *groups[key])
         return found
 
     def _long_rows(self) -> LongRows:
+        """Of the long stretches; where they are too many to be remembered, those are read with all others."""
         if not self._long:
             return {}
         query, taken = self._query, notes_taken(self._db)
         whole = tuple([(part, tuple(projects)) for part, projects in self._long.items()])
         question = (query.kind, query.by, query.bins, query.only, whole)
+        if self._remembered.too_large(taken, question):
+            self._buckets |= self._long
+            return {}
         known = self._remembered.get(taken, question)
         if known is None:
-            width, rows = len(query.by), dict[tuple[int | None, ...], LongRow]()
+            width, known = len(query.by), dict[_Key, LongRow]()
             for row in self._rows(self._long, edges=False):
-                sums, bins = self._with(row[width:], None)
-                rows[row[:width]] = sums, tuple([lay(one) for one in bins])
-            self._remembered.put(taken, question, rows)
-            known = rows
+                sums, bins = self._sums(row[width:], None)
+                known[row[:width]] = sums, tuple([lay(one) for one in bins])
+            numbers = sum(len(part[2]) + len(projects) for part, projects in whole)
+            self._remembered.put(taken, question, known, numbers=numbers)
         return known
 
-    def _with(self, values: tuple[Any, ...], more: LongRow | None) -> tuple[tuple[int, ...], list[dict[int, int]]]:
-        """The sums of a row after its key, and the bins of each measure."""
+    def _sums(self, values: tuple[Any, ...], more: LongRow | None) -> tuple[tuple[Any, ...], list[dict[int, int]]]:
+        """The sums of a row after its key, and the bins of each measure, with those that are remembered."""
         sums = values[: len(SUMS)]
         if more is not None:
             sums = tuple(map(add, sums, more[0]))

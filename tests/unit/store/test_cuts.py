@@ -223,6 +223,35 @@ async def test_dropped_days_are_not_counted(both: _Both) -> None:
     assert expected == found
 
 
+async def test_days_without_runs_after_dropped_ones(tmp_path: Path) -> None:
+    """A stretch that begins with them is known to be whole, and what is older than the first run goes."""
+    begin = (NOW // DAY_MS // 16 - 2) * 16
+    disk = SqliteStore(tmp_path / "h.db", clock=ManualClock(NOW), metrics=NullMetrics(), quota=Quota(ballast_bytes=0))
+    await disk.open()
+    days = [begin - 1, *range(begin + 2, begin + 18)]
+    runs = [
+        Observation(
+            "workflow",
+            _id(1, number),
+            _REF,
+            "v2",
+            NOW,
+            True,
+            {"name": "w", "status": "success", "created_at": day * DAY_MS, "stopped_at": day * DAY_MS + 9_000}
+            | {"trigger_type": "api"},
+        )
+        for number, day in enumerate(days)
+    ]
+    await disk.merge_and_release(MergeWork("ci", runs, ReleasePolicy("none"), NOW, 0))
+    await disk.trim({}, now_ms=NOW)
+    query = TallyQuery("workflow", {_REF.slug: (0, NOW)}, ("trigger",))
+    assert (await disk.tallies(query))[("api",)].n == len(days)
+    kept = NOW - begin * DAY_MS
+    await disk.trim({"facts": kept, "rollups": kept}, now_ms=NOW)
+    assert (await disk.tallies(query))[("api",)].n == len(days) - 1
+    await disk.close()
+
+
 @pytest.mark.parametrize("kind", ["job", "workflow"])
 async def test_one_value_is_found_by_the_key(both: _Both, kind: Any) -> None:
     """Nothing but rows of that trigger is read of the sums, and of facts at the edges nothing is scanned."""
