@@ -72,6 +72,8 @@ _FIELDS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
     "usage": {"stopped_at": _time, "total_credits": st.integers(0, 99), "status": _status},
     "insight": {"window": st.just("last-7-days"), "numbers": st.dictionaries(_ref, st.integers(0, 9), max_size=2)},
 }
+# Of each job; odd numbers are of one project, even ones of the other.
+_WORKFLOW_OF = (0, 1, 2, 1)
 _KIND_ID = {"pipeline": 1, "workflow": 2, "job": 3, "usage": 4, "insight": 5}
 
 
@@ -84,18 +86,18 @@ def _observations(draw: st.DrawFn) -> Observation:
         project = replace(project, default_branch=None)
     names = draw(st.sets(st.sampled_from(sorted(_FIELDS[kind]))))
     fields = {name: draw(_FIELDS[kind][name]) for name in sorted(names)}
-    # Relations never change: a job is of one workflow, that of one pipeline, which is the job's too.
+    # Relations never change or leave their project: a job is of one workflow, that of one pipeline, the job's too.
     key = _id(_KIND_ID[kind], number)
     if kind == "workflow" and draw(st.booleans()):
         fields["pipeline_id"] = _id(1, number % 2)
     if kind == "job":
         fields["number"] = 100 + number
         if draw(st.booleans()):
-            fields["workflow_id"] = _id(2, number % 3)
+            fields["workflow_id"] = _id(2, _WORKFLOW_OF[number])
         if draw(st.integers(0, 3)) == 0:
-            fields["pipeline_id"] = _id(1, number % 3 % 2)
+            fields["pipeline_id"] = _id(1, number % 2)
     if kind == "usage":
-        fields |= {"job_id": _id(3, number), "workflow_id": _id(2, number % 3)}
+        fields |= {"job_id": _id(3, number), "workflow_id": _id(2, _WORKFLOW_OF[number])}
     source = draw(st.sampled_from(SOURCES))
     observed = NOW + draw(st.integers(0, 3))
     terminal = draw(st.booleans())
