@@ -32,6 +32,8 @@ _SHORT = bisect_right(_STEPS, MIN_SECONDS * 1000)
 # Codes of which levels are taken, and places that are looked at one by one before all values are.
 _SAMPLE = 40
 _TRIES = 8
+# Answers that are kept, some 500 bytes each where a test ran on 300 commits.
+_REMEMBERED = 8_192
 
 
 def turn(values: Sequence[float], first: int) -> tuple[int, float, float] | None:
@@ -69,11 +71,13 @@ def pace_codes(paces: Iterable[float]) -> bytes:
     return bytes([bisect_right(_STEPS, ms) for ms in paces])
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def may_turn(codes: bytes, first: int) -> bool:
     """Whether `became_slower` may hold of run times of which only codes are known, `first` of them before the window.
 
     Places of a change are looked at together, neighbours at once: too many values on both of their sides are on the
-    wrong side of some value for quartiles that do not overlap, or are too much the same for the medians.
+    wrong side of some value for quartiles that do not overlap, or are too much the same for the medians. Answers are
+    remembered, since the same is asked of most tests until the next commit of their project.
     """
     at, last = max(first, FEWEST_COMMITS), len(codes) - FEWEST_COMMITS
     if at > last or b"1" not in codes[first:].translate(_FROM[_SHORT]):

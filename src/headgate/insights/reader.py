@@ -50,7 +50,7 @@ from headgate.insights.metric import (
 )
 from headgate.insights.owners import Owners
 from headgate.insights.points import read_points
-from headgate.insights.rows import CONTEXT_MS, Deployments, outcome_pages, read_rows
+from headgate.insights.rows import CONTEXT_MS, Deployments, Faults, outcome_pages, read_rows
 
 __all__ = ["Reader", "step_of"]
 
@@ -90,6 +90,7 @@ class Reader:
         self._deployed: dict[object, Mapping[tuple[str, str], DeploymentFold]] = {}
         self._shipped: dict[object, Mapping[Labels, DeploymentFold]] = {}
         self.deployments = Deployments(store)
+        self.faults = Faults(store)
         self._broken: dict[object, Mapping[Labels, Outages]] = {}
         self._repeats: dict[object, Mapping[Labels, Repeats]] = {}
         self._repeated_by: dict[object, list[tuple[frozenset[Dimension], Sequence[RepeatSum]]]] = {}
@@ -314,7 +315,7 @@ class Reader:
             how = replace(how, rows="tests")  # a count of tests says nothing of one
         key = (how.rows, how.start, how.context, grouping, frozenset(bounds.items()))
         if key not in self._folds:
-            self._folds[key] = await fold_rows(how, grouping, read_rows(self._store, how, bounds))
+            self._folds[key] = await fold_rows(how, grouping, read_rows(self._store, how, bounds, self.faults))
         span_ms = longest_ms(bounds)
         found = {labels: how.read(fold, span_ms) for labels, fold in self._folds[key].items()}
         return {labels: measured for labels, measured in found.items() if measured.n}

@@ -21,7 +21,7 @@ from headgate.insights.eventfolds import Deployed, DeploymentFold, fold_deployme
 from headgate.insights.flaky import TestCount
 from headgate.insights.metric import FromRows
 
-__all__ = ["CONTEXT_MS", "Deployments", "Pages", "deployment_pages", "outcome_pages", "read_rows"]
+__all__ = ["CONTEXT_MS", "Deployments", "Faults", "Pages", "deployment_pages", "outcome_pages", "read_rows"]
 
 # What came before a window is read as far back as the window is long, and at least so far.
 CONTEXT_MS = 7 * DAY_MS
@@ -33,7 +33,7 @@ _OUTCOMES = 10_000
 Pages = AsyncIterator[Sequence[tuple[Any, bool]]]
 
 
-def read_rows(store: ReadStore, how: FromRows, bounds: Bounds) -> Pages:
+def read_rows(store: ReadStore, how: FromRows, bounds: Bounds, faults: Faults) -> Pages:
     """The rows of a metric with whether they are in their window.
 
     Those before it only where `how.context` is.
@@ -44,7 +44,7 @@ def read_rows(store: ReadStore, how: FromRows, bounds: Bounds) -> Pages:
         case "steps":
             return _steps(store, bounds)
         case "flakes":
-            return _flakes(store, bounds)
+            return _flakes(store, bounds, faults)
         case _:
             return _tests(store, bounds)
 
@@ -115,6 +115,21 @@ class Deployments:
         return await asyncio.to_thread(fold_deployments, inside, spans)
 
 
+class Faults:
+    """Commits on which tests failed, read once for each window."""
+
+    def __init__(self, store: ReadStore) -> None:
+        self._store = store
+        self._read: dict[object, Sequence[TestOutcome]] = {}
+
+    async def read(self, bounds: Bounds) -> Sequence[TestOutcome]:
+        """As `ReadStore.test_faults`."""
+        key = frozenset(bounds.items())
+        if key not in self._read:
+            self._read[key] = await self._store.test_faults(bounds)
+        return self._read[key]
+
+
 async def deployment_pages(
     store: ReadStore, since_ms: int, until_ms: int, project: str | None = None
 ) -> AsyncIterator[Sequence[DeploymentRow]]:
@@ -132,9 +147,9 @@ async def _steps(store: ReadStore, bounds: Bounds) -> Pages:
     yield [(row, True) for row in await store.steps_failed(bounds)]
 
 
-async def _flakes(store: ReadStore, bounds: Bounds) -> Pages:
+async def _flakes(store: ReadStore, bounds: Bounds, faults: Faults) -> Pages:
     """Tests that flaked, commit by commit, and of each project how many did not."""
-    flaked = {(one.project, one.test_id) for one in await store.test_faults(bounds) if one.passed}
+    flaked = {(one.project, one.test_id) for one in await faults.read(bounds) if one.passed}
     of_project = Counter(project for project, _ in flaked)
     counts = await store.test_counts(bounds)
     yield [(TestCount(project, n - of_project[project]), True) for project, n in counts.items()]

@@ -18,6 +18,7 @@ from headgate.insights.failing import count as count_failures
 from headgate.insights.flaky import Evidence, FlakyTest
 from headgate.insights.flaky import count as count_flakes
 from headgate.insights.lifecycle import Life, State, commits_of, life_of
+from headgate.insights.rows import Faults
 from headgate.insights.slow import SlowTest
 from headgate.insights.slow import count as count_times
 from headgate.insights.slowing import slowing_of
@@ -153,11 +154,11 @@ async def _add_tests(found: FoundTests, lens: Lens, slugs: Sequence[str], window
         found.add_slower(lens, [*earlier, *inside], window.since_ms)
 
 
-async def read_failures(lens: Lens, slugs: Sequence[str], window: Window) -> FoundTests:
+async def read_failures(lens: Lens, every: Faults, slugs: Sequence[str], window: Window) -> FoundTests:
     """Those of `read_tests` that flaked or failed, without how long they take."""
     found = FoundTests(Suites(()))
-    faults = await lens.store.test_faults(window.bounds(slugs))
-    earlier = await lens.store.test_faults(window.previous.bounds(slugs))
+    faults = await every.read(window.bounds(slugs))
+    earlier = await every.read(window.previous.bounds(slugs))
     await _add_failures(found, TestsOver((), faults, earlier, (), ()), lens, slugs, window)
     return found
 

@@ -93,8 +93,9 @@ class ReportPage:
 async def report_page(lens: Lens, *, every: ReportEvery, window: Window, of: Of = Of()) -> ReportPage:  # frozen
     """The review of a window. Raises Refused where no project fits."""
     slugs = await _slugs(lens, of)
-    figures = await _figures(lens, slugs, window, of)
-    flaky, failing = await worst_tests(lens, window=window, slugs=slugs, teams=of.teams, most=_TESTS)
+    reader = lens.reader()
+    figures = await _figures(lens, reader, slugs, window, of)
+    flaky, failing = await worst_tests(lens, reader, window=window, slugs=slugs, teams=of.teams, most=_TESTS)
     reasons = await worst_failures(lens, window=window, slugs=frozenset(slugs), teams=of.teams, most=_REASONS)
     budgets = await budgets_of(lens, window, frozenset(slugs), of.teams)
     alerts = await alerts_of(lens, window, frozenset(slugs))
@@ -134,9 +135,8 @@ class _Figures:
     dora: Trends
 
 
-async def _figures(lens: Lens, slugs: Sequence[str], window: Window, of: Of) -> _Figures:
+async def _figures(lens: Lens, reader: Reader, slugs: Sequence[str], window: Window, of: Of) -> _Figures:
     where = (Matcher("team", "=~", "|".join(map(re.escape, of.teams))),) if of.teams else ()
-    reader = lens.reader()
     read = _Read(lens, reader, slugs, window, where)
     # What is finest comes first: the reader adds up the rest of it.
     flows = await read.trends(RUN_FIGURES, ("project", "workflow"))

@@ -17,6 +17,7 @@ from headgate.insights import failing, flaky, slow
 from headgate.insights.grouping import mean_credits
 from headgate.insights.lifecycle import State
 from headgate.insights.match import matches
+from headgate.insights.reader import Reader
 from headgate.insights.views.cursors import Cursors
 from headgate.insights.views.foundtests import FoundTests, SlowingView, read_failures, read_moved, read_tests
 from headgate.insights.views.lens import Filters, Lens
@@ -191,11 +192,11 @@ async def page_of_tests(
 
 
 async def worst_tests(
-    lens: Lens, *, window: Window, slugs: Sequence[str], teams: Collection[str], most: int
+    lens: Lens, reader: Reader, *, window: Window, slugs: Sequence[str], teams: Collection[str], most: int
 ) -> tuple[tuple[FlakyView, ...], tuple[FailingView, ...]]:
     """The first `most` flaky and failing ones of `page_of_tests` that are of these projects and teams (none: all)."""
     kept = [slug for slug in slugs if not teams or _team(lens, slug) in teams]
-    found = await read_failures(lens, kept, window)
+    found = await read_failures(lens, reader.faults, kept, window)
     job_credits, job_minutes = await _means(lens, window, found.flaky.values())
     ranked = flaky.rank_flaky(found.flaky.values(), job_credits)[:most]
     names = [(one.project, one.test_id) for one in failing.rank_failing(found.failing.values())[:most]]
