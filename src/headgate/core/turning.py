@@ -25,8 +25,8 @@ _LOWEST: Sequence[float] = [0, *_STEPS]
 _BEYOND: Sequence[float] = [*_STEPS, math.inf]
 _CODES = 256
 # Bytes -> the digit 1 where a code is that one or greater, or that one or less, else 0.
-_FROM = [bytes(ord("1" if one >= code else "0") for one in range(_CODES)) for code in range(_CODES + 1)]
-_UP_TO = [bytes(ord("1" if one <= code else "0") for one in range(_CODES)) for code in range(_CODES)]
+_FROM = [b"0" * code + b"1" * (_CODES - code) for code in range(_CODES + 1)]
+_UP_TO = [b"1" * (code + 1) + b"0" * (_CODES - code - 1) for code in range(_CODES)]
 # The first code whose values may be as long as `MIN_SECONDS`.
 _SHORT = bisect_right(_STEPS, MIN_SECONDS * 1000)
 # Codes of which levels are taken, and places that are looked at one by one before all values are.
