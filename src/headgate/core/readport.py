@@ -322,14 +322,14 @@ class ReadStore(ReadDetails, Protocol):
 
     async def newest_runs(
         self,
-        names: Mapping[str, Collection[str]],
+        names: Mapping[str, Collection[str] | None],
         *,
         chosen: RunChoice = RunChoice(),  # noqa: B008  # frozen, takes everything
         since_ms: int,
         before: tuple[int, str],
         limit: int,
     ) -> Sequence[RunRow]:
-        """The newest `limit` ended workflows of each project of `names` (slug -> names of workflows), of those names.
+        """The newest `limit` ended workflows of each project of `names`: slug -> names of workflows, None for all.
 
         Of ends since `since_ms`; newest first by end and id, over all projects. `before`: end and id of the last one of
         the page before; without an id, the end of the time. Found through indexes.

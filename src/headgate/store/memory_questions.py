@@ -90,7 +90,7 @@ class MemoryQuestions(MemoryDetails):
 
     async def newest_runs(
         self,
-        names: Mapping[str, Collection[str]],
+        names: Mapping[str, Collection[str] | None],
         *,
         chosen: RunChoice = RunChoice(),  # noqa: B008  # frozen, takes everything
         since_ms: int,

@@ -233,7 +233,7 @@ def series(
 
 def newest_runs(
     facts: MemoryFacts,
-    names: Mapping[str, Collection[str]],
+    names: Mapping[str, Collection[str] | None],
     chosen: RunChoice,
     span: tuple[int, tuple[int, str]],
     limit: int,
@@ -243,7 +243,8 @@ def newest_runs(
     since_ms, before = span[0], _place(*span[1])
     found = []
     for run in sorted(runs(facts), key=_place_of, reverse=True):
-        wanted = run.workflow in names.get(run.project, ()) and chosen.takes(run)
+        of = names.get(run.project, ())
+        wanted = (of is None or run.workflow in of) and chosen.takes(run)
         if wanted and since_ms <= run.stopped_ms and _place_of(run) < before and left[run.project]:
             left[run.project] -= 1
             found.append(run)

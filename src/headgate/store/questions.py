@@ -159,7 +159,7 @@ class Questions(DetailQuestions):
 
     async def newest_runs(
         self,
-        names: Mapping[str, Collection[str]],
+        names: Mapping[str, Collection[str] | None],
         *,
         chosen: RunChoice = RunChoice(),  # noqa: B008  # frozen, takes everything
         since_ms: int,

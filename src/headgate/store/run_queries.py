@@ -260,24 +260,83 @@ def series(
 
 def newest_runs(
     db: Database,
-    names: Mapping[str, Collection[str]],
+    names: Mapping[str, Collection[str] | None],
     chosen: RunChoice,
     span: tuple[int, tuple[int, str]],
     limit: int,
 ) -> list[RunRow]:
-    """Look-ups in an index for each project, and each name and class or the branch; then the rows, newest first."""
-    ids: list[int] = []
+    """Where the newest of all are not asked for, by look-ups for each name and class or the branch; newest first."""
     taken = _taken(db, chosen)
     since_ms, (at_ms, key) = span
+    whole = [project for project, workflows in names.items() if workflows is None]
+    last = _from_the_end(db, whole, (since_ms, at_ms), limit) if chosen == RunChoice() and not key else {}
+    ids = [row_id for of_project in last.values() for row_id in of_project]
     bound = {**taken[1], "since": since_ms, "at": at_ms, "key": encode_key(key), "limit": limit}
-    for project, workflows in names.items():
-        words = [None if not name else number for name in workflows if (number := word(db, name)) or not name]
-        found: list[tuple[int, bytes | str, int]] = []
-        for place in _places(chosen, project_ids(db, project), words):
+    for project in names.keys() - last.keys():
+        numbers, found = project_ids(db, project), list[tuple[int, bytes | str, int]]()
+        for place in _places(chosen, numbers, _words(db, numbers, names[project])):
             found += db.execute(_NEWEST.format(*place[:2], taken[0]), {**bound, **place[2]}).fetchall()
         ids += [row_id for _, _, row_id in sorted(found, key=_newest)[:limit]]
     listed = ", ".join(map(str, ids))
-    return _runs(db, f"AND w._id IN ({listed}) ORDER BY w.stopped_at DESC, w._key DESC", ())
+    runs = _runs(db, f"AND w._id IN ({listed}) ORDER BY w.stopped_at DESC, w._key DESC", ())
+    left = dict.fromkeys(names, limit)
+    return [run for run in runs if _takes_one(left, run.project)]
+
+
+def _takes_one(left: dict[str, int], project: str) -> bool:
+    """Whether there was one left."""
+    left[project] -= 1
+    return left[project] >= 0
+
+
+_LATEST = (
+    "SELECT stopped_at, _project, _id FROM workflow INDEXED BY workflow_end"
+    " WHERE _terminal AND stopped_at >= ? AND stopped_at < ? ORDER BY stopped_at DESC LIMIT ?"
+)
+# How many more than are wanted of each project are looked at, and how many at most: looking one up costs as much as a
+# hundred of these.
+_TIMES, _MOST_LATEST = 8, 20_000
+
+
+def _from_the_end(
+    db: Database, projects: Collection[str], span: tuple[int, int], limit: int
+) -> Mapping[str, Sequence[int]]:
+    """Project -> rows with its last `limit` runs, and those that ended at once with the earliest of them.
+
+    Projects that have had fewer lately are absent.
+    """
+    slugs: dict[int, str] = dict(db.execute("SELECT id, slug FROM dim_project").fetchall()) if projects else {}
+    most = min(_TIMES * limit * len(slugs), _MOST_LATEST)
+    rows = db.execute(_LATEST, (*span, most)).fetchall()
+    found: dict[str, list[tuple[int, int]]] = {project: [] for project in projects}
+    for stopped_ms, number, row_id in rows:
+        last = found.get(slugs.get(number, ""))
+        if last is not None and (len(last) < limit or last[-1][0] == stopped_ms):
+            last.append((stopped_ms, row_id))
+    # Others may have ended at once with the last one that was looked at.
+    after_ms = rows[-1][0] if len(rows) == most and rows else -1
+    return {
+        project: [row_id for _, row_id in last]
+        for project, last in found.items()
+        if after_ms < 0 or (len(last) >= limit and last[-1][0] > after_ms)
+    }
+
+
+_NAMES = """
+WITH RECURSIVE known (name) AS (
+  SELECT min(name) FROM workflow INDEXED BY workflow_series WHERE _terminal AND _project = ?1 AND name >= 0
+  UNION ALL SELECT (SELECT min(name) FROM workflow INDEXED BY workflow_series
+    WHERE _terminal AND _project = ?1 AND name > known.name) FROM known WHERE name IS NOT NULL
+)
+SELECT name FROM known
+"""
+
+
+def _words(db: Database, projects: Iterable[int], names: Collection[str] | None) -> list[int | None]:
+    """Numbers of names that any run has; None for runs without one."""
+    if names is None:
+        return list({row[0] for number in projects for row in db.execute(_NAMES, (number,))})
+    return [None if not name else number for name in names if (number := word(db, name)) or not name]
 
 
 _NEWEST = (

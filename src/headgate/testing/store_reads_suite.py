@@ -210,6 +210,27 @@ class RowsSuite:
         found = await store.newest_runs({_SLUG: ("build",)}, since_ms=0, before=last, limit=9)
         assert [run.stopped_ms for run in found] == [NOW - 2, NOW - 3]
 
+    async def test_the_newest_runs_of_all_names(self, store: Store) -> None:
+        """As of those that are named; of ends at once those with the greatest ids; however old, and of any choice."""
+        other = ProjectRef("circleci.com", "gh/acme/api", "gh/acme", made_id(3, 1))
+        for number in range(60):
+            at = NOW - number // 3
+            await merge(store, pipeline(), workflow(made_id(2, number), stopped_at=at, created_at=NOW - 99))
+        told = workflow(made_id(2, 99), stopped_at=NOW - 70, pipeline_id=made_id(1, 9), name="ship")
+        await merge(store, msgspec.structs.replace(told, project=other))
+        asked: dict[str, Any] = {"since_ms": NOW - 80, "before": (NOW + 1, ""), "limit": 2}
+        of_all, named = {_SLUG: None, "gh/acme/api": None}, {_SLUG: ("build",), "gh/acme/api": ("ship",)}
+        found = list(await store.newest_runs(of_all, **asked))
+        assert [run.workflow_id for run in found] == [made_id(2, 2), made_id(2, 1), made_id(2, 99)]
+        assert found == list(await store.newest_runs(named, **asked))
+        chosen = RunChoice(branch_class=1)
+        assert found[:2] == list(await store.newest_runs(of_all, chosen=chosen, **asked))
+        asked["before"] = NOW, made_id(2, 2)
+        assert [made_id(2, 1), made_id(2, 0)] == [
+            run.workflow_id for run in await store.newest_runs({_SLUG: None}, **asked)
+        ]
+        assert list(await store.newest_runs({_SLUG: ()}, **asked)) == []
+
     @pytest.mark.parametrize(
         ("chosen", "found"),
         [

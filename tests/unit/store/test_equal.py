@@ -161,6 +161,7 @@ async def _newest(store: Store) -> list[Any]:
         first = await store.newest_runs(names, before=(NOW, ""), **asked)
         place = (first[-1].stopped_ms, first[-1].workflow_id) if first else (NOW, "")
         found.append((first, await store.newest_runs(names, before=place, **asked)))
+        found.append((await store.newest_runs(dict.fromkeys(names), before=(NOW, ""), **asked), ()))
     return found
 
 

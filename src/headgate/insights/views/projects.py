@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from headgate.core.runrows import RunChoice, RunRow
-from headgate.core.tally import TallyQuery
 from headgate.insights.match import matches
 from headgate.insights.metric import Labels
 from headgate.insights.views.cursors import Cursors
@@ -100,16 +99,10 @@ async def projects_page(
 
 async def _last(lens: Lens, slugs: Sequence[str], window: Window, filters: Filters) -> Mapping[str, list[RunRow]]:
     """The newest runs of each project in the window."""
-    names: dict[str, set[str]] = {}
-    if slugs:
-        for project, workflow in await lens.store.tallies(
-            TallyQuery("workflow", window.bounds(slugs), ("project", "workflow"))
-        ):
-            names.setdefault(project, set()).add(workflow)
     chosen = RunChoice(branch_class={"@default": 1, "@other": 0}.get(filters.branch_class))
     found: dict[str, list[RunRow]] = {}
     for run in await lens.store.newest_runs(
-        names, chosen=chosen, since_ms=window.since_ms, before=(window.until_ms, ""), limit=_LAST
+        dict.fromkeys(slugs), chosen=chosen, since_ms=window.since_ms, before=(window.until_ms, ""), limit=_LAST
     ):
         found.setdefault(run.project, []).append(run)
     return found
