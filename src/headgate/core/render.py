@@ -14,7 +14,7 @@ from headgate.core.ids import amendment_id, record_id
 from headgate.core.merge import Known, ProjectRef
 from headgate.core.record import SCHEMA_VERSION, Attribute, Record
 from headgate.core.slug import long_slug
-from headgate.core.status import map_status
+from headgate.core.status import Status, map_status
 from headgate.core.times import format_ms
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "duration_ms",
     "ended_ms",
     "job_attributes",
+    "job_spans",
     "leaf_attributes",
     "make_amendment",
     "make_record",
@@ -117,6 +118,17 @@ def queue_ms(values: Mapping[str, Value]) -> int | None:
     if values.get("type") == "approval":
         return None
     return _span(values.get("queued_at"), values.get("started_at"))
+
+
+def job_spans(
+    status: Status, kind: str, queued_ms: int | None, started_ms: int | None, stopped_ms: int
+) -> tuple[int | None, int | None]:
+    """`duration_ms` and `queue_ms` of a job that has ended, told from columns. `kind`: its `type`."""
+    if kind == "approval":
+        return None, None
+    if started_ms is None:
+        return 0 if status in ("skipped", "canceled") else None, None
+    return max(0, stopped_ms - started_ms), None if queued_ms is None else max(0, started_ms - queued_ms)
 
 
 def run_url(slug: str, app_url: str, number: Value | None, workflow: Value | None) -> str | None:

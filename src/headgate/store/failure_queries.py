@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -59,23 +59,23 @@ _JOBS = f"""
 SELECT {JOB_COLUMNS}, j.messages FROM ({{chosen}}) c CROSS JOIN job j ON j._id = c._id {OF_JOB}
 ORDER BY j.stopped_at DESC, j._key DESC
 """
-# Ids as text, since a list of them can hold no bytes; to look the jobs up again takes longer.
-_OF_JOBS = "hex({0}.job_id) IN (SELECT value FROM json_each(:jobs))"
-_STEPS = f"""
+# The index alone tells whose they are: steps of other jobs are not looked up.
+_STEPS_OF = """
+SELECT st.job_id, st._id FROM step st INDEXED BY step_end
+WHERE st._project IN ({projects}) AND st.stopped_at >= :since AND st.stopped_at <= :until AND {failed}
+"""
+_STEPS = """
 SELECT st.job_id, st.name, st."index", coalesce(st.node, 0), st.status, st.exit_code, coalesce(st.output_tail, '')
-FROM step st INDEXED BY step_end
-WHERE st._project IN ({{projects}}) AND st.stopped_at >= :since AND st.stopped_at <= :until AND {{failed}}
-  AND {_OF_JOBS.format("st")}
+FROM json_each(?) e CROSS JOIN step st ON st._id = e.value
 ORDER BY st.job_id, st."index", st.node, st._key
 """
-_TESTS = f"""
+_TESTS = """
 SELECT job_id, test_id, name, class_name, message, n FROM (
   SELECT t.job_id, t.test_id, coalesce(t.name, '') AS name, coalesce(c.text, '') AS class_name,
     coalesce(t.message, '') AS message, count(*) OVER (PARTITION BY t.job_id) AS n,
     row_number() OVER (PARTITION BY t.job_id ORDER BY t.name, t._key) AS place
   FROM test_result t INDEXED BY test_result_end LEFT JOIN dim c ON c.id = t.class_name
-  WHERE t._project IN ({{projects}}) AND t.stopped_at >= :since AND t.stopped_at <= :until AND t.result = {{failed}}
-    AND {_OF_JOBS.format("t")}
+  WHERE t._project IN ({projects}) AND t.stopped_at >= :since AND t.stopped_at <= :until AND t.result = {failed}
 ) WHERE place <= :most ORDER BY job_id, place
 """
 
@@ -88,17 +88,11 @@ def failed_jobs(db: Database, bounds: Bounds, limit: int) -> list[FailedJob]:
     rows = job_rows(db, told)
     seen, slugs = {row.project for row in rows}, db.execute("SELECT id, slug FROM dim_project")
     numbers = ", ".join(str(number) for number, slug in slugs if slug in seen)
-    listed = msgspec.json.encode([_hex(row[0]) for row in told]).decode()
-    steps, tests = _steps(db, rows, numbers, listed), _tests(db, rows, numbers, listed)
+    steps, tests = _steps(db, rows, numbers, {one[0] for one in told}), _tests(db, rows, numbers)
     return [
         FailedJob(row, tuple(steps.get(one[0], ())), *tests.get(one[0], _NO_TESTS), _notes(one[-1]))
         for row, one in zip(rows, told, strict=True)
     ]
-
-
-def _hex(key: bytes | str) -> str:
-    """As `hex` of the database writes it."""
-    return (key if isinstance(key, bytes) else key.encode()).hex().upper()
 
 
 def _notes(messages: str | None) -> tuple[str, ...]:
@@ -134,16 +128,13 @@ def _newest(db: Database, bounds: Bounds, limit: int) -> list[tuple[Any, ...]]:
 
 
 def _steps(
-    db: Database, rows: Sequence[JobRow], projects: str, jobs: str
+    db: Database, rows: Sequence[JobRow], projects: str, jobs: Collection[bytes | str]
 ) -> Mapping[bytes | str, Sequence[FailedStep]]:
     began = (row.stopped_ms - _LONGEST_JOB_MS if row.started_ms is None else row.started_ms for row in rows)
-    bound = {
-        "since": min(began) - _SLACK_MS,
-        "until": rows[0].stopped_ms + _SLACK_MS,
-        "jobs": jobs,
-    }
-    failed = statuses_sql(db, "st.status", FAILED)
-    told = db.execute(_STEPS.format(projects=projects, failed=failed), bound).fetchall()
+    bound = {"since": min(began) - _SLACK_MS, "until": rows[0].stopped_ms + _SLACK_MS}
+    of = _STEPS_OF.format(projects=projects, failed=statuses_sql(db, "st.status", FAILED))
+    chosen = [number for job, number in db.execute(of, bound) if job in jobs]
+    told = db.execute(_STEPS, (msgspec.json.encode(chosen).decode(),)).fetchall()
     texts = texts_of(db, {row[1] for row in told} | {row[4] for row in told})
     found = defaultdict[bytes | str, list[FailedStep]](list)
     for key, name, index, node, status, code, tail in told:
@@ -155,11 +146,11 @@ _NO_TESTS: tuple[tuple[FailedTest, ...], int] = ((), 0)
 
 
 def _tests(
-    db: Database, rows: Sequence[JobRow], projects: str, jobs: str
+    db: Database, rows: Sequence[JobRow], projects: str
 ) -> Mapping[bytes | str, tuple[tuple[FailedTest, ...], int]]:
-    """The first of each job, and how many it has."""
+    """The first of each job that ended in that time, and how many it has."""
     found = dict[bytes | str, tuple[tuple[FailedTest, ...], int]]()
-    bound = {"since": rows[-1].stopped_ms, "until": rows[0].stopped_ms, "most": MOST_FAILED_TESTS, "jobs": jobs}
+    bound = {"since": rows[-1].stopped_ms, "until": rows[0].stopped_ms, "most": MOST_FAILED_TESTS}
     for job, test, name, class_name, message, n in db.execute(
         _TESTS.format(projects=projects, failed=word(db, "fail") or 0), bound
     ):

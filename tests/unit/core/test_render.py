@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 
 import jsonschema
 import msgspec
@@ -17,11 +18,13 @@ from headgate.core.render import (
     changed_attributes,
     duration_ms,
     job_attributes,
+    job_spans,
     make_amendment,
     make_record,
     queue_ms,
     workflow_attributes,
 )
+from headgate.core.status import map_status
 
 PROJECT = ProjectRef("circleci.com", "gh/acme/web", "gh/acme")
 WORKFLOW = "410c427b-40a8-4bb4-9d42-5561f5bce5ba"
@@ -88,6 +91,18 @@ DURATIONS = [
 def test_durations(values, expected):
     """Execution, and nothing else, is a job's duration."""
     assert duration_ms("job", values) == expected
+
+
+@pytest.mark.parametrize("kind", ["build", "approval", ""])
+@pytest.mark.parametrize("theirs", ["success", "failed", "canceled", "not_run", "odd"])
+def test_columns_tell_the_same_times_as_values(theirs, kind):
+    """Whether a job was queued and started or not, in whatever order."""
+    for queued, started in product((None, 1, 5, 12), (None, 3, 12)):
+        values: dict[str, Value] = {"status": theirs, "type": kind, "stopped_at": 9}
+        values |= {"queued_at": queued} if queued else {}
+        values |= {"started_at": started} if started else {}
+        expected = duration_ms("job", values), queue_ms(values)
+        assert expected == job_spans(map_status(theirs), kind, queued, started, 9)
 
 
 def test_queue_and_approval_are_numbers_of_their_own():
