@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from headgate.core.status import FAILED
 from headgate.core.tally import Bounds
@@ -18,7 +18,7 @@ from headgate.store.sql import Database, insert
 from headgate.store.wholedays import LONG, Notes, parts
 from headgate.store.words import statuses_sql, word
 
-__all__ = ["EVERYTHING", "REPEATED_JOBS", "REPEATS", "STEPS", "Sums", "What", "add_up", "forget", "sums_of"]
+__all__ = ["EVERYTHING", "REPEATED_JOBS", "REPEATS", "STEPS", "Sums", "What", "add_to", "add_up", "forget", "sums_of"]
 
 # Most of what comes late has come by then.
 _SETTLED_MS = 2 * HOUR_MS
@@ -33,6 +33,7 @@ _ENDS = (
 # Days of a project that one slice adds up: a few milliseconds of the writer.
 _SLICE = 10
 _WHOLE = (1 << 63) - 1
+K = TypeVar("K")
 # Project, run, job and step as numbers, 0 for none.
 Place = tuple[int, int, int, int]
 
@@ -50,8 +51,17 @@ class Sums(NamedTuple):
 
     def __add__(self, more: Sums) -> Sums:  # type: ignore[override]  # sums, no longer tuples
         """Of both."""
-        added = [one + other for one, other in zip(self[:5], more[:5], strict=True)]
-        return Sums._make([*added, max(self.estimated, more.estimated), max(self.last, more.last)])
+        n, ok, spent, charged, ms, estimated, last = self
+        other_n, other_ok, other_credits, other_charged, other_ms, other_estimated, other_last = more
+        return Sums(
+            n + other_n,
+            ok + other_ok,
+            spent + other_credits,
+            charged + other_charged,
+            ms + other_ms,
+            max(estimated, other_estimated),
+            max(last, other_last),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +231,10 @@ def sums_of(db: Database, what: What, bounds: Bounds) -> Mapping[Place, Sums]:
 def _gather(into: dict[Place, Sums], rows: Iterable[tuple[int, ...]]) -> None:
     for row in rows:
         project, run, job, step = row[:4]
-        place, sums = (project, run, job, step), Sums(*row[4:])
-        known = into.get(place)
-        into[place] = sums if known is None else known + sums
+        add_to(into, (project, run, job, step), Sums(*row[4:]))
+
+
+def add_to(into: dict[K, Sums], place: K, sums: Sums) -> None:
+    """Where there is nothing yet, they are all that is there."""
+    known = into.get(place)
+    into[place] = sums if known is None else known + sums

@@ -5,7 +5,6 @@ Invariant: only repeats are read, which are few, through an index of their own, 
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Collection, Mapping
 
 import msgspec
@@ -13,7 +12,7 @@ import msgspec
 from headgate.core.detailrows import RepeatSum, RerunSum
 from headgate.core.status import FAILED
 from headgate.core.tally import Bounds, Dimension
-from headgate.store.daysums import REPEATED_JOBS, REPEATS, Sums, sums_of
+from headgate.store.daysums import REPEATED_JOBS, REPEATS, Sums, add_to, sums_of
 from headgate.store.sql import Database
 from headgate.store.words import statuses_sql, texts_of
 
@@ -56,9 +55,9 @@ def repeat_sums(db: Database, bounds: Bounds, by: Collection[Dimension]) -> list
     }
     read = db.execute(_REPEATS.format(**words), {"spans": msgspec.json.encode(spans).decode()}).fetchall()
     texts = texts_of(db, {number for row in read for number in (row[1], row[2], row[4])})
-    found: defaultdict[tuple[str, str, str, int, str], Sums] = defaultdict(Sums)
+    found: dict[tuple[str, str, str, int, str], Sums] = {}
     for project, name, ref, number, trigger, *sums in read:
-        found[slugs[project], texts[name], texts[ref], number, texts[trigger]] += Sums(*sums)
+        add_to(found, (slugs[project], texts[name], texts[ref], number, texts[trigger]), Sums(*sums))
     return [
         RepeatSum(*key, one.n, one.ok, one.credits, one.charged, bool(one.estimated), one.ms)
         for key, one in sorted(found.items())
@@ -70,9 +69,9 @@ def rerun_sums(db: Database, bounds: Bounds) -> list[RerunSum]:
     sums = sums_of(db, REPEATED_JOBS, bounds)
     texts = texts_of(db, {number for place in sums for number in place[1:]})
     slugs = dict(db.execute("SELECT id, slug FROM dim_project").fetchall())
-    found: defaultdict[tuple[str, str, str], Sums] = defaultdict(Sums)
+    found: dict[tuple[str, str, str], Sums] = {}
     for (project, run, job, _), one in sums.items():
-        found[slugs[project], texts[run], texts[job]] += one
+        add_to(found, (slugs[project], texts[run], texts[job]), one)
     return [RerunSum(*key, one.n, one.credits, one.ms) for key, one in sorted(found.items())]
 
 
@@ -81,10 +80,10 @@ def _by_day(db: Database, bounds: Bounds, by: Collection[Dimension]) -> list[Rep
     sums = sums_of(db, REPEATS, bounds)
     texts = texts_of(db, {run for _, run, _, _ in sums})
     slugs = dict(db.execute("SELECT id, slug FROM dim_project").fetchall())
-    found: defaultdict[tuple[str, str, int], Sums] = defaultdict(Sums)
+    found: dict[tuple[str, str, int], Sums] = {}
     for (project, run, _, branch_class), one in sums.items():
         name, number = texts[run] if "workflow" in by else "", branch_class if "branch_class" in by else 0
-        found[slugs[project], name, number] += one
+        add_to(found, (slugs[project], name, number), one)
     return [
         RepeatSum(slug, name, "", number, "", one.n, one.ok, one.credits, one.charged, bool(one.estimated), one.ms)
         for (slug, name, number), one in sorted(found.items())
