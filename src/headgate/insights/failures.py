@@ -92,7 +92,7 @@ def _reason(failed: FailedJob) -> _Reason:
 def _kind(failed: FailedJob) -> Kind:
     if failed.row.status == "error":
         return "infrastructure"
-    if failed.row.status == "timeout" or any(step.status == "timeout" for step in failed.steps):
+    if failed.row.status == "timeout" or "timeout" in [step.status for step in failed.steps]:
         return "timeout"
     if failed.tests:
         return "test"

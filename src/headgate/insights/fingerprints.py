@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
+from itertools import islice
 
 __all__ = ["RULES", "fingerprint", "normalize", "telling_line"]
 
 # More of a text says nothing new, and keeps every pattern fast.
 _MOST_CHARS, _MOST_LINES, _LONGEST_LINE = 20_000, 400, 1_000
 _LONGEST = 200
+_TRACEBACK = "Traceback (most recent call last)"
 _ESCAPE = re.compile(r"\x1b\[[0-9;?]{0,20}[A-Za-z]")
 # What is replaced by what, first one first. Each pattern is bounded, so that no text makes it slow.
 RULES: Sequence[tuple[str, re.Pattern[str], str]] = (
@@ -67,16 +69,29 @@ def telling_line(text: str, *, last: bool = False) -> str:
     kept = text[-_MOST_CHARS:] if last else text[:_MOST_CHARS]
     if "\x1b" in kept:
         kept = _ESCAPE.sub("", kept)
-    lines = [line[:_LONGEST_LINE] for one in kept.splitlines() if (line := one.strip())]
-    backwards = last or any(line.startswith("Traceback (most recent call last)") for line in lines[:_MOST_LINES])
-    lines = lines[-_MOST_LINES:][::-1] if backwards else lines[:_MOST_LINES]
-    other = ""
-    for line in lines:
+    lines = kept.splitlines()
+    if last or (_TRACEBACK in kept and _begins_traceback(lines)):
+        lines.reverse()
+    first = other = ""
+    for line in islice(_told(lines), _MOST_LINES):
         if not _EMPTY.match(line):
             if _TELLING.search(line):
                 return line
             other = other or line
-    return other or (lines[0] if lines else "")
+        first = first or line
+    return other or first
+
+
+def _told(lines: Iterable[str]) -> Iterator[str]:
+    """Those that are not blank."""
+    for one in lines:
+        if line := one.strip():
+            yield line[:_LONGEST_LINE]
+
+
+def _begins_traceback(lines: Iterable[str]) -> bool:
+    """Whether one of the first lines does."""
+    return any(line.startswith(_TRACEBACK) for line in islice(_told(lines), _MOST_LINES))
 
 
 # Whoever looks at failures looks at most of them again; a few megabytes.

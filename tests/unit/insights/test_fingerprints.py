@@ -135,3 +135,35 @@ def test_rules_say_what_they_replace():
     """Each has a name, and what it puts in is not taken for something else."""
     assert len(RULES) == len({name for name, _, _ in RULES})
     assert all(re.fullmatch(r"<[a-z]+>/?| ", instead) for _, _, instead in RULES)
+
+
+@pytest.mark.parametrize(
+    ("text", "last", "expected"),
+    [
+        pytest.param("\n \n".join(["quiet"] * 399 + ["error: a"]), False, "error: a", id="within the first lines"),
+        pytest.param("\n \n".join(["quiet"] * 400 + ["error: a"]), False, "quiet", id="after the first lines"),
+        pytest.param("\n \n".join(["error: a"] + ["quiet"] * 399), True, "error: a", id="within the last lines"),
+        pytest.param("\n \n".join(["error: a"] + ["quiet"] * 400), True, "quiet", id="before the last lines"),
+        pytest.param(
+            "quiet\n Traceback (most recent call last):\nerror: a\nerror: b",
+            False,
+            "error: b",
+            id="a traceback is read from its end",
+        ),
+        pytest.param(
+            "\n".join([*["error: a"] * 400, "Traceback (most recent call last):", "error: b"]),
+            False,
+            "error: a",
+            id="a traceback after the first lines is none",
+        ),
+        pytest.param(
+            "error: a\nof a Traceback (most recent call last):\nerror: b",
+            False,
+            "error: a",
+            id="nor is a word of it",
+        ),
+    ],
+)
+def test_blank_lines_are_not_counted(text, last, expected):
+    """Four hundred lines that say something are looked at, from the begin or from the end."""
+    assert expected == telling_line(text, last=last)
