@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Self, get_args
+from typing import Literal, NamedTuple, Protocol, Self, get_args
 
 import msgspec
 
@@ -19,6 +19,7 @@ __all__ = [
     "MOST_PERCENT",
     "USAGE_NAMES",
     "AuditedDay",
+    "Busy",
     "FailedJob",
     "FailedStep",
     "FailedTest",
@@ -64,11 +65,23 @@ class UsageSum:
     total: int
 
 
-class Percents(NamedTuple):
+class Busy(Protocol):
     """How busy runs kept something, in percents, rounded up, 0 to `MOST_PERCENT`. `runs`: of how many that is known.
 
-    `p95`: of them, nearest rank; `highest`: None, as `p95`, where nothing is known.
+    `p95`: of them, nearest rank; `highest`: None, as `p95`, where nothing is known. Each may be worked out when it is
+    asked for. Equal to what says the same.
     """
+
+    @property
+    def runs(self) -> int: ...
+    @property
+    def p95(self) -> int | None: ...
+    @property
+    def highest(self) -> int | None: ...
+
+
+class Percents(NamedTuple):
+    """The three of `Busy`."""
 
     runs: int = 0
     p95: int | None = None
@@ -85,8 +98,7 @@ class Percents(NamedTuple):
         return cls()
 
 
-@dataclass(frozen=True, slots=True)
-class UsageLoad:
+class UsageLoad(msgspec.Struct, frozen=True, gc=False):
     """How busy one job kept one kind of machine. `runs`: rows, with figures or without; `compute`: their credits."""
 
     project: str
@@ -97,9 +109,9 @@ class UsageLoad:
     operating_system: str
     runs: int
     compute: int
-    ram_max: Percents
-    cpu_median: Percents
-    cpu_max: Percents
+    ram_max: Busy
+    cpu_median: Busy
+    cpu_max: Busy
 
 
 class FailedStep(msgspec.Struct, frozen=True, gc=False):

@@ -7,10 +7,9 @@ fewer than `FEWEST_RUNS` runs.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
-from headgate.core.detailrows import Percents
+from headgate.core.detailrows import Busy
 from headgate.insights.resourceclasses import ResourceClass
 
 __all__ = ["FEWEST_RUNS", "HEADROOM", "Advice", "Load", "Verdict", "advise"]
@@ -25,20 +24,18 @@ Verdict = Literal["smaller", "larger", "fits", "too_few_runs", "unknown_class", 
 Risk = Literal["low", "medium"]
 
 
-@dataclass(frozen=True, slots=True)
-class Load:
+class Load(NamedTuple):
     """How busy a job kept its machines.
 
     Of memory and processors the highest use of each run, and of processors the median too.
     """
 
-    ram_max: Percents
-    cpu_median: Percents
-    cpu_max: Percents
+    ram_max: Busy
+    cpu_median: Busy
+    cpu_max: Busy
 
 
-@dataclass(frozen=True, slots=True)
-class Advice:
+class Advice(NamedTuple):
     """What to do. `to`: the class, of a `smaller` or `larger` verdict alone; `reason`: why, in words.
 
     `risk`: medium where processors were at times busier than the smaller class allows, so that it may run longer.
@@ -59,22 +56,23 @@ def advise(
     """Advise on one job on one class. `family`: classes that may replace it, the smallest first, itself among them."""
     if has is None:
         return Advice("unknown_class", "Its size is not known; `resource_classes` of the configuration can tell it.")
-    if not load.ram_max.runs:
+    runs, highest = load.ram_max.runs, load.ram_max.highest or 0
+    if not runs:
         return Advice("no_figures", "The usage export has no figures of memory for its runs.")
-    if load.ram_max.runs < fewest:
-        return Advice("too_few_runs", f"{load.ram_max.runs} runs have figures; less than {fewest} are too few.")
-    needs_gb = (load.ram_max.highest or 0) / 100 * has.ram_gb * (1 + HEADROOM)
+    if runs < fewest:
+        return Advice("too_few_runs", f"{runs} runs have figures; less than {fewest} are too few.")
+    needs_gb = highest / 100 * has.ram_gb * (1 + HEADROOM)
     roomy = [one for one in family if one.ram_gb >= needs_gb]
     return _larger(load, has, roomy) or _smaller(load, has, roomy)
 
 
 def _larger(load: Load, has: ResourceClass, roomy: Sequence[ResourceClass]) -> Advice | None:
     """Where memory or processors are used up. `roomy`: classes with memory enough."""
-    ram, busy = load.ram_max.p95 or 0, load.cpu_median.p95 or 0
-    if ram >= _FULL_RAM:
+    ram, busy = _beyond(load.ram_max, _FULL_RAM), _beyond(load.cpu_median, _FULL_CPU)
+    if ram:
         what, words = "memory is", f"One of twenty runs used {ram} % of its memory or more: it may be killed."
         more = [one for one in roomy if one.ram_gb > has.ram_gb and one.cpus >= has.cpus]
-    elif busy >= _FULL_CPU:
+    elif busy:
         what, words = (
             "processors are",
             f"They were {busy} % busy through half of one run of twenty.",
@@ -87,13 +85,18 @@ def _larger(load: Load, has: ResourceClass, roomy: Sequence[ResourceClass]) -> A
     return Advice("larger", words, more[0], None, _saving(has, more[0]))
 
 
+def _beyond(busy: Busy, least: int) -> int | None:
+    """The percentile where it is that much; it takes longer to work out than the highest, which is no less."""
+    return found if (busy.highest or 0) >= least and (found := busy.p95 or 0) >= least else None
+
+
 def _smaller(load: Load, has: ResourceClass, roomy: Sequence[ResourceClass]) -> Advice:
     """The smallest class with memory and processors enough."""
-    busy = load.cpu_median.p95
+    smaller = [one for one in roomy if _less(one, has)]
+    busy = load.cpu_median.p95 if smaller else load.cpu_median.highest
     if busy is None:
         return Advice("fits", "How busy its processors are is not known, so none can be taken away.")
-    fitting = (one for one in roomy if one.cpus >= busy / 100 * has.cpus and _less(one, has))
-    to = min(fitting, key=lambda one: (one.ram_gb, one.cpus), default=None)
+    to = next((one for one in smaller if one.cpus >= busy / 100 * has.cpus), None)
     if to is None:
         return Advice(
             "fits", "No smaller class has the processors, and with a fifth to spare the memory, that it used."

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import reduce
 
 from headgate.core.detailrows import CREDIT_KINDS, NodeSum, UsageLoad, UsageName, UsageSum
 from headgate.core.tally import Bounds
-from headgate.store.percents import percents_of
+from headgate.store.percents import PackedPercents
 from headgate.store.sql import Database
-from headgate.store.usagedays import Place, days_of, loads_of, sums_of
+from headgate.store.usagedays import Place, both, days_of, loads_of, sums_of
 from headgate.store.words import project_ids
 
 __all__ = ["node_sums", "usage_days", "usage_loads", "usage_sums"]
@@ -49,12 +50,10 @@ def usage_days(db: Database, bounds: Bounds) -> Mapping[str, Sequence[int]]:
 
 def usage_loads(db: Database, bounds: Bounds) -> list[UsageLoad]:
     """In the same order."""
-    parts, found = loads_of(db, bounds), list[UsageLoad]()
-    for names, places in _named(db, parts.keys()):
-        rows, compute, *packed = zip(*(part for place in places for part in parts[place]), strict=True)
-        runs = sum(rows)
-        ram, median, highest = (percents_of(b"".join(filter(None, one)), runs) for one in packed)
-        found.append(UsageLoad(*names, runs, sum(compute), ram, median, highest))
+    loads, found = loads_of(db, bounds), list[UsageLoad]()
+    for names, places in _named(db, loads.keys()):
+        runs, compute, *packed = reduce(both, [loads[place] for place in places])
+        found.append(UsageLoad(*names, runs, compute, *map(PackedPercents, packed)))
     return found
 
 

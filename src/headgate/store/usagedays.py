@@ -7,9 +7,9 @@ change of one. What is not noted is read row by row, so nothing is lost meanwhil
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from functools import cache
-from typing import Any
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from operator import add
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -21,7 +21,7 @@ from headgate.store.session import Session
 from headgate.store.sql import Database
 from headgate.store.wholedays import Notes, parts
 
-__all__ = ["MISSING", "Load", "Place", "add_up", "days_of", "forget", "loads_of", "sums_of"]
+__all__ = ["MISSING", "Load", "Place", "add_up", "both", "days_of", "forget", "loads_of", "sums_of"]
 
 _LOADS = ("ram_max", "cpu_median", "cpu_max")
 # Project, workflow, job, size, executor and system as numbers, 0 for none.
@@ -40,6 +40,8 @@ _SUMS = ("runs", "seconds", "total", *CREDIT_KINDS)
 # Milliseconds of the shortest stretch; and how many of it there are in each, the longest first.
 _UNIT_MS, _LENGTHS = 6 * HOUR_MS, (64, 16, 4, 1)
 _TIMES = 4
+# Sources that one statement reads: SQLite takes 500.
+_MOST_ARMS = 100
 # Most of what comes late has come by then.
 _SETTLED_MS = 2 * HOUR_MS
 # Of a project without rows nothing is noted or read: most have none where few organisations are exported.
@@ -57,13 +59,13 @@ _SLICE = 16
 _AT = "coalesce(u.stopped_at, u.started_at, u.queued_at, u._seen_ms)"
 # Rows of projects, as JSON, within a time.
 _ROWS = (
-    "FROM json_each(?1) p CROSS JOIN usage u INDEXED BY usage_place"
-    f" ON u._project = p.value AND {_AT} >= ?2 AND {_AT} < ?3"
+    "FROM json_each(?{0}) p CROSS JOIN usage u INDEXED BY usage_place"
+    f" ON u._project = p.value AND {_AT} >= ?{{1}} AND {_AT} < ?{{2}}"
 )
 # Stretches by their first units and their projects, both as JSON, and how long they are.
 _PARTS = (
-    "FROM json_each(?1) e CROSS JOIN json_each(?2) p"
-    " CROSS JOIN usage_part u ON u.units = ?3 AND u.first = e.value AND u.project = p.value AND u.wide = {wide}"
+    "FROM json_each(?{0}) e CROSS JOIN json_each(?{1}) p"
+    " CROSS JOIN usage_part u ON u.units = ?{2} AND u.first = e.value AND u.project = p.value AND u.wide = "
 )
 # Of each project from day to day: the first row of a day, then the first one after that day.
 _DAYS = f"""
@@ -77,33 +79,53 @@ WITH RECURSIVE days (project, at, until) AS (
 )
 SELECT project, at / {DAY_MS} * {DAY_MS} FROM days WHERE at IS NOT NULL
 """
-_CREDITS = ", ".join(f"coalesce(sum(u.{kind}_credits), 0)" for kind in CREDIT_KINDS)
-_ROW_SUMS = f"count(*), coalesce(sum(u.run_seconds), 0), coalesce(sum(u.total_credits), 0), {_CREDITS}"
-_PART_SUMS = ", ".join(f'sum(u."{name}")' for name in _SUMS)
-# ?4: `ONE_RUN`.
+# What a row, and what a part, adds to each sum.
+_CHARGED = ("run_seconds", "total_credits", *(f"{kind}_credits" for kind in CREDIT_KINDS))
+_ROW_SUMS = ("1", *(f"coalesce(u.{name}, 0)" for name in _CHARGED))
+_PART_SUMS = tuple(f'u."{name}"' for name in _SUMS)
+# ?1: `ONE_RUN`.
 _PERCENT = f"min(max(CAST(ceil(u.{{}}_pct) AS INTEGER), 0), {MOST_PERCENT})"
-_ROW_PERCENTS = ", ".join(
-    f"CAST(group_concat(substr(?4, {_PERCENT.format(name)} * 4 + 1, 4), '') AS BLOB)" for name in _LOADS
+_ROW_PERCENTS = tuple(f"substr(?1, {_PERCENT.format(name)} * 4 + 1, 4)" for name in _LOADS)
+
+
+def _summed(values: Sequence[str]) -> str:
+    return ", ".join([f"sum({value})" for value in values])
+
+
+def _joined(values: Sequence[str]) -> str:
+    return ", ".join([f"CAST(group_concat({value}, '') AS BLOB)" for value in values])
+
+
+class _Values(NamedTuple):
+    """What a part, and what a row, has for an answer; and SQL that adds such values up."""
+
+    of_part: tuple[str, ...]
+    of_row: tuple[str, ...]
+    added: Callable[[Sequence[str]], str]
+
+
+_BILLS = _Values(_PART_SUMS, _ROW_SUMS, _summed)
+_PERCENTS = _Values(
+    ("u.runs", "u.compute", *(f"u.{name}" for name in _LOADS)),
+    ("1", "coalesce(u.compute_credits, 0)", *_ROW_PERCENTS),
+    lambda values: f"{_summed(values[:2])}, {_joined(values[2:])}",
 )
-_PART_PERCENTS = ", ".join(f"CAST(group_concat(u.{name}, '') AS BLOB)" for name in _LOADS)
-_ROW_LOADS = f"count(*), coalesce(sum(u.compute_credits), 0), {_ROW_PERCENTS}"
-_PART_LOADS = f"sum(u.runs), sum(u.compute), {_PART_PERCENTS}"
 _PLACE = ", ".join(column for _, column in _NAMES.values())
 _VALUES = ", ".join(f'"{name}"' for name in _SUMS)
 _INTO = f"INSERT INTO usage_part (units, first, project, wide, {_PLACE}, {_VALUES}, {', '.join(_LOADS)})"
 _FROM_ROWS = (
-    f"{_INTO} SELECT 1, ?2 / {_UNIT_MS}, u._project, 0,"
-    f" {', '.join(f'coalesce(u.{column}, 0)' for column, _ in _NAMES.values())}, {_ROW_SUMS}, {_ROW_PERCENTS} {_ROWS}"
-    " GROUP BY 5, 6, 7, 8, 9"
+    f"{_INTO} SELECT 1, ?3 / {_UNIT_MS}, u._project, 0,"
+    f" {', '.join(f'coalesce(u.{column}, 0)' for column, _ in _NAMES.values())}, {_summed(_ROW_SUMS)},"
+    f" {_joined(_ROW_PERCENTS)} {_ROWS.format(2, 3, 4)} GROUP BY 5, 6, 7, 8, 9"
 )
 _WIDE = (
-    f"{_INTO} SELECT units, first, project, 1, 0, 0, 0, 0, 0, {_PART_SUMS}, NULL, NULL, NULL FROM usage_part u"
+    f"{_INTO} SELECT units, first, project, 1, 0, 0, 0, 0, 0, {_summed(_PART_SUMS)}, NULL, NULL, NULL FROM usage_part u"
     " WHERE units = 1 AND first = ? AND project = ? GROUP BY project"
 )
-_ONE = ", ".join(f"one_of_percents(CAST(group_concat({name}, '') AS BLOB))" for name in _LOADS)
+_ONE = ", ".join(f"one_of_percents({_joined([name])})" for name in _LOADS)
 _SHORTER = ", ".join(f"?2 + ?1 / {_TIMES} * {number}" for number in range(_TIMES))
 _FROM_PARTS = (
-    f"{_INTO} SELECT ?1, ?2, project, wide, {_PLACE}, {_PART_SUMS}, {_ONE} FROM usage_part u"
+    f"{_INTO} SELECT ?1, ?2, project, wide, {_PLACE}, {_summed(_PART_SUMS)}, {_ONE} FROM usage_part u"
     f" WHERE units = ?1 / {_TIMES} AND first IN ({_SHORTER}) AND project = ?3 GROUP BY wide, {_PLACE}"
 )
 # What is not noted, from the longest to the shortest in it, of the newest time first: and of this what can be added up,
@@ -151,7 +173,7 @@ def _add(db: Database, units: int, first: int, project: int) -> None:
     db.execute("DELETE FROM usage_part WHERE units = ? AND first = ? AND project = ?", (units, first, project))
     if units == 1:
         span = first * _UNIT_MS, (first + 1) * _UNIT_MS
-        db.execute(_FROM_ROWS, (_json([project]), *span, ONE_RUN))
+        db.execute(_FROM_ROWS, (ONE_RUN, _json([project]), *span))
         db.execute(_WIDE, (first, project))
     else:
         db.execute(_FROM_PARTS, (units, first, project))
@@ -163,16 +185,12 @@ def forget(db: Database) -> None:
     db.execute("DELETE FROM usage_whole")
 
 
-def sums_of(db: Database, bounds: Bounds, by: Collection[UsageName]) -> Mapping[Place, list[int]]:
+def sums_of(db: Database, bounds: Bounds, by: Collection[UsageName]) -> Mapping[Place, tuple[int, ...]]:
     """Rows, seconds, total and credits in the order of `CREDIT_KINDS`, by place."""
-    found: dict[Place, list[int]] = {}
-    names = tuple(name for name in USAGE_NAMES if name in by)
-    for row in _read(db, bounds, _by(_PART_SUMS, names, parts=True), _by(_ROW_SUMS, names, parts=False)):
+    found: dict[Place, tuple[int, ...]] = {}
+    for row in _read(db, bounds, tuple(name for name in USAGE_NAMES if name in by), _BILLS):
         known = found.get(row[:6])
-        if known is None:
-            found[row[:6]] = list(row[6:])
-        else:
-            known[:] = [one + more for one, more in zip(known, row[6:], strict=True)]
+        found[row[:6]] = row[6:] if known is None else tuple(map(add, known, row[6:]))
     return found
 
 
@@ -186,33 +204,47 @@ def days_of(db: Database, bounds: Bounds) -> Mapping[str, Sequence[int]]:
     return {slug: sorted(days) for slug, days in sorted(found.items())}
 
 
-def loads_of(db: Database, bounds: Bounds) -> Mapping[Place, Sequence[Load]]:
-    """By place what its parts of the time have, rows without figures too."""
-    found: defaultdict[Place, list[Load]] = defaultdict(list)
-    of_parts, of_rows = _by(_PART_LOADS, USAGE_NAMES, parts=True), _by(_ROW_LOADS, USAGE_NAMES, parts=False)
-    for row in _read(db, bounds, of_parts, of_rows, ONE_RUN):
-        found[row[:6]].append(row[6:])
+def loads_of(db: Database, bounds: Bounds) -> Mapping[Place, Load]:
+    """By place, rows without figures too."""
+    found: dict[Place, Load] = {}
+    for row in _read(db, bounds, USAGE_NAMES, _PERCENTS):
+        known = found.get(row[:6])
+        found[row[:6]] = row[6:] if known is None else both(known, row[6:])
     return found
 
 
-@cache
-def _by(what: str, by: Collection[UsageName], *, parts: bool) -> str:
-    """A question for sums by place; names that are not asked for are 0."""
-    columns = [
-        "0" if name not in by else f"u.{of_part}" if parts else f"coalesce(u.{of_row}, 0)"
-        for name, (of_row, of_part) in _NAMES.items()
-    ]
-    rows = _PARTS.format(wide=int(not by)) if parts else _ROWS
-    return f"SELECT u.{'' if parts else '_'}project, {', '.join(columns)}, {what} {rows} GROUP BY 1, 2, 3, 4, 5, 6"
+def both(one: Load, other: Load) -> Load:
+    """Two loads as one."""
+    ram, median, highest = ((first or b"") + (second or b"") for first, second in zip(one[2:], other[2:], strict=True))
+    return one[0] + other[0], one[1] + other[1], ram, median, highest
 
 
-def _read(db: Database, bounds: Bounds, of_parts: str, of_rows: str, *more: bytes) -> Iterator[tuple[Any, ...]]:
-    """Rows of both questions. `more`: what that for single rows has besides."""
+def _read(db: Database, bounds: Bounds, by: tuple[UsageName, ...], values: _Values) -> Iterator[tuple[Any, ...]]:
+    """Place, names that are not asked for as 0, and values added up; of a place more than once where much is read."""
     stretches, rest = parts(db, bounds, _WHOLE)
-    for stretch in stretches:
-        yield from db.execute(of_parts, stretch)
-    for projects, since_ms, until_ms in rest:
-        yield from db.execute(of_rows, (_json(projects), since_ms, until_ms, *more))
+    sources: list[tuple[str, Sequence[Any]]] = [(_of_parts(by, values.of_part), one) for one in stretches]
+    sources += [(_of_rows(by, values.of_row), (_json(projects), *span)) for projects, *span in rest]
+    names = [f"v{position}" for position in range(len(values.of_row))]
+    for begin in range(0, len(sources), _MOST_ARMS):
+        arms, bound = list[str](), list[Any]([ONE_RUN])
+        for source, wanted in sources[begin : begin + _MOST_ARMS]:
+            arms.append(source.format(*range(len(bound) + 1, len(bound) + 4)))
+            bound += wanted
+        yield from db.execute(
+            f"WITH every (p, w, j, s, e, o, {', '.join(names)}) AS ({' UNION ALL '.join(arms)})"
+            f" SELECT p, w, j, s, e, o, {values.added(names)} FROM every GROUP BY p, w, j, s, e, o",
+            bound,
+        )
+
+
+def _of_parts(by: Collection[UsageName], values: Sequence[str]) -> str:
+    place = [f"u.{column}" if name in by else "0" for name, (_, column) in _NAMES.items()]
+    return f"SELECT u.project, {', '.join([*place, *values])} {_PARTS}{int(not by)}"
+
+
+def _of_rows(by: Collection[UsageName], values: Sequence[str]) -> str:
+    place = [f"coalesce(u.{column}, 0)" if name in by else "0" for name, (column, _) in _NAMES.items()]
+    return f"SELECT u._project, {', '.join([*place, *values])} {_ROWS}"
 
 
 def _json(numbers: Collection[int]) -> str:

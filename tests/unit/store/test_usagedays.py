@@ -6,20 +6,21 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, rule
 from tests.unit.store.twostores import TwoStores
 
 from headgate.core.clock import ManualClock
-from headgate.core.detailrows import USAGE_NAMES, UsageName
+from headgate.core.detailrows import USAGE_NAMES, Percents, UsageName
 from headgate.core.facts import FactKind
 from headgate.core.merge import Observation, ProjectRef
 from headgate.core.metrics import NullMetrics
 from headgate.core.release import ReleasePolicy
 from headgate.core.storeport import MergeWork
 from headgate.core.times import DAY_MS
-from headgate.store import Quota, SqliteStore
+from headgate.store import Quota, SqliteStore, usagedays
 from headgate.store.schema import migrate, set_up
 from headgate.store.sql import Database
 from headgate.store.usagedays import MISSING
@@ -151,6 +152,28 @@ async def test_days_that_are_over_are_added_up_and_read(tmp_path: Path) -> None:
     assert [20] == [one.total for one in await store.usage_sums(bounds)]
     await store.trim({}, now_ms=NOW)
     assert [20] == [one.total for one in await store.usage_sums(bounds)]
+    await store.close()
+
+
+async def test_what_takes_several_statements_is_added_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Notes of every project may differ, and a statement takes so many parts of time."""
+    store = SqliteStore(tmp_path / "s.db", clock=ManualClock(NOW), metrics=NullMetrics(), quota=Quota(ballast_bytes=0))
+    await store.open()
+    ref = ProjectRef("circleci.com", _NAMES[0], "gh/a", _IDS[0])
+    for number in range(3):
+        fields = {"job_name": "test", "stopped_at": NOW - (number * 3 + 1) * DAY_MS, "total_credits": 7}
+        fields |= {"compute_credits": 5, "ram_max_pct": 10.0 * number} | ({"cpu_max_pct": 3.0} if number else {})
+        seen = [Observation("usage", f"00000000-0000-4000-8000-{number:012d}", ref, "export", NOW, True, fields)]
+        await store.merge_and_release(MergeWork("ci", seen, ReleasePolicy("none"), NOW, 0))
+    await store.trim({}, now_ms=NOW)
+    bounds = {_NAMES[0]: (NOW - 9 * DAY_MS + 1, NOW)}
+    whole = await store.usage_sums(bounds), await store.usage_loads(bounds)
+    monkeypatch.setattr(usagedays, "_MOST_ARMS", 1)
+    assert whole == (await store.usage_sums(bounds), await store.usage_loads(bounds))
+    assert [(3, 21)] == [(one.runs, one.total) for one in whole[0]]
+    assert [(3, 15, Percents(3, 20, 20), Percents(), Percents(2, 3, 3))] == [
+        (one.runs, one.compute, one.ram_max, one.cpu_median, one.cpu_max) for one in whole[1]
+    ]
     await store.close()
 
 
