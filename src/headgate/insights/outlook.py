@@ -16,7 +16,7 @@ from headgate.core.times import DAY_MS
 from headgate.insights.match import Matcher
 from headgate.insights.metric import MetricDef
 
-__all__ = ["Budget", "Outlook", "Period", "outlook", "period_of", "spread", "usual_days", "weekday"]
+__all__ = ["Budget", "Outlook", "Period", "outlook", "outlooks", "period_of", "spread", "usual_days", "weekday"]
 
 Period = Literal["month", "week"]
 # Of a normal distribution, by the median absolute deviation.
@@ -50,10 +50,17 @@ class Outlook:
 
 def outlook(used: float, days: Sequence[tuple[int, float]], left: Sequence[int], chance: float) -> Outlook:
     """Forecast a period. `days`: (weekday, value) of past whole days; `left`: weekdays that are left."""
+    return outlooks(used, days, left, (chance,))[0]
+
+
+def outlooks(
+    used: float, days: Sequence[tuple[int, float]], left: Sequence[int], chances: Sequence[float]
+) -> list[Outlook]:
+    """The same for several chances, in their order."""
     usual = usual_days(days)
     deviation = spread([value - usual[day] for day, value in days]) * math.sqrt(len(left))
     middle = used + sum(usual[day] for day in left)
-    return Outlook(middle, middle - NormalDist().inv_cdf(chance) * deviation)
+    return [Outlook(middle, middle - NormalDist().inv_cdf(chance) * deviation) for chance in chances]
 
 
 def usual_days(days: Sequence[tuple[int, float]]) -> dict[int, float]:
@@ -68,7 +75,7 @@ def usual_days(days: Sequence[tuple[int, float]]) -> dict[int, float]:
 def spread(values: Sequence[float]) -> float:
     """Standard deviation as the median absolute deviation tells it; `values` is not empty."""
     middle = median(values)
-    return _MAD_TO_SIGMA * median(abs(value - middle) for value in values)
+    return _MAD_TO_SIGMA * median([abs(value - middle) for value in values])
 
 
 def period_of(period: Period, starts_on: int, at_ms: int) -> tuple[int, int]:

@@ -12,7 +12,7 @@ from typing import Literal, get_args
 
 from headgate.core.times import DAY_MS, format_ms
 from headgate.insights.metric import Labels, Measured, MetricDef
-from headgate.insights.outlook import Budget, outlook, period_of, spread, weekday
+from headgate.insights.outlook import Budget, outlooks, period_of, spread, weekday
 from headgate.insights.reader import Reader
 from headgate.insights.views.lens import Lens
 
@@ -163,7 +163,7 @@ def _line(
     if len(days) < _FEWEST_DAYS:
         return line
     left = [weekday(at) for at in range(max(starts[-1] + DAY_MS, since_ms), until_ms, DAY_MS)]
-    low, high = (outlook(spent, days, left, chance) for chance in (_CHANCE, 1 - _CHANCE))
+    low, high = outlooks(spent, days, left, (_CHANCE, 1 - _CHANCE))
     shown = _days(series.values, starts, begun, shown_days)
     return replace(
         line,
@@ -203,8 +203,10 @@ def _days(values: Sequence[float], starts: Sequence[int], begun: int, shown: int
         same = list(of[day])
         same.remove(values[at])
         usual = median(same or [value for other, known in of.items() if other != day for value in known])
-        limit = _DEVIATIONS * spread(elsewhere[day] + [value - usual for value in same])
-        odd = abs(values[at] - usual) > max(limit, _LEAST_SHARE * usual)
+        off = abs(values[at] - usual)
+        odd = off > _LEAST_SHARE * usual and off > _DEVIATIONS * spread(
+            elsewhere[day] + [value - usual for value in same]
+        )
         word: Literal["", "high", "low"] = "" if not odd else "high" if values[at] > usual else "low"
         found.append(BudgetDay(format_ms(starts[at]), values[at], usual, word))
     return tuple(found)
