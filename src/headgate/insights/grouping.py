@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Self
 
 from headgate.core.detailrows import OutageSum, RepeatSum
@@ -128,6 +129,10 @@ class Grouping:
             return None
         return tuple(sorted((name, values[name]) for name in self.by))
 
+    def of_keys(self, keys: Sequence[Dimension]) -> Callable[[tuple[str, ...]], Labels | None]:
+        """What tells the group of a key by these dimensions, remembered: windows one behind the other have the same."""
+        return cache(lambda key: self.labels(dict(zip(keys, key, strict=True))))
+
     def of_row(self, rows: Rows) -> Callable[[Any], Labels | None]:
         """What tells the group of a row."""
         known = ROW_VALUES[rows]
@@ -146,13 +151,13 @@ class Grouping:
 
 
 def group_tallies(
-    grouping: Grouping, keys: Sequence[Dimension], tallies: Mapping[tuple[str, ...], Tally]
+    labels_of: Callable[[tuple[str, ...]], Labels | None], tallies: Mapping[tuple[str, ...], Tally]
 ) -> Mapping[Labels, Tally]:
-    """The sums of each group. `keys`: what the keys of `tallies` are; they may be finer than the groups."""
+    """The sums of each group. `labels_of`: the group of a key, which may be finer."""
     groups: dict[Labels, Tally] = {}
     shared: set[Labels] = set()
     for key, tally in tallies.items():
-        labels = grouping.labels(dict(zip(keys, key, strict=True)))
+        labels = labels_of(key)
         if labels is None:
             continue
         if labels not in groups:

@@ -195,16 +195,18 @@ class Reader:
         place = asked.by.index(step)
         keys = tuple(name for name in asked.by if name != step)
         parts: list[dict[tuple[str, ...], Tally]] = [{} for _ in bounds]
+        slots = {at: max(0, bisect_right(starts, parse_ms(at) or 0) - 1) for at in {key[place] for key in tallies}}
         for key, tally in tallies.items():
-            slot = max(0, bisect_right(starts, parse_ms(key[place]) or 0) - 1)
+            slot = slots[key[place]]
             rest = (*key[:place], *key[place + 1 :])
             if rest in parts[slot]:
                 tally, more = Tally(), tally  # the store's answer is used again, so a sum is a new one
                 tally.add(parts[slot][rest])
                 tally.add(more)
             parts[slot][rest] = tally
+        named = grouping.of_keys(keys)
         return [
-            measure_tallies(how, group_tallies(grouping, keys, part), longest_ms(one))
+            measure_tallies(how, group_tallies(named, part), longest_ms(one))
             for one, part in zip(bounds, parts, strict=True)
         ]
 
@@ -251,7 +253,7 @@ class Reader:
         query, tallies = known
         key = (id(query), grouping)  # `_known` keeps the query, so that its id stays its own
         if key not in self._grouped:
-            args = (grouping, query.by, tallies)
+            args = (grouping.of_keys(query.by), tallies)
             few = len(tallies) < _FEW
             self._grouped[key] = group_tallies(*args) if few else await asyncio.to_thread(group_tallies, *args)
         return self._grouped[key]

@@ -120,7 +120,6 @@ class _Asked:
         self._query = query
         self._known = known
         self._slugs: dict[int, str] = {}
-        self._texts: dict[int | None, str] = {None: "", 0: ""}
         self._measures: tuple[Measure, ...] = tuple(name for name in MEASURES if name in query.bins)
         self._remembered = remembered
         self._days = built(db)[WIDE]
@@ -166,8 +165,14 @@ class _Asked:
             if key not in groups:
                 groups[key] = sums, [bins_of(sketch) for sketch in sketches]
         found: dict[tuple[str, ...], Tally] = {}
+        texts = [
+            {number: self._text(name, number) for number in {key[at] for key in groups}}
+            for at, name in enumerate(self._query.by)
+        ]
         for key in sorted(groups, key=lambda numbers: [number or 0 for number in numbers]):
-            self._add(found, key, *groups[key])
+            sums, bins = groups[key]
+            if sums[0] or sums[-1]:  # runs or approvals
+                self._add(found, tuple([text[number] for text, number in zip(texts, key, strict=True)]), sums, bins)
         return found
 
     def _long_rows(self) -> LongRows:
@@ -222,22 +227,18 @@ class _Asked:
     def _add(
         self,
         found: dict[tuple[str, ...], Tally],
-        numbers: tuple[int | None, ...],
+        key: tuple[str, ...],
         sums: tuple[Any, ...],
         bins: Iterable[dict[int, int]],
     ) -> None:
-        if not sums[0] and not sums[-1]:  # neither runs nor approvals
-            return
         tally = Tally(*sums)
-        tally.bins = {measure: one for measure, one in zip(self._measures, bins, strict=True) if one}
-        known = found.setdefault(self._key(numbers), tally)
+        if self._measures:
+            tally.bins = {measure: one for measure, one in zip(self._measures, bins, strict=True) if one}
+        known = found.setdefault(key, tally)
         if known is not tally:
             known.add(tally)
 
-    def _key(self, numbers: tuple[int | None, ...]) -> tuple[str, ...]:
-        return tuple([self._value(name, number) for name, number in zip(self._query.by, numbers, strict=True)])
-
-    def _value(self, name: Dimension, number: int | None) -> str:
+    def _text(self, name: Dimension, number: int | None) -> str:
         if name == "branch_class":
             return class_name(number or 0)
         if name in STEPS:
@@ -245,10 +246,7 @@ class _Asked:
         if name in ("project", "org"):
             slug = self._slugs[number or 0]
             return slug if name == "project" else org_slug(slug)
-        found = self._texts.get(number)
-        if found is None:
-            found = self._texts[number] = str(self._db.execute("SELECT text FROM dim WHERE id = ?", (number,)).get)
-        return found
+        return str(self._db.execute("SELECT text FROM dim WHERE id = ?", (number,)).get) if number else ""
 
     # -- buckets
 
