@@ -133,6 +133,12 @@ class Grouping:
         """What tells the group of a key by these dimensions, remembered: windows one behind the other have the same."""
         return cache(lambda key: self.labels(dict(zip(keys, key, strict=True))))
 
+    def of_places(self) -> Callable[[tuple[str, str]], Labels | None]:
+        """What tells the group of a project and an environment, remembered as above."""
+        return cache(
+            lambda place: self.labels({"project": place[0], "org": org_slug(place[0]), "environment": place[1]})
+        )
+
     def of_row(self, rows: Rows) -> Callable[[Any], Labels | None]:
         """What tells the group of a row."""
         known = ROW_VALUES[rows]
@@ -204,12 +210,12 @@ def add_outages(grouping: Grouping, sums: Iterable[OutageSum]) -> Mapping[Labels
 
 
 def merge_deployments(
-    grouping: Grouping, parts: Mapping[tuple[str, str], DeploymentFold]
+    labels_of: Callable[[tuple[str, str]], Labels | None], parts: Mapping[tuple[str, str], DeploymentFold]
 ) -> Mapping[Labels, DeploymentFold]:
     """What each group's projects and environments add up to."""
     found: dict[Labels, DeploymentFold] = {}
-    for (project, environment), fold in parts.items():
-        labels = grouping.labels({"project": project, "org": org_slug(project), "environment": environment})
+    for place, fold in parts.items():
+        labels = labels_of(place)
         if labels is not None:
             found.setdefault(labels, DeploymentFold()).merge(fold)
     return found

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from headgate.core.detailrows import RepeatSum
@@ -89,6 +89,7 @@ class Reader:
         self._folds: dict[object, Mapping[Labels, Fold]] = {}
         self._deployed: dict[object, Mapping[tuple[str, str], DeploymentFold]] = {}
         self._shipped: dict[object, Mapping[Labels, DeploymentFold]] = {}
+        self._places: dict[Grouping, Callable[[tuple[str, str]], Labels | None]] = {}
         self.deployments = Deployments(store)
         self.faults = Faults(store)
         self._broken: dict[object, Mapping[Labels, Outages]] = {}
@@ -337,7 +338,8 @@ class Reader:
             self._deployed[key] = await self.deployments.folded(bounds, begun=begun)
         place = (*key, grouping)
         if place not in self._shipped:
-            self._shipped[place] = merge_deployments(grouping, self._deployed[key])
+            labels_of = self._places.setdefault(grouping, grouping.of_places())
+            self._shipped[place] = merge_deployments(labels_of, self._deployed[key])
         span_ms = longest_ms(bounds)
         found = {labels: how.read(fold, span_ms) for labels, fold in self._shipped[place].items()}
         return {labels: measured for labels, measured in found.items() if measured.n}
