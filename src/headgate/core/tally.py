@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from headgate.core.rollup import SUMS, Contribution, Measure, RollupKind, quantile
+from headgate.core.rollup import Contribution, Measure, RollupKind, quantile
 from headgate.core.times import DAY_MS, HOUR_MS
 
 __all__ = [
@@ -128,7 +128,6 @@ class TallyQuery:
     `bounds`: of the end of a run. `by`: the dimensions of the key, in its order; may be empty. `bins`: the measures
     whose quantiles are wanted; each costs time. `only`: values of dimensions of the key other than time, project and
     organisation; groups with others are not wanted and may be left out, which saves a store the reading of them.
-    `sums`: names of those that are wanted; others may be 0.
     """
 
     kind: RollupKind
@@ -136,4 +135,3 @@ class TallyQuery:
     by: tuple[Dimension, ...] = ()
     bins: frozenset[Measure] = frozenset()
     only: tuple[tuple[Dimension, str], ...] = ()
-    sums: frozenset[str] = frozenset(SUMS)

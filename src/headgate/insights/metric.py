@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from headgate.core.outages import Outages
-from headgate.core.rollup import SUMS, Measure
+from headgate.core.rollup import Measure
 from headgate.core.runrows import JobRow, RunRow
 from headgate.core.tally import Tally
 
@@ -76,15 +76,11 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class FromTally:
-    """Computed from sums of ended workflows or jobs. `of`: takes the sums and the window's length, milliseconds.
-
-    `sums`: names of those that it looks at.
-    """
+    """Computed from sums of ended workflows or jobs. `of`: takes the sums and the window's length, milliseconds."""
 
     kind: Literal["workflow", "job"]
     of: Callable[[Tally, int], Measured]
     bins: frozenset[Measure] = frozenset()
-    sums: frozenset[str] = frozenset(SUMS)
 
 
 class Fold(Protocol):

@@ -115,7 +115,7 @@ class Reader:
                 key = (metric.id, metric.over, grouping, frozenset(bounds.items()))
                 if key not in self._measured:
                     query = TallyQuery(how.kind, bounds, grouping.counted_by(how), how.bins, grouping.only)
-                    groups = await self._groups(grouping, await self._tallies(query, how.sums))
+                    groups = await self._groups(grouping, await self._tallies(query))
                     self._measured[key] = measure_tallies(how, groups, longest_ms(bounds))
                 return self._measured[key]
             case FromRepeats() as how:
@@ -144,18 +144,18 @@ class Reader:
 
         `step`: so does `timeline` in these steps, over windows that make up the bounds.
         """
-        wanted: dict[RollupKind, tuple[frozenset[Dimension], frozenset[Measure], frozenset[str]]] = {}
+        wanted: dict[RollupKind, tuple[frozenset[Dimension], frozenset[Measure]]] = {}
         only: tuple[tuple[Dimension, str], ...] = ()
         for metric in metrics:
             if isinstance(metric.compute, FromTally):
                 how, grouping = metric.compute, Grouping.of(metric, by, where, self._owners)
-                names, bins, sums = wanted.get(how.kind, (frozenset(), frozenset(), frozenset()))
-                wanted[how.kind] = (names | set(grouping.counted_by(how)), bins | how.bins, sums | how.sums)
+                names, bins = wanted.get(how.kind, (frozenset(), frozenset()))
+                wanted[how.kind] = (names | set(grouping.counted_by(how)), bins | how.bins)
                 bounds, only = grouping.narrowed(bounds, self._takes), grouping.only
-        for kind, (names, bins, sums) in wanted.items():
+        for kind, (names, bins) in wanted.items():
             if bounds:
                 counted: tuple[Dimension, ...] = ((step,) if step else ()) + tuple(sorted(names))
-                await self._tallies(TallyQuery(kind, bounds, counted, bins, only, sums))
+                await self._tallies(TallyQuery(kind, bounds, counted, bins, only))
 
     async def timeline(
         self,
@@ -191,7 +191,7 @@ class Reader:
         whole = {name: (bounds[0][name][0], bounds[-1][name][1]) for name in bounds[0]}
         starts = [next(iter(one.values()))[0] for one in bounds]
         step = step_of(starts)
-        query = TallyQuery(how.kind, whole, (step, *grouping.counted_by(how)), how.bins, grouping.only, how.sums)
+        query = TallyQuery(how.kind, whole, (step, *grouping.counted_by(how)), how.bins, grouping.only)
         asked, tallies = await self._tallies(query)
         place = asked.by.index(step)
         keys = tuple(name for name in asked.by if name != step)
@@ -239,16 +239,11 @@ class Reader:
             found.append(measure_tallies(how, {group: total}, until_ms - since_ms).get(group, Measured(None, 0)))
         return found
 
-    async def _tallies(self, query: TallyQuery, sums: frozenset[str] | None = None) -> tuple[TallyQuery, Tallies]:
-        """Sums that answer a query, and what they were asked for: they may be finer, with more sketches.
-
-        `sums`: which of those of the query will do, where they are known already; others may be wanted later.
-        """
-        sums = query.sums if sums is None else sums
+    async def _tallies(self, query: TallyQuery) -> tuple[TallyQuery, Tallies]:
+        """Sums that answer a query, and what they were asked for: they may be finer, with more sketches."""
         known = self._known.setdefault((query.kind, frozenset(query.bounds.items())), [])
         for asked, tallies in known:
-            finer = set(asked.by) >= set(query.by) and asked.only in ((), query.only)
-            if finer and asked.bins >= query.bins and asked.sums >= sums:
+            if set(asked.by) >= set(query.by) and asked.bins >= query.bins and asked.only in ((), query.only):
                 return asked, tallies
         tallies = await self._store.tallies(query)
         known.append((query, tallies))

@@ -66,7 +66,7 @@ def infrastructure(kind: Kind) -> FromTally:
 
 def credits_used(kind: Kind) -> FromTally:
     """Credits of all that ended, whatever the end."""
-    return FromTally(kind, _credits, sums=frozenset({"n", "skipped", "credits", "estimated"}))
+    return FromTally(kind, _credits)
 
 
 def mean(kind: Kind, measure: Measure) -> FromTally:

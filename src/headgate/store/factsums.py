@@ -1,7 +1,7 @@
 """What single facts add to sums, said in SQL: the same as `core.rollup.contribution` says of one fact.
 
-Invariant: an arm of a statement has its sign, the key, the sums that are read in the order of `SUMS`, and for each
-measure that was asked for a sketch, here NULL, and then for each of them a span, milliseconds or NULL.
+Invariant: an arm of a statement has its sign, the key, the sums in the order of `SUMS`, and for each measure that was
+asked for a sketch, here NULL, and then for each of them a span, milliseconds or NULL.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from headgate.core.times import DAY_MS, HOUR_MS
 from headgate.store.sql import Database
 from headgate.store.words import word
 
-__all__ = ["fact_columns", "fact_filters", "fact_joins", "sums_read"]
+__all__ = ["fact_columns", "fact_filters", "fact_joins"]
 
 
 def _told(table: str, name: str, pipeline: str) -> str:
@@ -58,18 +58,13 @@ def fact_filters(query: TallyQuery) -> Mapping[Dimension, str]:
     return {name: of[name] for name in ("workflow", "job", "branch_class", "branch", "trigger", "resource_class")}
 
 
-def sums_read(query: TallyQuery) -> tuple[str, ...]:
-    """Those that are wanted, and the first and last one of all, runs and approvals, which tell whether a group is."""
-    return tuple([name for name in SUMS if name in query.sums or name in (SUMS[0], SUMS[-1])])
-
-
 def fact_columns(db: Database, query: TallyQuery, sign: str) -> str:
     """The columns of an arm; `sign`: SQL that is 1 or -1. Facts without a contribution give zeros."""
     sums, spans = _values(db, query.kind)
     key = [(_OF_RUN if query.kind == "workflow" else _OF_JOB)[name] for name in query.by]
     measures = [name for name in MEASURES if name in query.bins]
     columns = [sign, *(f"coalesce({name}, 0)" for name in key)]
-    columns += [f"{sign} * ({sums[name]})" if name in sums else "0" for name in sums_read(query)]
+    columns += [f"{sign} * ({sums[name]})" if name in sums else "0" for name in SUMS]
     return ", ".join(columns + ["NULL"] * len(measures) + [spans.get(name, "NULL") for name in measures])
 
 

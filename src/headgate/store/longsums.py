@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 __all__ = ["LongRow", "LongRows", "LongSums"]
 
-# The sums that were asked for, in the order of `SUMS`, and a sketch of each measure that was asked for.
+# The sums, in the order of `SUMS`, and a sketch of each measure that was asked for.
 LongRow = tuple[tuple[int, ...], tuple[bytes | None, ...]]
 # Numbers of the key -> its row.
 LongRows = Mapping[tuple[int | None, ...], LongRow]

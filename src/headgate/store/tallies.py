@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from headgate.core.rollup import MEASURES, Measure
+from headgate.core.rollup import MEASURES, SUMS, Measure
 from headgate.core.slug import org_slug
 from headgate.core.tally import DEFAULT_BRANCH, ROLLED, STEPS, Dimension, Tally, TallyQuery, class_name
 from headgate.core.times import DAY_MS, format_ms
@@ -32,7 +32,7 @@ from headgate.store.cover import (
     cover,
     cut_cover,
 )
-from headgate.store.factsums import fact_columns, fact_filters, fact_joins, sums_read
+from headgate.store.factsums import fact_columns, fact_filters, fact_joins
 from headgate.store.lanes import bins_of, concatenated, joined, lay, summed
 from headgate.store.longsums import LongRow, LongRows, LongSums
 from headgate.store.notes import notes_taken
@@ -120,7 +120,6 @@ class _Asked:
         self._query = query
         self._known = known
         self._slugs: dict[int, str] = {}
-        self._read = sums_read(query)
         self._measures: tuple[Measure, ...] = tuple(name for name in MEASURES if name in query.bins)
         self._remembered = remembered
         self._days = built(db)[WIDE]
@@ -182,7 +181,7 @@ class _Asked:
             return {}
         query, taken = self._query, notes_taken(self._db)
         whole = tuple([(part, tuple(projects)) for part, projects in self._long.items()])
-        question = (query.kind, query.by, query.bins, query.only, self._read, whole)
+        question = (query.kind, query.by, query.bins, query.only, whole)
         if self._remembered.too_large(taken, question):
             self._buckets |= self._long
             return {}
@@ -198,12 +197,12 @@ class _Asked:
 
     def _sums(self, values: tuple[Any, ...], more: LongRow | None) -> tuple[tuple[Any, ...], list[dict[int, int]]]:
         """The sums of a row after its key, and the bins of each measure, with those that are remembered."""
-        sums = values[: len(self._read)]
+        sums = values[: len(SUMS)]
         if more is not None:
             sums = tuple(map(add, sums, more[0]))
         bins = []
         for position in range(len(self._measures)):
-            at = len(self._read) + 2 * _FORMS * position
+            at = len(SUMS) + 2 * _FORMS * position
             added, taken = values[at : at + _FORMS], values[at + _FORMS : at + 2 * _FORMS]
             bins.append(summed(joined(added, more[1][position]) if more else added, taken))
         return sums, bins
@@ -217,8 +216,8 @@ class _Asked:
             return ()
         key = [f"k{position}" for position in range(len(self._query.by))]
         measures = [f"{letter}_{name}" for letter in "bv" for name in self._measures]
-        every = f"every (s, {', '.join([*key, *self._read, *measures])}) AS ({' UNION ALL '.join(arms)})"
-        columns = [*key, *(f"sum({name})" for name in self._read), *(_BINS.format(name) for name in self._measures)]
+        every = f"every (s, {', '.join([*key, *SUMS, *measures])}) AS ({' UNION ALL '.join(arms)})"
+        columns = [*key, *(f"sum({name})" for name in SUMS), *(_BINS.format(name) for name in self._measures)]
         statement = f"WITH {', '.join([*self._tables, every])} SELECT {', '.join(columns)} FROM every"
         if key:
             statement += f" GROUP BY {', '.join(key)}"
@@ -232,7 +231,7 @@ class _Asked:
         sums: tuple[Any, ...],
         bins: Iterable[dict[int, int]],
     ) -> None:
-        tally = Tally(**dict(zip(self._read, sums, strict=True)))
+        tally = Tally(*sums)
         if self._measures:
             tally.bins = {measure: one for measure, one in zip(self._measures, bins, strict=True) if one}
         known = found.setdefault(key, tally)
@@ -258,7 +257,7 @@ class _Asked:
         if self._cut:
             of |= {self._cut: "r.value", "job": "0"}
         minus = "" if sign == 1 else "-"
-        columns = [str(sign), *(of[name] for name in self._query.by), *(f"{minus}r.{name}" for name in self._read)]
+        columns = [str(sign), *(of[name] for name in self._query.by), *(f"{minus}r.{name}" for name in SUMS)]
         columns += [f"r.{name}" for name in self._measures] + ["NULL"] * len(self._measures)
         buckets, listed = self._bind(numbers), f"json_each({self._bind(projects)})"
         if len(projects) * _MOST < self._known or any(name != "branch_class" for name, _ in self._query.only):

@@ -4,7 +4,6 @@ import pytest
 from tests.unit.insights.fakes import API, WEB, Rows, deployment, job, run
 
 from headgate.alerting.history import History
-from headgate.core.rollup import SUMS
 from headgate.core.runrows import StepFailures
 from headgate.core.tally import Tally
 from headgate.core.times import DAY_MS, HOUR_MS
@@ -154,22 +153,6 @@ async def test_freshness_is_that_of_the_stalest_project():
         behind_ms={WEB: 5000, API: 9000, "gh/acme/old": 1},
     )
     assert found == {(("team", ""),): Measured(9.0, 1), (("team", "shop"),): Measured(5.0, 1)}
-
-
-async def test_a_metric_asks_for_the_sums_that_it_needs_where_others_are_not_expected():
-    """One that needs more is asked for by itself, and not with as few."""
-    store = Rows(tallies={(WEB,): Tally(n=4, ok=3, failed=1, credits=8)})
-    reader = Reader(store, owners=Owners())
-    every, some = frozenset(SUMS), frozenset({"n", "skipped", "credits", "estimated"})
-    await reader.expect([CATALOGUE["credits"]], by=("project",), where=(), bounds=DAY)
-    for name in ("credits", "success_rate", "credits"):
-        await reader.measure(CATALOGUE[name], by=("project",), where=(), bounds=DAY)
-    assert [some, every] == [query.sums for query in store.asked]
-    other = Rows(tallies={(WEB,): Tally(n=4, ok=3, failed=1, credits=8)})
-    reader = Reader(other, owners=Owners())
-    for name in ("credits", "success_rate"):
-        await reader.measure(CATALOGUE[name], by=("project",), where=(), bounds=DAY)
-    assert [every] == [query.sums for query in other.asked]
 
 
 async def test_a_pass_asks_once_for_each_sum():
