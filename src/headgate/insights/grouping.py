@@ -130,8 +130,8 @@ class Grouping:
         return tuple(sorted((name, values[name]) for name in self.by))
 
     def of_keys(self, keys: Sequence[Dimension]) -> Callable[[tuple[str, ...]], Labels | None]:
-        """What tells the group of a key by these dimensions, remembered: windows one behind the other have the same."""
-        return cache(lambda key: self.labels(dict(zip(keys, key, strict=True))))
+        """What tells the group of a key by these dimensions."""
+        return lambda key: self.labels(dict(zip(keys, key, strict=True)))
 
     def of_places(self) -> Callable[[tuple[str, str]], Labels | None]:
         """What tells the group of a project and an environment, remembered as above."""

@@ -10,6 +10,7 @@ import asyncio
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 
 from headgate.core.detailrows import RepeatSum
 from headgate.core.outages import Outages
@@ -205,7 +206,7 @@ class Reader:
                 tally.add(parts[slot][rest])
                 tally.add(more)
             parts[slot][rest] = tally
-        named = grouping.of_keys(keys)
+        named = cache(grouping.of_keys(keys))  # windows one behind the other have the same keys
         return [
             measure_tallies(how, group_tallies(named, part), longest_ms(one))
             for one, part in zip(bounds, parts, strict=True)
