@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+import msgspec
+
 from headgate.core.outages import Outages
 from headgate.core.rollup import Measure
 from headgate.core.runrows import JobRow, RunRow
@@ -46,12 +48,12 @@ Rows = Literal["runs", "tests", "flakes", "steps"]
 Labels = tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """One metric of one group over one window. `value`: in the metric's unit, None where nothing qualifies.
+class Measured(msgspec.Struct, frozen=True, gc=False):
+    """One metric of one group over one window; a struct, which is made fastest, since a page makes thousands.
 
-    `n`: sample size, what qualifies. `hits`: of a proportion, those that make up the share. `estimated`: some of the
-    credits in it are estimates, which a bill may replace.
+    `value`: in the metric's unit, None where nothing qualifies. `n`: sample size, what qualifies. `hits`: of a
+    proportion, those that make up the share. `estimated`: some of the credits in it are estimates, which a bill may
+    replace.
     """
 
     value: float | None

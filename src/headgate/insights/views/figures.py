@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import msgspec
+
 from headgate.core.slug import org_slug
 from headgate.core.tally import Bounds
 from headgate.core.times import DAY_MS, format_ms
@@ -244,7 +246,7 @@ async def _zeros(
     """Sums of credits of what cost nothing become 0; what nobody told of stays without a value."""
     untold = [labels for labels, found in groups.items() if name in found and found[name].value is None]
     for labels in await free(lens, untold, by=by, where=where, bounds=bounds):
-        groups[labels][name] = replace(groups[labels][name], value=0.0)
+        groups[labels][name] = msgspec.structs.replace(groups[labels][name], value=0.0)
 
 
 def _tails(late: Mapping[str, int], projects: Sequence[str], window: Window) -> Sequence[Bounds]:
