@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from headgate.store.sketches import binned, count, pack, unpack
@@ -25,7 +25,10 @@ _HEAD = struct.Struct("<HH")
 _LANE_BITS = 16
 _MOST_RUNS = (1 << _LANE_BITS) - 1
 # Every second of the lanes that there can be: a duration of 64 bits has bin 2,184.
-_EVEN = int.from_bytes(b"\xff\xff\0\0" * 2_048, "little")
+_PLACES = 4_096
+_EVEN = int.from_bytes(b"\xff\xff\0\0" * (_PLACES // 2), "little")
+# The highest bit of each lane of 32 bits.
+_SIGNS = int.from_bytes(b"\0\0\0\x80" * (_PLACES // 2), "little")
 
 
 def lay(bins: Mapping[int, int]) -> bytes | None:
@@ -82,11 +85,12 @@ def _sketch_of(*lists: Any) -> bytes | None:
 
 def summed(added: Forms, taken: Forms = (None, None, None)) -> dict[int, int]:
     """Bins of what is added, less those of what is taken away; none is 0. ValueError for bytes that are no sketch."""
-    runs: defaultdict[int, int] = defaultdict(int, _places(added[1]))
+    first, laid = _places(added[1], taken[1])
+    if not any((added[0], added[2], taken[0], taken[2])):
+        return {index: n for index, n in enumerate(laid, first - 1) if n}
+    runs: defaultdict[int, int] = defaultdict(int, enumerate(laid, first))
     _count(runs, added, 1)
     _count(runs, taken, -1)
-    for place, n in _places(taken[1]).items():
-        runs[place] -= n
     return {place - 1: n for place, n in runs.items() if n}
 
 
@@ -98,14 +102,34 @@ def _count(runs: defaultdict[int, int], forms: Forms, sign: Literal[1, -1]) -> N
         runs[index + 1] += sign * n
 
 
-def _places(laid: bytes | None) -> dict[int, int]:
-    """Runs of each place of sketches in lanes.
+def _places(added: bytes | None, taken: bytes | None) -> tuple[int, Sequence[int]]:
+    """The first place, and runs of each from there, of sketches in lanes that are added less those that are taken away.
 
-    Lanes are added as numbers of 32 bits, every second one in each of two sums: no store has four billion runs.
+    With the highest bit of each lane added no lane borrows from the next, and without it they have a sign.
     """
-    if laid is None:
-        return {}
+    if added is None and taken is None:
+        return 0, ()
+    *totals, first = _totals(added)
+    *others, other = _totals(taken)
+    size = -(-max(one.bit_length() for one in (*totals, *others)) // 32)
+    signs = _SIGNS & ((1 << 32 * size) - 1)
+    runs = [0] * (2 * size)
+    runs[::2], runs[1::2] = (
+        struct.unpack(f"<{size}i", (one + signs - less ^ signs).to_bytes(4 * size, "little"))
+        for one, less in zip(totals, others, strict=True)
+    )
+    lowest = min(first, other)
+    return lowest, runs[lowest:]
+
+
+def _totals(laid: bytes | None) -> tuple[int, int, int]:
+    """Sketches one behind the other as two sums, of every second lane each, in lanes of 32 bits; and the first place.
+
+    No store has two billion runs of a bin. ValueError for bytes that are none.
+    """
     even = odd = at = 0
+    if laid is None:
+        return even, odd, _PLACES
     lowest = whole = len(laid)
     while at < whole:
         first, lanes = _HEAD.unpack_from(laid, at) if whole - at > _HEAD.size else (0, whole)
@@ -116,7 +140,4 @@ def _places(laid: bytes | None) -> dict[int, int]:
         lowest = min(lowest, first)
     if at != whole:
         raise ValueError("not a sketch")
-    size = -(-max(even.bit_length(), odd.bit_length()) // 32)
-    runs = [0] * (2 * size)
-    runs[::2], runs[1::2] = (struct.unpack(f"<{size}I", one.to_bytes(4 * size, "little")) for one in (even, odd))
-    return dict(enumerate(runs[lowest:], lowest))
+    return even, odd, lowest
