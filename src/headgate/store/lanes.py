@@ -24,7 +24,7 @@ _LEAST_BINS, _MOST_LANES = 64, 4
 _HEAD = struct.Struct("<HH")
 _LANE_BITS = 16
 _MOST_RUNS = (1 << _LANE_BITS) - 1
-# Every second of the lanes that there can be: a duration of 64 bits has bin 2,184.
+# More lanes than there can be, as a duration of 64 bits has bin 2,184; and every second one of them.
 _PLACES = 4_096
 _EVEN = int.from_bytes(b"\xff\xff\0\0" * (_PLACES // 2), "little")
 # The highest bit of each lane of 32 bits.
