@@ -32,8 +32,8 @@ _SHORT = bisect_right(_STEPS, MIN_SECONDS * 1000)
 # Codes of which levels are taken, and places that are looked at one by one before all values are.
 _SAMPLE = 40
 _TRIES = 8
-# Answers that are kept, some 500 bytes each where a test ran on 300 commits.
-_REMEMBERED = 8_192
+# Answers that are kept, and the most values that one is kept of: ten megabytes at most.
+_MOST_REMEMBERED, _LONGEST_REMEMBERED = 8_192, 1_024
 
 
 def turn(values: Sequence[float], first: int) -> tuple[int, float, float] | None:
@@ -71,7 +71,6 @@ def pace_codes(paces: Iterable[float]) -> bytes:
     return bytes([bisect_right(_STEPS, ms) for ms in paces])
 
 
-@lru_cache(maxsize=_REMEMBERED)
 def may_turn(codes: bytes, first: int) -> bool:
     """Whether `became_slower` may hold of run times of which only codes are known, `first` of them before the window.
 
@@ -79,9 +78,15 @@ def may_turn(codes: bytes, first: int) -> bool:
     wrong side of some value for quartiles that do not overlap, or are too much the same for the medians. Answers are
     remembered, since the same is asked of most tests until the next commit of their project.
     """
-    at, last = max(first, FEWEST_COMMITS), len(codes) - FEWEST_COMMITS
-    if at > last or b"1" not in codes[first:].translate(_FROM[_SHORT]):
+    at = max(first, FEWEST_COMMITS)
+    if at > len(codes) - FEWEST_COMMITS or b"1" not in codes[first:].translate(_FROM[_SHORT]):
         return False
+    return _remembered(codes, at) if len(codes) <= _LONGEST_REMEMBERED else _uncertain(codes, at)
+
+
+def _uncertain(codes: bytes, at: int) -> bool:
+    """Whether there is a place from `at` on of which it is not certain that no change is there."""
+    last = len(codes) - FEWEST_COMMITS
     ordered = sorted(codes[:: max(1, len(codes) // _SAMPLE)])
     few, middle, tries = len(ordered) * 3 // 8, ordered[len(ordered) // 2], _TRIES
     others = ((4, middle + 1, middle), (2, *_same(middle)))
@@ -99,6 +104,9 @@ def may_turn(codes: bytes, first: int) -> bool:
                 clear = at + 1
             at = clear
     return False
+
+
+_remembered = lru_cache(maxsize=_MOST_REMEMBERED)(_uncertain)
 
 
 def _apart(before: bytes, after: bytes) -> bool:

@@ -62,8 +62,10 @@ def test_codes_exclude_most_that_did_not(spread: float) -> None:
         ([50.0] * 20 + [99.0] * 20, 0, False, False),
         ([500.0] * (FEWEST_COMMITS - 1) + [900.0] * 20, 0, True, False),
         ([500.0] * 20, 20, False, False),
+        ([500.0] * 700 + [900.0] * 700, 600, True, True),
+        ([500.0, 510.0] * 700, 600, False, False),
     ],
-    ids=["slower", "before-the-window", "longest", "same", "short", "too-few", "no-window"],
+    ids=["slower", "before-the-window", "longest", "same", "short", "too-few", "no-window", "many", "many-same"],
 )
 def test_what_became_slower(paces: list[float], first: int, *, may: bool, became: bool) -> None:
     """By codes alone it may, where they cannot tell."""
