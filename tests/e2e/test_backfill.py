@@ -79,7 +79,9 @@ def test_kills_in_the_middle_of_a_backfill_lose_and_repeat_nothing(tmp_path, twi
             pause(1.2)
             daemon.kill()
             daemon.start()
-        (under_way,) = daemon.get("/api/v1/backfills").json()
+        answer = daemon.get("/api/v1/backfills")
+        assert answer.status_code == 200, answer.text
+        (under_way,) = answer.json()
         assert under_way["state"] != "waiting"
         assert daemon.stop() == 0
     # Slow until here, so that the kills are in the middle of it.

@@ -273,7 +273,9 @@ class Auditor:
         untold = []
         for item in items:
             found = kept.get(item.key)
-            tally = proof.tally(item, "reruns" if found is not None and found.rerun else "runs")
+            # Of a run lists tell another time with each of its jobs; where its end is kept, that is its hour.
+            at_ms = item.at_ms if found is None or found.stopped_ms is None else found.stopped_ms
+            tally = proof.tally(at_ms, "reruns" if found is not None and found.rerun else "runs")
             tally.expected += 1
             tally.present += item.key not in missing
             lost = item.key in proof.gone or not _is_kept(item, kept, mark)
@@ -281,9 +283,8 @@ class Auditor:
             tally.repaired += item.key in missing and not lost
             # W09: it ended while webhooks of its kind come, and its own did not.
             if item.webhook and found is not None and found.ended and not found.announced:
-                at = found.stopped_ms or item.at_ms
-                tally.unannounced += first < at < late_ms
-                untold += [at] if self._listens_ms < at < late_ms else []
+                tally.unannounced += first < at_ms < late_ms
+                untold += [at_ms] if self._listens_ms < at_ms < late_ms else []
         mark.silence.setdefault(kind, Silence()).hear(_announced(items, kept), untold)
 
     async def _repair(self, scope: Scope, missing: Sequence[Listed], mark: AuditMark, proof: Proof) -> None:

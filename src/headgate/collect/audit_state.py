@@ -10,7 +10,6 @@ from typing import Literal
 
 import msgspec
 
-from headgate.core.audits import Listed
 from headgate.core.merge import Observation, ProjectRef
 from headgate.core.storeport import Store
 from headgate.core.times import DAY_MS, HOUR_MS
@@ -149,9 +148,9 @@ class Proof:
         self.brought: set[str] = set()
         self.gone: set[str] = set()
 
-    def tally(self, item: Listed, what: What) -> Tally:
-        """The figures that an item counts in."""
-        return self.hours.setdefault(f"{what} {item.at_ms // HOUR_MS}", Tally())
+    def tally(self, at_ms: int, what: What) -> Tally:
+        """The figures that something of that time counts in."""
+        return self.hours.setdefault(f"{what} {at_ms // HOUR_MS}", Tally())
 
     def total(self) -> Tally:
         """Sums over all hours."""

@@ -131,6 +131,17 @@ async def test_a_run_that_goes_on_need_only_be_known(bench):
     assert key(1) not in bench.source.asked
 
 
+async def test_a_run_counts_in_the_hour_of_its_end_whatever_job_names_it(bench):
+    """A list of jobs tells of their runs, with the times of those jobs: of an early one today, of a late one later."""
+    await bench.keep(run(1))
+    for at in (NOW - 3 * HOUR_MS, NOW - 2 * HOUR_MS):
+        bench.source.lists = [[listed(1, at=at, ended=False)]]
+        await bench.auditor.once()
+        bench.clock.advance(ROUND_SECONDS)
+    mark = (await load_marks(bench.store, "ci"))[SCOPE.key]
+    assert mark.hours == {f"runs {(NOW - HOUR_MS) // HOUR_MS}": Tally(1, 1)}
+
+
 async def test_a_round_begins_a_little_before_the_last_one_ended(bench):
     """A call or two a quarter of an hour; once a day the whole day again, and three days of the late lists."""
     await bench.auditor.once()
