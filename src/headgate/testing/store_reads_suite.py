@@ -213,7 +213,7 @@ class RowsSuite:
     async def test_the_newest_runs_of_all_names(self, store: Store) -> None:
         """As of those that are named; of ends at once those with the greatest ids; however old, and of any choice."""
         other = ProjectRef("circleci.com", "gh/acme/api", "gh/acme", made_id(3, 1))
-        for number in range(60):
+        for number in reversed(range(60)):
             at = NOW - number // 3
             await merge(store, pipeline(), workflow(made_id(2, number), stopped_at=at, created_at=NOW - 99))
         told = workflow(made_id(2, 99), stopped_at=NOW - 70, pipeline_id=made_id(1, 9), name="ship")
