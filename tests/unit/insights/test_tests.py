@@ -119,6 +119,24 @@ async def test_flaky_tests_are_counted_and_scored():
     }
 
 
+async def test_faults_are_read_once_of_each_window(monkeypatch):
+    """By whoever counts flaky tests, in whatever groups, and by whoever lists them."""
+    store, asked = Rows(*ROWS), []
+    read = store.test_faults
+
+    async def spy(bounds):
+        asked.append(dict(bounds))
+        return await read(bounds)
+
+    monkeypatch.setattr(store, "test_faults", spy)
+    reader, web = Reader(store, owners=Owners()), {WEB: (0, 10)}
+    for by in ((), ("project",)):
+        assert await reader.measure(CATALOGUE["flaky_tests"], by=by, where=(), bounds=BOUNDS)
+    assert await reader.faults.read(BOUNDS) == await read(BOUNDS)
+    assert await reader.faults.read(web) == await read(web)
+    assert asked == [BOUNDS, web]
+
+
 async def test_flaky_tests_are_ranked_by_what_they_cost():
     """A flake costs a mean run of its job; in several jobs each has a part of it."""
     store = Rows(*ROWS, tallies={(WEB, "e2e"): Tally(n=2, credits=200), (WEB, "lint"): Tally(n=10, credits=10)})
