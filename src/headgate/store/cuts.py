@@ -7,7 +7,7 @@ days, these sums know no more than facts do, and go with them.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -17,7 +17,7 @@ from headgate.core.times import HOUR_MS
 from headgate.store.cover import DAY_HOURS, KEPT_FACTS, QUARTER
 from headgate.store.factsums import fact_columns, fact_joins
 from headgate.store.lanes import concatenated
-from headgate.store.notes import WHOLE, whole
+from headgate.store.notes import WHOLE, Noted, whole
 from headgate.store.schema import KIND_NUMBER
 from headgate.store.session import Session
 from headgate.store.sql import Database
@@ -54,7 +54,7 @@ def cut_of(query: TallyQuery) -> Dimension | None:
     return found[0] if len(found) == 1 and others.issuperset(set(query.by) - {found[0]}) else None
 
 
-def built(db: Database, kind: RollupKind) -> Mapping[int, Container[int]]:
+def built(db: Database, kind: RollupKind) -> Mapping[int, Noted]:
     """Length in hours -> numbers of the stretches that are whole."""
     return whole(db, "cut_built", _KEPT[kind][2])
 

@@ -6,33 +6,29 @@ is the sum of its facts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Literal
 
-from headgate.store.cover import DAY_HOURS
 from headgate.store.sql import Database
 
-__all__ = ["NOTES_TAKEN", "WHOLE", "Notes", "Place", "notes_taken", "whole"]
+__all__ = ["NOTES_PUT", "WHOLE", "Noted", "Notes", "Place", "whole"]
 
 # Length in hours, and which one since the epoch.
 Place = tuple[int, int]
 Table = Literal["span_built", "cut_built"]
 # As the highest project in it: all of them are.
 WHOLE = (1 << 63) - 1
-# Counter: how often notes of a day or longer were taken away.
-NOTES_TAKEN = "notes:taken"
+# Counter: how often a note was put, which is the version of the last one.
+NOTES_PUT = "notes:put"
 
 
 class Notes:
-    """Owned by the writer's thread: the notes of one table, remembered.
+    """Owned by the writer's thread: the notes of one table, remembered. `version`: gives one that no note had."""
 
-    `taken`: called where notes of a day or longer are taken away.
-    """
-
-    def __init__(self, db: Database, table: Table, taken: Callable[[], None]) -> None:
+    def __init__(self, db: Database, table: Table, version: Callable[[], int]) -> None:
         self._db = db
         self._table = table
-        self._taken = taken
+        self._version = version
         self._read: dict[Place, int] | None = None
 
     def load(self) -> None:
@@ -49,7 +45,7 @@ class Notes:
     def put(self, place: Place, upto: int) -> None:
         """Projects with a number up to this are in it."""
         self._upto[place] = upto
-        self._db.execute(f"INSERT OR REPLACE INTO {self._table} VALUES (?, ?, ?)", (*place, upto))
+        self._db.execute(f"INSERT OR REPLACE INTO {self._table} VALUES (?, ?, ?, ?)", (*place, upto, self._version()))
 
     def outdated(self, hours: Iterable[int], lengths: Iterable[int]) -> None:
         """Facts changed that ended in these hours since the epoch."""
@@ -58,7 +54,6 @@ class Notes:
                 place = (length, hour // length)
                 if self._upto.pop(place, None) is not None:
                     self._db.execute(f"DELETE FROM {self._table} WHERE hours = ? AND bucket = ?", place)
-                    self._gone(length)
 
     def drop_before(self, length: int, bucket: int) -> None:
         """Stretches of a length before one are no more."""
@@ -67,17 +62,11 @@ class Notes:
             del self._upto[place]
         if gone:
             self._db.execute(f"DELETE FROM {self._table} WHERE hours = ? AND bucket < ?", (length, bucket))
-            self._gone(length)
-
-    def _gone(self, length: int) -> None:
-        if length >= DAY_HOURS:
-            self._taken()
 
     def clear(self) -> None:
         """Nothing that was added up holds any more."""
         self._read = {}
         self._db.execute(f"DELETE FROM {self._table}")
-        self._taken()
 
     def missing(self, length: int, buckets: Iterable[int]) -> tuple[int, int] | None:
         """The first of these that is not whole, and up to which project it is; None where all are."""
@@ -88,26 +77,24 @@ class Notes:
         return None
 
 
-class _Whole:
+class Noted:
     """Numbers of the stretches of one length that are whole, looked up one by one: most answers need few of many."""
 
     def __init__(self, db: Database, table: Table, length: int) -> None:
         self._db = db
-        self._statement = f"SELECT 1 FROM {table} WHERE hours = {length} AND bucket = ? AND upto = {WHOLE}"
-        self._known: dict[object, bool] = {}
+        self._statement = f"SELECT version FROM {table} WHERE hours = {length} AND bucket = ? AND upto = {WHOLE}"
+        self._known: dict[object, int | None] = {}
+
+    def version(self, bucket: object) -> int | None:
+        """Of its note: as long as it is the same, so are its sums. None where it is not whole."""
+        if bucket not in self._known:
+            self._known[bucket] = self._db.execute(self._statement, (bucket,)).get
+        return self._known[bucket]
 
     def __contains__(self, bucket: object) -> bool:
-        found = self._known.get(bucket)
-        if found is None:
-            found = self._known[bucket] = self._db.execute(self._statement, (bucket,)).get is not None
-        return found
+        return self.version(bucket) is not None
 
 
-def notes_taken(db: Database) -> int:
-    """As of what the connection sees."""
-    return db.execute("SELECT n FROM counter WHERE name = ?", (NOTES_TAKEN,)).get or 0
-
-
-def whole(db: Database, table: Table, lengths: Iterable[int]) -> Mapping[int, Container[int]]:
+def whole(db: Database, table: Table, lengths: Iterable[int]) -> Mapping[int, Noted]:
     """Length in hours -> numbers of the stretches that are whole."""
-    return {length: _Whole(db, table, length) for length in lengths}
+    return {length: Noted(db, table, length) for length in lengths}

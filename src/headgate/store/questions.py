@@ -51,7 +51,7 @@ from headgate.store import (
 )
 from headgate.store.detail_questions import DetailQuestions
 from headgate.store.explain import explain
-from headgate.store.longsums import LongSums
+from headgate.store.notedsums import NotedSums
 from headgate.store.sizes import parts
 from headgate.store.tallies import tallies
 
@@ -61,7 +61,7 @@ __all__ = ["Questions"]
 class Questions(DetailQuestions):
     """See `core.readport.ReadStore` for what each method promises."""
 
-    _long_sums: LongSums
+    _noted_sums: NotedSums
 
     async def parts(self) -> Sequence[StorePart]:
         return await self._ask(parts)
@@ -155,7 +155,7 @@ class Questions(DetailQuestions):
         )
 
     async def tallies(self, query: TallyQuery) -> Mapping[tuple[str, ...], Tally]:
-        return await self._ask(lambda db: tallies(db, query, self._long_sums))
+        return await self._ask(lambda db: tallies(db, query, self._noted_sums))
 
     async def newest_runs(
         self,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from headgate.store.notes import NOTES_TAKEN, Notes
+from headgate.store.notes import NOTES_PUT, Notes
 from headgate.store.projects import Project, Projects
 from headgate.store.sql import Database
 
@@ -40,8 +40,8 @@ class Session:
         self.lost: list[tuple[str, str]] = []
         self.inbox_next = 1
         self.inbox_settled: set[int] = set()
-        self.spans = Notes(db, "span_built", self._note_taken)
-        self.cuts = Notes(db, "cut_built", self._note_taken)
+        self.spans = Notes(db, "span_built", self._note_version)
+        self.cuts = Notes(db, "cut_built", self._note_version)
 
     def load(self) -> Session:
         """Read what is remembered, unless it is."""
@@ -106,8 +106,9 @@ class Session:
         self.counters[name] = self.counters.get(name, 0) + amount
         self._dirty.add(name)
 
-    def _note_taken(self) -> None:
-        self.count(NOTES_TAKEN)
+    def _note_version(self) -> int:
+        self.count(NOTES_PUT)
+        return self.counters[NOTES_PUT]
 
     def put(self, name: str, value: int) -> None:
         """Set a counter."""

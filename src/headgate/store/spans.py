@@ -6,7 +6,7 @@ same transaction, and it is added up again later; nothing is lost meanwhile but 
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 
 import msgspec
@@ -16,7 +16,7 @@ from headgate.core.rollup import MEASURES, SUMS
 from headgate.core.times import HOUR_MS
 from headgate.store.cover import DAY_HOURS, KEPT_HOURS, QUARTER, WIDE, WIDE_HOUR, Source
 from headgate.store.lanes import concatenated
-from headgate.store.notes import WHOLE, whole
+from headgate.store.notes import WHOLE, Noted, whole
 from headgate.store.schema import KIND_NUMBER
 from headgate.store.session import Session
 from headgate.store.sql import Database
@@ -36,7 +36,7 @@ _SUMS = ", ".join(f"sum({name})" for name in SUMS)
 _BINS = ", ".join(f"long_sketch({', '.join(concatenated(name))})" for name in MEASURES)
 
 
-def built(db: Database) -> Mapping[Source, Container[int]]:
+def built(db: Database) -> Mapping[Source, Noted]:
     """Source -> numbers of the stretches that are whole."""
     return {_WIDE_ONLY.get(length, length): numbers for length, numbers in whole(db, "span_built", LENGTHS).items()}
 

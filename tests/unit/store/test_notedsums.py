@@ -1,9 +1,11 @@
-"""What is remembered of sums of long stretches: asked twice, after changes, and by whom sees an older store."""
+"""What is remembered of sums of stretches that are over: asked twice, after changes, where it is too much."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.unit.insights import world
@@ -12,10 +14,11 @@ from tests.unit.insights.world import HOUR, NOW, World
 from headgate.core.rollup import MEASURES
 from headgate.core.tally import TallyQuery
 from headgate.core.times import DAY_MS
-from headgate.store import SqliteStore
-from headgate.store.longsums import LongRows, LongSums
+from headgate.store import SqliteStore, tallies
+from headgate.store.cover import Source
+from headgate.store.notedsums import NotedRows, NotedSums
 
-ROWS: LongRows = {(1,): ((1, 2), (None,))}
+ROWS: NotedRows = {(1,): ((1, 2), (None,))}
 QUESTIONS = [
     TallyQuery("workflow", {}, ("project", "workflow"), frozenset(MEASURES)),
     TallyQuery("job", {}, (), frozenset(MEASURES)),
@@ -25,37 +28,25 @@ QUESTIONS = [
 ]
 
 
-def test_it_holds_as_long_as_no_note_is_taken() -> None:
-    """A change makes everything unknown; who still sees the store before it neither gets nor puts anything."""
-    sums = LongSums()
-    sums.put(3, "asked", ROWS, numbers=1)
-    assert ROWS is sums.get(3, "asked")
-    assert (None, None) == (sums.get(3, "other"), sums.get(4, "asked"))
-    sums.put(4, "other", ROWS, numbers=1)
-    assert (None, None) == (sums.get(4, "asked"), sums.get(3, "asked"))
-    sums.put(3, "asked", ROWS, numbers=1)
-    assert (None, ROWS) == (sums.get(4, "asked"), sums.get(4, "other"))
-
-
 def test_what_was_not_asked_for_longest_makes_room() -> None:
     """By bytes; what is too large for all of it is not kept, and known to be so."""
-    sums = LongSums(most=11_000)
-    sums.put(0, "a", ROWS, numbers=1)
-    sums.put(0, "b", ROWS, numbers=1)
-    assert sums.get(0, "a")
-    sums.put(0, "c", {(number,): ((1,), (bytes(500),)) for number in range(5)}, numbers=1)
-    assert [True, False, True] == [sums.get(0, name) is not None for name in "abc"]
-    sums.put(0, "huge", {(number,): ROWS[1,] for number in range(20)}, numbers=1)
-    assert [True, True, False] == [sums.get(0, name) is not None for name in ("a", "c", "huge")]
-    assert [True, False, False] == [sums.too_large(*asked) for asked in ((0, "huge"), (0, "a"), (1, "huge"))]
+    sums = NotedSums(most=11_000)
+    sums.put("a", ROWS, numbers=1)
+    sums.put("b", ROWS, numbers=1)
+    assert sums.get("a") is ROWS
+    sums.put("c", {(number,): ((1,), (bytes(500),)) for number in range(5)}, numbers=1)
+    assert [True, False, True] == [sums.get(name) is not None for name in "abc"]
+    sums.put("huge", {(number,): ROWS[1,] for number in range(20)}, numbers=1)
+    assert [True, True, False] == [sums.get(name) is not None for name in ("a", "c", "huge")]
+    assert [True, False, False] == [sums.too_large(name) for name in ("huge", "a", "b")]
 
 
 def test_questions_without_an_answer_take_room_too() -> None:
     """Anybody may ask for branches that are not there."""
-    sums = LongSums(most=100_000)
+    sums = NotedSums(most=100_000)
     for number in range(200):
-        sums.put(0, number, {}, numbers=100)
-    kept = [number for number in range(200) if sums.get(0, number) is not None]
+        sums.put(number, {}, numbers=100)
+    kept = [number for number in range(200) if sums.get(number) is not None]
     assert list(range(180, 200)) == kept
 
 
@@ -76,19 +67,27 @@ def asked(days: int) -> list[TallyQuery]:
     return [TallyQuery(one.kind, bounds, one.by, one.bins, one.only) for one in QUESTIONS]
 
 
-async def test_a_second_answer_reads_no_long_stretch(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And is the same."""
+async def test_a_second_answer_reads_no_stretch_that_is_over(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No hour and no longer stretch that is noted; and it is the same."""
     first = [await store.tallies(query) for query in asked(20)]
     assert all(first)
-    put: list[object] = []
-    monkeypatch.setattr(LongSums, "put", lambda *args: put.append(args))
+    read: list[Mapping[Source, int]] = []
+    rows = tallies._Asked._rows
+
+    def watched(self: Any, buckets: Any, facts: Any) -> Any:
+        read.append(Counter(source for (source, _, numbers) in buckets for _ in numbers))
+        return rows(self, buckets, facts)
+
+    monkeypatch.setattr(tallies._Asked, "_rows", watched)
     assert first == [await store.tallies(query) for query in asked(20)]
-    assert put == []
+    assert [{}] * len(QUESTIONS) == read
 
 
-@pytest.mark.parametrize("back", [3, 20])
+@pytest.mark.parametrize("back", [0, 3, 20])
 async def test_a_late_change_is_in_the_next_answer(store: SqliteStore, tmp_path: Path, back: int) -> None:
-    """A run that ended days ago is told late, before and after sums are added up again."""
+    """A run that ended hours or days ago is told late, before and after sums are added up again."""
     before = [await store.tallies(query) for query in asked(23)]
     late = World(1, days=2, seed=9)
     del late.jobs[1:]
@@ -113,13 +112,13 @@ async def test_a_late_change_is_in_the_next_answer(store: SqliteStore, tmp_path:
 async def test_what_is_too_large_is_answered_all_the_same(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """In one statement from the second time on."""
     first = [await store.tallies(query) for query in asked(20)]
-    monkeypatch.setattr(store, "_long_sums", LongSums(most=4_000))
+    monkeypatch.setattr(store, "_noted_sums", NotedSums(most=4_000))
     refused: list[bool] = []
-    too_large = LongSums.too_large
-    monkeypatch.setattr(LongSums, "too_large", lambda *told: refused.append(too_large(*told)) or refused[-1])
+    too_large = NotedSums.too_large
+    monkeypatch.setattr(NotedSums, "too_large", lambda *told: refused.append(too_large(*told)) or refused[-1])
     for query, expected in zip(asked(20), first, strict=True):
         assert [expected] * 2 == [await store.tallies(query), await store.tallies(query)]
-    assert [False, True] * 2 == refused[:2] + refused[-4:-2]
+    assert sum(refused) == len(QUESTIONS)
 
 
 async def test_groups_are_in_one_order(store: SqliteStore) -> None:
