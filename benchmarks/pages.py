@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import math
 import os
 import time
@@ -22,6 +23,7 @@ from urllib.parse import quote
 from benchmarks.bigdetails import fingerprint
 from benchmarks.bigstore import NOW_MS, slug
 from benchmarks.report import Row, row
+from headgate.app.lifecycle import COLLECT
 from headgate.app.operations import StoreOperations
 from headgate.app.running import Running
 from headgate.app.settings import load
@@ -80,9 +82,10 @@ class _Cost:
 
 
 class Browser:
-    """Asks the whole application, guard included. Not before the store is open."""
+    """Asks the whole application, guard included, as the daemon runs it. Not before the store is open."""
 
     def __init__(self, store: Store, path: Path) -> None:
+        gc.set_threshold(*COLLECT)
         file = path.with_suffix(".yaml")
         file.write_text(_FILE.format(path=path))
         configuration = load(load_plugins(), file=file, environ={})
