@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from headgate.core.runrows import TestOutcome
+from headgate.core.runrows import TestCommit, TestOutcome
 from headgate.core.turning import turn
 
 __all__ = ["Slowing", "slowing_of"]
@@ -23,7 +23,7 @@ class Slowing:
     commits_after: int
 
 
-def slowing_of(outcomes: Iterable[TestOutcome], since_ms: int) -> Slowing | None:
+def slowing_of(outcomes: Iterable[TestOutcome | TestCommit], since_ms: int) -> Slowing | None:
     """Where a test became slower at or after `since_ms`, from the mean run time of each of its commits.
 
     See `core.turning`.
@@ -36,6 +36,6 @@ def slowing_of(outcomes: Iterable[TestOutcome], since_ms: int) -> Slowing | None
     return Slowing(low, high, points[at][0], at, len(points) - at)
 
 
-def _mean(one: TestOutcome) -> float | None:
+def _mean(one: TestOutcome | TestCommit) -> float | None:
     runs = one.passed + one.failed + one.infra
     return one.run_ms / runs / 1000 if runs and one.run_ms else None

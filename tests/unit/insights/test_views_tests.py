@@ -223,6 +223,27 @@ async def test_sums_say_what_every_commit_says(tmp_path, store, words):
     await disk.close()
 
 
+async def test_what_slows_down_is_not_read_result_by_result():
+    """Its commits are added up; its results are many."""
+
+    class Asked(MemoryStore):
+        async def outcomes_of(self, bounds, tests):
+            """Note of which tests."""
+            asked.update(test for _, test in tests)
+            return await super().outcomes_of(bounds, tests)
+
+    asked, store = set(), Asked(clock=ManualClock(NOW))
+    await store.open()
+    for number in range(30):
+        spent = 0.4 if number < 15 else 2.0
+        words = {1: ["pass"], 2: ["pass", "fail"] if number == 3 else ["pass"]}
+        await commit(store, number, NOW - (30 - number) * HOUR, words, seconds=spent)
+    page = await page_of_tests(lens(store), window=WEEK)
+    assert ["test_1", "test_2"] == [one.name for one in page.slowing]
+    assert {key(34, 2)} == asked
+    await store.close()
+
+
 async def test_tests_of_many_projects_are_not_told_at_once():
     """The store is asked for a hundred projects at a time; of each test there is what one question would tell."""
 

@@ -81,7 +81,7 @@ class FoundTests:
             self.suites.add(outcome)
         self.add_failures(before, inside, since_ms)
         if inside:
-            self.add_slower(lens, [*before, *inside], since_ms)
+            self.add_slower(lens, inside[-1], [*before, *inside], since_ms)
 
     def add_failures(self, before: Sequence[TestOutcome], inside: Sequence[TestOutcome], since_ms: int) -> None:
         """One test, without how long it takes."""
@@ -98,9 +98,11 @@ class FoundTests:
         if flaked or any(one.failed for one in inside):
             self.moved[every[0].project, every[0].test_id] = transitions_of(inside)
 
-    def add_slower(self, lens: Lens, every: Sequence[TestOutcome], since_ms: int) -> None:
-        """Whether a test became slower."""
-        found, one = slowing_of(every, since_ms), every[-1]
+    def add_slower(
+        self, lens: Lens, one: TestOutcome | TestSum, every: Sequence[TestOutcome | TestCommit], since_ms: int
+    ) -> None:
+        """Whether a test became slower. `one`: says what it is called."""
+        found = slowing_of(every, since_ms)
         if found is not None:
             self.slowing.append(
                 SlowingView(
@@ -150,8 +152,13 @@ async def _add_tests(found: FoundTests, lens: Lens, slugs: Sequence[str], window
     await _add_failures(found, over, lens, slugs, window)
     for earlier, inside in await _commits_of(found, lens, slugs, window, over.varied):
         found.add(lens, earlier, inside, window.since_ms)
-    for earlier, inside in await _commits_of(found, lens, slugs, window, over.slower):
-        found.add_slower(lens, [*earlier, *inside], window.since_ms)
+    slower = {test: list[TestCommit]() for test in sorted(over.slower)}
+    for bounds_of in (before, bounds):
+        for commit in await _own_commits(found, lens, bounds_of, slower):
+            slower[commit.project, commit.test_id].append(commit)
+    sums = {test: one for one in over.sums if (test := (one.project, one.test_id)) in slower}
+    for test, every in slower.items():
+        found.add_slower(lens, sums[test], every, window.since_ms)
 
 
 async def read_failures(lens: Lens, every: Faults, slugs: Sequence[str], window: Window) -> FoundTests:
