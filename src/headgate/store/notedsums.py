@@ -6,9 +6,9 @@ Invariant: what is remembered is of stretches that were noted as whole, and is f
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from collections.abc import Mapping
+
+from headgate.store.remembered import Remembered
 
 __all__ = ["NotedRow", "NotedRows", "NotedSums"]
 
@@ -21,40 +21,15 @@ _MOST = 24_000_000
 _QUESTION, _NUMBER, _ROW = 1_000, 40, 800
 
 
-class NotedSums:
+class NotedSums(Remembered[NotedRows]):
     """For any thread."""
 
     def __init__(self, most: int = _MOST) -> None:
-        self._most = most
-        self._lock = threading.Lock()
-        # Rows, None where they are too many to be kept, and bytes.
-        self._known: OrderedDict[object, tuple[NotedRows | None, int]] = OrderedDict()
-        self._bytes = 0
-
-    def get(self, question: object) -> NotedRows | None:
-        """What was put, unless it had to make room."""
-        with self._lock:
-            if question not in self._known:
-                return None
-            self._known.move_to_end(question)
-            return self._known[question][0]
-
-    def too_large(self, question: object) -> bool:
-        """Whether what was put was not kept."""
-        with self._lock:
-            return question in self._known and self._known[question][0] is None
+        super().__init__(most)
 
     def put(self, question: object, rows: NotedRows, *, numbers: int) -> None:
-        """Remember it; what was not asked for longest makes room. `numbers`: how many there are in the question."""
-        asked, held = _QUESTION + _NUMBER * numbers, sum(map(_size, rows.values()))
-        with self._lock:
-            if question in self._known:
-                return
-            fits = asked + held <= self._most
-            self._known[question] = rows if fits else None, asked + held * fits
-            self._bytes += asked + held * fits
-            while self._bytes > self._most:
-                self._bytes -= self._known.popitem(last=False)[1][1]
+        """Remember it. `numbers`: how many there are in the question."""
+        self.keep(question, rows, asked=_QUESTION + _NUMBER * numbers, held=sum(map(_size, rows.values())))
 
 
 def _size(row: NotedRow) -> int:

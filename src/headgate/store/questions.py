@@ -52,6 +52,7 @@ from headgate.store import (
 from headgate.store.detail_questions import DetailQuestions
 from headgate.store.explain import explain
 from headgate.store.notedsums import NotedSums
+from headgate.store.notedtests import NotedTests
 from headgate.store.sizes import parts
 from headgate.store.tallies import tallies
 
@@ -62,6 +63,7 @@ class Questions(DetailQuestions):
     """See `core.readport.ReadStore` for what each method promises."""
 
     _noted_sums: NotedSums
+    _noted_tests: NotedTests
 
     async def parts(self) -> Sequence[StorePart]:
         return await self._ask(parts)
@@ -189,16 +191,16 @@ class Questions(DetailQuestions):
         return await self._ask(lambda db: test_queries.outcomes_of(db, bounds, tests))
 
     async def test_commits(self, bounds: Bounds, tests: Collection[tuple[str, str]]) -> Sequence[TestCommit]:
-        return await self._ask(lambda db: test_queries.test_commits(db, bounds, tests))
+        return await self._ask(lambda db: test_queries.test_commits(db, bounds, tests, self._noted_tests))
 
     async def test_sums(self, bounds: Bounds, before: Bounds, *, branch_class: int | None = None) -> TestsOver:
-        return await self._ask(lambda db: test_queries.test_sums(db, bounds, before, branch_class))
+        return await self._ask(lambda db: test_queries.test_sums(db, bounds, before, branch_class, self._noted_tests))
 
     async def test_faults(self, bounds: Bounds) -> Sequence[TestOutcome]:
-        return await self._ask(lambda db: test_queries.test_faults(db, bounds))
+        return await self._ask(lambda db: test_queries.test_faults(db, bounds, self._noted_tests))
 
     async def test_counts(self, bounds: Bounds) -> Mapping[str, int]:
-        return await self._ask(lambda db: test_queries.test_counts(db, bounds))
+        return await self._ask(lambda db: test_queries.test_counts(db, bounds, self._noted_tests))
 
     async def steps_failed(self, bounds: Bounds) -> Sequence[StepFailures]:
         return await self._ask(lambda db: live_queries.steps_failed(db, bounds))

@@ -56,6 +56,7 @@ from headgate.store.facts import Facts
 from headgate.store.files import Files, copy_out
 from headgate.store.merging import merge_unit
 from headgate.store.notedsums import NotedSums
+from headgate.store.notedtests import NotedTests
 from headgate.store.questions import Questions
 from headgate.store.quota import Quota
 from headgate.store.readers import Readers
@@ -121,7 +122,8 @@ class SqliteStore(AlertUnits, Questions):
             self._db = open_sound(self._files, self._vfs, self._clock.now_ms())
             self._tables = Tables(self._db, self._files, self._quota, self._clock, self._metrics)
             self._tables.measure()
-            self._readers, self._noted_sums = Readers(self._reader), NotedSums()
+            self._readers = Readers(self._reader)
+            self._noted_sums, self._noted_tests = NotedSums(), NotedTests()
         except (apsw.Error, OSError) as exc:
             self._files.unlock()
             raise StoreError(f"the store {self._path} cannot be used: {exc}: check the disk and its rights") from exc

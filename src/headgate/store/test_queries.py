@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain, groupby
 
 from headgate.core.runrows import TestCommit, TestOutcome, TestsOver, TestSum
@@ -16,6 +17,7 @@ from headgate.core.tally import Bounds
 from headgate.core.turning import became_slower, may_turn
 from headgate.store.live_queries import chosen_outcomes
 from headgate.store.live_queries import test_id as _test_id
+from headgate.store.notedtests import NotedTests
 from headgate.store.schema import encode_key
 from headgate.store.sql import Database
 from headgate.store.testgather import Commit, Gatherer
@@ -35,22 +37,33 @@ def outcomes_of(db: Database, bounds: Bounds, tests: Collection[tuple[str, str]]
     return [one for slug in sorted(wanted) for one in _outcomes(gatherer, words, slug, bounds[slug], wanted[slug])]
 
 
-def test_counts(db: Database, bounds: Bounds) -> dict[str, int]:
+def test_counts(db: Database, bounds: Bounds, noted: NotedTests) -> dict[str, int]:
     """A project at a time."""
-    found = {}
-    for slug, (own,) in _each(db, Stretches(db), bounds):
-        tests = {form[0] for form in _forms(own)}
-        if tests:
-            found[slug] = len(tests)
+    found = dict[str, int]()
+    for slug, read in _each(db, Stretches(db), bounds):
+        n = noted.of(("counts", slug), read, partial(_count, read[0]), bool)
+        if n:
+            found[slug] = n
     return found
 
 
-def test_faults(db: Database, bounds: Bounds) -> list[TestOutcome]:
+def _count(own: Sequence[Part]) -> int:
+    return len({form[0] for form in _forms(own)})
+
+
+def test_faults(db: Database, bounds: Bounds, noted: NotedTests) -> list[TestOutcome]:
     """A project at a time."""
     stretches, words, found = Stretches(db, "faults"), _Words(db), list[TestOutcome]()
-    for slug, (own,) in _each(db, stretches, bounds):
-        found += _faults(stretches.gatherer, words, slug, bounds[slug], _Whole(own))
+    for slug, read in _each(db, stretches, bounds):
+        answer = partial(_faults_of, stretches.gatherer, words, slug, bounds[slug], read[0])
+        found += noted.of(("faults", slug), read, answer, len)
     return found
+
+
+def _faults_of(
+    gatherer: Gatherer, words: _Words, slug: str, window: tuple[int, int], own: Sequence[Part]
+) -> list[TestOutcome]:
+    return _faults(gatherer, words, slug, window, _Whole(own)) if own else []
 
 
 class _Whole:
@@ -83,33 +96,68 @@ def _faults(gatherer: Gatherer, words: _Words, slug: str, window: tuple[int, int
     return found
 
 
-def test_sums(db: Database, bounds: Bounds, before: Bounds, branch_class: int | None) -> TestsOver:
+def test_sums(db: Database, bounds: Bounds, before: Bounds, branch_class: int | None, noted: NotedTests) -> TestsOver:
     """A project at a time."""
     columns = ("sums", "times") if branch_class is None else ("sums", "other", "main")
     stretches, words = Stretches(db, "faults", *columns), _Words(db)
     sums, varied, slower = list[TestSum](), set[tuple[str, str]](), set[tuple[str, str]]()
     faults, late = list[TestOutcome](), list[TestOutcome]()
     for slug, read in _each(db, stretches, bounds, before):
-        mixed = len(project_ids(db, slug)) > 1
-        own, past = (_Over(_Whole(parts), branch_class, mixed=mixed) for parts in read)
-        alike = [test for test in own.seen() if test not in past.whole.varied]
-        sums += [own.read(slug, words, test) for test in alike]
-        varied |= {(slug, _test_id(test)) for test in own.whole.varied | past.whole.varied}
-        slower |= {(slug, _test_id(test)) for test in _slower(alike, own, past)}
-        for told, window, over in ((faults, bounds, own), (late, before, past)):
-            every = _faults(stretches.gatherer, words, slug, window[slug], over.whole) if over.whole.own else ()
-            told += [one for one in every if branch_class in {None, one.branch_class}]
+        windows = bounds.get(slug), before.get(slug)
+        answer = partial(_sums_of, stretches.gatherer, words, slug, windows, read, branch_class=branch_class)
+        told = noted.of(("sums", slug, branch_class), read, answer, _rows)
+        sums += told.sums
+        faults += told.faults
+        late += told.earlier
+        varied.update(told.varied)
+        slower.update(told.slower)
     return TestsOver(sums, faults, late, varied, slower)
 
 
-def test_commits(db: Database, bounds: Bounds, tests: Collection[tuple[str, str]]) -> list[TestCommit]:
+def _rows(told: TestsOver) -> int:
+    return sum(map(len, (told.sums, told.faults, told.earlier, told.varied, told.slower)))
+
+
+def _sums_of(
+    gatherer: Gatherer,
+    words: _Words,
+    slug: str,
+    windows: Sequence[tuple[int, int] | None],
+    read: Sequence[Sequence[Part]],
+    *,
+    branch_class: int | None,
+) -> TestsOver:
+    """Of one project, `read` in two windows."""
+    mixed = len(project_ids(gatherer.db, slug)) > 1
+    own, past = (_Over(_Whole(parts), branch_class, mixed=mixed) for parts in read)
+    alike = [test for test in own.seen() if test not in past.whole.varied]
+    sums = [own.read(slug, words, test) for test in alike]
+    varied = {(slug, _test_id(test)) for test in own.whole.varied | past.whole.varied}
+    slower = {(slug, _test_id(test)) for test in _slower(alike, own, past)}
+    faults, late = (
+        [one for one in every if branch_class in {None, one.branch_class}]
+        for window, over in zip(windows, (own, past), strict=True)
+        for every in (_faults(gatherer, words, slug, window, over.whole) if window and over.whole.own else (),)
+    )
+    return TestsOver(sums, faults, late, varied, slower)
+
+
+def test_commits(
+    db: Database, bounds: Bounds, tests: Collection[tuple[str, str]], noted: NotedTests
+) -> list[TestCommit]:
     """A project at a time."""
-    wanted = _by_project(bounds, tests)
-    each = _each(db, Stretches(db), {slug: bounds[slug] for slug in wanted})
+    stretches, found = Stretches(db, "times", "body"), list[TestCommit]()
+    wanted = {slug: frozenset(own) for slug, own in _by_project(bounds, tests).items()}
+    for slug, read in _each(db, stretches, {slug: bounds[slug] for slug in wanted}):
+        answer = partial(_commits_of, slug, read[0], wanted[slug])
+        found += noted.of(("commits", slug, wanted[slug]), read, answer, len)
+    return found
+
+
+def _commits_of(slug: str, own: Sequence[Part], tests: Collection[_Test]) -> list[TestCommit]:
     return [
         TestCommit(slug, test_id, *commits[revision])
-        for slug, (own,) in each
-        for test, commits in sorted(_commits(own, frozenset(wanted[slug])).items(), key=lambda one: _first(one[0]))
+        for test, commits in sorted(_commits(own, tests).items(), key=lambda one: _first(one[0]))
         for test_id in (_test_id(test),)
         for revision in sorted(commits)
     ]

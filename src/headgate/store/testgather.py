@@ -76,6 +76,11 @@ class Collected:
     tests: dict[bytes | str, dict[int, Commit]] = field(default_factory=dict)
     jobs: list[bytes | str] = field(default_factory=list)
 
+    @property
+    def mark(self) -> bytes | None:
+        """See `Part`; which of several names is whose is not told."""
+        return pack(self) if all(len(forms) == 1 for forms in self.names.values()) else None
+
     def keys(self) -> Sequence[bytes | str]:
         """See `Part`."""
         return list(self.tests)

@@ -13,7 +13,7 @@ from headgate.core.times import DAY_MS, HOUR_MS, MINUTE_MS
 from headgate.store.session import Session
 from headgate.store.sql import Database, insert
 from headgate.store.testgather import Collected, Gatherer, stretch_of
-from headgate.store.testpacks import Form, pack
+from headgate.store.testpacks import Form, Stretch, pack
 
 __all__ = ["LENGTHS", "QUARTER", "add_up", "forget"]
 
@@ -22,6 +22,8 @@ QUARTER = 6
 LENGTHS = (96, 24, QUARTER, 1)
 # Most of what comes late has come by then.
 _SETTLED_MS: Mapping[int, int] = {96: 2 * HOUR_MS, 24: 2 * HOUR_MS, QUARTER: 2 * HOUR_MS, 1: 10 * MINUTE_MS}
+# Counter: the highest number that a stretch ever had.
+_PUT = "tests:put"
 # Results of one slice, some milliseconds of the writer; of one project's stretch all are in one.
 _RESULTS = 5_000
 _MISSING = """
@@ -30,6 +32,10 @@ SELECT s.bucket, p.id, (SELECT count(*) FROM test_result t INDEXED BY test_resul
   AND t.stopped_at >= s.bucket * :length AND t.stopped_at < (s.bucket + 1) * :length) AS n
 FROM stretches s CROSS JOIN dim_project p WHERE NOT EXISTS
   (SELECT 1 FROM test_part d WHERE d.project = p.id AND d.hours = :hours AND d.bucket = s.bucket) AND n
+"""
+_INSERT = f"""
+INSERT INTO test_part (rowid, project, hours, bucket, {", ".join(Stretch._fields)}, parts)
+VALUES ({", ".join("?" * (len(Stretch._fields) + 5))})
 """
 _OLDEST = """
 SELECT min((SELECT min(t.stopped_at) FROM test_result t INDEXED BY test_result_end WHERE t._project = p.id))
@@ -59,7 +65,7 @@ def add_up(session: Session, now_ms: int) -> tuple[int, bool]:
                 break
         gatherer = Gatherer(db)
         for bucket, project in chosen:
-            _add(db, gatherer, project, hours, bucket)
+            _add(session, gatherer, project, hours, bucket)
         if left <= 0:
             return 0, True
     return 0, False
@@ -79,7 +85,8 @@ def _drop(db: Database, hours: int, first: int) -> None:
             db.execute("DELETE FROM test_form WHERE day < ?", (first * hours * HOUR_MS // DAY_MS,))
 
 
-def _add(db: Database, gatherer: Gatherer, project: int, hours: int, bucket: int) -> None:
+def _add(session: Session, gatherer: Gatherer, project: int, hours: int, bucket: int) -> None:
+    db = session.db
     begin_ms = bucket * hours * HOUR_MS
     end_ms = begin_ms + hours * HOUR_MS
     known: dict[Form, int] = {}
@@ -96,8 +103,15 @@ def _add(db: Database, gatherer: Gatherer, project: int, hours: int, bucket: int
         if hours == QUARTER
     ]
     row = (*stretch_of(collected, begin_ms, number), pack(parts) if parts else b"")
-    db.execute(f"INSERT INTO test_part VALUES ({', '.join('?' * 13)})", (project, hours, bucket, *row))
+    db.execute(_INSERT, (_number(session), project, hours, bucket, *row))
     insert(db, "INSERT OR IGNORE INTO test_job", [(job, project, hours, bucket) for job in collected.jobs])
+
+
+def _number(session: Session) -> int:
+    """Of a row of a stretch: one that no stretch had, so what is remembered of it holds as long as it is there."""
+    last = session.db.execute("SELECT max(rowid) FROM test_part").get or 0
+    session.put(_PUT, max(last, session.counters.get(_PUT, 0)) + 1)
+    return session.counters[_PUT]
 
 
 def _form(db: Database, project: int, form: Form, day: int) -> int:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, Protocol
@@ -37,30 +38,29 @@ from headgate.store.testparts import LENGTHS, QUARTER
 __all__ = ["Part", "Stretches"]
 
 _Span = tuple[int, int]
-_FORMS = """
-SELECT f.project, f.id, f.test_id, f.name, f.suite, f.class_name, f.file FROM json_each(?) p
-CROSS JOIN test_form f ON f.project = p.value
-"""
-_READ = """
-SELECT t.project, t.hours, t.bucket, t.rowid, {columns} FROM json_each(:projects) p
+_FORMS = "SELECT id, test_id, name, suite, class_name, file FROM test_form WHERE project = ?"
+_ROWS = """
+SELECT t.project, t.hours, t.bucket, t.rowid FROM json_each(:projects) p
 CROSS JOIN json_each(:stretches) s CROSS JOIN test_part t ON t.project = p.value
   AND t.hours = s.value ->> 0 AND t.bucket = s.value ->> 1
 """
-_HOURS = """
-SELECT t.project, t.bucket, t.parts FROM json_each(:projects) p CROSS JOIN json_each(:buckets) s
-CROSS JOIN test_part t ON t.project = p.value AND t.hours = :hours AND t.bucket = s.value
-"""
+_READ = "SELECT t.rowid, {columns} FROM json_each(?) r CROSS JOIN test_part t ON t.rowid = r.value"
 _ENDS = """
 SELECT min((SELECT min(t.bucket) FROM test_part t WHERE t.project = p.value AND t.hours = :hours)),
   max((SELECT max(t.bucket) FROM test_part t WHERE t.project = p.value AND t.hours = :hours))
 FROM json_each(:projects) p
 """
-_THERE = "SELECT bucket FROM test_part WHERE project = ? AND hours = ? AND bucket >= ? AND bucket < ?"
+_THERE = "SELECT bucket, rowid FROM test_part WHERE project = ? AND hours = ? AND bucket >= ? AND bucket < ?"
 _REST = "SELECT times, body FROM test_part WHERE rowid = ?"
 
 
 class Part(Protocol):
     """One stretch of a project, added up or read result by result."""
+
+    @property
+    def mark(self) -> object | None:
+        """The same as long as its results are, and never that of others; None where it has none."""
+        ...
 
     @property
     def commits(self) -> Iterable[str]:
@@ -100,49 +100,78 @@ class Part(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class _Names:
-    """The names of a project's tests. `read`: what `unpack_tests` says, of each that was seen."""
+class _Kept:
+    """What is kept of the stretches of a project, read at once when something of one is asked for."""
 
-    forms: Mapping[int, Form]
-    read: dict[bytes, tuple[Sequence[bytes | str], Collection[Form], Collection[bytes | str]]] = field(
-        default_factory=dict
-    )
+    def __init__(self, db: Database, project: int, columns: str) -> None:
+        self.db = db
+        self.rows: list[int] = []
+        self.quarters: list[int] = []
+        self._project = project
+        self._columns = columns
+        self._names: dict[bytes, tuple[Sequence[bytes | str], Collection[Form], Collection[bytes | str]]] = {}
 
-    def of(self, told: bytes) -> tuple[Sequence[bytes | str], Collection[Form], Collection[bytes | str]]:
-        """Tests in order, every name of them, and tests with times that no machine takes."""
-        found = self.read.get(told)
+    @cached_property
+    def forms(self) -> Mapping[int, Form]:
+        """The names of its tests."""
+        return {number: tuple(form) for number, *form in self.db.execute(_FORMS, (self._project,))}
+
+    @cached_property
+    def stretches(self) -> Mapping[int, Stretch]:
+        """By row."""
+        return {row: Stretch._make(kept) for row, *kept in self._read(self._columns, self.rows)}
+
+    @cached_property
+    def hours(self) -> Mapping[int, Sequence[Stretch]]:
+        """Of quarters of a day, by row."""
+        return {row: unpack_hours(parts) for row, parts in self._read("t.parts", self.quarters)}
+
+    def _read(self, columns: str, rows: Sequence[int]) -> Iterable[tuple[Any, ...]]:
+        return self.db.execute(_READ.format(columns=columns), (json.dumps(rows),)) if rows else ()
+
+    def names(self, told: bytes) -> tuple[Sequence[bytes | str], Collection[Form], Collection[bytes | str]]:
+        """What `unpack_tests` says: tests in order, every name of them, and tests with times that no machine takes."""
+        found = self._names.get(told)
         if found is None:
             first, others, wide = unpack_tests(told)
             forms = [self.forms[number] for number in first]
             keys = [form[0] for form in forms]
             every = {*forms, *(self.forms[number] for number in others)}
-            found = self.read[told] = keys, every, {keys[place] for place in wide}
+            found = self._names[told] = keys, every, {keys[place] for place in wide}
         return found
 
 
 @dataclass(frozen=True, slots=True)
 class _Stored:
-    """A `Part` from `begin_ms` that was added up. `row`: that with the rest of it; 0 where all is here."""
+    """A `Part` from `begin_ms` that was added up. `hour`: which one of its row, -1 where it is all of it."""
 
     begin_ms: int
-    db: Database
     row: int
-    names: _Names
-    kept: Stretch
+    hour: int
+    of: _Kept
+
+    @property
+    def mark(self) -> tuple[int, int]:
+        """Rows are never numbered as one before them; see `store.testparts`."""
+        return self.row, self.hour
+
+    @property
+    def kept(self) -> Stretch:
+        """Its columns."""
+        return self.of.stretches[self.row] if self.hour < 0 else self.of.hours[self.row][self.hour]
 
     @property
     def commits(self) -> Sequence[str]:
         return unpack_commits(self.kept.commits)
 
     def keys(self) -> Sequence[bytes | str]:
-        return self.names.of(self.kept.tests)[0]
+        return self.of.names(self.kept.tests)[0]
 
     def forms(self) -> Collection[Form]:
-        return self.names.of(self.kept.tests)[1]
+        return self.of.names(self.kept.tests)[1]
 
     def wide(self) -> Collection[bytes | str]:
-        return self.names.of(self.kept.tests)[2]
+        return self.of.names(self.kept.tests)[2]
 
     def sums(self, branch_class: int | None) -> Sums:
         kept = self.kept
@@ -158,7 +187,7 @@ class _Stored:
     def faults(self) -> Iterable[tuple[Form, str, Fault]]:
         found = unpack_faults(self.kept.faults)
         commits = self.commits if found else ()
-        return ((self.names.forms[one.form], commits[one.commit], one) for one in found)
+        return ((self.of.forms[one.form], commits[one.commit], one) for one in found)
 
     def tests_on(self, commits: Collection[str]) -> Iterable[bytes | str]:
         places = {place for place, commit in enumerate(self.commits) if commit in commits}
@@ -179,9 +208,9 @@ class _Stored:
 
     def _rest(self) -> tuple[bytes, bytes]:
         """Times and body."""
-        if not self.row:
+        if self.hour >= 0 or self.kept.body:
             return self.kept.times, self.kept.body
-        row: tuple[bytes, bytes] = self.db.execute(_REST, (self.row,)).fetchone()
+        row: tuple[bytes, bytes] = self.of.db.execute(_REST, (self.row,)).fetchone()
         return row
 
 
@@ -208,7 +237,7 @@ class Stretches:
         """`wanted`: columns of `Stretch` that are asked for often; what else is, is read one by one."""
         columns = (name if name in ("classes", "tests", "commits", *wanted) else "x''" for name in Stretch._fields)
         self._db = db
-        self._read = _READ.format(columns=", ".join(columns))
+        self._columns = ", ".join(columns)
         self.gatherer = Gatherer(db)
 
     def each(
@@ -216,47 +245,45 @@ class Stretches:
     ) -> Iterator[Sequence[Sequence[Part]]]:
         """Of each project and each window [since_ms, until_ms) its parts, in order, without overlap.
 
-        Those of the same bounds are asked for together, but each is read when it is come to. Where a window is not
-        of a project, it has no parts.
+        Those of the same bounds are looked for together, but each is read when something of it is asked for. Where a
+        window is not of a project, it has no parts.
         """
-        forms = _Rows(self._db.execute(_FORMS, (json.dumps(projects),)))
         together = [_together(projects, window) for window in windows]
         read: list[dict[_Span, _Window]] = [{} for _ in windows]
         for project in projects:
-            names = _Names({number: tuple(form) for _, number, *form in forms.of(project)})
-            own = list[Sequence[Part]]()
+            own, kept = list[Sequence[Part]](), _Kept(self._db, project, self._columns)
             for window, alike, known in zip(windows, together, read, strict=True):
                 span = window.get(project)
                 if span is not None and span not in known:
-                    known[span] = _Window(self._db, self._read, alike[span], span)
-                own.append(() if span is None else list(self._of(project, known[span], names)))
+                    known[span] = _Window(self._db, alike[span], span)
+                own.append(() if span is None else list(self._of(project, known[span], kept)))
             yield own
 
-    def _of(self, project: int, window: _Window, names: _Names) -> Iterator[Part]:
+    def _of(self, project: int, window: _Window, kept: _Kept) -> Iterator[Part]:
         at, until_ms = window.span
-        there = window.of(project, names)
+        there = window.of(project, kept)
         for hours, begin in window.chosen:
             part = there.get((hours, begin))
             if part is not None:
-                yield from self._missing(project, names, at, begin)
+                yield from self._missing(project, kept, at, begin)
                 yield part
                 at = begin + (hours or 1) * HOUR_MS
-        yield from self._missing(project, names, at, until_ms)
+        yield from self._missing(project, kept, at, until_ms)
 
-    def _missing(self, project: int, names: _Names, since_ms: int, until_ms: int) -> Iterator[Part]:
+    def _missing(self, project: int, kept: _Kept, since_ms: int, until_ms: int) -> Iterator[Part]:
         """What is not there as it was chosen: shorter ones, and results."""
         if since_ms >= until_ms or not self.gatherer.any(project, since_ms, until_ms):
             return
         for hours in LENGTHS[1:]:
             length = hours * HOUR_MS
             first, last = -(-since_ms // length), until_ms // length
-            if first < last and (row := self._db.execute(_THERE, (project, hours, first, last)).fetchone()):
-                begin = row[0] * length
-                bound = {"projects": json.dumps([project]), "stretches": json.dumps([(hours, row[0])])}
-                _, _, _, number, *kept = self._db.execute(self._read, bound).fetchone()
-                yield from self._missing(project, names, since_ms, begin)
-                yield _Stored(begin, self._db, number, names, Stretch._make(kept))
-                yield from self._missing(project, names, begin + length, until_ms)
+            if first < last and (found := self._db.execute(_THERE, (project, hours, first, last)).fetchone()):
+                bucket, row = found
+                begin = bucket * length
+                kept.rows.append(row)
+                yield from self._missing(project, kept, since_ms, begin)
+                yield _Stored(begin, row, -1, kept)
+                yield from self._missing(project, kept, begin + length, until_ms)
                 return
         collected = self.gatherer.commits(project, since_ms, until_ms)
         if collected is not None:
@@ -264,31 +291,33 @@ class Stretches:
 
 
 class _Window:
-    """What is there of a window, read for some projects in their order. `chosen`: see `_cover`."""
+    """What is there of a window, looked for of some projects in their order. `chosen`: see `_cover`."""
 
-    def __init__(self, db: Database, read: str, projects: Sequence[int], span: _Span) -> None:
+    def __init__(self, db: Database, projects: Sequence[int], span: _Span) -> None:
         asked = json.dumps(projects)
         self.span = span
         self.chosen = list(_cover(*span, _ends(db, asked)))
-        self._db = db
         self._single = {begin for hours, begin in self.chosen if not hours}
-        whole = [(hours, begin // (hours * HOUR_MS)) for hours, begin in self.chosen if hours]
-        quarters = sorted({begin // (QUARTER * HOUR_MS) for begin in self._single})
-        bound = {"projects": asked, "buckets": json.dumps(quarters), "hours": QUARTER}
-        self._whole = _Rows(db.execute(read, {"projects": asked, "stretches": json.dumps(whole)}) if whole else ())
-        self._hours = _Rows(db.execute(_HOURS, bound) if quarters else ())
+        whole = {(hours, begin // (hours * HOUR_MS)) for hours, begin in self.chosen if hours}
+        quarters = {(QUARTER, begin // (QUARTER * HOUR_MS)) for begin in self._single}
+        bound = {"projects": asked, "stretches": json.dumps(sorted(whole | quarters))}
+        self._rows = _Rows(db.execute(_ROWS, bound))
+        self._whole = whole
 
-    def of(self, project: int, names: _Names) -> Mapping[_Span, Part]:
+    def of(self, project: int, kept: _Kept) -> Mapping[_Span, Part]:
         """Those of the next project, by hours and begin."""
         found: dict[_Span, Part] = {}
-        for _, hours, bucket, row, *kept in self._whole.of(project):
+        for _, hours, bucket, row in self._rows.of(project):
             begin = bucket * hours * HOUR_MS
-            found[hours, begin] = _Stored(begin, self._db, row, names, Stretch._make(kept))
-        for _, bucket, parts in self._hours.of(project):
-            for hour, stretch in enumerate(unpack_hours(parts), bucket * QUARTER):
-                begin = hour * HOUR_MS
-                if begin in self._single:
-                    found[0, begin] = _Stored(begin, self._db, 0, names, stretch)
+            if (hours, bucket) in self._whole:
+                kept.rows.append(row)
+                found[hours, begin] = _Stored(begin, row, -1, kept)
+                continue
+            kept.quarters.append(row)
+            for hour in range(QUARTER):
+                at = begin + hour * HOUR_MS
+                if at in self._single:
+                    found[0, at] = _Stored(at, row, hour, kept)
         return found
 
 

@@ -24,6 +24,7 @@ from headgate.core.tally import Bounds
 from headgate.core.times import DAY_MS, HOUR_MS
 from headgate.store import Quota, SqliteStore, test_queries
 from headgate.store.live_queries import chosen_outcomes
+from headgate.store.notedtests import NotedTests
 from headgate.store.schema import encode_key
 from headgate.store.sql import Database
 from headgate.store.testgather import Collected
@@ -223,6 +224,7 @@ async def test_stretches_that_are_over_are_added_up_and_read(tmp_path: Path) -> 
     with closing(Database(str(tmp_path / "s.db"))) as db:
         db.execute("DROP TRIGGER test_result_went")
         db.execute("DELETE FROM test_result")
+    store._noted_tests = NotedTests()
     assert told == [await store.test_sums(one, {}) for one in bounds]
     with closing(Database(str(tmp_path / "s.db"))) as db:
         db.execute("DELETE FROM test_part")
@@ -313,11 +315,11 @@ async def test_one_project_is_in_memory_at_a_time(tmp_path: Path) -> None:
     with closing(Database(str(tmp_path / "s.db"))) as db:
         told: list[int] = []
         db.exec_trace = lambda *_: told.append(_collected()) or True
-        over = test_queries.test_sums(db, inside, before, None)
+        over = test_queries.test_sums(db, inside, before, None, NotedTests())
         assert (9, 9, 9) == (len(over.sums), len(over.faults), len(over.earlier))
         assert 1 < max(told) <= 4
         told.clear()
-        assert over.faults == test_queries.test_faults(db, inside)
+        assert over.faults == test_queries.test_faults(db, inside, NotedTests())
         assert 1 <= max(told) <= 2
         db.exec_trace = None
     await store.close()
