@@ -30,11 +30,16 @@ __all__ = ["outcomes_of", "test_commits", "test_counts", "test_faults", "test_su
 _Test = bytes | str
 
 
-def outcomes_of(db: Database, bounds: Bounds, tests: Collection[tuple[str, str]]) -> list[TestOutcome]:
+def outcomes_of(
+    db: Database, bounds: Bounds, tests: Collection[tuple[str, str]], noted: NotedTests
+) -> list[TestOutcome]:
     """A project at a time."""
-    wanted = _by_project(bounds, tests)
-    words, gatherer = _Words(db), Gatherer(db)
-    return [one for slug in sorted(wanted) for one in _outcomes(gatherer, words, slug, bounds[slug], wanted[slug])]
+    wanted, words, stretches = _by_project(bounds, tests), _Words(db), Stretches(db)
+    found = list[TestOutcome]()
+    for slug, read in _each(db, stretches, {slug: bounds[slug] for slug in wanted}):
+        answer = partial(_outcomes, stretches.gatherer, words, slug, bounds[slug], wanted[slug])
+        found += noted.of(("outcomes", slug, wanted[slug]), read, answer, len)
+    return found
 
 
 def test_counts(db: Database, bounds: Bounds, noted: NotedTests) -> dict[str, int]:
@@ -147,7 +152,7 @@ def test_commits(
 ) -> list[TestCommit]:
     """A project at a time."""
     stretches, found = Stretches(db, "times", "body"), list[TestCommit]()
-    wanted = {slug: frozenset(own) for slug, own in _by_project(bounds, tests).items()}
+    wanted = _by_project(bounds, tests)
     for slug, read in _each(db, stretches, {slug: bounds[slug] for slug in wanted}):
         answer = partial(_commits_of, slug, read[0], wanted[slug])
         found += noted.of(("commits", slug, wanted[slug]), read, answer, len)
@@ -163,12 +168,12 @@ def _commits_of(slug: str, own: Sequence[Part], tests: Collection[_Test]) -> lis
     ]
 
 
-def _by_project(bounds: Bounds, tests: Collection[tuple[str, str]]) -> Mapping[str, list[_Test]]:
-    found: dict[str, list[_Test]] = {}
+def _by_project(bounds: Bounds, tests: Collection[tuple[str, str]]) -> Mapping[str, frozenset[_Test]]:
+    found: dict[str, set[_Test]] = {}
     for slug, test in tests:
         if slug in bounds:
-            found.setdefault(slug, []).append(encode_key(test))
-    return found
+            found.setdefault(slug, set()).add(encode_key(test))
+    return {slug: frozenset(own) for slug, own in found.items()}
 
 
 def _each(db: Database, stretches: Stretches, *windows: Bounds) -> Iterator[tuple[str, Sequence[Sequence[Part]]]]:

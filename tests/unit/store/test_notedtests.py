@@ -14,13 +14,14 @@ from headgate.core.metrics import NullMetrics
 from headgate.core.release import ReleasePolicy
 from headgate.core.storeport import MergeWork
 from headgate.core.times import HOUR_MS
-from headgate.store import Quota, SqliteStore, teststretches
+from headgate.store import Quota, SqliteStore, test_queries, teststretches
 from headgate.store.notedtests import NotedTests
 from headgate.testing.store_data import NOW
 
 _SLUG = "gh/a/one"
 _PROJECT = ProjectRef("circleci.com", _SLUG, "gh/a", "00000000-0000-4000-8000-0000000000a1")
 _HOUR = NOW // HOUR_MS * HOUR_MS - 5 * HOUR_MS
+_TESTS = [(_SLUG, "1")]
 _WINDOW = {_SLUG: (_HOUR - 60 * HOUR_MS + 5, NOW)}
 _BEFORE = {_SLUG: (_HOUR - 90 * HOUR_MS, _HOUR - 60 * HOUR_MS + 5)}
 
@@ -54,11 +55,8 @@ async def _commit(store: SqliteStore, number: int, at: int, word: str, *, seen_m
 
 async def _asked(store: SqliteStore) -> list[Any]:
     sums = [await store.test_sums(_WINDOW, _BEFORE, branch_class=one) for one in (None, 0, 1)]
-    return [*sums, await store.test_faults(_WINDOW), await store.test_counts(_WINDOW), await _commits(store)]
-
-
-async def _commits(store: SqliteStore) -> Any:
-    return await store.test_commits(_WINDOW, [(_SLUG, "1")])
+    faults, counts = await store.test_faults(_WINDOW), await store.test_counts(_WINDOW)
+    return [*sums, faults, counts, *[await ask(_WINDOW, _TESTS) for ask in (store.outcomes_of, store.test_commits)]]
 
 
 async def test_a_second_answer_reads_no_stretch(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,10 +67,16 @@ async def test_a_second_answer_reads_no_stretch(store: SqliteStore, monkeypatch:
     await _commit(store, 99, NOW - 1, "fail")
     first = await _asked(store)
     assert all(first[3:])
-    monkeypatch.setattr(teststretches._Kept, "_read", None)
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("read again")
+
+    monkeypatch.setattr(teststretches._Kept, "_read", refuse)
+    monkeypatch.setattr(test_queries, "_outcomes", refuse)
     assert first == await _asked(store)
-    with pytest.raises(TypeError):
-        await store.test_commits(_WINDOW, [(_SLUG, "2")])
+    for ask in (store.test_commits, store.outcomes_of):
+        with pytest.raises(AssertionError, match="read again"):
+            await ask(_WINDOW, [(_SLUG, "2")])
 
 
 @pytest.mark.parametrize("add_up", [True, False])
