@@ -12,11 +12,12 @@ from operator import attrgetter
 from sys import maxsize
 from typing import Any, Generic, TypeVar
 
+from headgate.core.deployed import Deployed
 from headgate.core.detailrows import OutageSum, RepeatSum
 from headgate.core.outages import sum_outages
 from headgate.core.repeats import repeats_in, sum_repeats
 from headgate.core.rollup import SUMS, Contribution, Measure, RollupKind, bin_of
-from headgate.core.runrows import DeploymentEnd, DeploymentRow, JobRow, LiveRow, RunRow, StepFailures, TestOutcome
+from headgate.core.runrows import DeploymentRow, JobRow, LiveRow, RunRow, StepFailures, TestOutcome
 from headgate.core.slug import org_slug
 from headgate.core.status import FAILED
 from headgate.core.tally import ROLLED, Bounds, Dimension, Tally, TallyQuery, class_name
@@ -119,7 +120,7 @@ class History:
         """None are given."""
         return []
 
-    async def deployment_ends(self, *_: object, **__: object) -> Sequence[DeploymentEnd]:
+    async def deployment_ends(self, *_: object, **__: object) -> Sequence[Deployed]:
         """As above."""
         return []
 

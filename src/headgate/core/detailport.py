@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
+from headgate.core.deployed import Deployed
 from headgate.core.detailrows import (
     USAGE_NAMES,
     AuditedDay,
@@ -18,7 +19,7 @@ from headgate.core.detailrows import (
     UsageName,
     UsageSum,
 )
-from headgate.core.runrows import DeploymentEnd, TestCommit, TestOutcome, TestsOver
+from headgate.core.runrows import TestCommit, TestOutcome, TestsOver
 from headgate.core.tally import Bounds, Dimension
 
 __all__ = ["ReadDetails"]
@@ -29,10 +30,10 @@ class ReadDetails(Protocol):
 
     async def deployment_ends(
         self, since_ms: int, until_ms: int, *, project: str | None = None, begun: bool = False
-    ) -> Sequence[DeploymentEnd]:
-        """All deployments that ended within a time, oldest first, of one project (slug) or all, as figures take them.
+    ) -> Sequence[Deployed]:
+        """Deployments that succeeded or failed within a time, oldest first, of one project (slug) or all.
 
-        `begun`: with when work on those that succeeded began.
+        Each beside those before it in that time. `begun`: with lead times.
         """
         ...
 

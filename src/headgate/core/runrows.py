@@ -13,7 +13,6 @@ from typing import Literal, NamedTuple
 import msgspec
 
 __all__ = [
-    "DeploymentEnd",
     "DeploymentRow",
     "JobRow",
     "LiveRow",
@@ -232,22 +231,6 @@ class DeploymentRow:
     job_id: str
     origin: str
     url: str
-
-
-class DeploymentEnd(msgspec.Struct, frozen=True, gc=False):
-    """What figures take of one ended deployment; a struct, which is made fastest, since there are many.
-
-    `begun_ms`: creation of the first ended workflow of its commit, or of its workflow where no commit is known; None
-    where it is not known, did not succeed or was not asked for.
-    """
-
-    stopped_ms: int
-    project: str
-    environment: str
-    name: str
-    status: str
-    revision: str
-    begun_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

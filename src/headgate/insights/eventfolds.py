@@ -5,17 +5,16 @@ Invariant: what is not a fact is not guessed: a deployment whose beginning is no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-import msgspec
-
-from headgate.core.runrows import DeploymentEnd, StepFailures
+from headgate.core.deployed import Deployed
+from headgate.core.runrows import StepFailures
 from headgate.core.times import DAY_MS
 from headgate.insights.metric import FromDeployments, FromRows, Measured
 from headgate.insights.sums import nearest_rank, number, share
 
-__all__ = ["Deployed", "DeploymentFold", "fold_deployments", "of_deployments", "placed", "step_failures"]
+__all__ = ["DeploymentFold", "fold_deployments", "of_deployments", "step_failures"]
 
 
 @dataclass(slots=True)
@@ -32,23 +31,6 @@ class _Steps:
 def step_failures() -> FromRows:
     """How often steps failed."""
     return FromRows("steps", _Steps, lambda seen, _span: number(seen.n, seen.n))
-
-
-class Deployed(msgspec.Struct, frozen=True, gc=False):
-    """One deployment that succeeded or failed, beside those of its name and environment before it; see `placed`.
-
-    `repeats_ms`: end of the one before where that ended the same with the same commit, else before all times.
-    `lead_ms`: since work on its commit began, None where that is not known. `down_ms`: of a success, ends of the
-    failures since the success before it, oldest first.
-    """
-
-    stopped_ms: int
-    project: str
-    environment: str
-    ok: bool
-    repeats_ms: int
-    lead_ms: int | None
-    down_ms: Sequence[int]
 
 
 @dataclass(slots=True)
@@ -73,34 +55,6 @@ class DeploymentFold:
         self.leads_ms += other.leads_ms
 
 
-_NO_FAILURES: Sequence[int] = ()
-_NEVER = -(1 << 62)
-
-
-def placed(rows: Iterable[DeploymentEnd]) -> list[Deployed]:
-    """Deployments in the order of their end -> those that succeeded or failed, each with what came before it."""
-    found: list[Deployed] = []
-    last: dict[tuple[str, ...], tuple[int, str, bool]] = {}
-    down: dict[tuple[str, ...], list[int]] = {}
-    for row in rows:
-        ok, repeats_ms, failures = row.status == "succeeded", _NEVER, _NO_FAILURES
-        if not ok and row.status != "failed":
-            continue
-        stopped_ms, revision, begun_ms = row.stopped_ms, row.revision, row.begun_ms
-        key = (row.project, row.environment, row.name)
-        before = last.get(key)
-        if before is not None and revision and before[1] == revision and before[2] is ok:
-            repeats_ms = before[0]
-        last[key] = (stopped_ms, revision, ok)
-        if not ok:
-            down.setdefault(key, []).append(stopped_ms)
-        elif key in down:
-            failures = down.pop(key)
-        lead_ms = None if begun_ms is None else stopped_ms - begun_ms if stopped_ms > begun_ms else 0
-        found.append(Deployed(stopped_ms, row.project, row.environment, ok, repeats_ms, lead_ms, failures))
-    return found
-
-
 def fold_deployments(
     rows: Iterable[Deployed], spans: Mapping[str, tuple[int, int, int]]
 ) -> Mapping[tuple[str, str], DeploymentFold]:
@@ -111,12 +65,13 @@ def fold_deployments(
     """
     found: dict[tuple[str, str], DeploymentFold] = {}
     for one in rows:
-        span, stopped_ms = spans.get(one.project), one.stopped_ms
+        place, stopped_ms = one.place, one.stopped_ms
+        span = spans.get(place[0])
         if span is None or one.repeats_ms >= span[1] or not span[1] <= stopped_ms < span[2]:
             continue
-        fold = found.get((one.project, one.environment))
+        fold = found.get(place)
         if fold is None:
-            fold = found[one.project, one.environment] = DeploymentFold()
+            fold = found[place] = DeploymentFold()
         if one.ok and one.lead_ms is not None:
             fold.leads_ms.append(one.lead_ms)
         if one.repeats_ms >= span[0]:

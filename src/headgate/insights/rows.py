@@ -11,13 +11,14 @@ from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Protocol
 
+from headgate.core.deployed import Deployed
 from headgate.core.outages import before_ms
 from headgate.core.runrows import DeploymentRow, TestOutcome
 from headgate.core.runs import run_pages
 from headgate.core.storeport import ReadStore
 from headgate.core.tally import Bounds
 from headgate.core.times import DAY_MS
-from headgate.insights.eventfolds import Deployed, DeploymentFold, fold_deployments, placed
+from headgate.insights.eventfolds import DeploymentFold, fold_deployments
 from headgate.insights.flaky import TestCount
 from headgate.insights.metric import FromRows
 
@@ -55,8 +56,9 @@ def _before_ms(window: tuple[int, int]) -> int:
 
 def _span(bounds: Bounds, *, context: bool) -> tuple[int, int]:
     """What to read so that every window is in it."""
-    since = min(_before_ms(window) if context else window[0] for window in bounds.values())
-    return since, max(until for _, until in bounds.values())
+    windows = set(bounds.values())
+    since = min(_before_ms(window) if context else window[0] for window in windows)
+    return since, max(until for _, until in windows)
 
 
 def _placed(rows: Sequence[Any], bounds: Bounds, *, context: bool) -> list[tuple[Any, bool]]:
@@ -86,14 +88,13 @@ class Deployments:
         self._span = (0, 0)
         self._project: str | None = None
         self.begun = False
-        self._rows: list[Deployed] = []
+        self._rows: Sequence[Deployed] = ()
 
     async def read(self, since_ms: int, until_ms: int, project: str | None, *, begun: bool) -> Sequence[Deployed]:
         """Those that ended then, oldest first; where a `project` is given, maybe only those of it."""
         enough = self._project in (None, project) and self.begun >= begun
         if not (enough and self._span[0] <= since_ms <= until_ms <= self._span[1]):
-            rows = await self._store.deployment_ends(since_ms, until_ms, project=project, begun=begun)
-            self._rows = placed(rows) if len(rows) < _FEW else await asyncio.to_thread(placed, rows)
+            self._rows = await self._store.deployment_ends(since_ms, until_ms, project=project, begun=begun)
             self._span, self._project, self.begun = (since_ms, until_ms), project, begun
         first, last = (bisect_left(self._rows, at, key=lambda one: one.stopped_ms) for at in (since_ms, until_ms))
         return self._rows[first:last]
@@ -107,9 +108,10 @@ class Deployments:
         """By project and environment, what came of those within bounds, seen with those before."""
         only = next(iter(bounds)) if len(bounds) == 1 else None
         rows = await self.read(*_span(bounds, context=True), only, begun=begun)
-        since_ms = min(since for since, _ in bounds.values())
+        since_ms = min(since for since, _ in set(bounds.values()))
         inside = rows[bisect_left(rows, since_ms, key=lambda one: one.stopped_ms) :]
-        spans = {slug: (_before_ms(window), *window) for slug, window in bounds.items()}
+        windows = {window: (_before_ms(window), *window) for window in set(bounds.values())}
+        spans = {slug: windows[window] for slug, window in bounds.items()}
         if len(inside) < _FEW:
             return fold_deployments(inside, spans)
         return await asyncio.to_thread(fold_deployments, inside, spans)

@@ -7,13 +7,15 @@ from. What is not noted is found anew, so nothing is lost meanwhile but speed.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import msgspec
 
-from headgate.core.runrows import DeploymentEnd
+from headgate.core.deployed import Deployed, placed
 from headgate.store.session import Session
 from headgate.store.sql import Database, insert
+from headgate.store.words import project_ids, texts_of, word
 
 __all__ = ["deployment_ends", "forget", "note"]
 
@@ -38,12 +40,15 @@ _OF_RUN = """
 SELECT min(w.created_at) FROM workflow w INDEXED BY workflow_key
 WHERE w._key = ? AND w._project = ? AND w._terminal AND w.stopped_at IS NOT NULL
 """
-_ENDS = """
-SELECT d.stopped_at, d._project, d.environment, d.name, d.status, d.revision{begun}
-FROM deployment d INDEXED BY deployment_end{notes}
-WHERE d.stopped_at >= ? AND d.stopped_at < ? AND d._project IN ({projects}) ORDER BY d.stopped_at, d._key
-"""
+# Lead time of a success; where that is not noted, less than nothing: the number of the deployment.
+_LEAD = "iif(b.deployment IS NULL, -d._id, max(0, d.stopped_at - b.at_ms))"
 _NOTES = "\nLEFT JOIN deployment_begun b ON b.deployment = d._id"
+_ENDS = """
+SELECT d.stopped_at, d._project, d.environment, d.name, d.status IS ?3, d.revision, {lead}
+FROM deployment d INDEXED BY deployment_end{notes}
+WHERE d.stopped_at >= ?1 AND d.stopped_at < ?2 AND (d.status = ?3 OR d.status = ?4){projects}
+ORDER BY d.stopped_at, d._key
+"""
 _PLACES = """
 SELECT d._id, d._project, nullif(d.revision, ''), d.workflow_id
 FROM json_each(?) e CROSS JOIN deployment d ON d._id = e.value
@@ -54,33 +59,26 @@ WHERE d._id > ?1 AND d._id <= ?1 + ?2 AND b.deployment IS NULL AND d.stopped_at 
 """
 
 
-def deployment_ends(
-    db: Database, since_ms: int, until_ms: int, *, project: str | None, begun: bool
-) -> list[DeploymentEnd]:
-    """Oldest first, of one project (slug) or all; `begun`: with when work on those that succeeded began."""
+def deployment_ends(db: Database, since_ms: int, until_ms: int, *, project: str | None, begun: bool) -> list[Deployed]:
+    """Oldest first, of one project (slug) or all; `begun`: with lead times."""
     slugs: dict[int, str] = dict(db.execute("SELECT id, slug FROM dim_project").fetchall())
-    listed = ", ".join(str(number) for number, slug in slugs.items() if project in (None, slug))
-    more, notes = (", b.at_ms, b.deployment IS NULL, d._id", _NOTES) if begun else (", NULL, 0, 0", "")
-    rows = db.execute(_ENDS.format(begun=more, notes=notes, projects=listed), (since_ms, until_ms)).fetchall()
-    numbers = {number for place in {row[2:5] for row in rows} for number in place if number is not None}
-    words = ", ".join(map(str, numbers))
-    texts: dict[int | None, str] = dict(db.execute(f"SELECT id, text FROM dim WHERE id IN ({words})").fetchall())
-    texts[None] = ""
-    good = {number for number, text in texts.items() if text == "succeeded"}
-    wanted = [row[8] for row in rows if row[7] and row[4] in good]
-    found = _found(db, wanted) if wanted else {}
-    return [
-        DeploymentEnd(
-            stopped,
-            slugs[of],
-            texts[to],
-            texts[name],
-            texts[status],
-            revision or "",
-            None if status not in good else found.get(number) if new else at,
-        )
-        for stopped, of, to, name, status, revision, at, new, number in rows
-    ]
+    projects = ""
+    if project is not None:
+        projects = f" AND d._project IN ({', '.join(map(str, project_ids(db, project)))})"
+    statement = _ENDS.format(lead=_LEAD if begun else "NULL", notes=_NOTES if begun else "", projects=projects)
+    ends = (word(db, "succeeded"), word(db, "failed"))
+    rows = db.execute(statement, (since_ms, until_ms, *ends)).fetchall()
+    missing = [-row[6] for row in rows if row[4] and (row[6] or 0) < 0]
+    if missing:
+        began = _found(db, missing)
+        rows = [(*row[:6], _lead_ms(row[0], began.get(-row[6]))) if (row[6] or 0) < 0 else row for row in rows]
+    text = cache(lambda number: texts_of(db, (number,))[number])
+
+    return placed(rows, lambda place: (slugs[place[0]], text(place[1]), text(place[2])))
+
+
+def _lead_ms(stopped_ms: int, begun_ms: int | None) -> int | None:
+    return None if begun_ms is None else max(0, stopped_ms - begun_ms)
 
 
 def note(session: Session) -> tuple[int, bool]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
+from headgate.core.deployed import Deployed
 from headgate.core.rollup import RollupKind
 from headgate.core.runrows import (
-    DeploymentEnd,
     DeploymentRow,
     JobRow,
     LiveRow,
@@ -58,7 +58,7 @@ class MemoryQuestions(MemoryDetails):
 
     async def deployment_ends(
         self, since_ms: int, until_ms: int, *, project: str | None = None, begun: bool = False
-    ) -> Sequence[DeploymentEnd]:
+    ) -> Sequence[Deployed]:
         return memory_runs.deployment_ends(self.facts, since_ms, until_ms, project, begun=begun)
 
     async def series(

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
+from headgate.core.deployed import Deployed, placed
 from headgate.core.render import APP_URL, approval_wait_ms, duration_ms, queue_ms, run_url
 from headgate.core.rollup import RollupKind, contribution
-from headgate.core.runrows import DeploymentEnd, DeploymentRow, JobRow, RunChoice, RunRow
+from headgate.core.runrows import DeploymentRow, JobRow, RunChoice, RunRow
 from headgate.core.slug import org_slug
 from headgate.core.status import map_status
 from headgate.core.tally import STEPS, Dimension, Tally, TallyQuery, class_name
@@ -163,7 +164,7 @@ def deployments(facts: MemoryFacts) -> list[DeploymentRow]:
 
 def deployment_ends(
     facts: MemoryFacts, since_ms: int, until_ms: int, project: str | None, *, begun: bool
-) -> list[DeploymentEnd]:
+) -> list[Deployed]:
     """Those that ended then, oldest first, of one project or all."""
     found = []
     for fact in facts.all():
@@ -172,10 +173,13 @@ def deployment_ends(
             continue
         if since_ms <= stopped < until_ms:
             to, name, status, revision = (text(own, one) for one in ("environment", "name", "status", "revision"))
+            if status not in ("succeeded", "failed"):
+                continue
             at = _begun(facts, fact) if begun and status == "succeeded" else None
-            end = DeploymentEnd(stopped, slug, to, name, status, revision, at)
-            found.append((_place(stopped, fact.key), end))
-    return [end for _, end in sorted(found, key=lambda one: one[0])]
+            lead_ms = None if at is None else max(0, stopped - at)
+            row = (stopped, slug, to, name, status == "succeeded", revision, lead_ms)
+            found.append((_place(stopped, fact.key), row))
+    return placed([row for _, row in sorted(found, key=lambda one: one[0])], lambda names: names)
 
 
 def _begun(facts: MemoryFacts, deployment: MemoryFact) -> int | None:

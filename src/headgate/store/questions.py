@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
+from headgate.core.deployed import Deployed
 from headgate.core.ports import Lane, LogEntry
 from headgate.core.readport import (
     AlertRow,
@@ -19,7 +20,6 @@ from headgate.core.readport import (
 )
 from headgate.core.rollup import RollupKind
 from headgate.core.runrows import (
-    DeploymentEnd,
     DeploymentRow,
     JobRow,
     LiveRow,
@@ -127,7 +127,7 @@ class Questions(DetailQuestions):
 
     async def deployment_ends(
         self, since_ms: int, until_ms: int, *, project: str | None = None, begun: bool = False
-    ) -> Sequence[DeploymentEnd]:
+    ) -> Sequence[Deployed]:
         return await self._ask(lambda db: commits.deployment_ends(db, since_ms, until_ms, project=project, begun=begun))
 
     async def series(

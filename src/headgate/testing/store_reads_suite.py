@@ -8,8 +8,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from headgate.core.deployed import Deployed
 from headgate.core.merge import Observation, ProjectRef
-from headgate.core.runrows import DeploymentEnd, DeploymentRow, JobRow, ProjectRow, RunChoice, StepFailures
+from headgate.core.runrows import DeploymentRow, JobRow, ProjectRow, RunChoice, StepFailures
 from headgate.core.storeport import Store
 from headgate.testing.store_data import (
     DAY,
@@ -134,9 +135,9 @@ class RowsSuite:
             *(seen("deployment", made_id(6, n), told | one | {"stopped_at": NOW + n}) for n, one in enumerate(of)),
         )
         found = await store.deployment_ends(0, NOW + 9, begun=True)
-        assert [one.begun_ms for one in found] == [NOW - 30, NOW - 80, None, NOW - 20, None, None, None]
-        first = DeploymentEnd(NOW, _SLUG, "prod", "web", "succeeded", commit)
-        assert [first] == list(await store.deployment_ends(NOW, NOW + 1))
+        assert [one.lead_ms for one in found] == [30, 81, None, 23, None, None, None]
+        assert [one.down_ms for one in found] == [(), (), (), (), (), (), [NOW + 5]]
+        assert [Deployed(NOW, (_SLUG, "prod"), ok=True)] == list(await store.deployment_ends(NOW, NOW + 1))
         assert list(await store.deployment_ends(0, NOW + 9, project="gh/acme/other")) == []
 
     async def test_a_series_is_the_newest_that_qualify(self, store: Store) -> None:

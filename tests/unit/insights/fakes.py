@@ -2,8 +2,9 @@
 
 from collections import Counter
 
+from headgate.core.deployed import placed
 from headgate.core.outages import sum_outages
-from headgate.core.runrows import DeploymentEnd, DeploymentRow, JobRow, RunRow, StepFailures, TestOutcome
+from headgate.core.runrows import DeploymentRow, JobRow, RunRow, StepFailures, TestOutcome
 
 WEB, API = "gh/acme/web", "gh/acme/api"
 
@@ -120,9 +121,11 @@ class Rows:
                 )
                 runs = [one for one in own if name in (one.revision, one.workflow_id)]
                 times = [one.created_ms for one in runs if one.created_ms is not None and begun]
-                place = (row.stopped_ms, row.project, row.environment, row.name, row.status, row.revision)
-                found.append(DeploymentEnd(*place, min(times, default=None)))
-        return found
+                ok, lead_ms = row.status == "succeeded", max(0, row.stopped_ms - min(times)) if times else None
+                if ok or row.status == "failed":
+                    place = (row.project, row.environment, row.name)
+                    found.append((row.stopped_ms, *place, ok, row.revision, lead_ms))
+        return placed(found, lambda names: names)
 
     async def test_outcomes(self, bounds, *, after=None, limit, failing=False):
         """Outcomes by project, test and commit."""

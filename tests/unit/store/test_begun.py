@@ -153,10 +153,10 @@ async def test_beginnings_are_noted_and_read(tmp_path: Path, monkeypatch: Any) -
         assert db.execute(noted).fetchall() == [(1, NOW - 9), (2, None)]
         with monkeypatch.context() as patched:
             patched.setattr(commits, "_found", None)
-            assert [NOW - 9, None] == [one.begun_ms for one in await store.deployment_ends(0, NOW + 1, begun=True)]
+            assert [9, None] == [one.lead_ms for one in await store.deployment_ends(0, NOW + 1, begun=True)]
         await tell("workflow", _id(2, 2), {"created_at": NOW - 50, "stopped_at": NOW, "revision": _COMMITS[0]})
         assert db.execute(noted).fetchall() == [(2, None)]
-        assert [NOW - 50, None] == [one.begun_ms for one in await store.deployment_ends(0, NOW + 1, begun=True)]
+        assert [50, None] == [one.lead_ms for one in await store.deployment_ends(0, NOW + 1, begun=True)]
     await store.close()
 
 
@@ -210,7 +210,8 @@ async def test_notes_go_with_what_they_follow_from(
             await store.trim({"facts": 5 * DAY_MS}, now_ms=NOW)
         else:
             await tell(NOW + 9, after[0], _id({"pipeline": 1, "deployment": 6}[after[0]], 1), after[1])
-        assert begun == [one.begun_ms for one in await store.deployment_ends(0, NOW + 1, begun=True)]
+        leads = [None if at is None else NOW - at for at in begun]
+        assert leads == [one.lead_ms for one in await store.deployment_ends(0, NOW + 1, begun=True)]
         await store.trim({}, now_ms=NOW)
         assert begun == [row[0] for row in db.execute("SELECT at_ms FROM deployment_begun")]
     await store.close()

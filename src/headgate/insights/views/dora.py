@@ -181,7 +181,7 @@ async def _newest(
     """What was read for the figures says from when on rows are needed."""
     wanted, times = _taken(lens, slugs, filters), (window.since_ms, window.until_ms)
     ended = await reader.deployments.read(*times, slugs[0] if len(slugs) == 1 else None, begun=True)
-    last = list(islice((one.stopped_ms for one in reversed(ended) if one.project in wanted), _NEWEST))
+    last = list(islice((one.stopped_ms for one in reversed(ended) if one.place[0] in wanted), _NEWEST))
     since_ms = last[-1] if len(last) == _NEWEST else window.since_ms
     found: deque[DeploymentView] = deque(maxlen=_NEWEST)
     async for page in read_pages(lens.store, since_ms, window.until_ms, _only(wanted)):
