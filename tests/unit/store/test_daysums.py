@@ -335,3 +335,23 @@ async def test_repeats_rest_on_the_week_before_and_the_day_after(tmp_path: Path,
         notes = "SELECT count(*) FROM day_summed WHERE kind = 2 AND days = 1 AND day = ?"
         assert noted == db.execute(notes, (_day(3) // DAY_MS,)).get
     await store.close()
+
+
+async def test_days_that_are_not_added_up_are_read_for_all_projects_at_once(tmp_path: Path) -> None:
+    """A statement for each project takes longer than what it reads: that is what a page of many projects would cost."""
+    path = tmp_path / "s.db"
+    store = SqliteStore(path, clock=ManualClock(NOW), metrics=NullMetrics(), quota=Quota(ballast_bytes=0))
+    await store.open()
+    seen = []
+    for number, name in enumerate(_NAMES):
+        ref = ProjectRef("circleci.com", name, "gh/a", f"00000000-0000-4000-8000-0000000000b{number}")
+        ends = {"name": "unit", "status": "failed", "started_at": NOW - 9, "stopped_at": NOW - 5}
+        seen.append(_seen("step", _key(5, number), ref, ends))
+    await store.merge_and_release(MergeWork("ci", seen, ReleasePolicy("none"), NOW, 0))
+    asked: list[str] = []
+    with closing(Database(str(path))) as db:
+        db.exec_trace = lambda _, statement, __: asked.append(statement) or True
+        found = daysums.sums_of(db, daysums.STEPS, dict.fromkeys(_NAMES, (0, NOW)))
+    assert [one.n for one in found.values()] == [1] * len(_NAMES)
+    assert len([one for one in asked if "step_end" in one]) == 1
+    await store.close()

@@ -123,7 +123,7 @@ async def _jobs(
             minutes=row.duration_ms / 60_000,
         )
         for row in rows
-        if matches(where, _labels(lens, row))
+        if not where or matches(where, _labels(lens, row))
     ]
 
 
