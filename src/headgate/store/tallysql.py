@@ -158,7 +158,7 @@ class Statement:
         few = len(self._facts) * _FEW <= self._known and not ROLLED.issuperset(query.by)
         for since_ms, until_ms, members in _overlapping(self._facts):
             if few and until_ms - since_ms > DAY_MS:
-                yield self._of_each(members, "{spans} s " + self._named(since_ms, until_ms), "", wanted)
+                yield self._of_named(members, since_ms, until_ms, wanted)
             elif len({(start, end, sign) for _, start, end, sign in members}) == 1:
                 yield self._of_all(members, wanted)
             else:
@@ -169,10 +169,14 @@ class Statement:
     def _of_each(self, members: Sequence[_Member], facts: str, between: str, wanted: str) -> str:
         """Each project has its own bounds. `facts`: a FROM with the place of its `spans`."""
         columns, joins = fact_columns(self._db, self._query, "s.sign"), fact_joins(self._query)
+        found = facts.format(spans=self._spans(members))
+        return f"SELECT {columns} FROM {found}{joins} WHERE f._terminal{between}{wanted}"
+
+    def _spans(self, members: Sequence[_Member]) -> str:
+        """A table of the bounds of each project."""
         # Without the cast the number of a project has no affinity, so sqlite makes no index of it.
         parts = f"CAST(value ->> 0 AS INTEGER), {', '.join(f'value ->> {position}' for position in range(1, 4))}"
-        spans = self._table("project, since, until, sign", f"SELECT {parts} FROM json_each({self._bind(members)})")
-        return f"SELECT {columns} FROM {facts.format(spans=spans)}{joins} WHERE f._terminal{between}{wanted}"
+        return self._table("project, since, until, sign", f"SELECT {parts} FROM json_each({self._bind(members)})")
 
     def _of_all(self, members: Sequence[_Member], wanted: str) -> str:
         """All have the same: joined with them, each fact would be held against the bounds of every project."""
@@ -187,22 +191,29 @@ class Statement:
     def _between(self, since_ms: int, until_ms: int) -> str:
         return f" AND f.stopped_at >= {self._bind(since_ms)} AND f.stopped_at < {self._bind(until_ms)}"
 
-    def _named(self, since_ms: int, until_ms: int) -> str:
-        """Facts of few projects by the names that ran: the index by time alone has those of all projects."""
-        kind = self._query.kind
+    def _of_named(self, members: Sequence[_Member], since_ms: int, until_ms: int, wanted: str) -> str:
+        """Facts of few projects by the names that ran: the index by time alone has those of all projects.
+
+        Found from indexes alone, then read in the order in which they came: those of one run lie side by side.
+        """
+        query, kind = self._query, self._query.kind
         days = range(since_ms // DAY_MS, (until_ms - 1) // DAY_MS + 1)
-        wanted = self._wanted(_NAMED)
         places = self._table(
             "project, run, job, class",
             f"SELECT DISTINCT r.project, r.run, r.job, r.class FROM json_each({self._bind(list(days))}) e"
             f" CROSS JOIN json_each({self._bind(list(self._facts))}) p CROSS JOIN rollup_day r"
-            f" ON r.bucket = e.value AND r.kind = {KIND_NUMBER[kind]} AND r.project = p.value{wanted}",
+            f" ON r.bucket = e.value AND r.kind = {KIND_NUMBER[kind]} AND r.project = p.value{self._wanted(_NAMED)}",
         )
-        name = "f._run = q.run AND f.name IS nullif(q.job, 0)" if kind == "job" else "f.name IS nullif(q.run, 0)"
+        name = "n._run = q.run AND n.name IS nullif(q.job, 0)" if kind == "job" else "n.name IS nullif(q.run, 0)"
+        numbers = self._table(
+            "fact, sign",
+            f"SELECT n._id, s.sign FROM {self._spans(members)} s CROSS JOIN {places} q ON q.project = s.project"
+            f" CROSS JOIN {kind} n INDEXED BY {kind}_series ON n._project = q.project AND {name} AND n._class = q.class"
+            " AND n.stopped_at >= s.since AND n.stopped_at < s.until WHERE n._terminal ORDER BY n._id",
+        )
+        columns, joins = fact_columns(self._db, query, "s.sign"), fact_joins(query)
         return (
-            f"CROSS JOIN {places} q ON q.project = s.project CROSS JOIN {kind} f INDEXED BY {kind}_series"
-            f" ON f._project = q.project AND {name} AND f._class = q.class"
-            " AND f.stopped_at >= s.since AND f.stopped_at < s.until"
+            f"SELECT {columns} FROM {numbers} s CROSS JOIN {kind} f ON f._id = s.fact{joins} WHERE f._terminal{wanted}"
         )
 
 
