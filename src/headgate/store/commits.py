@@ -73,7 +73,6 @@ def deployment_ends(db: Database, since_ms: int, until_ms: int, *, project: str 
         began = _found(db, missing)
         rows = [(*row[:6], _lead_ms(row[0], began.get(-row[6]))) if (row[6] or 0) < 0 else row for row in rows]
     text = cache(lambda number: texts_of(db, (number,))[number])
-
     return placed(rows, lambda place: (slugs[place[0]], text(place[1]), text(place[2])))
 
 

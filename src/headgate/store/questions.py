@@ -188,7 +188,7 @@ class Questions(DetailQuestions):
         return await self._ask(lambda db: live_queries.test_outcomes(db, bounds, after, limit, failing=failing))
 
     async def outcomes_of(self, bounds: Bounds, tests: Collection[tuple[str, str]]) -> Sequence[TestOutcome]:
-        return await self._ask(lambda db: test_queries.outcomes_of(db, bounds, tests, self._noted_tests))
+        return await self._ask(lambda db: test_queries.outcomes_of(db, bounds, tests))
 
     async def test_commits(self, bounds: Bounds, tests: Collection[tuple[str, str]]) -> Sequence[TestCommit]:
         return await self._ask(lambda db: test_queries.test_commits(db, bounds, tests, self._noted_tests))

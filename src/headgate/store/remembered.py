@@ -37,7 +37,7 @@ class Remembered(Generic[T]):
     def keep(self, question: object, what: T, *, asked: int, held: int) -> None:
         """Remember it. `asked`, `held`: bytes of the question and of what it is."""
         with self._lock:
-            if question in self._known:
+            if question in self._known or asked > self._most:
                 return
             fits = asked + held <= self._most
             self._known[question] = what if fits else None, asked + held * fits

@@ -6,14 +6,24 @@ Invariant: everything here can be read back from the file; after a rollback it i
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
+from functools import partial
 
 from headgate.store.notes import NOTES_PUT, Notes
 from headgate.store.projects import Project, Projects
 from headgate.store.sql import Database
 
-__all__ = ["PERSON_FIELDS", "Session", "dim_family"]
+__all__ = ["PERSON_FIELDS", "TESTS_PUT", "Session", "dim_family"]
 
 PERSON_FIELDS = frozenset({"author_login", "author_name", "author_email", "started_by", "user"})
+# Counter: the highest number that a stretch of tests ever had.
+TESTS_PUT = "tests:put"
+# What is remembered of notes and stretches goes by these numbers, so none is given out twice: counter -> the highest in
+# use, for a store that is older than its counter.
+_HIGHEST: Mapping[str, str] = {
+    NOTES_PUT: "SELECT max(version) FROM (SELECT version FROM span_built UNION ALL SELECT version FROM cut_built)",
+    TESTS_PUT: "SELECT max(rowid) FROM test_part",
+}
 _DIM_LIMIT = 50_000
 # Longer words are looked up each time, so that the caches are bounded in bytes: branch names may have any length.
 _CACHED_LENGTH = 200
@@ -40,8 +50,8 @@ class Session:
         self.lost: list[tuple[str, str]] = []
         self.inbox_next = 1
         self.inbox_settled: set[int] = set()
-        self.spans = Notes(db, "span_built", self._note_version)
-        self.cuts = Notes(db, "cut_built", self._note_version)
+        self.spans = Notes(db, "span_built", partial(self.number, NOTES_PUT))
+        self.cuts = Notes(db, "cut_built", partial(self.number, NOTES_PUT))
 
     def load(self) -> Session:
         """Read what is remembered, unless it is."""
@@ -50,6 +60,8 @@ class Session:
         db = self.db
         self.counters = dict(db.execute("SELECT name, n FROM counter").fetchall())
         self._dirty.clear()
+        for name, question in _HIGHEST.items():
+            self.put(name, max(db.execute(question).get or 0, self.counters.get(name, 0)))
         self._dims.clear()
         self._texts.clear()
         self.projects = Projects()
@@ -106,9 +118,10 @@ class Session:
         self.counters[name] = self.counters.get(name, 0) + amount
         self._dirty.add(name)
 
-    def _note_version(self) -> int:
-        self.count(NOTES_PUT)
-        return self.counters[NOTES_PUT]
+    def number(self, name: str) -> int:
+        """One that was not given out before, of what `_HIGHEST` says."""
+        self.count(name)
+        return self.counters[name]
 
     def put(self, name: str, value: int) -> None:
         """Set a counter."""

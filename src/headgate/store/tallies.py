@@ -177,7 +177,8 @@ class _Asked:
                 sums, bins = self._sums(row[width:], found.get(row[:width]))
                 found[row[:width]] = sums, tuple([lay(one) for one in bins])
             numbers = sum(2 * len(part[2]) + len(projects) for one in levels for part, projects in one.items())
-            self._remembered.put(question, known := found, numbers=numbers)
+            letters = sum(len(text) for _, text in self._query.only)
+            self._remembered.put(question, known := found, numbers=numbers + letters)
         return known
 
     def _sums(self, values: tuple[Any, ...], more: NotedRow | None) -> tuple[tuple[Any, ...], list[dict[int, int]]]:

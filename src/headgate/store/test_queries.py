@@ -28,25 +28,21 @@ from headgate.store.words import project_ids
 __all__ = ["outcomes_of", "test_commits", "test_counts", "test_faults", "test_sums"]
 
 _Test = bytes | str
+_ALL = frozenset[_Test]()
 
 
-def outcomes_of(
-    db: Database, bounds: Bounds, tests: Collection[tuple[str, str]], noted: NotedTests
-) -> list[TestOutcome]:
-    """A project at a time."""
-    wanted, words, stretches = _by_project(bounds, tests), _Words(db), Stretches(db)
-    found = list[TestOutcome]()
-    for slug, read in _each(db, stretches, {slug: bounds[slug] for slug in wanted}):
-        answer = partial(_outcomes, stretches.gatherer, words, slug, bounds[slug], wanted[slug])
-        found += noted.of(("outcomes", slug, wanted[slug]), read, answer, len)
-    return found
+def outcomes_of(db: Database, bounds: Bounds, tests: Collection[tuple[str, str]]) -> list[TestOutcome]:
+    """A project at a time, of these tests alone: looking for what is remembered would read those of all."""
+    wanted = _by_project(bounds, tests)
+    words, gatherer = _Words(db), Gatherer(db)
+    return [one for slug in sorted(wanted) for one in _outcomes(gatherer, words, slug, bounds[slug], wanted[slug])]
 
 
 def test_counts(db: Database, bounds: Bounds, noted: NotedTests) -> dict[str, int]:
     """A project at a time."""
     found = dict[str, int]()
     for slug, read in _each(db, Stretches(db), bounds):
-        n = noted.of(("counts", slug), read, partial(_count, read[0]), bool)
+        n = noted.of(("counts", slug), _ALL, read, partial(_count, read[0]), bool)
         if n:
             found[slug] = n
     return found
@@ -61,7 +57,7 @@ def test_faults(db: Database, bounds: Bounds, noted: NotedTests) -> list[TestOut
     stretches, words, found = Stretches(db, "faults"), _Words(db), list[TestOutcome]()
     for slug, read in _each(db, stretches, bounds):
         answer = partial(_faults_of, stretches.gatherer, words, slug, bounds[slug], read[0])
-        found += noted.of(("faults", slug), read, answer, len)
+        found += noted.of(("faults", slug), _ALL, read, answer, len)
     return found
 
 
@@ -110,7 +106,7 @@ def test_sums(db: Database, bounds: Bounds, before: Bounds, branch_class: int | 
     for slug, read in _each(db, stretches, bounds, before):
         windows = bounds.get(slug), before.get(slug)
         answer = partial(_sums_of, stretches.gatherer, words, slug, windows, read, branch_class=branch_class)
-        told = noted.of(("sums", slug, branch_class), read, answer, _rows)
+        told = noted.of(("sums", slug, branch_class), _ALL, read, answer, _rows)
         sums += told.sums
         faults += told.faults
         late += told.earlier
@@ -155,7 +151,7 @@ def test_commits(
     wanted = _by_project(bounds, tests)
     for slug, read in _each(db, stretches, {slug: bounds[slug] for slug in wanted}):
         answer = partial(_commits_of, slug, read[0], wanted[slug])
-        found += noted.of(("commits", slug, wanted[slug]), read, answer, len)
+        found += noted.of(("commits", slug), wanted[slug], read, answer, len)
     return found
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from headgate.core.times import DAY_MS, HOUR_MS, MINUTE_MS
-from headgate.store.session import Session
+from headgate.store.session import TESTS_PUT, Session
 from headgate.store.sql import Database, insert
 from headgate.store.testgather import Collected, Gatherer, stretch_of
 from headgate.store.testpacks import Form, Stretch, pack
@@ -22,8 +22,6 @@ QUARTER = 6
 LENGTHS = (96, 24, QUARTER, 1)
 # Most of what comes late has come by then.
 _SETTLED_MS: Mapping[int, int] = {96: 2 * HOUR_MS, 24: 2 * HOUR_MS, QUARTER: 2 * HOUR_MS, 1: 10 * MINUTE_MS}
-# Counter: the highest number that a stretch ever had.
-_PUT = "tests:put"
 # Results of one slice, some milliseconds of the writer; of one project's stretch all are in one.
 _RESULTS = 5_000
 _MISSING = """
@@ -103,15 +101,8 @@ def _add(session: Session, gatherer: Gatherer, project: int, hours: int, bucket:
         if hours == QUARTER
     ]
     row = (*stretch_of(collected, begin_ms, number), pack(parts) if parts else b"")
-    db.execute(_INSERT, (_number(session), project, hours, bucket, *row))
+    db.execute(_INSERT, (session.number(TESTS_PUT), project, hours, bucket, *row))
     insert(db, "INSERT OR IGNORE INTO test_job", [(job, project, hours, bucket) for job in collected.jobs])
-
-
-def _number(session: Session) -> int:
-    """Of a row of a stretch: one that no stretch had, so what is remembered of it holds as long as it is there."""
-    last = session.db.execute("SELECT max(rowid) FROM test_part").get or 0
-    session.put(_PUT, max(last, session.counters.get(_PUT, 0)) + 1)
-    return session.counters[_PUT]
 
 
 def _form(db: Database, project: int, form: Form, day: int) -> int:
