@@ -23,7 +23,7 @@ from headgate.store.files import Files, make_private, put_in_place
 from headgate.store.reconcile import reconcile
 from headgate.store.recovery import check_of, copy_rows, tables_of
 from headgate.store.schema import LANES, migrate, migrations, set_up
-from headgate.store.session import Session
+from headgate.store.session import Session, number_on
 from headgate.store.sql import Database
 
 __all__ = ["damage_of", "open_sound"]
@@ -99,6 +99,7 @@ def _begin(db: Database, now_ms: int) -> Database:
         (str(uuid.uuid4()), now_ms),
     )
     db.execute("INSERT OR REPLACE INTO meta VALUES ('clean', 0)")
+    number_on(db)
     db.execute("COMMIT")
     return db
 

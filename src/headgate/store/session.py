@@ -13,13 +13,12 @@ from headgate.store.notes import NOTES_PUT, Notes
 from headgate.store.projects import Project, Projects
 from headgate.store.sql import Database
 
-__all__ = ["PERSON_FIELDS", "TESTS_PUT", "Session", "dim_family"]
+__all__ = ["PERSON_FIELDS", "TESTS_PUT", "Session", "dim_family", "number_on"]
 
 PERSON_FIELDS = frozenset({"author_login", "author_name", "author_email", "started_by", "user"})
 # Counter: the highest number that a stretch of tests ever had.
 TESTS_PUT = "tests:put"
-# What is remembered of notes and stretches goes by these numbers, so none is given out twice: counter -> the highest in
-# use, for a store that is older than its counter.
+# Counter -> the highest of its numbers in use.
 _HIGHEST: Mapping[str, str] = {
     NOTES_PUT: "SELECT max(version) FROM (SELECT version FROM span_built UNION ALL SELECT version FROM cut_built)",
     TESTS_PUT: "SELECT max(rowid) FROM test_part",
@@ -32,6 +31,16 @@ _CACHED_LENGTH = 200
 def dim_family(field: str) -> int:
     """1 for names of persons, 0 for all other words."""
     return 1 if field in PERSON_FIELDS else 0
+
+
+def number_on(db: Database) -> None:
+    """Before anything is remembered: a store that is older than a counter, or lost it, gives no number out twice."""
+    for name, highest in _HIGHEST.items():
+        db.execute(
+            f"INSERT INTO counter SELECT ?, coalesce(({highest}), 0) WHERE 1"
+            " ON CONFLICT DO UPDATE SET n = max(n, excluded.n)",
+            (name,),
+        )
 
 
 class Session:
@@ -60,8 +69,6 @@ class Session:
         db = self.db
         self.counters = dict(db.execute("SELECT name, n FROM counter").fetchall())
         self._dirty.clear()
-        for name, question in _HIGHEST.items():
-            self.put(name, max(db.execute(question).get or 0, self.counters.get(name, 0)))
         self._dims.clear()
         self._texts.clear()
         self.projects = Projects()
@@ -119,7 +126,7 @@ class Session:
         self._dirty.add(name)
 
     def number(self, name: str) -> int:
-        """One that was not given out before, of what `_HIGHEST` says."""
+        """One that was not given out before, of what `number_on` is about."""
         self.count(name)
         return self.counters[name]
 
