@@ -75,10 +75,14 @@ def test_all_results_of_each_job_arrive_once_after_kills(tmp_path):
         config = write_config(
             tmp_path, {"file": {"type": "jsonl", "path": str(tmp_path / "out.jsonl")}}, {"circleci": polled}
         )
+        jobs = _ended(twin)
+        expected = _true_results(twin, jobs)
+        part = len(expected) // (KILLS + 1)  # fewer of a Saturday and a Sunday
+        assert part > 50
         with Daemon(config) as daemon:
             for kill in range(1, KILLS + 1):
 
-                def some(more: int = 300 * kill) -> bool:
+                def some(more: int = part * kill) -> bool:
                     return daemon.overview()["facts"].get("test_result", 0) >= more
 
                 wait_until(some, "some results", 60)
@@ -86,10 +90,7 @@ def test_all_results_of_each_job_arrive_once_after_kills(tmp_path):
                 daemon.start()
             daemon.kill()
         run_until_idle(config)
-        jobs = _ended(twin)
         records = _records(tmp_path)
-        expected = _true_results(twin, jobs)
-        assert len(expected) > 300 * KILLS
         assert _results(records) == expected
         _check_steps(twin, jobs, records)
         _check_deployments(jobs, records)

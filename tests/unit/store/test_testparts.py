@@ -296,7 +296,7 @@ async def test_no_number_of_tests_is_too_many_for_one_question(tmp_path: Path) -
     tests, window = ["1", other, *map(str, range(2, 99))], (_FIRST, NOW)
     with closing(Database(str(tmp_path / "s.db"))) as db:
         db.limit(apsw.SQLITE_LIMIT_VARIABLE_NUMBER, 32)
-        found = test_queries.outcomes_of(db, {_NAMES[0]: window}, [(_NAMES[0], test) for test in tests], NotedTests())
+        found = test_queries.outcomes_of(db, {_NAMES[0]: window}, [(_NAMES[0], test) for test in tests])
         assert ["1", other] == [one.test_id for one in found]
         assert found == chosen_outcomes(db, _NAMES[0], window, [encode_key(test) for test in tests])
     await store.close()
