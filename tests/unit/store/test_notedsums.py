@@ -146,3 +146,22 @@ async def test_a_lost_counter_gives_no_version_twice(store: SqliteStore) -> None
     assert kept < before
     assert after - kept
     assert before.isdisjoint(after - kept)
+
+
+async def test_questions_that_differ_in_one_thing_have_their_own_answers(store: SqliteStore) -> None:
+    """In what is counted, in projects, in what is wanted alone, in measures."""
+    (first, *others), window = world.PROJECTS, (NOW - 20 * DAY_MS, NOW - 2 * HOUR)
+    every, some = dict.fromkeys(world.PROJECTS, window), dict.fromkeys(others, window)
+    questions = [
+        TallyQuery("job", every, ("branch",)),
+        TallyQuery("workflow", every, ("branch",)),
+        TallyQuery("job", some, ("branch",)),
+        TallyQuery("job", {first: window}, ("branch",)),
+        TallyQuery("job", every, ("branch",), only=(("branch", "main"),)),
+        TallyQuery("job", every, ("branch",), frozenset({"queue"})),
+    ]
+    answers = [await store.tallies(query) for query in questions]
+    for query, answer in zip(questions, answers, strict=True):
+        store._noted_sums = NotedSums()
+        assert answer == await store.tallies(query)
+    assert all(one != answers[0] for one in answers[1:])
