@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from msgspec.structs import replace
 from tests.unit.insights.details import DAY, NOW, SLUG, key, lens, usage
@@ -14,7 +16,7 @@ from headgate.insights.match import Matcher
 from headgate.insights.outlook import Budget
 from headgate.insights.owners import Owners, parse_owner
 from headgate.insights.tables.columns import figures
-from headgate.insights.views.budgets import budgets_page
+from headgate.insights.views.budgets import budgets_page, top_budgets
 from headgate.insights.views.charges import charges_page
 from headgate.insights.views.credits import credits_page
 from headgate.insights.views.figures import Trend
@@ -145,6 +147,27 @@ async def test_budgets_have_groups_matchers_and_periods(store):
     assert ("too_few_days", None) == found[("ship",), 9_999.0]
     assert ("over", 700.0) == found[(), 700.0]
     assert "within" == found[("build",), 9_999.0][0]
+
+
+TEAMS = {"build": "a|b (crew)", "ship": "zwölf\\", "idle": "rest", "early": "early"}
+ODD = Owners([parse_owner({"workflow": name}, team) for name, team in TEAMS.items()])
+
+
+@pytest.mark.parametrize("by", ["budget", "team", "project"])
+@pytest.mark.parametrize("most", [1, 2, 3, 9])
+@pytest.mark.parametrize("without", ["", TEAMS["ship"]])
+async def test_the_top_budgets_are_the_first_ones(store, by, most, without):
+    """Whatever they are called, where some used nothing of the period or are not asked for, and days are not known."""
+    for kind, (name, days) in enumerate({"build": range(3, 57), "ship": range(3, 50), "early": range(40, 57)}.items()):
+        await spend(store, dict.fromkeys(days, 100 + kind), name=name, kind=51 + kind)
+    await spend(store, dict.fromkeys(range(50, 57), 5), name="nobody's", kind=54)
+    at = lens(store, owners=ODD, budgets=(budget(10_000.0, by=("workflow",)), budget(1.0)))
+    top = await top_budgets(at, by=by, takes=lambda labels: dict(labels).get("team") != without, most=most)
+    page = await budgets_page(at, by=by)
+    lines = [one for one in page.lines if one.labels.get("team") != without]
+    assert page.as_of == top.as_of == format_ms(TODAY - 2 * DAY)
+    assert [dataclasses.replace(one, days=(), anomalies=0) for one in lines[:most]] == list(top.lines)
+    assert len(top.lines) == min(most, len(lines)) > 0
 
 
 async def test_teams_have_an_outlook_without_a_budget(store):

@@ -29,7 +29,7 @@ from headgate.insights.views.runs import runs_page
 from headgate.insights.views.tests import page_of_tests
 from headgate.insights.views.window import read_window
 from headgate.insights.views.workflow import workflow_page
-from headgate.insights.views.worse import because, find_worse
+from headgate.insights.views.worse import find_worse, with_causes
 from headgate.store import MemoryStore
 from headgate.testing.store_data import JOB, NOW, PROJECT, WORKFLOW, job, merge, pipeline, seen, workflow
 
@@ -228,7 +228,7 @@ def test_what_got_worse_is_more_than_chance():
 
 def test_jobs_that_grew_are_the_reason():
     """Of the same workflow, largest first; one that is new grew from nothing."""
-    (worse,) = find_worse(dict([group("build", duration_p95=trend(120, 60))]), most=9)
+    worse = find_worse(dict([group("build", duration_p95=trend(120, 60))]), most=9)
 
     def line(workflow_name, name, one):
         return (("job", name), ("project", WEB), ("workflow", workflow_name)), {"duration_p95_of_jobs": one}
@@ -242,7 +242,8 @@ def test_jobs_that_grew_are_the_reason():
             line("other", "test", trend(900, 1)),
         ]
     )
-    assert [("test", 50), ("new", 40)] == [(one.job, one.change) for one in because(worse, jobs)]
+    (told,) = with_causes(worse, jobs)
+    assert [("test", 50), ("new", 40)] == [(one.job, one.change) for one in told.because]
 
 
 async def reasons(store, of):

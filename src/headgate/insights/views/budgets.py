@@ -5,18 +5,20 @@ A budget is the limit of a `forecast` rule of the alerts; teams and projects wit
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 from typing import Literal, get_args
 
 from headgate.core.times import DAY_MS, format_ms
-from headgate.insights.metric import Labels, Measured, MetricDef
+from headgate.insights.match import Matcher
+from headgate.insights.metric import Labels, Measured
 from headgate.insights.outlook import Budget, outlooks, period_of, spread, weekday
 from headgate.insights.reader import Reader
 from headgate.insights.views.lens import Lens
 
-__all__ = ["BUDGETS_BY", "BudgetDay", "BudgetLine", "BudgetsBy", "BudgetsPage", "budgets_page"]
+__all__ = ["BUDGETS_BY", "BudgetDay", "BudgetLine", "BudgetsBy", "BudgetsPage", "budgets_page", "top_budgets"]
 
 BudgetsBy = Literal["budget", "team", "project"]
 BUDGETS_BY: tuple[BudgetsBy, ...] = get_args(BudgetsBy)
@@ -85,34 +87,84 @@ class _Series:
     estimated: tuple[bool, ...]
 
 
-async def budgets_page(
-    lens: Lens, *, by: BudgetsBy, reader: Reader | None = None, shown_days: int = _SHOWN_DAYS
-) -> BudgetsPage:
-    """Every budget that is defined, or the outlook of each team or project for this calendar month.
-
-    `shown_days`: how many of the last days each line has, judged by all others.
-    """
-    reader = reader or lens.reader()
-    today_ms = lens.now_ms // DAY_MS * DAY_MS
-    starts = [today_ms - back * DAY_MS for back in range(_DAYS, 0, -1)]
-    asked = lens.budgets if by == "budget" else (_plain(lens.metrics(["credits"])["credits"], by),)
+async def budgets_page(lens: Lens, *, by: BudgetsBy) -> BudgetsPage:
+    """Every budget that is defined, or the outlook of each team or project for this calendar month."""
+    reader, starts = lens.reader(), _starts(lens)
+    asked = lens.budgets if by == "budget" else (_plain(lens, by),)
     read = [(budget, await _series(lens, reader, budget, starts)) for budget in asked]
-    known = [at for _, groups in read for series in groups.values() for at in range(_DAYS) if series.values[at]]
-    if not known:
+    kept = _known([series for _, groups in read for series in groups.values()])
+    return _page(lens, by, read, starts[:kept], shown_days=_SHOWN_DAYS)
+
+
+async def top_budgets(lens: Lens, *, by: BudgetsBy, takes: Callable[[Labels], bool], most: int) -> BudgetsPage:
+    """The first `most` lines of `budgets_page` whose labels are taken, without days; others are not worked out."""
+    reader, starts = lens.reader(), _starts(lens)
+    if by == "budget":
+        read = [(budget, await _series(lens, reader, budget, starts)) for budget in lens.budgets]
+        kept = _known([series for _, groups in read for series in groups.values()])
+    else:
+        plain = _plain(lens, by)
+        kept = _known((await _series(lens, reader, replace(plain, by=()), starts)).values())
+        if kept:
+            plain = await _leading(lens, reader, plain, starts[:kept], takes=takes, most=most)
+        read = [(plain, await _series(lens, reader, plain, starts))] if kept else []
+    taken = [(budget, {one: series for one, series in groups.items() if takes(one)}) for budget, groups in read]
+    page = _page(lens, by, taken, starts[:kept], shown_days=0)
+    return replace(page, lines=page.lines[:most])
+
+
+async def _leading(
+    lens: Lens, reader: Reader, plain: Budget, starts: Sequence[int], *, takes: Callable[[Labels], bool], most: int
+) -> Budget:
+    """The same for those groups alone that used most of the period so far, where that many used anything."""
+    since_ms, _ = period_of(plain.period, plain.starts_on, lens.now_ms)
+    window = (max(since_ms, starts[0]), starts[-1] + DAY_MS)
+    if window[0] >= window[1]:
+        return plain
+    bounds = {row.project: window for row in await lens.projects()}
+    used = await reader.measure(plain.metric, by=plain.by, where=(), bounds=bounds)
+    ranked = sorted((-(one.value or 0.0), labels) for labels, one in used.items() if one.value and takes(labels))
+    if len(ranked) < most:
+        return plain
+    names = "|".join(re.escape(dict(labels)[plain.by[0]]) for _, labels in ranked[:most])
+    return replace(plain, where=(Matcher(plain.by[0], "=~", names),))
+
+
+def _starts(lens: Lens) -> Sequence[int]:
+    """Begin of each day that is looked at, oldest first."""
+    today_ms = lens.now_ms // DAY_MS * DAY_MS
+    return [today_ms - back * DAY_MS for back in range(_DAYS, 0, -1)]
+
+
+def _known(found: Iterable[_Series]) -> int:
+    """How many days there are up to the last one of which credits are known."""
+    return max((at + 1 for series in found for at, value in enumerate(series.values) if value), default=0)
+
+
+def _page(
+    lens: Lens,
+    by: BudgetsBy,
+    read: Iterable[tuple[Budget, Mapping[Labels, _Series]]],
+    starts: Sequence[int],
+    *,
+    shown_days: int,
+) -> BudgetsPage:
+    """`starts`: of the days of which credits are known. `shown_days`: that each line has, judged by all others."""
+    if not starts:
         return BudgetsPage(None, by, len(lens.budgets), ())
-    kept = max(known) + 1
     lines = [
-        _line(budget, labels, _cut(series, kept), starts[:kept], now_ms=lens.now_ms, shown_days=shown_days)
+        _line(budget, labels, _cut(series, len(starts)), starts, now_ms=lens.now_ms, shown_days=shown_days)
         for budget, groups in read
         for labels, series in groups.items()
     ]
     order: Mapping[State, int] = {"spent": 0, "over": 1, "at_risk": 2}
     lines.sort(key=lambda line: (order.get(line.state, 3), -line.spent, line.budget, sorted(line.labels.items())))
-    return BudgetsPage(format_ms(starts[kept - 1] + DAY_MS), by, len(lens.budgets), tuple(lines))
+    return BudgetsPage(format_ms(starts[-1] + DAY_MS), by, len(lens.budgets), tuple(lines))
 
 
-def _plain(metric: MetricDef, by: BudgetsBy) -> Budget:
+def _plain(lens: Lens, by: BudgetsBy) -> Budget:
     """What a group without a budget is looked at as."""
+    metric = lens.metrics(["credits"])["credits"]
     return Budget("", metric, (by,), (), float("inf"), "month", 1, _CHANCE)
 
 

@@ -6,7 +6,7 @@ Invariant: the mapping of a group has every metric that was asked for; one in wh
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import msgspec
@@ -99,9 +99,9 @@ class Trend:
         return self.known_previous if self.known_until else self.previous
 
     @property
-    def compared(self) -> Trend:
-        """The same with the two values that `change` is of."""
-        return replace(self, value=self.known, previous=self.known_previous) if self.known_until else self
+    def compared(self) -> tuple[float | None, float | None]:
+        """The two values that `change` is of, the one of this window first."""
+        return (self.known, self.known_previous) if self.known_until else (self.value, self.previous)
 
 
 Trends = Mapping[str, Trend]

@@ -6,7 +6,7 @@ Invariant: every number is one that the API gives for the same window and projec
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Literal
@@ -139,7 +139,7 @@ async def _figures(lens: Lens, reader: Reader, slugs: Sequence[str], window: Win
     where = (Matcher("team", "=~", "|".join(map(re.escape, of.teams))),) if of.teams else ()
     read = _Read(lens, reader, slugs, window, where)
     # What is finest comes first: the reader adds up the rest of it.
-    flows = await read.trends(RUN_FIGURES, ("project", "workflow"))
+    flows = await read.trends(WORSE_FIGURES, ("project", "workflow"))
     wasted = await read.wasted()
     projects = await read.places("project")
     teams = await read.places("team") if lens.owners.teams else ()
@@ -181,7 +181,7 @@ class _Read:
     window: Window
     where: tuple[Matcher, ...]
 
-    async def trends(self, names: Sequence[str], by: Sequence[str]) -> Mapping[Labels, Trends]:
+    async def trends(self, names: Iterable[str], by: Sequence[str]) -> Mapping[Labels, Trends]:
         """Metrics by some dimensions."""
         return await trends(
             self.lens, self.reader, names, projects=self.slugs, window=self.window, by=by, where=self.where

@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import msgspec
 
-from headgate.insights.views.budgets import BudgetLine, BudgetsBy, budgets_page
+from headgate.insights.metric import Labels
+from headgate.insights.views.budgets import BudgetLine, BudgetsBy, top_budgets
 from headgate.insights.views.lens import Lens
 from headgate.insights.views.window import Window
 
@@ -50,17 +52,17 @@ async def budgets_of(lens: Lens, window: Window, slugs: Collection[str], teams: 
     """As of the last day of the window: those of everything, and those of these projects and teams (none: all)."""
     lens = replace(lens, now_ms=window.until_ms - 1)
 
-    def takes(line: BudgetLine) -> bool:
-        project, team = line.labels.get("project"), line.labels.get("team")
-        return (project is None or project in slugs) and (team is None or not teams or team in teams)
+    def takes(labels: Labels, *, by: BudgetsBy) -> bool:
+        of = dict(labels)
+        project, team = of.get("project"), of.get("team")
+        fits = (project is None or project in slugs) and (team is None or not teams or team in teams)
+        return fits and (by == "budget" or any(of.values()))
 
     choices: tuple[BudgetsBy, ...] = ("budget", "team", "project") if lens.owners.teams else ("budget", "project")
-    reader = lens.reader()
     for by in choices:
-        page = await budgets_page(lens, by=by, reader=reader, shown_days=0)
-        lines = [line for line in page.lines if takes(line) and (line.budget or any(line.labels.values()))]
-        if lines:
-            return Outlooks(page.as_of, by, tuple(lines[:_BUDGETS]))
+        page = await top_budgets(lens, by=by, takes=partial(takes, by=by), most=_BUDGETS)
+        if page.lines:
+            return Outlooks(page.as_of, by, page.lines)
     return Outlooks(None, "budget", ())
 
 
