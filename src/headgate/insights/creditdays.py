@@ -15,9 +15,10 @@ from headgate.core.storeport import ReadStore
 from headgate.core.tally import Bounds, Tally, TallyQuery
 from headgate.core.times import DAY_MS, parse_ms
 
-__all__ = ["CreditsTold", "credits_told"]
+__all__ = ["LATE_DAYS", "CreditsTold", "credits_told"]
 
-
+# Credits that are later than this have stopped, so that nothing waits for them.
+LATE_DAYS = 4
 _KINDS: tuple[RollupKind, ...] = ("job", "workflow")
 # Where exports come every day credits are found in the first of these days, which are cheap to look at.
 _LATELY_DAYS = (2, 9)

@@ -13,7 +13,7 @@ from headgate.core.merge import ProjectRef
 from headgate.core.times import HOUR_MS, format_ms, parse_ms
 from headgate.insights.catalogue import CATALOGUE
 from headgate.insights.match import Matcher
-from headgate.insights.outlook import Budget
+from headgate.insights.outlook import Budget, outlook, weekday
 from headgate.insights.owners import Owners, parse_owner
 from headgate.insights.tables.columns import figures
 from headgate.insights.views.budgets import budgets_page, top_budgets
@@ -24,7 +24,8 @@ from headgate.insights.views.job import job_page
 from headgate.insights.views.lens import Filters
 from headgate.insights.views.overview import overview
 from headgate.insights.views.refusal import Refused
-from headgate.insights.views.window import read_window
+from headgate.insights.views.report import report_page
+from headgate.insights.views.window import Window, read_window
 from headgate.insights.views.worse import find_better, find_worse
 from headgate.store import MemoryStore
 from headgate.testing.store_data import PROJECT, job, merge, pipeline, workflow
@@ -83,7 +84,7 @@ async def spend(store, days, *, name="build", kind=51):
     await merge(store, pipeline())
     for ago, used in days.items():
         at = TODAY - ago * DAY + DAY // 2
-        fields = {"created_at": at - 1_000, "stopped_at": at, "credits": used, "credits_estimated": ago == 1}
+        fields = {"created_at": at - 1_000, "stopped_at": at, "credits": used, "credits_estimated": ago in (1, 2)}
         await merge(store, workflow(key(kind, ago), name=name, **fields))
 
 
@@ -93,16 +94,32 @@ def budget(limit, *, by=(), where=(), period="month"):
 
 
 async def test_an_outlook_is_what_is_usual_for_the_days_left(store):
-    """Spent up to the last day that is known, then the same each day, without any scatter."""
-    await spend(store, dict.fromkeys(range(1, 57), 100))
+    """Spent up to the last day that is known whole, then the same each day, without any scatter.
+
+    Of runs alone that have credits the newest day may be told in part.
+    """
+    await spend(store, {**dict.fromkeys(range(2, 57), 100), 1: 3})
     page = await budgets_page(lens(store, budgets=(budget(10_000),)), by="budget")
     (line,) = page.lines
-    assert format_ms(TODAY) == page.as_of
+    assert format_ms(TODAY - DAY) == page.as_of == line.as_of
     since_ms, until_ms = parse_ms(line.since), parse_ms(line.until)
-    spent, whole = (TODAY - since_ms) // DAY * 100, (until_ms - since_ms) // DAY * 100
+    spent, whole = (TODAY - DAY - since_ms) // DAY * 100, (until_ms - since_ms) // DAY * 100
     assert (spent, whole, whole, whole, True) == (line.spent, line.expected, line.low, line.high, line.estimated)
     assert (28, 0, 100, "within") == (len(line.days), line.anomalies, line.days[0].usual, line.state)
     assert spent / 10_000 == line.share
+
+
+@pytest.mark.parametrize("late", [1, 2, 5, 9])
+async def test_an_outlook_follows_from_eight_weeks_as_in_rules(store, late):
+    """Up to the last day that is known, however late that is: older days, and those without news, change nothing."""
+    values = {ago: 100 + 17 * ago % 31 + 2 * ago for ago in range(70)}
+    await spend(store, {**dict.fromkeys(range(late), 0), **{ago: values[ago] for ago in range(late, 70)}})
+    (line,) = (await budgets_page(lens(store, budgets=(budget(1.0),)), by="budget")).lines
+    past = [(weekday(TODAY - ago * DAY), values[ago]) for ago in range(late + 56, late, -1)]
+    since_ms, until_ms = parse_ms(line.since), parse_ms(line.until)
+    used = sum(value for ago, value in values.items() if ago > late and TODAY - ago * DAY >= since_ms)
+    left = [weekday(at) for at in range(TODAY - late * DAY, until_ms, DAY)]
+    assert (used, outlook(used, past, left, 0.9).middle) == (line.spent, line.expected)
 
 
 @pytest.mark.parametrize(("share", "state"), [(0.5, "spent"), (0.99, "over"), (1.01, "within")])
@@ -149,6 +166,39 @@ async def test_budgets_have_groups_matchers_and_periods(store):
     assert "within" == found[("build",), 9_999.0][0]
 
 
+async def test_each_organisation_is_known_up_to_its_own_day(store):
+    """What nobody told of yet is no cheap day, and what is known of one is not cut by another that stopped."""
+    await spend(store, dict.fromkeys(range(1, 57), 100))
+    for ago in range(57):
+        at, used = TODAY - ago * DAY + DAY // 2, {"credits": 50} if ago >= 6 else {}
+        if at < NOW:
+            run = workflow(key(61, ago), name="build", created_at=at - 1_000, stopped_at=at, **used)
+            await merge(store, replace(run, project=OTHER))
+    limits = (budget(9_999.0), budget(9_999.0, where=(Matcher("org", "=", OTHER.org),)))
+    page = await budgets_page(lens(store, budgets=limits), by="project")
+    whole, other = (await budgets_page(lens(store, budgets=limits), by="budget")).lines
+    known = {SLUG: TODAY - DAY, OTHER.slug: TODAY - 6 * DAY}
+    assert {SLUG: (format_ms(known[SLUG]), 0), OTHER.slug: (format_ms(known[OTHER.slug]), 0)} == {
+        line.labels["project"]: (line.as_of, line.anomalies) for line in page.lines
+    }
+    assert format_ms(known[SLUG]) == page.as_of == whole.as_of
+    assert format_ms(known[OTHER.slug]) == other.as_of
+    left = {line.labels["project"]: line for line in page.lines}[OTHER.slug]
+    days = (parse_ms(left.until) - parse_ms(left.since)) // DAY
+    assert (50 * days, 50 * days) == (left.expected, other.expected)
+
+
+async def test_a_review_of_a_month_has_all_its_days(store):
+    """What was spent is what the month cost, and nothing is left to be expected."""
+    month = Window(parse_ms("2026-10-01T00:00:00Z"), parse_ms("2026-11-01T00:00:00Z"))
+    await spend(store, dict.fromkeys(range((NOW - month.since_ms) // DAY + 2), 100))
+    page = await report_page(lens(store), every="month", window=month)
+    (line,) = page.budgets.lines
+    cost = page.totals["credits"].value
+    assert (format_ms(month.until_ms), 3_100) == (page.budgets.as_of, cost)
+    assert (cost, cost, cost) == (line.spent, line.expected, line.high)
+
+
 TEAMS = {"build": "a|b (crew)", "ship": "zwölf\\", "idle": "rest", "early": "early"}
 ODD = Owners([parse_owner({"workflow": name}, team) for name, team in TEAMS.items()])
 
@@ -162,10 +212,12 @@ async def test_the_top_budgets_are_the_first_ones(store, by, most, without):
         await spend(store, dict.fromkeys(days, 100 + kind), name=name, kind=51 + kind)
     await spend(store, dict.fromkeys(range(50, 57), 5), name="nobody's", kind=54)
     at = lens(store, owners=ODD, budgets=(budget(10_000.0, by=("workflow",)), budget(1.0)))
-    top = await top_budgets(at, by=by, takes=lambda labels: dict(labels).get("team") != without, most=most)
+    top = await top_budgets(
+        at, by=by, until_ms=NOW, takes=lambda labels: dict(labels).get("team") != without, most=most
+    )
     page = await budgets_page(at, by=by)
     lines = [one for one in page.lines if one.labels.get("team") != without]
-    assert page.as_of == top.as_of == format_ms(TODAY - 2 * DAY)
+    assert page.as_of == top.as_of == format_ms(TODAY - 3 * DAY)
     assert [dataclasses.replace(one, days=(), anomalies=0) for one in lines[:most]] == list(top.lines)
     assert len(top.lines) == min(most, len(lines)) > 0
 
@@ -178,7 +230,7 @@ async def test_teams_have_an_outlook_without_a_budget(store):
     page = await budgets_page(at, by="team")
     (line,) = page.lines
     assert ({"team": "crew"}, None, "no_limit", "") == (dict(line.labels), line.limit, line.state, line.budget)
-    assert format_ms(TODAY - 2 * DAY) == page.as_of
+    assert format_ms(TODAY - 3 * DAY) == page.as_of
     assert [{"project": SLUG}] == [dict(line.labels) for line in (await budgets_page(at, by="project")).lines]
     assert () == (await budgets_page(at, by="budget")).lines
 

@@ -1,7 +1,7 @@
 """The list of machine sizes: what it saves, what it leaves out, and the job's own part of it."""
 
 import pytest
-from tests.unit.insights.details import NOW, SLUG, WINDOW, lens, usage
+from tests.unit.insights.details import DAY, NOW, SLUG, WINDOW, key, lens, usage
 
 from headgate.core.clock import ManualClock
 from headgate.insights.owners import Owners, parse_owner
@@ -10,6 +10,7 @@ from headgate.insights.views.job import job_page
 from headgate.insights.views.lens import Filters
 from headgate.insights.views.refusal import Refused
 from headgate.insights.views.rightsizing import rightsizing_page
+from headgate.insights.views.window import read_window
 from headgate.store import MemoryStore
 from headgate.testing.store_data import job, merge, pipeline, workflow
 
@@ -31,12 +32,12 @@ async def fill(store):
 
 
 async def test_what_saves_most_comes_first(store):
-    """Credits of the window for 30 days, less by the share that the smaller class costs less."""
+    """Credits of what is told for 30 days, less by the share that the smaller class costs less."""
     await fill(store)
     page = await rightsizing_page(lens(store), window=WINDOW)
     assert ["test", "full", "own", "seldom"] == [one.job for one in page.jobs]
     first, full, own, seldom = page.jobs
-    saving = 20 * 20 * 0.75 * 30 * 86_400_000 / WINDOW.span_ms
+    saving = 20 * 20 * 0.75 * 30 * DAY / (WINDOW.until_ms % DAY)
     assert ("smaller", "small", 20, 20, 400) == (first.verdict, first.to, first.ram_max, first.runs, first.credits)
     assert saving == pytest.approx(first.saving) == pytest.approx(page.saving)
     assert ("larger", "xlarge", 100) == (full.verdict, full.to, full.ram_max)
@@ -44,6 +45,22 @@ async def test_what_saves_most_comes_first(store):
     assert ("unknown_class", None, "") == (own.verdict, own.cpus, own.to)
     assert ("too_few_runs", 1) == (seldom.verdict, seldom.measured)
     assert {"smaller": 1, "larger": 1, "unknown_class": 1, "too_few_runs": 1} == page.counts
+
+
+@pytest.mark.parametrize("days", [8, 20, 200])
+@pytest.mark.parametrize("length", ["7d", "14d", "30d", "90d"])
+async def test_a_saving_does_not_depend_on_the_window(store, days, length):
+    """The export is two days late and begins at some time: what nobody told of is no idle time."""
+    await merge(store, pipeline())
+    today = NOW // DAY * DAY
+    for ago in range(days + 2):
+        at, rows = today - ago * DAY, []
+        if ago >= 2:
+            rows = [usage(ago * 10 + k, stopped_at=at + k * DAY // 4) for k in range(4)]
+        await merge(store, workflow(key(51, ago), created_at=at - 1_000, stopped_at=at), *rows)
+    page = await rightsizing_page(lens(store), window=read_window(None, None, length, now_ms=NOW))
+    # A window begins within a day.
+    assert 4 * 20 * 0.75 * 30 == pytest.approx(page.saving, rel=0.06)
 
 
 async def test_what_is_shown_can_be_chosen(store):

@@ -154,7 +154,7 @@ async def test_budgets_are_those_of_the_last_day(lens):
     budget = Budget("ci-budget", spent, ("project",), (), 100.0, "month", 1, 0.9)
     watched = replace(lens, budgets=(budget,))
     page = await report_page(watched, every="week", window=WINDOW)
-    told = await budgets_page(replace(watched, now_ms=WINDOW.until_ms - 1), by="budget")
+    told = await budgets_page(replace(watched, now_ms=WINDOW.until_ms), by="budget")
     lines = tuple(replace(line, days=(), anomalies=0) for line in told.lines)
     assert (lines, told.as_of, True) == (page.budgets.lines, page.budgets.as_of, len(lines) == 3)
     text = report_html(page, "1.0")

@@ -9,10 +9,12 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, Self, get_args
 
+from headgate.core.slug import org_slug
 from headgate.core.times import DAY_MS, format_ms
-from headgate.insights.match import Matcher
+from headgate.insights.creditdays import LATE_DAYS
+from headgate.insights.match import Matcher, matches
 from headgate.insights.metric import Labels, Measured
 from headgate.insights.outlook import Budget, outlooks, period_of, spread, weekday
 from headgate.insights.reader import Reader
@@ -23,7 +25,8 @@ __all__ = ["BUDGETS_BY", "BudgetDay", "BudgetLine", "BudgetsBy", "BudgetsPage", 
 BudgetsBy = Literal["budget", "team", "project"]
 BUDGETS_BY: tuple[BudgetsBy, ...] = get_args(BudgetsBy)
 State = Literal["within", "at_risk", "over", "spent", "no_limit", "too_few_days"]
-_DAYS, _SHOWN_DAYS, _FEWEST_DAYS = 63, 28, 14
+# An outlook follows from eight weeks up to the last day that is known, as in rules; more are read, as that day is late.
+_DAYS, _PAST_DAYS, _SHOWN_DAYS, _FEWEST_DAYS = 70, 56, 28, 14
 # The range holds the end of four of five periods.
 _CHANCE = 0.9
 # A day is out of the ordinary three deviations from the days of its weekday, and by a quarter of them at least.
@@ -44,9 +47,10 @@ class BudgetDay:
 class BudgetLine:
     """One budget of one group. `budget`: name of its rule, empty without one; `limit`: None without one.
 
-    `spent`: from `since` to the page's `as_of`; `estimated`: some of it is no bill. `expected`: at `until`, most
-    likely; `low`, `high`: between them it ends four times of five; None on too few days. `state`: `at_risk` where the
-    range reaches the limit, `over` where what is expected does. `days`: the last four weeks, oldest first.
+    `spent`: from `since` to `as_of`, the end of the last day that is known; `estimated`: some of it is no bill.
+    `expected`: at `until`, most likely; `low`, `high`: between them it ends four times of five; None on too few days.
+    `state`: `at_risk` where the range reaches the limit, `over` where what is expected does. `days`: the last four
+    weeks, oldest first.
     """
 
     budget: str
@@ -55,6 +59,7 @@ class BudgetLine:
     limit: float | None
     since: str
     until: str
+    as_of: str
     spent: float
     estimated: bool
     share: float | None
@@ -68,7 +73,7 @@ class BudgetLine:
 
 @dataclass(frozen=True, slots=True)
 class BudgetsPage:
-    """`as_of`: end of the last day of which credits are known, None without any. `budgets`: how many are defined.
+    """`as_of`: the latest of the lines', None without any. `budgets`: how many are defined.
 
     `lines`: what is expected to exceed its limit first, then by what was spent.
     """
@@ -79,87 +84,122 @@ class BudgetsPage:
     lines: tuple[BudgetLine, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Series:
-    """Credits of one group: one value for each day, oldest first."""
+class _Day(NamedTuple):
+    """Credits of one group on a day that begins at `start`. `seen`: anything ran."""
 
-    values: tuple[float, ...]
-    estimated: tuple[bool, ...]
+    start: int
+    value: float
+    estimated: bool
+    seen: bool
 
 
 async def budgets_page(lens: Lens, *, by: BudgetsBy) -> BudgetsPage:
     """Every budget that is defined, or the outlook of each team or project for this calendar month."""
-    reader, starts = lens.reader(), _starts(lens)
+    days = await _Days.before(lens, lens.now_ms)
     asked = lens.budgets if by == "budget" else (_plain(lens, by),)
-    read = [(budget, await _series(lens, reader, budget, starts)) for budget in asked]
-    kept = _known([series for _, groups in read for series in groups.values()])
-    return _page(lens, by, read, starts[:kept], shown_days=_SHOWN_DAYS)
+    lines = [line for budget in asked for line in await _lines(days, budget, shown_days=_SHOWN_DAYS)]
+    return _page(lens, by, lines)
 
 
-async def top_budgets(lens: Lens, *, by: BudgetsBy, takes: Callable[[Labels], bool], most: int) -> BudgetsPage:
-    """The first `most` lines of `budgets_page` whose labels are taken, without days; others are not worked out."""
-    reader, starts = lens.reader(), _starts(lens)
-    if by == "budget":
-        read = [(budget, await _series(lens, reader, budget, starts)) for budget in lens.budgets]
-        kept = _known([series for _, groups in read for series in groups.values()])
-    else:
-        plain = _plain(lens, by)
-        kept = _known((await _series(lens, reader, replace(plain, by=()), starts)).values())
-        if kept:
-            plain = await _leading(lens, reader, plain, starts[:kept], takes=takes, most=most)
-        read = [(plain, await _series(lens, reader, plain, starts))] if kept else []
-    taken = [(budget, {one: series for one, series in groups.items() if takes(one)}) for budget, groups in read]
-    page = _page(lens, by, taken, starts[:kept], shown_days=0)
+async def top_budgets(
+    lens: Lens, *, by: BudgetsBy, until_ms: int, takes: Callable[[Labels], bool], most: int
+) -> BudgetsPage:
+    """The first `most` lines of a page whose labels are taken, as of the end of a UTC day.
+
+    They have no days of their own, and others are not worked out.
+    """
+    asked: Sequence[Budget] = lens.budgets if by == "budget" else (_plain(lens, by),)
+    if not asked:
+        return _page(lens, by, ())
+    days = await _Days.before(lens, until_ms)
+    if by != "budget":
+        asked = [await _leading(days, one, takes, most) for one in asked]
+    page = _page(lens, by, [one for budget in asked for one in await _lines(days, budget, shown_days=0, takes=takes)])
     return replace(page, lines=page.lines[:most])
 
 
-async def _leading(
-    lens: Lens, reader: Reader, plain: Budget, starts: Sequence[int], *, takes: Callable[[Labels], bool], most: int
-) -> Budget:
+@dataclass(frozen=True, slots=True)
+class _Days:
+    """The days that are looked at. `starts`: their begins, oldest first; `until_ms`: as of when, maybe in a later one.
+
+    `told`: organisation -> of how many of them credits are known; one that is not here has none.
+    """
+
+    lens: Lens
+    reader: Reader
+    until_ms: int
+    starts: Sequence[int]
+    told: Mapping[str, int]
+    slugs: Sequence[str]
+
+    @classmethod
+    async def before(cls, lens: Lens, until_ms: int) -> Self:
+        """Those that are over at a time."""
+        end_ms = until_ms // DAY_MS * DAY_MS
+        starts = [end_ms - back * DAY_MS for back in range(_DAYS, 0, -1)]
+        slugs = [row.project for row in await lens.projects()]
+        reader = lens.reader()
+        # Up to the present: what ended since may say that a day is told whole.
+        told = await reader.credits_told(dict.fromkeys(slugs, (starts[0], lens.now_ms))) if slugs else {}
+        known = {
+            org: min(_DAYS, (one.until_ms - starts[0]) // DAY_MS) if one.awaited else _DAYS for org, one in told.items()
+        }
+        return cls(lens, reader, until_ms, starts, known, slugs)
+
+    def known(self, budget: Budget, labels: Labels) -> int:
+        """Of how many the figures of a group are known: of its organisation, or of all that it may be in.
+
+        Of those the least, as rules have it, but for organisations whose credits stopped days before.
+        """
+        if budget.metric.format != "credits":
+            return _DAYS
+        of = dict(labels)
+        org = org_slug(of["project"]) if "project" in of else of.get("org", "")
+        if org:
+            return self.told.get(org, 0)
+        values: Sequence[Mapping[str, str]] = [{"project": slug, "org": org_slug(slug)} for slug in self.slugs]
+        takes = [one for one in budget.where if one.label in ("project", "org")]
+        orgs = {one["org"] for one in values if matches(takes, one)} & self.told.keys()
+        lately = [self.told[one] for one in orgs if self.told[one] > _DAYS - LATE_DAYS]
+        return min(lately) if lately else max((self.told[one] for one in orgs), default=0)
+
+    def period(self, budget: Budget) -> tuple[int, int]:
+        """Begin and end of the period that is looked at."""
+        return period_of(budget.period, budget.starts_on, self.until_ms - 1)
+
+
+async def _leading(days: _Days, plain: Budget, takes: Callable[[Labels], bool], most: int) -> Budget:
     """The same for those groups alone that used most of the period so far, where that many used anything."""
-    since_ms, _ = period_of(plain.period, plain.starts_on, lens.now_ms)
-    window = (max(since_ms, starts[0]), starts[-1] + DAY_MS)
-    if window[0] >= window[1]:
-        return plain
-    bounds = {row.project: window for row in await lens.projects()}
-    used = await reader.measure(plain.metric, by=plain.by, where=(), bounds=bounds)
+    (name,), since_ms = plain.by, days.period(plain)[0]
+    ends = {
+        slug: days.starts[0] + days.known(plain, (("project", slug),) if name == "project" else ()) * DAY_MS
+        for slug in days.slugs
+    }
+    bounds = {slug: (max(since_ms, days.starts[0]), end) for slug, end in ends.items() if end > since_ms}
+    used = await days.reader.measure(plain.metric, by=plain.by, where=(), bounds=bounds) if bounds else {}
     ranked = sorted((-(one.value or 0.0), labels) for labels, one in used.items() if one.value and takes(labels))
     if len(ranked) < most:
         return plain
-    names = "|".join(re.escape(dict(labels)[plain.by[0]]) for _, labels in ranked[:most])
-    return replace(plain, where=(Matcher(plain.by[0], "=~", names),))
+    names = "|".join(re.escape(dict(labels)[name]) for _, labels in ranked[:most])
+    return replace(plain, where=(Matcher(name, "=~", names),))
 
 
-def _starts(lens: Lens) -> Sequence[int]:
-    """Begin of each day that is looked at, oldest first."""
-    today_ms = lens.now_ms // DAY_MS * DAY_MS
-    return [today_ms - back * DAY_MS for back in range(_DAYS, 0, -1)]
+async def _lines(
+    days: _Days, budget: Budget, *, shown_days: int, takes: Callable[[Labels], bool] = lambda _: True
+) -> list[BudgetLine]:
+    """`shown_days`: how many of the last days each has, judged by all others."""
+    groups = {labels: found for labels, found in (await _read(days, budget)).items() if takes(labels)}
+    known = {labels: days.known(budget, labels) for labels in groups}
+    kept = {labels: groups[labels][max(0, n - _PAST_DAYS) : n] for labels, n in known.items() if n}
+    return [_line(days.period(budget), budget, labels, some, shown_days) for labels, some in kept.items()]
 
 
-def _known(found: Iterable[_Series]) -> int:
-    """How many days there are up to the last one of which credits are known."""
-    return max((at + 1 for series in found for at, value in enumerate(series.values) if value), default=0)
-
-
-def _page(
-    lens: Lens,
-    by: BudgetsBy,
-    read: Iterable[tuple[Budget, Mapping[Labels, _Series]]],
-    starts: Sequence[int],
-    *,
-    shown_days: int,
-) -> BudgetsPage:
-    """`starts`: of the days of which credits are known. `shown_days`: that each line has, judged by all others."""
-    if not starts:
-        return BudgetsPage(None, by, len(lens.budgets), ())
-    lines = [
-        _line(budget, labels, _cut(series, len(starts)), starts, now_ms=lens.now_ms, shown_days=shown_days)
-        for budget, groups in read
-        for labels, series in groups.items()
-    ]
+def _page(lens: Lens, by: BudgetsBy, lines: Iterable[BudgetLine]) -> BudgetsPage:
     order: Mapping[State, int] = {"spent": 0, "over": 1, "at_risk": 2}
-    lines.sort(key=lambda line: (order.get(line.state, 3), -line.spent, line.budget, sorted(line.labels.items())))
-    return BudgetsPage(format_ms(starts[-1] + DAY_MS), by, len(lens.budgets), tuple(lines))
+    ranked = sorted(
+        lines, key=lambda line: (order.get(line.state, 3), -line.spent, line.budget, sorted(line.labels.items()))
+    )
+    return BudgetsPage(max((line.as_of for line in ranked), default=None), by, len(lens.budgets), tuple(ranked))
 
 
 def _plain(lens: Lens, by: BudgetsBy) -> Budget:
@@ -168,32 +208,30 @@ def _plain(lens: Lens, by: BudgetsBy) -> Budget:
     return Budget("", metric, (by,), (), float("inf"), "month", 1, _CHANCE)
 
 
-async def _series(lens: Lens, reader: Reader, budget: Budget, starts: Sequence[int]) -> Mapping[Labels, _Series]:
-    slugs = [row.project for row in await lens.projects()]
-    bounds = [dict.fromkeys(slugs, (at, at + DAY_MS)) for at in starts]
-    parts = await reader.timeline(budget.metric, by=budget.by, where=budget.where, bounds=bounds)
+async def _read(days: _Days, budget: Budget) -> Mapping[Labels, Sequence[_Day]]:
+    bounds = [dict.fromkeys(days.slugs, (at, at + DAY_MS)) for at in days.starts]
+    parts = await days.reader.timeline(budget.metric, by=budget.by, where=budget.where, bounds=bounds)
     none = Measured(None, 0)
     return {
-        labels: _Series(
-            tuple(part.get(labels, none).value or 0.0 for part in parts),
-            tuple(part.get(labels, none).estimated for part in parts),
-        )
+        labels: [
+            _Day(start, one.value or 0.0, one.estimated, labels in part)
+            for start, part in zip(days.starts, parts, strict=True)
+            for one in (part.get(labels, none),)
+        ]
         for labels in sorted({labels for part in parts for labels in part})
     }
 
 
-def _cut(series: _Series, kept: int) -> _Series:
-    return replace(series, values=series.values[:kept], estimated=series.estimated[:kept])
-
-
 def _line(
-    budget: Budget, labels: Labels, series: _Series, starts: Sequence[int], *, now_ms: int, shown_days: int
+    period: tuple[int, int], budget: Budget, labels: Labels, known: Sequence[_Day], shown_days: int
 ) -> BudgetLine:
-    since_ms, until_ms = period_of(budget.period, budget.starts_on, now_ms)
-    inside = [at for at, start in enumerate(starts) if start >= since_ms]
-    spent = sum(series.values[at] for at in inside)
-    begun = next((at for at, value in enumerate(series.values) if value), len(starts))
-    days = [(weekday(starts[at]), series.values[at]) for at in range(begun, len(starts))]
+    """`known`: the days that the outlook follows from, to the last of which credits are known."""
+    since_ms, until_ms = period
+    inside = [day for day in known if day.start >= since_ms]
+    spent = sum(day.value for day in inside)
+    # A group has days since it was first seen.
+    begun = next((at for at, day in enumerate(known) if day.seen), len(known))
+    past = [(weekday(day.start), day.value) for day in known[begun:]]
     limit = None if budget.limit == float("inf") else budget.limit
     line = BudgetLine(
         budget=budget.name,
@@ -202,21 +240,22 @@ def _line(
         limit=limit,
         since=format_ms(since_ms),
         until=format_ms(until_ms),
+        as_of=format_ms(known[-1].start + DAY_MS),
         spent=spent,
-        estimated=any(series.estimated[at] for at in inside),
+        estimated=any(day.estimated for day in inside),
         share=spent / limit if limit else None,
         expected=None,
         low=None,
         high=None,
-        state="too_few_days" if len(days) < _FEWEST_DAYS else "no_limit",
+        state="too_few_days" if len(past) < _FEWEST_DAYS else "no_limit",
         anomalies=0,
         days=(),
     )
-    if len(days) < _FEWEST_DAYS:
+    if len(past) < _FEWEST_DAYS:
         return line
-    left = [weekday(at) for at in range(max(starts[-1] + DAY_MS, since_ms), until_ms, DAY_MS)]
-    low, high = outlooks(spent, days, left, (_CHANCE, 1 - _CHANCE))
-    shown = _days(series.values, starts, begun, shown_days)
+    left = [weekday(at) for at in range(max(known[-1].start + DAY_MS, since_ms), until_ms, DAY_MS)]
+    low, high = outlooks(spent, past, left, (_CHANCE, 1 - _CHANCE))
+    shown = _judged(known[begun:], shown_days)
     return replace(
         line,
         expected=low.middle,
@@ -241,24 +280,23 @@ def _away(values: Sequence[float]) -> Sequence[float]:
     return [value - middle for value in values]
 
 
-def _days(values: Sequence[float], starts: Sequence[int], begun: int, shown: int) -> tuple[BudgetDay, ...]:
+def _judged(known: Sequence[_Day], shown: int) -> tuple[BudgetDay, ...]:
     """The last days, each judged by all other days of the group: only its own weekday has another median without it."""
-    weekdays = [weekday(start) for start in starts]
     of: dict[int, list[float]] = {}
-    for at in range(begun, len(starts)):
-        of.setdefault(weekdays[at], []).append(values[at])
-    away = {day: _away(same) for day, same in of.items()}
-    elsewhere = {day: [one for other, found in away.items() if other != day for one in found] for day in of}
+    for day in known:
+        of.setdefault(weekday(day.start), []).append(day.value)
+    away = {name: _away(same) for name, same in of.items()}
+    elsewhere = {name: [one for other, found in away.items() if other != name for one in found] for name in of}
     found = []
-    for at in range(max(begun, len(starts) - shown), len(starts)):
-        day = weekdays[at]
-        same = list(of[day])
-        same.remove(values[at])
-        usual = median(same or [value for other, known in of.items() if other != day for value in known])
-        off = abs(values[at] - usual)
+    for day in known[max(0, len(known) - shown) :]:
+        name = weekday(day.start)
+        same = list(of[name])
+        same.remove(day.value)
+        usual = median(same or [value for other, values in of.items() if other != name for value in values])
+        off = abs(day.value - usual)
         odd = off > _LEAST_SHARE * usual and off > _DEVIATIONS * spread(
-            elsewhere[day] + [value - usual for value in same]
+            elsewhere[name] + [value - usual for value in same]
         )
-        word: Literal["", "high", "low"] = "" if not odd else "high" if values[at] > usual else "low"
-        found.append(BudgetDay(format_ms(starts[at]), values[at], usual, word))
+        word: Literal["", "high", "low"] = "" if not odd else "high" if day.value > usual else "low"
+        found.append(BudgetDay(format_ms(day.start), day.value, usual, word))
     return tuple(found)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncIterator, Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -49,8 +49,7 @@ class Outlooks:
 
 
 async def budgets_of(lens: Lens, window: Window, slugs: Collection[str], teams: Collection[str]) -> Outlooks:
-    """As of the last day of the window: those of everything, and those of these projects and teams (none: all)."""
-    lens = replace(lens, now_ms=window.until_ms - 1)
+    """As of the end of the window: those of everything, and those of these projects and teams (none: all)."""
 
     def takes(labels: Labels, *, by: BudgetsBy) -> bool:
         of = dict(labels)
@@ -60,7 +59,7 @@ async def budgets_of(lens: Lens, window: Window, slugs: Collection[str], teams: 
 
     choices: tuple[BudgetsBy, ...] = ("budget", "team", "project") if lens.owners.teams else ("budget", "project")
     for by in choices:
-        page = await top_budgets(lens, by=by, takes=partial(takes, by=by), most=_BUDGETS)
+        page = await top_budgets(lens, by=by, until_ms=window.until_ms, takes=partial(takes, by=by), most=_BUDGETS)
         if page.lines:
             return Outlooks(page.as_of, by, page.lines)
     return Outlooks(None, "budget", ())

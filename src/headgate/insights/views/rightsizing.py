@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple, get_args
 
 from headgate.core.detailrows import UsageLoad
-from headgate.core.times import DAY_MS
+from headgate.core.slug import org_slug
+from headgate.core.times import DAY_MS, HOUR_MS
+from headgate.insights.creditdays import credits_told
 from headgate.insights.match import matches
 from headgate.insights.resourceclasses import ResourceClass
 from headgate.insights.rightsizing import FEWEST_RUNS, HEADROOM, Advice, Load, Verdict, advise
@@ -20,7 +22,7 @@ __all__ = ["SHOWN", "RightSizing", "RightSizingPage", "Shown", "right_sizes", "r
 Shown = Literal["smaller", "larger", "fits", "unsure", "all"]
 SHOWN: tuple[Shown, ...] = get_args(Shown)
 _UNSURE: tuple[Verdict, ...] = ("too_few_runs", "unknown_class", "no_figures")
-_MONTH_MS = 30 * DAY_MS
+_MONTH_MS, _WEEK_MS = 30 * DAY_MS, 7 * DAY_MS
 _FIRST: Mapping[Verdict, int] = {"smaller": 0, "larger": 1}
 
 
@@ -30,7 +32,8 @@ class RightSizing:
 
     `cpus`, `ram_gb`: of the class, None where it is not known. `ram_max`: of all runs, `ram_p95`: of their highest;
     `cpu_p95`: of their medians, `cpu_max_p95`: of their highest. `credits`: for compute in the window. `to`: class that
-    is advised, empty without; `saving`: credits in 30 days at the same run time, negative where it costs more.
+    is advised, empty without; `saving`: credits in 30 days at the same run time, from those days of the
+    window that the usage export tells of; negative where it costs more.
     """
 
     project: str
@@ -125,12 +128,12 @@ async def right_sizes(lens: Lens, slugs: Sequence[str], window: Window) -> Seque
 
 
 async def _judged(lens: Lens, slugs: Sequence[str], window: Window) -> Sequence[_Judged]:
-    found = []
+    found, told = [], await _told(lens, slugs, window)
     for row in await lens.store.usage_loads(window.bounds(slugs)):
         has = lens.classes.find(row.executor, row.resource_class)
         load = Load(row.ram_max, row.cpu_median, row.cpu_max)
         advice = advise(load, has, lens.classes.family(has) if has else ())
-        found.append(_Judged(row, has, advice, _saving(advice, row.compute, window)))
+        found.append(_Judged(row, has, advice, _saving(advice, row.compute, told[org_slug(row.project)])))
     return sorted(found, key=_order)
 
 
@@ -174,8 +177,27 @@ def _line(lens: Lens, one: _Judged) -> RightSizing:
     )
 
 
-def _saving(advice: Advice, compute: int, window: Window) -> float | None:
-    """In 30 days, from what the window cost."""
-    if advice.saving is None:
-        return None
-    return compute * advice.saving * _MONTH_MS / (window.until_ms - window.since_ms)
+async def _told(lens: Lens, slugs: Sequence[str], window: Window) -> Mapping[str, int]:
+    """Organisation -> milliseconds of the window of which the usage export tells, an hour at least.
+
+    From its begin, or from the first day with rows where the week before has none; up to where credits are told.
+    """
+    reach = (window.since_ms, max(window.until_ms, lens.now_ms))
+    ends = await credits_told(lens.store, dict.fromkeys(slugs, reach)) if slugs else {}
+    week = dict.fromkeys(slugs, (window.since_ms - _WEEK_MS, window.since_ms))
+    known = {org_slug(slug) for slug in await lens.store.usage_days(week)}
+    first: dict[str, int] = {}
+    new = [slug for slug in slugs if org_slug(slug) not in known]
+    for slug, days in (await lens.store.usage_days(window.bounds(new))).items():
+        first[org_slug(slug)] = min(days[0], first.get(org_slug(slug), days[0]))
+    found = {}
+    for org in {org_slug(slug) for slug in slugs}:
+        told = ends.get(org)
+        until_ms = min(told.until_ms, window.until_ms) if told and told.awaited else window.until_ms
+        found[org] = max(HOUR_MS, until_ms - max(first.get(org, 0), window.since_ms))
+    return found
+
+
+def _saving(advice: Advice, compute: int, told_ms: int) -> float | None:
+    """In 30 days, from what was told of so long a time."""
+    return None if advice.saving is None else compute * advice.saving * _MONTH_MS / told_ms
