@@ -6,7 +6,7 @@ from tests.unit.insights.details import DAY, JOB, NOW, SLUG, WINDOW, key, lens, 
 from headgate.core.clock import ManualClock
 from headgate.core.times import format_ms
 from headgate.insights.views import failures as module
-from headgate.insights.views.failures import failures_page
+from headgate.insights.views.failures import failures_page, worst_failures
 from headgate.insights.views.lens import Filters
 from headgate.insights.views.run import run_page
 from headgate.insights.views.window import read_window
@@ -48,9 +48,9 @@ async def test_failures_are_grouped_by_what_they_say(store):
     )
     assert (2, 1, False, 1, 2, 14) == (group.count, group.before, group.new, group.runs, group.minutes, group.credits)
     assert (format_ms(old), format_ms(NOW)) == (group.first_at, group.last_at)
-    assert [("other", 1), ("test", 2)] == sorted((one.job, one.n) for one in group.jobs)
+    assert [("other", 1), ("test", 1)] == sorted((one.job, one.n) for one in group.jobs)
     assert (("main",), True, "AssertionError: 1 != 0") == (group.branches, group.default_branch, group.sample)
-    assert ([(key(34, 1), "test_1", 3)], 2) == ([(t.test_id, t.name, t.n) for t in group.tests], len(group.last_runs))
+    assert ([(key(34, 1), "test_1", 2)], 2) == ([(t.test_id, t.name, t.n) for t in group.tests], len(group.last_runs))
     assert (2, 0, 0, 1) == (page.failures, page.infrastructure_failures, page.without_reason, page.groups_found)
 
 
@@ -113,3 +113,63 @@ async def test_a_run_says_why_it_failed(store):
     assert (known.test_id, known.name) == (hit.test_id, hit.name)
     page = await failures_page(lens(store), window=WEEK, project=SLUG)
     assert [one.group] == [group.id for group in page.groups]
+
+
+async def test_a_run_says_why_it_failed_however_many_failed_since(store, monkeypatch):
+    """Its jobs are read by themselves; how often is counted of those that were read, and that is said."""
+    monkeypatch.setattr(module, "MOST_READ", 2)
+    mine = [job(status="failed", stopped_at=NOW - DAY), failed(9, NOW - DAY + 5, workflow_id=WORKFLOW)]
+    late = [failed(n, NOW - n, workflow_id=key(36, 1)) for n in range(1, 5)]
+    await merge(
+        store, pipeline(), workflow(status="failed"), *mine, *late, failed(8, NOW - DAY, workflow_id=key(36, 1))
+    )
+    await merge(store, *(result(n, message="boom", job_id=key(35, n)) for n in (1, 2, 3, 8, 9)), result(5, message="x"))
+    failures = (await run_page(lens(store), run=WORKFLOW)).failures
+    assert [(JOB, "x", 1), (key(35, 9), "boom", 3)] == [(one.job_id, one.text, one.count) for one in failures]
+    assert {format_ms(NOW - 2)} == {one.read_from for one in failures}
+    monkeypatch.setattr(module, "MOST_READ", 5_000)
+    failures = (await run_page(lens(store), run=WORKFLOW)).failures
+    assert [("x", 1, None), ("boom", 5, None)] == [(one.text, one.count, one.read_from) for one in failures]
+
+
+@pytest.mark.parametrize(
+    ("most", "new", "before"), [(3, None, 0), (4, False, 1), (5, False, 2)], ids=["window", "part", "whole"]
+)
+async def test_what_is_new_is_known_where_the_time_before_was_read(store, monkeypatch, most, new, before):
+    """Else it may have been there."""
+    monkeypatch.setattr(module, "MOST_READ", most)
+    ends = [NOW - 1, NOW - 2, NOW - 3, WEEK.since_ms - 1, WEEK.since_ms - 2]
+    await merge(store, pipeline(), workflow(), *(failed(n, at) for n, at in enumerate(ends)))
+    (group,) = (await failures_page(lens(store), window=WEEK)).groups
+    assert (3, new, before) == (group.count, group.new, group.before)
+    (reason,), read_from = await worst_failures(lens(store), window=WEEK, slugs={SLUG}, teams=(), most=9)
+    assert (reason.new, read_from) == (new, max(WEEK.previous.since, format_ms(ends[most - 1])))
+
+
+async def test_what_failed_for_the_first_time_is_new(store):
+    """Where all of the window before was read, and had none."""
+    await merge(store, pipeline(), workflow(), failed(1))
+    assert (await failures_page(lens(store), window=WEEK)).groups[0].new is True
+
+
+async def test_a_group_is_of_its_window(store):
+    """Jobs, branches and tests add up to the failures that are counted, and not to those of the time before."""
+    await merge(store, pipeline(), workflow(), failed(1), failed(2, WEEK.since_ms - 5, name="old"))
+    await merge(store, result(1, message="a", job_id=key(35, 1)), result(2, message="a", test=2, job_id=key(35, 2)))
+    (group,) = (await failures_page(lens(store), window=WEEK)).groups
+    assert (1, 1, 1, [("test", 1)]) == (group.count, group.before, group.jobs_hit, [(j.job, j.n) for j in group.jobs])
+    assert (1, ["test_1"]) == (group.tests_hit, [one.name for one in group.tests])
+
+
+async def test_groups_of_the_infrastructure_have_pages_too(store):
+    """Each once, by the same cursor."""
+    notes = ["no capacity", "lost", "no disk"]
+    broken = [failed(n, status="infrastructure_fail", messages=[note]) for n, note in enumerate(notes)]
+    await merge(store, pipeline(), workflow(), failed(5), *broken)
+    found, cursor = [], None
+    for _ in range(4):
+        page = await failures_page(lens(store), window=WEEK, limit=1, cursor=cursor)
+        found += [group.text for group in page.infrastructure]
+        if (cursor := page.next) is None:
+            break
+    assert (sorted(notes), None) == (sorted(found), cursor)

@@ -81,9 +81,10 @@ class FailureGroup:
     """Failed jobs with one cause. `text`: what they have in common, `sample`: the newest one's own words.
 
     `known`: where that is from; `nothing` says that neither step nor message is known. `count`: in the window,
-    `before`: in the one before; `first_at`: of both. `new`: not in the one before. `minutes`: that the jobs of the
-    window ran; `credits`: that they used, of those where it is known. Jobs, branches and tests:
-    the most hit, with how many there are.
+    `before`: in the one before, both as far as they were read; `first_at`: of both. `new`: not in the one before, null
+    where that was not read whole and the part that was has none. All else is of the window. `minutes`: that the jobs
+    ran; `credits`: that they used, of those where it is known. Jobs, branches and tests: the most hit, with how many
+    there are.
     """
 
     id: str
@@ -95,7 +96,7 @@ class FailureGroup:
     known: Known
     count: int
     before: int
-    new: bool
+    new: bool | None
     first_at: str
     last_at: str
     runs: int
@@ -116,7 +117,8 @@ class FailuresPage:
     """`failures`: failed jobs of the window; `without_reason`: those of which nothing is known.
 
     `groups`: the most frequent first, without `infrastructure`, which is not the code's fault. `read_from`: since when
-    failed jobs were read; later than two windows where there are more than are read.
+    failed jobs were read; later than `previous_since` where there are more than are read, and where it is later than
+    `since`, too, the window's figures are of what ended since then.
     """
 
     since: str
@@ -136,7 +138,8 @@ class FailuresPage:
 class JobFailure:
     """Why a job of a run failed, with the group that it belongs to: seen `count` times from `first_at` to `last_at`.
 
-    `tests`: the first that failed, by name; `tests_failed`: how many there are.
+    That is counted within a week of the run, from `read_from` on where more failed than are read, null where not, and
+    the run itself. `tests`: the first that failed, by name; `tests_failed`: how many there are.
     """
 
     job_id: str
@@ -152,6 +155,7 @@ class JobFailure:
     count: int
     first_at: str
     last_at: str
+    read_from: str | None
     branches_hit: int
 
 
@@ -175,7 +179,7 @@ async def failures_page(
     counted = await asyncio.to_thread(_counted, failed, window)
     code = [(group, n) for group, n in counted if group.cause.kind != "infrastructure"]
     broken = [(group, n) for group, n in counted if group.cause.kind == "infrastructure"]
-    end = start + limit
+    end, whole = start + limit, read_from <= both.since_ms
     return FailuresPage(
         since=window.since,
         until=window.until,
@@ -185,24 +189,26 @@ async def failures_page(
         infrastructure_failures=sum(n for _, n in broken),
         without_reason=sum(n for group, n in counted if group.cause.known == "nothing"),
         groups_found=len(code),
-        groups=tuple(_view(*one) for one in code[start:end]),
-        infrastructure=tuple(_view(*one) for one in broken[:limit]),
-        next=cursors.write(end) if len(code) > end else None,
+        groups=tuple(_view(*one, whole=whole) for one in code[start:end]),
+        infrastructure=tuple(_view(*one, whole=whole) for one in broken[start:end]),
+        next=cursors.write(end) if max(len(code), len(broken)) > end else None,
     )
 
 
 async def worst_failures(
     lens: Lens, *, window: Window, slugs: Collection[str], teams: Collection[str], most: int
-) -> tuple[FailureGroup, ...]:
-    """The first `most` groups of `failures_page` that are of these projects and teams (none: all)."""
+) -> tuple[tuple[FailureGroup, ...], str]:
+    """The first `most` groups of `failures_page` that are of these projects and teams (none: all), and `read_from`."""
     both = Window(window.previous.since_ms, window.until_ms)
-    read, _ = await _read(lens, both.bounds([row.project for row in await lens.projects()]))
+    read, read_from = await _read(lens, both.bounds([row.project for row in await lens.projects()]))
     found: list[tuple[Group, int]] = []
     for team in teams or ("",):
         failed = [one for one in read if _labels(lens, one.row)["team"] == team] if team else read
         found += await asyncio.to_thread(_counted, failed, window)
     code = [one for one in found if one[0].project in slugs and one[0].cause.kind != "infrastructure"]
-    return tuple(_view(*one) for one in sorted(code, key=_rank)[:most])
+    whole = read_from <= both.since_ms
+    groups = tuple(_view(*one, whole=whole) for one in sorted(code, key=_rank)[:most])
+    return groups, format_ms(max(both.since_ms, read_from))
 
 
 async def _read(lens: Lens, bounds: Bounds) -> tuple[Sequence[FailedJob], int]:
@@ -236,12 +242,12 @@ def _rank(one: tuple[Group, int]) -> tuple[int, str, str]:
     return -count, group.project, group.cause.text
 
 
-def _view(group: Group, count: int) -> FailureGroup:
-    """`count`: how many of the jobs are in the window; they are the newest."""
+def _view(group: Group, count: int, *, whole: bool) -> FailureGroup:
+    """`count`: how many of the jobs are in the window; they are the newest. `whole`: so many failed as were read."""
     rows = [one.row for one in group.seen]
     inside, cause, before = rows[:count], group.cause, len(rows) - count
-    jobs, branches = Counter((row.workflow, row.job) for row in rows), Counter(row.ref for row in rows)
-    tests = Counter(_tests(group)) if cause.kind == "test" else Counter[tuple[str, str]]()
+    jobs, branches = Counter((row.workflow, row.job) for row in inside), Counter(row.ref for row in inside)
+    tests = Counter(_tests(group.seen[:count])) if cause.kind == "test" else Counter[tuple[str, str]]()
     return FailureGroup(
         id=cause.id,
         project=group.project,
@@ -252,7 +258,7 @@ def _view(group: Group, count: int) -> FailureGroup:
         known=cause.known,
         count=count,
         before=before,
-        new=not before,
+        new=not before if before or whole else None,
         first_at=format_ms(rows[-1].stopped_ms),
         last_at=format_ms(rows[0].stopped_ms),
         runs=len({row.workflow_id for row in inside}),
@@ -269,9 +275,9 @@ def _view(group: Group, count: int) -> FailureGroup:
     )
 
 
-def _tests(group: Group) -> Iterator[tuple[str, str]]:
-    """Id and name of each test that failed in each of its jobs."""
-    return ((test.test_id, test_name(test.class_name, test.name)) for one in group.seen for test in one.tests)
+def _tests(failed: Iterable[FailedJob]) -> Iterator[tuple[str, str]]:
+    """Id and name of each test that failed in each of the jobs."""
+    return ((test.test_id, test_name(test.class_name, test.name)) for one in failed for test in one.tests)
 
 
 def _sum(known: Sequence[int]) -> int | None:
@@ -283,16 +289,25 @@ def _run(row: JobRow) -> FailedRun:
     return FailedRun(row.workflow_id, row.workflow, row.job, row.ref, row.revision, format_ms(row.stopped_ms), row.url)
 
 
-async def failures_of_run(lens: Lens, project: str, run: str, end_ms: int) -> tuple[JobFailure, ...]:
-    """Why jobs of a run failed, and how often that happened in the week before and the one after it."""
-    window = (end_ms - _AROUND_RUN_MS, end_ms + _AROUND_RUN_MS)
-    read, _ = await _read(lens, {project: window})
-    groups = group_failures(read)
-    mine = [(one, cause_of(one)) for one in reversed(read) if one.row.workflow_id == run]
-    return tuple(_failure(one, cause, groups[project, cause.id]) for one, cause in mine)
+async def failures_of_run(lens: Lens, project: str, run: str, ends_ms: Collection[int]) -> tuple[JobFailure, ...]:
+    """Why jobs of a run failed, and how often that happened from a week before the run to one after it.
+
+    `ends_ms`: when they ended. Those that are not among the newest are read by themselves.
+    """
+    since_ms, until_ms = min(ends_ms) - _AROUND_RUN_MS, max(ends_ms) + _AROUND_RUN_MS
+    read, read_from = await _read(lens, {project: (since_ms, until_ms)})
+    cut = read_from > since_ms
+    older = sorted({at for at in ends_ms if cut and at <= read_from}, reverse=True)
+    seen, mine = [*read], {one.row.job_id for one in read}
+    for at in older:
+        found, _ = await _read(lens, {project: (at, at + 1)})
+        seen += [one for one in found if one.row.workflow_id == run and one.row.job_id not in mine]
+    groups = group_failures(seen)
+    told = [(one, cause_of(one)) for one in reversed(seen) if one.row.workflow_id == run]
+    return tuple(_failure(one, cause, groups[project, cause.id], read_from if cut else None) for one, cause in told)
 
 
-def _failure(one: FailedJob, cause: Cause, group: Group) -> JobFailure:
+def _failure(one: FailedJob, cause: Cause, group: Group, read_from: int | None) -> JobFailure:
     return JobFailure(
         job_id=one.row.job_id,
         job=one.row.job,
@@ -307,5 +322,6 @@ def _failure(one: FailedJob, cause: Cause, group: Group) -> JobFailure:
         count=len(group.seen),
         first_at=format_ms(group.seen[-1].row.stopped_ms),
         last_at=format_ms(group.seen[0].row.stopped_ms),
+        read_from=None if read_from is None else format_ms(read_from),
         branches_hit=len({one.row.ref for one in group.seen}),
     )

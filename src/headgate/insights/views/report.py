@@ -66,7 +66,8 @@ class Wasted:
 class ReportPage:
     """`projects`, `teams`: most runs first. `worse`, `better`: the most first. `dora`: empty without deployments.
 
-    `totals`: of runs, queues, flaky tests and repeats. `reasons`: of failures, the most frequent first; `wasted`: most
+    `totals`: of runs, queues, flaky tests and repeats. `reasons`: of failures, the most frequent first, of those that
+    ended from `reasons_from` on, which is later than `previous_since` where more failed than are read. `wasted`: most
     credits of repeats first. `flaky`, `failing`: the ten worst. `alerts`: those that fired most first.
     """
 
@@ -82,6 +83,7 @@ class ReportPage:
     worse: tuple[Worse, ...]
     better: tuple[Worse, ...]
     reasons: tuple[FailureGroup, ...]
+    reasons_from: str
     wasted: tuple[Wasted, ...]
     budgets: Outlooks
     dora: Trends
@@ -96,7 +98,9 @@ async def report_page(lens: Lens, *, every: ReportEvery, window: Window, of: Of 
     reader = lens.reader()
     figures = await _figures(lens, reader, slugs, window, of)
     flaky, failing = await worst_tests(lens, reader, window=window, slugs=slugs, teams=of.teams, most=_TESTS)
-    reasons = await worst_failures(lens, window=window, slugs=frozenset(slugs), teams=of.teams, most=_REASONS)
+    reasons, read_from = await worst_failures(
+        lens, window=window, slugs=frozenset(slugs), teams=of.teams, most=_REASONS
+    )
     budgets = await budgets_of(lens, window, frozenset(slugs), of.teams)
     alerts = await alerts_of(lens, window, frozenset(slugs))
     return ReportPage(
@@ -112,6 +116,7 @@ async def report_page(lens: Lens, *, every: ReportEvery, window: Window, of: Of 
         worse=figures.worse,
         better=figures.better,
         reasons=reasons,
+        reasons_from=read_from,
         wasted=figures.wasted,
         budgets=budgets,
         dora=figures.dora,

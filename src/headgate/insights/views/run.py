@@ -135,14 +135,13 @@ async def run_page(lens: Lens, *, run: str) -> RunPage:
         critical_path=path.jobs,
         critical_path_known=path.known,
         jobs=_jobs(found, bars, path, end_ms),
-        failures=await _failures(lens, found, end_ms),
+        failures=await _failures(lens, found),
     )
 
 
-async def _failures(lens: Lens, found: RunDetail, end_ms: int) -> tuple[JobFailure, ...]:
-    if not any(job.status in FAILED for job in found.jobs):
-        return ()
-    return await failures_of_run(lens, found.project, found.workflow_id, end_ms)
+async def _failures(lens: Lens, found: RunDetail) -> tuple[JobFailure, ...]:
+    ends_ms = [job.stopped_ms for job in found.jobs if job.status in FAILED and job.stopped_ms is not None]
+    return await failures_of_run(lens, found.project, found.workflow_id, ends_ms) if ends_ms else ()
 
 
 def _jobs(found: RunDetail, bars: Sequence[Bar], path: Path, end_ms: int) -> tuple[JobBar, ...]:
