@@ -227,23 +227,30 @@ def test_what_got_worse_is_more_than_chance():
 
 
 def test_jobs_that_grew_are_the_reason():
-    """Of the same workflow, largest first; one that is new grew from nothing."""
-    worse = find_worse(dict([group("build", duration_p95=trend(120, 60))]), most=9)
+    """Of the same workflow, largest first; one that is new grew from nothing, and one that grew little is none."""
+    slower = find_worse(dict([group("build", duration_p95=trend(120, 60))]), most=9)
+    none = Trend(None, 0, None, False, None, 0, None, "unknown")
 
-    def line(workflow_name, name, one):
-        return (("job", name), ("project", WEB), ("workflow", workflow_name)), {"duration_p95_of_jobs": one}
+    def line(workflow_name, name, one, wait=none):
+        figures = {"duration_p95_of_jobs": one, "approval_wait_p95": wait, "failed_runs_of_jobs": trend(1, 0)}
+        return (("job", name), ("project", WEB), ("workflow", workflow_name)), figures
 
     new = Trend(40, 9, None, False, None, 0, None, "unknown")
     jobs = dict(
         [
             line("build", "test", trend(90, 40)),
             line("build", "lint", trend(5, 6)),
+            line("build", "docs", trend(10.9, 5)),
+            line("build", "hold", none, trend(66, 60)),
             line("build", "new", new),
             line("other", "test", trend(900, 1)),
         ]
     )
-    (told,) = with_causes(worse, jobs)
-    assert [("test", 50), ("new", 40)] == [(one.job, one.change) for one in told.because]
+    (told,) = with_causes(slower, jobs)
+    assert [("test", 50), ("new", 40), ("hold", 6)] == [(one.job, one.change) for one in told.because]
+    assert "approval_wait_p95" == told.because[-1].metric
+    failing = find_worse(dict([group("build", success_rate=trend(0.5, 0.9))]), most=9)
+    assert 3 == len(with_causes(failing, jobs)[0].because)
 
 
 async def reasons(store, of):

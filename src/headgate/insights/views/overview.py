@@ -14,7 +14,7 @@ from headgate.insights.views.lens import Filters, Lens
 from headgate.insights.views.live import Now
 from headgate.insights.views.moment import now_of
 from headgate.insights.views.window import Window
-from headgate.insights.views.worse import WORSE_FIGURES, Worse, find_worse, with_causes
+from headgate.insights.views.worse import CAUSES, WORSE_FIGURES, Worse, find_worse, with_causes
 
 __all__ = ["Health", "Overview", "ProjectHealth", "health_of", "overview"]
 
@@ -110,7 +110,5 @@ async def _worse(
     if not found or filters.branch or filters.trigger:
         return tuple(found)
     slugs = sorted({one.project for one in found})
-    jobs = await trends(
-        lens, reader, WORSE_FIGURES.values(), projects=slugs, window=window, by=_OF_JOBS, where=filters.matchers()
-    )
+    jobs = await trends(lens, reader, CAUSES, projects=slugs, window=window, by=_OF_JOBS, where=filters.matchers())
     return with_causes(found, jobs)

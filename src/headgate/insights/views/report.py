@@ -23,7 +23,7 @@ from headgate.insights.views.refusal import unknown
 from headgate.insights.views.reportparts import WASTE_FIGURES, Outlooks, ToldRule, alerts_of, budgets_of
 from headgate.insights.views.tests import FailingView, FlakyView, worst_tests
 from headgate.insights.views.window import Window
-from headgate.insights.views.worse import WORSE_FIGURES, Worse, find_better, find_worse, with_causes
+from headgate.insights.views.worse import CAUSES, WORSE_FIGURES, Worse, find_better, find_worse, with_causes
 
 __all__ = ["Of", "Place", "ReportEvery", "ReportPage", "Wasted", "report_page"]
 
@@ -226,7 +226,5 @@ async def _moved(
 ) -> tuple[tuple[Worse, ...], tuple[Worse, ...]]:
     worse, better = find_worse(flows, most=_MOVED), find_better(flows, most=_MOVED)
     slugs = sorted({one.project for one in (*worse, *better)})
-    jobs = await trends(
-        lens, reader, WORSE_FIGURES.values(), projects=slugs, window=window, by=("project", "workflow", "job")
-    )
+    jobs = await trends(lens, reader, CAUSES, projects=slugs, window=window, by=("project", "workflow", "job"))
     return with_causes(worse, jobs), with_causes(better, jobs)

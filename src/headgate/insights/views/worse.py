@@ -13,24 +13,27 @@ from dataclasses import dataclass, replace
 from headgate.insights.metric import Labels
 from headgate.insights.views.figures import Trends
 
-__all__ = ["WORSE_FIGURES", "Because", "Worse", "find_better", "find_worse", "with_causes"]
+__all__ = ["CAUSES", "WORSE_FIGURES", "Because", "Worse", "find_better", "find_worse", "with_causes"]
 
-# A figure of workflows -> that of their jobs which explains it.
-WORSE_FIGURES: Mapping[str, str] = {
-    "success_rate": "failed_runs_of_jobs",
-    "duration_p95": "duration_p95_of_jobs",
-    "credits": "credits_of_jobs",
+# A figure of workflows -> those of their jobs, approvals among them, which explain it.
+WORSE_FIGURES: Mapping[str, tuple[str, ...]] = {
+    "success_rate": ("failed_runs_of_jobs",),
+    "duration_p95": ("duration_p95_of_jobs", "approval_wait_p95"),
+    "credits": ("credits_of_jobs",),
 }
+CAUSES = tuple(name for names in WORSE_FIGURES.values() for name in names)
 # Two standard errors; five points of a share; a quarter more of a span or sum, over so many runs of both windows.
 _Z, _POINTS, _GROWTH, _RUNS = 2.0, 0.05, 0.25, 10
 _JOBS = 3
+# What moved less than this share of a span or sum does not explain it.
+_LEAST = 0.1
 # A value, and how many are in it.
 _Part = tuple[float, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Because:
-    """A job whose figure moved with it. `metric`: which one of the job."""
+    """A job whose figure moved with it. `metric`: which one of the job; of an approval, how long it waited."""
 
     job: str
     metric: str
@@ -83,7 +86,7 @@ def _ranked(groups: Mapping[Labels, Trends], most: int, weight_of: Callable[[str
 def with_causes(found: Sequence[Worse], jobs: Mapping[Labels, Trends]) -> tuple[Worse, ...]:
     """Each with the jobs (by `project`, `workflow` and `job`) that moved with it: got worse or better by its direction.
 
-    Those that moved most come first.
+    Those that moved most come first; a job that moved by less than a tenth of a span or sum does not explain it.
     """
     of: dict[tuple[str, str], list[tuple[str, Trends]]] = {}
     for labels, trends in jobs.items():
@@ -107,11 +110,13 @@ def _weight(metric: str, now: _Part, before: _Part) -> float:
 
 
 def _because(worse: Worse, jobs: Iterable[tuple[str, Trends]]) -> tuple[Because, ...]:
-    metric, found = WORSE_FIGURES[worse.metric], []
-    grew = worse.change > 0 if worse.metric != "success_rate" else worse.change < 0
+    share = worse.metric == "success_rate"
+    grew, least = (worse.change > 0) is not share, 0.0 if share else _LEAST * abs(worse.change)
+    found = []
     for job, trends in jobs:
-        value, previous = trends[metric].compared
-        moved = (value or 0.0) - (previous or 0.0)
-        if moved and (moved > 0) is grew:
-            found.append(Because(job, metric, value, previous, moved))
+        for metric in WORSE_FIGURES[worse.metric]:
+            value, previous = trends[metric].compared
+            moved = (value or 0.0) - (previous or 0.0)
+            if moved and (moved > 0) is grew and abs(moved) >= least:
+                found.append(Because(job, metric, value, previous, moved))
     return tuple(sorted(found, key=lambda one: (-abs(one.change), one.job))[:_JOBS])

@@ -77,6 +77,7 @@ async def test_machine_sizes_are_listed(bench):
     """With what they save, on their own page and on the job's; names are text."""
     await merge(bench.store, pipeline(), workflow(), job())
     await merge(bench.store, *(usage(number) for number in range(20)), usage(30, job_name=EVIL, resource_class=EVIL))
+    await merge(bench.store, usage(40, stopped_at=NOW - 32 * DAY))
     page = await bench.text("/rightsizing?window=30d")
     assert "Could be saved in 30 days 300" in page
     assert "large 4 CPU, 8 GB smaller : small It used 20 % of 8 GB at most; small has 2 GB." in page
