@@ -5,6 +5,7 @@
     ├── StoreError             the store cannot be used (exit 3)
     │   ├── StoreLocked        another process holds it
     │   ├── StoreFull          no space left; nothing of the unit was kept
+    │   ├── TookTooLong        a question took longer than whoever asked would wait
     │   ├── StoreBusy          somebody else holds the file; nothing of the unit was kept, try again
     │   └── StoreFailed        a flush failed or the file is damaged: stop, start again, trust what is read back
     ├── Unparsable             one delivery or answer says nothing that can be used; `reason` names why
@@ -38,6 +39,7 @@ __all__ = [
     "StoreFailed",
     "StoreFull",
     "StoreLocked",
+    "TookTooLong",
     "Unparsable",
     "told",
 ]
@@ -65,6 +67,10 @@ class StoreLocked(StoreError):
 
 class StoreFull(StoreError):
     """No space left on the device or in the quota; nothing of the refused unit was kept."""
+
+
+class TookTooLong(StoreError):
+    """A question took longer than whoever asked would wait; nothing is wrong with the store."""
 
 
 class StoreBusy(StoreError):

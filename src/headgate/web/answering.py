@@ -7,23 +7,26 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Coroutine, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Any, TypeVar
 
 import orjson
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import StreamingResponse
 
-from headgate.core.errors import StoreError
+from headgate.core.errors import StoreError, TookTooLong
 from headgate.core.packing import pack
+from headgate.core.patience import patience
 from headgate.insights.views.refusal import Refused
 from headgate.web.parameters import CheckedRoute
 from headgate.web.problems import invalid, refused, too_much, unanswered
 from headgate.web.turns import Busy
 
-__all__ = ["TAGGED", "AnsweringRoute", "answer", "finished", "knows_tag", "takes_gzip"]
-
+__all__ = ["TAGGED", "AnsweringRoute", "answer", "finished", "knows_tag", "takes_gzip", "within_patience"]
+T = TypeVar("T")
+# Who reads much longer holds up rules and other readers; few wait as long for a page.
+_LONGEST_SECONDS = 15
 # Less than this fits into one packet.
 _PACKED_FROM = 1400
 # Packing that takes longer than a millisecond is done beside the event loop.
@@ -50,7 +53,7 @@ class AnsweringRoute(CheckedRoute):
 
         async def handle(request: Request) -> Response:
             try:
-                return await finished(request, await inner(request))
+                return await finished(request, await within_patience(inner(request)))
             except Refused as exc:
                 return refused(exc)
             except RequestValidationError as exc:
@@ -61,6 +64,19 @@ class AnsweringRoute(CheckedRoute):
                 return unanswered(exc)
 
         return handle
+
+
+async def within_patience(making: Awaitable[T]) -> T:
+    """What is made, unless that takes too long: raises Refused. A file that is made as it is sent takes its time."""
+    try:
+        with patience(_LONGEST_SECONDS):
+            return await making
+    except TookTooLong:
+        why = (
+            f"reading it took more than {_LONGEST_SECONDS} s, as the runs of the window are looked at one by one;"
+            " choose a shorter window, one project, or fewer filters at once"
+        )
+        raise Refused("too-long", why, parameter="window") from None
 
 
 async def finished(request: Request, made: Response) -> Response:

@@ -31,6 +31,7 @@ RefusalKind = Literal[
     "bad-cursor",
     "bad-parameter",
     "too-large",
+    "too-long",
 ]
 TITLES: dict[RefusalKind, str] = {
     "unknown-org": "No such organisation",
@@ -52,6 +53,7 @@ TITLES: dict[RefusalKind, str] = {
     "bad-cursor": "The cursor is not one of this list",
     "bad-parameter": "A parameter cannot be read",
     "too-large": "The answer is too large for its format",
+    "too-long": "The answer takes too long to work out",
 }
 _LISTED = 20
 # Why something may be not known that somebody saw: what is there is told by what ended.

@@ -15,7 +15,7 @@ from fastapi.responses import HTMLResponse, Response
 
 from headgate.insights.views.known import must_be_known
 from headgate.insights.views.refusal import Refused
-from headgate.web.answering import finished
+from headgate.web.answering import finished, within_patience
 from headgate.web.site.frame import Site
 
 __all__ = ["page"]
@@ -44,7 +44,7 @@ def page(
             try:
                 await must_be_known(site.lens(), request.query_params)
                 request.state.reading = await site.reading()
-                return await finished(request, await handler(*args, **kwargs))
+                return await finished(request, await within_patience(handler(*args, **kwargs)))
             except Refused as exc:
                 return site.refusal(request, exc)
 

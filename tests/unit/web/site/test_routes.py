@@ -15,9 +15,11 @@ from headgate.app.telemetry import Telemetry
 from headgate.core.clock import ManualClock
 from headgate.core.errors import StoreFailed
 from headgate.core.merge import ProjectRef
+from headgate.core.metrics import NullMetrics
 from headgate.insights.views.lens import Lens
-from headgate.store import MemoryStore
+from headgate.store import MemoryStore, SqliteStore
 from headgate.testing.store_data import NOW, WORKFLOW, job, merge, pipeline, seen, workflow
+from headgate.web import answering
 from headgate.web.api import build_app
 from headgate.web.insights import add_insights
 from headgate.web.metricpages import MetricPages
@@ -118,6 +120,25 @@ async def test_what_cannot_be_answered_is_a_page(bench, path, status, words):
     page = await bench.text(path, status)
     assert f"{status} {words}" in page
     assert "Overview" in page
+
+
+async def test_what_takes_too_long_is_refused(bench, tmp_path, monkeypatch):
+    """By the page and by the API: with what to do, and nothing of it is a fault of the store."""
+    store = SqliteStore(tmp_path / "a.db", clock=ManualClock(NOW), metrics=NullMetrics())
+    await store.open()
+    await merge(store, pipeline(), workflow(), job())
+    bench.store, memory = store, bench.store
+    add_insights(bench.app, bench.lens)
+    assert "gh/acme/web" in await bench.text("/")
+    monkeypatch.setattr(answering, "_LONGEST_SECONDS", 0)
+    assert "The answer takes too long to work out" in (text := await bench.text("/", 400))
+    assert "choose a shorter window, one project, or fewer filters at once" in text
+    answer = await bench.http.get("/api/v1/insights/overview")
+    assert (400, "too-long", "window") == (
+        answer.status_code, answer.json()["error"], answer.json()["parameter"]
+    )  # fmt: skip
+    await store.close()
+    bench.store = memory
 
 
 async def test_what_is_valid_is_listed(bench):
