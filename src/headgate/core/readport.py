@@ -297,14 +297,17 @@ class ReadStore(ReadDetails, Protocol):
         workflow: str,
         job: str | None = None,
         branch_class: int | None = None,
+        branch: str = "",
+        trigger: str = "",
         statuses: Collection[str],
+        since_ms: int = 0,
         before_ms: int,
         limit: int,
     ) -> Sequence[RunRow | JobRow]:
-        """The newest `limit` runs of a name that ended before `before_ms` with one of `statuses` (our words).
+        """The newest `limit` runs of a name that ended from `since_ms` to before `before_ms` with one of `statuses`.
 
-        Oldest first. Workflows, or jobs named `job` of that workflow; of both branch classes where none is given. Found
-        through an index, however old they are.
+        Oldest first. Workflows, or jobs named `job` of that workflow; of both branch classes where none is given, of
+        all branches and triggers where none is named. Found through an index, however old they are.
         """
         ...
 

@@ -67,8 +67,8 @@ class RunChoice:
     trigger: str = ""
     status: str = ""
 
-    def takes(self, run: RunRow) -> bool:
-        """Whether it takes one."""
+    def takes(self, run: RunRow | JobRow) -> bool:
+        """Whether it takes one, or a job of one."""
         return (
             self.branch in ("", run.ref)
             and self.branch_class in (None, run.branch_class)

@@ -69,7 +69,10 @@ class MemoryQuestions(MemoryDetails):
         workflow: str,
         job: str | None = None,
         branch_class: int | None = None,
+        branch: str = "",
+        trigger: str = "",
         statuses: Collection[str],
+        since_ms: int = 0,
         before_ms: int,
         limit: int,
     ) -> Sequence[RunRow | JobRow]:
@@ -79,9 +82,9 @@ class MemoryQuestions(MemoryDetails):
             project=project,
             workflow=workflow,
             job=job,
-            branch_class=branch_class,
+            chosen=RunChoice(branch, branch_class, trigger),
             statuses=statuses,
-            before_ms=before_ms,
+            span=(since_ms, before_ms),
             limit=limit,
         )
 

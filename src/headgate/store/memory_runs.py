@@ -217,9 +217,9 @@ def series(
     project: str,
     workflow: str,
     job: str | None,
-    branch_class: int | None,
+    chosen: RunChoice,
     statuses: Collection[str],
-    before_ms: int,
+    span: tuple[int, int],
     limit: int,
 ) -> list[RunRow | JobRow]:
     """The newest of the rows that qualify, oldest first."""
@@ -227,9 +227,9 @@ def series(
         (_place_of(row), row)
         for row in rows
         if (row.project, row.workflow, getattr(row, "job", None)) == (project, workflow, job)
-        and branch_class in (None, row.branch_class)
+        and chosen.takes(row)
         and row.status in statuses
-        and row.stopped_ms < before_ms
+        and span[0] <= row.stopped_ms < span[1]
     ]
     found.sort(key=lambda one: one[0])
     return [row for _, row in found[max(0, len(found) - limit) :]]

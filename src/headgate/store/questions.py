@@ -138,7 +138,10 @@ class Questions(DetailQuestions):
         workflow: str,
         job: str | None = None,
         branch_class: int | None = None,
+        branch: str = "",
+        trigger: str = "",
         statuses: Collection[str],
+        since_ms: int = 0,
         before_ms: int,
         limit: int,
     ) -> Sequence[RunRow | JobRow]:
@@ -149,9 +152,9 @@ class Questions(DetailQuestions):
                 project=project,
                 workflow=workflow,
                 job=job,
-                branch_class=branch_class,
+                chosen=RunChoice(branch, branch_class, trigger),
                 statuses=statuses,
-                before_ms=before_ms,
+                span=(since_ms, before_ms),
                 limit=limit,
             )
         )

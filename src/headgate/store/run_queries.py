@@ -229,6 +229,15 @@ def deployments_between(
     ]
 
 
+# A word of a run, or of that of a job; where it has none, of its pipeline.
+_OF_RUN = "(SELECT {0} FROM workflow WHERE _key = w.workflow_id AND _host = w._host)"
+_SAYS: Mapping[RollupKind, str] = {
+    "workflow": "coalesce(w.{0}, (SELECT {0} FROM pipeline WHERE _key = w.pipeline_id AND _host = w._host))",
+    "job": f"coalesce({_OF_RUN}, (SELECT {{0}} FROM pipeline WHERE _host = w._host"
+    f" AND _key = coalesce(w.pipeline_id, {_OF_RUN.format('pipeline_id')})))",
+}
+
+
 def series(
     db: Database,
     kind: RollupKind,
@@ -236,26 +245,27 @@ def series(
     project: str,
     workflow: str,
     job: str | None,
-    branch_class: int | None,
+    chosen: RunChoice,
     statuses: Collection[str],
-    before_ms: int,
+    span: tuple[int, int],
     limit: int,
 ) -> list[RunRow | JobRow]:
     """The newest that qualify, oldest first: an index look-up for each branch class, then the rows themselves."""
-    if (job is None) is not (kind == "workflow"):
-        return []
     names = [word(db, workflow)] if job is None else [word(db, workflow) or 0, word(db, job)]
-    if (workflow and not names[0]) or (job and not names[1]):
+    if (job is None) is not (kind == "workflow") or (workflow and not names[0]) or (job and not names[1]):
         return []
     place = "name IS ?" if job is None else "_run = ? AND name IS ?"
     found: list[tuple[int, bytes | str, int]] = []
+    words = {"ref_name": chosen.branch, "trigger_type": chosen.trigger}
+    named = {name: word(db, text) for name, text in words.items() if text}
+    more = "".join(f" AND {_SAYS[kind].format(name)} = ?" for name in named)
     for number in project_ids(db, project):
-        for one in (0, 1) if branch_class is None else (branch_class,):
+        for one in (0, 1) if chosen.branch_class is None else (chosen.branch_class,):
             found += db.execute(
-                f"SELECT stopped_at, _key, _id FROM {kind} INDEXED BY {kind}_series WHERE _terminal AND _project = ?"
-                f" AND {place} AND _class = ? AND stopped_at < ? AND {statuses_sql(db, 'status', statuses)}"
-                " ORDER BY stopped_at DESC, _key DESC LIMIT ?",
-                (number, *names, one, before_ms, limit),
+                f"SELECT stopped_at, _key, _id FROM {kind} w INDEXED BY {kind}_series WHERE _terminal AND _project = ?"
+                f" AND {place} AND _class = ? AND stopped_at >= ? AND stopped_at < ?"
+                f" AND {statuses_sql(db, 'status', statuses)}{more} ORDER BY stopped_at DESC, _key DESC LIMIT ?",
+                (number, *names, one, *span, *named.values(), limit),
             ).fetchall()
     return _with_ids(db, kind, (number for _, _, number in sorted(found, key=_newest)[:limit]))
 
@@ -346,8 +356,7 @@ _NEWEST = (
     " AND {1}{2} AND w.stopped_at >= :since AND w.stopped_at <= :at AND (w.stopped_at, w._key) < (:at, :key)"
     " ORDER BY w.stopped_at DESC, w._key DESC LIMIT :limit"
 )
-# A word of a run; where it has none, of its pipeline.
-_IS = "coalesce(w.{0}, (SELECT {0} FROM pipeline WHERE _key = w.pipeline_id AND _host = w._host)) = :{0}"
+_IS = _SAYS["workflow"] + " = :{0}"
 
 
 def _taken(db: Database, chosen: RunChoice) -> tuple[str, dict[str, int | None]]:

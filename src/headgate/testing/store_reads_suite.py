@@ -155,6 +155,22 @@ class RowsSuite:
         runs = await store.series("workflow", **asked, statuses={"success"})
         assert list(await store.runs_between(0, NOW + 1, limit=9)) == list(runs)
 
+    async def test_a_series_of_a_branch_and_a_trigger(self, store: Store) -> None:
+        """Those of the workflow, else of the pipeline; of ends since a time."""
+        await merge(store, pipeline(trigger_type="api"), workflow(), job(), workflow(made_id(3, 2), ref_name="fix"))
+        await merge(store, *(job(made_id(5, n), workflow_id=made_id(3, 2), stopped_at=NOW - n) for n in range(4)))
+        asked: dict[str, Any] = {"project": _SLUG, "workflow": "build", "statuses": {"success"}, "before_ms": NOW + 1}
+        for words, wanted in (
+            ({"branch": "fix"}, [1, 3]),
+            ({"branch": "fix", "trigger": "api", "since_ms": NOW - 2}, [1, 3]),
+            ({"branch": "main", "trigger": "api"}, [1, 1]),
+            ({"branch": "none"}, [0, 0]),
+            ({"trigger": "none"}, [0, 0]),
+        ):
+            found = [await store.series("workflow", **asked, **words, limit=3)]
+            found.append(await store.series("job", **asked, **words, job="test", limit=3))
+            assert [len(rows) for rows in found] == wanted
+
     async def test_a_series_takes_words_that_nobody_knows(self, store: Store) -> None:
         """A status that CircleCI invents tomorrow is `unknown` and nothing else."""
         await merge(store, pipeline(), workflow(status="odd"))

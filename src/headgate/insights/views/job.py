@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from headgate.core.runrows import JobRow, RunRow
+from headgate.core.runrows import JobRow
 from headgate.core.status import OUR_STATUSES
 from headgate.core.tally import TallyQuery
 from headgate.core.times import format_ms
@@ -28,8 +28,6 @@ _PLOTTED = (
 )
 CLASS_FIGURES = ("credits_of_jobs", "duration_p95_of_jobs", "runs_of_jobs", "success_rate_of_jobs")
 
-# Filters that no index knows are applied to what was read: so many rows for each that is wanted.
-_READ_AT_MOST = 16
 _PAGE = 500
 
 
@@ -65,7 +63,7 @@ class JobRunView:
 class JobPage:
     """`resource_classes`: most credits first; `machines`: what the usage export says of their size.
 
-    `runs`: the newest of the window, newest first.
+    `runs`: the newest of the window that pass the filters, newest first.
     """
 
     project: str
@@ -101,6 +99,7 @@ async def job_page(
     lines = await plot(lens, reader, _PLOTTED, projects=slugs, window=window, step=step, where=where)
     names = (*JOB_FIGURES, "approval_wait")
     whole = (await trends(lens, reader, names, projects=slugs, window=window, where=where))[()]
+    newest = await _newest(lens, row.project, window, filters, workflow=workflow, job=job, limit=limit)
     return JobPage(
         project=row.project,
         workflow=workflow,
@@ -115,7 +114,7 @@ async def job_page(
         machines=tuple(
             one for one in await right_sizes(lens, slugs, window) if (one.workflow, one.job) == (workflow, job)
         ),
-        runs=await _runs(lens, row.project, window, filters, workflow=workflow, job=job, limit=limit),
+        runs=tuple(map(_view, newest)),
     )
 
 
@@ -147,46 +146,43 @@ async def _classes(
     return tuple(sorted(found, key=lambda one: (-(one.figures["credits_of_jobs"].value or 0), one.resource_class)))
 
 
-async def _runs(
+async def _newest(
     lens: Lens, project: str, window: Window, filters: Filters, *, workflow: str, job: str, limit: int
-) -> tuple[JobRunView, ...]:
+) -> Sequence[JobRow]:
+    """The newest that ended in the window and pass the filters, newest first."""
+    if not lens.takes(filters, project, workflow, job):
+        return ()
+    chosen = filters.choice()
     rows = await lens.store.series(
         "job",
         project=project,
         workflow=workflow,
         job=job,
-        branch_class={"@default": 1, "@other": 0}.get(filters.branch_class),
+        branch_class=chosen.branch_class,
+        branch=chosen.branch,
+        trigger=chosen.trigger,
         statuses=frozenset(OUR_STATUSES),
+        since_ms=window.since_ms,
         before_ms=window.until_ms,
-        limit=limit * (_READ_AT_MOST if filters.branch or filters.trigger else 1),
+        limit=limit,
     )
-    found = [_view(one) for one in reversed(rows) if isinstance(one, JobRow) and _takes(one, window, filters)]
-    return tuple(found[:limit])
+    return sorted((one for one in rows if isinstance(one, JobRow)), key=_place, reverse=True)
 
 
 async def job_run_pages(
     lens: Lens, *, project: str, workflow: str, job: str, window: Window, filters: Filters
 ) -> AsyncIterator[Sequence[JobRunView]]:
-    """Every ended run of the job in the window, newest first, each once. Raises Refused."""
+    """Every ended run of the job in the window that passes the filters, newest first, each once. Raises Refused."""
     row = await lens.project(project)
     filters.matchers()
     await _must_be_there(lens, row.project, workflow, job, window)
     place, asked = (window.until_ms, ""), _PAGE
     while True:
-        rows = await lens.store.series(
-            "job",
-            project=row.project,
-            workflow=workflow,
-            job=job,
-            branch_class={"@default": 1, "@other": 0}.get(filters.branch_class),
-            statuses=frozenset(OUR_STATUSES),
-            before_ms=min(place[0] + 1, window.until_ms),
-            limit=asked,
-        )
-        newest = sorted((one for one in rows if isinstance(one, JobRow)), key=_place, reverse=True)
-        fresh = [one for one in newest if _place(one) < place and one.stopped_ms >= window.since_ms]
-        yield [_view(one) for one in fresh if _takes(one, window, filters)]
-        if len(rows) < asked or newest[-1].stopped_ms < window.since_ms:
+        left = Window(window.since_ms, min(place[0] + 1, window.until_ms))
+        rows = await _newest(lens, row.project, left, filters, workflow=workflow, job=job, limit=asked)
+        fresh = [one for one in rows if _place(one) < place]
+        yield [_view(one) for one in fresh]
+        if len(rows) < asked:
             return
         # So many ended within one millisecond that a page has none that is new: a larger one has.
         place, asked = (_place(fresh[-1]), asked) if fresh else (place, asked * 2)
@@ -194,11 +190,6 @@ async def job_run_pages(
 
 def _place(row: JobRow) -> tuple[int, str]:
     return row.stopped_ms, row.job_id
-
-
-def _takes(row: RunRow | JobRow, window: Window, filters: Filters) -> bool:
-    named = filters.branch in ("", row.ref) and filters.trigger in ("", row.trigger)
-    return named and row.stopped_ms >= window.since_ms
 
 
 def _view(row: JobRow) -> JobRunView:

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from headgate.core.runrows import ProjectRow
-from headgate.core.slug import short_slug
+from headgate.core.runrows import ProjectRow, RunChoice
+from headgate.core.slug import org_slug, short_slug
 from headgate.core.storeport import ReadStore
 from headgate.core.tally import DEFAULT_BRANCH, OTHER_BRANCH
 from headgate.insights.catalogue import CATALOGUE, Catalogue
@@ -50,6 +50,11 @@ class Filters:
         told = {name: getattr(self, name) for name in ("branch", "branch_class", "trigger", "org", "team")}
         return tuple(Matcher(name, "=", value) for name, value in {**told, **more}.items() if value)
 
+    def choice(self, status: str = "") -> RunChoice:
+        """As a store takes them, without organisation and team. `status`: our word."""
+        branch_class = {DEFAULT_BRANCH: 1, OTHER_BRANCH: 0}.get(self.branch_class)
+        return RunChoice(self.branch, branch_class, self.trigger, status)
+
     def refuse(self, names: Sequence[str], why: str, valid: Sequence[str]) -> None:
         """Raise Refused for the first of these filters that is asked for. `why`: how it is counted instead."""
         for name in names:
@@ -81,6 +86,11 @@ class Lens:
     def metrics(self, names: Iterable[str]) -> Mapping[str, MetricDef]:
         """Metrics of the catalogue by the names that answers use."""
         return {name: self.catalogue.names[name] for name in names}
+
+    def takes(self, filters: Filters, project: str, workflow: str = "", job: str = "") -> bool:
+        """Whether filters on organisation and team take a place."""
+        named = filters.org in ("", org_slug(project))
+        return named and filters.team in ("", self.owners.team(project, workflow, job))
 
     async def projects(self) -> Sequence[ProjectRow]:
         """Every project that is known, by slug; an organisation that CircleCI tells figures of is none."""

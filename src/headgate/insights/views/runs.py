@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from headgate.core.runrows import RunChoice, RunRow
+from headgate.core.runrows import RunRow
 from headgate.core.tally import TallyQuery, class_name
 from headgate.core.times import format_ms
 from headgate.insights.views.cursors import Cursors
@@ -99,17 +99,12 @@ async def runs_page(
     names = await names_of(lens, row.project, Window(window.previous.since_ms, window.until_ms))
     if workflow is not None and workflow not in names:
         raise unknown("unknown-workflow", "workflow", workflow, names)
-    wanted = [
-        name
-        for name in (names if workflow is None else (workflow,))
-        if filters.team in ("", lens.owners.team(row.project, name, ""))
-    ]
-    branch_class = {"@default": 1, "@other": 0}.get(filters.branch_class)
+    wanted = [name for name in (names if workflow is None else (workflow,)) if lens.takes(filters, row.project, name)]
     cursors = Cursors.of("runs", window.asked, row.project, workflow, status, filters)
     place = cursors.read(cursor, tuple[int, str]) if cursor else (window.until_ms, "")
     found = await lens.store.newest_runs(
         {row.project: wanted},
-        chosen=RunChoice(filters.branch, branch_class, filters.trigger, status),
+        chosen=filters.choice(status),
         since_ms=window.since_ms,
         before=min(place, (window.until_ms, "")),
         limit=limit + 1,
