@@ -117,6 +117,31 @@ async def test_filters_take_what_they_say(world, lens, filters, where):
     check(page.totals, inside(world.runs, **where))
 
 
+@pytest.mark.parametrize(
+    ("filters", "where"),
+    [
+        (Filters(branch="fix/a"), {"branch": "fix/a"}),
+        (Filters(branch="none"), {"branch": "none"}),
+        (Filters(branch_class="@other"), {"default": False}),
+        (Filters(trigger="schedule"), {"trigger": "schedule"}),
+        (Filters(branch="fix/b", trigger="api"), {"branch": "fix/b", "trigger": "api"}),
+    ],
+    ids=["branch", "no branch", "class", "trigger", "trigger and branch"],
+)
+async def test_filters_take_the_same_of_each_project(world, lens, filters, where):
+    """Its figures, its last runs and its branches; those are not counted by trigger alone."""
+    page = await projects_page(lens, window=WINDOW, filters=filters)
+    assert len(page.projects) == page.total
+    assert {one["project"] for one in inside(world.runs, **where)} <= {one.project for one in page.projects}
+    for card in page.projects:
+        runs = inside(world.runs, project=card.project, **where)
+        check(card.figures, runs)
+        newest = sorted(runs, key=lambda one: (one["stopped"], one["id"]), reverse=True)[:5]
+        assert [one["id"] for one in newest] == [one.id for one in card.last_runs]
+        branches = len({one["branch"] for one in runs if one["status"] != "not_run"})
+        assert (None if filters.trigger and not filters.branch else branches) == card.branches
+
+
 async def test_projects_have_branches_and_last_builds(world, lens):
     """Page by page, by slug."""
     first = await projects_page(lens, window=WINDOW, limit=2)

@@ -168,7 +168,11 @@ async def _lines(lens: Lens, asked: Asking) -> Plot:
 
 
 _PROJECT = (
-    *of_fields(ProjectCard, leave=("last_run", "last_runs", "figures"), docs={"branches": "With runs in the window."}),
+    *of_fields(
+        ProjectCard,
+        leave=("last_run", "last_runs", "figures"),
+        docs={"branches": "With runs in the window; empty with a filter by trigger alone."},
+    ),
     *_LAST_RUN,
     *figures((*RUN_FIGURES, *QUEUE_FIGURES)),
 )

@@ -45,7 +45,7 @@ class ProjectLine:
     on_hold: int
     build_time: Trend
     queue_time: Trend
-    branches: int
+    branches: int | None
     last_build: RunView | None
     last_builds: tuple[RunView, ...]
     parallelism: int | None

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from headgate.core.runrows import RunChoice, RunRow
 from headgate.insights.match import matches
 from headgate.insights.metric import Labels
+from headgate.insights.reader import Reader
 from headgate.insights.views.cursors import Cursors
-from headgate.insights.views.figures import QUEUE_FIGURES, RUN_FIGURES, Trends, trends
+from headgate.insights.views.figures import QUEUE_FIGURES, RUN_FIGURES, Trends, measured, trends
 from headgate.insights.views.lens import Filters, Lens
 from headgate.insights.views.overview import Health, health_of
 from headgate.insights.views.runs import RunView, run_view
@@ -24,7 +26,8 @@ _LAST = 5
 class ProjectCard:
     """One project. `last_run`, `last_runs`: its newest, newest first; of the window. `branches`: that had runs in it.
 
-    The median build time is `duration_p50`, the median queue time `queue_p50`.
+    Of all of these what filters take; `branches` is None with a filter by trigger alone, since no sums tell both. The
+    median build time is `duration_p50`, the median queue time `queue_p50`.
     """
 
     project: str
@@ -32,7 +35,7 @@ class ProjectCard:
     team: str
     default_branch: str
     health: Health
-    branches: int
+    branches: int | None
     last_run: RunView | None
     last_runs: tuple[RunView, ...]
     figures: Trends
@@ -75,7 +78,7 @@ async def projects_page(
     runs = await trends(lens, reader, RUN_FIGURES, projects=slugs, window=window, by=("project",), where=rest)
     waits = await trends(lens, reader, QUEUE_FIGURES, projects=slugs, window=window, by=("project",), where=rest)
     none = (await trends(lens, reader, (*RUN_FIGURES, *QUEUE_FIGURES), projects=(), window=window))[()]
-    branches = await lens.store.branch_counts(window.bounds(slugs))
+    branches = await _branches(lens, reader, slugs, window, filters)
     last = await _last(lens, slugs, window, filters)
     cards = []
     for row in page:
@@ -88,7 +91,7 @@ async def projects_page(
             team=lens.owners.team(row.project, "", ""),
             default_branch=row.default_branch,
             health=health_of(figures["success_rate"]),
-            branches=branches.get(row.project, 0),
+            branches=None if branches is None else branches.get(row.project, 0),
             last_run=newest[0] if newest else None,
             last_runs=newest,
             figures=figures,
@@ -97,12 +100,30 @@ async def projects_page(
     return ProjectsPage(window.since, window.until, len(rows), tuple(cards), following)
 
 
+async def _branches(
+    lens: Lens, reader: Reader, slugs: Sequence[str], window: Window, filters: Filters
+) -> Mapping[str, int] | None:
+    """Of each project, how many had runs; None where that would take reading every run."""
+    bounds = window.bounds(slugs)
+    if filters.choice() == RunChoice():
+        return await lens.store.branch_counts(bounds)
+    if filters.trigger and not filters.branch:
+        return None
+    metrics, where = lens.metrics(("runs",)), filters.matchers()
+    found = await measured(reader, metrics, by=("project", "branch"), where=where, bounds=bounds)
+    names = [dict(labels) for labels in found]
+    return Counter(one["project"] for one in names if one["branch"])
+
+
 async def _last(lens: Lens, slugs: Sequence[str], window: Window, filters: Filters) -> Mapping[str, list[RunRow]]:
     """The newest runs of each project in the window."""
-    chosen = RunChoice(branch_class={"@default": 1, "@other": 0}.get(filters.branch_class))
     found: dict[str, list[RunRow]] = {}
     for run in await lens.store.newest_runs(
-        dict.fromkeys(slugs), chosen=chosen, since_ms=window.since_ms, before=(window.until_ms, ""), limit=_LAST
+        dict.fromkeys(slugs),
+        chosen=filters.choice(),
+        since_ms=window.since_ms,
+        before=(window.until_ms, ""),
+        limit=_LAST,
     ):
         found.setdefault(run.project, []).append(run)
     return found
