@@ -125,8 +125,10 @@ async def test_filters_take_what_they_say(world, lens, filters, where):
         (Filters(branch_class="@other"), {"default": False}),
         (Filters(trigger="schedule"), {"trigger": "schedule"}),
         (Filters(branch="fix/b", trigger="api"), {"branch": "fix/b", "trigger": "api"}),
+        (Filters(team="release"), {"team": "release"}),
+        (Filters(team="web", org="gh/acme"), {"team": "web"}),
     ],
-    ids=["branch", "no branch", "class", "trigger", "trigger and branch"],
+    ids=["branch", "no branch", "class", "trigger", "trigger and branch", "team", "team and org"],
 )
 async def test_filters_take_the_same_of_each_project(world, lens, filters, where):
     """Its figures, its last runs and its branches; those are not counted by trigger alone."""

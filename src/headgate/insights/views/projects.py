@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from headgate.core.runrows import RunChoice, RunRow
-from headgate.insights.match import matches
+from headgate.core.tally import TallyQuery
 from headgate.insights.metric import Labels
 from headgate.insights.reader import Reader
 from headgate.insights.views.cursors import Cursors
@@ -43,7 +43,10 @@ class ProjectCard:
 
 @dataclass(frozen=True, slots=True)
 class ProjectsPage:
-    """Projects by slug, those without a run in the window too. `next`: cursor, None at the end; `total`: of them."""
+    """Projects by slug, those without a run in the window too. `next`: cursor, None at the end; `total`: of them.
+
+    With a filter by team those that it owns whole, and those in which it owns a workflow or a job that ran.
+    """
 
     since: str
     until: str
@@ -62,21 +65,17 @@ async def projects_page(
 ) -> ProjectsPage:
     """A page of them. Raises Refused."""
     where = filters.matchers()
-    chosen = [matcher for matcher in where if matcher.label in ("org", "team")]
-    rows = [
-        row
-        for row in await lens.projects()
-        if matches(chosen, {"org": row.org, "team": lens.owners.team(row.project, "", "")})
-    ]
+    reader = lens.reader()
+    owned = await _owned(lens, reader, window, filters)
+    rows = [row for row in await lens.projects() if row.project in owned or lens.takes(filters, row.project)]
     cursors = Cursors.of("projects", window.asked, filters)
     after = cursors.read(cursor, str) if cursor else ""
     page = [row for row in rows if row.project > after][: limit + 1]
     following = cursors.write(page[limit - 1].project) if len(page) > limit else None
-    page, reader = page[:limit], lens.reader()
+    page = page[:limit]
     slugs = [row.project for row in page]
-    rest = [matcher for matcher in where if matcher.label not in ("org", "team")]
-    runs = await trends(lens, reader, RUN_FIGURES, projects=slugs, window=window, by=("project",), where=rest)
-    waits = await trends(lens, reader, QUEUE_FIGURES, projects=slugs, window=window, by=("project",), where=rest)
+    runs = await trends(lens, reader, RUN_FIGURES, projects=slugs, window=window, by=("project",), where=where)
+    waits = await trends(lens, reader, QUEUE_FIGURES, projects=slugs, window=window, by=("project",), where=where)
     none = (await trends(lens, reader, (*RUN_FIGURES, *QUEUE_FIGURES), projects=(), window=window))[()]
     branches = await _branches(lens, reader, slugs, window, filters)
     last = await _last(lens, slugs, window, filters)
@@ -100,12 +99,22 @@ async def projects_page(
     return ProjectsPage(window.since, window.until, len(rows), tuple(cards), following)
 
 
+async def _owned(lens: Lens, reader: Reader, window: Window, filters: Filters) -> Collection[str]:
+    """Projects with runs in the window, or jobs, of the team that is asked for; none where none is."""
+    if not filters.team:
+        return ()
+    metrics = lens.metrics(("runs", "runs_of_jobs") if "job" in lens.owners.needs else ("runs",))
+    where = Filters(org=filters.org, team=filters.team).matchers()
+    bounds = window.bounds([row.project for row in await lens.projects()])
+    return {labels[0][1] for labels in await measured(reader, metrics, by=("project",), where=where, bounds=bounds)}
+
+
 async def _branches(
     lens: Lens, reader: Reader, slugs: Sequence[str], window: Window, filters: Filters
 ) -> Mapping[str, int] | None:
     """Of each project, how many had runs; None where that would take reading every run."""
     bounds = window.bounds(slugs)
-    if filters.choice() == RunChoice():
+    if filters.choice() == RunChoice() and not filters.team:
         return await lens.store.branch_counts(bounds)
     if filters.trigger and not filters.branch:
         return None
@@ -118,8 +127,12 @@ async def _branches(
 async def _last(lens: Lens, slugs: Sequence[str], window: Window, filters: Filters) -> Mapping[str, list[RunRow]]:
     """The newest runs of each project in the window."""
     found: dict[str, list[RunRow]] = {}
+    names: Mapping[str, Collection[str] | None] = dict.fromkeys(slugs)
+    if filters.team:
+        ran = await lens.store.tallies(TallyQuery("workflow", window.bounds(slugs), ("project", "workflow")))
+        names = {slug: [name for of, name in ran if of == slug and lens.takes(filters, slug, name)] for slug in slugs}
     for run in await lens.store.newest_runs(
-        dict.fromkeys(slugs),
+        names,
         chosen=filters.choice(),
         since_ms=window.since_ms,
         before=(window.until_ms, ""),

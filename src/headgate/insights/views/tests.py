@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from heapq import nsmallest
 from typing import Literal, TypeVar, get_args
 
@@ -16,7 +16,6 @@ from headgate.core.times import format_ms
 from headgate.insights import failing, flaky, slow
 from headgate.insights.grouping import mean_credits
 from headgate.insights.lifecycle import State
-from headgate.insights.match import matches
 from headgate.insights.reader import Reader
 from headgate.insights.views.cursors import Cursors
 from headgate.insights.views.foundtests import FoundTests, SlowingView, read_failures, read_moved, read_tests
@@ -150,7 +149,7 @@ async def page_of_tests(
     `filters.branch_class`: commits of the default branch, or of others, alone. Splits are over all branches.
     """
     slugs = await _slugs(lens, project, filters)
-    cursors = Cursors.of("tests", sorted(lists), window.asked, slugs[0] if project else "", filters)
+    cursors = Cursors.of("tests", sorted(lists), window.asked, "".join(slugs) if project else "", filters)
     start = cursors.offset(cursor)
     wanted = {"@default": 1, "@other": 0}.get(filters.branch_class)
     found = await read_tests(lens, slugs, window, branch_class=wanted)
@@ -211,14 +210,8 @@ async def _slugs(lens: Lens, project: str | None, filters: Filters) -> Sequence[
     known = ("project", "org", "team", "branch_class")
     filters.refuse(("branch", "trigger"), "tests are known by project and commit, and by class of branches", known)
     filters.matchers()
-    if project is not None:
-        return [(await lens.project(project)).project]
-    where = replace(filters, branch_class="").matchers()
-    return [
-        row.project
-        for row in await lens.projects()
-        if matches(where, {"org": row.org, "team": lens.owners.team(row.project, "", "")})
-    ]
+    rows = await lens.projects() if project is None else [await lens.project(project)]
+    return [row.project for row in rows if lens.takes(filters, row.project)]
 
 
 def _team(lens: Lens, project: str) -> str:
