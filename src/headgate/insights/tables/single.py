@@ -19,7 +19,7 @@ from headgate.insights.views.tests import page_of_tests
 
 __all__ = ["SINGLE"]
 
-# A test that ran more often within the 30 days for which results are kept has its newest ones here.
+# A test that ran more often within the window has its newest ones here.
 _RESULTS = 20_000
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from headgate.core.detailrows import TestRun
 from headgate.core.runrows import TestOutcome
@@ -12,7 +13,7 @@ from headgate.core.times import format_ms
 from headgate.insights.dimensions import test_name
 from headgate.insights.fingerprints import normalize, telling_line
 from headgate.insights.flaky import FLAKY_SCORE, Evidence
-from headgate.insights.lifecycle import State, commits_of, life_of
+from headgate.insights.lifecycle import Life, State, commits_of, life_of
 from headgate.insights.transitions import transitions_of
 from headgate.insights.views.lens import Lens
 from headgate.insights.views.refusal import Refused
@@ -70,11 +71,11 @@ class OfClass:
 
 @dataclass(frozen=True, slots=True)
 class OneTestPage:
-    """`state`, `since`: what became of it if it flaked, as `FlakyView`; empty where it did not.
+    """`state`, `state_since`: what became of it if it flaked in the window or the one before; empty where it did not.
 
     `transition_rate`: of both classes of branches; `passed_on_retry`: commits on which it passed after it had failed.
 
-    All counts are of `results`, which are the newest of the window and oldest first; `more`: there are older ones.
+    All other counts are of `results`, which are the newest of the window, oldest first; `more`: there are older ones.
     `flaky`: whether its score says so. `commits`: with a result. `jobs`: name -> results.
     """
 
@@ -114,7 +115,9 @@ async def one_test(lens: Lens, *, project: str, test: str, window: Window, limit
     span = (window.since_ms, window.until_ms)
     read = await lens.store.test_runs(row.project, test.strip().lower(), span, limit=limit + 1)
     if not read:
-        detail = f"no result of test {test!r} in this window; results are kept for 30 days"
+        detail = (
+            f"no result of test {test!r} in this window; `store.retention.test_results` says how long they are kept"
+        )
         raise Refused("unknown-test", detail, parameter="test")
     runs = read[:limit][::-1]
     outcomes = _outcomes(row.project, runs)
@@ -122,7 +125,7 @@ async def one_test(lens: Lens, *, project: str, test: str, window: Window, limit
     for outcome in outcomes:
         evidence.add(outcome)
     retried = sum(_passed_on_retry(own) for own in _by_commit(runs).values())
-    life = life_of(commits_of(outcomes), runs[0].stopped_ms)
+    life = await _life(lens, row.project, runs[-1].test_id, window)
     times = [run.run_ms for run in runs if run.run_ms is not None]
     return OneTestPage(
         project=row.project,
@@ -154,6 +157,13 @@ async def one_test(lens: Lens, *, project: str, test: str, window: Window, limit
         more=len(read) > limit,
         messages=_messages(runs),
     )
+
+
+async def _life(lens: Lens, project: str, test_id: str, window: Window) -> Life | None:
+    """As lists of tests have it: by every commit of the window and of the one before it."""
+    windows, of = (window.previous, window), [(project, test_id)]
+    outcomes = [await lens.store.outcomes_of(one.bounds([project]), of) for one in windows]
+    return life_of(commits_of(chain.from_iterable(outcomes)), window.since_ms)
 
 
 def _outcomes(project: str, runs: Sequence[TestRun]) -> Sequence[TestOutcome]:
