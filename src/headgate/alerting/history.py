@@ -285,6 +285,7 @@ def _live(row: RunRow | JobRow, began_ms: int | None, held: Collection[str]) -> 
         since_ms=began_ms or 0,
         created_ms=(row.created_ms if isinstance(row, RunRow) else began_ms) or 0,
         url=row.url,
+        trigger=row.trigger,
     )
 
 

@@ -67,8 +67,8 @@ class RunChoice:
     trigger: str = ""
     status: str = ""
 
-    def takes(self, run: RunRow | JobRow) -> bool:
-        """Whether it takes one, or a job of one."""
+    def takes(self, run: RunRow | JobRow | LiveRow) -> bool:
+        """Whether it takes one, or a job of one, or what has not ended."""
         return (
             self.branch in ("", run.ref)
             and self.branch_class in (None, run.branch_class)
@@ -128,6 +128,7 @@ class LiveRow:
     since_ms: int
     created_ms: int
     url: str
+    trigger: str = ""
 
 
 class TestOutcome(NamedTuple):

@@ -25,6 +25,7 @@ _WORD = "(SELECT id FROM dim WHERE family = 0 AND text = '{0}')"
 _ABOVE = """
 LEFT JOIN dim r ON r.id = w.ref_name
 LEFT JOIN dim pr ON pr.id = pl.ref_name
+LEFT JOIN dim tr ON tr.id = coalesce(w.trigger_type, pl.trigger_type)
 """
 _RUNS = f"""
 SELECT w._key, NULL, p.slug, n.text, NULL, coalesce(r.text, pr.text), w._class, s.text,
@@ -34,7 +35,7 @@ SELECT w._key, NULL, p.slug, n.text, NULL, coalesce(r.text, pr.text), w._class, 
     AND h._host = w._host AND {_OPEN.format("h")} AND h.status = {_WORD.format("on_hold")}),
   coalesce(w.created_at, w._seen_ms) AS at, coalesce(w.pipeline_number, pl.number), c.text,
   EXISTS (SELECT 1 FROM job h WHERE h.workflow_id = w._key AND h._host = w._host AND {_OPEN.format("h")}
-    AND h.status IS NOT {_WORD.format("on_hold")} AND h.status IS NOT coalesce({_WORD.format("blocked")}, 0))
+    AND h.status IS NOT {_WORD.format("on_hold")} AND h.status IS NOT coalesce({_WORD.format("blocked")}, 0)), tr.text
 FROM workflow w INDEXED BY workflow_unfinished
 JOIN dim_project p ON p.id = w._project
 JOIN dim c ON c.id = w._source
@@ -45,7 +46,8 @@ WHERE {_OPEN.format("w")} ORDER BY at, w._key LIMIT ?
 """
 _JOBS = f"""
 SELECT j._key, j.workflow_id, p.slug, n.text, jn.text, coalesce(r.text, pr.text), j._class, s.text, j.queued_at,
-  j.started_at, coalesce(j.created_at, j._seen_ms) AS at, coalesce(w.pipeline_number, pl.number), c.text, j.number
+  j.started_at, coalesce(j.created_at, j._seen_ms) AS at, coalesce(w.pipeline_number, pl.number), c.text, j.number,
+  tr.text
 FROM workflow w INDEXED BY workflow_unfinished
 CROSS JOIN job j INDEXED BY job_workflow ON j.workflow_id = w._key AND j._host = w._host
 JOIN dim_project p ON p.id = j._project
@@ -68,7 +70,7 @@ def in_flight(db: Database, limit: int) -> list[LiveRow]:
 
 
 def _live(urls: dict[str, str], row: tuple[Any, ...]) -> LiveRow:
-    key, run, slug, workflow, job, ref, branch, theirs, queued, started, created, pipeline, source, last = row
+    key, run, slug, workflow, job, ref, branch, theirs, queued, started, created, pipeline, source, last, trigger = row
     is_job, status = run is not None, map_status(theirs or "")
     if not is_job and started is not None and not last:  # nothing else of it goes on
         status = "on_hold"  # of one with a failed job CircleCI says `failing`, but all that is left waits for somebody
@@ -89,6 +91,7 @@ def _live(urls: dict[str, str], row: tuple[Any, ...]) -> LiveRow:
         since_ms=next((at for at in began if at is not None), created),
         created_ms=created,
         url=f"{url}/jobs/{last}" if is_job and url and last is not None else url,
+        trigger=trigger or "",
     )
 
 

@@ -73,6 +73,7 @@ def _live(facts: MemoryFacts, fact: MemoryFact, since_ms: int, status: str) -> L
         since_ms=since_ms,
         created_ms=_created(fact),
         url=f"{url}/jobs/{own['number']}" if is_job and url and "number" in own else url,
+        trigger=text(shared, "trigger_type"),
     )
 
 

@@ -184,7 +184,8 @@ class RowsSuite:
         queued = job(made_id(5, 1), ended=False, status="queued", queued_at=NOW - 3_000, created_at=NOW - 7_000)
         blocked = job(made_id(5, 2), ended=False, status="blocked")
         waits = approval(ended=False, created_at=NOW - 5_000)
-        await merge(store, pipeline(), run, queued, blocked, waits, job(created_at=NOW - 6_000, ended=False))
+        began = pipeline(trigger_type="api")
+        await merge(store, began, run, queued, blocked, waits, job(created_at=NOW - 6_000, ended=False))
         await merge(store, workflow(made_id(2, 5)), job(made_id(5, 3), ended=False, workflow_id=made_id(2, 5)))
         found = await store.in_flight(10)
         assert [(row.kind, row.status, row.theirs, row.since_ms, row.created_ms, row.job) for row in found] == [
@@ -194,8 +195,8 @@ class RowsSuite:
             ("job", "on_hold", "on_hold", NOW - 4_000, NOW - 5_000, "ship?"),
         ]
         assert [_URL, f"{_URL}/jobs/41", f"{_URL}/jobs/41", _URL] == [row.url for row in found]
-        places = {(row.project, row.workflow, row.ref, row.branch_class) for row in found}
-        assert places == {(_SLUG, "build", "main", 1)}
+        places = {(row.project, row.workflow, row.ref, row.branch_class, row.trigger) for row in found}
+        assert places == {(_SLUG, "build", "main", 1, "api")}
         assert list(found[:2]) == list(await store.in_flight(2))
         await merge(store, gone=[WORKFLOW])
         assert list(await store.in_flight(10)) == []

@@ -20,9 +20,9 @@ from fastapi.responses import Response, StreamingResponse
 
 from headgate.core.errors import StoreError
 from headgate.insights.views.changes import EVENTS, Moment, changes, read_moment
-from headgate.insights.views.lens import Lens
-from headgate.insights.views.live import Now
-from headgate.insights.views.moment import Usual
+from headgate.insights.views.lens import Filters, Lens
+from headgate.insights.views.live import Now, now_view
+from headgate.insights.views.moment import Usual, taken
 from headgate.web.asgi import Receive, Scope, Send
 from headgate.web.problems import problem
 
@@ -80,9 +80,13 @@ class Feed:
         """A client has gone."""
         self.clients -= 1
 
-    async def now(self) -> Now:
-        """What goes on, at most one look old. Raises StoreError."""
-        return (await self._look()).now
+    async def now(self, filters: Filters) -> Now:
+        """What goes on of what filters take, at most one look old. Raises StoreError."""
+        seen = await self._look()
+        if filters == Filters():
+            return seen.now
+        rows = taken(self._lens(), seen.rows, filters)
+        return now_view(rows, now_ms=seen.at_ms, usual_run=seen.usual.runs, usual_wait=seen.usual.waits)
 
     async def _look(self) -> Moment:
         """Look at the store, unless somebody just has."""

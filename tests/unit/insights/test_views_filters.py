@@ -6,10 +6,15 @@ from tests.unit.insights.world import sqlite
 
 from headgate.core.clock import ManualClock
 from headgate.insights.owners import Owners, parse_owner
+from headgate.insights.tables import Material, find_table, open_table, read_asking
+from headgate.insights.views.builds import builds_page
 from headgate.insights.views.job import job_page, job_run_pages
 from headgate.insights.views.lens import Filters
+from headgate.insights.views.live import LIVE_SHOWN
+from headgate.insights.views.overview import overview
 from headgate.insights.views.project import project_page
 from headgate.insights.views.projects import projects_page
+from headgate.insights.views.refusal import Refused
 from headgate.insights.views.tests import page_of_tests
 from headgate.insights.views.window import read_window
 from headgate.store import MemoryStore
@@ -97,3 +102,43 @@ async def test_tests_are_those_of_the_team_of_their_project(store):
                 lens(store, owners=OWNERS), window=WINDOW, project=project, filters=Filters(team=team)
             )
             assert n == page.tests
+
+
+@pytest.mark.parametrize(
+    ("words", "running"),
+    [
+        ({}, 3),
+        ({"branch": "fix"}, 1),
+        ({"branch_class": "@default"}, 2),
+        ({"trigger": "api"}, 2),
+        ({"trigger": "api", "branch": "fix"}, 0),
+        ({"org": "gh/acme"}, 3),
+        ({"org": "gh/beta"}, 0),
+        ({"team": "release"}, 1),
+        ({"team": "web"}, 2),
+    ],
+)
+async def test_what_goes_on_is_what_filters_take(store, words, running):
+    """On the overview, in the table, and of each project."""
+    await merge(store, pipeline(trigger_type="api"), workflow(ended=False))
+    await merge(store, workflow(key(1, 2), ended=False, name="ship"), job(ended=False, status="queued"))
+    await merge(store, workflow(key(1, 3), ended=False, ref_name="fix", trigger_type="webhook"))
+    await merge(store, workflow(key(1, 4), name="ship", stopped_at=NOW - 1))
+    at, filters = lens(store, owners=OWNERS), Filters(**words)
+    now = (await overview(at, window=WINDOW, filters=filters)).now
+    assert (running, now.queued) == (now.running, len(now.rows) - running)
+    asked = read_asking(find_table("now"), {name: (word,) for name, word in words.items()}, now_ms=NOW)
+    opened = await open_table(Material(at, None), asked)
+    ids = [column.id for column in opened.columns].index("id")
+    assert [one.id for one in now.rows] == [row[ids] async for rows in opened.pages for row in rows]
+    if words.keys() <= {"org", "team"}:
+        assert running == sum(one.running for one in (await builds_page(at, window=WINDOW, filters=filters)).projects)
+
+
+async def test_the_table_of_what_goes_on_has_all_of_it(store):
+    """More than the overview shows; and no window, since it is of this moment."""
+    await merge(store, pipeline(), *(workflow(key(1, n), ended=False) for n in range(LIVE_SHOWN + 30)))
+    opened = await open_table(Material(lens(store), None), read_asking(find_table("now"), {}, now_ms=NOW))
+    assert LIVE_SHOWN + 30 == sum([len(rows) async for rows in opened.pages])
+    with pytest.raises(Refused, match="window"):
+        read_asking(find_table("now"), {"window": ("1h",)}, now_ms=NOW)

@@ -16,7 +16,7 @@ from headgate.app.servers import Listener, Server, bind, url_of
 from headgate.core.clock import ManualClock
 from headgate.core.errors import StoreError
 from headgate.core.storeport import AlertChange
-from headgate.insights.views.lens import Lens
+from headgate.insights.views.lens import Filters, Lens
 from headgate.store import MemoryStore
 from headgate.testing.store_data import LOGS, NOW, WORKFLOW, job, merge, pipeline, workflow
 from headgate.web.access.gate import Gate
@@ -157,7 +157,7 @@ async def test_many_clients_are_one_look() -> None:
     bench = Bench(every=60.0)
     await bench.store.open()
     assert bench.store.looks == 0
-    await asyncio.gather(*(bench.feed.now() for _ in range(20)), *(bench.listen() for _ in range(20)))
+    await asyncio.gather(*(bench.feed.now(Filters()) for _ in range(20)), *(bench.listen() for _ in range(20)))
     assert bench.store.looks == 1
 
 
@@ -260,7 +260,7 @@ async def test_a_client_that_reads_nothing_is_dropped() -> None:
         for turn in range(40):
             lines = [("f", NOW, orjson.dumps({"from": "a", "to": "b", "why": "w" * 300_000, "n": turn}))]
             await bench.store.transition(AlertChange(history=lines))
-            await bench.feed.now()
+            await bench.feed.now(Filters())
             for _ in range(10):
                 await asyncio.sleep(0)
         loop = asyncio.get_running_loop()

@@ -11,6 +11,7 @@ from headgate.insights.views.figures import JOB_FIGURES, QUEUE_FIGURES, RUN_FIGU
 from headgate.insights.views.job import CLASS_FIGURES, JobPage, ResourceClass, job_page
 from headgate.insights.views.lens import Lens
 from headgate.insights.views.live import LiveView
+from headgate.insights.views.moment import now_of
 from headgate.insights.views.overview import overview
 from headgate.insights.views.project import (
     BRANCH_FIGURES,
@@ -30,6 +31,8 @@ __all__ = ["BRANCH_CLASSES", "PLACES", "RUN_PLOTTED"]
 
 # As large as a page of the API may be.
 _PAGE = 500
+# More than ever go on at once.
+_EVERY = 1_000_000
 BRANCH_CLASSES: Mapping[str, Sequence[str]] = {"branch_class": (DEFAULT_BRANCH, OTHER_BRANCH)}
 _STEPS = {**BRANCH_CLASSES, "step": STEP_NAMES}
 _LAST_RUN = (
@@ -105,7 +108,7 @@ async def _worse(material: Material, asked: Asking) -> Pages:
 
 
 async def _now(material: Material, asked: Asking) -> Pages:
-    yield (await overview(material.lens, window=asked.window, filters=asked.filters)).now.rows
+    yield (await now_of(material.lens, asked.filters, most=_EVERY)).rows
 
 
 def _plotted(_: Lens, asked: Asking) -> Sequence[Column]:
@@ -268,7 +271,7 @@ PLACES = (
         "now",
         "Now",
         "What runs, waits for a machine or is on hold at this moment, stuck ones first.",
-        (*WINDOW, *FILTERS),
+        FILTERS,
         lambda *_: _NOW,
         _now,
         choices=BRANCH_CLASSES,

@@ -15,6 +15,7 @@ from headgate.core.times import DAY_MS
 from headgate.insights.views.figures import Plot, Trend, measured, plot
 from headgate.insights.views.lens import Filters, Lens
 from headgate.insights.views.live import LIVE_READ
+from headgate.insights.views.moment import taken
 from headgate.insights.views.overview import Health
 from headgate.insights.views.projects import ProjectCard, projects_page
 from headgate.insights.views.runs import RunView, runs_page
@@ -91,15 +92,15 @@ async def builds_page(
 ) -> BuildsPage:
     """A page of projects. Raises Refused."""
     page = await projects_page(lens, window=window, filters=filters, cursor=cursor, limit=limit)
-    going = await _going_on(lens)
+    going = await _going_on(lens, filters)
     machines = await asyncio.gather(*(_parallelism(lens, one.last_run) for one in page.projects))
     lines = [_line(one, going, most) for one, most in zip(page.projects, machines, strict=True)]
     return BuildsPage(page.since, page.until, page.total, tuple(lines), page.next)
 
 
-async def _going_on(lens: Lens) -> Mapping[tuple[str, str], int]:
+async def _going_on(lens: Lens, filters: Filters) -> Mapping[tuple[str, str], int]:
     """(project, status) -> runs, of what is queued jobs."""
-    rows = await lens.store.in_flight(LIVE_READ)
+    rows = taken(lens, await lens.store.in_flight(LIVE_READ), filters)
     return Counter((row.project, row.status) for row in rows if (row.kind == "workflow") is (row.status != "queued"))
 
 

@@ -6,7 +6,7 @@ collected; what ended more than an hour before that is history, and nothing that
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -47,10 +47,14 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """One look. `runs`: in flight, by id; `ended`: the newest, by id; `alerts`: the newest lines of their history."""
+    """One look. `rows`: what goes on; `runs`: in flight, by id; `ended`: the newest, by id.
+
+    `alerts`: the newest lines of their history.
+    """
 
     at_ms: int
     now: Now
+    rows: Sequence[LiveRow]
     runs: Mapping[str, LiveRow]
     ended: Mapping[str, RunRow]
     alerts: tuple[tuple[str, int, bytes], ...]
@@ -69,6 +73,7 @@ async def read_moment(lens: Lens, known: Usual) -> Moment:
     return Moment(
         at_ms=lens.now_ms,
         now=now_view(rows, now_ms=lens.now_ms, usual_run=usual.runs, usual_wait=usual.waits),
+        rows=rows,
         runs={row.id: row for row in rows if row.kind == "workflow"},
         ended={run.workflow_id: run for run in await store.recent_runs(_NEWEST)},
         alerts=tuple(await store.alert_history(None, _NEWEST)),

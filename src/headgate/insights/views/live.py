@@ -14,13 +14,13 @@ from headgate.core.runrows import LiveRow
 from headgate.core.tally import class_name
 from headgate.core.times import format_ms
 
-__all__ = ["LIVE_READ", "STUCK_SECONDS", "LiveView", "Now", "now_view"]
+__all__ = ["LIVE_READ", "LIVE_SHOWN", "STUCK_SECONDS", "LiveView", "Now", "now_view"]
 
 STUCK_TIMES = 3
 STUCK_SECONDS = 1800
 # Rows that are read, and rows that an answer has at most.
 LIVE_READ = 5_000
-_SHOWN = 200
+LIVE_SHOWN = 200
 Usual = Mapping[tuple[str, str], float]
 
 
@@ -57,7 +57,14 @@ class Now:
     more: int
 
 
-def now_view(rows: Sequence[LiveRow], *, now_ms: int, usual_run: Usual, usual_wait: Mapping[str, float]) -> Now:
+def now_view(
+    rows: Sequence[LiveRow],
+    *,
+    now_ms: int,
+    usual_run: Usual,
+    usual_wait: Mapping[str, float],
+    most: int = LIVE_SHOWN,
+) -> Now:
     """`usual_run`: (project, workflow) -> p95 of a run, seconds; `usual_wait`: project -> p95 of the queue."""
     shown = [
         _view(row, now_ms, usual_run, usual_wait)
@@ -70,8 +77,8 @@ def now_view(rows: Sequence[LiveRow], *, now_ms: int, usual_run: Usual, usual_wa
         queued=sum(one.status == "queued" for one in shown),
         on_hold=sum(one.status == "on_hold" for one in shown),
         stuck=sum(one.stuck for one in shown),
-        rows=tuple(shown[:_SHOWN]),
-        more=max(0, len(shown) - _SHOWN),
+        rows=tuple(shown[:most]),
+        more=max(0, len(shown) - most),
     )
 
 

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from headgate.core.runrows import LiveRow
 from headgate.core.times import MINUTE_MS
 from headgate.insights.views.figures import measured
-from headgate.insights.views.lens import Lens
-from headgate.insights.views.live import LIVE_READ, STUCK_SECONDS, Now, now_view
+from headgate.insights.views.lens import Filters, Lens
+from headgate.insights.views.live import LIVE_READ, LIVE_SHOWN, STUCK_SECONDS, Now, now_view
 from headgate.insights.views.window import read_window
 
-__all__ = ["Usual", "now_of", "read_usual"]
+__all__ = ["Usual", "now_of", "read_usual", "taken"]
 
 _USUAL_MS = 5 * MINUTE_MS
 
@@ -35,11 +35,22 @@ class Usual:
         return self.projects.issuperset(projects) and abs(now_ms - self.at_ms) < _USUAL_MS
 
 
-async def now_of(lens: Lens) -> Now:
-    """What runs, is queued, on hold or stuck."""
-    rows = await lens.store.in_flight(LIVE_READ)
+async def now_of(
+    lens: Lens,
+    filters: Filters = Filters(),  # noqa: B008  # frozen, takes everything
+    *,
+    most: int = LIVE_SHOWN,
+) -> Now:
+    """What runs, is queued, on hold or stuck, of what filters take; so many rows at most."""
+    rows = taken(lens, await lens.store.in_flight(max(LIVE_READ, most)), filters)
     usual = await read_usual(lens, rows, Usual())
-    return now_view(rows, now_ms=lens.now_ms, usual_run=usual.runs, usual_wait=usual.waits)
+    return now_view(rows, now_ms=lens.now_ms, usual_run=usual.runs, usual_wait=usual.waits, most=most)
+
+
+def taken(lens: Lens, rows: Iterable[LiveRow], filters: Filters) -> Sequence[LiveRow]:
+    """Those that pass the filters, in their order."""
+    chosen = filters.choice()
+    return [row for row in rows if chosen.takes(row) and lens.takes(filters, row.project, row.workflow, row.job)]
 
 
 async def read_usual(lens: Lens, rows: Sequence[LiveRow], known: Usual) -> Usual:

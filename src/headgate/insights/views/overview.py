@@ -39,7 +39,7 @@ class ProjectHealth:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """`totals`: over all projects. `projects`: worst health first, then by runs.
+    """`totals`: over all projects. `projects`: worst health first, then by runs. `now`: of this moment, not the window.
 
     `worse`: worst first; under a filter by branch or trigger without the jobs that are the reason, which the page of
     each workflow has.
@@ -80,7 +80,7 @@ async def overview(lens: Lens, *, window: Window, filters: Filters = Filters()) 
         totals={**totals, **queues},
         projects=cards,
         worse=await _worse(lens, reader, flows, window, filters),
-        now=await now_of(lens),
+        now=await now_of(lens, filters),
     )
 
 

@@ -48,7 +48,7 @@ def add_overview(app: FastAPI, site: Site, operations: Operations, feed: Feed) -
         }
         return site.answer("overview.html", request, asked, values, ("Overview", "/"))
 
-    @page(app, site, "/now")
+    @page(app, site, "/now", filtered=True)
     async def now(request: Request) -> Response:
         asked = site.asked(request, site.lens())
-        return HTMLResponse(site.templates.render("now.html", now=await feed.now(), asked=asked))
+        return HTMLResponse(site.templates.render("now.html", now=await feed.now(asked.chosen), asked=asked))

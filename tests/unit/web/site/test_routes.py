@@ -209,6 +209,18 @@ async def test_a_run_that_goes_on_is_shown(bench):
     assert "1 running 0 jobs queued 0 on hold 0 stuck" in await bench.text("/now")
 
 
+async def test_what_goes_on_is_renewed_with_the_filters_of_the_overview(bench):
+    """And says of what it is."""
+    await merge(bench.store, pipeline(), workflow(ended=False))
+    for words, counted in (
+        ("", "Now in all projects 1 running"),
+        ("?branch=x", "Now of what the filters take 0 running"),
+    ):
+        assert counted in await bench.text(f"/{words}")
+        assert f'data-live="/now{words}"' in (await bench.http.get(f"/{words}")).text
+        assert counted in await bench.text(f"/now{words}")
+
+
 async def test_a_run_without_jobs_says_why(bench):
     """Canceled at once, or past retention."""
     await merge(bench.store, pipeline(), workflow())
