@@ -175,6 +175,26 @@ async def test_a_project_is_counted_right(world, lens):
     plots(page.plot, runs, DAY)
 
 
+@pytest.mark.parametrize(
+    ("filters", "where"),
+    [
+        (Filters(), {}),
+        (Filters(branch="fix/a"), {"branch": "fix/a"}),
+        (Filters(branch_class="@default"), {"default": True}),
+        (Filters(trigger="api"), {"trigger": "api"}),
+    ],
+    ids=["all", "branch", "class", "trigger"],
+)
+async def test_each_workflow_has_its_last_run(world, lens, filters, where):
+    """However few of the last builds are asked for."""
+    page = await project_page(lens, project=WEB, window=WINDOW, step="1d", filters=filters, builds=1)
+    assert {"build", "ship"} == {line.workflow for line in page.workflows}
+    for line in page.workflows:
+        runs = inside(world.runs, project=WEB, workflow=line.workflow, **where)
+        assert line.last_run is not None
+        assert max(runs, key=lambda one: one["stopped"])["id"] == line.last_run.id
+
+
 def plots(plot, runs, length, suffix=""):
     """Each point counts the runs that ended in its step."""
     steps = defaultdict(list)

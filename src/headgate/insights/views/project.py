@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from headgate.insights.metric import Labels
 from headgate.insights.views.figures import (
@@ -19,7 +21,7 @@ from headgate.insights.views.figures import (
 )
 from headgate.insights.views.lens import Filters, Lens
 from headgate.insights.views.overview import Health, health_of
-from headgate.insights.views.runs import RunView, runs_page
+from headgate.insights.views.runs import RunsPage, RunView, run_view, runs_page
 from headgate.insights.views.window import StepName, Window
 
 __all__ = ["BRANCH_FIGURES", "BranchLine", "ProjectPage", "WorkflowLine", "branch_lines", "project_page"]
@@ -89,6 +91,8 @@ async def project_page(
     whole = await trends(lens, reader, (*RUN_FIGURES, *QUEUE_FIGURES), projects=slugs, window=window, where=where)
     branches = await branch_lines(lens, project=row.project, window=window, filters=filters)
     newest = await runs_page(lens, project=row.project, window=window, filters=filters, limit=builds)
+    names = [dict(labels)["workflow"] for labels in flows]
+    last = await _last_runs(lens, row.project, names, newest, window=window, filters=filters)
     return ProjectPage(
         project=row.project,
         org=row.org,
@@ -100,19 +104,36 @@ async def project_page(
         health=health_of(whole[()]["success_rate"]),
         figures=whole[()],
         plot=lines,
-        workflows=_workflows(lens, row.project, flows, newest.runs),
+        workflows=_workflows(lens, row.project, flows, last),
         branch_count=sum(one.branch != "" for one in branches),
         branches=branches[:_MOST_BRANCHES],
         last_builds=newest.runs,
     )
 
 
-def _workflows(
-    lens: Lens, project: str, flows: Mapping[Labels, Trends], views: Sequence[RunView]
-) -> tuple[WorkflowLine, ...]:
+async def _last_runs(
+    lens: Lens, project: str, names: Iterable[str], newest: RunsPage, *, window: Window, filters: Filters
+) -> Mapping[str, RunView]:
+    """The newest run of each workflow: of those that were read, else looked for by itself."""
     last: dict[str, RunView] = {}
-    for view in views:
+    for view in newest.runs:
         last.setdefault(view.workflow, view)
+    if newest.next is None:
+        return last
+    ask = partial(
+        lens.store.newest_runs,
+        chosen=filters.choice(),
+        since_ms=window.since_ms,
+        before=(window.until_ms, ""),
+        limit=1,
+    )
+    found = await asyncio.gather(*(ask({project: (name,)}) for name in names if name not in last))
+    return last | {run.workflow: run_view(run) for runs in found for run in runs}
+
+
+def _workflows(
+    lens: Lens, project: str, flows: Mapping[Labels, Trends], last: Mapping[str, RunView]
+) -> tuple[WorkflowLine, ...]:
     found = []
     for labels, figures in flows.items():
         name = dict(labels)["workflow"]
