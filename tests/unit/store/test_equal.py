@@ -21,6 +21,7 @@ from headgate.core.release import ReleasePolicy
 from headgate.core.rollup import SUMS
 from headgate.core.runrows import RunChoice
 from headgate.core.runs import run_pages
+from headgate.core.status import OUR_STATUSES
 from headgate.core.storeport import MergeWork, Store
 from headgate.core.times import DAY_MS
 from headgate.store import MemoryStore, Quota, SqliteStore
@@ -165,6 +166,18 @@ async def _newest(store: Store) -> list[Any]:
     return found
 
 
+async def _series(store: Store) -> list[Any]:
+    """The newest of each name, by branches and triggers of their own or of what is above them; what is in flight."""
+    found: list[Any] = [await store.in_flight(99)]
+    for kind, branch, trigger in product(("workflow", "job"), ("", "main", "fix"), ("", "api")):
+        named: dict[str, Any] = {"branch": branch, "trigger": trigger, "statuses": OUR_STATUSES, "limit": 2}
+        for project, name in product(PROJECTS, ("build", "")):
+            place = {"project": project.slug, "workflow": name, "job": None if kind == "workflow" else "test"}
+            span = {"since_ms": NOW - 2 * DAY_MS, "before_ms": NOW}
+            found.append(await store.series(kind, **place, **named, **span))
+    return found
+
+
 async def _compare(groups: list[list[Observation]], policy: ReleasePolicy) -> None:
     folder = Path(tempfile.mkdtemp())
     path = folder / "headgate.db"
@@ -184,6 +197,7 @@ async def _compare(groups: list[list[Observation]], policy: ReleasePolicy) -> No
             page async for page in run_pages(disk, 0, NOW + 1)
         ]
         assert await _newest(memory) == await _newest(disk)
+        assert await _series(memory) == await _series(disk)
     finally:
         await disk.close()
         shutil.rmtree(folder)
