@@ -45,6 +45,7 @@ _MEANINGS: Final[Mapping[str, str]] = {
     "403": "Who asks may not do this, or the request may be forged.",
     "404": "Something that is named is not there.",
     "409": "It cannot be done so.",
+    "413": "The body is longer than 1 MiB.",
     "429": "Too many requests, or too many wrong secrets from this address.",
     "503": "The store does not answer, or something is under way.",
 }
@@ -128,3 +129,5 @@ def _codes(path: str, method: str, route: Mapping[str, Any]) -> Iterator[str]:
         yield "404"
     if changes or path in _AMBIGUOUS:
         yield "409"
+    if "requestBody" in route:
+        yield "413"

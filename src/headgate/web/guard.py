@@ -29,6 +29,7 @@ from headgate.web.access.trail import Note, Trail, notes
 from headgate.web.access.ways import Known, cookie_name
 from headgate.web.access.who import NOBODY, Who, admit, asker
 from headgate.web.asgi import App, Receive, Scope, Send
+from headgate.web.bodies import bounded
 from headgate.web.heads import answering_head
 from headgate.web.rendering import shared_templates
 
@@ -201,7 +202,7 @@ class Guard:
         if need_of(asked.method, asked.path).personal:
             query = turn.scope.get("query_string", b"").decode("latin-1")
             turn.noted.append(Note("read", f"{asked.path}?{query}" if query else asked.path))
-        await self._app(turn.scope, receive, send)
+        await self._app(turn.scope, bounded(receive), send)
 
     async def _identify(self, turn: _Turn) -> Refusal | None:
         """Find out who asks; None: that is known, or need not be."""

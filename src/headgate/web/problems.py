@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 
 from headgate.core.errors import StoreError
 from headgate.insights.views.refusal import TITLES, Refused
+from headgate.web.bodies import MOST_BYTES, TooLong
 from headgate.web.operations import Problem
 from headgate.web.turns import Busy
 
@@ -127,6 +128,13 @@ def add_problem_answers(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def unread(_: Request, exc: RequestValidationError) -> Response:
         return refused(invalid(exc))
+
+    @app.exception_handler(TooLong)
+    async def long(_: Request, exc: TooLong) -> Response:
+        detail = f"Nothing was done. {MOST_BYTES // 1024} KiB are the most."
+        made = problem(exc.status_code, "body", exc.detail, detail)
+        made.headers.update(exc.headers or {})
+        return made
 
     @app.exception_handler(HTTPException)
     async def nowhere(_: Request, exc: HTTPException) -> Response:
