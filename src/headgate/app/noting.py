@@ -33,7 +33,7 @@ _CHANGES = frozenset(
         "silence",
     }
 )
-_PERSONAL = frozenset({"dead_letters", "explain", "tail"})
+_PERSONAL = frozenset({"dead_deliveries", "dead_letters", "explain", "tail", "trail"})
 _TAKEN = frozenset({"report", "saved_report"})
 
 

@@ -37,7 +37,7 @@ NEEDS: Final[dict[str, Need]] = {
         """
         /metrics /metrics/ci
         /api/v1/status /api/v1/overview /api/v1/runs /api/v1/history /api/v1/backfills /api/v1/audits
-        /api/v1/alerts /api/v1/alerts/{fingerprint}/history /api/v1/silences /api/v1/deaddeliveries
+        /api/v1/alerts /api/v1/alerts/{fingerprint}/history /api/v1/silences
         /api/v1/insights/overview /api/v1/insights/projects /api/v1/insights/project /api/v1/insights/workflow
         /api/v1/insights/job /api/v1/insights/runs /api/v1/insights/tests /api/v1/insights/credits
         /api/v1/insights/failures /api/v1/insights/test /api/v1/insights/rightsizing /api/v1/insights/reruns
@@ -50,11 +50,16 @@ NEEDS: Final[dict[str, Need]] = {
         /api/v1/export /api/v1/export/{table} /api/v1/report /api/v1/reports /api/v1/reports/{name}/{file}
         """
     ),
-    # Records carry the author and the first line of the commit; so does a run.
+    # Records and webhooks carry the author and the first line of the commit; so does a run.
     **_reads(
-        "/api/v1/explain /api/v1/explain/{provider_id} /api/v1/tail /api/v1/deadletters /api/v1/insights/run",
+        """
+        /api/v1/explain /api/v1/explain/{provider_id} /api/v1/tail /api/v1/deadletters /api/v1/deaddeliveries
+        /api/v1/insights/run
+        """,
         personal=True,
     ),
+    # Names and addresses.
+    "GET /api/v1/trail": Need("admin", personal=True),
     **_changes(
         "operator",
         (
@@ -74,7 +79,6 @@ NEEDS: Final[dict[str, Need]] = {
     **_changes(
         "admin",
         (
-            "GET /api/v1/trail",
             "GET /api/v1/export/trail",
             "GET /api/v1/configuration",
             "POST /api/v1/sinks/{name}/reset",

@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
+from headgate.web.access.trail import note
 from headgate.web.access.who import who
 from headgate.web.operations import Operations
 from headgate.web.site.frame import Site
@@ -39,6 +40,8 @@ def add_data(app: FastAPI, site: Site, operations: Operations) -> None:
         trusted = who(request).may("admin")
         configured = await operations.configuration() if trusted else {}
         done = await operations.trail(0, None, _READ) if trusted else []
+        if trusted:
+            note(request, "read", request.url.path)
         values = {
             "data": await operations.data(),
             "sections": [(name, list(lines_of(value))) for name, value in configured.items()],

@@ -85,7 +85,7 @@ def test_what_changes_something_is_no_viewers():
     ("method", "path", "need"),
     [
         ("GET", "/api/v1/status", Need("viewer")),
-        ("HEAD", "/api/v1/trail", Need("admin")),
+        ("HEAD", "/api/v1/trail", Need("admin", personal=True)),
         ("GET", "/api/v1/export/trail", Need("admin")),
         ("GET", "/api/v1/export/runs", Need("viewer")),
         ("GET", "/api/v1/explain/abc", Need("viewer", personal=True)),

@@ -134,7 +134,15 @@ async def test_a_change_that_the_role_forbids_is_kept_too(bench):
 
 @pytest.mark.parametrize(
     "path",
-    ["/run/abc", "/api/v1/tail?limit=3", "/api/v1/explain/x", "/api/v1/insights/run?run=a", "/api/v1/deadletters"],
+    [
+        "/run/abc",
+        "/api/v1/tail?limit=3",
+        "/api/v1/explain/x",
+        "/api/v1/insights/run?run=a",
+        "/api/v1/deadletters",
+        "/api/v1/deaddeliveries",
+        "/api/v1/trail?limit=5",
+    ],
 )
 async def test_who_reads_of_a_person_is_kept(bench, path):
     """Reading does not wait for it."""
