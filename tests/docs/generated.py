@@ -271,6 +271,7 @@ _OTHER_KINDS = (
     ("rate", 429, "Too many requests or wrong secrets; `Retry-After` says how long to wait"),
     ("host", 421, "The name is not served here"),
     ("doubled", 400, "A header that decides is there twice"),
+    ("long", 414, "An address of what the trail keeps is longer than it keeps"),
     ("body", 413, "The body of a request is longer than 1 MiB"),
 )
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from fastapi import FastAPI
 
+from headgate.web.access.needs import need_of
 from headgate.web.parameters import CheckedRoute
 from headgate.web.problems import PROBLEM_SCHEMA, PROBLEM_TYPE, add_problem_answers
 
@@ -46,6 +47,7 @@ _MEANINGS: Final[Mapping[str, str]] = {
     "404": "Something that is named is not there.",
     "409": "It cannot be done so.",
     "413": "The body is longer than 1 MiB.",
+    "414": "The address, which the trail keeps, is longer than 2,000 characters.",
     "429": "Too many requests, or too many wrong secrets from this address.",
     "503": "The store does not answer, or something is under way.",
 }
@@ -131,3 +133,5 @@ def _codes(path: str, method: str, route: Mapping[str, Any]) -> Iterator[str]:
         yield "409"
     if "requestBody" in route:
         yield "413"
+    if changes or need_of("GET", path).personal:
+        yield "414"

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote_plus, urlsplit
 
 import structlog
 
@@ -25,7 +25,7 @@ from headgate.web.access.grants import TokenGrant
 from headgate.web.access.needs import need_of
 from headgate.web.access.presented import Doubled, Presented, read_presented
 from headgate.web.access.refusals import Refusal, asks_for_a_page, refuse, see_again, send_to_login, where
-from headgate.web.access.trail import Note, Trail, notes
+from headgate.web.access.trail import LONGEST, Note, Trail, notes
 from headgate.web.access.ways import Known, cookie_name
 from headgate.web.access.who import NOBODY, Who, admit, asker
 from headgate.web.asgi import App, Receive, Scope, Send
@@ -64,6 +64,9 @@ _NOBODY = Refusal(401, "token", "Log in first", "Send a token of http.access: Au
 _WRONG = Refusal(401, "token", "This opens nothing", "The token, or the name and password, are not known.", login=True)
 _ENDED = Refusal(
     401, "token", "Your login has ended", "Nothing was done. Log in, open the page again and repeat it.", login=True
+)
+_LONG = Refusal(
+    414, "long", "The address is too long", "Nothing was done. It is kept who asks for what; ask for less at once."
 )
 _FORGED = Refusal(
     403,
@@ -173,7 +176,7 @@ class Guard:
         """Put into the trail what is new of the request; a change is flushed before anybody hears that it is done."""
         known, trail = asker(turn.scope), self._trail
         if not turn.asked.is_safe and not turn.noted and known != NOBODY:
-            turn.noted.append(Note(turn.asked.method, turn.asked.path))
+            turn.noted.append(Note(turn.asked.method, _about(turn)))
         fresh, turn.written = turn.noted[turn.written :], len(turn.noted)
         if trail is None or not fresh:
             return
@@ -200,8 +203,7 @@ class Guard:
             await self._refuse(turn, refusal, send)
             return
         if need_of(asked.method, asked.path).personal:
-            query = turn.scope.get("query_string", b"").decode("latin-1")
-            turn.noted.append(Note("read", f"{asked.path}?{query}" if query else asked.path))
+            turn.noted.append(Note("read", _about(turn)))
         await self._app(turn.scope, bounded(receive), send)
 
     async def _identify(self, turn: _Turn) -> Refusal | None:
@@ -231,10 +233,12 @@ class Guard:
             return Refusal(403, "limited", "This token is not for this", f"It reads {limits} and nothing else.")
         if not asked.is_safe and self._is_forged(asked):
             return _FORGED
-        needed = need_of(asked.method, asked.path).role
-        if asked.path != _LOGIN and not asked.path.startswith(_ASSETS) and not known.may(needed):
-            detail = f"It needs the role {needed}; {known.name} is {known.role}. http.access gives roles."
+        need = need_of(asked.method, asked.path)
+        if asked.path != _LOGIN and not asked.path.startswith(_ASSETS) and not known.may(need.role):
+            detail = f"It needs the role {need.role}; {known.name} is {known.role}. http.access gives roles."
             return Refusal(403, "role", "Your role may not do this", f"Nothing was done. {detail}")
+        if (need.personal or not asked.is_safe) and len(_about(turn)) > LONGEST:
+            return _LONG
         return None
 
     def _is_forged(self, asked: Presented) -> bool:
@@ -267,6 +271,13 @@ class Guard:
             await see_again(send, address, self._templates)
         else:
             await send_to_login(send, asked, address)
+
+
+def _about(turn: _Turn) -> str:
+    """What the trail says that is read or changed: a read of what is about a person with all that is asked for."""
+    asked = turn.asked
+    query = turn.scope.get("query_string", b"") if asked.is_safe else b""
+    return f"{asked.path}?{unquote_plus(query.decode('latin-1'))}" if query else asked.path
 
 
 def _sealed(headers: Iterable[tuple[bytes, bytes]], secure: bool) -> list[tuple[bytes, bytes]]:

@@ -1,7 +1,8 @@
 """What of a request is kept in the trail: every change, every read of personal data, every export.
 
 Invariants: nobody has to remember a change: the guard notes what a handler did not. Reading waits for nothing; a change
-is in the store before it is answered. What does not fit is counted, and that is an entry too.
+is in the store before it is answered. An entry names all that a request was answered about. What does not fit is
+counted, and that is an entry too.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 import structlog
 
@@ -17,10 +19,11 @@ from headgate.core.errors import StoreError
 from headgate.core.trail import TrailEntry
 from headgate.web.asgi import Asking, Scope
 
-__all__ = ["Note", "Trail", "note", "notes"]
+__all__ = ["LONGEST", "Note", "Trail", "note", "notes"]
 
 _KEY = "headgate.notes"
-_LONGEST = 300
+# Of what an entry is about; a request that needs more to be noted whole is refused. Numbers of 150 dead letters fit.
+LONGEST: Final = 2000
 # Entries that differ; the same ones within the same few seconds are one with a count.
 _MOST_WAITING = 10_000
 _FLUSH_SECONDS = 5.0
@@ -106,4 +109,4 @@ class Trail:
 
 def _short(text: str) -> str:
     plain = "".join(one if one.isprintable() else "?" for one in text)
-    return plain if len(plain) <= _LONGEST else plain[: _LONGEST - 1] + "\N{HORIZONTAL ELLIPSIS}"
+    return plain if len(plain) <= LONGEST else plain[: LONGEST - 1] + "\N{HORIZONTAL ELLIPSIS}"

@@ -12,7 +12,7 @@ from tests.unit.web.access.bench import ADMIN, COMMAND, PASSWORD, READER, Bench,
 from headgate.core.clock import ManualClock
 from headgate.core.errors import StoreFull
 from headgate.core.trail import TrailEntry
-from headgate.web.access.trail import Note, Trail, note, notes
+from headgate.web.access.trail import LONGEST, Note, Trail, note, notes
 
 OURS = {"x-headgate-request": "1"}
 ENTRY = TrailEntry(1, "anna", "token", "10.0.0.1", "read", "/run/1", 200)
@@ -88,11 +88,11 @@ async def test_what_does_not_fit_is_counted(trail, kept):
 
 async def test_texts_are_short_and_can_be_shown(trail, kept):
     """Whoever wrote them."""
-    trail.add(replace(ENTRY, about="a\x1b[2Jb\n" + "x" * 999))
+    trail.add(replace(ENTRY, about="a\x1b[2Jb\n" + "x" * LONGEST))
     await trail.flush()
     [entry] = kept.entries
     assert entry.about.startswith("a?[2Jb?xxx")
-    assert 300 == len(entry.about)
+    assert LONGEST == len(entry.about)
 
 
 async def test_what_waits_at_the_end_is_kept(trail, kept):
@@ -151,6 +151,38 @@ async def test_who_reads_of_a_person_is_kept(bench, path):
     assert [] == bench.entries
     await bench.trail.flush()
     assert [("erik", "command", "read", path)] == [(one.who, one.via, one.action, one.about) for one in bench.entries]
+
+
+UUID = "33333333-3333-4333-8333-333333333333"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"/api/v1/explain?query={'a' * 400}/{UUID}",
+        f"/api/v1/explain?query={'%C3%A9' * 400}/{UUID}",
+        f"/api/v1/explain?query={''.join(f'%{ord(one):02X}' for one in UUID)}",
+        f"/api/v1/explain/{'a' * 1000}{UUID}",
+    ],
+    ids=["behind much", "behind much that is written long", "written otherwise", "in the path"],
+)
+async def test_what_is_read_is_in_the_trail_however_it_is_asked_for(bench, path):
+    """An entry is not cut where the id stands, and says it in plain words."""
+    assert 200 == (await bench.http.get(path, headers=bearer(READER))).status_code
+    await bench.trail.flush()
+    (entry,) = bench.entries
+    assert entry.about.endswith(UUID)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", f"/api/v1/explain?query={'a' * LONGEST}{UUID}"), ("POST", f"/silences/{'0' * LONGEST}5/expire")],
+)
+async def test_what_would_not_be_in_the_trail_whole_is_refused(bench, method, path):
+    """No handler hears of it; what nobody is told of may be as long as it likes."""
+    answer = await bench.http.request(method, path, headers=bearer(ADMIN) | OURS)
+    assert (414, "long", []) == (answer.status_code, answer.json()["error"], bench.done)
+    assert 200 == (await bench.http.get("/api/v1/status?" + "a" * LONGEST, headers=bearer(ADMIN))).status_code
 
 
 async def test_a_handler_says_in_its_own_words_what_it_does(bench):
