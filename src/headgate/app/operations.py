@@ -436,9 +436,9 @@ class StoreOperations(StoreWorkings):
         """One of them."""
         return await self._reports.read(name, file)
 
-    async def trail(self, since_ms: int, before: int | None, limit: int) -> list[Json]:
+    async def trail(self, since_ms: int, before: int | None, limit: int, action: str = "") -> list[Json]:
         """Who did what, newest first."""
-        entries = await self._store.trail(since_ms=since_ms, before=before, limit=limit)
+        entries = await self._store.trail(since_ms=since_ms, before=before, limit=limit, action=action)
         return [views.trail_view(entry) for entry in entries]
 
     async def reload(self) -> Json:

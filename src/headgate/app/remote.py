@@ -290,9 +290,11 @@ class RemoteOperations:
         )
         return await self._ask("GET", "/outcomes", params=params)  # type: ignore[no-any-return]  # the API's shape
 
-    async def trail(self, since_ms: int, before: int | None, limit: int) -> list[Json]:
+    async def trail(self, since_ms: int, before: int | None, limit: int, action: str = "") -> list[Json]:
         """Who did what."""
-        params = {"since_ms": since_ms, "limit": limit} | ({} if before is None else {"before": before})
+        params = {"since_ms": since_ms, "limit": limit, "action": action} | (
+            {} if before is None else {"before": before}
+        )
         return await self._ask("GET", "/trail", params=params)  # type: ignore[no-any-return]  # the API's shape
 
     async def reload(self) -> Json:

@@ -395,5 +395,7 @@ class ReadStore(ReadDetails, Protocol):
         ...
 
     async def replays(self) -> Sequence[Replay]: ...
-    async def trail(self, *, since_ms: int, before: int | None = None, limit: int) -> Sequence[TrailEntry]:
-        """What people did since then, the newest first; `before`: `id` of the last one of the page before."""
+    async def trail(
+        self, *, since_ms: int, before: int | None = None, limit: int, action: str = ""
+    ) -> Sequence[TrailEntry]:
+        """What people did since then, the newest first; `before`: last `id` of the page before; `action`: only such."""

@@ -137,6 +137,8 @@ class MemoryQuestions(MemoryDetails):
     async def steps_failed(self, bounds: Bounds) -> Sequence[StepFailures]:
         return memory_live.steps_failed(self.facts, bounds)
 
-    async def trail(self, *, since_ms: int, before: int | None = None, limit: int) -> Sequence[TrailEntry]:
+    async def trail(
+        self, *, since_ms: int, before: int | None = None, limit: int, action: str = ""
+    ) -> Sequence[TrailEntry]:
         found = [one for one in self.entries if one.at_ms >= since_ms and (before is None or one.id < before)]
-        return found[::-1][:limit]
+        return [one for one in found[::-1] if not action or one.action == action][:limit]

@@ -233,5 +233,7 @@ class Questions(DetailQuestions):
     async def replays(self) -> Sequence[Replay]:
         return await self._ask(replays.replays)
 
-    async def trail(self, *, since_ms: int, before: int | None = None, limit: int) -> Sequence[TrailEntry]:
-        return await self._ask(lambda db: trail.newest(db, since_ms, before, limit))
+    async def trail(
+        self, *, since_ms: int, before: int | None = None, limit: int, action: str = ""
+    ) -> Sequence[TrailEntry]:
+        return await self._ask(lambda db: trail.newest(db, since_ms, before, limit, action))

@@ -19,11 +19,14 @@ def append(session: Session, entries: Sequence[TrailEntry]) -> None:
     )
 
 
-def newest(db: Database, since_ms: int, before: int | None, limit: int) -> list[TrailEntry]:
-    """Entries since a time, the newest first; `before`: number of the last one of the page before."""
+def newest(db: Database, since_ms: int, before: int | None, limit: int, action: str) -> list[TrailEntry]:
+    """Entries since a time, the newest first; `before`: number of the last one of the page before.
+
+    `action`: only such; empty for all.
+    """
     rows = db.execute(
         "SELECT at_ms, who, via, peer, action, about, status, times, id FROM trail WHERE id < ? AND at_ms >= ?"
-        " ORDER BY id DESC LIMIT ?",
-        (before if before is not None else 1 << 62, since_ms, limit),
+        " AND (? = '' OR action = ?) ORDER BY id DESC LIMIT ?",
+        (before if before is not None else 1 << 62, since_ms, action, action, limit),
     )
     return [TrailEntry(*row) for row in rows]

@@ -73,6 +73,8 @@ class TellingSuite:
         [oldest] = await store.trail(since_ms=0, before=newest[-1].id, limit=9)
         assert replace(oldest, id=0) == rows[0]
         assert [one.times for one in await store.trail(since_ms=NOW + 2, limit=9)] == [3, 2]
+        assert [one.times for one in await store.trail(since_ms=0, limit=1, action="read")] == [3]
+        assert list(await store.trail(since_ms=0, limit=9, action="backup")) == []
         assert dict(await store.trim({"trail": 10}, now_ms=NOW + 12)) == {"trail": 1}
         assert list(await store.trail(since_ms=0, limit=9)) == list(newest)
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated, Any, Literal
 
-from fastapi import FastAPI, Query
+from fastapi import FastAPI, Query, Request
 from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from headgate.web.access.trail import note
 from headgate.web.alerts import add_alerts
 from headgate.web.answers import (
     AlertLine,
@@ -42,6 +43,7 @@ _Limit = Annotated[int, Query(ge=1, le=1000)]
 # What the store can count and date; anything larger could only be a mistake.
 _MOST = (1 << 63) - 1
 _Number = Annotated[int, Field(ge=0, le=_MOST)]
+_Action = Annotated[str, Query(max_length=100)]
 _Query = Annotated[str, Query(min_length=1, max_length=500)]
 
 
@@ -209,12 +211,14 @@ def _add_searches(app: FastAPI, operations: Operations) -> None:
         return await operations.dead_letters(signal, ids or (), limit)
 
     @app.get("/api/v1/trail", **documented(list[TrailAnswer]))
-    async def trail(since_ms: _Number = 0, before: _Number | None = None, limit: _Limit = 100) -> list[Json]:
+    async def trail(
+        since_ms: _Number = 0, before: _Number | None = None, limit: _Limit = 100, action: _Action = ""
+    ) -> list[Json]:
         """Who changed something, read what is about a person, or exported, newest first.
 
-        The next page: `before` is the `id` of this page's last one.
+        The next page: `before` is the `id` of this page's last one. `action`: only such, as `backup`.
         """
-        return await operations.trail(since_ms, before, limit)
+        return await operations.trail(since_ms, before, limit, action)
 
     @app.get("/api/v1/deaddeliveries", **documented(list[DeadDelivery]))
     async def dead_deliveries(limit: _Limit = 100) -> list[Json]:
@@ -259,9 +263,11 @@ def _add_actions(app: FastAPI, operations: Operations) -> None:
         return await operations.reload()
 
     @app.post("/api/v1/backup", **documented(BackupAnswer))
-    async def backup(body: BackupTarget) -> Json:
+    async def backup(request: Request, body: BackupTarget) -> Json:
         """Copy the store while it runs."""
-        return await operations.backup(body.path)
+        made = await operations.backup(body.path)
+        note(request, "backup", body.path)
+        return made
 
 
 def _add_orders(app: FastAPI, operations: Operations) -> None:

@@ -250,10 +250,10 @@ class Operations(Workings, Protocol):
         """One of them as HTML."""
         ...
 
-    async def trail(self, since_ms: int, before: int | None, limit: int) -> list[Json]:
+    async def trail(self, since_ms: int, before: int | None, limit: int, action: str = "") -> list[Json]:
         """Who did what since then, newest first, fields of TrailEntry with `at` as text.
 
-        `before`: `id` of the last one of the page before.
+        `before`: `id` of the last one of the page before; `action`: only such entries.
         """
         ...
 

@@ -212,10 +212,10 @@ class Answers:
         found = {"measured_at": None, "parts": [], "sources": [], "files": [], "plugins": [], "broken_plugins": []}
         return {"store": store, **found, "versions": {"headgate": "0", "python": "3"}}
 
-    async def trail(self, since_ms: int, before: int | None, limit: int) -> list[Json]:
-        self._note("trail", since_ms, before, limit)
+    async def trail(self, since_ms: int, before: int | None, limit: int, action: str = "") -> list[Json]:
+        self._note("trail", since_ms, before, limit, action)
         of = {"id": 1, "at": "2026-11-20T09:01:10.000Z", "via": "token", "peer": "", "status": 200, "times": 2}
-        return [{**of, "who": EVIL, "action": "POST", "about": "/api/v1/backup"}] if self.full else []
+        return [{**of, "who": EVIL, "action": "backup", "about": "/backups/a.db"}] if self.full else []
 
     async def configuration(self) -> Json:
         self._note("configuration")

@@ -11,13 +11,12 @@ from fastapi.responses import Response
 
 from headgate.web.access.trail import note
 from headgate.web.access.who import who
-from headgate.web.operations import Operations
+from headgate.web.operations import Json, Operations
 from headgate.web.site.frame import Site
 from headgate.web.site.serving import page
 
 __all__ = ["Line", "add_data", "lines_of"]
 
-_READ = 1000
 _SHOWN = 30
 _BACKUP = "backup"
 
@@ -39,14 +38,17 @@ def add_data(app: FastAPI, site: Site, operations: Operations) -> None:
         # What is configured, and who did what, is for those who may change it.
         trusted = who(request).may("admin")
         configured = await operations.configuration() if trusted else {}
-        done = await operations.trail(0, None, _READ) if trusted else []
+        done: list[Json] = []
+        backups: list[Json] = []
         if trusted:
+            done = await operations.trail(0, None, _SHOWN)
+            backups = await operations.trail(0, None, _SHOWN, _BACKUP)
             note(request, "read", request.url.path)
         values = {
             "data": await operations.data(),
             "sections": [(name, list(lines_of(value))) for name, value in configured.items()],
-            "trail": done[:_SHOWN],
-            "backups": [one for one in done if _BACKUP in (one["action"], one["about"].rpartition("/")[2])][:_SHOWN],
+            "trail": done,
+            "backups": backups,
         }
         return site.answer("data.html", request, site.asked(request, site.lens()), values, ("Data", "/data"))
 
