@@ -1,12 +1,16 @@
-"""Alerts and silences over HTTP. Changing anything needs the same rights as every other order."""
+"""Alerts and silences over HTTP. Changing anything needs the same rights as every other order.
+
+Invariant: what is kept names who asked, where that is known by more than their own word.
+"""
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from fastapi import FastAPI, Query
+from fastapi import FastAPI, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
+from headgate.web.access.who import who
 from headgate.web.answers import AlertAnswer, SilenceAnswer, documented
 from headgate.web.operations import Json, NewSilence, Operations
 
@@ -49,9 +53,10 @@ def add_alerts(app: FastAPI, operations: Operations) -> None:
         return await operations.alerts()
 
     @app.post("/api/v1/alerts/{fingerprint}/ack", **documented(AlertAnswer))
-    async def acknowledge(fingerprint: str, body: Seen) -> Json:
+    async def acknowledge(request: Request, fingerprint: str, body: Seen) -> Json:
         """Say that somebody has seen a firing alert: nobody is reminded of it any more."""
-        return await operations.acknowledge(fingerprint, by=body.by, comment=body.comment, verdict=body.verdict)
+        by = _name(request, body.by)
+        return await operations.acknowledge(fingerprint, by=by, comment=body.comment, verdict=body.verdict)
 
     @app.get("/api/v1/silences", **documented(list[SilenceAnswer]))
     async def silences() -> list[Json]:
@@ -59,11 +64,25 @@ def add_alerts(app: FastAPI, operations: Operations) -> None:
         return await operations.silences()
 
     @app.post("/api/v1/silences", **documented(SilenceAnswer))
-    async def silence(body: SilenceBody) -> Json:
+    async def silence(request: Request, body: SilenceBody) -> Json:
         """Make a silence."""
-        return await operations.silence(NewSilence(**body.model_dump()))
+        author = _name(request, body.author)
+        return await operations.silence(NewSilence(**{**body.model_dump(), "author": author}))
 
     @app.delete("/api/v1/silences/{number}", **documented(SilenceAnswer))
-    async def expire(number: Annotated[int, Field(ge=1, le=_MOST)], by: _Asked, comment: _Asked) -> Json:
+    async def expire(
+        request: Request, number: Annotated[int, Field(ge=1, le=_MOST)], by: _Asked, comment: _Asked
+    ) -> Json:
         """End a silence now."""
-        return await operations.expire_silence(number, by=by, comment=comment)
+        return await operations.expire_silence(number, by=_name(request, by), comment=comment)
+
+
+def _name(request: Request, said: str) -> str:
+    """Who does it: as they say, and where we know them by something else with that beside it.
+
+    On this machine everybody says themselves who they are; a program may speak for somebody else.
+    """
+    known = who(request)
+    if known.via in ("", "loopback", "command") or said.strip() == known.name:
+        return said
+    return f"{said} (by {known.name})"
