@@ -404,3 +404,24 @@ async def test_a_project_by_any_form_of_its_slug(store):
     with pytest.raises(Refused) as refused:
         await lens(store).project("gh/acme/wep")
     assert ("project", ("gh/acme/web", "gh/acme/webapp")) == (refused.value.parameter, refused.value.valid)
+
+
+async def test_no_duration_of_a_run_is_negative(store):
+    """Where clocks of machines differ something ends before it begins: it has taken nothing, as lists say."""
+    held = {"type": "approval", "created_at": NOW - 9_000, "started_at": NOW - 5_000, "stopped_at": NOW - 8_000}
+    worked = {"queued_at": NOW - 5_000, "started_at": NOW - 9_000, "stopped_at": NOW - 15_000}
+    step = {"job_id": JOB, "name": "make", "node": 0, "started_at": NOW + 1_000, "stopped_at": NOW - 3_000}
+    await merge(
+        store,
+        pipeline(),
+        workflow(created_at=NOW - 10_000, stopped_at=NOW - 20_000),
+        job(created_at=NOW - 10_000, **worked),
+        job(id_of(1), name="hold", **held),
+        seen("step", id_of(9), step),
+    )
+    page = await run_page(lens(store), run=WORKFLOW)
+    assert 0 == page.duration == (await runs_page(lens(store), project="gh/acme/web", window=WINDOW)).runs[0].duration
+    by_name = {one.job: one for one in page.jobs}
+    assert (0, 0) == (by_name["test"].queue, by_name["test"].duration)
+    assert 0 == by_name["hold"].approval_wait
+    assert [0] == [one.duration for one in by_name["test"].steps]

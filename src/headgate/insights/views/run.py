@@ -69,6 +69,8 @@ class JobBar:
 class RunPage:
     """A run, ended or not. `duration`: creation to end, or up to now, seconds. `jobs`: by begin.
 
+    Clocks of machines may differ: what would end before it begins has 0, as in sums.
+
     `failures`: why jobs of it failed, by their end.
     `critical_path`: ids of jobs, first one first; `critical_path_known`: it follows what jobs require, not time alone.
     """
@@ -122,7 +124,7 @@ async def run_page(lens: Lens, *, run: str) -> RunPage:
         ended=found.stopped_ms is not None,
         created_at=_text(found.created_ms),
         stopped_at=_text(found.stopped_ms),
-        duration=_seconds(found.created_ms, end_ms),
+        duration=_lasted(found.created_ms, end_ms),
         credits=found.credits,
         credits_estimated=found.credits_estimated,
         revision=found.revision,
@@ -188,9 +190,9 @@ def _job(
         begin=_seconds(zero_ms, _first(job.queued_ms, job.started_ms, job.created_ms)),
         started=_seconds(zero_ms, job.started_ms),
         ended=_seconds(zero_ms, job.stopped_ms),
-        queue=None if held else _seconds(job.queued_ms, waits_ms),
-        approval_wait=_seconds(_first(job.started_ms, job.created_ms), stop_ms) if held else None,
-        duration=None if held else _seconds(job.started_ms, stop_ms),
+        queue=None if held else _lasted(job.queued_ms, waits_ms),
+        approval_wait=_lasted(_first(job.started_ms, job.created_ms), stop_ms) if held else None,
+        duration=None if held else _lasted(job.started_ms, stop_ms),
         critical=job.job_id in path.share_ms,
         critical_share=path.share_ms.get(job.job_id, 0) / 1000,
         exclusive=alone.get(job.job_id, 0) / 1000,
@@ -211,7 +213,7 @@ def _step(step: RunStep, zero_ms: int) -> StepBar:
         index=step.index,
         status=step.status,
         begin=_seconds(zero_ms, step.started_ms),
-        duration=_seconds(step.started_ms, step.stopped_ms),
+        duration=_lasted(step.started_ms, step.stopped_ms),
         exit_code=step.exit_code,
     )
 
@@ -231,8 +233,14 @@ def _first(*times: int | None) -> int | None:
 
 
 def _seconds(since_ms: int | None, until_ms: int | None) -> float | None:
-    """Seconds between, negative where clocks of machines differ for begins; None where either is unknown."""
+    """Seconds from one to the other, negative where it is the earlier one; None where either is unknown."""
     return None if since_ms is None or until_ms is None else (until_ms - since_ms) / 1000
+
+
+def _lasted(since_ms: int | None, until_ms: int | None) -> float | None:
+    """Seconds between, never negative; None where either is unknown."""
+    found = _seconds(since_ms, until_ms)
+    return None if found is None else max(0.0, found)
 
 
 def _text(at_ms: int | None) -> str | None:
