@@ -425,3 +425,14 @@ async def test_no_duration_of_a_run_is_negative(store):
     assert (0, 0) == (by_name["test"].queue, by_name["test"].duration)
     assert 0 == by_name["hold"].approval_wait
     assert [0] == [one.duration for one in by_name["test"].steps]
+
+
+async def test_an_approval_runs_beside_nobody(store):
+    """A person waits or works elsewhere: a job beside ran alone, and the approval did not run."""
+    hold = {"name": "hold", "type": "approval", "started_at": NOW - 100_000, "stopped_at": NOW}
+    built = {"queued_at": NOW - 100_000, "started_at": NOW - 100_000, "stopped_at": NOW - 40_000}
+    run = workflow(created_at=NOW - 100_000, stopped_at=NOW)
+    await merge(store, pipeline(), run, job(**built), job(id_of(1), **hold))
+    page = await run_page(lens(store), run=WORKFLOW)
+    assert {"test": 60.0, "hold": 0.0} == {one.job: one.exclusive for one in page.jobs}
+    assert {"test": None, "hold": 100.0} == {one.job: one.approval_wait for one in page.jobs}

@@ -219,12 +219,12 @@ def _step(step: RunStep, zero_ms: int) -> StepBar:
 
 
 def _bar(job: RunJob, end_ms: int) -> Bar | None:
-    """What a job is to the path; None for one that has not begun to wait or that was skipped."""
+    """What a job is to the path; None for one that has not begun to wait or was skipped. An approval never runs."""
     wait_ms = _first(job.queued_ms, job.started_ms)
     if wait_ms is None or job.status in ("skipped", "blocked"):
         return None
     stop_ms = job.stopped_ms if job.stopped_ms is not None else end_ms
-    start_ms = job.started_ms if job.started_ms is not None else stop_ms
+    start_ms = job.started_ms if job.started_ms is not None and job.type != "approval" else stop_ms
     return Bar(job.job_id, wait_ms, start_ms, stop_ms, job.requires)
 
 
