@@ -60,26 +60,23 @@ def fold_deployments(
 ) -> Mapping[tuple[str, str], DeploymentFold]:
     """(project, environment) -> what came of it; coarser groups are merged from these, for nothing crosses them.
 
-    `spans`: project -> from when on what came before counts as known, then begin and end of its window. For lead times
-    nothing before the window does.
+    `spans`: project -> from when on what came before counts as known, then begin and end of its window.
     """
     found: dict[tuple[str, str], DeploymentFold] = {}
     for one in rows:
         place, stopped_ms = one.place, one.stopped_ms
         span = spans.get(place[0])
-        if span is None or one.repeats_ms >= span[1] or not span[1] <= stopped_ms < span[2]:
+        if span is None or one.repeats_ms >= span[0] or not span[1] <= stopped_ms < span[2]:
             continue
         fold = found.get(place)
         if fold is None:
             fold = found[place] = DeploymentFold()
-        if one.ok and one.lead_ms is not None:
-            fold.leads_ms.append(one.lead_ms)
-        if one.repeats_ms >= span[0]:
-            continue
         if not one.ok:
             fold.failed += 1
             continue
         fold.ok += 1
+        if one.lead_ms is not None:
+            fold.leads_ms.append(one.lead_ms)
         since_ms = next((at for at in one.down_ms if at >= span[0]), None) if one.down_ms else None
         if since_ms is not None:
             fold.recoveries += 1

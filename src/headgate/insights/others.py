@@ -17,7 +17,8 @@ _TEST_DIMENSIONS = ("org", "project", "test", "team")
 _ENDED_DEPLOYMENTS = (
     "Deployments that ended as succeeded or failed, by rules or calls: a rule goes by the end of the deploy job itself,"
     " not by that of its workflow. The same end of one commit again, with nothing else deployed there in between, is a"
-    " rerun and counts once. What no rule and no call tells of is not seen."
+    " rerun and counts once; of the time before a window as much is looked at as the window is long, and a week at"
+    " least, so that short windows may add up to more than a long one. What no rule and no call tells of is not seen."
 )
 _DEPLOYMENT_DIMENSIONS = ("org", "project", "environment", "team")
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from headgate.core.deployed import Deployed, placed
 from headgate.core.times import DAY_MS
-from headgate.insights.eventfolds import fold_deployments
+from headgate.insights.eventfolds import DeploymentFold, fold_deployments
 
 
 class _Row(NamedTuple):
@@ -59,11 +59,11 @@ def _one_by_one(rows, span):
             continue
         sums = found.setdefault((row.project, row.environment), [0, 0, 0, 0, []])
         ok = row.status == "succeeded"
-        if ok and row.begun_ms is not None and not (again and own[-1].stopped_ms >= since_ms):
-            sums[4].append(max(0, row.stopped_ms - row.begun_ms))
         if again:
             continue
         sums[0 if ok else 1] += 1
+        if ok and row.begun_ms is not None:
+            sums[4].append(max(0, row.stopped_ms - row.begun_ms))
         last = max((number for number, one in enumerate(own) if one.status == "succeeded"), default=-1)
         if ok and own[last + 1 :]:
             sums[2] += 1
@@ -94,6 +94,15 @@ def test_what_came_before_counts_as_far_as_it_is_asked_for():
     (far,) = fold_deployments(rows, {"gh/a/one": (5, 10, 30)}).values()
     assert [(0, 0), (1, 15)] == [(one.recoveries, one.down_ms) for one in (near, far)]
     assert near.leads_ms == far.leads_ms == [19]
+
+
+def test_a_rerun_has_no_lead_time():
+    """A commit that is there already took its time the first time; a window without a deployment has none."""
+    place = ("gh/a/one", "prod", "web")
+    rows = _placed([_Row(5, *place, "succeeded", "r1", 1), _Row(20, *place, "succeeded", "r1", 1)])
+    whole, late = (fold_deployments(rows, {"gh/a/one": (0, since_ms, 30)}) for since_ms in (1, 10))
+    assert {("gh/a/one", "prod"): DeploymentFold(ok=1, leads_ms=[4])} == whole
+    assert {} == late
 
 
 def test_names_of_one_text_are_one():
