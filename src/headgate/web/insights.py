@@ -104,6 +104,12 @@ class MetricQuery(SeriesQuery, Listed):
     """Any metric."""
 
 
+class RowsQuery(MetricQuery):
+    """Any metric as rows."""
+
+    limit: Limit = Field(default=200, description="Groups at most; `total` says how many there are.")
+
+
 def add_insights(app: FastAPI, lens: Callable[[], Lens]) -> None:
     """Add the routes. `lens`: a new one for each answer."""
     router = APIRouter(
@@ -263,11 +269,17 @@ def _add_numbers(router: APIRouter, lens: Callable[[], Lens]) -> None:
         return answer(page)
 
     @router.get("/series", response_model=SeriesPage)
-    async def get_series(asked: Annotated[SeriesQuery, Query()]) -> Response:
-        """Any metric over time as rows, one for each step and group: for programs that read tables."""
+    async def get_series(asked: Annotated[RowsQuery, Query()]) -> Response:
+        """Any metric over time as rows, one for each step and group of this page: for programs that read tables."""
         at = lens()
-        window = asked.window_at(at.now_ms)
         page = await series_page(
-            at, metric=asked.metric, by=asked.by, where=asked.where, window=window, step=asked.step
+            at,
+            metric=asked.metric,
+            by=asked.by,
+            where=asked.where,
+            window=asked.window_at(at.now_ms),
+            step=asked.step,
+            cursor=asked.cursor,
+            limit=asked.limit,
         )
         return answer(page)

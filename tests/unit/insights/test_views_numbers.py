@@ -368,7 +368,11 @@ async def test_rows_of_a_series_are_the_plot(lens):
         for line in page.plot.lines
         for at, value in zip(page.plot.at, line.values, strict=True)
     }
-    assert points == {(one.at, one.labels["project"]): one.value for one in rows.rows}
+    assert (points, page.total, None) == (
+        {(one.at, one.labels["project"]): one.value for one in rows.rows},
+        rows.total,
+        rows.next,
+    )
     assert len(points) == len(rows.rows)
     assert sorted(one.at for one in rows.rows) == [one.at for one in rows.rows]
     assert "1h" == (await series_page(lens, metric="runs", by=(), where=(), window=Window(NOW - HOUR, NOW))).step

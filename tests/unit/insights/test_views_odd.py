@@ -15,6 +15,7 @@ from headgate.core.runrows import LiveRow
 from headgate.core.storeport import MergeWork
 from headgate.core.times import DAY_MS, HOUR_MS, format_ms
 from headgate.insights.failing import FailingTest, rank_failing
+from headgate.insights.views.ask import query_page, series_page
 from headgate.insights.views.credits import credits_page
 from headgate.insights.views.figures import Trend
 from headgate.insights.views.job import job_page
@@ -436,3 +437,19 @@ async def test_an_approval_runs_beside_nobody(store):
     page = await run_page(lens(store), run=WORKFLOW)
     assert {"test": 60.0, "hold": 0.0} == {one.job: one.exclusive for one in page.jobs}
     assert {"test": None, "hold": 100.0} == {one.job: one.approval_wait for one in page.jobs}
+
+
+async def test_plots_and_rows_have_every_group_of_the_page(store):
+    """However many a page has; the rest is counted and comes with the following pages."""
+    for number in range(250):
+        pushed = pipeline(id_of(number), ref_name=f"b{number:03}")
+        at = {"created_at": NOW - 9_000, "stopped_at": NOW - 1_000 - number}
+        await merge(store, pushed, workflow(id_of(1000 + number), pipeline_id=id_of(number), **at))
+    asked = {"metric": "runs", "by": ["branch"], "where": [], "window": WINDOW, "step": "1d"}
+    whole = await query_page(lens(store), **asked, limit=500)
+    assert [250, 250] == [len(whole.groups), len(whole.plot.lines)]
+    first = await series_page(lens(store), **asked)
+    second = await series_page(lens(store), **asked, cursor=first.next)
+    pages = (first, second)
+    assert [(250, 200), (250, 50)] == [(one.total, len({row.labels["branch"] for row in one.rows})) for one in pages]
+    assert (250, None) == (sum(row.value or 0 for one in pages for row in one.rows), second.next)

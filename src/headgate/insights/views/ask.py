@@ -30,7 +30,6 @@ __all__ = [
 
 # Steps of a metric that is read run by run: each is a reading of its own.
 _MOST_READINGS = 31
-_MOST_LINES = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,13 +104,19 @@ class SeriesRow:
 
 @dataclass(frozen=True, slots=True)
 class SeriesPage:
-    """A plot as rows, for programs that read tables: ordered by time, then as the groups of the plot."""
+    """A plot as rows, for programs that read tables: ordered by time, then as the groups of the plot.
+
+    `total`: groups that there are, of which at most `limit` have rows; `next`: cursor of the following ones, None at
+    the end.
+    """
 
     metric: MetricView
     step: str
     since: str
     until: str
+    total: int
     rows: tuple[SeriesRow, ...]
+    next: str | None
 
 
 def metrics_page(lens: Lens) -> MetricsPage:
@@ -179,18 +184,28 @@ async def query_page(
 
 
 async def series_page(
-    lens: Lens, *, metric: str, by: Sequence[str], where: Sequence[str], window: Window, step: str | None = None
+    lens: Lens,
+    *,
+    metric: str,
+    by: Sequence[str],
+    where: Sequence[str],
+    window: Window,
+    step: str | None = None,
+    cursor: str | None = None,
+    limit: int = 200,
 ) -> SeriesPage:
     """The plot of a question as rows; a step that fits the window where none is said. Raises Refused."""
     chosen = step or read_step(None, window)
-    page = await query_page(lens, metric=metric, by=by, where=where, window=window, step=chosen, limit=_MOST_LINES)
+    page = await query_page(
+        lens, metric=metric, by=by, where=where, window=window, step=chosen, cursor=cursor, limit=limit
+    )
     lines, times = (page.plot.lines, page.plot.at) if page.plot else ((), ())
     rows = [
         SeriesRow(at, line.labels, line.values[place], line.n[place])
         for place, at in enumerate(times)
         for line in lines
     ]
-    return SeriesPage(page.metric, chosen, page.since, page.until, tuple(rows))
+    return SeriesPage(page.metric, chosen, page.since, page.until, page.total, tuple(rows), page.next)
 
 
 def _fast(metric: MetricDef) -> bool:
@@ -204,9 +219,9 @@ def _group(labels: Mapping[str, str], one: Measured) -> Group:
 
 
 def _of_groups(lines: Plot, groups: Sequence[Mapping[str, str]], by: Sequence[str]) -> Plot:
-    """The lines of some groups, in their order; at most so many."""
+    """The lines of some groups, in their order."""
     found: dict[tuple[str, ...], Line] = {tuple(line.labels[name] for name in by): line for line in lines.lines}
-    keys = [tuple(group[name] for name in by) for group in groups[:_MOST_LINES]]
+    keys = [tuple(group[name] for name in by) for group in groups]
     return Plot(lines.step, lines.until, lines.at, tuple(found[key] for key in keys if key in found))
 
 
