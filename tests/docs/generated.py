@@ -233,16 +233,18 @@ compares with the window before, exactly as long. Charts have a point for each U
 `7d`); the first and the last may be cut.
 
 **Filters.** `branch`, `branch_class` (`@default`, `@other`), `trigger`, `org` and `team` choose runs. A query takes
-matchers instead, `where=job=~test.*`, as often as needed; all must hold, and patterns are RE2's. Filters by `branch`,
-`trigger` and machine size are answered from single facts: they take longer over long windows and know as much as
-retention keeps, while everything else is read from sums.
+matchers instead, `where=job=~test.*`, as often as needed; all must hold, and patterns are RE2's. Most figures are
+read from sums (`sums` of a metric). Those by `branch`, `trigger` and machine size go with the runs behind them, so that
+filters by these know as much as `store.retention.facts` keeps, while sums by day without them reach further back.
 
 **Pages.** A list has at most `limit` rows; `next` is the `cursor` of the following page, null at the end. A cursor is
 good for the same question alone: with another grouping, window, filter or project it is refused (`bad-cursor`); leave
 it out to begin again. A window such as `7d` stays the same question while time goes on.
 
-**Tags.** Every answer has an `ETag`; sent back as `If-None-Match` it is answered 304 while nothing changed. Answers
-above 1.4 kB are packed for those who send `Accept-Encoding: gzip`.
+**Tags.** Every 200 to a GET has an `ETag`; sent back as `If-None-Match` it is answered 304 while nothing changed.
+Answers of 1,400 bytes and more are packed for those who send `Accept-Encoding: gzip`. Files of `/api/v1/export/TABLE`
+are made while they are sent, so they have no tag; workbooks are packed in themselves. Events of `/api/v1/live` have
+neither.
 
 **Problems.** What cannot be answered is `application/problem+json` (RFC 9457): `type`, `title`, `status`, `detail`,
 which `parameter` is wrong, and in `valid` what may be written there: the nearest names, or examples; `error` is the

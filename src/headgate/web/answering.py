@@ -1,6 +1,6 @@
-"""How answers of the insights part of the API look: tagged, packed where large, and problems as RFC 9457 says.
+"""How answers look: tagged, and packed where large.
 
-Invariant: every answer of these routes that is not 200 or 304 is `application/problem+json` and says what is valid.
+Invariant: every 200 to a question of the API has a tag, but for those that are made while they are sent.
 """
 
 from __future__ import annotations
@@ -12,18 +12,16 @@ from typing import Any, TypeVar
 
 import orjson
 from fastapi import Request, Response
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import StreamingResponse
 
-from headgate.core.errors import StoreError, TookTooLong
+from headgate.core.errors import TookTooLong
 from headgate.core.packing import pack
 from headgate.core.patience import patience
 from headgate.insights.views.refusal import Refused
 from headgate.web.parameters import CheckedRoute
-from headgate.web.problems import invalid, refused, too_much, unanswered
-from headgate.web.turns import Busy
 
-__all__ = ["TAGGED", "AnsweringRoute", "answer", "finished", "knows_tag", "takes_gzip", "within_patience"]
+__all__ = ["AnsweringRoute", "answer", "finished", "knows_tag", "takes_gzip", "within_patience"]
+
 T = TypeVar("T")
 # Who reads much longer holds up rules and other readers; few wait as long for a page.
 _LONGEST_SECONDS = 15
@@ -31,12 +29,9 @@ _LONGEST_SECONDS = 15
 _PACKED_FROM = 1400
 # Packing that takes longer than a millisecond is done beside the event loop.
 _LARGE = 1_000_000
-
-
-# `web.document` adds what is true of all routes.
-TAGGED: Mapping[int | str, dict[str, Any]] = {
-    304: {"description": "Nothing changed since the answer with this ETag."},
-}
+_API = "/api/"
+# Of the body alone, which a 304 does not have.
+_OF_BODY = ("content-length", "content-type")
 
 
 def answer(view: object) -> Response:
@@ -45,23 +40,16 @@ def answer(view: object) -> Response:
 
 
 class AnsweringRoute(CheckedRoute):
-    """A route whose answers are tagged and packed, and whose refusals are problems."""
+    """A route whose answers are tagged, packed and in time, where it is a question of the API; pages do that themselves."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """As the framework calls it."""
         inner = super().get_route_handler()
 
         async def handle(request: Request) -> Response:
-            try:
-                return await finished(request, await within_patience(inner(request)))
-            except Refused as exc:
-                return refused(exc)
-            except RequestValidationError as exc:
-                return refused(invalid(exc))
-            except Busy as exc:
-                return too_much(exc)
-            except StoreError as exc:
-                return unanswered(exc)
+            if not request.url.path.startswith(_API) or request.method != "GET":
+                return await inner(request)
+            return await finished(request, await within_patience(inner(request)))
 
         return handle
 
@@ -80,18 +68,26 @@ async def within_patience(making: Awaitable[T]) -> T:
 
 
 async def finished(request: Request, made: Response) -> Response:
-    """The answer with its tag, packed where the caller can read that, or 304; one that is made as it is sent stays."""
-    if isinstance(made, StreamingResponse):
+    """The answer with its tag, packed where the caller can read that, or 304.
+
+    One that is made while it is sent, that changed something or that is no 200 stays as it is.
+    """
+    if isinstance(made, StreamingResponse) or request.method != "GET" or made.status_code != 200:
         return made
     body = bytes(made.body)
     tag = f'W/"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
-    headers = {"etag": tag, "vary": "accept-encoding, authorization", "cache-control": "private, no-cache"}
+    headers = dict(made.headers) | {"etag": tag, "vary": "accept-encoding, authorization"}
+    headers["cache-control"] = "private, no-cache"
     if knows_tag(request.headers.get("if-none-match", ""), tag):
-        return Response(status_code=304, headers=headers)
+        return Response(status_code=304, headers=_without(headers, *_OF_BODY))
     if len(body) >= _PACKED_FROM and takes_gzip(request):
         body = pack(body) if len(body) < _LARGE else await asyncio.to_thread(pack, body)
         headers["content-encoding"] = "gzip"
-    return Response(body, made.status_code, headers, made.media_type)
+    return Response(body, 200, _without(headers, "content-length"))
+
+
+def _without(headers: Mapping[str, str], *names: str) -> dict[str, str]:
+    return {name: value for name, value in headers.items() if name not in names}
 
 
 def knows_tag(sent: str, tag: str) -> bool:

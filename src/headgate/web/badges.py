@@ -44,7 +44,6 @@ _HEADERS = {"cache-control": "max-age=60", "cross-origin-resource-policy": "cros
 _PICTURE: dict[str, Any] = {_TYPE: {"schema": {"type": "string"}}}
 _RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"description": "The badge.", "content": _PICTURE},
-    304: {"description": "Nothing changed since the answer with this ETag."},
     400: {"description": "A badge that says what cannot be read.", "content": _PICTURE},
     404: {"description": "A grey badge that says `unknown`.", "content": _PICTURE},
     503: {"description": "A badge that says that the store does not answer.", "content": _PICTURE},

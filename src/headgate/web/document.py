@@ -8,16 +8,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Response
 
 from headgate.web.access.needs import need_of
-from headgate.web.parameters import CheckedRoute
+from headgate.web.answering import AnsweringRoute, answer
 from headgate.web.problems import PROBLEM_SCHEMA, PROBLEM_TYPE, add_problem_answers
 
 __all__ = ["Api"]
 
 _OPEN = frozenset({"/livez", "/readyz"})
 _BADGES = "/badge/"
+_TAGGED = ("/api/", _BADGES)
+# Made while they are sent.
+_UNTAGGED = frozenset({"/api/v1/export/{table}", "/api/v1/live"})
 # Words of a query that name something which may not be there.
 _NAMES = frozenset(
     {"project", "workflow", "job", "run", "test", "metric", "org", "team", "trigger", "sink", "signal", "query"}
@@ -73,10 +76,16 @@ _OURS = {
 class Api(FastAPI):
     """The application. Its routes refuse what they do not know, and whatever goes wrong is a problem."""
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self.router.route_class = CheckedRoute
+    def __init__(self, *, openapi_url: str | None = None, **options: Any) -> None:
+        super().__init__(openapi_url=None, **options)
+        self.router.route_class = AnsweringRoute
         add_problem_answers(self)
+        if openapi_url is not None:
+            self.get(openapi_url, include_in_schema=False)(self._described)
+
+    async def _described(self) -> Response:
+        """The document, as other answers are sent."""
+        return answer(self.openapi())
 
     def openapi(self) -> dict[str, Any]:
         """The whole document, made once."""
@@ -114,12 +123,13 @@ def _route(path: str, method: str, route: dict[str, Any]) -> None:
         return
     for code in _codes(path, method, route):
         answers.setdefault(code, {"$ref": f"#/components/responses/{code}"})
-    route["responses"] = dict(sorted(answers.items()))
     if path.startswith(_BADGES):
         route["security"] = [{name: []} for name in _WAYS]
-    if "304" in answers:
-        answers["304"]["headers"] = answers["200"]["headers"] = _TAG
+    if method == "get" and path.startswith(_TAGGED) and path not in _UNTAGGED:
+        answers["304"] = {"description": "Nothing changed since the answer with this ETag.", "headers": _TAG}
+        answers["200"]["headers"] = _TAG
         route.setdefault("parameters", []).append(_ASKED_TAG)
+    route["responses"] = dict(sorted(answers.items()))
     if method != "get":
         route.setdefault("parameters", []).append(_OURS)
 

@@ -1,6 +1,6 @@
 """`/api/v1/export`: every table as a file. Thin: `insights.formats` writes it while it is sent.
 
-Invariant: an export is in the trail with its table before its first byte leaves.
+Invariant: an export is noted for the trail, with its table, before its first byte leaves.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from headgate.insights.formats import FORMATS, export, media_type, read_format
 from headgate.insights.tables import TABLES, Material
 from headgate.insights.views.lens import Lens
 from headgate.web.access.trail import note
-from headgate.web.answering import TAGGED, AnsweringRoute, answer, takes_gzip
+from headgate.web.answering import AnsweringRoute, answer, takes_gzip
 from headgate.web.asking import known_values
 from headgate.web.operations import Operations
 from headgate.web.turns import Busy, Turns
@@ -95,7 +95,7 @@ def add_exports(app: FastAPI, operations: Operations, lens: Callable[[], Lens]) 
         dependencies=[known_values(lens)],
     )
 
-    @router.get("/export", response_model=TableList, responses=dict(TAGGED))
+    @router.get("/export", response_model=TableList)
     async def get_tables() -> Response:
         """Tables that can be exported, with what each may be asked."""
         return answer({"tables": list_tables(), "formats": FORMATS})

@@ -23,7 +23,7 @@ from headgate.insights.views.runs import RunsPage, runs_page
 from headgate.insights.views.tests import TEST_LISTS, PageOfTests, TestList, page_of_tests
 from headgate.insights.views.window import StepName
 from headgate.insights.views.workflow import WorkflowPage, workflow_page
-from headgate.web.answering import TAGGED, AnsweringRoute, answer
+from headgate.web.answering import AnsweringRoute, answer
 from headgate.web.asking import Filtered, Limit, Listed, Name, Plotted, Text, Windowed, known_values
 from headgate.web.insights_advice import add_advice
 from headgate.web.insights_builds import add_builds
@@ -115,7 +115,6 @@ def add_insights(app: FastAPI, lens: Callable[[], Lens]) -> None:
     router = APIRouter(
         prefix="/api/v1",
         route_class=AnsweringRoute,
-        responses=dict(TAGGED),
         tags=["insights"],
         dependencies=[known_values(lens)],
     )

@@ -117,6 +117,10 @@ def add_problem_answers(app: FastAPI) -> None:
     async def operation(_: Request, exc: Problem) -> Response:
         return undone(exc)
 
+    @app.exception_handler(Busy)
+    async def busy(_: Request, exc: Busy) -> Response:
+        return too_much(exc)
+
     @app.exception_handler(StoreError)
     async def store(_: Request, exc: StoreError) -> Response:
         return unanswered(exc)

@@ -49,6 +49,41 @@ async def test_a_tag_that_is_known_is_not_modified_for_head_too(http):
     assert 304 == (await http.head("/api/v1/insights/overview", headers={"if-none-match": tag})).status_code
 
 
+async def test_every_answer_of_the_api_has_a_tag(http):
+    """It is known again by it, with the headers that it had; what is made while it is sent has none."""
+    sent = {"/api/v1/live", "/api/v1/export/runs"}
+    asked = [
+        path for path in (*http.addresses, "/api/v1/openapi.json") if path.startswith("/api/") and path not in sent
+    ]
+    answered = 0
+    for path in asked:
+        answer = await http.get(path)
+        if answer.status_code != 200:
+            assert "etag" not in answer.headers
+            continue
+        answered += 1
+        again = await http.get(path, headers={"if-none-match": answer.headers["etag"]})
+        assert (304, b"") == (again.status_code, again.content), path
+        kept = {"content-security-policy", "etag", "cache-control", "vary"}
+        assert {k: answer.headers[k] for k in kept} == {k: again.headers[k] for k in kept}, path
+    assert 20 < answered
+
+
+async def test_large_answers_are_packed(http):
+    """For those who can read that, whatever route they are of."""
+    for path in ("/api/v1/openapi.json", "/api/v1/export", "/api/v1/metrics"):
+        packed = await http.get(path, headers={"accept-encoding": "gzip"})
+        plain = await http.get(path, headers={"accept-encoding": "identity"})
+        assert ("gzip", plain.content) == (packed.headers["content-encoding"], packed.content), path
+        assert "content-encoding" not in plain.headers
+
+
+async def test_what_changes_something_has_no_tag(http):
+    """Nobody asks for it again."""
+    answer = await http.post("/api/v1/deadletters/purge", json={"ids": [1]}, headers={"x-headgate-request": "1"})
+    assert (200, False) == (answer.status_code, "etag" in answer.headers)
+
+
 async def test_an_answer_without_end_is_over_after_its_headers(http):
     """Events are told as long as somebody listens, which nobody does."""
     async with asyncio.timeout(5):
