@@ -156,6 +156,26 @@ async def test_odd_cells_of_a_workbook(tmp_path):
     assert len(got[0].encode("utf-16-le")) // 2 <= 32_767
 
 
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("x" * 32_767, "x" * 32_767),
+        ("x" * 32_768, "x" * 32_766 + "\u2026"),
+        ("\U0001f600" * 16_383 + "x", "\U0001f600" * 16_383 + "x"),
+        ("\U0001f600" * 16_384, "\U0001f600" * 16_383 + "\u2026"),
+        ("x" + "\U0001f600" * 16_384, "x" + "\U0001f600" * 16_382 + "\u2026"),
+    ],
+    ids=["full", "one too many", "full of pairs", "one pair too many", "in the middle of a pair"],
+)
+async def test_a_cell_of_a_workbook_holds_as_much_as_excel_does(tmp_path, text, kept):
+    """Counted in UTF-16; no more than that is cut."""
+    path = tmp_path / "b.xlsx"
+    with path.open("wb") as target:
+        await write_book(opened([[(text, 1, 1.0, True, None, {})]]), target)
+    _, got = list(openpyxl.load_workbook(path)["Table"].iter_rows(values_only=True))
+    assert kept == got[0]
+
+
 async def test_a_sheet_that_is_full_is_refused(tmp_path, monkeypatch):
     """With what to do; nothing is left behind."""
     monkeypatch.setattr("headgate.insights.formats.book.MOST_ROWS", 9)

@@ -2,7 +2,8 @@
 
 Rows go to a temporary file as they come and from there into the workbook, so memory does not grow with them. Cells are
 written by type: a text is never a formula, a link or a number, whatever it looks like. Excel's limits: 1,048,576 rows,
-32,767 characters of a cell ("Excel specifications and limits", Microsoft, read 2026-11-21).
+32,767 characters of a cell ("Excel specifications and limits", Microsoft, read 2026-11-21), counted as UTF-16 does, as
+LEN in a cell: two for what is beyond the first 65,536 of Unicode.
 """
 
 from __future__ import annotations
@@ -168,7 +169,11 @@ def _day_ms(text: str) -> int | None:
 def _fitting(text: str) -> str:
     """A text that a cell holds; one that is too long is cut, with an ellipsis."""
     text = text.encode("utf-8", "replace").decode()
-    return text if len(text.encode("utf-16-le")) // 2 <= _MOST_TEXT else text[: _MOST_TEXT // 2 - 1] + "\u2026"
+    units = text.encode("utf-16-le")
+    if len(units) <= 2 * _MOST_TEXT:
+        return text
+    # Half a character at the cut is left out.
+    return units[: 2 * (_MOST_TEXT - 1)].decode("utf-16-le", "ignore") + "\u2026"
 
 
 async def write_book(opened: Opened, target: BinaryIO) -> int:
