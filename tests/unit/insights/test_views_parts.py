@@ -21,6 +21,8 @@ NOW = parse_ms("2026-11-18T11:07:23.500Z")
         (("2026-11-01", "2026-11-02", None), "2026-11-01T00:00:00.000Z", "2026-11-02T00:00:00.000Z"),
         (("2026-11-01T02:00:00+02:00", "now", None), "2026-11-01T00:00:00.000Z", "2026-11-18T11:07:23.500Z"),
         ((None, "2026-11-02", "1d"), "2026-11-01T00:00:00.000Z", "2026-11-02T00:00:00.000Z"),
+        ((None, None, "1100d"), "2023-11-14T11:00:00.000Z", "2026-11-18T11:08:00.000Z"),
+        (("1100d", None, None), "2023-11-14T11:07:23.500Z", "2026-11-18T11:08:00.000Z"),
     ],
 )
 def test_windows_as_people_write_them(asked, since, until):
@@ -43,6 +45,8 @@ def test_windows_as_people_write_them(asked, since, until):
         (("2026-11-02", "2026-11-01", None), "reversed-range", "since"),
         (("2026-11-01", "2026-11-01", None), "reversed-range", "since"),
         (("2020-01-01", None, None), "bad-time", "since"),
+        (("1101d", None, None), "bad-time", "since"),
+        ((None, None, "1101d"), "bad-time", "window"),
         (("2026-11-01", None, "7d"), "bad-parameter", "window"),
     ],
 )

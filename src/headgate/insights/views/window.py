@@ -87,7 +87,8 @@ def read_window(since: str | None, until: str | None, window: str | None, *, now
             parameter="since",
             valid=(f"since={format_ms(until_ms - 7 * DAY_MS)}" if until_ms > 7 * DAY_MS else "since=1970-01-01",),
         )
-    if until_ms - since_ms > _LONGEST_MS:
+    # As much more as the begin was rounded.
+    if until_ms - since_ms >= _LONGEST_MS + HOUR_MS:
         raise Refused(
             "bad-time", "the range is longer than 1100 days", parameter="since", valid=("window=90d", "window=365d")
         )
