@@ -19,7 +19,6 @@ from headgate.core.slug import org_slug
 from headgate.core.storeport import ReadStore
 from headgate.core.tally import STEPS, Bounds, Dimension, Tally, TallyQuery
 from headgate.core.times import parse_ms
-from headgate.insights import flaky, slow
 from headgate.insights.creditdays import CreditsTold, credits_told
 from headgate.insights.eventfolds import DeploymentFold
 from headgate.insights.grouping import (
@@ -30,7 +29,6 @@ from headgate.insights.grouping import (
     fold_rows,
     group_tallies,
     longest_ms,
-    mean_credits,
     measure_tallies,
     merge_deployments,
 )
@@ -51,7 +49,7 @@ from headgate.insights.metric import (
 )
 from headgate.insights.owners import Owners
 from headgate.insights.points import read_points
-from headgate.insights.rows import CONTEXT_MS, Deployments, Faults, outcome_pages, read_rows
+from headgate.insights.rows import CONTEXT_MS, Deployments, Faults, read_rows
 
 __all__ = ["Reader", "step_of"]
 
@@ -376,20 +374,3 @@ class Reader:
         if key not in self._told:
             self._told[key] = await credits_told(self._store, bounds)
         return self._told[key]
-
-    async def flaky_tests(self, bounds: Bounds) -> Sequence[flaky.FlakyTest]:
-        """Tests that fail by themselves, those that cost most credits first."""
-        found: dict[tuple[str, str], flaky.Evidence] = {}
-        async for page in outcome_pages(self._store, bounds, failing=True):
-            for outcome in page:
-                flaky.count(found, outcome)
-        query, tallies = await self._tallies(TallyQuery("job", bounds, ("project", "job")))
-        return flaky.rank_flaky(found.values(), mean_credits(query.by, tallies))
-
-    async def slow_tests(self, bounds: Bounds) -> Sequence[slow.SlowTest]:
-        """Tests whose mean run time is long, those that take most time altogether first."""
-        found: dict[tuple[str, str], slow.SlowTest] = {}
-        async for page in outcome_pages(self._store, bounds):
-            for outcome in page:
-                slow.count(found, outcome)
-        return slow.rank_slow(found.values())

@@ -1,4 +1,4 @@
-"""Which tests take long: mean run times, and a ranking by the time they take altogether. Pure."""
+"""Which tests take long, by their mean run times. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from headgate.insights.dimensions import test_name
 from headgate.insights.metric import FromRows, Measured
 from headgate.insights.sums import number
 
-__all__ = ["SLOW_SECONDS", "SlowTest", "count", "count_slow", "of_slow", "rank_slow", "slowest_first"]
+__all__ = ["SLOW_SECONDS", "SlowTest", "count", "count_slow", "of_slow", "slowest_first"]
 
 # A mean run time from which a test is called slow; a suite of a hundred such tests takes a quarter of an hour.
 SLOW_SECONDS = 10.0
@@ -47,12 +47,6 @@ def count(found: dict[tuple[str, str], SlowTest], outcome: TestOutcome) -> None:
     found[key].add(outcome)
 
 
-def rank_slow(tests: Iterable[SlowTest], *, least_seconds: float = SLOW_SECONDS) -> Sequence[SlowTest]:
-    """Tests whose mean is at least that long, those that took most time altogether first."""
-    found = [test for test in tests if test.runs and test.mean_seconds >= least_seconds]
-    return sorted(found, key=lambda test: (-test.run_ms, test.project, test.name))
-
-
 @dataclass(slots=True)
 class _Times:
     """The tests of one group."""
@@ -71,7 +65,7 @@ def slowest_first(test: SlowTest) -> tuple[float, str, str, str]:
 
 
 def count_slow(tests: Iterable[SlowTest]) -> int:
-    """How many `rank_slow` gives."""
+    """How many have a mean that is at least so long."""
     return sum(test.runs > 0 and test.mean_seconds >= SLOW_SECONDS for test in tests)
 
 
