@@ -1,7 +1,6 @@
 """The reading half of the store port: the questions that readers ask, and the rows that answer them.
 
-Readers see committed state only and never block a unit of work. Rows about single runs are in `core.runrows`, sums over
-many in `core.tally`.
+Readers see committed state only. Rows about single runs are in `core.runrows`, sums over many in `core.tally`.
 """
 
 from __future__ import annotations

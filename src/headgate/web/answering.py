@@ -40,7 +40,7 @@ def answer(view: object) -> Response:
 
 
 class AnsweringRoute(CheckedRoute):
-    """A route whose answers are tagged, packed and in time, where it is a question of the API; pages do that themselves."""
+    """A route whose answers are tagged, packed and in time, where they are of the API; pages do that themselves."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """As the framework calls it."""
