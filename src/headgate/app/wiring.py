@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
-from headgate.core.errors import SourceError, SourceRefused
+from headgate.core.errors import SourceError, SourceRefused, first_of
 from headgate.core.ports import CheckResult, Scope, Source, WebhookAdmin, WebhookSource
 from headgate.core.slug import org_slug
 from headgate.core.wiring import CHANGES, Action, Survey, plan, removal, summary
@@ -82,8 +82,8 @@ async def look(wired: Wired, glob: str = "*") -> list[Survey]:
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(one(scope)) for scope in scopes]
-    except* SourceError as errors:
-        raise _first(errors) from None
+    except BaseExceptionGroup as errors:
+        raise first_of(errors, SourceError) or errors from None
     return [task.result() for task in tasks]
 
 
@@ -148,8 +148,3 @@ async def _do(admin: WebhookAdmin, action: Action) -> None:
         await admin.update(action.webhook.id)
     else:
         await admin.delete(action.webhook.id)
-
-
-def _first(errors: BaseExceptionGroup[SourceError]) -> SourceError:
-    first = errors.exceptions[0]
-    return _first(first) if isinstance(first, BaseExceptionGroup) else first

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from headgate.collect.intake import Intake
 from headgate.collect.pacing import enrich_pause_seconds
 from headgate.collect.state import Polled, forgiving
-from headgate.core.errors import StoreFailed
+from headgate.core.errors import StoreFailed, first_of
 from headgate.core.ports import Enrichment, JobRef, Scope
 from headgate.core.storeport import Store
 
@@ -82,8 +82,8 @@ class Enricher:
                         self._ask_scopes(jobs, tasks)
                     else:
                         self._ask_jobs(jobs, tasks)
-            except* StoreFailed as failed:
-                raise failed.exceptions[0] from None
+            except BaseExceptionGroup as errors:
+                raise first_of(errors, StoreFailed) or errors from None
         return len(jobs)
 
     # -- batch

@@ -23,6 +23,8 @@ Texts say what failed, on what, and what to do. They never hold a secret.
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 __all__ = [
     "BatchRejected",
     "ConfigError",
@@ -41,8 +43,12 @@ __all__ = [
     "StoreLocked",
     "TookTooLong",
     "Unparsable",
+    "first_of",
     "told",
 ]
+
+
+E = TypeVar("E", bound=BaseException)
 
 
 class HeadgateError(Exception):
@@ -117,6 +123,17 @@ class SourceRefused(SourceError):
 
 class NotFound(SourceError):
     """The thing asked for is not there: past retention, or never was."""
+
+
+def first_of(errors: BaseExceptionGroup[BaseException], kind: type[E]) -> E | None:
+    """The first error of a kind that tasks of a group raised; None where none is.
+
+    For `except BaseExceptionGroup`: what `except*` raises comes in a group in Python before 3.11.4, Debian 12's 3.11.2.
+    """
+    found: E | BaseExceptionGroup[E] | None = errors.subgroup(kind)
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    return found
 
 
 def told(error: SourceError | Unparsable) -> dict[str, str]:
