@@ -34,7 +34,8 @@ class RunRow(msgspec.Struct, frozen=True, gc=False):
     """One ended workflow; a struct, which is made fastest, since there are many.
 
     `duration_ms`: creation to end, None where unknown.
-    `hold_ms`: sum of the waits of its approvals. `attempt`: 2 for the first rerun. `rerun_of`: the workflow that it
+    `hold_ms`: sum of the waits of its approvals, None while the list of its jobs was not read, which alone tells of
+    approvals, or one of them has no known end. `attempt`: 2 for the first rerun. `rerun_of`: the workflow that it
     repeats. `trigger`: CircleCI's word. `credits`: None where unknown; `credits_estimated`: they are no bill.
     """
 
@@ -50,7 +51,7 @@ class RunRow(msgspec.Struct, frozen=True, gc=False):
     pipeline_number: int | None
     url: str
     created_ms: int | None = None
-    hold_ms: int = 0
+    hold_ms: int | None = None
     credits: int | None = None
     attempt: int = 1
     rerun_of: str = ""

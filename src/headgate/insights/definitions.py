@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import chain
@@ -11,7 +11,14 @@ from headgate.core.runrows import JobRow, RunRow
 from headgate.core.status import OUR_STATUSES
 from headgate.insights import sums
 from headgate.insights.metric import Each, MetricDef
-from headgate.insights.runfolds import mean_without_hold, of_outages, of_reruns, quantile_without_hold, without_hold
+from headgate.insights.runfolds import (
+    mean_without_hold,
+    of_outages,
+    of_reruns,
+    quantile_without_hold,
+    unread_as_others,
+    without_hold,
+)
 from headgate.insights.sums import FAILED, JUDGED, Kind
 
 __all__ = ["RUN_METRICS"]
@@ -49,6 +56,10 @@ def _held(row: RunRow | JobRow) -> float | None:
 def _net_seconds(row: RunRow | JobRow) -> float | None:
     net = without_hold(row) if isinstance(row, RunRow) else None
     return None if net is None else net / 1000
+
+
+def _unread_as_others(rows: Sequence[RunRow | JobRow]) -> Sequence[RunRow | JobRow]:
+    return unread_as_others([row for row in rows if isinstance(row, RunRow)])
 
 
 _THINGS: dict[Kind, str] = {"workflow": "runs", "job": "jobs"}
@@ -170,11 +181,13 @@ def _durations_without_hold() -> Iterator[MetricDef]:
         unit="s",
         format="duration",
         inputs=("created_at", "stopped_at", "status", "started_at and stopped_at of approvals"),
-        counts="Successful runs. Approvals that waited side by side are taken off one by one; never below 0.",
+        counts="Successful runs of which the list of jobs was read, which alone tells of approvals; and the others of "
+        "a workflow and class of branch where all of those had none. What the usage export, Insights or webhooks alone "
+        "tell of does not count. Approvals that waited side by side are taken off one by one; never below 0.",
         family="jobs",
         dimensions=_RUN_DIMENSIONS,
         over="workflow_without_hold",
-        each=Each("workflow", _net_seconds, frozenset({"success"})),
+        each=Each("workflow", _net_seconds, frozenset({"success"}), _unread_as_others),
         circleci="Nearest to the durations of Insights, which also leave time on hold out.",
     )
     yield shared(

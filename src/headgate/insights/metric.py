@@ -5,7 +5,7 @@ Invariant: a definition holds everything that rules, pages, exports and document
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -169,11 +169,15 @@ class FromFormula:
 
 @dataclass(frozen=True, slots=True)
 class Each:
-    """The metric of a single run or job, for series. `of`: None leaves it out. `statuses`: ends that qualify."""
+    """The metric of a single run or job, for series. `of`: None leaves it out. `statuses`: ends that qualify.
+
+    `among`: what those of one workflow or job tell of each other is written into them first.
+    """
 
     kind: Literal["workflow", "job"]
     of: Callable[[RunRow | JobRow], float | None]
     statuses: frozenset[str]
+    among: Callable[[Sequence[RunRow | JobRow]], Sequence[RunRow | JobRow]] | None = None
 
 
 @dataclass(frozen=True, slots=True)

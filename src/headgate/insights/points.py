@@ -48,7 +48,8 @@ async def read_points(
             before_ms=before_ms,
             limit=asked,
         )
-        points = [point for row in rows if (point := _point(row, each, owners, wanted)) is not None]
+        told = each.among(rows) if each.among else rows
+        points = [point for row in told if (point := _point(row, each, owners, wanted)) is not None]
         if len(points) >= limit or len(rows) < asked or asked >= limit * _READ_AT_MOST:
             return points[-limit:]
         asked *= 4

@@ -6,8 +6,10 @@ Invariant: a fold sees the runs of its group in the order of their end and keeps
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+
+from msgspec import structs
 
 from headgate.core.outages import JUDGED, Outages
 from headgate.core.rollup import bin_of, quantile
@@ -15,7 +17,7 @@ from headgate.core.runrows import RunRow
 from headgate.insights.metric import FromOutages, FromRepeats, FromRows, Measured, Repeats
 from headgate.insights.sums import FAILED, number, share
 
-__all__ = ["mean_without_hold", "of_outages", "of_reruns", "quantile_without_hold", "without_hold"]
+__all__ = ["mean_without_hold", "of_outages", "of_reruns", "quantile_without_hold", "unread_as_others", "without_hold"]
 
 
 @dataclass(slots=True)
@@ -61,32 +63,89 @@ def of_reruns(what: str) -> FromRepeats:
 
 
 def without_hold(run: RunRow) -> int | None:
-    """Duration less the waits for approvals, milliseconds; never negative, though approvals may wait side by side."""
-    return None if run.duration_ms is None else max(0, run.duration_ms - run.hold_ms)
+    """Duration less the waits for approvals, milliseconds; never negative, though approvals may wait side by side.
+
+    None where either is not known.
+    """
+    return None if run.duration_ms is None or run.hold_ms is None else max(0, run.duration_ms - run.hold_ms)
+
+
+def unread_as_others(runs: Sequence[RunRow]) -> Sequence[RunRow]:
+    """Successful runs of one workflow; those whose waits nobody read had none where others are known to have had none.
+
+    On the default branch and on others apart. Where webhooks tell everything, the jobs of such a workflow are listed
+    once a week.
+    """
+    held: dict[int, bool] = {}
+    for run in runs:
+        if run.hold_ms is not None:
+            held[run.branch_class] = bool(run.hold_ms) or held.get(run.branch_class, False)
+    return [
+        structs.replace(run, hold_ms=0) if run.hold_ms is None and held.get(run.branch_class) is False else run
+        for run in runs
+    ]
 
 
 @dataclass(slots=True)
-class _Net:
-    """Durations of successful runs without the waits for approvals."""
+class _Spans:
+    """Durations, milliseconds."""
 
     n: int = 0
     total_ms: int = 0
     bins: Counter[int] = field(default_factory=Counter)
 
+    def add(self, span_ms: int) -> None:
+        """One duration."""
+        self.n += 1
+        self.total_ms += span_ms
+        self.bins[bin_of(span_ms)] += 1
+
+
+@dataclass(slots=True)
+class _Net:
+    """Durations of successful runs without the waits for approvals.
+
+    `unread`: by workflow and class of branch, of runs whose waits nobody read; `held`: whether another run of those had
+    any. They count as `unread_as_others` says.
+    """
+
+    known: _Spans = field(default_factory=_Spans)
+    unread: dict[tuple[str, str, int], _Spans] = field(default_factory=dict)
+    held: dict[tuple[str, str, int], bool] = field(default_factory=dict)
+
     def add(self, run: RunRow, *, inside: bool) -> None:
         """One run."""
-        net = without_hold(run) if inside and run.status == "success" else None
-        if net is not None:
-            self.n += 1
-            self.total_ms += net
-            self.bins[bin_of(net)] += 1
+        if not inside or run.status != "success" or run.duration_ms is None:
+            return
+        net, key = without_hold(run), (run.project, run.workflow, run.branch_class)
+        if net is None:
+            self.unread.setdefault(key, _Spans()).add(run.duration_ms)
+        else:
+            self.held[key] = bool(run.hold_ms) or self.held.get(key, False)
+            self.known.add(net)
+
+    def spans(self) -> _Spans:
+        """All that count."""
+        parts = [self.known, *(spans for key, spans in self.unread.items() if self.held.get(key) is False)]
+        bins: Counter[int] = Counter()
+        for part in parts:
+            bins.update(part.bins)
+        return _Spans(sum(part.n for part in parts), sum(part.total_ms for part in parts), bins)
 
 
 def mean_without_hold() -> FromRows:
     """Mean seconds."""
-    return FromRows("runs", _Net, lambda net, _span: number(net.total_ms / max(1, net.n) / 1000, net.n))
+    return FromRows("runs", _Net, lambda net, _span: _mean(net.spans()))
+
+
+def _mean(spans: _Spans) -> Measured:
+    return number(spans.total_ms / max(1, spans.n) / 1000, spans.n)
 
 
 def quantile_without_hold(q: float) -> FromRows:
     """Nearest rank of bins, seconds, as of every other duration."""
-    return FromRows("runs", _Net, lambda net, _span: number((quantile(net.bins, q) or 0.0) / 1000, net.n))
+    return FromRows("runs", _Net, lambda net, _span: _quantile(net.spans(), q))
+
+
+def _quantile(spans: _Spans, q: float) -> Measured:
+    return number((quantile(spans.bins, q) or 0.0) / 1000, spans.n)

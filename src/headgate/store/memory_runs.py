@@ -83,11 +83,6 @@ def runs(facts: MemoryFacts) -> list[RunRow]:
 
 def _run(facts: MemoryFacts, fact: MemoryFact, stopped: int) -> RunRow:
     values, own = shared_of(facts, fact), fact.known.values
-    holds = [
-        approval_wait_ms(job.known.values) or 0
-        for job in facts.all()
-        if job.kind == "job" and job.host == fact.host and job.known.values.get("workflow_id") == fact.key
-    ]
     return RunRow(
         workflow_id=fact.key,
         project=facts.projects.by_id[fact.project].slug,
@@ -101,13 +96,25 @@ def _run(facts: MemoryFacts, fact: MemoryFact, stopped: int) -> RunRow:
         pipeline_number=number(values, "pipeline_number"),
         url=url_of(facts, fact, fact.key),
         created_ms=number(own, "created_at"),
-        hold_ms=sum(holds),
+        hold_ms=_hold_ms(facts, fact),
         credits=number(own, "credits"),
         attempt=number(own, "attempt") or 1,
         rerun_of=text(own, "rerun_of"),
         trigger=text(values, "trigger_type"),
         credits_estimated=bool(own.get("credits_estimated", False)),
     )
+
+
+def _hold_ms(facts: MemoryFacts, run: MemoryFact) -> int | None:
+    found = [
+        job.known.values
+        for job in facts.all()
+        if job.kind == "job" and job.host == run.host and job.known.values.get("workflow_id") == run.key
+    ]
+    held = [own for own in found if own.get("type") == "approval"]
+    if not any("type" in own for own in found) or any("started_at" in own and "stopped_at" not in own for own in held):
+        return None
+    return sum(approval_wait_ms(own) or 0 for own in held)
 
 
 def jobs(facts: MemoryFacts) -> list[JobRow]:

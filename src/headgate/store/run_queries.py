@@ -31,12 +31,15 @@ __all__ = [
 _ABOVE = (
     "iif(w.ref_name IS NULL OR w.revision IS NULL OR w.pipeline_number IS NULL OR w.trigger_type IS NULL, {0}, NULL)"
 )
+# The list of a workflow's jobs alone tells their types, and of approvals at all.
+_APPROVAL = "h.type = (SELECT id FROM dim WHERE family = 0 AND text = 'approval')"
 _RUN = f"""
 SELECT w._key, p.slug, w.name, coalesce(w.ref_name, pl.ref_name), w._class, w.status, w.stopped_at, w.created_at,
   coalesce(w.revision, pl.revision), coalesce(w.pipeline_number, pl.number), w._source, w.credits, w.attempt,
   w.rerun_of, coalesce(w.trigger_type, pl.trigger_type), w.credits_estimated,
-  (SELECT coalesce(sum(max(0, h.stopped_at - h.started_at)), 0) FROM job h WHERE h.workflow_id = w._key
-    AND h._host = w._host AND h.type = (SELECT id FROM dim WHERE family = 0 AND text = 'approval'))
+  (SELECT iif(count(h.type) = 0 OR max({_APPROVAL} AND h.started_at IS NOT NULL AND h.stopped_at IS NULL), NULL,
+      coalesce(sum(iif({_APPROVAL}, max(0, h.stopped_at - h.started_at), 0)), 0))
+    FROM job h WHERE h.workflow_id = w._key AND h._host = w._host)
 FROM workflow w
 JOIN dim_project p ON p.id = w._project
 LEFT JOIN pipeline pl ON pl._key = {_ABOVE.format("w.pipeline_id")} AND pl._host = w._host

@@ -55,6 +55,25 @@ class RowsSuite:
             run.url,
         ) == ("webhook", "abc", "main", 1, "", _URL)
 
+    async def test_waits_for_approval_are_known_once_jobs_were_listed(self, store: Store) -> None:
+        """The list alone tells of approvals, and the type of a job; of an open one the end is not known."""
+
+        async def hold_ms() -> int | None:
+            (run,) = await store.runs_between(0, NOW + 1, limit=9)
+            assert list(await store.recent_runs(9)) == [run]
+            return run.hold_ms
+
+        await merge(store, pipeline(), workflow())
+        assert await hold_ms() is None
+        await merge(store, job())
+        assert await hold_ms() is None
+        await merge(store, job(type="build", at=NOW + 1))
+        assert await hold_ms() == 0
+        await merge(store, approval(ended=False))
+        assert await hold_ms() is None
+        await merge(store, approval())
+        assert await hold_ms() == 3_000
+
     async def test_a_rerun_says_what_it_repeats(self, store: Store) -> None:
         """Its attempt and the run before."""
         again = workflow(made_id(2, 1), created_at=NOW + 2_000, stopped_at=NOW + 9_000)

@@ -33,7 +33,7 @@ class HistoryRun(_HistoryRow):
 
     pipeline_number: int | None
     created_ms: int | None
-    hold_ms: int
+    hold_ms: int | None
     attempt: int
     rerun_of: str
     credits_estimated: bool

@@ -15,6 +15,7 @@ from headgate.insights.reader import Reader
 
 NOW = 100 * DAY_MS
 DAY = {WEB: (NOW - DAY_MS, NOW)}
+PLACE = {"project": WEB, "workflow": "build"}
 
 
 async def measure(name, *rows, by=(), where=(), bounds=None, tallies=None, **more):
@@ -60,6 +61,28 @@ async def test_of_a_trigger_only_its_runs_follow_each_other(name):
     wanted = {"mttr": Measured(3 * 3600, 1), "mtbf": Measured(3600, 1), "recoveries": Measured(1.0, 3)}
     assert found[(("trigger", ""),)] == wanted[name]
     assert store.asked == ["runs"]
+
+
+@pytest.mark.parametrize(
+    ("holds", "wanted"),
+    [
+        ((None, None), []),
+        ((None, 0), [4.0, 5.0]),
+        ((None, 1000), [4.0]),
+        ((0, 1000), [4.0, 4.0]),
+    ],
+    ids=["nobody read", "its like had none", "its like had one", "both read"],
+)
+async def test_runs_whose_holds_nobody_read_are_as_their_like(holds, wanted):
+    """Known holds are taken off; others are none where those of the same workflow and class of branch are."""
+    rows = [run(f"r{n}", at(9 - n), duration_ms=4000 + 1000 * n, hold_ms=held) for n, held in enumerate(holds)]
+    name = "duration_mean_without_hold"
+    other = [run("x", at(2), workflow="ship", hold_ms=None), run("y", at(1), ref="fix", branch_class=0, hold_ms=None)]
+    found = await measure(name, *rows, *other)
+    assert found == ({(): Measured(sum(wanted) / len(wanted), len(wanted))} if wanted else {})
+    metric, reader = CATALOGUE.names[name], Reader(Rows(*rows, *other), owners=Owners())
+    points = await reader.series(metric, labels=PLACE, where=(), before_ms=NOW, limit=9)
+    assert wanted == [one.value for one in points]
 
 
 async def test_outages_of_branches_are_apart():
@@ -201,9 +224,6 @@ async def test_a_dimension_that_a_metric_lacks_is_refused():
     for by, where in (("job",), ()), ((), ("job=test",)):
         with pytest.raises(ValueError, match="success_rate has no 'job'; it has org, project, workflow"):
             await measure("success_rate", by=by, where=where)
-
-
-PLACE = {"project": WEB, "workflow": "build"}
 
 
 async def test_a_series_has_the_newest_that_qualify():

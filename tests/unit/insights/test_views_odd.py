@@ -327,6 +327,24 @@ async def test_a_run_is_a_waterfall(store):
         await run_page(lens(store), run="nothing")
 
 
+async def test_time_of_which_nothing_is_known_is_charged_to_no_job(store):
+    """History has no approvals: between two jobs there may have been one."""
+    begin = NOW - 9_000_000
+
+    def told(place, name, *times, **more):
+        fields = {"name": name, "workflow_id": WORKFLOW, "status": "success"} | more
+        fields |= dict(zip(("queued_at", "started_at", "stopped_at"), (begin + 1000 * at for at in times), strict=True))
+        return seen("job", id_of(place), fields, terminal=True)
+
+    history = (told(0, "build", 0, 5, 400), told(1, "deploy", 8900, 8906, 9000))
+    await merge(store, pipeline(), workflow(created_at=begin, stopped_at=NOW), *history)
+    page = await run_page(lens(store), run=WORKFLOW)
+    shares = {job.job: job.critical_share for job in page.jobs}
+    assert ({"build": 400.0, "deploy": 100.0}, 8500.0, False) == (shares, page.critical_gap, page.approvals_known)
+    await merge(store, told(0, "build", 0, 5, 400, type="build"))
+    assert (await run_page(lens(store), run=WORKFLOW)).approvals_known
+
+
 async def test_a_run_that_goes_on_is_told_up_to_now(store):
     """What waits or runs has lasted until now; what has not begun has no time."""
     late = {"name": "ship", "number": 8, "workflow_id": WORKFLOW, "status": "blocked"}

@@ -26,6 +26,7 @@ from headgate.core.status import FAILED
 from headgate.core.tally import class_name
 from headgate.core.times import HOUR_MS
 from headgate.insights.metric import Labels
+from headgate.insights.runfolds import without_hold
 
 __all__ = ["Stuck", "StuckSpec"]
 
@@ -109,9 +110,7 @@ def _span_ms(ended: RunRow | JobRow, row: LiveRow) -> int | None:
         return ended.queue_ms if row.status == "queued" else ended.duration_ms
     if row.status == "on_hold":
         return ended.hold_ms or None
-    if ended.duration_ms is None or row.since_ms <= row.created_ms:
-        return ended.duration_ms
-    return max(0, ended.duration_ms - (ended.hold_ms or 0))
+    return ended.duration_ms if row.since_ms <= row.created_ms else without_hold(ended)
 
 
 def _value(row: LiveRow, dimension: str) -> str:

@@ -68,7 +68,7 @@ _RUN = of_fields(
     RunView,
     docs={
         "duration": "Seconds from its creation to its end.",
-        "approval_wait": "Seconds of its duration that it was on hold.",
+        "approval_wait": "Seconds of its duration that it was on hold; empty while nobody read the list of its jobs.",
         "trigger": "What started it, CircleCI's word.",
     },
 )

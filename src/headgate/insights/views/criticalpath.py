@@ -27,18 +27,20 @@ class Bar:
 class Path:
     """`jobs`: ids on the path, first one first. `share_ms`: id -> by how much it moved the end of the run.
 
-    `known`: every step of the path follows what jobs require, none was told by time alone.
+    `known`: every step of the path follows what jobs require, none was told by time alone. `gap_ms`: where one was, how
+    long nothing waited or ran between a job's begin and the end of the one before, of which no job is the cause.
     """
 
     jobs: tuple[str, ...]
     share_ms: Mapping[str, int]
     known: bool
+    gap_ms: int
 
 
 def critical_path(bars: Sequence[Bar]) -> Path:
     """The path of the jobs that have begun; an empty one where none has. Cycles end it."""
     by_id = {bar.id: bar for bar in bars}
-    known = True
+    guessed: set[str] = set()
     path: list[Bar] = []
     at = max(bars, key=_end, default=None)
     while at is not None and at not in path:
@@ -47,15 +49,19 @@ def critical_path(bars: Sequence[Bar]) -> Path:
         if not required and not any(bar.requires for bar in bars):
             wait_ms, here = at.wait_ms, at
             required = [bar for bar in bars if bar.stop_ms <= wait_ms and bar is not here]
-            known = known and not required
+            guessed |= {here.id} if required else set()
         at = max(required, key=_end, default=None)
     path.reverse()
     share: dict[str, int] = {}
+    gap_ms = 0
     before = min((bar.wait_ms for bar in path), default=0)
     for bar in path:
+        if bar.id in guessed:
+            gap_ms += bar.wait_ms - before
+            before = bar.wait_ms
         share[bar.id] = max(0, bar.stop_ms - before)
         before = max(before, bar.stop_ms)
-    return Path(tuple(bar.id for bar in path), share, known)
+    return Path(tuple(bar.id for bar in path), share, not guessed, gap_ms)
 
 
 def _end(bar: Bar) -> tuple[int, str]:

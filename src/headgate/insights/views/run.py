@@ -73,6 +73,8 @@ class RunPage:
 
     `failures`: why jobs of it failed, by their end.
     `critical_path`: ids of jobs, first one first; `critical_path_known`: it follows what jobs require, not time alone.
+    `critical_gap`: seconds between jobs of the path in which nothing that is known waited or ran.
+    `approvals_known`: the list of its jobs was read, which alone tells of approvals.
     """
 
     id: str
@@ -98,6 +100,8 @@ class RunPage:
     url: str
     critical_path: tuple[str, ...]
     critical_path_known: bool
+    critical_gap: float
+    approvals_known: bool
     jobs: tuple[JobBar, ...]
     failures: tuple[JobFailure, ...]
 
@@ -136,6 +140,8 @@ async def run_page(lens: Lens, *, run: str) -> RunPage:
         url=found.url,
         critical_path=path.jobs,
         critical_path_known=path.known,
+        critical_gap=path.gap_ms / 1000,
+        approvals_known=any(job.type for job in found.jobs),
         jobs=_jobs(found, bars, path, end_ms),
         failures=await _failures(lens, found),
     )

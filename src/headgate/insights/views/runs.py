@@ -20,7 +20,10 @@ __all__ = ["RunView", "RunsPage", "names_of", "run_view", "runs_page"]
 
 @dataclass(frozen=True, slots=True)
 class RunView:
-    """One ended run. `duration`: creation to end, seconds; `approval_wait`: seconds of it spent on hold."""
+    """One ended run. `duration`: creation to end, seconds.
+
+    `approval_wait`: seconds of it spent on hold, None while the list of its jobs was not read, which alone tells.
+    """
 
     id: str
     project: str
@@ -32,7 +35,7 @@ class RunView:
     created_at: str | None
     stopped_at: str
     duration: float | None
-    approval_wait: float
+    approval_wait: float | None
     credits: int | None
     credits_estimated: bool
     revision: str
@@ -65,7 +68,7 @@ def run_view(run: RunRow) -> RunView:
         created_at=None if run.created_ms is None else format_ms(run.created_ms),
         stopped_at=format_ms(run.stopped_ms),
         duration=None if run.duration_ms is None else run.duration_ms / 1000,
-        approval_wait=run.hold_ms / 1000,
+        approval_wait=None if run.hold_ms is None else run.hold_ms / 1000,
         credits=run.credits,
         credits_estimated=run.credits_estimated,
         revision=run.revision,

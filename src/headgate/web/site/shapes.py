@@ -5,7 +5,7 @@ Invariant: every value that is drawn is one of the view's, and bars lie within t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -111,14 +111,17 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Waterfall:
-    """A run's jobs. `ticks`: (percent, seconds); `queue`, `hold`, `work`: seconds of the critical path's jobs."""
+    """A run's jobs. `ticks`: (percent, seconds).
+
+    `queue`, `hold`, `work`: seconds of the critical path's jobs, as far as they are known; None where they are of none.
+    """
 
     bars: tuple[Bar, ...]
     ticks: tuple[tuple[float, float], ...]
     path: tuple[str, ...]
-    queue: float
-    hold: float
-    work: float
+    queue: float | None
+    hold: float | None
+    work: float | None
 
 
 def tiles(trends: Trends) -> list[Tile]:
@@ -189,12 +192,21 @@ def waterfall(run: RunPage) -> Waterfall:
     ]
     bars.sort(key=lambda bar: (bar.earlier, not bar.pieces, bar.job.begin or 0.0, bar.depth, bar.job.job))
     on_path = [job for job in run.jobs if job.critical]
+    held, built = ([job for job in on_path if (job.type == "approval") is kind] for kind in (True, False))
     return Waterfall(
         tuple(bars),
         tuple((100 * part / _TICKS, whole * part / _TICKS) for part in range(_TICKS + 1)),
         tuple(names[name] for name in run.critical_path),
-        *(sum(getattr(job, name) or 0.0 for job in on_path) for name in ("queue", "approval_wait", "duration")),
+        queue=_known_sum(job.queue for job in built),
+        hold=_known_sum(job.approval_wait for job in held) if run.approvals_known else None,
+        work=_known_sum(job.duration for job in built),
     )
+
+
+def _known_sum(spans: Iterable[float | None]) -> float | None:
+    given = list(spans)
+    known = [span for span in given if span is not None]
+    return sum(known) if known or not given else None
 
 
 def _end(job: JobBar) -> float | None:

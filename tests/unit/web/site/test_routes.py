@@ -171,7 +171,9 @@ async def test_one_run_fills_every_page(bench):
     assert "Queue p95 1s" in await bench.text(f"/job?{OF_BUILD}&job=test")
     run = await bench.text(f"/run/{WORKFLOW}")
     assert "Took 8s" in run
-    assert "1s in queues, 0s waiting for approval, 5s running - test ." in run
+    assert "1s in queues, not known waiting for approval, 5s running - test . Whether it waited" in run
+    await merge(bench.store, job(at=NOW + 1, type="build"))
+    assert "1s in queues, 0s waiting for approval, 5s running - test ." in await bench.text(f"/run/{WORKFLOW}")
 
 
 async def test_an_organisation_with_figures_of_its_own_is_no_project(bench):

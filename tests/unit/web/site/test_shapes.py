@@ -38,7 +38,7 @@ def job(name, begin, started, ended, **more):
     return JobBar(id=name, job=name, begin=begin, started=started, ended=ended, **(base | more))
 
 
-def run(*jobs, duration=100.0, path=()):
+def run(*jobs, duration=100.0, path=(), known_holds=True):
     """A run of some jobs."""
     known = dict.fromkeys(("team", "branch", "trigger", "revision", "author", "subject", "rerun_of", "url"), "")
     return RunPage(
@@ -57,6 +57,8 @@ def run(*jobs, duration=100.0, path=()):
         attempt=1,
         critical_path=path,
         critical_path_known=True,
+        critical_gap=0.0,
+        approvals_known=known_holds,
         jobs=jobs,
         failures=(),
         **known,
@@ -119,6 +121,13 @@ def test_bars_follow_one_another_in_percent_of_the_run():
     pieces = [(piece.kind, piece.left, piece.width) for bar in fall.bars for piece in bar.pieces]
     assert [("queue", 0, 10), ("work", 10, 40), ("queue", 50, 10), ("work", 60, 40)] == pieces
     assert (("build", "test"), 20.0, 0.0, 80.0) == (fall.path, fall.queue, fall.hold, fall.work)
+
+
+def test_what_is_not_known_of_a_path_is_no_zero():
+    """Waits of jobs nobody told of, and approvals of a run whose jobs nobody listed."""
+    only = job("build", 0.0, 0.0, 50.0, critical=True, queue=None)
+    fall = waterfall(run(only, path=("build",), known_holds=False))
+    assert (None, None, 50.0) == (fall.queue, fall.hold, fall.work)
 
 
 def test_bars_stay_within_their_run():
