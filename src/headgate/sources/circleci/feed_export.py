@@ -211,9 +211,11 @@ class ExportFeed:
                 # Every row of a run tells the same of it.
                 runs.add(row.workflow_id)
                 credits_used = totals.of(row.workflow_id) if totals else None
-                pipeline = usage_csv.pipeline(row, owner, context)
+                pipeline, begin = usage_csv.pipeline(row, owner, context), usage_csv.begin(row, owner, context)
                 if pipeline is not None:
                     found["pipeline", pipeline.key] = pipeline
+                if begin is not None:
+                    found["begin", begin.key] = begin
                 found["workflow", row.workflow_id] = usage_csv.workflow(row, owner, context, credits_used)
             found["job", row.job_id] = usage_csv.job(row, owner, context)
             found["usage", row.job_id] = usage_csv.usage(row, owner, context)

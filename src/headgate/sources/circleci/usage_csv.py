@@ -21,12 +21,15 @@ from headgate.sources.circleci.normalize import Context, observe
 from headgate.sources.circleci.reading import integer, known, repository, text, uuid_text
 from headgate.sources.circleci.vcs import ref_fields
 
-__all__ = ["REQUIRED", "Row", "Totals", "job", "pipeline", "read_rows", "usage", "workflow"]
+__all__ = ["REQUIRED", "Row", "Totals", "begin", "job", "pipeline", "read_rows", "usage", "workflow"]
 
 # Without these a row is about nothing that can be named, or adds up to nothing.
 REQUIRED = ("PROJECT_ID", "WORKFLOW_ID", "JOB_ID", "TOTAL_CREDITS")
 _MISSING = r"\N"
 _SECOND_MS = 1000
+# A workflow is made right after its pipeline, and its first job begins to wait within seconds: real rows and webhooks
+# (tests/data/circleci) are 0.1 to 0.8 s apart. A rerun, or one that begins with an approval, is later.
+_BEGINS_MS = 60 * _SECOND_MS
 
 
 def _real(value: str) -> float | None:
@@ -220,6 +223,17 @@ def workflow(row: Row, owner: ProjectRef, ctx: Context, credits_used: int | None
         credits_estimated=None if credits_used is None else False,
     ) | ref_fields(row.text("VCS_BRANCH"), None)
     return observe(ctx, "workflow", row.workflow_id, owner, fields, source="export", terminal=success, enriches=True)
+
+
+def begin(row: Row, owner: ProjectRef, ctx: Context) -> Observation | None:
+    """When the workflow of a row began: when its first job began to wait, where that was right after its pipeline.
+
+    Whatever any other input says of it is nearer, so this one never says that the workflow has ended.
+    """
+    made, queued = row.at("PIPELINE_CREATED_AT"), row.at("WORKFLOW_FIRST_JOB_QUEUED_AT")
+    if made is None or queued is None or not -_SECOND_MS < queued - made < _BEGINS_MS:
+        return None
+    return observe(ctx, "workflow", row.workflow_id, owner, {"created_at": queued}, source="export")
 
 
 def pipeline(row: Row, owner: ProjectRef, ctx: Context) -> Observation | None:

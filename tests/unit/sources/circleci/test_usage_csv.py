@@ -140,6 +140,43 @@ def test_a_row_tells_of_its_job_workflow_and_pipeline():
     }
 
 
+def test_a_workflow_begins_with_its_first_job_right_after_its_pipeline():
+    """Insights leaves out tags, and nothing else of history knows when they began."""
+    found = usage_csv.begin(only(LINES)[0], OWNER, CONTEXT)
+    assert (found.key, found.terminal, found.enriches) == ("669f1257-7e57-4e5b-9c8c-bb081ce128e8", False, False)
+    assert {"created_at": parse_ms("2025-07-02T18:25:47Z")} == found.fields
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        {"WORKFLOW_FIRST_JOB_QUEUED_AT": "2025-07-02 18:26:47.000"},
+        {"WORKFLOW_FIRST_JOB_QUEUED_AT": "2025-07-02 18:25:45.000"},
+        {"WORKFLOW_FIRST_JOB_QUEUED_AT": r"\N"},
+        {"PIPELINE_CREATED_AT": r"\N"},
+    ],
+    ids=["a rerun or an approval first", "before its pipeline", "no first job", "no pipeline"],
+)
+def test_a_workflow_of_which_that_is_not_sure_has_no_begin(cells):
+    """Its first job does not tell when it was made."""
+    assert usage_csv.begin(changed(**cells), OWNER, CONTEXT) is None
+
+
+@pytest.mark.parametrize("source", ["insights", "v2", "webhook"])
+@pytest.mark.parametrize("terminal", [True, False])
+@pytest.mark.parametrize("first", [True, False])
+def test_any_other_input_knows_better_when_a_workflow_began(source, terminal, first):
+    """Whichever comes first, and whether or not it knows the end."""
+    row = only(LINES)[0]
+    told = [usage_csv.begin(row, OWNER, CONTEXT), usage_csv.workflow(row, OWNER, CONTEXT, 8)]
+    fields = {"created_at": parse_ms("2025-07-02T18:25:46.400Z")}
+    other = Observation("workflow", row.workflow_id, OWNER, source, 1, terminal, fields)
+    known = EMPTY
+    for one in [other, *told] if first else [*told, other]:
+        known = merge(known, one)
+    assert fields["created_at"] == known.values["created_at"]
+
+
 def test_a_workflow_that_did_not_succeed_has_no_end_from_the_export():
     """Failed, canceled or running: the export does not say which."""
     run = usage_csv.workflow(changed(IS_WORKFLOW_SUCCESSFUL="false"), OWNER, CONTEXT, None)
