@@ -240,6 +240,10 @@ class Engines:
         """A request for history was stored."""
         self._collector.wake_backfills()
 
+    def history_read(self) -> int:
+        """How many requests for history were done since the sources were last configured."""
+        return self._collector.history_read()
+
     def wake_audits(self) -> None:
         """A request for an audit was stored."""
         self._collector.wake_audits()

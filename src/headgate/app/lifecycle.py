@@ -40,6 +40,7 @@ from headgate.app.serving import Serving
 from headgate.app.settings import Configuration
 from headgate.app.supervise import keep_running
 from headgate.app.telemetry import Telemetry
+from headgate.app.trimming import keep_trimmed
 from headgate.core.clock import Clock, SystemClock
 from headgate.core.errors import StoreFailed
 from headgate.core.storeport import Store
@@ -53,12 +54,9 @@ _STOP_SECONDS = 3.4
 _GAPS = 100
 _CLOSE_SECONDS = 1.0
 _IDLE_POLL_SECONDS = 0.25
-_TRIM_SECONDS = 600.0
 # How much is made before the interpreter looks for cycles. Ours are few, and answers over many sums make much: at ten
 # million jobs the overview takes a fifth less time than by the usual (700, 10, 10), for a few MB.
 COLLECT = (50_000, 20, 20)
-# So often it is looked whether space is short, when trimming does not wait for its turn.
-_SPACE_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +183,7 @@ class Daemon:
                     *engines.parts(),
                     ("files", self._chores.run),
                     ("gauges", lambda: keep_gauges(store, engines, self._telemetry)),
-                    ("trim", lambda: self._trim(store)),
+                    ("trim", lambda: self._trim(store, engines)),
                     ("store watch", lambda: self._watch_store(store)),
                     ("watchdog", lambda: self._feed_watchdog(store)),
                 )
@@ -257,19 +255,13 @@ class Daemon:
         while await engines.waiting():  # noqa: ASYNC110  # what is waited for has no event of its own
             await asyncio.sleep(_IDLE_POLL_SECONDS)
 
-    async def _trim(self, store: Store) -> None:
-        waited = 0.0
-        while True:
-            await asyncio.sleep(_SPACE_SECONDS)
-            waited += _SPACE_SECONDS
-            tight = store.space_level() not in ("ok", "warn")
-            if not tight and waited < _TRIM_SECONDS:
-                continue
-            waited = 0.0
-            retention = self._configuration.settings.store.retention.by_part(tight=tight)
-            deleted = await store.trim(retention, now_ms=self._clock.now_ms())
-            if any(deleted.values()):
-                _log.info("trimmed", level=store.space_level(), **deleted)
+    async def _trim(self, store: Store, engines: Engines) -> None:
+        await keep_trimmed(
+            store,
+            lambda tight: self._configuration.settings.store.retention.by_part(tight=tight),
+            engines.history_read,
+            clock=self._clock,
+        )
 
     async def _watch_store(self, store: Store) -> None:
         self._fail(await store.failed())

@@ -66,8 +66,9 @@ class _Reader:
 
 @dataclass(eq=False)
 class Backfiller(SourceLoop[FeedSource]):
-    """The loop of one source that has feeds."""
+    """The loop of one source that has feeds. `done`: how many requests are."""
 
+    done: int = field(default=0, init=False)
     _wanted: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _failures: dict[str, int] = field(default_factory=dict, init=False)
 
@@ -282,6 +283,7 @@ class Backfiller(SourceLoop[FeedSource]):
         done = msgspec.structs.replace(work.request, share=1.0, ended_ms=self._polled.clock.now_ms())
         marks = dict.fromkeys(work.spots) | await BACKFILLS.finish(self._store, self._polled.name, done)
         await self._intake.merge_answer(self._polled, (), marks=marks)
+        self.done += 1
         _log.info("backfill_done", source=self._polled.name, id=done.id, calls=done.calls,
                   observations=done.observations, problems=len(done.problems))  # fmt: skip
 

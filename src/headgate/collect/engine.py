@@ -150,6 +150,10 @@ class Collector:
         for backfiller in self._backfillers.values():
             backfiller.wake()
 
+    def history_read(self) -> int:
+        """How many requests for history were done."""
+        return sum(backfiller.done for backfiller in self._backfillers.values())
+
     def wake_audits(self) -> None:
         """A request for an audit was stored. Call it from the event loop."""
         for auditor in self._auditors:

@@ -308,11 +308,12 @@ class SqliteStore(AlertUnits, Questions):
             deleted[name] = await self._slices(lambda s, part=part, at=before_ms: part(s, at, now_ms))  # type: ignore[misc]  # bound at once
         await self._slices(lambda session: trim.trim_hourly(session, now_ms))
         if self.space_level() in ("ok", "warn"):
+            # Tests first: theirs are few, and of a long history spans, on which the sums of days rest, take longest.
+            await self._slices(lambda session: testparts.add_up(session, now_ms))
             await self._slices(lambda session: spans.add_up(session, now_ms))
             await self._slices(lambda session: cuts.add_up(session, now_ms))
             await self._slices(lambda session: usagedays.add_up(session, now_ms))
             await self._slices(commits.note)
-            await self._slices(lambda session: testparts.add_up(session, now_ms))
             await self._slices(lambda session: outages.add_up(session, now_ms))
             for what in daysums.EVERYTHING:
                 await self._slices(lambda session, what=what: daysums.add_up(session, now_ms, what))  # type: ignore[misc]  # bound at once

@@ -118,8 +118,10 @@ async def bench():
 
 async def test_everything_asked_for_is_read_once_and_said_to_be_done(bench):
     """Two windows of three scopes; the second window goes on where the first ended."""
+    assert bench.backfiller.done == 0
     await bench.backfiller.work(await bench.ask())
     assert await bench.kept() == 3 * 40
+    assert bench.backfiller.done == 1
     assert sorted(bench.feed.asked) == sorted(
         (one.slug, day) for one in SCOPES for day in (0, 5, 10, 15, 20, 25, 30, 31, 36)
     )
