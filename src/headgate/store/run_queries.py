@@ -33,20 +33,20 @@ _ABOVE = (
 )
 # The list of a workflow's jobs alone tells their types, and of approvals at all.
 _APPROVAL = "h.type = (SELECT id FROM dim WHERE family = 0 AND text = 'approval')"
+_IN_IT = "h.workflow_id = w._key AND h._host = w._host"
 _RUN = f"""
 SELECT w._key, p.slug, w.name, coalesce(w.ref_name, pl.ref_name), w._class, w.status, w.stopped_at, w.created_at,
   coalesce(w.revision, pl.revision), coalesce(w.pipeline_number, pl.number), w._source, w.credits, w.attempt,
   w.rerun_of, coalesce(w.trigger_type, pl.trigger_type), w.credits_estimated,
   (SELECT iif(count(h.type) = 0 OR max({_APPROVAL} AND h.started_at IS NOT NULL AND h.stopped_at IS NULL), NULL,
-      coalesce(sum(iif({_APPROVAL}, max(0, h.stopped_at - h.started_at), 0)), 0))
-    FROM job h WHERE h.workflow_id = w._key AND h._host = w._host)
+    coalesce(sum(iif({_APPROVAL}, max(0, h.stopped_at - h.started_at), 0)), 0)) FROM job h WHERE {_IN_IT})
 FROM workflow w
 JOIN dim_project p ON p.id = w._project
 LEFT JOIN pipeline pl ON pl._key = {_ABOVE.format("w.pipeline_id")} AND pl._host = w._host
 WHERE w._terminal AND w.stopped_at IS NOT NULL
 """
 _RUN_WORDS = (2, 3, 5, 10, 14)
-# From the newest on: a plan by project would read all runs there are and sort them.
+# From the newest on: a plan by project would read and sort all.
 _FROM_THE_END = _RUN.replace("FROM workflow w\nJOIN", "FROM workflow w INDEXED BY workflow_end\nCROSS JOIN")
 JOB_COLUMNS = """j._key, j.workflow_id, p.slug, j._run, j.name, coalesce(w.ref_name, pl.ref_name), j._class, j.status,
   j.type, j.resource_class, j.executor, j.parallelism, j.queued_at, j.started_at, j.stopped_at, j.credits,
@@ -130,8 +130,8 @@ def _jobs(db: Database, more: str, bound: tuple[Any, ...]) -> list[JobRow]:
 
 def job_rows(db: Database, rows: Sequence[tuple[Any, ...]]) -> list[JobRow]:
     """Jobs of rows that begin with `JOB_COLUMNS`, in their order."""
-    urls, texts = app_urls(db), _texts(db, rows, _JOB_WORDS)
-    statuses = {number: map_status(text) for number, text in texts.items()}
+    texts = _texts(db, rows, _JOB_WORDS)
+    statuses, urls = {number: map_status(text) for number, text in texts.items()}, app_urls(db)
     return [_job(row, texts, statuses, urls) for row in rows]
 
 
@@ -174,12 +174,8 @@ def recent_runs(db: Database, limit: int, project: str | None) -> list[RunRow]:
     """Newest ended workflows first, of one project (slug) or all."""
     if project is None:
         return _runs(db, "ORDER BY w.stopped_at DESC, w._id DESC LIMIT ?", (limit,), _FROM_THE_END)
-    return _runs(
-        db,
-        "AND w._project IN (SELECT project FROM dim_project_slug WHERE slug = ?)"
-        " ORDER BY w.stopped_at DESC, w._id DESC LIMIT ?",
-        (project, limit),
-    )
+    of_it = "AND w._project IN (SELECT project FROM dim_project_slug WHERE slug = ?)"
+    return _runs(db, f"{of_it} ORDER BY w.stopped_at DESC, w._id DESC LIMIT ?", (project, limit))
 
 
 def _page(since_ms: int, until_ms: int, after: tuple[int, str] | None, limit: int) -> tuple[Any, ...]:
