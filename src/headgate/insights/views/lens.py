@@ -55,6 +55,11 @@ class Filters:
         branch_class = {DEFAULT_BRANCH: 1, OTHER_BRANCH: 0}.get(self.branch_class)
         return RunChoice(self.branch, branch_class, self.trigger, status)
 
+    @property
+    def of_runs(self) -> bool:
+        """Whether one of them is such that sums over all runs do not know it."""
+        return any(getattr(self, name) for name in OF_RUNS)
+
     def refuse(self, names: Sequence[str], why: str, valid: Sequence[str]) -> None:
         """Raise Refused for the first of these filters that is asked for. `why`: how it is counted instead."""
         for name in names:

@@ -80,7 +80,9 @@ def _add_money(app: FastAPI, site: Site) -> None:
         )
         about = {"project": project, "workflow": workflow}
         own = {"by": by} | {name: value for name, value in about.items() if value}
-        values = {"view": view, "choices": RERUNS_BY, **about}
+        # Jobs of repeats are counted over all runs.
+        choices = [one for one in RERUNS_BY if one != "job" or not asked.chosen.of_runs]
+        values = {"view": view, "choices": choices, **about}
         crumbs = (("Credits", "/credits"), ("Waste by retries", ""))
         return site.answer("reruns.html", request, asked, values, *crumbs, own=own)
 

@@ -430,6 +430,25 @@ async def test_waste_by_retries(bench, by):
     ]
 
 
+@pytest.mark.parametrize("filters", [{}, {"branch_class": "@default"}, {"trigger": "api"}, {"team": "web"}])
+@pytest.mark.parametrize(("path", "about"), [("/workflow", FLOW), ("/credits", {"by": "team"})])
+async def test_waste_by_retries_is_of_the_page_that_it_stands_on(bench, path, about, filters):
+    """It passes the same filters, also when it is grouped by something else, and says so."""
+    page = await bench.page(path, **about, **WINDOW, **filters)
+    (retries,) = page.all(aria_label="Waste by retries")
+    assert retries.attributes["hx-get"] == retries.one("a").attributes["href"]
+    place = {name: value for name, value in about.items() if name != "by"}
+    told = await bench.api("reruns", by="project", **place, **WINDOW, **filters)
+    figures = {name: one["value"] for name, one in told["figures"].items()}
+    shown_at = read((await bench.http.get(retries.attributes["hx-get"])).text)
+    links = [one.attributes["href"] for one in shown_at.one("nav", aria_label="Retries grouped by").all("a")]
+    assert len(RERUNS_BY) - bool(filters.keys() - {"team"}) == len(links)
+    for link in (retries.attributes["hx-get"], *links):
+        whole = read((await bench.http.get(link)).text)
+        assert {name: value for name, (value, _) in tiles(whole).items()} == figures
+        assert all(value in whole.words for value in filters.values())
+
+
 async def test_machine_sizes(bench):
     """Which class fits, what it saves, the risk, runs looked at; how many of each verdict."""
     page, told = await bench.both("/rightsizing", "rightsizing", **WINDOW)
