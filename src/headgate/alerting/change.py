@@ -210,7 +210,7 @@ def _line(subject: Subject, said: Mapping[str, Any]) -> bytes:
         "who": WHO,
         "rule": subject.rule,
         "labels": subject.all_labels(),
-        "at_ms": alert.at_ms,
+        "at_ms": alert.end_ms or alert.at_ms,
         "value": alert.value,
         "baseline": alert.baseline,
         "format": alert.form or None,

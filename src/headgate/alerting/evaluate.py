@@ -123,22 +123,24 @@ async def _judged(
         after = step(before, reading_of(rule, found, before, view.judged_ms(named), view.now_ms), rule.timing)
     if known is None and not after.transitions:
         return None
-    after = replace(after, alert=_described(rule, before, after.alert, found))
+    after = replace(after, alert=_described(view, named, before, after.alert, found))
     texts = dict(found.texts)
     if after.notify == "firing" and rule.suspects:
         texts = {**await suspects(view, labels, after.alert), **texts}
     return GroupResult(fingerprint(rule.name, named), named, before, after, found, texts, bool(view.reach.behind))
 
 
-def _described(rule: Rule, before: Alert, alert: Alert, found: Found) -> Alert:
+def _described(view: View, named: Mapping[str, str], before: Alert, alert: Alert, found: Found) -> Alert:
     """With what its numbers are, over which window, and with the place of its first bad run, which is found once."""
-    form, unit = measured_in(rule)
+    form, unit = measured_in(view.rule)
     at_ms, url = alert.first_bad_ms, alert.first_bad_url
     if alert.first_bad in ("", found.first_bad):
         at_ms, url = (found.first_bad_ms, found.first_bad_url) if alert.first_bad else (0, "")
     judged = alert.at_ms != before.at_ms  # else its numbers are those of a reading before
-    window_ms = (found.window_ms or rule.window_ms) if judged else alert.window_ms
-    return structs.replace(alert, form=form, unit=unit, first_bad_ms=at_ms, first_bad_url=url, window_ms=window_ms)
+    if judged:
+        window_ms = found.window_ms or view.rule.window_ms
+        alert = structs.replace(alert, window_ms=window_ms, end_ms=view.end_ms(named))
+    return structs.replace(alert, form=form, unit=unit, first_bad_ms=at_ms, first_bad_url=url)
 
 
 def reading_of(rule: Rule, found: Found, before: Alert, end_ms: int, now_ms: int) -> Reading:

@@ -41,7 +41,7 @@ def evidence_of(rule: Rule, group: GroupResult) -> Evidence:
         where=tuple((one.label, one.op, one.value) for one in rule.where),
         window_ms=found.window_ms or rule.window_ms,
         runs=judge.runs if isinstance(judge, Detect) else _RUNS if isinstance(judge, Event | Stuck) else 0,
-        since_ms=_period_begin(judge, alert.at_ms) if isinstance(judge, Forecast) else 0,
+        since_ms=_period_begin(judge, alert.end_ms or alert.at_ms) if isinstance(judge, Forecast) else 0,
         seconds=isinstance(judge, Absence),
         limits=_limits(rule, alert.baseline),
         first_bad=first_bad,

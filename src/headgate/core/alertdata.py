@@ -131,8 +131,8 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     `version`: of the rule. `change_ms`: when the newest lasting change that was told began, `changed`: to which value.
     `normal_ms`: data time from which on what happened was accepted as normal. `form`, `unit`: of value and baseline, as
     the catalogue writes them; empty where they are counts of things. `first_bad_ms`, `first_bad_url`: end and link of
-    the run that `first_bad` names; 0 and empty where that is not known. `window_ms`: over which `value` was judged, 0
-    where that is not known.
+    the run that `first_bad` names; 0 and empty where that is not known. `window_ms`: over which `value` was judged,
+    `end_ms`: up to when, which is before `at_ms` where data comes late by nature; 0 where that is not known.
 
     What `alerting.telling` remembers: `receivers`: by notifier, those for whom it is open; `held`: notifier -> why not
     now; `flips`: when it fired and was resolved lately; `flapping_ms`: since when that is too often; `acknowledged`:
@@ -166,6 +166,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     first_bad_ms: int = 0
     first_bad_url: str = ""
     window_ms: int = 0
+    end_ms: int = 0
     receivers: dict[str, Told] = {}
     held: dict[str, str] = {}
     flips: tuple[int, ...] = ()

@@ -3,9 +3,10 @@
 import msgspec
 from tests.unit.alerting.world import HOUR, START, World, run
 
+from headgate.alerting.view import Watermark
 from headgate.core.alertdata import decode_alert
 from headgate.core.evidence import Evidence
-from headgate.core.times import format_ms
+from headgate.core.times import DAY_MS, format_ms
 from headgate.insights.views.alert import alert_page
 from headgate.insights.views.lens import Lens
 
@@ -30,6 +31,18 @@ groups:
       - alert: Silent
         absence: {at_least: 6h}
         by: [project]
+"""
+COSTLY = """
+version: 1
+groups:
+  - name: main
+    rules:
+      - alert: Costly
+        metric: credits
+        by: [project]
+        window: 24h
+        threshold: {warning: "> 100"}
+        min_runs: 1
 """
 
 
@@ -116,3 +129,19 @@ async def test_a_silence_is_drawn_as_the_time_between_runs():
     world.store.runs = []
     gone = await page_of(world)
     assert (None, True) == (gone.chart, "no past" in gone.no_chart)
+
+
+async def test_what_was_judged_of_credits_ends_with_the_last_day_that_is_told():
+    """Not with the day that is over since, of which nothing is told yet: alert and history say up to when it was."""
+    world = World(COSTLY)
+    told_ms = START // DAY_MS * DAY_MS
+    world.store.runs = [run(told_ms - back * HOUR, credits=10) for back in range(1, 15 * 24)]
+    world.clock.advance((told_ms + DAY_MS - START) // 1000 - 1800)  # half an hour before the next day
+    for _ in range(12):
+        now_ms = world.clock.now_ms()
+        world.marks = {"gh/acme/web": Watermark("circleci", told_ms, now_ms - told_ms)}
+        await world.pass_time(5, None)
+    _, alert = alert_of(world)
+    assert ("firing", 240.0, told_ms, DAY_MS) == (alert.state, alert.value, alert.end_ms, alert.window_ms)
+    assert alert.at_ms > told_ms + DAY_MS
+    assert {told_ms} == {line["at_ms"] for line in world.history()}

@@ -106,6 +106,28 @@ async def test_the_window_that_was_judged_last_is_drawn_whatever_it_fired_by(sto
     assert (5 * 86_400, newest.value, newest.n) == (chart.window_seconds, last.value, last.n)
 
 
+@pytest.mark.parametrize("forgotten", [False, True])
+async def test_a_chart_of_whole_days_ends_with_the_day_that_was_judged(store, forgotten):
+    """Which need not be the one before: of that, nothing may have been told yet."""
+    end_ms = NOW // DAY * DAY - DAY
+    seen = msgspec.structs.replace(WATCHED, metric="credits", window_ms=DAY, whole_days=True, where=())
+    change = fired(seen, end_ms=end_ms)
+    if forgotten:
+        last = line("firing", "resolved", rule="Red", labels=LABELS, at_ms=end_ms, window_ms=DAY)
+        change = dataclasses.replace(change, rows=[], history=[*change.history, (FINGERPRINT, NOW, last)])
+    await store.transition(change)
+    chart = (await alert_page(Lens(store, NOW), fingerprint=FINGERPRINT)).chart
+    lens = Lens(store, NOW)
+    measured = await lens.reader().measure(
+        lens.catalogue.resolve("credits", "workflow"),
+        by=("project", "workflow"),
+        where=(),
+        bounds={"gh/acme/web": (end_ms - DAY, end_ms)},
+    )
+    newest, last = measured[tuple(sorted(GROUP.items()))], chart.points[-1]
+    assert (format_ms(end_ms), newest.value, newest.n) == (last.at, last.value, last.n)
+
+
 async def test_a_change_is_drawn_over_single_runs(store):
     """Before it the old level holds, since then the new one; the points are the runs that the metric counts."""
     changed = NOW - 2 * DAY

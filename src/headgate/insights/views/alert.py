@@ -115,11 +115,10 @@ async def alert_page(lens: Lens, *, fingerprint: str) -> AlertPage:
     newest = next(line for line in lines if line.rule) if row is None else None
     chart = None
     if seen is not None:
-        end_ms = min(alert.at_ms or lens.now_ms, lens.now_ms)
         chart = await chart_of(
             lens,
             structs.replace(seen, window_ms=alert.window_ms or seen.window_ms),
-            end_ms=end_ms // DAY_MS * DAY_MS if seen.whole_days else end_ms,
+            end_ms=_end_ms(lens, alert, seen),
             baseline=alert.baseline,
             fired_ms=alert.fired_ms,
             ended_ms=alert.ended_ms,
@@ -149,6 +148,14 @@ async def alert_page(lens: Lens, *, fingerprint: str) -> AlertPage:
         told=_told(lines),
         lines=tuple(lines),
     )
+
+
+def _end_ms(lens: Lens, alert: Alert, seen: Evidence) -> int:
+    """End of what was judged last, as near as is known."""
+    if alert.end_ms:
+        return min(alert.end_ms, lens.now_ms)
+    at_ms = min(alert.at_ms or lens.now_ms, lens.now_ms)
+    return at_ms // DAY_MS * DAY_MS if seen.whole_days else at_ms
 
 
 def _found(rows: Sequence[AlertRow], start: str) -> AlertRow | None:
