@@ -109,7 +109,7 @@ async def test_without_anything_there_is_an_empty_overview(store):
 
 
 async def test_a_project_without_runs_in_the_window(store):
-    """It is listed, its page has no value, and its workflow is not known for so long ago."""
+    """It is listed, its page has no value, nor has that of its workflow; others are not known."""
     old = NOW - 90 * DAY_MS
     await merge(store, pipeline(), workflow(created_at=old - 1, stopped_at=old))
     (card,) = (await projects_page(lens(store), window=WINDOW)).projects
@@ -117,8 +117,10 @@ async def test_a_project_without_runs_in_the_window(store):
     page = await project_page(lens(store), project=PROJECT.slug, window=WINDOW, step="1d")
     assert ((), (), "idle") == (page.workflows, page.last_builds, page.health)
     assert {None} == {value for line in page.plot.lines for value in line.values}
+    of = await workflow_page(lens(store), project=PROJECT.slug, workflow="build", window=WINDOW, step="1d")
+    assert ((), "idle", None) == (of.jobs, of.health, of.figures["runs"].value)
     with pytest.raises(Refused) as refused:
-        await workflow_page(lens(store), project=PROJECT.slug, workflow="build", window=WINDOW, step="1d")
+        await workflow_page(lens(store), project=PROJECT.slug, workflow="ship", window=WINDOW, step="1d")
     assert ("unknown-workflow", ()) == (refused.value.kind, refused.value.valid)
 
 

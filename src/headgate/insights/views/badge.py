@@ -8,10 +8,11 @@ from typing import Literal
 from headgate.core.times import DAY_MS
 from headgate.insights.metric import FromTally, MetricDef
 from headgate.insights.views.figures import measured
+from headgate.insights.views.known import workflow_must_be_known
 from headgate.insights.views.lens import Filters, Lens
 from headgate.insights.views.overview import BAD_RATE, GOOD_RATE
 from headgate.insights.views.refusal import unknown
-from headgate.insights.views.runs import names_of, runs_page
+from headgate.insights.views.runs import runs_page
 from headgate.insights.views.window import Window
 
 __all__ = ["LAST_RUN", "Badge", "Tone", "badge", "badge_names"]
@@ -54,9 +55,8 @@ async def badge(lens: Lens, *, name: str, project: str, workflow: str, window: W
     if name == LAST_RUN:
         return await _last_run(lens, project, workflow, window, filters)
     row = await lens.project(project)
-    known = await names_of(lens, row.project, Window(window.previous.since_ms, window.until_ms)) if workflow else ()
-    if workflow and workflow not in known:
-        raise unknown("unknown-workflow", "workflow", workflow, known)
+    if workflow:
+        await workflow_must_be_known(lens, row.project, workflow, window)
     metric = lens.catalogue.names[name.replace("-", "_")]
     found = await measured(
         lens.reader(),

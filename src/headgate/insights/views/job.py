@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 from headgate.core.runrows import JobRow
 from headgate.core.status import OUR_STATUSES
-from headgate.core.tally import TallyQuery
 from headgate.core.times import format_ms
 from headgate.insights.views.figures import JOB_FIGURES, Figure, Plot, Trends, figure, measured, plot, trends
+from headgate.insights.views.known import job_must_be_known
 from headgate.insights.views.lens import Filters, Lens
-from headgate.insights.views.refusal import unknown
 from headgate.insights.views.rightsizing import RightSizing, right_sizes
 from headgate.insights.views.window import StepName, Window
 
@@ -95,7 +94,7 @@ async def job_page(
     row = await lens.project(project)
     where = filters.matchers(workflow=workflow, job=job)
     slugs, reader = [row.project], lens.reader()
-    await _must_be_there(lens, row.project, workflow, job, window)
+    await job_must_be_known(lens, row.project, workflow, job, window)
     lines = await plot(lens, reader, _PLOTTED, projects=slugs, window=window, step=step, where=where)
     names = (*JOB_FIGURES, "approval_wait")
     whole = (await trends(lens, reader, names, projects=slugs, window=window, where=where))[()]
@@ -116,17 +115,6 @@ async def job_page(
         ),
         runs=tuple(map(_view, newest)),
     )
-
-
-async def _must_be_there(lens: Lens, project: str, workflow: str, job: str, window: Window) -> None:
-    """Within the window or the one before."""
-    bounds = Window(window.previous.since_ms, window.until_ms).bounds([project])
-    there = set(await lens.store.tallies(TallyQuery("job", bounds, ("workflow", "job"))))
-    if (workflow, job) in there:
-        return
-    if workflow not in {name for name, _ in there}:
-        raise unknown("unknown-workflow", "workflow", workflow, {name for name, _ in there})
-    raise unknown("unknown-job", "job", job, {name for flow, name in there if flow == workflow})
 
 
 async def _classes(
@@ -175,7 +163,7 @@ async def job_run_pages(
     """Every ended run of the job in the window that passes the filters, newest first, each once. Raises Refused."""
     row = await lens.project(project)
     filters.matchers()
-    await _must_be_there(lens, row.project, workflow, job, window)
+    await job_must_be_known(lens, row.project, workflow, job, window)
     place, asked = (window.until_ms, ""), _PAGE
     while True:
         left = Window(window.since_ms, min(place[0] + 1, window.until_ms))

@@ -57,7 +57,7 @@ TITLES: dict[RefusalKind, str] = {
 }
 _LISTED = 20
 # Why something may be not known that somebody saw: what is there is told by what ended.
-_ENDED = "nothing of that name ended in this window or the one before; choose a longer window"
+_ENDED = "nothing of that name has ended yet, or what did is past retention"
 _WHY: dict[RefusalKind, str] = {
     "unknown-workflow": _ENDED,
     "unknown-job": _ENDED,

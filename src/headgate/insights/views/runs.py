@@ -8,14 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from headgate.core.runrows import RunRow
-from headgate.core.tally import TallyQuery, class_name
+from headgate.core.tally import class_name
 from headgate.core.times import format_ms
 from headgate.insights.views.cursors import Cursors
+from headgate.insights.views.known import names_of, workflow_must_be_known
 from headgate.insights.views.lens import Filters, Lens
-from headgate.insights.views.refusal import unknown
 from headgate.insights.views.window import Window
 
-__all__ = ["RunView", "RunsPage", "names_of", "run_view", "runs_page"]
+__all__ = ["RunView", "RunsPage", "run_view", "runs_page"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +79,6 @@ def run_view(run: RunRow) -> RunView:
     )
 
 
-async def names_of(lens: Lens, project: str, window: Window) -> tuple[str, ...]:
-    """Workflows of a project that had runs in a window, skipped ones too, sorted."""
-    found = await lens.store.tallies(TallyQuery("workflow", window.bounds([project]), ("workflow",)))
-    return tuple(sorted(name for (name,) in found))
-
-
 async def runs_page(
     lens: Lens,
     *,
@@ -96,13 +90,15 @@ async def runs_page(
     cursor: str | None = None,
     limit: int = 50,
 ) -> RunsPage:
-    """Runs of a project, or of one of its workflows that ran in the window or the one before. Raises Refused."""
+    """Runs of a project, or of one of its workflows. Raises Refused."""
     row = await lens.project(project)
     filters.matchers()
-    names = await names_of(lens, row.project, Window(window.previous.since_ms, window.until_ms))
-    if workflow is not None and workflow not in names:
-        raise unknown("unknown-workflow", "workflow", workflow, names)
-    wanted = [name for name in (names if workflow is None else (workflow,)) if lens.takes(filters, row.project, name)]
+    if workflow is None:
+        names = await names_of(lens, row.project, window)
+    else:
+        await workflow_must_be_known(lens, row.project, workflow, window)
+        names = (workflow,)
+    wanted = [name for name in names if lens.takes(filters, row.project, name)]
     cursors = Cursors.of("runs", window.asked, row.project, workflow, status, filters)
     place = cursors.read(cursor, tuple[int, str]) if cursor else (window.until_ms, "")
     found = await lens.store.newest_runs(

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from headgate.insights.views.figures import JOB_FIGURES, QUEUE_FIGURES, RUN_FIGURES, Plot, Trends, plot, trends
+from headgate.insights.views.known import workflow_must_be_known
 from headgate.insights.views.lens import Filters, Lens
 from headgate.insights.views.overview import Health, health_of
-from headgate.insights.views.refusal import unknown
-from headgate.insights.views.runs import names_of
 from headgate.insights.views.window import StepName, Window
 
 __all__ = ["JobLine", "WorkflowPage", "workflow_page"]
@@ -50,13 +49,10 @@ async def workflow_page(
     step: StepName,
     filters: Filters = Filters(),  # noqa: B008  # frozen, takes everything
 ) -> WorkflowPage:
-    """A workflow by name; one without runs in the window and the one before is refused. Raises Refused."""
+    """A workflow by name; without a run in the window it is empty. Raises Refused."""
     row = await lens.project(project)
     where = filters.matchers(workflow=workflow)
-    reach = Window(window.previous.since_ms, window.until_ms)
-    names = await names_of(lens, row.project, reach)
-    if workflow not in names:
-        raise unknown("unknown-workflow", "workflow", workflow, names)
+    await workflow_must_be_known(lens, row.project, workflow, window)
     slugs, reader = [row.project], lens.reader()
     lines = await plot(lens, reader, _PLOTTED, projects=slugs, window=window, step=step, where=where)
     whole = (await trends(lens, reader, RUN_FIGURES, projects=slugs, window=window, where=where))[()]

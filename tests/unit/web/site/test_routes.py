@@ -196,6 +196,19 @@ async def test_a_window_without_a_run_offers_a_longer_one(bench):
     assert "Runs 0" in page or f"Runs {NONE}" in page
 
 
+@pytest.mark.parametrize("place", ["/workflow?", "/job?job=test&"])
+async def test_a_workflow_or_job_without_a_run_in_the_window_offers_a_longer_one(bench, place):
+    """It is known, whenever it ran; one that never ran is not."""
+    await merge(bench.store, pipeline(), workflow(), job())
+    for dates in ("since=2026-06-10&until=2026-06-11", "since=2027-06-10&until=2027-06-11"):
+        page = await bench.text(f"{place}{OF_BUILD}&{dates}")
+        assert "ended in this window" in page
+        assert "how 90 days" in page
+        assert f"Runs {NONE}" in page or "Runs 0" in page
+        for other in (f"/workflow?project={PROJECT}&workflow=nope", f"/job?{OF_BUILD}&job=nope"):
+            assert "of that name has ended yet" in await bench.text(f"{other}&{dates}", 404)
+
+
 async def test_all_failed_is_zero_percent_and_no_duration(bench):
     """Durations are those of successful runs."""
     await merge(bench.store, pipeline(), workflow(status="failed"))
@@ -300,7 +313,7 @@ async def test_what_has_not_ended_yet_is_said_so(bench):
     await merge(bench.store, pipeline(), workflow(ended=False), job(ended=False))
     assert "So far" in await bench.text(f"/run/{WORKFLOW}")
     for path in (f"/workflow?{OF_BUILD}", f"/job?{OF_BUILD}&job=test"):
-        assert "nothing of that name ended in this window or the one before" in await bench.text(path, 404)
+        assert "nothing of that name has ended yet" in await bench.text(path, 404)
 
 
 @pytest.mark.parametrize("status", ["success", "failed"])
