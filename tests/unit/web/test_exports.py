@@ -231,6 +231,7 @@ async def test_pages_link_to_every_table(bench):
         "worse",
         "now",
         "dora",
+        "dora_plot",
         "deployments",
     }
     assert linked > 40

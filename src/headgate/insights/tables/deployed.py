@@ -5,10 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from headgate.insights.tables.columns import column, figures, of_fields
-from headgate.insights.tables.places import BRANCH_CLASSES
+from headgate.insights.tables.places import BRANCH_CLASSES, columns_of_steps, rows_of_steps
 from headgate.insights.tables.table import FILTERS, WINDOW, Asking, Column, Material, Pages, Table
 from headgate.insights.views.builds import ProjectLine, builds_page
-from headgate.insights.views.dora import DORA_FIGURES, DeploymentView, deployment_pages, dora_page
+from headgate.insights.views.dora import (
+    DORA_FIGURES,
+    DORA_PLOTTED,
+    DeploymentView,
+    deployment_pages,
+    dora_page,
+    dora_plot,
+)
 from headgate.insights.views.lens import Lens
 
 __all__ = ["DEPLOYED"]
@@ -35,6 +42,11 @@ def _dora_columns(_: Lens, asked: Asking) -> Sequence[Column]:
 async def _dora(material: Material, asked: Asking) -> Pages:
     page = await dora_page(material.lens, window=asked.window, project=asked.one("project"), filters=asked.filters)
     yield page.teams if asked.one("by") == "team" else page.projects
+
+
+async def _dora_plot(material: Material, asked: Asking) -> Pages:
+    lines = await dora_plot(material.lens, window=asked.window, project=asked.one("project"), filters=asked.filters)
+    yield rows_of_steps(lines)
 
 
 async def _deployments(material: Material, asked: Asking) -> Pages:
@@ -81,6 +93,14 @@ DEPLOYED = (
         _dora_columns,
         _dora,
         choices={"by": _BY},
+    ),
+    Table(
+        "dora_plot",
+        "Deployments over time",
+        "Deployments that succeeded and that failed by day, or by week where the window is longer than a month.",
+        ("project", *WINDOW, "org", "team"),
+        lambda *_: columns_of_steps(DORA_PLOTTED),
+        _dora_plot,
     ),
     Table(
         "deployments",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from headgate.core.tally import DEFAULT_BRANCH, OTHER_BRANCH
 from headgate.insights.tables.columns import column, figures, of_fields
@@ -27,7 +27,7 @@ from headgate.insights.views.window import STEP_NAMES
 from headgate.insights.views.workflow import JobLine, WorkflowPage, workflow_page
 from headgate.insights.views.worse import Worse
 
-__all__ = ["BRANCH_CLASSES", "PLACES", "RUN_PLOTTED"]
+__all__ = ["BRANCH_CLASSES", "PLACES", "RUN_PLOTTED", "columns_of_steps", "rows_of_steps"]
 
 # As large as a page of the API may be.
 _PAGE = 500
@@ -119,16 +119,25 @@ def _plotted(_: Lens, asked: Asking) -> Sequence[Column]:
         raise Refused("bad-parameter", "a workflow is of a project: say which", parameter="project")
     names = (*_JOB_PLOTTED, "queue_p50") if asked.one("job") else RUN_PLOTTED
     names = (*names, "queue_p50") if asked.one("project") and not asked.one("workflow") else names
+    return columns_of_steps(names)
+
+
+async def _plot(material: Material, asked: Asking) -> Pages:
+    yield rows_of_steps(await _lines(material.lens, asked))
+
+
+def columns_of_steps(names: Iterable[str]) -> Sequence[Column]:
+    """Of a plot of these metrics: each step with its values."""
     begin = column("at", "time", "Begin of the step.", lambda row: row[0])
     end = column("until", "time", "End of the step, exclusive.", lambda row: row[1])
     return (begin, end, *figures(names, previous=False, of=lambda row: row[2]))
 
 
-async def _plot(material: Material, asked: Asking) -> Pages:
-    lines = await _lines(material.lens, asked)
+def rows_of_steps(lines: Plot) -> Sequence[object]:
+    """The rows of these columns."""
     ends = [*lines.at[1:], lines.until]
     one = {line.metric: line for line in lines.lines}
-    yield [
+    return [
         (at, end, {name: _Point(line.values[place], line.n[place]) for name, line in one.items()})
         for place, (at, end) in enumerate(zip(lines.at, ends, strict=True))
     ]

@@ -20,7 +20,17 @@ from headgate.insights.views.figures import Plot, Trends, plot, trends
 from headgate.insights.views.lens import Filters, Lens
 from headgate.insights.views.window import StepName, Window
 
-__all__ = ["DORA_FIGURES", "Definition", "DeploymentView", "DoraLine", "DoraPage", "deployment_pages", "dora_page"]
+__all__ = [
+    "DORA_FIGURES",
+    "DORA_PLOTTED",
+    "Definition",
+    "DeploymentView",
+    "DoraLine",
+    "DoraPage",
+    "deployment_pages",
+    "dora_page",
+    "dora_plot",
+]
 
 DORA_FIGURES = (
     "dora_deployment_frequency",
@@ -29,7 +39,7 @@ DORA_FIGURES = (
     "dora_recovery_time",
     "deployments",
 )
-_PLOTTED = ("deployments", "failed_deployments")
+DORA_PLOTTED = ("deployments", "failed_deployments")
 _NEWEST = 25
 # A metric that is read row by row is read again for each step.
 _MOST_STEPS_MS = 31 * DAY_MS
@@ -114,8 +124,6 @@ async def dora_page(
     whole = await trends(lens, reader, DORA_FIGURES, projects=slugs, window=window, where=where)
     by_project = await trends(lens, reader, DORA_FIGURES, projects=slugs, window=window, by=("project",), where=where)
     by_team = await trends(lens, reader, DORA_FIGURES, projects=slugs, window=window, by=("team",), where=where)
-    step: StepName = "1d" if window.span_ms <= _MOST_STEPS_MS else "7d"
-    lines = await plot(lens, reader, _PLOTTED, projects=slugs, window=window, step=step, where=where)
     return DoraPage(
         since=window.since,
         until=window.until,
@@ -127,8 +135,26 @@ async def dora_page(
         projects=_lines(by_project, "project"),
         teams=_lines(by_team, "team"),
         newest=await _newest(lens, reader, slugs, window, filters),
-        plot=lines,
+        plot=await _plot(lens, reader, slugs, window, filters),
     )
+
+
+async def dora_plot(
+    lens: Lens,
+    *,
+    window: Window,
+    project: str = "",
+    filters: Filters = Filters(),  # noqa: B008  # as above
+) -> Plot:
+    """The plot of that page alone. Raises Refused."""
+    slugs = [(await lens.project(project)).project] if project else [row.project for row in await lens.projects()]
+    return await _plot(lens, lens.reader(), slugs, window, filters)
+
+
+async def _plot(lens: Lens, reader: Reader, slugs: Sequence[str], window: Window, filters: Filters) -> Plot:
+    step: StepName = "1d" if window.span_ms <= _MOST_STEPS_MS else "7d"
+    where = Filters(org=filters.org, team=filters.team).matchers()
+    return await plot(lens, reader, DORA_PLOTTED, projects=slugs, window=window, step=step, where=where)
 
 
 def _definition(lens: Lens, name: str) -> Definition:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from html import unescape
 
 import pytest
 from tests.unit.web.site.test_routes import PROJECT, Bench
 
 from headgate.insights.views.runs import RunView
 from headgate.testing.store_data import NOW, PIPELINE, job, merge, pipeline, seen, workflow
+from headgate.web.exports import add_exports
 from headgate.web.insights import add_insights
 from headgate.web.site.bars import HEIGHT, bars
 
@@ -137,3 +139,20 @@ async def test_dora_shows_each_number_with_its_definition(bench):
     assert "50 % of 2" in page or "50.0 % of 2" in page
     assert "No such project" in await bench.text("/dora?project=nobody", 404)
     assert "No such team" in await bench.text("/dora?team=nobody", 404)
+
+
+@pytest.mark.parametrize("words", ["window=7d", "window=90d", f"window=90d&project={PROJECT}", "window=45d"])
+async def test_files_of_deployments_have_what_is_plotted(bench, words):
+    """In the steps of the chart, succeeded and failed ones; every link below is answered."""
+    add_exports(bench.app, bench.answers, bench.lens)
+    rows = (deployed(1), deployed(200, "failed"), deployed(24 * 30, "failed", name="api"), deployed(24 * 40))
+    await merge(bench.store, pipeline(), workflow(), job(), *rows)
+    page = (await bench.http.get(f"/dora?{words}")).text
+    for link in re.findall(r'href="(/api/v1/export/[^"]+)"', page):
+        assert 200 == (await bench.http.get(unescape(link))).status_code, link
+    drawn = page.partition('data-chart="deployments"')[2].partition("</figure>")[0]
+    plotted = [float(one) for one in re.findall(r'data-v="([0-9.]*)"', drawn)]
+    (link,) = re.findall(r'href="(/api/v1/export/dora_plot[?]format=json[^"]*)"', page)
+    told = (await bench.http.get(unescape(link))).json()
+    assert plotted == [one[name] or 0 for one in told for name in ("deployments", "failed_deployments")]
+    assert sum(plotted) >= 1
