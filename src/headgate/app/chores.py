@@ -32,9 +32,8 @@ __all__ = ["Chore", "Chores", "Made"]
 
 ChoreKind = Literal["export", "report"]
 _AGAIN = BackOff(base=60.0, cap=3600.0)
-# APScheduler plans by the wall clock: a jump would make it wait, so all is looked at again.
+# APScheduler plans by the machine's wall clock, which may jump, and which another clock may run ahead of.
 _LOOK_SECONDS = 5.0
-_JUMP_SECONDS = 5.0
 _log = structlog.get_logger("headgate.files")
 
 
@@ -73,9 +72,17 @@ class _State:
 
 @dataclass(slots=True)
 class _Kept:
+    """`looked_ms`: when it was looked at last, by our clock."""
+
     chore: Chore
     state: _State = field(default_factory=_State)
     busy: asyncio.Lock = field(default_factory=asyncio.Lock)
+    looked_ms: int = 0
+
+    def fell_due(self, now_ms: int) -> bool:
+        """Whether something fell due that nobody has looked at since."""
+        times = (self.chore.rhythm.next(self.looked_ms), self.state.again_ms)
+        return any(at_ms is not None and at_ms <= now_ms for at_ms in times)
 
 
 class Chores:
@@ -122,8 +129,7 @@ class Chores:
                 scheduler.shutdown(wait=False)
 
     async def _watch(self, scheduler: AsyncIOScheduler, fatal: asyncio.Future[None]) -> None:
-        """Return when there are other chores; meanwhile see to it that a jump of the clock delays none."""
-        offset = self._clock.now_ms() / 1000 - self._clock.monotonic()
+        """Return when there are other chores; meanwhile see to it that none is late by our clock."""
         renewed = asyncio.ensure_future(self._renew.wait())
         try:
             while True:
@@ -133,11 +139,9 @@ class Chores:
                     return fatal.result()
                 if done:
                     return None
-                now = self._clock.now_ms() / 1000 - self._clock.monotonic()
-                if abs(now - offset) > _JUMP_SECONDS:
-                    for job in scheduler.get_jobs():
-                        job.modify(next_run_time=self._now())
-                offset = now
+                for key, kept in self._kept.items():
+                    if kept.fell_due(self._clock.now_ms()):
+                        scheduler.add_job(self._turn, args=(scheduler, kept), id=f"{key} now", replace_existing=True)
         finally:
             renewed.cancel()
 
@@ -172,6 +176,7 @@ class Chores:
         if kept.busy.locked():
             return
         async with kept.busy:
+            kept.looked_ms = self._clock.now_ms()
             try:
                 await self._make(kept)
             except StoreFailed:

@@ -237,6 +237,34 @@ async def test_the_scheduler_makes_what_is_due(tmp_path):
     assert running.cancelled()
 
 
+@pytest.mark.parametrize("begin", [BEGIN, 4 * BEGIN], ids=["behind the machine's", "ahead of it"])
+async def test_what_is_due_is_made_by_our_clock(tmp_path, monkeypatch, begin):
+    """Every hour of it, however fast it runs and whatever the machine's own clock says; a failed one too."""
+    import asyncio
+
+    monkeypatch.setattr("headgate.app.chores._LOOK_SECONDS", 0.02)
+    bench = Bench(tmp_path)
+    bench.clock = ManualClock(begin // HOUR * HOUR)
+    bench.chores = bench.start()
+    running = asyncio.create_task(bench.chores.run())
+    async with asyncio.timeout(20):
+        for hours in range(1, 4):
+            while len(bench.after) < hours:  # noqa: ASYNC110  # the scheduler has no event for it
+                await asyncio.sleep(0.01)
+            bench.clock.advance(3600)
+        bench.fails = OSError("no")
+        while not bench.state["problem"]:  # noqa: ASYNC110  # as above
+            await asyncio.sleep(0.01)
+            bench.clock.advance(600)
+        bench.fails = None
+        while bench.state["problem"]:  # noqa: ASYNC110  # as above
+            bench.clock.advance(600)
+            await asyncio.sleep(0.01)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    assert [begin // HOUR * HOUR + hours * HOUR for hours in range(3)] == bench.after[:3]
+
+
 async def test_a_failed_store_ends_the_scheduler(tmp_path):
     """So that the daemon hears of it."""
     bench = Bench(tmp_path)
