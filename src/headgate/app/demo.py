@@ -65,15 +65,26 @@ class DemoOptions:
 
 
 def run_demo(options: DemoOptions) -> int:
-    """Run the demo; returns its exit code."""
+    """Run the demo; returns its exit code. Raises ConfigError where an earlier one was kept."""
     show = Show(sys.stdout)
     with contextlib.ExitStack() as stack:
         if options.keep is None:
             directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="headgate-demo-")))
         else:
-            directory = options.keep.absolute()
-            directory.mkdir(parents=True, exist_ok=True)
+            directory = _kept(options.keep.absolute())
         return run_on_loop(_Demo(options, directory, show).run)
+
+
+def _kept(directory: Path) -> Path:
+    """A directory to leave everything in. Raises ConfigError where there is a demo: its time would begin anew."""
+    place = Place(directory, 0, 0, 0, 0, "")
+    if place.store.exists() or place.file.exists():
+        raise ConfigError(
+            f"--keep {directory}: an earlier demo was kept here, and another one would begin in its past; name another "
+            f"folder, or look at the kept one with `headgate run --config {place.file}`"
+        )
+    directory.mkdir(parents=True, exist_ok=True)
+    return directory
 
 
 def _free_port() -> int:

@@ -86,6 +86,11 @@ class Place:
         """The configuration."""
         return self.directory / "headgate.yaml"
 
+    @property
+    def store(self) -> Path:
+        """The database."""
+        return self.directory / "headgate.db"
+
 
 def twin_options(*, seed: int, days: int, projects: int, now_ms: int, hook_port: int, secret: str) -> list[str]:
     """The words of the twin's command line."""
@@ -122,7 +127,7 @@ def write_files(place: Place, orgs: Sequence[str], projects: Sequence[str], *, c
 def _settings(place: Place, orgs: Sequence[str], projects: Sequence[str]) -> dict[str, Any]:
     return {
         "version": 1,
-        "store": {"url": f"sqlite://{place.directory / 'headgate.db'}"},
+        "store": {"url": f"sqlite://{place.store}"},
         "http": {"listen": f"{HOST}:{place.page_port}"},
         "webhooks": {"listen": f"{HOST}:{place.hook_port}"},
         "sources": {"circleci": _source(place, orgs)},

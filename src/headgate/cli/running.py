@@ -56,7 +56,10 @@ def demo(
     exit_after: Annotated[
         float | None, typer.Option("--exit-after", metavar="SECONDS", min=0, help="Stop by itself after this.")
     ] = None,
-    keep: Annotated[Path | None, typer.Option("--keep", metavar="DIR", help="Keep store and records here.")] = None,
+    keep: Annotated[
+        Path | None,
+        typer.Option("--keep", metavar="DIR", help="Keep store and records here, in a folder without an earlier demo."),
+    ] = None,
 ) -> int:
     """Show everything on a made-up organisation: no token, no network."""
     from headgate.app.demo import DemoOptions, run_demo

@@ -253,11 +253,11 @@ async def test_what_is_due_is_made_by_our_clock(tmp_path, monkeypatch, begin):
                 await asyncio.sleep(0.01)
             bench.clock.advance(3600)
         bench.fails = OSError("no")
-        while not bench.state["problem"]:  # noqa: ASYNC110  # as above
+        while not bench.state["problem"]:
             await asyncio.sleep(0.01)
             bench.clock.advance(600)
         bench.fails = None
-        while bench.state["problem"]:  # noqa: ASYNC110  # as above
+        while bench.state["problem"]:
             bench.clock.advance(600)
             await asyncio.sleep(0.01)
         running.cancel()

@@ -12,11 +12,13 @@ from pathlib import Path
 import pytest
 
 from headgate.alerting.load import load_rules
+from headgate.app.demo import DemoOptions, run_demo
 from headgate.app.demo_clock import DemoClock, last_working_day_ms
 from headgate.app.demo_settings import Place, twin_options, write_files
 from headgate.app.demo_truth import differences, happened
 from headgate.app.settings import load
 from headgate.core.clock import ManualClock
+from headgate.core.errors import ConfigError
 from headgate.plugins import load_plugins
 from headgate.testing.circleci.__main__ import options_from, parser
 
@@ -43,6 +45,15 @@ def test_the_demo_counts_what_happened_and_ends_by_itself(tmp_path: Path) -> Non
     assert (keep / "records.jsonl").stat().st_size > 0
     assert list((keep / "reports").glob("weekly_*.html"))
     assert str(keep) in done.stdout
+
+
+@pytest.mark.parametrize("left", ["headgate.db", "headgate.yaml"])
+def test_a_demo_that_was_kept_is_not_begun_anew(tmp_path: Path, left: str) -> None:
+    """Its time would go back; the words say what to do instead, and nothing is touched."""
+    (tmp_path / left).write_bytes(b"kept")
+    with pytest.raises(ConfigError, match=r"another folder, or .* `headgate run --config .*headgate\.yaml`"):
+        run_demo(DemoOptions(keep=tmp_path))
+    assert [(left, b"kept")] == [(one.name, one.read_bytes()) for one in tmp_path.iterdir()]
 
 
 @pytest.mark.parametrize("days", range(10))
