@@ -22,7 +22,7 @@ from pathlib import Path
 import httpx
 import orjson
 
-from headgate.app.demo_clock import DemoClock, last_working_day_ms
+from headgate.app.demo_clock import FAST, DemoClock, last_working_day_ms, speed
 from headgate.app.demo_receivers import Receivers
 from headgate.app.demo_settings import HOST, Place, twin_options, write_files
 from headgate.app.demo_show import Show
@@ -38,8 +38,6 @@ from headgate.web.operations import Json, Order
 
 __all__ = ["DemoOptions", "run_demo"]
 
-# Time of the demo runs this fast, so that there is something to see: seconds for each real one.
-_SPEED = 60
 _REPORT_SECONDS = 5.0
 _LOOK_SECONDS = 0.5
 # History is waited for so long, and then webhooks and the questions after them, once the twin stands still.
@@ -109,6 +107,7 @@ class _Demo:
         self._clock = DemoClock(real, self._started_ms)
         self._stand_still = asyncio.Event()
         self._collected = asyncio.Event()
+        self._collected_ms: int | None = None
 
     async def run(self) -> int:
         """Twin, pager, daemon and report until one of them ends or it is told to stop."""
@@ -189,7 +188,7 @@ class _Demo:
             await asyncio.sleep(_LOOK_SECONDS)
         since_ms = self._started_ms - self._options.days * DAY_MS
         await ask.backfill(Order(since_ms=since_ms, until_ms=self._started_ms))
-        self._show.line(f"The last day is collected; time now runs {_SPEED} times as fast while history comes in.")
+        self._show.line(f"The last day is collected; time now runs {FAST} times as fast for some minutes.")
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._history(ask, sum_up))
             tasks.create_task(self._drive(twin))
@@ -199,7 +198,7 @@ class _Demo:
         twin_ms = self._started_ms
         async with httpx.AsyncClient(base_url=twin, trust_env=False, timeout=60) as client:
             while not self._stand_still.is_set():
-                self._clock.leap(_SPEED - 1)
+                self._clock.leap(speed(self._collected_ms, self._clock.now_ms()) - 1)
                 passed_ms = self._clock.now_ms() - twin_ms
                 twin_ms += passed_ms
                 await client.post("/_twin/advance", json={"seconds": passed_ms / 1000})
@@ -209,6 +208,7 @@ class _Demo:
         """Wait until the past is there; only then is there something to sum up in reports and exports."""
         while any(order["state"] != "done" for order in await ask.backfills()):  # noqa: ASYNC110  # as above
             await asyncio.sleep(_LOOK_SECONDS)
+        self._collected_ms = self._clock.now_ms()
         sum_up()
         await ask.reload()
         self._collected.set()

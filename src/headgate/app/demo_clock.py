@@ -8,11 +8,15 @@ from __future__ import annotations
 from headgate.core.clock import Clock
 from headgate.core.times import DAY_MS, HOUR_MS
 
-__all__ = ["DemoClock", "last_working_day_ms"]
+__all__ = ["FAST", "DemoClock", "last_working_day_ms", "speed"]
 
 # A weekday, early afternoon in UTC, after another weekday: then the made-up people work, and did so yesterday.
 _DAYS_AT_WORK = frozenset({1, 2, 3, 4})
 _HOUR_AT_WORK = 13
+# Seconds of the demo for each real one: at first many, so that alerts are confirmed and runs arrive while one watches;
+# then so few that what the tour shows is still so after an hour of reading, before the troubles of the day are over.
+FAST, _CALM = 60, 3
+_FAST_MS = 2 * HOUR_MS
 
 
 class DemoClock:
@@ -39,6 +43,11 @@ class DemoClock:
     def leap(self, seconds: float) -> None:
         """Let time pass."""
         self._leapt += seconds
+
+
+def speed(collected_ms: int | None, now_ms: int) -> int:
+    """Seconds of the demo for a real one. `collected_ms`: since when all history is there, None before."""
+    return FAST if collected_ms is None or now_ms < collected_ms + _FAST_MS else _CALM
 
 
 def last_working_day_ms(now_ms: int) -> int:

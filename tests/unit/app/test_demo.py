@@ -13,14 +13,16 @@ import pytest
 
 from headgate.alerting.load import load_rules
 from headgate.app.demo import DemoOptions, run_demo
-from headgate.app.demo_clock import DemoClock, last_working_day_ms
+from headgate.app.demo_clock import DemoClock, last_working_day_ms, speed
 from headgate.app.demo_settings import Place, twin_options, write_files
 from headgate.app.demo_truth import differences, happened
 from headgate.app.settings import load
 from headgate.core.clock import ManualClock
 from headgate.core.errors import ConfigError
+from headgate.core.times import DAY_MS, HOUR_MS
 from headgate.plugins import load_plugins
 from headgate.testing.circleci.__main__ import options_from, parser
+from headgate.testing.circleci.plants import plant_all
 
 OPTIONS = ("--port", "0", "--days", "1", "--projects", "1", "--exit-after", "8")
 PROJECTS = [f"gh/acme/{name}" for name in ("web", "mobile", "payments", "docs-site", "api")]
@@ -75,6 +77,23 @@ def test_leaps_move_wall_and_timers_alike() -> None:
     clock.leap(29)
     real.advance(1)
     assert (30_000, 30.0) == (clock.now_ms() - wall, clock.monotonic() - timer)
+
+
+def test_what_the_tour_shows_outlasts_an_hour_of_reading() -> None:
+    """Within the same day: machines are short, runs hang, and the day is not over, of which an alert is judged."""
+    now_ms = last_working_day_ms(1_795_000_000_000)
+    words = twin_options(seed=1, days=90, projects=12, now_ms=now_ms, hook_port=1, secret="s")
+    end_ms, collected_ms = now_ms, None
+    for second in range(3600):
+        collected_ms = end_ms if second == 60 else collected_ms
+        end_ms += speed(collected_ms, end_ms) * 1000
+    # In the evening too few jobs wait for anybody to judge how long.
+    assert now_ms + 5 * HOUR_MS < end_ms < now_ms // DAY_MS * DAY_MS + 19 * HOUR_MS
+    plants = plant_all(options_from(parser().parse_args(words)))
+    jam = next(one for one in plants.all if one.kind == "queue_jam")
+    hanging = next(one for one in plants.all if one.kind == "hanging_job")
+    assert jam.until > end_ms
+    assert hanging.since + hanging.size * HOUR_MS > end_ms
 
 
 def test_differences_with_the_truth_are_named() -> None:
