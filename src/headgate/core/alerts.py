@@ -37,7 +37,8 @@ def move(alert: Alert, event: Event, at_ms: int, reason: str = "") -> tuple[Aler
     if after is None:
         raise IllegalMove(f"{event} does not happen to an alert that is {alert.state}")
     number = alert.number + 1
-    moved = msgspec.structs.replace(alert, state=after, number=number, since_ms=at_ms)
+    since_ms = alert.since_ms if after is alert.state else at_ms
+    moved = msgspec.structs.replace(alert, state=after, number=number, since_ms=since_ms)
     if after is AlertState.FIRING and event in (Event.CONFIRMED, Event.REENTERED):
         # People who still know it as firing keep the time they were told.
         started = alert.fired_ms if alert.told and alert.fired_ms is not None else at_ms

@@ -64,7 +64,8 @@ def test_each_cell_of_the_table(state, event):
         assert before == encode_alert(alert)
         return
     after, made = move(alert, event, START + 1)
-    assert (wanted, 5, START + 1) == (after.state, after.number, after.since_ms)
+    entered = START if wanted is state else START + 1  # what gets worse fires as long as it did
+    assert (wanted, 5, entered) == (after.state, after.number, after.since_ms)
     assert (5, state, wanted, event) == (made.number, made.before, made.after, made.event)
 
 

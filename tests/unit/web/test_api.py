@@ -86,7 +86,7 @@ class Answers:
         }
         alert = {"state": "firing", "rule": EVIL, "labels": {"project": EVIL}, "since": "2026-11-20T10:02:10.000Z"}
         alert |= {"value": 0.5, "baseline": 0.9, "format": "percentage", "unit": "1"}
-        alert |= {"fingerprint": "f0", "flags": ["acknowledged"]}
+        alert |= {"fingerprint": "f0", "flags": ["acknowledged"], "started_at": None}
         return {
             "status": await self.status(),
             "facts": {"workflow": 1240, "job": 9} if self.full else {},

@@ -255,6 +255,7 @@ async def test_alerts_have_their_units_and_their_first_bad_run(bench):
     base = {"fingerprint": "f", "rule": "R", "labels": {}, "state": "firing", "since": "2026-11-20T10:02:10.000Z"}
     base |= {"flags": [], "n": 20, "value": 0.6, "baseline": 0.9, "format": "percentage", "unit": "1"}
     at, none = {"first_bad_at": "2026-11-20T09:02:10.000Z"}, {"first_bad_at": None, "first_bad_url": None}
+    base["started_at"] = None
     run = at | {"first_bad": "w1", "first_bad_url": "https://app.circleci.com/pipelines/workflows/w1"}
     job = at | {"first_bad": "j1", "first_bad_url": "https://app.circleci.com/pipelines/workflows/w1/jobs/7"}
     spent = {"value": 1234.0, "baseline": None, "format": "credits", "unit": "{credit}", "first_bad": None}
@@ -269,6 +270,28 @@ async def test_alerts_have_their_units_and_their_first_bad_run(bench):
     raw = (await bench.http.get("/alerts")).text
     assert '<a href="/run/w1">11-20 09:02:10</a>' in raw
     assert 'href="https://app.circleci.com/pipelines/workflows/w1/jobs/7"' in raw
+
+
+async def test_an_alert_that_got_worse_fires_since_it_fired(bench):
+    """On the overview and the list, as on its own page; the overview says that filters are not for alerts."""
+    alert = {"fingerprint": "f", "rule": "R", "labels": {}, "state": "firing", "since": "2026-11-20T15:33:11.000Z"}
+    alert |= {"flags": [], "n": 20, "value": 0.6, "baseline": 0.9, "format": "percentage", "unit": "1"}
+    alert |= {"started_at": "2026-11-20T13:52:07.000Z", "first_bad_at": None, "first_bad_url": None}
+    whole = await bench.answers.overview()
+
+    async def alerts():
+        return [alert]
+
+    async def overview():
+        return whole | {"alerts": [alert]}
+
+    bench.answers.alerts, bench.answers.overview = alerts, overview
+    await merge(bench.store, pipeline(), workflow())
+    for path in ("/", "/alerts"):
+        page = await bench.text(path)
+        assert ("11-20 13:52:07" in page, "15:33:11" in page) == (True, False)
+    assert "1 alert firing firing" in await bench.text("/")
+    assert "1 alert firing in all projects, whatever the filters" in await bench.text("/?branch=main")
 
 
 async def test_a_silence_began_with_the_last_run(bench):
