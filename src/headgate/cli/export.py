@@ -49,6 +49,7 @@ def export(
     if table is None:
         raise typer.BadParameter("say which table; --list shows them", param_hint="TABLE")
     chosen = form or _SUFFIXES.get(Path(output).suffix.lower(), "csv")
+    _must_be_known(table, chosen)
     if chosen == "xlsx" and output == _STDOUT and sys.stdout.isatty():
         raise typer.BadParameter("a workbook is no text: name a file with -o", param_hint="--format")
     named = {
@@ -66,6 +67,19 @@ def export(
     size = answer(config, lambda ask: _write(ask, wanted, output))
     if output != _STDOUT:
         note(f"headgate: {output}: {size} bytes")
+
+
+def _must_be_known(table: str, form: str) -> None:
+    from headgate.insights.formats import FORMATS
+    from headgate.insights.tables import find_table
+    from headgate.insights.views.refusal import Refused
+
+    try:
+        find_table(table)
+    except Refused as exc:
+        raise typer.BadParameter(str(exc), param_hint="TABLE") from exc
+    if form not in FORMATS:
+        raise typer.BadParameter(f"{form!r} is no format; valid: {', '.join(FORMATS)}", param_hint="--format")
 
 
 def _more(pairs: list[str] | tuple[()]) -> Mapping[str, tuple[str, ...]]:

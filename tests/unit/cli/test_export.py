@@ -84,8 +84,8 @@ def test_tables_are_listed(capfd, config):
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (("export", "rnus"), 1, "did you mean runs"),
-        (("export", "runs", "--format", "xls"), 1, "'xls' is no format; valid: csv"),
+        (("export", "rnus"), 2, "did you mean runs"),
+        (("export", "runs", "--format", "xls"), 2, "'xls' is no format; valid: csv"),
         (("export", "runs", "--project", "gh/acme/wbe"), 1, "did you mean gh/acme/web"),
         (("export", "runs", "--set", "status"), 2, "NAME=VALUE"),
         (("export",), 2, "say which table"),
