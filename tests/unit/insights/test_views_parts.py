@@ -44,6 +44,7 @@ def test_windows_as_people_write_them(asked, since, until):
         ((None, None, "9" * 400 + "d"), "bad-time", "window"),
         (("2026-11-02", "2026-11-01", None), "reversed-range", "since"),
         (("2026-11-01", "2026-11-01", None), "reversed-range", "since"),
+        ((None, "1970-01-01", None), "reversed-range", "until"),
         (("2020-01-01", None, None), "bad-time", "since"),
         (("1101d", None, None), "bad-time", "since"),
         ((None, None, "1101d"), "bad-time", "window"),

@@ -19,7 +19,7 @@ from headgate.core.storeport import AlertChange
 from headgate.insights.outlook import Budget
 from headgate.insights.owners import Owners, parse_owner
 from headgate.insights.views.budgets import budgets_page
-from headgate.insights.views.failures import failures_page
+from headgate.insights.views.failures import HitJob, failures_page
 from headgate.insights.views.lens import Lens
 from headgate.insights.views.overview import overview
 from headgate.insights.views.refusal import Refused
@@ -177,6 +177,16 @@ async def test_reasons_are_those_of_the_page_of_failures(lens):
     assert [one.count for one in page.reasons] == [int(one) for one in counts]
     web = await report_page(lens, every="week", window=WINDOW, of=Of(teams=("web",)))
     assert {"gh/acme/web"} == {one.project for one in web.reasons}
+
+
+async def test_jobs_of_one_name_are_told_apart(lens):
+    """By their workflows; others are named alone."""
+    page = await report_page(lens, every="week", window=WINDOW)
+    jobs = (HitJob("build", "e2e", 3), HitJob("nightly", "e2e", 2), HitJob("build", "unit", 1))
+    reason = replace(page.reasons[0], jobs=jobs, jobs_hit=3)
+    text = report_html(replace(page, reasons=(reason,)), "1.0")
+    told = re.search(r'<td data-label="Jobs">(.*?)</td>', text)[1]
+    assert "build / e2e, nightly / e2e, unit" == re.sub(r"<[^>]+>", "", told)
 
 
 async def test_it_begins_with_what_matters(lens):

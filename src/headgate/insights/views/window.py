@@ -80,6 +80,8 @@ def read_window(since: str | None, until: str | None, window: str | None, *, now
         since_ms = _moment(since, "since", now_ms)
     else:
         since_ms = max(0, (until_ms - _length(window or DEFAULT_WINDOW)) // HOUR_MS * HOUR_MS)
+    if until_ms == 0:
+        raise Refused("reversed-range", f"nothing is before {format_ms(0)}", parameter="until", valid=("until=now",))
     if since_ms >= until_ms:
         raise Refused(
             "reversed-range",
