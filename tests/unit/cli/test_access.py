@@ -57,10 +57,10 @@ def config(tmp_path: Path) -> Path:
 
 
 def test_the_trail_is_shown_oldest_first(config, capsys):
-    """Since a week ago or when one says, all pages of it, as a table or as JSON."""
+    """Since a week ago or when one says, all pages of it, as a table or as JSON; reading a page is in it too."""
     assert 0 == run_command(["trail", "--json", "-c", str(config)])
     entries = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert (1002, "login", "/run/1000") == (len(entries), entries[0]["action"], entries[-1]["about"])
     assert 0 == run_command(["trail", "--since", "1d", "-c", str(config)])
     lines = capsys.readouterr().out.splitlines()
-    assert (1002, "ci\ttoken\t\tread\t/run/7\t200\t7") == (len(lines), lines[8].partition("\t")[2])
+    assert (1004, "ci\ttoken\t\tread\t/run/7\t200\t7") == (len(lines), lines[8].partition("\t")[2])
