@@ -240,8 +240,8 @@ class Engines:
         """A request for history was stored."""
         self._collector.wake_backfills()
 
-    def history_read(self) -> int:
-        """How many requests for history were done since the sources were last configured."""
+    def history_read(self) -> tuple[int, bool]:
+        """How many requests for history were done since the sources were last configured; whether one is under way."""
         return self._collector.history_read()
 
     def wake_audits(self) -> None:

@@ -1,6 +1,6 @@
 """When the store deletes what is past retention and adds up what came.
 
-Soon after a start and after history was read, then ever more seldom, at last every ten minutes: until it is added up,
+Soon after a start, or after history was read, then ever more seldom, at last every ten minutes: until it is added up,
 answers over long windows are worked out from single facts, which takes longer.
 """
 
@@ -32,11 +32,15 @@ class Pace:
     waited: float = 0.0
     read: int = 0
 
-    def due(self, read: int, *, tight: bool) -> bool:
-        """Whether to trim at this look. `read`: requests for history that were done; `tight`: space is short."""
+    def due(self, read: int, *, reading: bool, tight: bool) -> bool:
+        """Whether to trim at this look. `read`: requests for history that were done; `tight`: space is short.
+
+        `reading`: one is under way; what it brings would have most of it added up again, so that comes after it.
+        """
         self.waited += _LOOK_SECONDS
         news = read != self.read
-        if not news and not tight and self.waited < self.pause:
+        soon = not reading and (news or self.waited >= self.pause)
+        if not soon and not tight and self.waited < _MOST_SECONDS:
             return False
         self.pause = _LOOK_SECONDS if news else min(2 * self.pause, _MOST_SECONDS)
         self.waited, self.read = 0.0, read
@@ -46,7 +50,7 @@ class Pace:
 async def keep_trimmed(
     store: Store,
     retention: Callable[[bool], Mapping[str, int]],
-    history_read: Callable[[], int],
+    history_read: Callable[[], tuple[int, bool]],
     *,
     clock: Clock,
     sleep: Sleep = asyncio.sleep,
@@ -56,7 +60,8 @@ async def keep_trimmed(
     while True:
         await sleep(_LOOK_SECONDS)
         tight = store.space_level() not in ("ok", "warn")
-        if pace.due(history_read(), tight=tight):
+        read, reading = history_read()
+        if pace.due(read, reading=reading, tight=tight):
             deleted = await store.trim(retention(tight), now_ms=clock.now_ms())
             if any(deleted.values()):
                 _log.info("trimmed", level=store.space_level(), **deleted)

@@ -66,9 +66,10 @@ class _Reader:
 
 @dataclass(eq=False)
 class Backfiller(SourceLoop[FeedSource]):
-    """The loop of one source that has feeds. `done`: how many requests are."""
+    """The loop of one source that has feeds. `done`: how many requests are; `reading`: one is under way."""
 
     done: int = field(default=0, init=False)
+    reading: bool = field(default=False, init=False)
     _wanted: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _failures: dict[str, int] = field(default_factory=dict, init=False)
 
@@ -88,8 +89,10 @@ class Backfiller(SourceLoop[FeedSource]):
             waiting = await BACKFILLS.unfinished(self._store, self._polled.name)
             if waiting:
                 # One that fails lets the others go first.
+                self.reading = True
                 await self._try(min(waiting, key=lambda one: self._failures.get(one.id, 0)))
                 continue
+            self.reading = False
             try:
                 async with asyncio.timeout(_AGAIN_SECONDS):
                     await self._wanted.wait()

@@ -150,9 +150,10 @@ class Collector:
         for backfiller in self._backfillers.values():
             backfiller.wake()
 
-    def history_read(self) -> int:
-        """How many requests for history were done."""
-        return sum(backfiller.done for backfiller in self._backfillers.values())
+    def history_read(self) -> tuple[int, bool]:
+        """How many requests for history were done, and whether one is under way."""
+        loops = self._backfillers.values()
+        return sum(one.done for one in loops), any(one.reading for one in loops)
 
     def wake_audits(self) -> None:
         """A request for an audit was stored. Call it from the event loop."""

@@ -246,15 +246,17 @@ async def test_an_outage_is_waited_for(bench):
 
 
 async def test_requests_are_worked_off_in_order_and_a_few_remembered(bench):
-    """The loop takes the oldest request that is not done."""
+    """The loop takes the oldest request that is not done, and says while it reads."""
     for number in range(25):
         request = BackfillRequest(f"r{number:02}", NOW - DAY_MS, NOW, NOW + number, projects=("gh/a/one",))
         await BACKFILLS.save(bench.store, "ci", request, now_ms=NOW)
     running = asyncio.create_task(bench.backfiller.run())
     async with asyncio.timeout(10):
+        await until(lambda: bench.backfiller.reading)
         await until(lambda: len(bench.feed.asked) == 25)
         while any(one.state != "done" for one in await BACKFILLS.load(bench.store, "ci")):  # noqa: ASYNC110  # no event
             await asyncio.sleep(0)
+        await until(lambda: not bench.backfiller.reading)
     running.cancel()
     assert [one.id for one in await BACKFILLS.load(bench.store, "ci")] == [f"r{number:02}" for number in range(5, 25)]
 
