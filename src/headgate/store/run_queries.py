@@ -130,8 +130,8 @@ def _jobs(db: Database, more: str, bound: tuple[Any, ...]) -> list[JobRow]:
 
 def job_rows(db: Database, rows: Sequence[tuple[Any, ...]]) -> list[JobRow]:
     """Jobs of rows that begin with `JOB_COLUMNS`, in their order."""
-    texts = _texts(db, rows, _JOB_WORDS)
-    statuses, urls = {number: map_status(text) for number, text in texts.items()}, app_urls(db)
+    urls, texts = app_urls(db), _texts(db, rows, _JOB_WORDS)
+    statuses = {number: map_status(text) for number, text in texts.items()}
     return [_job(row, texts, statuses, urls) for row in rows]
 
 

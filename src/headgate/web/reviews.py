@@ -15,6 +15,7 @@ from headgate.core.times import parse_ms
 from headgate.insights.catalogue import CATALOGUE
 from headgate.insights.metric import Format
 from headgate.insights.views.dora import DORA_FIGURES
+from headgate.insights.views.failures import FailureGroup
 from headgate.insights.views.figures import Trend
 from headgate.insights.views.report import ReportPage
 from headgate.insights.views.worse import Worse
@@ -149,10 +150,14 @@ def _waste(page: ReportPage) -> str:
     return ", ".join(f"{label.lower()} {shown(page.totals[name].value, names[name].format)}" for label, name in _WASTE)
 
 
+def _before(one: FailureGroup) -> str:
+    """Empty where it is not known whether it was there before."""
+    return "new" if one.new else "" if one.new is None else f"{one.before} before"
+
+
 def _reasons(page: ReportPage) -> _Table:
     rows: list[tuple[str, ...]] = [
-        (one.text[:200] or one.step, one.project, f"{one.count}", "new" if one.new else f"{one.before} before")
-        for one in page.reasons
+        (one.text[:200] or one.step, one.project, f"{one.count}", _before(one)) for one in page.reasons
     ]
     return "Why jobs failed", ("What", "Project", "Times", "Before"), rows
 

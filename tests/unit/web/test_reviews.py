@@ -177,6 +177,11 @@ async def test_reasons_are_those_of_the_page_of_failures(lens):
     assert [one.count for one in page.reasons] == [int(one) for one in counts]
     web = await report_page(lens, every="week", window=WINDOW, of=Of(teams=("web",)))
     assert {"gh/acme/web"} == {one.project for one in web.reasons}
+    told = []
+    for new in (False, None):
+        one = replace(page, reasons=(replace(page.reasons[0], before=77, new=new),))
+        told.append("77 before" in repr(report_digest(one, "1.0", name="weekly")))
+    assert [True, False] == told, "what was not read is not told of"
 
 
 async def test_jobs_of_one_name_are_told_apart(lens):

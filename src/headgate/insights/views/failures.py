@@ -243,7 +243,7 @@ def _rank(one: tuple[Group, int]) -> tuple[int, str, str]:
 
 
 def _view(group: Group, count: int, *, whole: bool) -> FailureGroup:
-    """`count`: how many of the jobs are in the window; they are the newest. `whole`: so many failed as were read."""
+    """`count`: how many of the jobs are in the window; they are the newest. `whole`: all that failed were read."""
     rows = [one.row for one in group.seen]
     inside, cause, before = rows[:count], group.cause, len(rows) - count
     jobs, branches = Counter((row.workflow, row.job) for row in inside), Counter(row.ref for row in inside)
