@@ -8,7 +8,7 @@ Over 400 lines because everything that the API and the commands offer is found i
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +18,7 @@ import orjson
 from headgate.alerting.listing import list_alerts
 from headgate.app import audits, requests, views
 from headgate.app.alertdesk import AlertDesk
+from headgate.app.chosen import deliveries_of, in_pieces, letters_of
 from headgate.app.deployments import told_deployment, told_key
 from headgate.app.notifierstates import notifier_views
 from headgate.app.reportdesk import ReportDesk
@@ -43,6 +44,7 @@ from headgate.insights.views.window import read_window
 from headgate.web.operations import (
     Asked,
     ChosenDeliveries,
+    ChosenLetters,
     HistoryKind,
     Json,
     NewSilence,
@@ -59,9 +61,7 @@ _READ_BYTES = 100_000
 _GAPS = 100
 # Whether anything was ever purged matters to `explain`, however long ago.
 _ALL_GAPS = 100_000
-_EVERY = 1 << 40  # numbers alone, a few megabytes for a hundred thousand
 _MOST_WAITING = 10_000  # messages on their way that a list of alerts speaks of
-_PIECE = 200  # webhooks of one transaction
 _LANES: tuple[Lane, ...] = ("live", "backfill", "dead", "replay")
 
 
@@ -217,9 +217,11 @@ class StoreOperations(StoreWorkings):
             reached[entry.lane] = max(reached.get(entry.lane, 0), entry.seq)
         return {"records": [views.entry_view(entry) for entry in entries], "after": reached}
 
-    async def dead_letters(self, signal: str | None, ids: Sequence[int], limit: int) -> list[Json]:
+    async def dead_letters(
+        self, signal: str | None, ids: Sequence[int], limit: int, before: int | None = None
+    ) -> list[Json]:
         """Dead letters with the sink's words."""
-        letters = await self._store.dead_letters(signal=signal, ids=ids, limit=limit)
+        letters = await self._store.dead_letters(signal=signal, ids=ids, before=before, limit=limit)
         if signal is not None and not letters:
             await self._signals(signal)
         return [views.dead_letter_view(letter) for letter in letters]
@@ -251,27 +253,29 @@ class StoreOperations(StoreWorkings):
         """End a silence now."""
         return await self._desk.expire(number, by=by, comment=comment)
 
-    async def replay_dead(self, ids: Sequence[int]) -> int:
+    async def replay_dead(self, chosen: ChosenLetters) -> int:
         """Send dead letters again."""
-        count = await self._store.requeue_dead(ids)
+        count = await in_pieces(await self._letters(chosen), self._store.requeue_dead)
         self._running.wake()
         return count
 
-    async def purge_dead(self, ids: Sequence[int]) -> int:
+    async def purge_dead(self, chosen: ChosenLetters) -> int:
         """Forget dead letters."""
-        return await self._store.purge_dead(ids)
+        return await in_pieces(await self._letters(chosen), self._store.purge_dead)
+
+    async def _letters(self, chosen: ChosenLetters) -> Sequence[int]:
+        found = await letters_of(self._store, chosen)
+        if chosen.signal is not None and not found:
+            await self._signals(chosen.signal)
+        return found
 
     async def replay_deliveries(self, chosen: ChosenDeliveries) -> int:
         """Merge webhooks that were set aside again; a running daemon sees them within seconds."""
-        return await self._in_pieces(chosen, self._store.requeue_inbox)
+        return await in_pieces(await deliveries_of(self._store, chosen), self._store.requeue_inbox)
 
     async def purge_deliveries(self, chosen: ChosenDeliveries) -> int:
         """Forget webhooks that were set aside."""
-        return await self._in_pieces(chosen, self._store.purge_inbox)
-
-    async def _in_pieces(self, chosen: ChosenDeliveries, do: Callable[[Sequence[int]], Awaitable[int]]) -> int:
-        ids = chosen.ids or await self._store.inbox_dead_ids(source=chosen.source, reason=chosen.reason, limit=_EVERY)
-        return sum([await do(ids[start : start + _PIECE]) for start in range(0, len(ids), _PIECE)])
+        return await in_pieces(await deliveries_of(self._store, chosen), self._store.purge_inbox)
 
     async def replay(self, sink: str, since_ms: int, until_ms: int) -> list[Json]:
         """Send a time range to every signal of a sink again."""

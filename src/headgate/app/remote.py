@@ -17,6 +17,7 @@ from headgate.core.errors import StoreError
 from headgate.web.operations import (
     Asked,
     ChosenDeliveries,
+    ChosenLetters,
     HistoryKind,
     Json,
     NewSilence,
@@ -173,24 +174,28 @@ class RemoteOperations:
         """The newest records."""
         return await self._ask("GET", "/tail", params={**after, "limit": limit})  # type: ignore[no-any-return]  # as above
 
-    async def dead_letters(self, signal: str | None, ids: Sequence[int], limit: int) -> list[Json]:
+    async def dead_letters(
+        self, signal: str | None, ids: Sequence[int], limit: int, before: int | None = None
+    ) -> list[Json]:
         """Dead letters."""
         params: dict[str, Any] = {"limit": limit, "id": list(ids)}
         if signal:
             params["signal"] = signal
+        if before is not None:
+            params["before"] = before
         return await self._ask("GET", "/deadletters", params=params)  # type: ignore[no-any-return]  # as above
 
     async def dead_deliveries(self, limit: int) -> list[Json]:
         """Unreadable webhooks."""
         return await self._ask("GET", "/deaddeliveries", params={"limit": limit})  # type: ignore[no-any-return]  # as above
 
-    async def replay_dead(self, ids: Sequence[int]) -> int:
+    async def replay_dead(self, chosen: ChosenLetters) -> int:
         """Send dead letters again."""
-        return int((await self._ask("POST", "/deadletters/replay", json={"ids": list(ids)}))["requeued"])
+        return int((await self._ask("POST", "/deadletters/replay", json=asdict(chosen)))["requeued"])
 
-    async def purge_dead(self, ids: Sequence[int]) -> int:
+    async def purge_dead(self, chosen: ChosenLetters) -> int:
         """Forget dead letters."""
-        return int((await self._ask("POST", "/deadletters/purge", json={"ids": list(ids)}))["purged"])
+        return int((await self._ask("POST", "/deadletters/purge", json=asdict(chosen)))["purged"])
 
     async def replay_deliveries(self, chosen: ChosenDeliveries) -> int:
         """Merge webhooks again."""

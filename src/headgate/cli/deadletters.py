@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +11,7 @@ import typer
 
 from headgate.cli.output import ConfigOption, JsonOption, note, print_json, print_table
 from headgate.cli.session import answer
-from headgate.web.operations import ChosenDeliveries, Json, Operations, Problem
+from headgate.web.operations import ChosenDeliveries, ChosenLetters, Json, Operations, Problem
 
 __all__ = ["group"]
 
@@ -19,6 +19,8 @@ group = typer.Typer()
 
 # One call of the API gives at most this many.
 _PAGE = 1000
+# As many numbers fit into one address.
+_NAMED = 100
 
 Ids = Annotated[list[int] | None, typer.Argument(help="Numbers of dead letters.")]
 Signal = Annotated[str | None, typer.Option("--signal", "-s", help="Of this signal only, such as loki.logs.")]
@@ -28,9 +30,18 @@ OfSource = Annotated[str | None, typer.Option("--source", help="With --webhooks:
 Everything = Annotated[bool, typer.Option("--all", help="All that match.")]
 
 
-async def _find(ask: Operations, ids: Sequence[int], signal: str | None, reason: str | None) -> list[Json]:
-    letters = await ask.dead_letters(signal, ids, _PAGE)
-    return [letter for letter in letters if reason is None or letter["reason"] == reason]
+async def _pages(ask: Operations, signal: str | None, reason: str | None) -> AsyncIterator[list[Json]]:
+    """All of this signal and reason, newest first."""
+    before = None
+    while page := await ask.dead_letters(signal, (), _PAGE, before):
+        yield [letter for letter in page if reason in (None, letter["reason"])]
+        before = page[-1]["id"]
+
+
+async def _print(ask: Operations, signal: str | None, reason: str | None) -> None:
+    async for page in _pages(ask, signal, reason):
+        for letter in page:
+            print_json(letter)
 
 
 @group.command("list")
@@ -46,11 +57,19 @@ def list_letters(
     if webhooks:
         _list_deliveries(answer(config, lambda ask: ask.dead_deliveries(_PAGE)), json)
         return
-    letters = answer(config, lambda ask: _find(ask, (), signal, reason))
     if json:
-        for letter in letters:
-            print_json(letter)
+        answer(config, lambda ask: _print(ask, signal, reason))
         return
+
+    async def newest(ask: Operations) -> tuple[list[Json], bool]:
+        found: list[Json] = []
+        async for page in _pages(ask, signal, reason):
+            found += page
+            if len(found) > _PAGE:
+                return found[:_PAGE], True
+        return found, False
+
+    letters, more = answer(config, newest)
     rows = [
         (
             one["id"],
@@ -66,6 +85,8 @@ def list_letters(
     ]
     columns = ("Id", "Signal", "Reason", "Status", "Kind", "Project", "Last", "Answer")
     print_table(columns, rows, empty="No dead letters.")
+    if more:
+        note(f"The newest {_PAGE:,} are listed: there are more, which --json and export tell.")
 
 
 def _list_deliveries(rows: list[Json], json: bool) -> None:
@@ -75,6 +96,8 @@ def _list_deliveries(rows: list[Json], json: bool) -> None:
         return
     table = [(one["id"], one["source"], one["reason"], one["arrived_at"], one["bytes"]) for one in rows]
     print_table(("Id", "Source", "Reason", "Arrived", "Bytes"), table, empty="No webhooks are set aside.")
+    if len(rows) == _PAGE:
+        note(f"The newest {_PAGE:,} are listed: `headgate status` tells how many there are.")
 
 
 @group.command("show")
@@ -84,7 +107,7 @@ def show(
     json: JsonOption = False,
 ) -> None:
     """Show one dead letter with its record and the sink's words."""
-    found = answer(config, lambda ask: _find(ask, (letter,), None, None))
+    found = answer(config, lambda ask: ask.dead_letters(None, (letter,), 1))
     if not found:
         raise Problem("unknown", f"no dead letter {letter}")
     if json:
@@ -93,16 +116,21 @@ def show(
         print(orjson.dumps(found[0], option=orjson.OPT_INDENT_2).decode())
 
 
-async def _chosen(
+async def _chosen_letters(
     ask: Operations, ids: Sequence[int] | None, signal: str | None, reason: str | None, everything: bool
-) -> list[int]:
-    """Numbers that a command is about. Raises typer.BadParameter when it does not say which."""
+) -> ChosenLetters:
+    """Which dead letters a command is about. Raises typer.BadParameter when it does not say, Problem for unknown."""
+    if ids and (signal is not None or reason is not None):
+        raise typer.BadParameter("name the dead letters, or say --signal and --reason, not both")
     if not ids and not everything and signal is None and reason is None:
         raise typer.BadParameter("name the dead letters, or say --signal, --reason or --all")
-    found = [letter["id"] for letter in await _find(ask, ids or (), signal, reason)]
-    if unknown := sorted({*(ids or ())} - {*found}):
-        raise Problem("unknown", f"no dead letter {', '.join(map(str, unknown))}; nothing was done")
-    return found
+    unknown = set(ids or ())
+    for start in range(0, len(ids or ()), _NAMED):
+        named = list(ids or ())[start : start + _NAMED]
+        unknown -= {letter["id"] for letter in await ask.dead_letters(None, named, _NAMED)}
+    if unknown:
+        raise Problem("unknown", f"no dead letter {', '.join(map(str, sorted(unknown)))}; nothing was done")
+    return ChosenLetters(tuple(dict.fromkeys(ids or ())), signal, reason, everything)
 
 
 def _chosen_webhooks(
@@ -135,8 +163,7 @@ def replay(
     async def work(ask: Operations) -> int:
         if webhooks:
             return await ask.replay_deliveries(_chosen_webhooks(ids, signal, source, reason, everything))
-        chosen = await _chosen(ask, ids, signal, reason, everything)
-        return await ask.replay_dead(chosen) if chosen else 0
+        return await ask.replay_dead(await _chosen_letters(ask, ids, signal, reason, everything))
 
     count = answer(config, work)
     print_json({"requeued": count}) if json else print(f"{count} queued again")
@@ -163,12 +190,10 @@ def purge(
             if not yes:
                 typer.confirm("Forget these webhooks for good?", abort=True, err=True)
             return await ask.purge_deliveries(deliveries)
-        chosen = await _chosen(ask, ids, signal, reason, everything)
-        if not chosen:
-            return 0
+        letters = await _chosen_letters(ask, ids, signal, reason, everything)
         if not yes:
-            typer.confirm(f"Forget {len(chosen)} dead letters for good?", abort=True, err=True)
-        return await ask.purge_dead(chosen)
+            typer.confirm("Forget these dead letters for good?", abort=True, err=True)
+        return await ask.purge_dead(letters)
 
     count = answer(config, work)
     print_json({"purged": count}) if json else print(f"{count} forgotten")
@@ -182,10 +207,18 @@ def export(
     reason: Reason = None,
 ) -> None:
     """Write dead letters as JSON Lines."""
-    letters = answer(config, lambda ask: _find(ask, (), signal, reason))
     if file is None:
-        for letter in letters:
-            print_json(letter)
+        answer(config, lambda ask: _print(ask, signal, reason))
         return
-    file.write_bytes(b"".join(orjson.dumps(letter) + b"\n" for letter in letters))
-    note(f"{len(letters)} written to {file}")
+
+    async def write(ask: Operations) -> int:
+        count, pages = 0, _pages(ask, signal, reason)
+        page: list[Json] | None = await anext(pages, [])
+        with file.open("wb") as out:
+            while page is not None:
+                out.writelines(orjson.dumps(letter) + b"\n" for letter in page)
+                count += len(page)
+                page = await anext(pages, None)
+        return count
+
+    note(f"{answer(config, write)} written to {file}")

@@ -30,7 +30,7 @@ from headgate.web.answers_facts import ExplainedAnswer, HistoryJob, HistoryRun, 
 from headgate.web.deployments import add_deployments
 from headgate.web.document import Api
 from headgate.web.metricpages import MetricPages, add_metrics
-from headgate.web.operations import ChosenDeliveries, Health, HistoryKind, Json, Operations, Order
+from headgate.web.operations import ChosenDeliveries, ChosenLetters, Health, HistoryKind, Json, Operations, Order
 from headgate.web.reports import add_reports
 from headgate.web.workings_routes import add_workings
 
@@ -51,10 +51,19 @@ class _Body(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class Ids(_Body):
-    """Numbers of dead letters."""
+class Letters(_Body):
+    """Dead letters: by number, or all of a signal, of a reason, or `everything`."""
 
-    ids: list[_Number] = Field(min_length=1, max_length=10_000)
+    ids: tuple[_Number, ...] = Field(default=(), max_length=10_000)
+    signal: str | None = Field(default=None, max_length=200)
+    reason: str | None = Field(default=None, max_length=200)
+    everything: bool = False
+
+    @model_validator(mode="after")
+    def _says_which(self) -> Letters:
+        if not (self.ids or self.everything) and self.signal is None and self.reason is None:
+            raise ValueError("say ids, signal, reason or everything")
+        return self
 
 
 class Deliveries(_Body):
@@ -205,10 +214,16 @@ def _add_searches(app: FastAPI, operations: Operations) -> None:
 
     @app.get("/api/v1/deadletters", **documented(list[DeadLetterAnswer]))
     async def dead_letters(
-        signal: str | None = None, limit: _Limit = 100, ids: Annotated[list[_Number] | None, Query(alias="id")] = None
+        signal: str | None = None,
+        limit: _Limit = 100,
+        ids: Annotated[list[_Number] | None, Query(alias="id")] = None,
+        before: _Number | None = None,
     ) -> list[Json]:
-        """Records that a sink will never take as they are."""
-        return await operations.dead_letters(signal, ids or (), limit)
+        """Records that a sink will never take as they are, newest first.
+
+        The next page: `before` is the `id` of this page's last one.
+        """
+        return await operations.dead_letters(signal, ids or (), limit, before)
 
     @app.get("/api/v1/trail", **documented(list[TrailAnswer]))
     async def trail(
@@ -228,14 +243,14 @@ def _add_searches(app: FastAPI, operations: Operations) -> None:
 
 def _add_actions(app: FastAPI, operations: Operations) -> None:
     @app.post("/api/v1/deadletters/replay", **documented(dict[str, int]))
-    async def replay_dead(body: Ids) -> dict[str, int]:
+    async def replay_dead(body: Letters) -> dict[str, int]:
         """Send dead letters again."""
-        return {"requeued": await operations.replay_dead(body.ids)}
+        return {"requeued": await operations.replay_dead(ChosenLetters(**body.model_dump()))}
 
     @app.post("/api/v1/deadletters/purge", **documented(dict[str, int]))
-    async def purge_dead(body: Ids) -> dict[str, int]:
+    async def purge_dead(body: Letters) -> dict[str, int]:
         """Forget dead letters."""
-        return {"purged": await operations.purge_dead(body.ids)}
+        return {"purged": await operations.purge_dead(ChosenLetters(**body.model_dump()))}
 
     @app.post("/api/v1/deaddeliveries/replay", **documented(dict[str, int]))
     async def replay_deliveries(body: Deliveries) -> dict[str, int]:

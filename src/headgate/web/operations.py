@@ -15,6 +15,7 @@ from headgate.web.workings import Workings
 __all__ = [
     "Asked",
     "ChosenDeliveries",
+    "ChosenLetters",
     "Health",
     "HistoryKind",
     "Json",
@@ -61,6 +62,19 @@ class ChosenDeliveries:
 
     ids: tuple[int, ...] = ()
     source: str | None = None
+    reason: str | None = None
+    everything: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenLetters:
+    """Dead letters: these numbers, or all of this signal and reason; None: of any.
+
+    `everything`: none of the others is said, and that is meant.
+    """
+
+    ids: tuple[int, ...] = ()
+    signal: str | None = None
     reason: str | None = None
     everything: bool = False
 
@@ -151,19 +165,21 @@ class Operations(Workings, Protocol):
         """`{"records": [...], "after": {lane: seq}}`: the newest records beyond `after`."""
         ...
 
-    async def dead_letters(self, signal: str | None, ids: Sequence[int], limit: int) -> list[Json]:
-        """Dead letters, newest last, with the sink's words and the record."""
+    async def dead_letters(
+        self, signal: str | None, ids: Sequence[int], limit: int, before: int | None = None
+    ) -> list[Json]:
+        """Dead letters, newest first, with the sink's words and the record. `before`: with smaller numbers only."""
         ...
 
     async def dead_deliveries(self, limit: int) -> list[Json]:
         """Webhooks that could not be parsed, or that wait for a source (`no_source`), with the reason."""
         ...
 
-    async def replay_dead(self, ids: Sequence[int]) -> int:
+    async def replay_dead(self, chosen: ChosenLetters) -> int:
         """Send dead letters again; returns how many are queued."""
         ...
 
-    async def purge_dead(self, ids: Sequence[int]) -> int:
+    async def purge_dead(self, chosen: ChosenLetters) -> int:
         """Forget dead letters for good; returns how many."""
         ...
 

@@ -18,7 +18,7 @@ from headgate.web.answers import TrailAnswer
 from headgate.web.api import build_app
 from headgate.web.guard import Guard
 from headgate.web.metricpages import MetricPages
-from headgate.web.operations import Operations, Problem, WantedExport
+from headgate.web.operations import ChosenLetters, Operations, Problem, WantedExport
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ async def test_a_command_without_a_daemon_leaves_a_trail_too(store):
     ask = noting(StoreOperations(store, clock), store, clock, "erik")
     await ask.status()
     await ask.tail({}, 5)
-    assert 0 == await ask.purge_dead([1])
+    assert 0 == await ask.purge_dead(ChosenLetters((1,)))
     with pytest.raises(Problem):
         await ask.reload()
     found = await ask.trail(0, None, 9)

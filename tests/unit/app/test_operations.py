@@ -22,14 +22,25 @@ from headgate.collect.audit_state import AuditMark, Silence, Tally
 from headgate.core.clock import ManualClock
 from headgate.core.ports import Delivery, Limits
 from headgate.core.release import ReleasePolicy
-from headgate.core.storeport import Explained, GapRow, MergeWork, OutcomeCounts, SignalSpec
+from headgate.core.storeport import Explained, GapRow, MergeWork, OutcomeCounts, Outcomes, SignalSpec
 from headgate.core.times import DAY_MS, HOUR_MS, format_ms
+from headgate.core.verdicts import Reject
 from headgate.store import SqliteStore
+from headgate.testing.store_data import pipeline, workflow
 from headgate.web.api import build_app
 from headgate.web.exports import add_exports
 from headgate.web.insights import add_insights
 from headgate.web.metricpages import MetricPages, ci_page
-from headgate.web.operations import Asked, ChosenDeliveries, NewSilence, Order, Problem, WantedExport, WantedReport
+from headgate.web.operations import (
+    Asked,
+    ChosenDeliveries,
+    ChosenLetters,
+    NewSilence,
+    Order,
+    Problem,
+    WantedExport,
+    WantedReport,
+)
 from headgate.web.rendering import Templates
 from headgate.web.site.delivery import live_part
 
@@ -159,10 +170,34 @@ async def test_actions_through_both(both: tuple[StoreOperations, RemoteOperation
     """Reset, purge, requeue, backup."""
     for index, ask in enumerate(both):
         assert await ask.reset_sink("loki", "now") == ["loki.logs"]
-        assert await ask.replay_dead([5]) == 0
-        assert await ask.purge_dead([5]) == 0
+        assert await ask.replay_dead(ChosenLetters((5,))) == 0
+        assert await ask.purge_dead(ChosenLetters((5,))) == 0
         done = await ask.backup(str(tmp_path / f"copy-{index}.db"))
         assert done["bytes"] > 0
+
+
+async def test_all_dead_letters_are_chosen_however_many_there_are(
+    both: tuple[StoreOperations, RemoteOperations], store: SqliteStore
+) -> None:
+    """By reason, by signal, or all; more than any one answer lists, and each page of a list follows the one before."""
+    seen = [pipeline(), *(workflow(f"w-{number}") for number in range(2_300))]
+    await store.merge_and_release(MergeWork("circleci", seen, ReleasePolicy("none"), now_ms=1, live_after_ms=0))
+    entries = await store.read_log("loki.logs", "live", 0, limit=3_000, max_bytes=1 << 30)
+    dead = [(one, Reject("odd" if one.seq % 100 == 0 else "refused"), 1) for one in entries]
+    await store.record_outcomes([Outcomes("loki.logs", "live", entries[-1].seq, dead=dead, at_ms=2)])
+    direct, remote = both
+    first = await remote.dead_letters("loki.logs", (), 1_000)
+    assert await direct.dead_letters("loki.logs", (), 1_000, first[-1]["id"]) == await remote.dead_letters(
+        "loki.logs", (), 1_000, first[-1]["id"]
+    )
+    assert await remote.replay_dead(ChosenLetters(signal="loki.logs")) == len(entries) > 2_000
+    assert await direct.replay_dead(ChosenLetters(reason="odd")) == len(entries) // 100
+    assert await remote.purge_dead(ChosenLetters(signal="loki.logs", reason="odd")) == len(entries) // 100
+    assert await remote.purge_dead(ChosenLetters(reason="odd")) == 0
+    assert await direct.purge_dead(ChosenLetters(everything=True)) == len(entries) - len(entries) // 100
+    for ask in both:
+        with pytest.raises(Problem, match=r"no sink called nope\.logs; known: "):
+            await ask.purge_dead(ChosenLetters(signal="nope.logs"))
 
 
 async def test_webhooks_set_aside_are_shown_merged_again_and_given_up(

@@ -15,7 +15,15 @@ from headgate.insights.views.lens import Lens
 from headgate.store import MemoryStore
 from headgate.web.api import build_app
 from headgate.web.metricpages import MetricPages, ci_page
-from headgate.web.operations import ChosenDeliveries, HistoryKind, Json, Problem, WantedExport, WantedReport
+from headgate.web.operations import (
+    ChosenDeliveries,
+    ChosenLetters,
+    HistoryKind,
+    Json,
+    Problem,
+    WantedExport,
+    WantedReport,
+)
 from headgate.web.site.routes import add_pages
 
 EVIL = "<script>alert(1)</script>"
@@ -121,21 +129,23 @@ class Answers:
         self._note("tail", dict(after), limit)
         return {"records": [], "after": dict(after)}
 
-    async def dead_letters(self, signal: str | None, ids: Sequence[int], limit: int) -> list[Json]:
-        self._note("dead_letters", signal, list(ids), limit)
+    async def dead_letters(
+        self, signal: str | None, ids: Sequence[int], limit: int, before: int | None = None
+    ) -> list[Json]:
+        self._note("dead_letters", signal, list(ids), limit, before)
         return []
 
     async def dead_deliveries(self, limit: int) -> list[Json]:
         self._note("dead_deliveries", limit)
         return []
 
-    async def replay_dead(self, ids: Sequence[int]) -> int:
-        self._note("replay_dead", list(ids))
-        return len(ids)
+    async def replay_dead(self, chosen: ChosenLetters) -> int:
+        self._note("replay_dead", chosen)
+        return 1
 
-    async def purge_dead(self, ids: Sequence[int]) -> int:
-        self._note("purge_dead", list(ids))
-        return len(ids)
+    async def purge_dead(self, chosen: ChosenLetters) -> int:
+        self._note("purge_dead", chosen)
+        return 1
 
     async def replay_deliveries(self, chosen: ChosenDeliveries) -> int:
         self._note("replay_deliveries", chosen)
@@ -284,11 +294,14 @@ async def bench() -> Any:
         ("GET", "/explain/abc", None, ("explain", "abc")),
         ("GET", "/explain?query=https://app.circleci.com/x", None, ("explain", "https://app.circleci.com/x")),
         ("GET", "/tail?live=4&limit=2", None, ("tail", {"live": 4, "backfill": 0}, 2)),
-        ("GET", "/deadletters?signal=loki.logs&id=1&id=2", None, ("dead_letters", "loki.logs", [1, 2], 100)),
+        ("GET", "/deadletters?signal=loki.logs&id=1&id=2", None, ("dead_letters", "loki.logs", [1, 2], 100, None)),
+        ("GET", "/deadletters?before=7&limit=5", None, ("dead_letters", None, [], 5, 7)),
         ("GET", "/deaddeliveries", None, ("dead_deliveries", 100)),
         ("GET", "/alerts", None, ("alerts",)),
-        ("POST", "/deadletters/replay", {"ids": [1]}, ("replay_dead", [1])),
-        ("POST", "/deadletters/purge", {"ids": [1, 2]}, ("purge_dead", [1, 2])),
+        ("POST", "/deadletters/replay", {"ids": [1]}, ("replay_dead", ChosenLetters((1,)))),
+        ("POST", "/deadletters/purge", {"ids": [1, 2]}, ("purge_dead", ChosenLetters((1, 2)))),
+        ("POST", "/deadletters/purge", {"reason": "refused"}, ("purge_dead", ChosenLetters(reason="refused"))),
+        ("POST", "/deadletters/replay", {"everything": True}, ("replay_dead", ChosenLetters(everything=True))),
         ("POST", "/replay", {"sink": "loki", "since_ms": 1, "until_ms": 2}, ("replay", "loki", 1, 2)),
         ("POST", "/sinks/loki/reset", {"start": "retained"}, ("reset_sink", "loki", "retained")),
         ("POST", "/sinks/loki/reset", {"start": 5}, ("reset_sink", "loki", 5)),

@@ -10,7 +10,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, Response
 
 from headgate.insights.views.refusal import unknown
-from headgate.web.operations import ChosenDeliveries, Json, Operations, Problem
+from headgate.web.operations import ChosenDeliveries, ChosenLetters, Json, Operations, Problem
 from headgate.web.rendering import Templates
 from headgate.web.shared import Shared
 from headgate.web.site.doing import DONE, Fields, form
@@ -114,11 +114,11 @@ def _gone(request: Request, site: Site, detail: str) -> Response:
 def _add_forms(app: FastAPI, operations: Operations) -> None:
     @form(app, "/delivery/letters/replay", "replayed")
     async def replay(_: Request, fields: Fields) -> None:
-        await operations.replay_dead(_numbers(fields))
+        await operations.replay_dead(ChosenLetters(ids=_numbers(fields)))
 
     @form(app, "/delivery/letters/purge", "purged")
     async def purge(_: Request, fields: Fields) -> None:
-        await operations.purge_dead(_numbers(fields))
+        await operations.purge_dead(ChosenLetters(ids=_numbers(fields)))
 
     @form(app, "/delivery/webhooks/replay", "merging")
     async def merge(_: Request, fields: Fields) -> None:
