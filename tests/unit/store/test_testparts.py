@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from headgate.core.release import ReleasePolicy
 from headgate.core.storeport import MergeWork
 from headgate.core.tally import Bounds
 from headgate.core.times import DAY_MS, HOUR_MS
-from headgate.store import Quota, SqliteStore, test_queries
+from headgate.store import Quota, SqliteStore, test_queries, testgather, testparts
 from headgate.store.live_queries import chosen_outcomes
 from headgate.store.notedtests import NotedTests
 from headgate.store.schema import encode_key
@@ -302,8 +301,23 @@ async def test_no_number_of_tests_is_too_many_for_one_question(tmp_path: Path) -
     await store.close()
 
 
-async def test_one_project_is_in_memory_at_a_time(tmp_path: Path) -> None:
+class _Counted(Collected):
+    """A stretch that is in memory; `here`: how many there are."""
+
+    here = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        _Counted.here += 1
+
+    def __del__(self) -> None:
+        _Counted.here -= 1
+
+
+async def test_one_project_is_in_memory_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And the one before it, both windows of each, however many are asked for."""
+    for module in (testgather, testparts):
+        monkeypatch.setattr(module, "Collected", _Counted)
     store = await _store(tmp_path)
     slugs = [f"gh/a/p{number}" for number in range(9)]
     for number, slug in enumerate(slugs):
@@ -314,7 +328,7 @@ async def test_one_project_is_in_memory_at_a_time(tmp_path: Path) -> None:
     before, inside = (dict.fromkeys(slugs, (at, at + DAY_MS)) for at in (_FIRST, _FIRST + DAY_MS))
     with closing(Database(str(tmp_path / "s.db"))) as db:
         told: list[int] = []
-        db.exec_trace = lambda *_: told.append(_collected()) or True
+        db.exec_trace = lambda *_: told.append(_Counted.here) or True
         over = test_queries.test_sums(db, inside, before, None, NotedTests())
         assert (9, 9, 9) == (len(over.sums), len(over.faults), len(over.earlier))
         assert 1 < max(told) <= 4
@@ -323,8 +337,3 @@ async def test_one_project_is_in_memory_at_a_time(tmp_path: Path) -> None:
         assert 1 <= max(told) <= 2
         db.exec_trace = None
     await store.close()
-
-
-def _collected() -> int:
-    """Stretches that are in memory."""
-    return sum(isinstance(one, Collected) for one in gc.get_objects())
