@@ -35,6 +35,7 @@ _REACH_MS = 366 * DAY_MS - HOUR_MS  # an hour less than CircleCI allows, for wha
 _WAITED_MS = 6 * HOUR_MS  # the longest that a job waits for a machine over midnight
 _SPARED = 3  # orders of an hour that are kept for exports that fail
 _TRIES = 3  # exports that fail or vanish, and downloads that break, before a span is given up
+_PATIENCE_MS = DAY_MS  # an export that is not made by then is taken for one that failed: others wait behind it
 _log = structlog.get_logger("headgate.sources.circleci")
 
 
@@ -42,7 +43,7 @@ class _Place(msgspec.Struct, frozen=True, omit_defaults=True):
     """How far reading is. `told_ms`: everything from here on was told, None before.
 
     `job`: the export under way, of `since_ms` to `until_ms`; `file`, `row`: the next one to be told of it; `asked_ms`:
-    when it was last asked for; `tries`: what went wrong so far; `posts`, `gets`: calls of the last hour.
+    when it was last asked for, `ordered_ms`: when first; `tries`: what went wrong so far; `posts`, `gets`: calls of the last hour.
     """
 
     told_ms: int | None = None
@@ -52,6 +53,7 @@ class _Place(msgspec.Struct, frozen=True, omit_defaults=True):
     file: int = 0
     row: int = 0
     asked_ms: int = 0
+    ordered_ms: int = 0
     tries: int = 0
     posts: tuple[int, ...] = ()
     gets: tuple[int, ...] = ()
@@ -137,7 +139,9 @@ class ExportFeed:
     def _asked(self, scope: Scope, place: _Place) -> _Place:
         limit = self._jobs.limit
         made, looked = limit.made(scope.key, "POST"), limit.made(scope.key, "GET")
-        return msgspec.structs.replace(place, asked_ms=self._now_ms(), posts=made, gets=looked)
+        now_ms = self._now_ms()
+        ordered_ms = place.ordered_ms or now_ms
+        return msgspec.structs.replace(place, asked_ms=now_ms, ordered_ms=ordered_ms, posts=made, gets=looked)
 
     async def _read_on(self, scope: Scope, place: _Place) -> AsyncGenerator[tuple[_Place, FeedPage], None]:
         """Look once at the export under way, and read it if it is there."""
@@ -152,6 +156,9 @@ class ExportFeed:
         place = self._asked(scope, place)
         if export.state == "failed":
             yield self._missed(scope, place, f"it failed: {export.reason}", again=True)
+        elif export.state != "completed" and place.asked_ms - place.ordered_ms >= _PATIENCE_MS:
+            why = f"it is not made {_PATIENCE_MS // HOUR_MS} hours after it was ordered ({export.state})"
+            yield self._missed(scope, place, why, again=True)
         elif export.state != "completed":
             yield place, _page(place, calls=1, waits_for=f"CircleCI makes the usage export of {scope.slug}")
         elif not export.urls:

@@ -129,6 +129,48 @@ async def test_exports_that_fail_again_and_again_are_given_up(twin):
     assert twin.calls()[ORDER] == 1 + 3
 
 
+@pytest.fixture
+def days():
+    """A twin of its own, for tests in which days pass."""
+    with Twin(history(days=3, runs_per_day=3.0, knobs=SMALL)) as running:
+        yield running
+
+
+async def test_an_export_that_is_never_made_is_ordered_again_after_a_day(days):
+    """All other history waits behind it, over restarts too."""
+    days.put_faults({"export_slow": {"count": 1, "polls": 10**6}})
+    async with Bench(days, usage_export={"poll": "6h"}) as bench:
+        request, began, due = await bench.ask(feeds=("export",)), bench.clock.now_ms(), wanted(days)
+        for _ in range(2):
+            working = asyncio.create_task(bench.backfiller.work(request))
+            looks = days.calls().get(LOOK, 0)
+            while days.calls().get(LOOK, 0) < looks + 2:  # noqa: ASYNC110  # no event
+                await asyncio.sleep(0)
+            working.cancel()
+            with suppress(asyncio.CancelledError):
+                await working
+            await bench.source.aclose()
+            bench.start()
+            request = await bench.request()
+        await bench.backfiller.work(request)
+        assert (await bench.request()).problems == ()
+        assert await rows(bench) == due > 0
+        assert DAY_MS < bench.clock.now_ms() - began < 2 * DAY_MS
+
+
+async def test_exports_that_are_never_made_are_given_up(days):
+    """The request ends and says so, so that what waits behind it goes on."""
+    days.put_faults({"export_slow": {"rate": 1.0, "polls": 10**6}})
+    async with Bench(days, usage_export={"poll": "6h"}) as bench:
+        began = bench.clock.now_ms()
+        request = await only_export(bench)
+        assert 3 * DAY_MS <= bench.clock.now_ms() - began < 4 * DAY_MS
+    assert request.state == "done"
+    (problem,) = request.problems
+    assert "it is not made 24 hours after it was ordered" in problem
+    assert "given up after 3 tries" in problem
+
+
 @pytest.mark.parametrize("style", ["renamed", "missing"])
 async def test_a_file_without_a_required_column_is_kept_and_told(twin, tmp_path, style):
     """The column is named; the file is ours alone."""
