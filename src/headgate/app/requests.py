@@ -71,8 +71,8 @@ def backfill_view(source: str, request: BackfillRequest, now_ms: int) -> Json:
         "observations": request.observations,
         "seconds_left": request.seconds_left(now_ms),
         "problems": list(request.problems),
+        "problems_more": request.problems_more,
         "trouble": request.trouble or None,
-        "waits_for": request.waits_for or None,
     }
 
 
@@ -95,4 +95,6 @@ def _view(source: str, request: Request) -> Json:
         "until": format_ms(request.until_ms),
         "orgs": list(request.orgs),
         "projects": list(request.projects),
+        "unmatched": request.unmatched,
+        "waits_for": request.waits_for or None,
     }

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from headgate.cli.orders import Listed, here, ordered, watched
+from headgate.cli.orders import Listed, here, nowhere, ordered, watched
 from headgate.cli.output import ConfigOption, JsonOption, moment_ms, note, print_json, print_table
 from headgate.cli.session import load_configuration
 from headgate.core.clock import SystemClock
@@ -30,7 +30,9 @@ def audit(
     config: ConfigOption = None,
     json: JsonOption = False,
 ) -> int:
-    """Compare what CircleCI lists with what is kept, and repair it. Exit 1 where something cannot be repaired.
+    """Compare what CircleCI lists with what is kept, and repair it.
+
+    Exit 1 where something cannot be repaired or audited, and where no collected project is as was asked for.
 
     A running daemon does it beside everything else; without one it is done here and now.
     """
@@ -53,11 +55,12 @@ def audit(
     else:
         columns = ("Source", "Project", *(name.capitalize() for name in _FIGURES))
         print_table(columns, rows, empty="No project was audited.")
-    problems = [f"{slug}: {text}" for one in done for slug, text in one["problems"].items()]
+    problems = nowhere(done) + [f"{slug}: {text}" for one in done for slug, text in one["problems"].items()]
     for problem in problems:
         note(problem)
     return 1 if problems or any(row[2 + _FIGURES.index("unrepairable")] for row in rows) else 0
 
 
 def _progress(mine: Listed) -> str:
-    return f"{sum(len(one['projects']) + len(one['problems']) for one in mine)} projects audited"
+    waiting = "".join(f"; {one['source']} waits: {one['waits_for']}" for one in mine if one["waits_for"])
+    return f"{sum(len(one['projects']) + len(one['problems']) for one in mine)} projects audited{waiting}"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from headgate.cli.orders import Listed, here, ordered, watched
+from headgate.cli.orders import Listed, here, nowhere, ordered, watched
 from headgate.cli.output import ConfigOption, JsonOption, moment_ms, note, print_json, print_table
 from headgate.cli.session import load_configuration, operations
 from headgate.core.clock import SystemClock
@@ -34,6 +34,7 @@ def backfill(
 ) -> int:
     """Collect history with the fewest calls. Without --since: list what was asked for.
 
+    Exit 1 where a part could not be read, and where no collected project is as was asked for.
     A running daemon does it beside everything else; without one it is done here and now.
     """
     clock = SystemClock()
@@ -58,7 +59,10 @@ def backfill(
             return code
     done = asyncio.run(watched(configuration, made, lambda asked: asked.backfills(), _progress))
     _show(done, json=json)
-    return 1 if any(one["problems"] for one in done) else 0
+    missing = nowhere(done)
+    for one in missing:
+        note(one)
+    return 1 if missing or any(one["problems"] for one in done) else 0
 
 
 async def _listed(configuration: Configuration) -> list[dict[str, Any]]:
@@ -93,3 +97,5 @@ def _show(listed: list[dict[str, Any]], *, json: bool) -> None:
     for one in listed:
         for problem in [*one["problems"], *([one["trouble"]] if one["trouble"] else [])]:
             note(f"{one['source']}: {problem}")
+        if one["problems_more"]:
+            note(f"{one['source']}: and {one['problems_more']} more problems")

@@ -15,7 +15,7 @@ from headgate.web.operations import Operations, Order
 if TYPE_CHECKING:
     from headgate.app.settings import Configuration
 
-__all__ = ["Listed", "here", "ordered", "watched"]
+__all__ = ["Listed", "here", "nowhere", "ordered", "watched"]
 
 _LOOK_SECONDS = 1.0
 Listed = list[dict[str, Any]]
@@ -49,6 +49,12 @@ async def watched(
                 if all(one["state"] == "done" for one in mine):
                     return mine
                 await asyncio.sleep(_LOOK_SECONDS)
+
+
+def nowhere(done: Listed) -> list[str]:
+    """What was asked for and no source has a project of, with what there is."""
+    words = set.intersection(*(set(one["unmatched"]) for one in done)) if done else set[str]()
+    return [f"{one['source']}: {word}: {one['unmatched'][word]}" for word in sorted(words) for one in done]
 
 
 def here(config: str | None) -> int:

@@ -196,6 +196,9 @@ async def _replayed(
     rules = _rules(configuration, files)
     chosen = [rule for rule in rules if only in (None, rule.name)]
     names = [rule.name for rule in chosen]
+    if only is not None and not names:
+        known = ", ".join(rule.name for rule in rules) or "none"
+        raise typer.BadParameter(f"there is no rule {only}; there is: {known}", param_hint="--rule")
     for said in _out_of_retention(configuration, chosen, since_ms, clock.now_ms()):
         note(said)
     async with operations(configuration) as ask:

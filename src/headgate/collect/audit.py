@@ -27,7 +27,7 @@ from headgate.collect.audit_state import (
 from headgate.collect.intake import Intake, Sleep
 from headgate.collect.pacing import TOLD_GRACE_MS
 from headgate.collect.requests import AUDITS, AuditRequest
-from headgate.collect.state import Polled, ScopeState, first_error, forgiving
+from headgate.collect.state import Polled, ScopeState, first_error, forgiving, held
 from headgate.core.audits import AuditSource, Kept, Listed, ListedKind
 from headgate.core.errors import NotFound, SourceRefused, SourceUnavailable
 from headgate.core.feeds import Span
@@ -92,16 +92,25 @@ class Auditor:
         """Do what was asked for; what fails is tried again, and whoever asked is told in the end."""
         while True:
             await self._wanted.wait()
-            if self._polled.discovered and self._may_audit():
-                self._wanted.clear()
-                with forgiving(self._polled, "audit_failed"):
+            self._wanted.clear()
+            with forgiving(self._polled, "audit_failed"):
+                why = self._held()
+                if self._polled.discovered and not why:
                     await self.answer()
                     continue
-                self._wanted.set()
+                await self._say(why or "projects are not found yet")
+            self._wanted.set()
             await self._sleep(_AGAIN_SECONDS if self._polled.discovered else _TICK_SECONDS)
 
-    def _may_audit(self) -> bool:
-        return self._store.space_level() not in ("pause", "refuse") and not self._polled.refused
+    def _held(self) -> str:
+        return held(self._polled, self._store.space_level())
+
+    async def _say(self, why: str) -> None:
+        """Tell whoever waits for a request what it waits for."""
+        for request in await AUDITS.unfinished(self._store, self._polled.name):
+            if request.waits_for != why:
+                told = msgspec.structs.replace(request, waits_for=why)
+                await self._intake.merge_answer(self._polled, (), marks=AUDITS.marks(told))
 
     def wake(self) -> None:
         """A request was stored."""
@@ -111,8 +120,10 @@ class Auditor:
         """Do what was asked for and is not done, project by project; what is done is stored at once."""
         polled = self._polled
         for request in await AUDITS.unfinished(self._store, polled.name):
-            going = msgspec.structs.replace(request, state="running")
-            for scope in [state.scope for state in polled.scopes.values() if request.wants(state.scope.slug)]:
+            scopes = [state.scope for state in polled.scopes.values()]
+            nowhere = request.nowhere([scope.slug for scope in scopes])
+            going = msgspec.structs.replace(request, state="running", waits_for="", unmatched=nowhere)
+            for scope in [scope for scope in scopes if request.wants(scope.slug)]:
                 going = await self._answer_one(going, scope)
             marks = await AUDITS.finish(self._store, polled.name, going)
             await self._intake.merge_answer(polled, (), marks=marks)
@@ -151,7 +162,7 @@ class Auditor:
 
     async def once(self) -> None:
         """Audit every walked scope that is due."""
-        if not self._may_audit():
+        if self._held():
             return
         now = self._polled.clock.monotonic()
         due = [state for state in self._polled.scopes.values() if state.walked and state.audit_at <= now]

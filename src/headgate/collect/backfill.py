@@ -19,7 +19,7 @@ import structlog
 from headgate.collect.intake import live_after_ms
 from headgate.collect.loops import SourceLoop
 from headgate.collect.requests import BACKFILLS, BackfillRequest, Spot, load_spots, spot_key
-from headgate.collect.state import first_error, forgiving
+from headgate.collect.state import first_error, forgiving, going_on, held
 from headgate.core.errors import NotFound, SourceError, SourceRefused, SourceUnavailable
 from headgate.core.feeds import Feed, FeedPage, FeedSource, OrderedFeed, Refresh, Span, Strategy
 from headgate.core.ports import Scope
@@ -49,6 +49,12 @@ class _Work:
     policy: ReleasePolicy
     total: int = 0
     told_at: float = 0.0
+
+    def add(self, problems: Sequence[str]) -> None:
+        """Remember problems; of many the first, and how many there are."""
+        found = (*self.request.problems, *problems)
+        more = self.request.problems_more + max(0, len(found) - _MOST_PROBLEMS)
+        self.request = msgspec.structs.replace(self.request, problems=found[:_MOST_PROBLEMS], problems_more=more)
 
 
 @dataclass(slots=True, order=True)
@@ -116,7 +122,8 @@ class Backfiller(SourceLoop[FeedSource]):
     async def work(self, request: BackfillRequest) -> None:
         """Read everything that a request asks for, going on where it was left. Raises SourceError and StoreError."""
         strategy = await self._source.strategy()
-        scopes = [scope for scope in await self._polled.source.scopes() if request.covers(scope.slug)]
+        collected = await self._polled.source.scopes()
+        scopes = [scope for scope in collected if request.covers(scope.slug)]
         feeds = [
             (feed, _scopes_of(feed, strategy, scopes))
             for feed in strategy.feeds
@@ -130,6 +137,8 @@ class Backfiller(SourceLoop[FeedSource]):
             request,
             state="running",
             trouble="",
+            waits_for="",
+            unmatched=request.nowhere([scope.slug for scope in collected]),
             strategy=strategy.name,
             why=tuple(strategy.why),
             began_ms=request.began_ms or self._polled.clock.now_ms(),
@@ -159,7 +168,7 @@ class Backfiller(SourceLoop[FeedSource]):
                 continue
             for number, window in enumerate(windows):
                 for scope in read_for:
-                    await self._go_ahead()
+                    await self._go_ahead(work)
                     try:
                         page = await feed.order(scope, window)
                     except (SourceUnavailable, NotFound) as error:
@@ -191,7 +200,7 @@ class Backfiller(SourceLoop[FeedSource]):
         async def reading() -> None:
             while waiting:
                 reader = heapq.heappop(waiting)
-                await self._go_ahead()
+                await self._go_ahead(work)
                 await self._read_on(work, reader, waiting)
 
         try:
@@ -213,7 +222,7 @@ class Backfiller(SourceLoop[FeedSource]):
                         return
                     if others and others[0] < reader:
                         break
-                    await self._go_ahead()
+                    await self._go_ahead(work)
         except (SourceRefused, NotFound) as error:
             self._polled.failed(error, "backfill_failed", project=reader.scope.slug)
             if self._polled.refused:
@@ -241,9 +250,9 @@ class Backfiller(SourceLoop[FeedSource]):
             calls=work.request.calls + page.calls,
             observations=work.request.observations + len(wanted),
             share=self._share(work),
-            problems=(*work.request.problems, *page.problems)[:_MOST_PROBLEMS],
             waits_for=page.waits_for,
         )
+        work.add(page.problems)
         for problem in page.problems:
             _log.warning("backfill_problem", source=self._polled.name, id=work.request.id, problem=problem)
         await self._intake.merge_answer(
@@ -260,8 +269,7 @@ class Backfiller(SourceLoop[FeedSource]):
         """A feed that refuses one scope: said and remembered, the rest goes on."""
         problem = f"{reader.feed.name} of {reader.scope.slug}: {error}"
         spot = work.spots[reader.key] = Spot(None, last=True, problem=problem)
-        problems = (*work.request.problems, problem)[:_MOST_PROBLEMS]
-        work.request = msgspec.structs.replace(work.request, problems=problems)
+        work.add([problem])
         marks = {reader.key: spot.encode(), **BACKFILLS.marks(work.request)}
         await self._intake.merge_answer(self._polled, (), marks=marks)
 
@@ -288,11 +296,16 @@ class Backfiller(SourceLoop[FeedSource]):
         await self._intake.merge_answer(self._polled, (), marks=marks)
         self.done += 1
         _log.info("backfill_done", source=self._polled.name, id=done.id, calls=done.calls,
-                  observations=done.observations, problems=len(done.problems))  # fmt: skip
+                  observations=done.observations, problems=len(done.problems) + done.problems_more)  # fmt: skip
 
-    async def _go_ahead(self) -> None:
-        """Wait while the store is too full for polling or the source refuses us."""
+    async def _go_ahead(self, work: _Work) -> None:
+        """Wait while the store is too full for polling or the source refuses us, and say so to whoever asks."""
         while self._store.space_level() in ("pause", "refuse") or not self._polled.may_call():
+            why = held(self._polled, self._store.space_level())
+            if why != work.request.waits_for:
+                work.request = msgspec.structs.replace(work.request, waits_for=why)
+                with going_on(self._polled.name, "backfill_waits"):
+                    await self._intake.merge_answer(self._polled, (), marks=BACKFILLS.marks(work.request))
             await self.sleep(_PAUSED_SECONDS)
 
     def _share(self, work: _Work) -> float:

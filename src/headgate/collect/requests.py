@@ -5,7 +5,7 @@ Invariant: a request is stored before anybody is told that it will be done; of t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Generic, Literal, TypeVar
@@ -20,10 +20,15 @@ __all__ = ["AUDITS", "BACKFILLS", "AuditRequest", "BackfillRequest", "Request", 
            "spot_key"]  # fmt: skip
 
 _KEPT = 20
+_NAMED = 10  # projects that there are, for whoever asked for one that there is not
 
 
 class Request(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What all requests say. `orgs`, `projects` (globs): only these; empty: all. Times in milliseconds."""
+    """What all requests say. `orgs`, `projects` (globs): only these; empty: all. Times in milliseconds.
+
+    `unmatched`: word that was asked with and that no collected project is of -> that in words; `waits_for`: what has to
+    happen before it goes on.
+    """
 
     id: str
     since_ms: int
@@ -32,12 +37,25 @@ class Request(msgspec.Struct, frozen=True, omit_defaults=True):
     orgs: tuple[str, ...] = ()
     projects: tuple[str, ...] = ()
     state: Literal["waiting", "running", "done"] = "waiting"
+    unmatched: dict[str, str] = msgspec.field(default_factory=dict)
+    waits_for: str = ""
 
     def covers(self, slug: str) -> bool:
         """Whether a project was asked for."""
-        if self.orgs and slug.rpartition("/")[0] not in self.orgs:
-            return False
-        return not self.projects or any(fnmatchcase(slug, glob) for glob in self.projects)
+        return self._of_orgs(slug) and (not self.projects or any(fnmatchcase(slug, glob) for glob in self.projects))
+
+    def _of_orgs(self, slug: str) -> bool:
+        return not self.orgs or slug.rpartition("/")[0] in self.orgs
+
+    def nowhere(self, slugs: Collection[str]) -> dict[str, str]:
+        """`unmatched`, where these are all projects that are collected."""
+        mine = [slug for slug in slugs if self._of_orgs(slug)]
+        words = [org for org in self.orgs if not any(slug.rpartition("/")[0] == org for slug in slugs)]
+        globs = self.projects or (() if self.orgs else ("*",))
+        words += [glob for glob in globs if not any(fnmatchcase(slug, glob) for slug in mine)]
+        known = ", ".join(sorted(slugs)[:_NAMED]) or "none"
+        more = f" and {len(slugs) - _NAMED} more" if len(slugs) > _NAMED else ""
+        return dict.fromkeys(words, f"no collected project matches; there is: {known}{more}")
 
     def encode(self) -> bytes:
         """The bytes that are stored."""
@@ -59,8 +77,8 @@ class BackfillRequest(Request, frozen=True, omit_defaults=True):
     """History. `feeds`: only these; empty: all.
 
     `reached_ms`: from here on every feed has told all, None before the first stretch is done. `share`: 0 to 1; `calls`,
-    `observations`: so far; `why`: what the strategy could not use; `problems`: scopes that a feed refused; `trouble`:
-    why it does not go on just now; `waits_for`: what the far side has to do first.
+    `observations`: so far; `why`: what the strategy could not use; `problems`: scopes that a feed refused, the first of
+    them, and `problems_more`: how many others; `trouble`: why it does not go on just now.
     """
 
     feeds: tuple[str, ...] = ()
@@ -72,8 +90,8 @@ class BackfillRequest(Request, frozen=True, omit_defaults=True):
     began_ms: int | None = None
     ended_ms: int | None = None
     problems: tuple[str, ...] = ()
+    problems_more: int = 0
     trouble: str = ""
-    waits_for: str = ""
     reached_ms: int | None = None
 
     def seconds_left(self, now_ms: int) -> int | None:

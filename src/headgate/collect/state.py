@@ -18,9 +18,9 @@ from headgate.core.errors import SourceError, SourceRefused, SourceUnavailable, 
 from headgate.core.merge import Observation
 from headgate.core.metrics import Metrics
 from headgate.core.ports import Scope, Source
-from headgate.core.storeport import SourceCursor
+from headgate.core.storeport import SourceCursor, SpaceLevel
 
-__all__ = ["PROBE_SECONDS", "Polled", "ScopeState", "first_error", "forgiving", "going_on"]
+__all__ = ["PROBE_SECONDS", "Polled", "ScopeState", "first_error", "forgiving", "going_on", "held"]
 
 # A source or scope that refuses us is asked this often whether it still does.
 PROBE_SECONDS = 60.0
@@ -156,6 +156,18 @@ class Polled:
         self.refused = error.reason
         self._probe_at = self.clock.monotonic() + PROBE_SECONDS
         self.metrics.set("headgate_source_refused", 1, source=self.name, reason=error.reason)
+
+
+def held(polled: Polled, level: SpaceLevel) -> str:
+    """Why long work that somebody asked for stands still, in words for them; empty where it does not.
+
+    `level`: how full the store is.
+    """
+    if polled.refused:
+        return f"{polled.name} takes no call of ours now ({polled.refused})"
+    if level in ("pause", "refuse"):
+        return f"the store is too full (level {level})"
+    return ""
 
 
 @contextmanager

@@ -206,10 +206,12 @@ class _Request(BaseModel):
     until: Time
     orgs: list[str]
     projects: Any
+    unmatched: dict[str, str]
+    waits_for: str | None
 
 
 class BackfillAnswer(_Request):
-    """A request for history and how far it is. `share`: 0 to 1."""
+    """A request for history and how far it is. `share`: 0 to 1; `problems_more`: how many are not in `problems`."""
 
     projects: list[str]
     strategy: str | None
@@ -219,8 +221,8 @@ class BackfillAnswer(_Request):
     observations: Count
     seconds_left: _Number
     problems: list[str]
+    problems_more: Count
     trouble: str | None
-    waits_for: str | None
 
 
 class AuditAnswer(_Request):

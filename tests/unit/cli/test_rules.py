@@ -174,3 +174,9 @@ def test_a_replay_over_nothing_counts_every_rule(capsys, config):
     """A rule that said nothing has its line, so that a misspelt name is noticed."""
     assert run_command(["rules", "replay", "--since", "1d", "--rule", "RunStuck", "-c", str(config)]) == 0
     assert "RunStuck" in capsys.readouterr().out
+
+
+def test_a_rule_that_there_is_not_is_refused(capsys, config):
+    """Silence of a rule that nobody wrote proves nothing."""
+    assert run_command(["rules", "replay", "--since", "1d", "--rule", "RunStukc", "-c", str(config)]) == 2
+    assert "RunStuck" in capsys.readouterr().err

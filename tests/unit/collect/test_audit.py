@@ -1,7 +1,10 @@
 """The audit: what is listed and not kept is fetched, everything is counted once, and only what is due is asked."""
 
+import asyncio
+
 import msgspec
 import pytest
+from tests.unit.collect.fakes import until
 
 from headgate.collect import SourceSettings
 from headgate.collect.audit import OVERLAP_MS, ROUND_SECONDS, Auditor
@@ -312,6 +315,56 @@ async def test_an_audit_that_is_asked_for_is_done_project_by_project(bench):
     assert done.state == "done"
     found = done.results["gh/a/b"]
     assert (found.expected, found.present, found.repaired, found.unrepairable) == (2, 0, 1, 1)
+
+
+async def test_words_that_no_project_is_of_are_told(bench):
+    """An audit of nothing proves nothing: each organisation and glob without a project is said, and what there is."""
+    asked = [
+        ({"projects": ("gh/a/*",)}, []),
+        ({}, []),
+        ({"projects": ("gh/a/b", "gh/a/bb")}, ["gh/a/bb"]),
+        ({"orgs": ("gh/aa",)}, ["gh/aa"]),
+        ({"orgs": ("gh/aa",), "projects": ("gh/a/*",)}, ["gh/aa", "gh/a/*"]),
+    ]
+    for number, (words, _) in enumerate(asked):
+        await AUDITS.save(bench.store, "ci", AuditRequest(f"a{number}", 0, NOW, number, **words), now_ms=NOW)
+    await bench.auditor.answer()
+    done = await AUDITS.load(bench.store, "ci")
+    assert [words for _, words in asked] == [list(one.unmatched) for one in done]
+    assert done[2].unmatched["gh/a/bb"] == "no collected project matches; there is: gh/a/b"
+    bench.polled.scopes = {}
+    await AUDITS.save(bench.store, "ci", AuditRequest("b", 0, NOW, NOW), now_ms=NOW)
+    await bench.auditor.answer()
+    assert (await AUDITS.load(bench.store, "ci"))[-1].unmatched == {"*": "no collected project matches; there is: none"}
+
+
+async def test_what_a_request_waits_for_is_told(bench):
+    """Projects that are not found yet, a refused token, a store without room; when it goes on, nothing more."""
+    bench.polled.discovered = False
+    level = ["ok"]
+    bench.store.space_level = lambda: level[0]
+    await AUDITS.save(bench.store, "ci", AuditRequest("a1", NOW - HOUR_MS, NOW, NOW), now_ms=NOW)
+    told = []
+
+    async def sleep(_seconds):
+        (request,) = await AUDITS.load(bench.store, "ci")
+        told.append((request.state, request.waits_for))
+        bench.polled.discovered = True
+        bench.polled.refused = "token_expired" if len(told) == 1 else ""
+        level[0] = "pause" if len(told) == 2 else "ok"
+
+    bench.auditor = Auditor(bench.store, bench.intake, bench.polled, bench.source, sleep=sleep)
+    bench.state.walked = False
+    running = asyncio.create_task(bench.auditor._requests())
+    await until(lambda: not bench.auditor._wanted.is_set() and len(told) > 2)
+    running.cancel()
+    assert told == [
+        ("waiting", "projects are not found yet"),
+        ("waiting", "ci takes no call of ours now (token_expired)"),
+        ("waiting", "the store is too full (level pause)"),
+    ]
+    (done,) = await AUDITS.load(bench.store, "ci")
+    assert (done.state, done.waits_for) == ("done", "")
 
 
 async def test_a_failed_audit_holds_no_walk(bench):

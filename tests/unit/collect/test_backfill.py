@@ -150,6 +150,39 @@ async def test_while_the_far_side_works_nobody_guesses_how_long(bench):
     assert (await BACKFILLS.load(bench.store, "ci"))[0].waits_for == ""
 
 
+async def test_why_it_stands_still_is_told(bench):
+    """A refused token and a store without room hold all reading, and whoever waits learns of it."""
+    asked, told = await bench.ask(days=3), []
+    level = ["pause"]
+    bench.store.space_level = lambda: level[0]
+
+    async def sleep(_seconds):
+        told.append((await BACKFILLS.load(bench.store, "ci"))[0].waits_for)
+        level[0], bench.polled.refused = "ok", "" if "token_expired" in told[-1] else "token_expired"
+
+    bench.polled._probe_at = 1e9  # nobody is let through
+    bench.backfiller.sleep = sleep
+    await bench.backfiller.work(asked)
+    assert told[:1] == ["the store is too full (level pause)"]
+    assert "ci takes no call of ours now (token_expired)" in told
+    assert (await BACKFILLS.load(bench.store, "ci"))[0].waits_for == ""
+
+
+async def test_history_of_nothing_is_told_to_be_that(bench):
+    """A project that is not collected is said, with those that are."""
+    await bench.backfiller.work(await bench.ask(days=3, projects=("gh/a/one", "gh/a/oen")))
+    (request,) = await BACKFILLS.load(bench.store, "ci")
+    assert request.unmatched == {"gh/a/oen": "no collected project matches; there is: gh/a/one, gh/a/two, gh/b/three"}
+
+
+async def test_of_many_problems_it_is_said_how_many_there_are(bench):
+    """The first twenty are kept, the others counted."""
+    bench.feed.problems = {"gh/a/one": tuple(f"file {number}" for number in range(30)), "gh/a/two": ("other",)}
+    await bench.backfiller.work(await bench.ask(days=5))
+    (request,) = await BACKFILLS.load(bench.store, "ci")
+    assert (len(request.problems), request.problems_more) == (20, 11)
+
+
 async def test_only_what_was_asked_for(bench):
     """By organisation and by glob."""
     await bench.backfiller.work(await bench.ask(days=3, orgs=("gh/a",), projects=("*/t*",)))

@@ -181,6 +181,8 @@ WORKINGS = (
         ("trouble", "text", ""),
         ("waits_for", "text", ""),
         ("problems", "json", ""),
+        ("problems_more", "integer", "How many more there are."),
+        ("unmatched", "json", "What was asked for and no collected project is of."),
     ),
     _table(
         "parts",
