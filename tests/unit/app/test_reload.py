@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from headgate.app.compose import build_plant
+from headgate.app.engines import Engines
 from headgate.app.operations import StoreOperations
 from headgate.app.reload import compare
 from headgate.app.serving import Serving
@@ -19,6 +21,7 @@ from headgate.app.settings import Configuration, load
 from headgate.app.telemetry import Telemetry
 from headgate.core.clock import ManualClock
 from headgate.core.errors import ConfigError
+from headgate.core.metrics import NullMetrics
 from headgate.plugins import load_plugins
 from headgate.store import MemoryStore
 from headgate.testing.relay import make_certificate
@@ -100,6 +103,28 @@ def test_retention_is_applied_and_the_store_is_not(tmp_path: Path) -> None:
     store = {"url": f"sqlite://{tmp_path}/other.db", "max_bytes": "1GiB", "retention": {"log": "1d"}}
     found = compare(configured(tmp_path), configured(tmp_path, store=store))
     assert (["store.retention"], ("store.max_bytes", "store.url")) == (found.words(), found.restart)
+
+
+async def test_a_higher_budget_is_taken_by_a_reload(tmp_path: Path) -> None:
+    """The source is built anew beside the old one of the same token, which lets go of the budget then."""
+
+    def asked(per_second: int, **more: Any) -> Configuration:
+        budget = {"per_second": per_second, "burst": 2 * per_second}
+        ci = {"type": "circleci", "token": "t" * 40, "orgs": ["gh/acme"], "budget": budget, **more}
+        return configured(tmp_path, sources={"ci": ci})
+
+    clock, metrics, before = ManualClock(), NullMetrics(), asked(10)
+    store = MemoryStore(clock=clock)
+    await store.open()
+    plant = build_plant(before, clock, metrics)
+    engines = Engines(before, store, plant, clock, metrics)
+    left = []
+    for following in (asked(50), asked(5), asked(5, timeout="9s"), asked(40)):
+        await engines.swap(following, engines.prepare(following, {"ci"}, set(), set()))
+        clock.advance(60)
+        left.append(engines.plant.sources["ci"].usage().budget_left)
+    assert left == [100, 10, 10, 80]
+    await engines.aclose()
 
 
 _FAILING = """

@@ -213,7 +213,8 @@ class Api:
         return [item async for page in pages for item in page.items]
 
     async def aclose(self) -> None:
-        """Close connections. Safe twice; a later call opens new ones."""
+        """Close connections and leave the budget to others. Safe twice; a later call opens new ones."""
+        self._budget.leave(self)
         client, self._client = self._client, None
         if client is not None:
             await client.aclose()

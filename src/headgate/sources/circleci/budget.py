@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
-from weakref import WeakValueDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from headgate.core.clock import Clock
 from headgate.sources.circleci.limits import RateHint
@@ -24,11 +24,15 @@ _EPSILON = 1e-9
 
 
 class Budget:
-    """Hands out calls in the order of asking. Used from one event loop."""
+    """Hands out calls in the order of asking. Used from one event loop.
+
+    `per_second`, `burst`: until a user joins, whose settings hold from then on; of several users the lower ones.
+    """
 
     def __init__(self, per_second: float, burst: int, *, clock: Clock, sleep: Sleep = asyncio.sleep) -> None:
         self._per_second = per_second
         self._burst = float(burst)
+        self._users: WeakKeyDictionary[object, tuple[float, int]] = WeakKeyDictionary()
         self._clock = clock
         self._sleep = sleep
         self._tokens = float(burst)
@@ -98,17 +102,25 @@ class Budget:
         if hint.remaining is not None and hint.remaining <= 0 and hint.reset_seconds:
             self.pause(hint.reset_seconds, "rate_limit")
 
-    def tighten(self, per_second: float, burst: int) -> None:
-        """Another user of the same token has its own settings: the lower ones rule."""
+    def join(self, user: object, per_second: float, burst: int) -> None:
+        """A user of the token with its own settings, until it leaves or is forgotten by everybody."""
+        self._users[user] = (per_second, burst)
         self._refill()
-        self._per_second = min(self._per_second, per_second)
-        self._burst = min(self._burst, float(burst))
-        self._tokens = min(self._tokens, self._burst)
+
+    def leave(self, user: object) -> None:
+        """The settings of the others rule; those of the last one stay. Safe twice."""
+        self._users.pop(user, None)
+        self._refill()
 
     def _refill(self) -> None:
         now = self._clock.monotonic()
-        self._tokens = min(self._burst, self._tokens + (now - self._at) * self.rate)
+        self._tokens += (now - self._at) * self.rate
         self._at = now
+        settings = list(self._users.values())
+        if settings:
+            self._per_second = min(per_second for per_second, _ in settings)
+            self._burst = float(min(burst for _, burst in settings))
+        self._tokens = min(self._burst, self._tokens)
 
     def _wait(self, spare: float) -> tuple[float, str]:
         self._refill()
@@ -124,11 +136,12 @@ _SHARED: WeakValueDictionary[tuple[str, str, int], Budget] = WeakValueDictionary
 
 
 def shared_budget(token: str, host: str, per_second: float, burst: int, *, clock: Clock) -> Budget:
-    """The one budget of this token and host in this process. The token itself is not kept."""
+    """The one budget of this token and host in this process, to be joined. The token itself is not kept.
+
+    `per_second`, `burst`: of a new one.
+    """
     key = (hashlib.sha256(token.encode()).hexdigest(), host, id(clock))
     budget = _SHARED.get(key)
     if budget is None:
         budget = _SHARED[key] = Budget(per_second, burst, clock=clock)
-    else:
-        budget.tighten(per_second, burst)
     return budget

@@ -43,7 +43,8 @@ class _Place(msgspec.Struct, frozen=True, omit_defaults=True):
     """How far reading is. `told_ms`: everything from here on was told, None before.
 
     `job`: the export under way, of `since_ms` to `until_ms`; `file`, `row`: the next one to be told of it; `asked_ms`:
-    when it was last asked for, `ordered_ms`: when first; `tries`: what went wrong so far; `posts`, `gets`: calls of the last hour.
+    when it was last asked for, `ordered_ms`: when first; `tries`: what went wrong so far; `posts`, `gets`: calls of the
+    last hour.
     """
 
     told_ms: int | None = None

@@ -38,5 +38,6 @@ def api_of(name: str, config: CircleCIConfig, context: BuildContext) -> Api:
     )
     shared = shared_budget(token, config.base_url, budget.per_second, budget.burst, clock=context.clock)
     api = Api(name, token, options, budget=shared, clock=context.clock, metrics=context.metrics)
+    shared.join(api, budget.per_second, budget.burst)
     api.probe_slug = next(iter(config.explicit_projects), "")
     return api

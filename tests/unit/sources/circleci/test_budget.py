@@ -1,6 +1,7 @@
 """The request budget: never exceeded over any window, obedient to the server, cancellable."""
 
 import asyncio
+import gc
 import heapq
 
 import pytest
@@ -20,6 +21,10 @@ def _budget(per_second=10.0, burst=20, clock=None):
         await asyncio.sleep(0)
 
     return Budget(per_second, burst, clock=clock, sleep=sleep), clock
+
+
+class _User:
+    """Whoever shares a budget."""
 
 
 def _ignore(reason, seconds):
@@ -208,9 +213,34 @@ def test_server_rate_lowers_ours_and_never_raises_it():
 def test_same_token_and_host_share_one_budget():
     """Two sources with one token share its budget, the lower settings rule; another token or host has its own."""
     clock = ManualClock()
+    users = [_User(), _User()]
     one = shared_budget("t", "https://circleci.com", 10, 20, clock=clock)
+    one.join(users[0], 10, 20)
     two = shared_budget("t", "https://circleci.com", 5, 50, clock=clock)
+    two.join(users[1], 5, 50)
     assert one is two
     assert (one.rate, one.left()) == (5, 20)
     assert shared_budget("u", "https://circleci.com", 10, 20, clock=clock) is not one
     assert shared_budget("t", "https://ci.example", 10, 20, clock=clock) is not one
+
+
+def test_a_budget_is_that_of_the_users_who_are_left():
+    """Who leaves, or is forgotten, holds nobody; a higher burst fills at the rate, and never at once."""
+    budget, clock = _budget(10, 20)
+    first, second, third = (_User() for _ in range(3))
+    budget.join(first, 10, 20)
+    budget.join(second, 50, 100)
+    budget.join(third, 1, 5)
+    assert (budget.rate, budget.left()) == (1, 5)
+    del third
+    gc.collect()
+    assert (budget.left(), budget.rate) == (5, 10)
+    budget.leave(first)
+    budget.leave(first)
+    assert (budget.left(), budget.rate) == (5, 50)
+    clock.advance(1)
+    assert budget.left() == 55
+    clock.advance(10)
+    assert budget.left() == 100
+    budget.leave(second)
+    assert (budget.left(), budget.rate) == (100, 50)
