@@ -15,7 +15,7 @@ from headgate.core.times import parse_ms
 from headgate.insights.catalogue import CATALOGUE
 from headgate.insights.metric import Format
 from headgate.insights.views.dora import DORA_FIGURES
-from headgate.insights.views.failures import FailureGroup
+from headgate.insights.views.failuregroups import FailureGroup
 from headgate.insights.views.figures import Trend
 from headgate.insights.views.report import ReportPage
 from headgate.insights.views.worse import Worse

@@ -319,3 +319,17 @@ async def test_a_view_that_is_no_row_is_refused():
 
     with pytest.raises(TypeError, match="inner"):
         tables.columns.of_fields(Odd)
+
+
+async def test_reasons_of_failures_are_of_all_that_failed(store, monkeypatch):
+    """However few are read at once; each row says since when all were read."""
+    _, expected = await read(store, "failures")
+    monkeypatch.setattr("headgate.insights.views.failures.MOST_READ", 7)
+    _, rows = await read(store, "failures")
+    assert sum(row["count"] for row in rows) > 7
+    assert rows == expected
+    asked = read_asking(find_table("failures"), {}, now_ms=NOW)
+    assert {row["read_from"] for row in rows} == {asked.window.previous.since}
+    monkeypatch.setattr("headgate.insights.views.failures.MOST_IN_FILE", 7)
+    _, rows = await read(store, "failures")
+    assert all(asked.window.since < row["read_from"] <= row["first_at"] for row in rows)

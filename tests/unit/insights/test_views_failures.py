@@ -102,6 +102,31 @@ async def test_more_than_is_read_is_said(store, monkeypatch):
     assert WINDOW.previous.since == (await failures_page(lens(store), window=WINDOW, filters=Filters())).previous_since
 
 
+@pytest.mark.parametrize("most", [1, 2, 3, 4, 100])
+@pytest.mark.parametrize("filters", [Filters(), Filters(branch="main")], ids=["all", "a branch"])
+async def test_a_file_has_all_that_failed(store, monkeypatch, most, filters):
+    """Read page by page, whatever ended at one moment: the same groups as in one piece."""
+    await merge(store, pipeline(ref_name="main"), workflow())
+    ends = [NOW - 1] * 3 + [NOW - 2, NOW - 3, NOW - 3, NOW - DAY, WEEK.since_ms - 1, WEEK.since_ms - 2]
+    await merge(store, *(failed(n, at, name=f"job {n % 2}") for n, at in enumerate(ends)))
+    await merge(store, *(result(n, job_id=key(35, n), message=f"{n} is {'odd' * (n % 2)}") for n in range(len(ends))))
+    expected = await failures_page(lens(store), window=WEEK, filters=filters)
+    assert (7, WEEK.previous.since) == (expected.failures, expected.read_from)
+    monkeypatch.setattr(module, "MOST_READ", most)
+    assert expected == await failures_page(lens(store), window=WEEK, filters=filters, in_file=True)
+
+
+@pytest.mark.parametrize(("jobs", "groups"), [(2, 99), (99, 1)], ids=["many jobs", "many reasons"])
+async def test_a_file_that_is_cut_says_since_when_it_is_whole(store, monkeypatch, jobs, groups):
+    """No job of an earlier time is in it."""
+    monkeypatch.setattr(module, "MOST_READ", 3)
+    monkeypatch.setattr(module, "MOST_IN_FILE", jobs)
+    monkeypatch.setattr(module, "MOST_GROUPS_IN_FILE", groups)
+    await merge(store, pipeline(), workflow(), *(failed(n, NOW - n) for n in range(9)))
+    page = await failures_page(lens(store), window=WEEK, in_file=True)
+    assert (2, format_ms(NOW - 1)) == (page.failures, page.read_from)
+
+
 async def test_a_run_says_why_it_failed(store):
     """Each failed job with its group, as often as it occurred within a week."""
     await merge(store, pipeline(), workflow(status="failed"), job(status="failed"), failed(1, workflow_id=key(36, 1)))

@@ -19,7 +19,8 @@ from headgate.core.storeport import AlertChange
 from headgate.insights.outlook import Budget
 from headgate.insights.owners import Owners, parse_owner
 from headgate.insights.views.budgets import budgets_page
-from headgate.insights.views.failures import HitJob, failures_page
+from headgate.insights.views.failuregroups import HitJob
+from headgate.insights.views.failures import failures_page
 from headgate.insights.views.lens import Lens
 from headgate.insights.views.overview import overview
 from headgate.insights.views.refusal import Refused

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from operator import itemgetter
 from typing import Any, Protocol, TypeVar
 
 from headgate.core.detailrows import CREDIT_KINDS
@@ -12,7 +15,8 @@ from headgate.insights.tables.places import BRANCH_CLASSES
 from headgate.insights.tables.table import FILTERS, WINDOW, Asking, Column, Material, Pages, Table
 from headgate.insights.views.budgets import BUDGETS_BY, BudgetLine, budgets_page
 from headgate.insights.views.charges import CHARGES_BY, ChargesPage, charges_page
-from headgate.insights.views.failures import FailureGroup, FailuresPage, failures_page
+from headgate.insights.views.failuregroups import FailureGroup
+from headgate.insights.views.failures import MOST_GROUPS_IN_FILE, MOST_IN_FILE, failures_page
 from headgate.insights.views.foundtests import SlowingView
 from headgate.insights.views.reruns import RERUNS_BY, RerunsPage, reruns_page
 from headgate.insights.views.rightsizing import RightSizing, RightSizingPage, rightsizing_page
@@ -49,15 +53,21 @@ def _pages(
     return pages
 
 
-def _failures(material: Material, asked: Asking, cursor: str | None) -> Awaitable[FailuresPage]:
-    return failures_page(
+async def _failures(material: Material, asked: Asking) -> Pages:
+    """Groups, each with since when failed jobs were read; in one piece, as each would read all of them again."""
+    page = await failures_page(
         material.lens,
         window=asked.window,
         project=asked.one("project") or None,
         filters=asked.filters,
-        cursor=cursor,
-        limit=_RANKED,
+        limit=sys.maxsize,
+        in_file=True,
     )
+    yield [(page.read_from, group) for group in (*page.groups, *page.infrastructure)]
+
+
+def _of_group(one: Column) -> Column:
+    return replace(one, pick=lambda row: one.pick(row[1]))
 
 
 def _sizes(material: Material, asked: Asking, cursor: str | None) -> Awaitable[RightSizingPage]:
@@ -118,6 +128,11 @@ _OF_FAILURES = {
     "known": "Where that is from: message, test, output, note, step or nothing.",
     "minutes": "Minutes that they ran.",
 }
+_NO_CELLS = ("jobs", "branches", "tests", "last_runs")
+_READ_FROM = (
+    "Since when failed jobs were read: the begin of the window before, or later where there are more than"
+    f" {MOST_IN_FILE:,}, or {MOST_GROUPS_IN_FILE:,} reasons."
+)
 _OF_SIZES = {
     "measured": "Runs with figures.",
     "ram_max": "Highest memory use of all runs, percent.",
@@ -131,8 +146,11 @@ ADVICE = (
         "Failures by reason",
         "Failed jobs by step and failure text, the infrastructure's last.",
         ("project", *WINDOW, *FILTERS),
-        lambda *_: of_fields(FailureGroup, leave=("jobs", "branches", "tests", "last_runs"), docs=_OF_FAILURES),
-        _pages(_failures, lambda page: (*page.groups, *page.infrastructure)),
+        lambda *_: (
+            *map(_of_group, of_fields(FailureGroup, leave=_NO_CELLS, docs=_OF_FAILURES)),
+            column("read_from", "time", _READ_FROM, itemgetter(0)),
+        ),
+        _failures,
     ),
     Table(
         "fixed_tests",

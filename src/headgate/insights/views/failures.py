@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 
 from headgate.core.detailrows import FailedJob
@@ -15,15 +15,20 @@ from headgate.insights.dimensions import test_name
 from headgate.insights.failures import Cause, Group, Known, cause_of, group_failures
 from headgate.insights.match import matches
 from headgate.insights.views.cursors import Cursors
+from headgate.insights.views.failuregroups import (
+    NAMED,
+    Counted,
+    FailureGroup,
+    Seen,
+    count_failed,
+    ranked,
+    view_of,
+)
 from headgate.insights.views.lens import Filters, Lens
 from headgate.insights.views.window import Window
 
 __all__ = [
-    "FailedRun",
-    "FailureGroup",
     "FailuresPage",
-    "HitJob",
-    "HitTest",
     "JobFailure",
     "NamedTest",
     "failures_of_run",
@@ -33,26 +38,10 @@ __all__ = [
 
 # The newest failed jobs that one answer reads; older ones of a longer window are not looked at, and the answer says so.
 MOST_READ = 5_000
-_NAMED = 5
+# A file reads on, as far as what is kept of a job (its run's id) and of a group (its words) leaves memory for others.
+MOST_IN_FILE = 500_000
+MOST_GROUPS_IN_FILE = 10_000
 _AROUND_RUN_MS = 7 * DAY_MS
-
-
-@dataclass(frozen=True, slots=True)
-class HitJob:
-    """A job that failed so, `n` times."""
-
-    workflow: str
-    job: str
-    n: int
-
-
-@dataclass(frozen=True, slots=True)
-class HitTest:
-    """A test that failed so, `n` times."""
-
-    test_id: str
-    name: str
-    n: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,55 +50,6 @@ class NamedTest:
 
     test_id: str
     name: str
-
-
-@dataclass(frozen=True, slots=True)
-class FailedRun:
-    """A job that failed so, and the run that it was in."""
-
-    workflow_id: str
-    workflow: str
-    job: str
-    branch: str
-    revision: str
-    stopped_at: str
-    url: str
-
-
-@dataclass(frozen=True, slots=True)
-class FailureGroup:
-    """Failed jobs with one cause. `text`: what they have in common, `sample`: the newest one's own words.
-
-    `known`: where that is from; `nothing` says that neither step nor message is known. `count`: in the window,
-    `before`: in the one before, both as far as they were read; `first_at`: of both. `new`: not in the one before, null
-    where that was not read whole and the part that was has none. All else is of the window. `minutes`: that the jobs
-    ran; `credits`: that they used, of those where it is known. Jobs, branches and tests: the most hit, with how many
-    there are.
-    """
-
-    id: str
-    project: str
-    kind: str
-    step: str
-    text: str
-    sample: str
-    known: Known
-    count: int
-    before: int
-    new: bool | None
-    first_at: str
-    last_at: str
-    runs: int
-    minutes: float
-    credits: int | None
-    jobs: tuple[HitJob, ...]
-    jobs_hit: int
-    branches: tuple[str, ...]
-    branches_hit: int
-    default_branch: bool
-    tests: tuple[HitTest, ...]
-    tests_hit: int
-    last_runs: tuple[FailedRun, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,30 +107,40 @@ async def failures_page(
     filters: Filters = Filters(),  # noqa: B008  # frozen, takes everything
     cursor: str | None = None,
     limit: int = 25,
+    in_file: bool = False,
 ) -> FailuresPage:
-    """Failed jobs of a project, or of all. Raises Refused."""
+    """Failed jobs of a project, or of all. Raises Refused.
+
+    `in_file`: read on for as long as it takes, rather than the newest.
+    """
     slugs = [(await lens.project(project)).project] if project else [row.project for row in await lens.projects()]
     cursors = Cursors.of("failures", window.asked, slugs[0] if project else "", filters)
     start = cursors.offset(cursor)
     where = filters.matchers()
     both = Window(window.previous.since_ms, window.until_ms)
-    read, read_from = await _read(lens, both.bounds(slugs))
-    failed = [one for one in read if matches(where, _labels(lens, one.row))] if where else read
-    counted = await asyncio.to_thread(_counted, failed, window)
-    code = [(group, n) for group, n in counted if group.cause.kind != "infrastructure"]
-    broken = [(group, n) for group, n in counted if group.cause.kind == "infrastructure"]
+    groups, read_from = Counted(), 0
+    async with aclosing(_read_on(lens, both.bounds(slugs), in_file=in_file)) as pages:
+        async for read, since_ms in pages:
+            failed = [one for one in read if matches(where, _labels(lens, one.row))] if where else read
+            await asyncio.to_thread(count_failed, groups, failed, window)
+            read_from = since_ms
+            if len(groups) >= MOST_GROUPS_IN_FILE:
+                break
+    counted = ranked(groups.values())
+    code = [one for one in counted if one.cause.kind != "infrastructure"]
+    broken = [one for one in counted if one.cause.kind == "infrastructure"]
     end, whole = start + limit, read_from <= both.since_ms
     return FailuresPage(
         since=window.since,
         until=window.until,
         previous_since=window.previous.since,
         read_from=format_ms(max(both.since_ms, read_from)),
-        failures=sum(n for _, n in counted),
-        infrastructure_failures=sum(n for _, n in broken),
-        without_reason=sum(n for group, n in counted if group.cause.known == "nothing"),
+        failures=sum(one.count for one in counted),
+        infrastructure_failures=sum(one.count for one in broken),
+        without_reason=sum(one.count for one in counted if one.cause.known == "nothing"),
         groups_found=len(code),
-        groups=tuple(_view(*one, whole=whole) for one in code[start:end]),
-        infrastructure=tuple(_view(*one, whole=whole) for one in broken[start:end]),
+        groups=tuple(view_of(one, whole=whole) for one in code[start:end]),
+        infrastructure=tuple(view_of(one, whole=whole) for one in broken[start:end]),
         next=cursors.write(end) if max(len(code), len(broken)) > end else None,
     )
 
@@ -201,13 +151,15 @@ async def worst_failures(
     """The first `most` groups of `failures_page` that are of these projects and teams (none: all), and `read_from`."""
     both = Window(window.previous.since_ms, window.until_ms)
     read, read_from = await _read(lens, both.bounds([row.project for row in await lens.projects()]))
-    found: list[tuple[Group, int]] = []
+    found: list[Seen] = []
     for team in teams or ("",):
         failed = [one for one in read if _labels(lens, one.row)["team"] == team] if team else read
-        found += await asyncio.to_thread(_counted, failed, window)
-    code = [one for one in found if one[0].project in slugs and one[0].cause.kind != "infrastructure"]
+        counted = Counted()
+        await asyncio.to_thread(count_failed, counted, failed, window)
+        found += counted.values()
+    code = [one for one in found if one.project in slugs and one.cause.kind != "infrastructure"]
     whole = read_from <= both.since_ms
-    groups = tuple(_view(*one, whole=whole) for one in sorted(code, key=_rank)[:most])
+    groups = tuple(view_of(one, whole=whole) for one in ranked(code)[:most])
     return groups, format_ms(max(both.since_ms, read_from))
 
 
@@ -215,6 +167,30 @@ async def _read(lens: Lens, bounds: Bounds) -> tuple[Sequence[FailedJob], int]:
     """The newest failed jobs, and since when all of them are there (milliseconds)."""
     found = await lens.store.failed_jobs(bounds, limit=MOST_READ)
     return found, 0 if len(found) < MOST_READ else found[-1].row.stopped_ms
+
+
+async def _read_on(
+    lens: Lens, bounds: Bounds, *, in_file: bool
+) -> AsyncGenerator[tuple[Sequence[FailedJob], int], None]:
+    """Failed jobs, the newest first, each page with since when all are there then; without `in_file` one page."""
+    if not in_file:
+        yield await _read(lens, bounds)
+        return
+    most, limit = MOST_IN_FILE, MOST_READ
+    while most > 0:
+        found = await lens.store.failed_jobs(bounds, limit=limit)
+        if len(found) < limit:
+            yield found, 0
+            return
+        last_ms = found[-1].row.stopped_ms
+        later = [one for one in found if one.row.stopped_ms > last_ms]
+        if not later:  # they ended at one moment, as more may have
+            limit *= 2
+            continue
+        yield later, last_ms + 1
+        limit, most = MOST_READ, most - len(later)
+        # Those of the last moment are read again, with all others of it.
+        bounds = {slug: (since, min(until, last_ms + 1)) for slug, (since, until) in bounds.items() if since <= last_ms}
 
 
 def _labels(lens: Lens, row: JobRow) -> Mapping[str, str]:
@@ -225,68 +201,6 @@ def _labels(lens: Lens, row: JobRow) -> Mapping[str, str]:
         "org": row.project.rpartition("/")[0],
         "team": lens.owners.team(row.project, row.workflow, row.job),
     }
-
-
-def _counted(failed: Iterable[FailedJob], window: Window) -> list[tuple[Group, int]]:
-    """Groups with how many of them are in the window, those with any, the most frequent first."""
-    counted = [
-        (group, sum([one.row.stopped_ms >= window.since_ms for one in group.seen]))
-        for group in group_failures(failed).values()
-    ]
-    found = [(group, n) for group, n in counted if n]
-    return sorted(found, key=_rank)
-
-
-def _rank(one: tuple[Group, int]) -> tuple[int, str, str]:
-    group, count = one
-    return -count, group.project, group.cause.text
-
-
-def _view(group: Group, count: int, *, whole: bool) -> FailureGroup:
-    """`count`: how many of the jobs are in the window; they are the newest. `whole`: all that failed were read."""
-    rows = [one.row for one in group.seen]
-    inside, cause, before = rows[:count], group.cause, len(rows) - count
-    jobs, branches = Counter((row.workflow, row.job) for row in inside), Counter(row.ref for row in inside)
-    tests = Counter(_tests(group.seen[:count])) if cause.kind == "test" else Counter[tuple[str, str]]()
-    return FailureGroup(
-        id=cause.id,
-        project=group.project,
-        kind=cause.kind,
-        step=cause.step,
-        text=cause.text,
-        sample=cause.sample,
-        known=cause.known,
-        count=count,
-        before=before,
-        new=not before if before or whole else None,
-        first_at=format_ms(rows[-1].stopped_ms),
-        last_at=format_ms(rows[0].stopped_ms),
-        runs=len({row.workflow_id for row in inside}),
-        minutes=sum(row.duration_ms or 0 for row in inside) / 60_000,
-        credits=_sum([row.credits for row in inside if row.credits is not None]),
-        jobs=tuple(HitJob(*names, n) for names, n in jobs.most_common(_NAMED)),
-        jobs_hit=len(jobs),
-        branches=tuple(name for name, _ in branches.most_common(_NAMED)),
-        branches_hit=len(branches),
-        default_branch=any(row.branch_class for row in inside),
-        tests=tuple(HitTest(*names, n) for names, n in tests.most_common(_NAMED)),
-        tests_hit=len(tests),
-        last_runs=tuple(_run(row) for row in inside[:_NAMED]),
-    )
-
-
-def _tests(failed: Iterable[FailedJob]) -> Iterator[tuple[str, str]]:
-    """Id and name of each test that failed in each of the jobs."""
-    return ((test.test_id, test_name(test.class_name, test.name)) for one in failed for test in one.tests)
-
-
-def _sum(known: Sequence[int]) -> int | None:
-    """None where none is known."""
-    return sum(known) if known else None
-
-
-def _run(row: JobRow) -> FailedRun:
-    return FailedRun(row.workflow_id, row.workflow, row.job, row.ref, row.revision, format_ms(row.stopped_ms), row.url)
 
 
 async def failures_of_run(lens: Lens, project: str, run: str, ends_ms: Collection[int]) -> tuple[JobFailure, ...]:
@@ -318,7 +232,7 @@ def _failure(one: FailedJob, cause: Cause, group: Group, read_from: int | None) 
         sample=cause.sample,
         known=cause.known,
         tests_failed=one.tests_failed,
-        tests=tuple(NamedTest(test.test_id, test_name(test.class_name, test.name)) for test in one.tests[:_NAMED]),
+        tests=tuple(NamedTest(test.test_id, test_name(test.class_name, test.name)) for test in one.tests[:NAMED]),
         count=len(group.seen),
         first_at=format_ms(group.seen[-1].row.stopped_ms),
         last_at=format_ms(group.seen[0].row.stopped_ms),

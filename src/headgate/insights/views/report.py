@@ -15,7 +15,8 @@ from headgate.insights.match import Matcher
 from headgate.insights.metric import Labels
 from headgate.insights.reader import Reader
 from headgate.insights.views.dora import DORA_FIGURES
-from headgate.insights.views.failures import FailureGroup, worst_failures
+from headgate.insights.views.failuregroups import FailureGroup
+from headgate.insights.views.failures import worst_failures
 from headgate.insights.views.figures import QUEUE_FIGURES, RUN_FIGURES, Plot, Trends, plot, trends
 from headgate.insights.views.lens import Lens
 from headgate.insights.views.overview import Health, health_of
