@@ -19,6 +19,7 @@ from headgate.app.shelf import Keep, Shelf
 from headgate.app.telemetry import Telemetry
 from headgate.app.views import ways_of
 from headgate.collect.audit_state import AuditMark, Silence, Tally
+from headgate.collect.requests import BACKFILLS, BackfillRequest
 from headgate.core.clock import ManualClock
 from headgate.core.ports import Delivery, Limits
 from headgate.core.release import ReleasePolicy
@@ -364,3 +365,27 @@ def test_the_way_of_a_record_is_never_a_guess(
     """Accepted only where it can be nothing else; else all that it may be."""
     counts = {"loki.logs": OutcomeCounts(1, 0, skipped)}
     assert {"loki.logs": expected} == ways_of(found, counts, gaps, {"loki.logs": signal} if signal else {}, {})
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"problems": ("a is gone",), "problems_more": 1200}, "a is gone and 1,200 more"),
+        (
+            {"problems": ("a is gone",), "problems_more": 7, "waits_for": "the store is too full"},
+            "the store is too full",
+        ),
+        ({"unmatched": {"gh/acme/wbe": "no collected project matches"}}, "gh/acme/wbe: no collected project matches"),
+    ],
+    ids=["many problems", "it waits", "of nothing"],
+)
+async def test_what_a_backfill_met_is_on_the_page(store: SqliteStore, more: Any, said: str) -> None:
+    """As the command says it."""
+    clock = ManualClock()
+    direct = StoreOperations(store, clock, Running(polled=lambda: {"ci": DAY_MS}))
+    await BACKFILLS.save(store, "ci", BackfillRequest("r1", 0, 1, 0, **more), now_ms=clock.now_ms())
+    page = await live_part(direct, Templates("0"))
+    row = page[page.index('data-backfill="r1"') :]
+    found = re.search(r"<bdi>(.*?)</bdi>", row[: row.index("</tr>")])
+    assert found is not None
+    assert found[1].strip() == said
