@@ -8,12 +8,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, field_validator, model_validator
 
-from headgate.alerting.mutetimes import ZoneName, zone
+from headgate.alerting.mutetimes import ZoneName, local_time, zone
 from headgate.app.chores import Chore, Made
 from headgate.app.problems import nearest
 from headgate.app.rhythms import Rhythm, by_cron, every
@@ -23,6 +25,7 @@ from headgate.insights.formats import FORMATS, FormatName, export_asked
 from headgate.insights.tables import TABLES, Asking, Material, find_table, read_asking
 from headgate.insights.tables.table import WINDOW
 from headgate.insights.views.refusal import Refused
+from headgate.insights.views.window import DEFAULT_WINDOW, read_length
 from headgate.plugins import Duration
 from headgate.plugins.config import parse_duration
 
@@ -30,6 +33,8 @@ __all__ = ["ExportConfig", "FileName", "KeepText", "export_chores", "read_keep"]
 
 # Any moment will do to see whether words can be read.
 _ANY_MS = 1_700_000_000_000
+# The word for a window since it was due before.
+_PREVIOUS = "previous"
 FileName = Annotated[str, Field(pattern="^[a-z0-9][a-z0-9_-]{0,39}$")]
 _KEEP_SCHEMA = {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "examples": ["90d"]}]}
 
@@ -62,7 +67,9 @@ class ExportConfig(BaseModel):
     table: str = Field(description="Name of a table, as `headgate export --list` shows them.")
     format: Literal["csv", "json", "jsonl", "xlsx"] = Field(default="csv", description="Of the files.")
     parameters: dict[str, str | tuple[str, ...]] = Field(
-        default={}, description="Words of the question, such as {project: gh/acme/web, window: 30d}."
+        default={},
+        description="Words of the question, such as {project: gh/acme/web, window: 30d};"
+        " `window: previous` begins when it was due before.",
     )
     at: str | None = Field(default=None, description="Cron line, weekdays by name: `0 6 * * mon-fri`.")
     every: Duration | None = Field(default=None, description="Instead of `at`: every so often, such as 1h.")
@@ -102,9 +109,39 @@ class ExportConfig(BaseModel):
         """Its question, with a window that ends when it is due. Raises Refused."""
         table = find_table(self.table)
         words = {name: (value,) if isinstance(value, str) else value for name, value in self.parameters.items()}
-        if set(WINDOW) <= set(table.takes):
-            words["until"] = (format_ms(due_ms),)
-        return read_asking(table, words, now_ms=due_ms)
+        if not set(WINDOW) <= set(table.takes):
+            return read_asking(table, words, now_ms=due_ms)
+        whole = words.get("window") == (_PREVIOUS,)
+        if whole:
+            del words["window"]
+        asked = read_asking(table, words | {"until": (format_ms(due_ms),)}, now_ms=due_ms)
+        length = read_length(asked.one("window") or DEFAULT_WINDOW)
+        begin_ms = self._begin(due_ms, None if whole else length) or max(0, due_ms - length)
+        exact = {name: values for name, values in asked.words.items() if name != "window"}
+        return read_asking(table, exact | {"since": (format_ms(begin_ms),)}, now_ms=due_ms)
+
+    def _begin(self, due_ms: int, length: int | None) -> int | None:
+        """When it was due before, if its window begins there; else None.
+
+        It does where no length is said, and where the length is that of the rhythm, give or take what clocks were
+        changed by since: so a day of 23 or 25 hours is whole, and in one file.
+        """
+        rhythm, where = self.rhythm(), zone("UTC" if self.at is None else self.time_zone)
+        before_ms = rhythm.last(due_ms - 1)
+        if before_ms is None or length is None:
+            return before_ms
+        began_ms: int | None = before_ms
+        if due_ms + _offset(due_ms, where) == before_ms + _offset(before_ms, where):
+            # An hour that clocks show twice: both are of one period.
+            began_ms = rhythm.last(before_ms - 1)
+        period = due_ms - (began_ms or 0)
+        change = abs(_offset(due_ms, where) - _offset(before_ms - length, where))
+        return before_ms if abs(period - length) <= change else None
+
+
+def _offset(at_ms: int, where: ZoneInfo) -> int:
+    """How far clocks are ahead of UTC, milliseconds."""
+    return (local_time(max(0, at_ms), where).utcoffset() or timedelta()) // timedelta(milliseconds=1)
 
 
 def export_chores(configs: Mapping[str, ExportConfig], base: Path, material: Callable[[], Material]) -> list[Chore]:

@@ -19,7 +19,7 @@ from headgate.app.telemetry import Telemetry
 from headgate.core.clock import ManualClock
 from headgate.core.errors import ConfigError, StoreBusy, StoreFailed
 from headgate.core.messages import content_of
-from headgate.core.times import format_ms
+from headgate.core.times import format_ms, parse_ms
 from headgate.insights.tables import Material
 from headgate.insights.views.lens import Lens
 from headgate.store import MemoryStore
@@ -348,6 +348,48 @@ async def test_a_configured_export_is_a_table_of_its_window(tmp_path):
     rows = list(csv.DictReader(io.StringIO(file.path.read_text(encoding="utf-8"), newline="")))
     assert [format_ms(BEGIN - 1)] == [row["stopped_at"] for row in rows]
     await store.close()
+
+
+def windows(line, length, since, until, where="Europe/Berlin"):
+    """Those of the files that are due between two times, by a cron line."""
+    config = ExportConfig(table="runs", to="out", at=line, time_zone=where, parameters={"window": length})
+    found, due_ms = [], parse_ms(since)
+    while (due_ms := config.rhythm().next(due_ms)) <= parse_ms(until):
+        window = config.asked(due_ms).window
+        assert due_ms == window.until_ms
+        found.append(window)
+    return found
+
+
+@pytest.mark.parametrize("since", ["2026-03-20T00:00:00Z", "2026-10-16T00:00:00Z"], ids=["spring", "autumn"])
+@pytest.mark.parametrize(
+    ("line", "length"),
+    [
+        ("30 5 * * *", "24h"),
+        ("0 6 * * *", "1d"),
+        ("30 2 * * *", "24h"),
+        ("0 */12 * * *", "12h"),
+        ("0 */2 * * *", "2h"),
+        ("*/30 * * * *", "30m"),
+        ("0 6 * * mon", "7d"),
+        ("0 6 * * mon-fri", "previous"),
+        ("15 4 1 * *", "previous"),
+    ],
+)
+def test_neighbours_meet_when_clocks_change(line, length, since):
+    """A window as long as its rhythm: no run is in no file or in two, on days of 23 and 25 hours too."""
+    found = windows(line, length, since, format_ms(parse_ms(since) + 45 * 24 * HOUR))
+    assert [one.until_ms for one in found[:-1]] == [one.since_ms for one in found[1:]]
+
+
+@pytest.mark.parametrize(
+    ("line", "length", "hours"),
+    [("30 5 * * mon-fri", "24h", 24), ("30 5 * * *", "7d", 168), ("0 6 * * *", "36h", 36), ("*/20 * * * *", "1h", 1)],
+)
+def test_a_window_is_as_long_as_was_said(line, length, hours):
+    """To the minute, where it is not the length of its rhythm; in days without a change of clocks."""
+    found = windows(line, length, "2026-11-10T00:00:00Z", "2026-11-20T00:00:00Z")
+    assert {hours * HOUR} == {one.span_ms for one in found}
 
 
 async def test_an_export_that_cannot_be_answered_any_more(tmp_path):

@@ -14,7 +14,7 @@ from headgate.core.times import DAY_MS, HOUR_MS, MINUTE_MS, format_ms, parse_ms
 from headgate.insights.views.refusal import Refused
 from headgate.plugins.config import parse_duration
 
-__all__ = ["DEFAULT_WINDOW", "STEP_NAMES", "StepName", "Window", "read_step", "read_window", "slots"]
+__all__ = ["DEFAULT_WINDOW", "STEP_NAMES", "StepName", "Window", "read_length", "read_step", "read_window", "slots"]
 
 DEFAULT_WINDOW = "7d"
 StepName = Literal["1h", "1d", "7d"]
@@ -79,7 +79,7 @@ def read_window(since: str | None, until: str | None, window: str | None, *, now
     if since:
         since_ms = _moment(since, "since", now_ms)
     else:
-        since_ms = max(0, (until_ms - _length(window or DEFAULT_WINDOW)) // HOUR_MS * HOUR_MS)
+        since_ms = max(0, (until_ms - read_length(window or DEFAULT_WINDOW)) // HOUR_MS * HOUR_MS)
     if until_ms == 0:
         raise Refused("reversed-range", f"nothing is before {format_ms(0)}", parameter="until", valid=("until=now",))
     if since_ms >= until_ms:
@@ -94,11 +94,12 @@ def read_window(since: str | None, until: str | None, window: str | None, *, now
         raise Refused(
             "bad-time", "the range is longer than 1100 days", parameter="since", valid=("window=90d", "window=365d")
         )
-    length = "" if since else str(_length(window or DEFAULT_WINDOW))
+    length = "" if since else str(read_length(window or DEFAULT_WINDOW))
     return Window(since_ms, until_ms, (_words(since), _words(until), length))
 
 
-def _length(text: str) -> int:
+def read_length(text: str) -> int:
+    """How long a window is, milliseconds. Raises Refused."""
     try:
         length = parse_duration(text)
     except (ValueError, OverflowError):
