@@ -243,8 +243,8 @@ it out to begin again. A window such as `7d` stays the same question while time 
 
 **Tags.** Every 200 to a GET has an `ETag`; sent back as `If-None-Match` it is answered 304 while nothing changed.
 Answers of 1,400 bytes and more are packed for those who send `Accept-Encoding: gzip`. Files of `/api/v1/export/TABLE`
-are made while they are sent, so they have no tag; workbooks are packed in themselves. Events of `/api/v1/live` have
-neither.
+are made while they are sent, so they have no tag; workbooks are made before, which may take minutes, and packed in
+themselves. Events of `/api/v1/live` have neither.
 
 **Problems.** What cannot be answered is `application/problem+json` (RFC 9457): `type`, `title`, `status`, `detail`,
 which `parameter` is wrong, and in `valid` what may be written there: the nearest names, or examples; `error` is the

@@ -55,7 +55,7 @@ class AnsweringRoute(CheckedRoute):
 
 
 async def within_patience(making: Awaitable[T]) -> T:
-    """What is made, unless that takes too long: raises Refused. A file that is made as it is sent takes its time."""
+    """What is made, unless that takes too long: raises Refused. What is left to do afterwards takes its time."""
     try:
         with patience(_LONGEST_SECONDS):
             return await making

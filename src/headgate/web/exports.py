@@ -1,6 +1,7 @@
 """`/api/v1/export`: every table as a file. Thin: `insights.formats` writes it while it is sent.
 
-Invariant: an export is noted for the trail, with its table, before its first byte leaves.
+Invariant: an export is noted for the trail, with its table, before its first byte leaves. Opening a table has to be in
+time, as every answer has; writing it takes as long as it takes.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 
 from headgate.core.packing import packed
-from headgate.insights.formats import FORMATS, export, media_type, read_format
-from headgate.insights.tables import TABLES, Material
+from headgate.insights.formats import FORMATS, export_opened, media_type, read_format
+from headgate.insights.tables import TABLES, Material, find_table, open_table, read_asking
+from headgate.insights.views.known import must_be_known
 from headgate.insights.views.lens import Lens
 from headgate.web.access.trail import note
-from headgate.web.answering import AnsweringRoute, answer, takes_gzip
-from headgate.web.asking import known_values
+from headgate.web.answering import AnsweringRoute, answer, takes_gzip, within_patience
 from headgate.web.operations import Operations
+from headgate.web.parameters import CheckedRoute
 from headgate.web.turns import Busy, Turns
 
 __all__ = ["TableView", "add_exports", "list_tables"]
@@ -88,14 +90,10 @@ def _parameters() -> list[dict[str, Any]]:
 
 def add_exports(app: FastAPI, operations: Operations, lens: Callable[[], Lens]) -> None:
     """Add the routes. `lens`: a new one for each answer."""
-    router = APIRouter(
-        prefix="/api/v1",
-        route_class=AnsweringRoute,
-        tags=["exports"],
-        dependencies=[known_values(lens)],
-    )
+    lists = APIRouter(prefix="/api/v1", route_class=AnsweringRoute, tags=["exports"])
+    tables = APIRouter(prefix="/api/v1", route_class=CheckedRoute, tags=["exports"])
 
-    @router.get("/export", response_model=TableList)
+    @lists.get("/export", response_model=TableList)
     async def get_tables() -> Response:
         """Tables that can be exported, with what each may be asked."""
         return answer({"tables": list_tables(), "formats": FORMATS})
@@ -104,7 +102,7 @@ def add_exports(app: FastAPI, operations: Operations, lens: Callable[[], Lens]) 
     files: dict[str, Any] = {media_type(name).partition(";")[0]: {} for name in FORMATS}
     extra = {"parameters": _parameters(), "responses": {"200": {"description": "The file.", "content": files}}}
 
-    @router.get("/export/{table}", response_class=StreamingResponse, openapi_extra=extra)
+    @tables.get("/export/{table}", response_class=StreamingResponse, openapi_extra=extra)
     async def get_export(request: Request, table: str) -> Response:
         """A table as a file: CSV, JSON, JSON Lines or XLSX, with the words that its view takes.
 
@@ -113,12 +111,16 @@ def add_exports(app: FastAPI, operations: Operations, lens: Callable[[], Lens]) 
         words: dict[str, Sequence[str]] = {
             name: request.query_params.getlist(name) for name in request.query_params if name != "format"
         }
+        await within_patience(must_be_known(lens(), request.query_params))
         form = read_format(request.query_params.get("format", "csv"))
         async with AsyncExitStack() as turn:
             if form == "xlsx":
                 await turn.enter_async_context(books.take())
+            material = Material(lens(), operations)
+            asked = read_asking(find_table(table), words, now_ms=material.lens.now_ms)
+            opened = await within_patience(open_table(material, asked))
             try:
-                made = await export(Material(lens(), operations), table, form, words)
+                made = await export_opened(opened, form)
             except OSError as exc:
                 raise Busy(f"there is no room for the workbook: {exc.strerror or exc}", _BOOKS_RETRY_SECONDS) from exc
         note(request, "export", made.name)
@@ -130,4 +132,5 @@ def add_exports(app: FastAPI, operations: Operations, lens: Callable[[], Lens]) 
             chunks = packed(chunks)
         return StreamingResponse(chunks, 200, headers, media_type(form))
 
-    app.include_router(router)
+    app.include_router(lists)
+    app.include_router(tables)

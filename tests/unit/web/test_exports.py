@@ -6,7 +6,9 @@ import errno
 import io
 import json
 import re
+import time
 from html import unescape
+from types import SimpleNamespace
 
 import httpx
 import openpyxl
@@ -17,7 +19,8 @@ from tests.unit.web.test_api import EVIL, Answers, Health
 
 from headgate.app.telemetry import Telemetry
 from headgate.core.storeport import AlertChange
-from headgate.insights.formats import FORMATS, export, plain_text
+from headgate.insights.formats import FORMATS, export_opened, plain_text
+from headgate.insights.formats.book import write_book
 from headgate.insights.tables import TABLES
 from headgate.insights.views.lens import Lens
 from headgate.web.access.trail import notes
@@ -160,14 +163,14 @@ async def test_workbooks_are_made_one_after_the_other(bench, monkeypatch):
 
     async def slow(*words):
         nonlocal begun, most
-        if words[2] == "xlsx":
+        if words[1] == "xlsx":
             begun, most = begun + 1, max(most, begun + 1)
             first.set()
             await gate.wait()
             begun -= 1
-        return await export(*words)
+        return await export_opened(*words)
 
-    monkeypatch.setattr("headgate.web.exports.export", slow)
+    monkeypatch.setattr("headgate.web.exports.export_opened", slow)
     asked = [asyncio.create_task(bench.http.get("/api/v1/export/runs?format=xlsx")) for _ in range(5)]
     await first.wait()
     assert (await bench.http.get("/api/v1/export/runs")).status_code == 200
@@ -177,6 +180,28 @@ async def test_workbooks_are_made_one_after_the_other(bench, monkeypatch):
     gate.set()
     assert [200] * 5 == [answer.status_code for answer in await asyncio.gather(*asked)]
     assert most == 1
+
+
+async def test_a_workbook_takes_its_time(bench, monkeypatch):
+    """Writing it, and waiting for a turn, are not what an answer has seconds for; opening its table is."""
+    late, write = 0, write_book
+
+    async def slow(*words):
+        nonlocal late
+        late += 100
+        return await write(*words)
+
+    clock = SimpleNamespace(monotonic=lambda: time.monotonic() + late)
+    monkeypatch.setattr("headgate.core.patience.time", clock)
+    monkeypatch.setattr("headgate.store.readers.time", clock)
+    monkeypatch.setattr("headgate.insights.tables.runs._PAGE", 10)
+    monkeypatch.setattr("headgate.insights.formats.book.write_book", slow)
+    path = "/api/v1/export/runs?format=xlsx&window=30d&project=gh/acme/web"
+    made = await asyncio.gather(*(bench.http.get(path) for _ in range(3)))
+    assert ([200] * 3, 300) == ([answer.status_code for answer in made], late)
+    monkeypatch.setattr("headgate.web.answering._LONGEST_SECONDS", 0)
+    refused = await bench.http.get(path)
+    assert (400, "too-long") == (refused.status_code, refused.json()["error"])
 
 
 async def test_a_workbook_without_room_is_refused(bench, monkeypatch):

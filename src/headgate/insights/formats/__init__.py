@@ -5,7 +5,7 @@ Invariant: what is held at once does not grow with the table; a workbook grows o
 
 from headgate.insights.formats.lines import csv_lines, json_array, json_lines, plain_text
 from headgate.insights.formats.names import FORMATS, FormatName, file_name, media_type, read_format, safe_name
-from headgate.insights.formats.stream import Exported, export, export_asked
+from headgate.insights.formats.stream import Exported, export, export_asked, export_opened
 
 __all__ = [
     "FORMATS",
@@ -14,6 +14,7 @@ __all__ = [
     "csv_lines",
     "export",
     "export_asked",
+    "export_opened",
     "file_name",
     "json_array",
     "json_lines",

@@ -16,7 +16,7 @@ from headgate.insights.formats.names import FormatName, file_name
 from headgate.insights.tables.registry import find_table
 from headgate.insights.tables.table import Asking, Material, Opened, open_table, read_asking
 
-__all__ = ["Exported", "export", "export_asked"]
+__all__ = ["Exported", "export", "export_asked", "export_opened"]
 
 _TEXTS = {"csv": csv_lines, "json": json_array, "jsonl": json_lines}
 _CHUNK = 1 << 16
@@ -38,8 +38,12 @@ async def export(material: Material, table: str, form: FormatName, words: Mappin
 
 async def export_asked(material: Material, asked: Asking, form: FormatName) -> Exported:
     """As `export`, of a question that was read. Raises OSError where there is no room for a workbook."""
-    opened = await open_table(material, asked)
-    name = file_name(asked, form)
+    return await export_opened(await open_table(material, asked), form)
+
+
+async def export_opened(opened: Opened, form: FormatName) -> Exported:
+    """As `export_asked`, of a table whose first page was read. A workbook is written here, whole."""
+    name = file_name(opened.asked, form)
     return Exported(name, form, _TEXTS[form](opened) if form in _TEXTS else await _book(opened))
 
 
