@@ -5,6 +5,7 @@ from dataclasses import replace
 from html import unescape
 
 import httpx
+import msgspec
 import pytest
 import pytest_asyncio
 from tests.unit.insights.details import NOW as DETAILS_NOW
@@ -125,9 +126,41 @@ async def test_teams_and_filters(lens):
 
 
 async def test_alerts_of_the_period(lens):
-    """By rule: how often they fired and ended, and how many messages went out; of these projects alone."""
+    """By rule: how often they fired and ended, and how many messages went out; of projects that are known alone."""
     page = await report_page(lens, every="week", window=WINDOW)
     assert [("slow", 2, 1, 4, 1)] == [(one.rule, one.fired, one.resolved, one.told, one.before) for one in page.alerts]
+
+
+@pytest.mark.parametrize(
+    ("of", "rules"),
+    [
+        (Of(), {"slow", "beta", "beta by label", "all"}),
+        (Of(projects=("gh/acme/web",)), {"slow", "beta by label", "all"}),
+        (Of(teams=("web",)), {"slow", "all"}),
+        (Of(teams=("beta",)), {"beta", "beta by label", "all"}),
+        (Of(projects=("gh/acme/web",), teams=("beta",)), {"beta by label", "all"}),
+    ],
+    ids=["all", "project", "web", "beta", "both"],
+)
+async def test_alerts_are_those_of_projects_and_teams(of, rules):
+    """By the team of the alert, else by whose its project is; those about everything are in every report."""
+    store = MemoryStore(clock=ManualClock(NOW))
+    await store.open()
+    await tell(store, World(40).told())
+    told = {
+        "slow": {"project": "gh/acme/web", "workflow": "build"},
+        "beta": {"project": "gh/beta/app"},
+        "beta by label": {"project": "gh/acme/web", "team": "beta"},
+        "all": {},
+    }
+    lines = [
+        ("f", WINDOW.since_ms + at, msgspec.json.encode({"rule": rule, "labels": labels, "to": "firing"}))
+        for at, (rule, labels) in enumerate(told.items())
+    ]
+    await store.transition(AlertChange(history=lines))
+    page = await report_page(Lens(store, NOW, owners=OWNERS), every="week", window=WINDOW, of=of)
+    assert rules == {one.rule for one in page.alerts}
+    await store.close()
 
 
 async def test_waste_is_that_of_its_page(lens):

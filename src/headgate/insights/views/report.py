@@ -103,7 +103,7 @@ async def report_page(lens: Lens, *, every: ReportEvery, window: Window, of: Of 
         lens, window=window, slugs=frozenset(slugs), teams=of.teams, most=_REASONS
     )
     budgets = await budgets_of(lens, window, frozenset(slugs), of.teams)
-    alerts = await alerts_of(lens, window, frozenset(slugs))
+    alerts = await alerts_of(lens, window, frozenset(slugs), of.teams)
     return ReportPage(
         every=every,
         since=window.since,

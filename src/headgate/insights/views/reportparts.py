@@ -6,7 +6,7 @@ Invariant: each is what the page of its own would say of the same window, cut to
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -65,16 +65,16 @@ async def budgets_of(lens: Lens, window: Window, slugs: Collection[str], teams: 
     return Outlooks(None, "budget", ())
 
 
-async def alerts_of(lens: Lens, window: Window, slugs: Collection[str]) -> tuple[ToldRule, ...]:
-    """By rule, of alerts that are about one of the projects or about none; most fired first."""
+async def alerts_of(lens: Lens, window: Window, slugs: Collection[str], teams: Collection[str]) -> tuple[ToldRule, ...]:
+    """By rule, most fired first: alerts about everything, and about these projects and teams (none: all)."""
     fired, resolved, told = Counter[str](), Counter[str](), Counter[str]()
-    async for line in _history(lens, window, slugs):
+    async for line in _history(lens, window, slugs, teams):
         rule, was, became = line["rule"], line.get("from"), line.get("to")
         fired[rule] += _fires(line)
         resolved[rule] += was != became and became == "resolved"
         told[rule] += len(line.get("told") or ())
     before = Counter[str]()
-    async for line in _history(lens, window.previous, slugs):
+    async for line in _history(lens, window.previous, slugs, teams):
         before[line["rule"]] += _fires(line)
     names = sorted({*fired, *(+before)}, key=lambda rule: (-fired[rule], -told[rule], rule))
     return tuple(ToldRule(rule, fired[rule], resolved[rule], told[rule], before[rule]) for rule in names)
@@ -85,7 +85,18 @@ def _fires(line: dict[str, Any]) -> bool:
     return was != became and became == "firing" and was != "recovering"
 
 
-async def _history(lens: Lens, window: Window, slugs: Collection[str]) -> AsyncIterator[dict[str, Any]]:
+def _about(lens: Lens, labels: Mapping[str, str], slugs: Collection[str], teams: Collection[str]) -> bool:
+    """Whether an alert is in a report. Its team is the one that it names, else the one that owns what it is about."""
+    project, team = labels.get("project", ""), labels.get("team", "")
+    if project and not team and teams:
+        team = lens.owners.team(project, labels.get("workflow", ""), labels.get("job", ""))
+    everyones = not project and not team
+    return everyones or ((not project or project in slugs) and (not teams or team in teams))
+
+
+async def _history(
+    lens: Lens, window: Window, slugs: Collection[str], teams: Collection[str]
+) -> AsyncIterator[dict[str, Any]]:
     """What alerts of rules did in the window; what cannot be read, or is of a silence, is left out."""
     before: int | None = None
     while True:
@@ -95,8 +106,7 @@ async def _history(lens: Lens, window: Window, slugs: Collection[str]) -> AsyncI
                 line = msgspec.json.decode(body, type=dict[str, Any])
             except (msgspec.DecodeError, msgspec.ValidationError):
                 continue
-            project = line.get("labels", {}).get("project", "")
-            if line.get("rule") and (not project or project in slugs):
+            if line.get("rule") and _about(lens, line.get("labels", {}), slugs, teams):
                 yield line
         if len(lines) < _LINES:
             return
