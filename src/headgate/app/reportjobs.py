@@ -79,12 +79,13 @@ def _chore(
     shelf = Shelf(base / config.to, name, (REPORT_SUFFIX,), read_keep(config.keep))
 
     async def make(due_ms: int) -> Made:
-        window = last_period(config.every, due_ms, zone(config.time_zone))
+        where = zone(config.time_zone)
+        window = last_period(config.every, due_ms, where)
         # Nothing of after the period may be missing from it, or be in it, because it is made late.
         page = await report_page(
             replace(lens(), now_ms=due_ms), every=config.every, window=window, of=Of(config.projects, config.teams)
         )
-        digest = report_digest(page, __version__, name=name, hints=await hints())
+        digest = report_digest(page, __version__, name=name, hints=await hints(), where=where)
 
         async def send() -> None:
             payload = payload_of(digest)

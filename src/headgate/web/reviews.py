@@ -8,7 +8,9 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from headgate.core.messages import Digest
 from headgate.core.times import parse_ms
@@ -31,6 +33,7 @@ REPORT_CSP = (
     "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
     "sandbox"
 )
+_UTC = ZoneInfo("UTC")
 _WORDS: Mapping[str, str] = {"success_rate": "Success rate", "duration_p95": "Duration p95", "credits": "Credits"}
 _WASTE = (
     ("Green on retry", "rerun_waste"),
@@ -52,20 +55,26 @@ _MARKS = re.compile(r"([\\`*_\[\]<>|#~])")
 _Table = tuple[str, tuple[str, ...], list[tuple[str, ...]]]
 
 
-def report_title(page: ReportPage) -> str:
-    """`CI week 2026-11-09 to 2026-11-16`."""
+def report_title(page: ReportPage, where: ZoneInfo = _UTC) -> str:
+    """`CI week 2026-11-09 to 2026-11-16`. `where`: whose days the period has, here and in all that follows."""
     of = ", ".join((*page.of.projects, *page.of.teams))
-    return f"CI {page.every} {page.since[:10]} to {page.until[:10]}" + (f": {of}" if of else "")
+    return f"CI {page.every} {_day(page.since, where)} to {_day(page.until, where)}" + (f": {of}" if of else "")
 
 
-def report_html(page: ReportPage, version: str, hints: Sequence[str] = ()) -> str:
+def _day(text: str, where: ZoneInfo) -> str:
+    return datetime.fromtimestamp((parse_ms(text) or 0) // 1000, where).date().isoformat()
+
+
+def report_html(page: ReportPage, version: str, hints: Sequence[str] = (), where: ZoneInfo = _UTC) -> str:
     """The whole file. `hints`: what its reader must know of all figures."""
     forms: dict[str, Format] = {name: one.format for name, one in CATALOGUE.names.items()}
     return shared_templates(version).render(
         "report.html",
         page=page,
         hints=hints,
-        title=report_title(page),
+        title=report_title(page, where),
+        before=f"{_day(page.previous_since, where)} to {_day(page.since, where)}",
+        zone=where.key,
         tiles=tiles(page.totals),
         sketches=[sketch(one) for one in charts(page.plot) if not one.empty],
         columns=_COLUMNS,
@@ -76,9 +85,11 @@ def report_html(page: ReportPage, version: str, hints: Sequence[str] = ()) -> st
     )
 
 
-def report_digest(page: ReportPage, version: str, *, name: str, hints: Sequence[str] = ()) -> Digest:
+def report_digest(
+    page: ReportPage, version: str, *, name: str, hints: Sequence[str] = (), where: ZoneInfo = _UTC
+) -> Digest:
     """As notifiers send it: the numbers as text, and the file for those that can carry one."""
-    title, tables = report_title(page), [_places("Projects", page.projects), _places("Teams", page.teams)]
+    title, tables = report_title(page, where), [_places("Projects", page.projects), _places("Teams", page.teams)]
     tables += [
         _moved("Got worse", page.worse),
         _moved("Got better", page.better),
@@ -99,8 +110,8 @@ def report_digest(page: ReportPage, version: str, *, name: str, hints: Sequence[
         markdown=_markdown(title, lead, tables),
         html=_html(title, lead, tables),
         data=_data(page),
-        file_name=f"headgate-{page.every}-{page.since[:10]}-{page.until[:10]}.html",
-        file=report_html(page, version, hints),
+        file_name=f"headgate-{page.every}-{_day(page.since, where)}-{_day(page.until, where)}.html",
+        file=report_html(page, version, hints, where),
     )
 
 

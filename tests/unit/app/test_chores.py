@@ -455,6 +455,7 @@ async def test_a_report_is_sent_once_to_each_notifier(tmp_path):
     assert {f"report:weekly:{format_ms(file.until_ms)}"} == {row.key for row in waiting}
     told = content_of(waiting[0].payload)
     assert told.file == file.path.read_text(encoding="utf-8")
+    assert told.title == "CI week 2026-11-09 to 2026-11-16"
     assert all("History is being read." in text for text in (told.file, told.html, told.markdown))
     await store.close()
 

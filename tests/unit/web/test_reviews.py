@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 from html import unescape
+from zoneinfo import ZoneInfo
 
 import httpx
 import msgspec
@@ -17,6 +18,7 @@ from headgate.app.telemetry import Telemetry
 from headgate.core.clock import ManualClock
 from headgate.core.messages import content_of, payload_of
 from headgate.core.storeport import AlertChange
+from headgate.core.times import parse_ms
 from headgate.insights.outlook import Budget
 from headgate.insights.owners import Owners, parse_owner
 from headgate.insights.views.budgets import budgets_page
@@ -24,6 +26,7 @@ from headgate.insights.views.failuregroups import HitJob
 from headgate.insights.views.failures import failures_page
 from headgate.insights.views.lens import Lens
 from headgate.insights.views.overview import overview
+from headgate.insights.views.periods import last_period
 from headgate.insights.views.refusal import Refused
 from headgate.insights.views.report import Of, report_page
 from headgate.insights.views.reruns import reruns_page
@@ -275,6 +278,31 @@ async def test_a_message_has_the_numbers_and_the_file(lens):
     assert ("## Got worse" in digest.markdown, "<h2>Projects</h2>" in digest.html) == (True, True)
     assert "<script>" not in digest.html + digest.markdown.replace("\\<script\\>", "")
     assert page.totals["runs"].value == digest.data["totals"]["runs"]["value"]
+
+
+@pytest.mark.parametrize(
+    ("every", "due", "where", "days"),
+    [
+        ("week", "2026-11-16T06:00:00Z", "Europe/Berlin", ("2026-11-09", "2026-11-16", "2026-11-02")),
+        ("month", "2026-11-01T06:00:00Z", "Europe/Berlin", ("2026-10-01", "2026-11-01", "2026-08-30")),
+        ("week", "2026-11-16T18:00:00Z", "America/New_York", ("2026-11-09", "2026-11-16", "2026-11-02")),
+        ("week", "2026-11-16T06:00:00Z", "UTC", ("2026-11-09", "2026-11-16", "2026-11-02")),
+    ],
+)
+async def test_days_are_those_of_its_time_zone(lens, every, due, where, days):
+    """In the title, the name of the file, the mail and the tables; times are UTC, and that charts are is said."""
+    zone = ZoneInfo(where)
+    window = last_period(every, parse_ms(due), zone)
+    page = await report_page(lens, every=every, window=window)
+    since, until, before = days
+    title = f"CI {every} {since} to {until}"
+    digest = report_digest(page, "1.0", name="weekly", where=zone)
+    assert (title, f"headgate-{every}-{since}-{until}.html") == (digest.title, digest.file_name)
+    assert (True, True) == (digest.markdown.startswith(f"# {title}\n"), f"<h1>{title}</h1>" in digest.html)
+    assert f"<h1>{title}</h1>" in digest.file
+    assert not page.projects or f"Projects beside {before} to {since}," in digest.file
+    assert f"{page.since[:19].replace('T', ' ')} to " in digest.file
+    assert (where != "UTC") is (f"midnight of {where}" in digest.file) is ("charts go by UTC days" in digest.file)
 
 
 async def test_tests_are_those_of_the_page(lens):
