@@ -239,7 +239,10 @@ filters by these know as much as `store.retention.facts` keeps, while sums by da
 
 **Pages.** A list has at most `limit` rows; `next` is the `cursor` of the following page, null at the end. A cursor is
 good for the same question alone: with another grouping, window, filter or project it is refused (`bad-cursor`); leave
-it out to begin again. A window such as `7d` stays the same question while time goes on.
+it out to begin again. A window such as `7d` stays the same question while time goes on. Of a list that is ranked
+(failures, credits, charges, repeats, machine sizes, tests, `query` and `series`) the pages that follow are of the
+window of the first one, which their `since` and `until` say, so that each row comes once; what becomes known late of
+that window may still move rows.
 
 **Tags.** Every 200 to a GET has an `ETag`; sent back as `If-None-Match` it is answered 304 while nothing changed.
 Answers of 1,400 bytes and more are packed for those who send `Accept-Encoding: gzip`. Files of `/api/v1/export/TABLE`

@@ -131,20 +131,46 @@ def test_a_cursor_is_of_one_question():
         (*asked[:2], "gh/acme/api", asked[3]),
         (*asked[:3], Filters(org="web")),
     ]
-    cursors = Cursors.of("credits", *asked)
-    assert 25 == Cursors.of("credits", *asked).offset(cursors.write(25))
-    assert 0 == cursors.offset(None) == cursors.offset("") == cursors.offset(cursors.write(0))
+    cursors, window = Cursors.of("credits", *asked), read_window(None, None, "7d", now_ms=NOW)
+    text = cursors.write_rank(25, window)
+    assert (25, window) == Cursors.of("credits", *asked).read_rank(text, window)
+    assert (0, window) == cursors.read_rank(None, window) == cursors.read_rank("", window)
     for other in others:
         with pytest.raises(Refused, match="another question: leave it out to begin again"):
-            Cursors.of("credits", *other).offset(cursors.write(25))
+            Cursors.of("credits", *other).read_rank(text, window)
+
+
+@pytest.mark.parametrize("length", ["7d", "2h", "90m"])
+def test_a_cursor_has_the_window_that_was_ranked(length):
+    """However far the window moved on since, and with the words that it was asked by."""
+    cursors = Cursors.of("credits", "7d")
+    first = read_window(None, None, length, now_ms=NOW)
+    for minutes in (1, 59, 61, 60 * 24 * 30):
+        moved = read_window(None, None, length, now_ms=NOW + minutes * MINUTE_MS)
+        rows, window = cursors.read_rank(cursors.write_rank(3, first), moved)
+        assert (3, first, first.asked) == (rows, window, window.asked)
 
 
 @pytest.mark.parametrize("place", [-1, -3, 1.5, "1", None, True])
-def test_an_offset_is_a_count(place):
+def test_a_rank_is_a_count(place):
     """A negative one would give rows from the end."""
-    cursors = Cursors.of("credits", "7d")
+    cursors, window = Cursors.of("credits", "7d"), read_window(None, None, "7d", now_ms=NOW)
+    for wrong in (place, (place, window.since_ms, window.until_ms)):
+        with pytest.raises(Refused, match="this is no cursor of credits"):
+            cursors.read_rank(cursors.write(wrong), window)
+
+
+@pytest.mark.parametrize(
+    ("since", "until"),
+    [(-5, -5), (-5, -9), (-9 * 24 * HOUR_MS, 0), (-5, 1), (10**18, 10**18 + 1)],
+    ids=["empty", "reversed", "longer", "later", "beyond all time"],
+)
+def test_a_window_that_was_never_ranked_is_refused(since, until):
+    """One that somebody made up: empty, longer than was asked for, or of the future; from the end of the window."""
+    cursors, window = Cursors.of("credits", "7d"), read_window(None, None, "7d", now_ms=NOW)
+    text = cursors.write((1, window.until_ms + since, window.until_ms + until))
     with pytest.raises(Refused, match="this is no cursor of credits"):
-        cursors.offset(cursors.write(place))
+        cursors.read_rank(text, window)
 
 
 @pytest.mark.parametrize(

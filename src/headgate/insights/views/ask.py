@@ -161,6 +161,8 @@ async def query_page(
     one, by = names[metric], tuple(dict.fromkeys(by))
     matchers = [_matcher(text) for text in where]
     _check(one, by, matchers)
+    cursors = _cursors(metric, by, where, window)
+    start, window = cursors.read_rank(cursor, window)
     slugs = await _projects(lens, matchers, window)
     chosen = read_step(step, window) if step is not None else None
     if chosen is not None and not _fast(one) and len(slots(window, chosen)) > _MOST_READINGS:
@@ -169,18 +171,20 @@ async def query_page(
     reader = lens.reader()
     found = await reader.measure(one, by=by, where=matchers, bounds=window.bounds(slugs))
     ordered = sorted(found.items(), key=lambda pair: (pair[1].value is None, -(pair[1].value or 0.0), pair[0]))
-    cursors = Cursors.of("query", metric, by, sorted(where), window.asked)
-    start = cursors.offset(cursor)
     end = start + limit
     groups = tuple(_group(dict(labels), each) for labels, each in ordered[start:end])
     lines = None
     if chosen is not None:
         lines = await plot(lens, reader, (metric,), projects=slugs, window=window, step=chosen, by=by, where=matchers)
         lines = _of_groups(lines, [group.labels for group in groups], by)
-    following = cursors.write(end) if len(ordered) > end else None
+    following = cursors.write_rank(end, window) if len(ordered) > end else None
     return QueryPage(
         _view(metric, one), window.since, window.until, by, tuple(where), len(ordered), groups, lines, following
     )
+
+
+def _cursors(metric: str, by: Sequence[str], where: Sequence[str], window: Window) -> Cursors:
+    return Cursors.of("query", metric, by, sorted(where), window.asked)
 
 
 async def series_page(
@@ -195,7 +199,8 @@ async def series_page(
     limit: int = 200,
 ) -> SeriesPage:
     """The plot of a question as rows; a step that fits the window where none is said. Raises Refused."""
-    chosen = step or read_step(None, window)
+    ranked = _cursors(metric, tuple(dict.fromkeys(by)), where, window).read_rank(cursor, window)[1]
+    chosen = step or read_step(None, ranked)
     page = await query_page(
         lens, metric=metric, by=by, where=where, window=window, step=chosen, cursor=cursor, limit=limit
     )

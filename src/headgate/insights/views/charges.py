@@ -74,7 +74,7 @@ async def charges_page(
     filters.refuse(OF_RUNS, "charges are summed over all runs", ("team", "org"))
     slugs = [(await lens.project(project)).project] if project else [row.project for row in await lens.projects()]
     cursors = Cursors.of("charges", by, window.asked, slugs[0] if project else "", filters)
-    start = cursors.offset(cursor)
+    start, window = cursors.read_rank(cursor, window)
     where = filters.matchers()
     groups: dict[tuple[str, ...], list[UsageSum]] = {}
     asked = (*_BY[by], "team") if filters.team else _BY[by]
@@ -96,7 +96,7 @@ async def charges_page(
         shared=whole.total - of_jobs,
         groups=len(lines),
         lines=tuple(lines[start:end]),
-        next=cursors.write(end) if len(lines) > end else None,
+        next=cursors.write_rank(end, window) if len(lines) > end else None,
     )
 
 

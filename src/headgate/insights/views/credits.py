@@ -72,7 +72,7 @@ async def credits_page(
     slugs = [(await lens.project(project)).project] if project else [row.project for row in await lens.projects()]
     names, metric = _BY[by]
     cursors = Cursors.of("credits", by, window.asked, slugs[0] if project else "", filters)
-    start = cursors.offset(cursor)
+    start, window = cursors.read_rank(cursor, window)
     reader = lens.reader()
     groups = await trends(lens, reader, (metric,), projects=slugs, window=window, by=names, where=where)
     total = (await trends(lens, reader, (metric,), projects=slugs, window=window, where=where))[()][metric]
@@ -90,7 +90,7 @@ async def credits_page(
         groups=len(found),
         lines=tuple(CreditsLine(dict(labels), one, _share(one, total), one.n) for labels, one in found[start:end]),
         plot=lines,
-        next=cursors.write(end) if len(found) > end else None,
+        next=cursors.write_rank(end, window) if len(found) > end else None,
     )
 
 

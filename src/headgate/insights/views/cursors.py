@@ -1,6 +1,7 @@
 """Where a list goes on: an opaque text that says which question it belongs to and what the last page ended with. Pure.
 
-Invariant: a cursor is good for its own list and question alone, so a page never silently begins at the wrong place.
+Invariant: a cursor is good for its own list and question alone, and one of a ranking has the window that was ranked, so
+a page never silently begins at the wrong place. What is told late of that window may still move rows of a ranking.
 """
 
 from __future__ import annotations
@@ -8,17 +9,19 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, TypeVar
 
 import msgspec
 
+from headgate.core.times import HOUR_MS
 from headgate.insights.views.refusal import Refused
+from headgate.insights.views.window import Window
 
 __all__ = ["Cursors"]
 
 T = TypeVar("T")
-_Offset = Annotated[int, msgspec.Meta(ge=0)]
+_Count = Annotated[int, msgspec.Meta(ge=0)]
 _DIGEST_BYTES = 6
 
 
@@ -58,9 +61,22 @@ class Cursors:
             raise Refused("bad-cursor", detail, parameter="cursor")
         return found
 
-    def offset(self, text: str | None) -> int:
-        """How many rows were before, of a list that is counted; 0 without a cursor. Raises Refused."""
-        return self.read(text, _Offset) if text else 0
+    def write_rank(self, rows: int, window: Window) -> str:
+        """A place in a list that is ranked: after so many rows of what was ranked over that window."""
+        return self.write((rows, window.since_ms, window.until_ms))
+
+    def read_rank(self, text: str | None, window: Window) -> tuple[int, Window]:
+        """How many rows were before, and the window to rank over: the first page's. Raises Refused.
+
+        Without a cursor no rows, and `window`, which is that of the question as it is read now.
+        """
+        if not text:
+            return 0, window
+        rows, since_ms, until_ms = self.read(text, tuple[_Count, _Count, _Count])
+        # A window moves forward; its begin is rounded to the hour, so that it may have been up to an hour longer.
+        if not 0 < until_ms - since_ms <= window.span_ms + HOUR_MS or until_ms > window.until_ms:
+            raise self._refused()
+        return rows, replace(window, since_ms=since_ms, until_ms=until_ms)
 
     def _refused(self) -> Refused:
         detail = f"this is no cursor of {self.kind}: take `next` of the page before as it is, or leave it out"

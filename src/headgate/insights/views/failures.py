@@ -115,7 +115,7 @@ async def failures_page(
     """
     slugs = [(await lens.project(project)).project] if project else [row.project for row in await lens.projects()]
     cursors = Cursors.of("failures", window.asked, slugs[0] if project else "", filters)
-    start = cursors.offset(cursor)
+    start, window = cursors.read_rank(cursor, window)
     where = filters.matchers()
     both = Window(window.previous.since_ms, window.until_ms)
     groups, read_from = Counted(), 0
@@ -141,7 +141,7 @@ async def failures_page(
         groups_found=len(code),
         groups=tuple(view_of(one, whole=whole) for one in code[start:end]),
         infrastructure=tuple(view_of(one, whole=whole) for one in broken[start:end]),
-        next=cursors.write(end) if max(len(code), len(broken)) > end else None,
+        next=cursors.write_rank(end, window) if max(len(code), len(broken)) > end else None,
     )
 
 

@@ -74,7 +74,7 @@ async def reruns_page(
     slugs = [(await lens.project(project)).project] if project else [row.project for row in await lens.projects()]
     where = filters.matchers(**({"workflow": workflow} if workflow else {}))
     cursors = Cursors.of("reruns", by, window.asked, slugs[0] if project else "", workflow, filters)
-    start = cursors.offset(cursor)
+    start, window = cursors.read_rank(cursor, window)
     reader = lens.reader()
     if by == "job":
         lines = await _jobs(lens, slugs, window, filters, where)
@@ -93,7 +93,7 @@ async def reruns_page(
         figures=figures,
         groups=len(lines),
         lines=tuple(lines[start:end]),
-        next=cursors.write(end) if len(lines) > end else None,
+        next=cursors.write_rank(end, window) if len(lines) > end else None,
     )
 
 

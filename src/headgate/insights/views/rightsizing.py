@@ -92,7 +92,7 @@ async def rightsizing_page(
     filters.refuse(OF_RUNS, "machines are judged over all runs of a job", ("team",))
     slugs = [(await lens.project(project)).project] if project else [row.project for row in await lens.projects()]
     cursors = Cursors.of("rightsizing", show, window.asked, slugs[0] if project else "", filters)
-    start = cursors.offset(cursor)
+    start, window = cursors.read_rank(cursor, window)
     where = filters.matchers()
     found = [one for one in await _judged(lens, slugs, window) if not where or matches(where, _labels(lens, one.row))]
     counts: dict[str, int] = {}
@@ -109,7 +109,7 @@ async def rightsizing_page(
         saving=sum(one.saving or 0.0 for one in found if one.advice.verdict == "smaller"),
         counts=counts,
         jobs=tuple(_line(lens, one) for one in listed[start:end]),
-        next=cursors.write(end) if len(listed) > end else None,
+        next=cursors.write_rank(end, window) if len(listed) > end else None,
     )
 
 

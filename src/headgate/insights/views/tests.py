@@ -150,7 +150,7 @@ async def page_of_tests(
     """
     slugs = await _slugs(lens, project, filters)
     cursors = Cursors.of("tests", sorted(lists), window.asked, "".join(slugs) if project else "", filters)
-    start = cursors.offset(cursor)
+    start, window = cursors.read_rank(cursor, window)
     wanted = {"@default": 1, "@other": 0}.get(filters.branch_class)
     found = await read_tests(lens, slugs, window, branch_class=wanted)
     job_credits, job_minutes = await _means(lens, window, (*found.flaky.values(), *found.both.values()))
@@ -186,7 +186,7 @@ async def page_of_tests(
         slowing=tuple(part("slowing", slowing)),
         splits=tuple(part("splits", splits)),
         suites=found.suites.plot(),
-        next=cursors.write(end) if any(most[name] > end for name in lists) else None,
+        next=cursors.write_rank(end, window) if any(most[name] > end for name in lists) else None,
     )
 
 
