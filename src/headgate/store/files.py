@@ -6,17 +6,23 @@ Invariant: one process at a time holds a store; the operating system gives the l
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import apsw
 
-from headgate.core.errors import StoreError, StoreLocked
+from headgate.core.errors import StoreError, StoreFull, StoreLocked
+from headgate.store.quota import room_kept
 from headgate.store.sql import Database
 
 __all__ = ["Files", "copy_out", "make_private", "put_in_place", "restore"]
+
+# Pages that are copied in one step of a backup: 16 MB, a fraction of a second.
+_COPY_PAGES = 4_000
 
 
 def make_private(path: Path, *, anew: bool = False) -> None:
@@ -49,19 +55,47 @@ def _flush(path: Path) -> None:
         os.close(descriptor)
 
 
-def copy_out(source: Database, target: Path, now_ms: int) -> None:
-    """Copy what a connection sees to `target`, whole or not at all. Raises OSError and what apsw raises."""
+def copy_out(
+    source: Database, target: Path, now_ms: int, *, reserve_bytes: int = 0, ended: Callable[[], bool] = bool
+) -> None:
+    """Copy what a connection sees to `target`, whole or not at all: of one that fails nothing stays.
+
+    `reserve_bytes`: what has to stay free beside the copy; `ended`: whether it is wanted no more, asked between steps.
+    Raises StoreFull where there is no room, StoreError once it has `ended`, OSError and what apsw raises.
+    """
+    source.execute("BEGIN")  # one state of it: the steps would begin anew at each change otherwise
+    source.execute("SELECT count(*) FROM meta").fetchall()
+    needed = source.pragma("page_count") * source.pragma("page_size") + reserve_bytes
+    free = shutil.disk_usage(target.parent).free
+    no_room = f"no space left for the backup {target}: it needs {needed} bytes and {free} are free; nothing of it stays"
+    if free < needed:
+        raise StoreFull(no_room)
     partial = target.with_name(target.name + ".partial")
-    make_private(partial, anew=True)
+    try:
+        make_private(partial, anew=True)
+        _copy_pages(source, partial, now_ms, ended)
+        put_in_place(partial, target)
+    except BaseException as exc:
+        for left in (partial, partial.with_name(partial.name + "-journal")):
+            left.unlink(missing_ok=True)
+        if isinstance(exc, apsw.FullError) or (isinstance(exc, OSError) and exc.errno == errno.ENOSPC):
+            raise StoreFull(no_room) from exc
+        raise
+
+
+def _copy_pages(source: Database, partial: Path, now_ms: int, ended: Callable[[], bool]) -> None:
     copy = Database(str(partial))
     try:
         with copy.backup("main", source, "main") as work:
-            work.step(-1)
+            while not work.done:
+                if ended():
+                    raise StoreError("the backup was broken off; nothing of it is left")
+                work.step(_COPY_PAGES)
+                _flush(partial)  # so that none takes long at the end, when nothing can break it off
         copy.execute("PRAGMA journal_mode=DELETE")
         copy.execute("INSERT OR REPLACE INTO meta VALUES ('backup_ms', ?)", (now_ms,))
     finally:
         copy.close()
-    put_in_place(partial, target)
 
 
 class Files:
@@ -127,6 +161,10 @@ class Files:
     def disk_free(self) -> int:
         """Bytes that the file system would still give us."""
         return shutil.disk_usage(self.path.parent).free
+
+    def room_beside(self, folder: Path) -> int:
+        """Bytes that whoever writes there has to leave the store; 0 on another disk."""
+        return room_kept(self.size()) if folder.stat().st_dev == self.path.parent.stat().st_dev else 0
 
     def size(self) -> int:
         """Bytes of database and WAL."""

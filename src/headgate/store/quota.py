@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from headgate.core.storeport import SpaceLevel
 
-__all__ = ["LEVELS", "Quota", "next_level", "share_used"]
+__all__ = ["LEVELS", "Quota", "next_level", "room_kept", "share_used"]
 
 # Share of the quota in use at which a rung begins.
 LEVELS: tuple[tuple[SpaceLevel, float], ...] = (
@@ -32,6 +33,12 @@ def share_used(quota: Quota, used: int, disk_free: int) -> float:
     """How much of the quota is in use: 0 to 1 and more. Without `max_bytes`, of what this disk could give us."""
     limit = used + disk_free if quota.max_bytes is None else min(quota.max_bytes, used + disk_free)
     return used / limit if limit > 0 else 1.0
+
+
+def room_kept(used: int) -> int:
+    """Bytes that must stay free for a store that uses so many to stay below the rung `pause`."""
+    pause = dict(LEVELS)["pause"]
+    return math.ceil(used * (1 - pause) / pause)
 
 
 def next_level(current: SpaceLevel, share: float) -> SpaceLevel:

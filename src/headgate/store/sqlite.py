@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -328,15 +329,22 @@ class SqliteStore(AlertUnits, Questions):
         return total
 
     async def backup(self, path: str) -> None:
-        """A consistent copy at `path` while running. Raises StoreError if it cannot be written."""
-        now_ms = self._clock.now_ms()
-        await asyncio.to_thread(self._backup, Path(path), now_ms)
+        """A consistent copy at `path` while running. Raises StoreFull without room, StoreError if it cannot be written.
 
-    def _backup(self, target: Path, now_ms: int) -> None:
+        It ends soon after whoever waits is cancelled or the store is closed; nothing of it stays then.
+        """
+        now_ms, cancelled = self._clock.now_ms(), threading.Event()
+        try:
+            await asyncio.to_thread(self._backup, Path(path), now_ms, lambda: cancelled.is_set() or not self._writer)
+        finally:
+            cancelled.set()
+
+    def _backup(self, target: Path, now_ms: int, ended: Callable[[], bool]) -> None:
         try:
             source = self._reader()
             try:
-                copy_out(source, target, now_ms)
+                reserve = self._files.room_beside(target.parent)
+                copy_out(source, target, now_ms, reserve_bytes=reserve, ended=ended)
             finally:
                 source.close()
         except (OSError, apsw.Error) as exc:
