@@ -83,11 +83,12 @@ class StoreOperations(StoreWorkings):
         figures = await self._store.figures()
         sinks: dict[str, dict[str, Json]] = {}
         counts = await self._store.outcome_counts()
+        replays = {one.signal: one for one in await self._store.replays()}
         lags = await self._running.lags() if self._running.lags else {}
         for key, lanes in (await self._lanes()).items():
             sink, _, signal = key.partition(".")
             lag = lags[key] if key in lags else await self._lag_seconds(lanes)
-            sinks.setdefault(sink, {})[signal] = views.signal_view(lanes, counts.get(key), lag)
+            sinks.setdefault(sink, {})[signal] = views.signal_view(lanes, counts.get(key), lag, replays.get(key))
         rates = self._running.call_rates()
         sources = {
             name: views.source_view(
@@ -254,8 +255,10 @@ class StoreOperations(StoreWorkings):
         return await self._desk.expire(number, by=by, comment=comment)
 
     async def replay_dead(self, chosen: ChosenLetters) -> int:
-        """Send dead letters again."""
-        count = await in_pieces(await self._letters(chosen), self._store.requeue_dead)
+        """Send dead letters again, but those of signals that were removed."""
+        count = await in_pieces(found := await self._letters(chosen), self._store.requeue_dead)
+        if found and not count and (left := await self._store.dead_letters(ids=found[:1], limit=1)):
+            await self._signals(left[0].signal, removed=False)
         self._running.wake()
         return count
 
@@ -282,7 +285,7 @@ class StoreOperations(StoreWorkings):
         if since_ms >= until_ms:
             raise Problem("refused", "the range is empty: --since must be before --until")
         opened = []
-        for key in await self._signals(sink):
+        for key in await self._signals(sink, removed=False):
             try:
                 opened.append(await self._store.open_replay(key, since_ms=since_ms, until_ms=until_ms))
             except ValueError as exc:
@@ -338,14 +341,17 @@ class StoreOperations(StoreWorkings):
             raise Problem("unknown", str(unknown("unknown-project", "project", slug, known)))
         return found
 
-    async def _signals(self, sink: str) -> list[str]:
-        """Keys of a sink's signals, or the one key that was named."""
-        known = sorted({cursor.signal for cursor in await self._store.cursors()})
-        keys = [key for key in known if key == sink or key.partition(".")[0] == sink]
+    async def _signals(self, sink: str, *, removed: bool = True) -> list[str]:
+        """Keys of a sink's signals, or the one key that was named; also of those that are not configured any more."""
+        known = {cursor.signal: cursor.state for cursor in await self._store.cursors()}
+        keys = [key for key in sorted(known) if key == sink or key.partition(".")[0] == sink]
         if not keys:
             names = ", ".join(sorted({key.partition(".")[0] for key in known})) or "none"
             raise Problem("unknown", f"no sink called {sink}; known: {names}")
-        return keys
+        there = [key for key in keys if removed or known[key] != "removed"]
+        if not there:
+            raise Problem("refused", f"{sink} was removed, nothing is sent to it: configure it again and reload first")
+        return there
 
     async def backup(self, path: str) -> Json:
         """Copy the store."""

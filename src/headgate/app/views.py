@@ -86,8 +86,10 @@ def _data(body: bytes) -> Any:
         return body.decode("utf-8", "replace")
 
 
-def signal_view(lanes: Sequence[CursorView], counts: OutcomeCounts | None, lag_seconds: float) -> Json:
-    """One signal of `status`; figures are sums over its lanes, the cursor is that of lane live."""
+def signal_view(
+    lanes: Sequence[CursorView], counts: OutcomeCounts | None, lag_seconds: float, replay: Replay | None
+) -> Json:
+    """One signal of `status`; figures are sums over its lanes, the cursor is of lane live, `replay` the open one."""
     live = next((lane for lane in lanes if lane.lane == "live"), lanes[0])
     return {
         "state": live.state,
@@ -97,6 +99,7 @@ def signal_view(lanes: Sequence[CursorView], counts: OutcomeCounts | None, lag_s
         "dead": counts.dead if counts else 0,
         "skipped": dict(counts.skipped) if counts else {},
         "accepted": counts.accepted if counts else 0,
+        "replay": replay_view(replay) if replay else None,
     }
 
 

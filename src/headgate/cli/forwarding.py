@@ -52,7 +52,7 @@ def reset(
     config: ConfigOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Forget where a sink is and what its address was; it starts again."""
+    """Forget where a sink is and what its address was; it starts again, and a replay to it ends."""
     where: Literal["now", "retained"] | int
     if start == "now":
         where = "now"

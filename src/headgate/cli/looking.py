@@ -29,6 +29,11 @@ def status(config: ConfigOption = None, json: JsonOption = False) -> None:
         for signal, one in sorted(sink["signals"].items())
     ]
     print_table(("Signal", "State", "Accepted", "Waiting", "Lag", "Dead"), rows, empty="No sink has a cursor yet.")
+    for name, sink in sorted(figures["sinks"].items()):
+        for signal, one in sorted(sink["signals"].items()):
+            if again := one["replay"]:
+                done, span = f"{again['done']} of {again['total']} records", f"{again['since']} to {again['until']}"
+                print(f"{name}.{signal}: replay of {span}, {done} done")
     sources = [
         (name, one["calls"], one["budget_left"], one["last_complete_walk"] or "-", one["last_insights"] or "-")
         for name, one in sorted(figures["sources"].items())

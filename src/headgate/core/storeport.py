@@ -306,7 +306,7 @@ class Store(ReadStore, Protocol):
     async def reset_signal(self, key: str, *, start: Literal["now", "retained"] | int) -> None:
         """Forget a signal's cursor, state and destination; it starts again. Raises KeyError for an unknown one.
 
-        Records that waited and are passed over become a gap row.
+        Records that waited and are passed over become a gap row. Its replay ends; no dead letter is queued any more.
         """
         ...
 
@@ -322,13 +322,14 @@ class Store(ReadStore, Protocol):
 
     async def record_outcomes(self, outcomes: Sequence[Outcomes]) -> None: ...
 
-    async def requeue_dead(self, ids: Sequence[int]) -> int: ...
+    async def requeue_dead(self, ids: Sequence[int]) -> int:  # those of removed signals are left as they are
+        ...
     async def purge_dead(self, ids: Sequence[int]) -> int: ...
     async def open_replay(self, key: str, *, since_ms: int, until_ms: int) -> Replay:
         """Begin to send a time range again.
 
         What the log no longer has is rendered from facts and marked `headgate.rerendered`. One replay per signal at a
-        time: a second raises ValueError.
+        time: a second raises ValueError, and so does a removed signal.
         """
         ...
 

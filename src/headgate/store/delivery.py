@@ -165,7 +165,8 @@ def reset_signal(session: Session, key: str, start: Literal["now", "retained"] |
     """Forget cursor, state and destination; what waited and is passed over is a gap. Raises KeyError."""
     _known(session, key)
     before = _stands(session, key)
-    session.db.execute("UPDATE signal SET destination = '', state = 'ok', reason = '' WHERE key = ?", (key,))
+    state = "state = iif(removed_ms IS NULL, 'ok', 'removed')"
+    session.db.execute(f"UPDATE signal SET destination = '', {state}, reason = '' WHERE key = ?", (key,))
     _place(session, key, start)
     forget(session.db, key)
     sink = session.db.execute("SELECT sink FROM signal WHERE key = ?", (key,)).get
@@ -274,9 +275,13 @@ def _delete_letters(session: Session, ids: Sequence[int]) -> int:
 
 
 def requeue_dead(session: Session, ids: Sequence[int]) -> int:
-    """Send these dead letters again; returns how many there were."""
+    """Send those of these dead letters again whose signal is not removed; returns how many there were."""
     before = session.db.total_changes()
-    session.db.executemany("UPDATE dead_letter SET requeued = 1 WHERE id = ?", [(number,) for number in ids])
+    session.db.executemany(
+        "UPDATE dead_letter SET requeued = 1 WHERE id = ?"
+        " AND signal NOT IN (SELECT key FROM signal WHERE removed_ms IS NOT NULL)",
+        [(number,) for number in ids],
+    )
     return session.db.total_changes() - before
 
 

@@ -199,8 +199,9 @@ class MemoryStore(MemoryAlertUnits, MemoryQuestions):
     async def reset_signal(self, key: str, *, start: Literal["now", "retained"] | int) -> None:
         self._unit()
         stand = self.delivery.signals[key]
-        stand.destination, stand.state, stand.reason = "", "ok", ""
+        stand.destination, stand.state, stand.reason = "", "ok" if stand.removed_ms is None else "removed", ""
         self.delivery.replace(key, stand, start, self.clock.now_ms())
+        self.delivery.give_up(key)
 
     async def set_signal_state(self, key: str, state: SignalState, reason: str) -> None:
         self._unit()
@@ -216,11 +217,7 @@ class MemoryStore(MemoryAlertUnits, MemoryQuestions):
 
     async def requeue_dead(self, ids: Sequence[int]) -> int:
         self._unit()
-        letters = self.delivery.letters
-        known = [number for number in ids if number in letters]
-        for number in known:
-            letters[number] = replace(letters[number], requeued=True)
-        return len(known)
+        return self.delivery.requeue(ids)
 
     async def purge_dead(self, ids: Sequence[int]) -> int:
         self._unit()

@@ -194,6 +194,19 @@ class MemoryDelivery:
             body=entry.body,
         )
 
+    def requeue(self, ids: Sequence[int]) -> int:
+        """Queue dead letters again, but those of removed signals."""
+        known = [n for n in ids if n in self.letters and self.signals[self.letters[n].signal].removed_ms is None]
+        self.letters |= {number: replace(self.letters[number], requeued=True) for number in known}
+        return len(known)
+
+    def give_up(self, key: str) -> None:
+        """Send nothing again to a signal."""
+        self.open_replays.pop(key, None)
+        for number, letter in self.letters.items():
+            if self._due(letter, key):
+                self.letters[number] = replace(letter, requeued=False)
+
     def purge(self, ids: Sequence[int], now_ms: int, reason: str = "purged") -> int:
         """Delete dead letters for good, with a gap row for each signal."""
         by_signal: Counter[str] = Counter()

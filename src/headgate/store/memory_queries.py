@@ -270,6 +270,8 @@ def open_replay(facts: MemoryFacts, delivery: MemoryDelivery, key: str, since_ms
     """Fix what is sent again: released facts that the log no longer has, then log entries."""
     if key not in delivery.signals:
         raise KeyError(key)
+    if delivery.signals[key].removed_ms is not None:
+        raise ValueError(f"{key} was removed: configure it again first")
     if key in delivery.open_replays:
         raise ValueError(f"{key} has a replay under way: wait until it has ended")
     again: list[tuple[int, int, int, LogEntry]] = []

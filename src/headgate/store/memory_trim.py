@@ -45,6 +45,7 @@ def _drop(store: MemoryStore, gone: list[int]) -> int:
 
 
 def _log(store: MemoryStore, before_ms: int, now_ms: int) -> int:
+    _give_up_removed(store, now_ms)
     total = 0
     for lane in range(len(LANES)):
         log, at_ms = store.facts.log[lane], store.facts.appended_ms[lane]
@@ -57,6 +58,12 @@ def _log(store: MemoryStore, before_ms: int, now_ms: int) -> int:
             del log[:n], at_ms[:n]
             total += n
     return total
+
+
+def _give_up_removed(store: MemoryStore, now_ms: int) -> None:
+    for key, stand in store.delivery.signals.items():
+        if stand.removed_ms is not None and stand.removed_ms <= now_ms - DAY_MS:
+            store.delivery.give_up(key)
 
 
 def _held(store: MemoryStore, lane: int, now_ms: int) -> int:
@@ -87,6 +94,7 @@ def _drop_oldest(store: MemoryStore, lane: int, cut: int, now_ms: int) -> None:
 
 
 def _dead_letters(store: MemoryStore, before_ms: int, now_ms: int) -> int:
+    _give_up_removed(store, now_ms)
     old = [n for n, letter in store.delivery.letters.items() if letter.last_ms < before_ms and not letter.requeued]
     return store.delivery.purge(old, now_ms, "past retention")
 

@@ -1,7 +1,8 @@
 """Replays: a second, temporary cursor of a signal over a time range.
 
 Positions are fixed when the replay opens: first released facts that the log no longer has, by their end, then log
-entries in order of time. Invariant: while a replay is open, the log keeps what it points at.
+entries in order of time. Invariant: while a replay is open, the log keeps what it points at; one of a signal that was
+removed is given up when the log waits for that no more.
 """
 
 from __future__ import annotations
@@ -15,14 +16,17 @@ from headgate.store.schema import ENDS, KIND_NUMBER, KINDS, LANES
 from headgate.store.session import Session
 from headgate.store.sql import Database
 
-__all__ = ["open_replay", "read_replay", "replays"]
+__all__ = ["give_up", "open_replay", "read_replay", "replays"]
 
 
 def open_replay(session: Session, key: str, since_ms: int, until_ms: int) -> Replay:
-    """Fix what is sent again. Raises KeyError for an unknown signal, ValueError while one is open."""
+    """Fix what is sent. Raises KeyError for an unknown signal, ValueError for a removed one and while one is open."""
     db = session.db
-    if db.execute("SELECT 1 FROM signal WHERE key = ?", (key,)).get is None:
+    known = db.execute("SELECT removed_ms FROM signal WHERE key = ?", (key,)).fetchone()
+    if known is None:
         raise KeyError(key)
+    if known[0] is not None:
+        raise ValueError(f"{key} was removed: configure it again first")
     if db.execute("SELECT 1 FROM replay WHERE signal = ?", (key,)).get is not None:
         raise ValueError(f"{key} has a replay under way: wait until it has ended")
     db.execute(
@@ -56,6 +60,14 @@ def open_replay(session: Session, key: str, since_ms: int, until_ms: int) -> Rep
     else:
         db.execute("DELETE FROM replay WHERE id = ?", (number,))
     return Replay(number, key, since_ms, until_ms, total, 0)
+
+
+def give_up(session: Session, key: str) -> None:
+    """Send nothing again to a signal: its replay ends, and its dead letters that were queued again wait no more."""
+    db = session.db
+    db.execute("DELETE FROM replay_item WHERE replay IN (SELECT id FROM replay WHERE signal = ?)", (key,))
+    db.execute("DELETE FROM replay WHERE signal = ?", (key,))
+    db.execute("UPDATE dead_letter SET requeued = 0 WHERE signal = ? AND requeued", (key,))
 
 
 def read_replay(db: Database, key: str, after: int, limit: int, max_bytes: int) -> list[LogEntry]:

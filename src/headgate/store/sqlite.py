@@ -264,7 +264,12 @@ class SqliteStore(AlertUnits, Questions):
 
     async def reset_signal(self, key: str, *, start: Literal["now", "retained"] | int) -> None:
         now_ms = self._clock.now_ms()
-        await self._unit("signals", lambda session, _: delivery.reset_signal(session, key, start, now_ms))
+
+        def reset(session: Session, _: Facts) -> None:
+            delivery.reset_signal(session, key, start, now_ms)
+            replays.give_up(session, key)
+
+        await self._unit("signals", reset)
 
     async def set_signal_state(self, key: str, state: SignalState, reason: str) -> None:
         await self._unit("signals", lambda session, _: delivery.set_signal_state(session, key, state, reason))

@@ -1,7 +1,7 @@
 """Deleting what is past retention, a slice at a time.
 
 Invariant: an entry of the log goes only when every signal that counts has it; a signal that says drop_oldest loses it
-with a gap row. A removed signal counts for 24 hours.
+with a gap row. A removed signal counts for 24 hours; then nothing is sent to it again either.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from headgate.store.cover import KEPT_FACTS, KEPT_HOURS
 from headgate.store.delivery import decode_holes, gap, purge_dead
 from headgate.store.facts import Facts
 from headgate.store.releases import block_of
+from headgate.store.replays import give_up
 from headgate.store.schema import ENDS, LANES, decode_key, encode_key
 from headgate.store.session import Session
 from headgate.store.setaside import drop, purge
@@ -64,6 +65,7 @@ def _set_aside(session: Session, before_ms: int, which: str) -> list[int]:
 
 
 def _log(session: Session, before_ms: int, now_ms: int) -> int:
+    _give_up_removed(session, now_ms)
     total = 0
     for lane, name in enumerate(LANES):
         cut = _past(session, name, before_ms)
@@ -88,6 +90,12 @@ def _past(session: Session, lane: str, before_ms: int) -> int:
             break
         cut = seq
     return cut
+
+
+def _give_up_removed(session: Session, now_ms: int) -> None:
+    gone = session.db.execute("SELECT key FROM signal WHERE removed_ms <= ?", (now_ms - _REMOVED_HOLDS_MS,)).fetchall()
+    for (key,) in gone:
+        give_up(session, key)
 
 
 def _held_by_replays(session: Session, lane: int) -> int:
@@ -120,6 +128,7 @@ def _drop_oldest(session: Session, lane: int, cut: int, now_ms: int) -> None:
 
 
 def _dead_letters(session: Session, before_ms: int, now_ms: int) -> int:
+    _give_up_removed(session, now_ms)
     rows = session.db.execute(
         "SELECT id FROM dead_letter WHERE last_ms < ? AND NOT requeued LIMIT ?", (before_ms, _ROWS)
     ).fetchall()

@@ -249,6 +249,48 @@ class DeliverySuite:
         with pytest.raises(KeyError):
             await store.open_replay("no.such", since_ms=0, until_ms=1)
 
+    async def _with_a_letter(self, store: Store, n: int) -> int:
+        """So many records that a signal has, but for the first, which it refused; number of its dead letter."""
+        await store.open_signals([LOGS], now_ms=NOW)
+        await self._fill(store, n)
+        first = (await read(store))[0]
+        await store.record_outcomes([Outcomes(LOGS.key, "live", n, dead=[(first, Reject("bad"), 1)], at_ms=NOW)])
+        return (await store.dead_letters())[0].id
+
+    async def test_nothing_is_sent_again_to_a_removed_signal(self, store: Store) -> None:
+        """Neither a time range nor dead letters; both are once it is back."""
+        letter = await self._with_a_letter(store, 2)
+        await store.open_signals([], now_ms=NOW)
+        with pytest.raises(ValueError, match="was removed"):
+            await store.open_replay(LOGS.key, since_ms=0, until_ms=NOW + 1)
+        assert (list(await store.replays()), await store.requeue_dead([letter])) == ([], 0)
+        assert not (await store.dead_letters())[0].requeued
+        await store.reset_signal(LOGS.key, start="now")
+        assert ((await cursor(store)).state, await store.requeue_dead([letter])) == ("removed", 0)
+        await store.open_signals([LOGS], now_ms=NOW)
+        assert (await store.open_replay(LOGS.key, since_ms=0, until_ms=NOW + 1)).total == 2
+        assert await store.requeue_dead([letter]) == 1
+
+    async def test_what_is_sent_again_to_a_removed_signal_is_given_up_after_a_day(self, store: Store) -> None:
+        """Its replay holds the log no longer, and dead letters that were queued again go with their retention."""
+        await store.requeue_dead([await self._with_a_letter(store, 3)])
+        await store.open_replay(LOGS.key, since_ms=0, until_ms=NOW + 1)
+        await store.open_signals([], now_ms=NOW)
+        kept = {"log": 10, "dead_letters": 10}
+        assert dict(await store.trim(kept, now_ms=NOW + DAY - 1)) == {"log": 0, "dead_letters": 0}
+        assert len(await store.replays()) == 1
+        assert dict(await store.trim(kept, now_ms=NOW + DAY + 1)) == {"log": 3, "dead_letters": 1}
+        assert (list(await store.replays()), await read(store, "replay")) == ([], [])
+
+    async def test_a_reset_ends_what_is_sent_again(self, store: Store) -> None:
+        """A replay that was asked for by mistake, and dead letters that wait: the letters are kept."""
+        await store.requeue_dead([await self._with_a_letter(store, 2)])
+        await store.open_replay(LOGS.key, since_ms=0, until_ms=NOW + 1)
+        await store.reset_signal(LOGS.key, start="now")
+        assert (list(await store.replays()), await read(store, "replay"), await read(store, "dead")) == ([], [], [])
+        assert [letter.requeued for letter in await store.dead_letters()] == [False]
+        assert (await store.open_replay(LOGS.key, since_ms=0, until_ms=NOW + 1)).total == 2
+
     async def test_explain_follows_a_record(self, store: Store) -> None:
         """By provider id and by record id: fields with provenance, record, amendments, the way to each signal."""
         await store.open_signals([LOGS], now_ms=NOW)

@@ -35,8 +35,19 @@ Count = Annotated[int, Field(ge=0)]
 _Number = float | None
 
 
+class ReplayAnswer(BaseModel):
+    """A time range that is sent again, and how far that is."""
+
+    id: int
+    signal: str
+    since: Time
+    until: Time
+    total: Count
+    done: Count
+
+
 class SignalAnswer(BaseModel):
-    """One signal of a sink. `cursor`: of lane live; other figures are sums over its lanes."""
+    """One signal of a sink. `cursor`: of lane live; other figures are sums over its lanes. `replay`: the open one."""
 
     state: Literal["ok", "retrying", "open", "held", "removed"]
     cursor: Count
@@ -45,6 +56,7 @@ class SignalAnswer(BaseModel):
     dead: Count
     skipped: dict[str, Count]
     accepted: Count
+    replay: ReplayAnswer | None
 
 
 class SinkAnswer(BaseModel):
@@ -273,17 +285,6 @@ class SilenceAnswer(BaseModel):
     ends_at: Time
     author: str
     comment: str
-
-
-class ReplayAnswer(BaseModel):
-    """A time range that is sent again, and how far that is."""
-
-    id: int
-    signal: str
-    since: Time
-    until: Time
-    total: Count
-    done: Count
 
 
 class TrailAnswer(BaseModel):

@@ -144,7 +144,7 @@ def test_a_daemon_from_ready_to_term(tmp_path: Path) -> None:
             "refused",
             "waits_until",
         } == set(status["sources"]["circleci"])
-        signal_keys = {"state", "cursor", "lag_seconds", "waiting", "dead", "skipped", "accepted"}
+        signal_keys = {"state", "cursor", "lag_seconds", "waiting", "dead", "skipped", "accepted", "replay"}
         assert signal_keys == set(status["sinks"]["file"]["signals"]["lines"])
         assert {"bytes", "schema"} == set(status["store"])
         assert 'headgate_webhook_requests_total{source="circleci",status="415"} 1.0' in process.get("/metrics").text

@@ -201,6 +201,33 @@ async def test_all_dead_letters_are_chosen_however_many_there_are(
             await ask.purge_dead(ChosenLetters(signal="nope.logs"))
 
 
+async def test_what_is_sent_again_is_shown_and_refused_for_a_sink_that_is_gone(
+    both: tuple[StoreOperations, RemoteOperations], store: SqliteStore
+) -> None:
+    """An open replay is in status; to a removed sink nothing can be sent, and a reset ends what was under way."""
+    seen = [pipeline(), workflow("w-1"), workflow("w-2")]
+    await store.merge_and_release(MergeWork("circleci", seen, ReleasePolicy("none"), now_ms=1, live_after_ms=0))
+    [entry, *_] = await store.read_log("loki.logs", "live", 0, limit=9, max_bytes=1 << 30)
+    await store.record_outcomes([Outcomes("loki.logs", "live", 1, dead=[(entry, Reject("bad"), 1)], at_ms=2)])
+    for ask in both:
+        assert (await ask.status())["sinks"]["loki"]["signals"]["logs"]["replay"] is None
+        [opened] = await ask.replay("loki", 0, 1 << 45)
+        assert (opened["total"], opened["done"]) == (2, 0)
+        assert (await ask.status())["sinks"]["loki"]["signals"]["logs"]["replay"] == opened
+        await ask.reset_sink("loki", "now")
+    await store.open_signals([], now_ms=1)
+    for ask in both:
+        for asked in (
+            ask.replay("loki", 0, 1 << 45),
+            ask.replay("loki.logs", 0, 1 << 45),
+            ask.replay_dead(ChosenLetters(everything=True)),
+            ask.replay_dead(ChosenLetters((1,))),
+        ):
+            with pytest.raises(Problem, match=r"loki(\.logs)? was removed, nothing is sent to it: configure it again"):
+                await asked
+        assert await ask.reset_sink("loki", "now") == ["loki.logs"]
+
+
 async def test_webhooks_set_aside_are_shown_merged_again_and_given_up(
     both: tuple[StoreOperations, RemoteOperations], store: SqliteStore
 ) -> None:
