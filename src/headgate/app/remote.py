@@ -30,15 +30,23 @@ from headgate.web.workings import ProvenWindow
 
 __all__ = ["Denied", "RemoteOperations", "Unreachable", "trusting", "user_name"]
 
+# For each step of a call that only looks.
+_SECONDS = 30.0
 # A backup of a large store takes longer than any other answer.
 _BACKUP_SECONDS = 3600.0
+# What changes something may wait for a busy store; giving up on it would not undo it.
+_ACTION_SECONDS = 600.0
 # A workbook is whole before its first byte comes.
 _EXPORT_SECONDS = 1800.0
 _REASONS = {404: "unknown", 409: "refused", 503: "busy"}
 
 
-class Unreachable(Exception):
-    """No daemon answers at the address."""
+class Unreachable(Problem):
+    """No daemon answers at the address, or the one that did says nothing more."""
+
+    def __init__(self, error: httpx.TransportError) -> None:
+        said = f"the daemon did not answer ({type(error).__name__}); it may have stopped, or still be doing this"
+        super().__init__("busy", f"{said}: see `headgate status`")
 
 
 class Denied(Problem):
@@ -85,7 +93,7 @@ class RemoteOperations:
             headers["authorization"] = f"Bearer {token}"
         # The daemon is on this machine: no proxy of the environment may see the token.
         self._client = httpx.AsyncClient(
-            base_url=url, headers=headers, timeout=30.0, trust_env=False, transport=transport, verify=verify
+            base_url=url, headers=headers, timeout=_SECONDS, trust_env=False, transport=transport, verify=verify
         )
 
     async def aclose(self) -> None:
@@ -93,10 +101,12 @@ class RemoteOperations:
         await self._client.aclose()
 
     async def _ask(self, method: str, path: str, **options: Any) -> Any:
+        if method != "GET":
+            options.setdefault("timeout", httpx.Timeout(_SECONDS, read=_ACTION_SECONDS))
         try:
             answer = await self._client.request(method, "/api/v1" + path, **options)
         except httpx.TransportError as exc:
-            raise Unreachable(f"{self._client.base_url}: {type(exc).__name__}") from exc
+            raise Unreachable(exc) from exc
         if answer.is_success:
             return answer.json()
         raise _problem(answer)
@@ -118,7 +128,7 @@ class RemoteOperations:
         try:
             answer = await self._client.get("/api/v1" + path, params=params, timeout=_EXPORT_SECONDS)
         except httpx.TransportError as exc:
-            raise Unreachable(f"{self._client.base_url}: {type(exc).__name__}") from exc
+            raise Unreachable(exc) from exc
         if not answer.is_success:
             raise _problem(answer)
         return answer.text
@@ -126,7 +136,7 @@ class RemoteOperations:
     async def export(self, wanted: WantedExport) -> AsyncIterator[bytes]:
         """A table as the bytes of a file, as the daemon makes them."""
         params = {"format": (wanted.form,), **wanted.words}
-        path, timeout = f"/api/v1/export/{quote(wanted.table, safe='')}", httpx.Timeout(30.0, read=_EXPORT_SECONDS)
+        path, timeout = f"/api/v1/export/{quote(wanted.table, safe='')}", httpx.Timeout(_SECONDS, read=_EXPORT_SECONDS)
         try:
             async with self._client.stream("GET", path, params=params, timeout=timeout) as answer:
                 if not answer.is_success:

@@ -304,6 +304,24 @@ async def test_nobody_at_the_address_is_told() -> None:
     await ask.aclose()
 
 
+async def test_what_changes_something_is_waited_for_longer() -> None:
+    """Giving up would not undo it; connecting takes no longer than for a question."""
+    waits: list[tuple[str, float, float]] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        timeout = request.extensions["timeout"]
+        waits.append((request.method, timeout["connect"], timeout["read"]))
+        return httpx.Response(200, json={"requeued": 1, "path": "", "bytes": 1})
+
+    ask = RemoteOperations("http://127.0.0.1:1", None, httpx.MockTransport(answer))
+    await ask.status()
+    await ask.replay_dead(ChosenLetters(everything=True))
+    await ask.expire_silence(1, by="ann", comment="")
+    await ask.backup("/x")
+    assert waits == [("GET", 30, 30), ("POST", 30, 600), ("DELETE", 30, 600), ("POST", 3600, 3600)]
+    await ask.aclose()
+
+
 async def test_completeness_and_the_last_reading_are_shown(store: SqliteStore) -> None:
     """What audits prove of each project and when Insights were read: in `status`, on the page, as they are kept."""
     clock = ManualClock()

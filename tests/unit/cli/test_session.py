@@ -1,0 +1,49 @@
+"""Commands beside a daemon: what is said when it stops answering."""
+
+import os
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+
+from headgate.app.runtimefile import Running, write_running
+from headgate.cli.application import run_command
+
+
+class _Daemon(BaseHTTPRequestHandler):
+    """Says how it is, and hangs up at everything else."""
+
+    def do_GET(self) -> None:
+        if self.path == "/api/v1/status":
+            self.send_response(200)
+            self.send_header("content-length", "2")
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+    def do_POST(self) -> None:
+        pass
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["deadletters", "purge", "--all", "--yes"], ["explain", "x"], ["report", "weekly"]],
+    ids=["action", "question", "file"],
+)
+def test_a_daemon_that_goes_away_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str]) -> None:
+    """In one line with what to do: what was asked for may be done all the same, so it is not done a second time."""
+    file = tmp_path / "headgate.yaml"
+    file.write_text(f"version: 1\nstore: {{url: 'sqlite://{tmp_path / 'x.db'}'}}\n")
+    with HTTPServer(("127.0.0.1", 0), _Daemon) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        write_running(tmp_path / "x.db", Running(os.getpid(), f"http://127.0.0.1:{server.server_port}", ""))
+        code = run_command([*words, "-c", str(file)])
+        server.shutdown()
+    said = capsys.readouterr().err
+    assert (1, 1) == (code, len(said.splitlines())), said
+    assert "headgate: the daemon did not answer (RemoteProtocolError)" in said
+    assert "may have stopped, or still be doing this: see `headgate status`" in said
+    assert not (tmp_path / "x.db").exists()
