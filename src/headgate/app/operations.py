@@ -20,6 +20,7 @@ from headgate.app import audits, requests, views
 from headgate.app.alertdesk import AlertDesk
 from headgate.app.chosen import deliveries_of, in_pieces, letters_of
 from headgate.app.deployments import told_deployment, told_key
+from headgate.app.following import page_of_log
 from headgate.app.notifierstates import notifier_views
 from headgate.app.reportdesk import ReportDesk
 from headgate.app.running import Running
@@ -30,7 +31,6 @@ from headgate.collect.requests import AUDITS, BACKFILLS, BackfillRequest
 from headgate.core.clock import Clock
 from headgate.core.discovery import load_found
 from headgate.core.ids import record_id
-from headgate.core.ports import Lane
 from headgate.core.release import ReleasePolicy
 from headgate.core.slug import short_slug
 from headgate.core.storeport import CursorView, MergeWork, Store
@@ -62,7 +62,6 @@ _GAPS = 100
 # Whether anything was ever purged matters to `explain`, however long ago.
 _ALL_GAPS = 100_000
 _MOST_WAITING = 10_000  # messages on their way that a list of alerts speaks of
-_LANES: tuple[Lane, ...] = ("live", "backfill", "dead", "replay")
 
 
 class StoreOperations(StoreWorkings):
@@ -211,11 +210,8 @@ class StoreOperations(StoreWorkings):
         return [views.explained_view(one, views.ways_of(one, counts, gaps, signals, shapers)) for one in found]
 
     async def tail(self, after: Mapping[str, int], limit: int) -> Json:
-        """The newest records beyond `after`, and where the next call goes on."""
-        entries = await self._store.tail(after, limit)
-        reached = dict(after)
-        for entry in entries:
-            reached[entry.lane] = max(reached.get(entry.lane, 0), entry.seq)
+        """The newest records, or the first beyond `after`, and where the next call goes on."""
+        entries, reached = await page_of_log(self._store, after, limit)
         return {"records": [views.entry_view(entry) for entry in entries], "after": reached}
 
     async def dead_letters(

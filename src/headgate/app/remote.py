@@ -181,7 +181,7 @@ class RemoteOperations:
         return await self._ask("GET", "/explain", params={"query": query})  # type: ignore[no-any-return]  # as above
 
     async def tail(self, after: Mapping[str, int], limit: int) -> Json:
-        """The newest records."""
+        """The newest records, or those that follow."""
         return await self._ask("GET", "/tail", params={**after, "limit": limit})  # type: ignore[no-any-return]  # as above
 
     async def dead_letters(

@@ -74,7 +74,8 @@ def tail(
             page = await ask.tail({}, lines)
             _print_records(page["records"], json)
             while follow:
-                await asyncio.sleep(_FOLLOW_SECONDS)
+                if not page["records"]:
+                    await asyncio.sleep(_FOLLOW_SECONDS)
                 page = await ask.tail(page["after"], 1000)
                 _print_records(page["records"], json)
 

@@ -208,9 +208,10 @@ def _add_searches(app: FastAPI, operations: Operations) -> None:
         return await operations.explain(provider_id)
 
     @app.get("/api/v1/tail", **documented(TailAnswer))
-    async def tail(limit: _Limit = 50, live: _Number = 0, backfill: _Number = 0) -> Json:
-        """Records beyond the given numbers of each lane."""
-        return await operations.tail({"live": live, "backfill": backfill}, limit)
+    async def tail(limit: _Limit = 50, live: _Number | None = None, backfill: _Number | None = None) -> Json:
+        """The newest records; with the numbers of a page's `after`, those that follow it, from the oldest on."""
+        after = {lane: seq for lane, seq in (("live", live), ("backfill", backfill)) if seq is not None}
+        return await operations.tail(after, limit)
 
     @app.get("/api/v1/deadletters", **documented(list[DeadLetterAnswer]))
     async def dead_letters(

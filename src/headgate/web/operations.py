@@ -162,7 +162,10 @@ class Operations(Workings, Protocol):
         ...
 
     async def tail(self, after: Mapping[str, int], limit: int) -> Json:
-        """`{"records": [...], "after": {lane: seq}}`: the newest records beyond `after`."""
+        """`{"records": [...], "after": {lane: seq}}`: the newest records; with `after` of a page, those that follow it.
+
+        They follow from the oldest on, none is left out, lane live first; a lane that `after` does not name begins now.
+        """
         ...
 
     async def dead_letters(

@@ -93,8 +93,8 @@ async def test_both_ways_give_the_same_answers(both: tuple[StoreOperations, Remo
     assert first | {"status": sized(first["status"])} == second | {"status": sized(second["status"])}
     assert await direct.runs(5, None) == await remote.runs(5, None) == []
     assert await direct.history(0, 10, None, 9) == await remote.history(0, 10, (1, "w"), 9) == []
-    assert await direct.tail({"live": 0}, 5) == {"records": [], "after": {"live": 0}}
-    assert (await remote.tail({"live": 0}, 5))["records"] == []
+    ends = {"records": [], "after": {"live": 0, "backfill": 0}}
+    assert await direct.tail({}, 5) == await direct.tail({"live": 0}, 5) == await remote.tail({"live": 0}, 5) == ends
     assert await direct.dead_letters(None, (), 5) == await remote.dead_letters(None, (1,), 5) == []
     assert await direct.dead_deliveries(5) == await remote.dead_deliveries(5)
     assert await direct.history(0, 10, None, 9, "jobs") == await remote.history(0, 10, (1, "w"), 9, "jobs") == []
@@ -226,6 +226,32 @@ async def test_what_is_sent_again_is_shown_and_refused_for_a_sink_that_is_gone(
             with pytest.raises(Problem, match=r"loki(\.logs)? was removed, nothing is sent to it: configure it again"):
                 await asked
         assert await ask.reset_sink("loki", "now") == ["loki.logs"]
+
+
+async def test_records_are_followed_without_a_gap_and_none_that_is_old(
+    both: tuple[StoreOperations, RemoteOperations], store: SqliteStore
+) -> None:
+    """The first page is the newest of both lanes; what follows comes from the oldest on, whatever the lane."""
+    pages = [await ask.tail({}, 5) for ask in both]
+
+    async def release(first: int, last: int, *, old: bool) -> None:
+        seen = [pipeline(), *(workflow(f"w-{number}") for number in range(first, last))]
+        at_ms, live_ms = (1, 1 << 45) if old else (2, 0)
+        work = MergeWork("circleci", seen, ReleasePolicy("none"), now_ms=at_ms, live_after_ms=live_ms)
+        await store.merge_and_release(work)
+
+    await release(0, 30, old=True)
+    await release(30, 40, old=False)
+    for ask, page in zip(both, pages, strict=True):
+        found = []
+        while (page := await ask.tail(page["after"], 7))["records"]:
+            found += [(one["lane"], one["seq"]) for one in page["records"]]
+        assert found[:8] == [*[("live", seq) for seq in range(1, 8)], *found[7:8]]
+        assert sorted(found) == [("backfill", seq) for seq in range(1, 31)] + [("live", seq) for seq in range(1, 11)]
+        newest = await ask.tail({}, 5)
+        assert {one["lane"] for one in newest["records"]} == {"live"}
+        assert (await ask.tail(newest["after"], 9))["records"] == [], "what is old already is not new"
+    assert newest["after"] == {"live": 10, "backfill": 30}
 
 
 async def test_webhooks_set_aside_are_shown_merged_again_and_given_up(

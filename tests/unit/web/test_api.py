@@ -293,7 +293,7 @@ async def bench() -> Any:
         ),
         ("GET", "/explain/abc", None, ("explain", "abc")),
         ("GET", "/explain?query=https://app.circleci.com/x", None, ("explain", "https://app.circleci.com/x")),
-        ("GET", "/tail?live=4&limit=2", None, ("tail", {"live": 4, "backfill": 0}, 2)),
+        ("GET", "/tail?live=4&limit=2", None, ("tail", {"live": 4}, 2)),
         ("GET", "/deadletters?signal=loki.logs&id=1&id=2", None, ("dead_letters", "loki.logs", [1, 2], 100, None)),
         ("GET", "/deadletters?before=7&limit=5", None, ("dead_letters", None, [], 5, 7)),
         ("GET", "/deaddeliveries", None, ("dead_deliveries", 100)),
