@@ -95,6 +95,7 @@ class Daemon:
         self._reloader: Reloader | None = None
         self._serving: Serving | None = None
         self._reloading: asyncio.Task[None] | None = None
+        self._hung_up = False
         self.ready = asyncio.Event()
         self.urls: tuple[str, str] = ("", "")
 
@@ -312,8 +313,15 @@ class Daemon:
 
     def _hang_up(self) -> None:
         """Reload beside everything else; one at a time, the task is kept so that it is not collected."""
+        self._hung_up = True
         if self._reloading is None or self._reloading.done():
-            self._reloading = asyncio.get_running_loop().create_task(self._reload_on_signal())
+            self._reloading = asyncio.get_running_loop().create_task(self._reload_on_signals())
+
+    async def _reload_on_signals(self) -> None:
+        """Until none came during the last one: the file may have changed after that had read it."""
+        while self._hung_up:
+            self._hung_up = False
+            await self._reload_on_signal()
 
     async def _reload_on_signal(self) -> None:
         """Nobody waits for the answer to a signal, so what goes wrong is told here."""

@@ -7,6 +7,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +145,57 @@ async def work():
 
 sys.exit(run_on_loop(work))
 """
+
+
+_CHANGING = """
+import os, signal, sys
+from pathlib import Path
+from headgate.app.lifecycle import Daemon, run_on_loop
+from headgate.app.settings import load
+from headgate.plugins import load_plugins
+
+file = Path(sys.argv[1])
+texts = ["info", "debug"]
+
+def read():
+    return load(load_plugins(), file=file)
+
+def reread():
+    found, level = read(), texts.pop(0)
+    if texts:
+        file.write_text(file.read_text().replace(level, texts[0]))
+        os.kill(os.getpid(), signal.SIGHUP)
+        os.kill(os.getpid(), signal.SIGHUP)
+    return found
+
+sys.exit(run_on_loop(lambda: Daemon(read(), reread).run()))
+"""
+
+
+def test_a_hang_up_during_a_reload_is_not_lost(tmp_path: Path) -> None:
+    """The file that was written after the running one had read it is read too, once however many signals came."""
+    configured(tmp_path, log={"level": "info", "format": "json"})
+    words = [sys.executable, "-c", _CHANGING, str(tmp_path / "headgate.yaml")]
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env=dict(os.environ)) as popen:
+        watch = threading.Timer(30, popen.kill)
+        watch.start()
+        try:
+            assert popen.stderr is not None
+            next(line for line in popen.stderr if '"ready"' in line)
+            popen.send_signal(signal.SIGHUP)
+            told = [json.loads(line)["changed"] for line in _until(popen.stderr, '"reloaded"', 2)]
+            popen.send_signal(signal.SIGTERM)
+            _, rest = popen.communicate()
+        finally:
+            watch.cancel()
+            popen.kill()
+    assert told == [[], ["log.level"]]
+    assert (popen.returncode, "reload" in rest) == (0, False)
+
+
+def _until(lines: Iterable[str], word: str, n: int) -> list[str]:
+    """The first so many lines with a word; fewer where there are no more."""
+    return list(islice((line for line in lines if word in line), n))
 
 
 def test_an_unforeseen_error_of_a_hang_up_is_told_and_counted(tmp_path: Path) -> None:
