@@ -7,15 +7,18 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, get_args, runtime_checkable
 
 from headgate.core.feeds import Span
 from headgate.core.merge import Observation
 from headgate.core.ports import RunRef, Scope
 
-__all__ = ["AuditSource", "Kept", "Listed", "ListedKind", "Listing"]
+__all__ = ["PROVEN_WINDOWS", "AuditSource", "Kept", "Listed", "ListedKind", "Listing", "ProvenWindow"]
 
 ListedKind = Literal["pipeline", "workflow", "job"]
+# What is proven is told by the hour of the first, by the day of the others.
+ProvenWindow = Literal["24h", "7d", "30d"]
+PROVEN_WINDOWS: tuple[ProvenWindow, ...] = get_args(ProvenWindow)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Protocol
+
+from headgate.core.audits import PROVEN_WINDOWS, ProvenWindow
 
 __all__ = ["PROVEN_WINDOWS", "ProvenWindow", "Workings"]
 
 Json = dict[str, Any]
-# By the hour the first, by the day the others.
-ProvenWindow = Literal["24h", "7d", "30d"]
-PROVEN_WINDOWS: tuple[ProvenWindow, ...] = get_args(ProvenWindow)
 
 
 class Workings(Protocol):

@@ -19,7 +19,7 @@ from headgate.insights.views.failuregroups import FailureGroup
 from headgate.insights.views.failures import MOST_GROUPS_IN_FILE, MOST_IN_FILE, failures_page
 from headgate.insights.views.foundtests import SlowingView
 from headgate.insights.views.reruns import RERUNS_BY, RerunsPage, reruns_page
-from headgate.insights.views.rightsizing import RightSizing, RightSizingPage, rightsizing_page
+from headgate.insights.views.rightsizing import SHOWN, RightSizing, RightSizingPage, rightsizing_page
 from headgate.insights.views.suites import SplitView
 from headgate.insights.views.tests import FlakyView
 
@@ -75,6 +75,7 @@ def _sizes(material: Material, asked: Asking, cursor: str | None) -> Awaitable[R
         material.lens,
         window=asked.window,
         project=asked.one("project") or None,
+        show=next((one for one in SHOWN if one == asked.one("show")), "all"),
         filters=asked.filters,
         cursor=cursor,
         limit=_RANKED,
@@ -183,9 +184,10 @@ ADVICE = (
         "rightsizing",
         "Machine sizes",
         "Which jobs need a smaller or a larger machine, the greatest saving first.",
-        ("project", *WINDOW, "org", "team"),
+        ("show", "project", *WINDOW, "org", "team"),
         lambda *_: of_fields(RightSizing, docs=_OF_SIZES),
         _pages(_sizes, lambda page: page.jobs),
+        choices={"show": SHOWN},
     ),
     Table(
         "reruns",

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from headgate.insights.tables.columns import column, figures, of_fields
-from headgate.insights.tables.places import BRANCH_CLASSES
+from headgate.insights.tables.places import BRANCH_CLASSES, columns_of_steps, rows_of_steps
 from headgate.insights.tables.table import FILTERS, STEP, WINDOW, Asking, Cell, Column, Material, Pages, Table
 from headgate.insights.views.ask import QueryPage, query_page
-from headgate.insights.views.credits import CREDITS_BY, CreditsBy, credits_page
+from headgate.insights.views.credits import CREDITS_BY, CreditsBy, credits_page, metric_of
 from headgate.insights.views.lens import Lens
 from headgate.insights.views.refusal import unknown
 from headgate.insights.views.tests import FailingView, FlakyView, PageOfTests, SlowView, TestList, page_of_tests
@@ -80,7 +80,7 @@ def _label(name: str) -> Column:
 
 def _credits_columns(_: Lens, asked: Asking) -> Sequence[Column]:
     by = _by(asked)
-    metric = "credits_of_jobs" if by in ("job", "resource_class") else "credits"
+    metric = metric_of(by)
     return (
         *map(_label, _DIMENSIONS_OF[by]),
         *figures((metric,), of=lambda row: {metric: row.credits}),
@@ -105,6 +105,23 @@ async def _credits(material: Material, asked: Asking) -> Pages:
         cursor = page.next
         if cursor is None:
             return
+
+
+def _credits_plot_columns(_: Lens, asked: Asking) -> Sequence[Column]:
+    return columns_of_steps((metric_of(_by(asked)),))
+
+
+async def _credits_plot(material: Material, asked: Asking) -> Pages:
+    page = await credits_page(
+        material.lens,
+        by=_by(asked),
+        window=asked.window,
+        step=asked.step,
+        project=asked.one("project") or None,
+        filters=asked.filters,
+        limit=1,
+    )
+    yield rows_of_steps(page.plot)
 
 
 def _group(name: str) -> Callable[[tuple[Mapping[str, str], str, float | None, int]], Cell]:
@@ -196,6 +213,15 @@ LISTS = (
         _credits_columns,
         _credits,
         choices={**BRANCH_CLASSES, "by": CREDITS_BY},
+    ),
+    Table(
+        "credits_plot",
+        "Credits over time",
+        "Credits step by step: of runs, or by job and machine size those of jobs.",
+        ("by", "project", *WINDOW, *STEP, *FILTERS),
+        _credits_plot_columns,
+        _credits_plot,
+        choices={**BRANCH_CLASSES, "by": CREDITS_BY, "step": STEP_NAMES},
     ),
     Table(
         "query",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
+from headgate.core.audits import PROVEN_WINDOWS
 from headgate.core.readport import DeadLetter
 from headgate.core.times import format_ms
 from headgate.insights.tables.columns import column, keys, of_fields
@@ -19,8 +20,8 @@ _PAGE = 500
 _RECORDS = 200
 
 
-async def _alerts(material: Material, _: Asking) -> Pages:
-    yield await material.desk.alerts()
+async def _alerts(material: Material, asked: Asking) -> Pages:
+    yield [one for one in await material.desk.alerts() if asked.one("rule") in ("", one["rule"])]
 
 
 async def _history(material: Material, asked: Asking) -> Pages:
@@ -30,8 +31,8 @@ async def _history(material: Material, asked: Asking) -> Pages:
         lines = await material.lens.store.alert_lines(
             asked.window.since_ms, asked.window.until_ms, before=before, limit=_PAGE
         )
-        rows = [_line(fingerprint, at_ms, body) for _, fingerprint, at_ms, body in lines]
-        yield [row for row in rows if rule in ("", row.get("rule")) and alert in ("", row["fingerprint"])]
+        rows = [_line(name, at_ms, body) for _, name, at_ms, body in lines if alert in ("", name)]
+        yield [row for row in rows if rule in ("", row.get("rule"))]
         if len(lines) < _PAGE:
             return
         before = lines[-1][0]
@@ -56,8 +57,14 @@ async def _dead_letters(material: Material, asked: Asking) -> Pages:
         before = letters[-1].id
 
 
-async def _completeness(material: Material, _: Asking) -> Pages:
-    yield (await material.desk.overview())["completeness"]
+async def _completeness(material: Material, asked: Asking) -> Pages:
+    window = next((one for one in PROVEN_WINDOWS if one == asked.one("proven")), PROVEN_WINDOWS[0])
+    found = await material.desk.completeness(window)
+    yield [{**one, "cells": _proven(found["hours"], one["cells"])} for one in found["projects"]]
+
+
+def _proven(begins: Sequence[str], cells: Sequence[Mapping[str, Any] | None]) -> list[Mapping[str, Any]]:
+    return [{"at": at, **(cell or {"state": None})} for at, cell in zip(begins, cells, strict=True)]
 
 
 async def _signals(material: Material, _: Asking) -> Pages:
@@ -139,11 +146,12 @@ _LETTER = (
 _COMPLETENESS = keys(
     ("source", "text", ""),
     ("project", "text", ""),
-    ("expected", "integer", "Runs and jobs that CircleCI lists, of the last 24 hours."),
+    ("expected", "integer", "Runs and jobs that CircleCI lists."),
     ("present", "integer", "Of these, known before the audit."),
     ("repaired", "integer", "Found by the audit."),
     ("unrepairable", "integer", "That could not be had."),
     ("unannounced", "integer", "That no webhook told of."),
+    ("cells", "json", "The same by hour or day, oldest first; without a state where nothing was audited yet."),
 )
 _SIGNAL = keys(
     ("sink", "text", ""),
@@ -173,7 +181,7 @@ OPERATION = (
         "alerts",
         "Alerts",
         "Alerts that are pending, firing, recovering or lately resolved, firing ones first.",
-        (),
+        ("rule",),
         lambda *_: _ALERT,
         _alerts,
     ),
@@ -196,10 +204,11 @@ OPERATION = (
     Table(
         "completeness",
         "Completeness",
-        "What audits of the last 24 hours found, by project.",
-        (),
+        "What audits found, by project: by the hour of the last 24 hours, or by the day with `proven`.",
+        ("proven",),
         lambda *_: _COMPLETENESS,
         _completeness,
+        choices={"proven": PROVEN_WINDOWS},
     ),
     Table("signals", "Signals", "Signals of every sink and how far they are.", (), lambda *_: _SIGNAL, _signals),
     Table(

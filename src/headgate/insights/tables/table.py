@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, Literal, Protocol
 
+from headgate.core.audits import ProvenWindow
 from headgate.core.tally import DEFAULT_BRANCH
 from headgate.insights.views.lens import Filters, Lens
 from headgate.insights.views.refusal import Refused
@@ -72,6 +73,10 @@ class Desk(Protocol):
 
     async def overview(self) -> dict[str, Any]:
         """What the page of delivery shows."""
+        ...
+
+    async def completeness(self, window: ProvenWindow) -> dict[str, Any]:
+        """What audits have proven: `hours`, when each cell begins, and `projects` with their `cells`."""
         ...
 
     async def data(self) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from headgate.insights.views.figures import Plot, Trend, plot, trends
 from headgate.insights.views.lens import Filters, Lens
 from headgate.insights.views.window import StepName, Window
 
-__all__ = ["CREDITS_BY", "CreditsBy", "CreditsLine", "CreditsPage", "credits_page"]
+__all__ = ["CREDITS_BY", "CreditsBy", "CreditsLine", "CreditsPage", "credits_page", "metric_of"]
 
 CreditsBy = Literal["project", "workflow", "job", "team", "resource_class", "branch"]
 CREDITS_BY: tuple[CreditsBy, ...] = get_args(CreditsBy)
@@ -54,6 +54,11 @@ class CreditsPage:
     lines: tuple[CreditsLine, ...]
     plot: Plot
     next: str | None
+
+
+def metric_of(by: CreditsBy) -> str:
+    """The metric that credits by this are."""
+    return _BY[by][1]
 
 
 async def credits_page(

@@ -14,14 +14,26 @@ from headgate.core.times import DAY_MS, HOUR_MS, MINUTE_MS, format_ms, parse_ms
 from headgate.insights.views.refusal import Refused
 from headgate.plugins.config import parse_duration
 
-__all__ = ["DEFAULT_WINDOW", "STEP_NAMES", "StepName", "Window", "read_length", "read_step", "read_window", "slots"]
+__all__ = [
+    "DEFAULT_WINDOW",
+    "LONGEST_WINDOW",
+    "STEP_NAMES",
+    "StepName",
+    "Window",
+    "read_length",
+    "read_step",
+    "read_window",
+    "slots",
+]
 
 DEFAULT_WINDOW = "7d"
 StepName = Literal["1h", "1d", "7d"]
 STEP_NAMES: tuple[StepName, ...] = get_args(StepName)
 # 1970-01-01 was a Thursday; weeks begin on Mondays.
 _STEPS: Mapping[StepName, tuple[int, int]] = {"1h": (HOUR_MS, 0), "1d": (DAY_MS, 0), "7d": (7 * DAY_MS, 4 * DAY_MS)}
-_LONGEST_MS = 1100 * DAY_MS
+_LONGEST_DAYS = 1100
+_LONGEST_MS = _LONGEST_DAYS * DAY_MS
+LONGEST_WINDOW = f"{_LONGEST_DAYS}d"
 MOST_SLOTS = 400
 _FORMS = ("2h", "7d", "now", "2026-11-20", "2026-11-20T10:00:00Z")
 

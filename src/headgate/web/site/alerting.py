@@ -10,6 +10,7 @@ from fastapi.responses import Response
 from headgate.core.times import DAY_MS, HOUR_MS
 from headgate.insights.views.alert import alert_page
 from headgate.insights.views.alertlines import history
+from headgate.insights.views.window import LONGEST_WINDOW
 from headgate.web.access.who import who
 from headgate.web.operations import NewSilence, Operations, Problem
 from headgate.web.site.doing import DONE, Fields, form
@@ -54,6 +55,7 @@ def _add_pages(app: FastAPI, site: Site, operations: Operations) -> None:
             "routing": await operations.routing(),
             "lengths": _LENGTHS,
             "rule": rule,
+            "longest": LONGEST_WINDOW,
             "done": DONE.get(done, ""),
         }
         own = {"rule": rule} if rule else {}
@@ -70,6 +72,7 @@ def _add_pages(app: FastAPI, site: Site, operations: Operations) -> None:
             "matchers": matchers_for(view.rule, view.labels),
             "lengths": _LENGTHS,
             "verdicts": _VERDICTS,
+            "longest": LONGEST_WINDOW,
             "done": DONE.get(done, ""),
         }
         crumbs = (("Alerts", "/alerts"), (view.rule, ""))

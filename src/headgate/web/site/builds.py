@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
-from headgate.insights.views.builds import BRANCH_BUILDS, DEFAULT_BUILDS, builds_page, project_builds
+from headgate.core.times import DAY_MS
+from headgate.insights.views.builds import BRANCH_BUILDS, DEFAULT_BUILDS, LONGEST_MS, builds_page, project_builds
 from headgate.insights.views.dora import DORA_FIGURES, dora_page
 from headgate.insights.views.lens import Filters
 from headgate.insights.views.refusal import Refused
@@ -39,6 +40,8 @@ def add_builds(app: FastAPI, site: Site) -> None:
             "charts": charts(one.days),
             "default_bars": bars(one.default_builds, DEFAULT_BUILDS),
             "branch_bars": bars(one.branch_builds, BRANCH_BUILDS),
+            # The time that they are looked for in, as words of a question.
+            "back": {"window": f"{LONGEST_MS // DAY_MS}d", "until": asked.kept.get("until")},
         }
         crumbs = (("Builds", "/builds"), (one.project, ""))
         own = {"project": one.project}
