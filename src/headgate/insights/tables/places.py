@@ -104,7 +104,7 @@ async def _classes(material: Material, asked: Asking) -> Pages:
 
 
 async def _worse(material: Material, asked: Asking) -> Pages:
-    yield (await overview(material.lens, window=asked.window, filters=asked.filters)).worse
+    yield (await overview(material.lens, window=asked.window, filters=asked.filters, most_worse=None)).worse
 
 
 async def _now(material: Material, asked: Asking) -> Pages:

@@ -41,8 +41,8 @@ class ProjectHealth:
 class Overview:
     """`totals`: over all projects. `projects`: worst health first, then by runs. `now`: of this moment, not the window.
 
-    `worse`: worst first; under a filter by branch or trigger without the jobs that are the reason, which the page of
-    each workflow has.
+    `worse`: worst first, the first ten of `worse_found`; under a filter by branch or trigger without the jobs that are
+    the reason, which the page of each workflow has.
     """
 
     since: str
@@ -51,6 +51,7 @@ class Overview:
     totals: Trends
     projects: tuple[ProjectHealth, ...]
     worse: tuple[Worse, ...]
+    worse_found: int
     now: Now
 
 
@@ -61,8 +62,14 @@ def health_of(rate: Trend) -> Health:
     return "good" if rate.value >= GOOD_RATE else "warning" if rate.value >= BAD_RATE else "bad"
 
 
-async def overview(lens: Lens, *, window: Window, filters: Filters = Filters()) -> Overview:  # noqa: B008  # frozen
-    """All projects, or those that filters take. Raises Refused."""
+async def overview(
+    lens: Lens,
+    *,
+    window: Window,
+    filters: Filters = Filters(),  # noqa: B008  # frozen, takes everything
+    most_worse: int | None = _MOST_WORSE,
+) -> Overview:
+    """All projects, or those that filters take. `most_worse`: figures that got worse, None for all. Raises Refused."""
     where = filters.matchers()
     slugs, reader = [one.project for one in await lens.projects()], lens.reader()
     flows = await trends(
@@ -73,13 +80,15 @@ async def overview(lens: Lens, *, window: Window, filters: Filters = Filters()) 
     totals = (await trends(lens, reader, RUN_FIGURES, projects=slugs, window=window, where=where))[()]
     queues = (await trends(lens, reader, QUEUE_FIGURES, projects=slugs, window=window, where=where))[()]
     cards = _cards(lens, runs, waits)
+    worse = find_worse(flows, most=None)
     return Overview(
         since=window.since,
         until=window.until,
         previous_since=window.previous.since,
         totals={**totals, **queues},
         projects=cards,
-        worse=await _worse(lens, reader, flows, window, filters),
+        worse=await _explained(lens, reader, worse[:most_worse], window, filters),
+        worse_found=len(worse),
         now=await now_of(lens, filters),
     )
 
@@ -98,15 +107,14 @@ def _cards(lens: Lens, runs: Mapping[Labels, Trends], waits: Mapping[Labels, Tre
     return tuple(sorted(cards, key=lambda one: (_HEALTH_ORDER.index(one.health), -one.figures["runs"].n, one.project)))
 
 
-async def _worse(
-    lens: Lens, reader: Reader, flows: Mapping[Labels, Trends], window: Window, filters: Filters
+async def _explained(
+    lens: Lens, reader: Reader, found: Sequence[Worse], window: Window, filters: Filters
 ) -> tuple[Worse, ...]:
     """With the jobs of those projects alone, which costs little.
 
     Without, under a filter by branch or trigger: no sums tell both it and the job, and reading every job of ten
     workflows takes seconds at ten million; the page of the one workflow that somebody looks at has them.
     """
-    found: Sequence[Worse] = find_worse(flows, most=_MOST_WORSE)
     if not found or filters.branch or filters.trigger:
         return tuple(found)
     slugs = sorted({one.project for one in found})

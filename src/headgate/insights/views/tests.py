@@ -111,9 +111,10 @@ class SlowView:
 class PageOfTests:
     """`tests`: how many have results. Of each list a page of at most `limit`, with how many there are in all.
 
-    `fixed`: those that were flaky in the window or the one before and no longer are. `slowing`: greatest increase
-    first. `splits`: jobs on parallel machines, by the time they lose. `next`: cursor of the following page of the
-    lists that were asked for, None where none of them has more.
+    `timed_tests`: of `slowest`, those with a run time; `split_jobs`: of `splits`. `fixed`: those that were flaky in
+    the window or the one before and no longer are. `slowing`: greatest increase first. `splits`: jobs on parallel
+    machines, by the time they lose. `next`: cursor of the following page of the lists that were asked for, None where
+    none of them has more.
     """
 
     since: str
@@ -122,8 +123,10 @@ class PageOfTests:
     flaky_tests: int
     failing_tests: int
     slow_tests: int
+    timed_tests: int
     fixed_tests: int
     slowing_tests: int
+    split_jobs: int
     flaky: tuple[FlakyView, ...]
     failing: tuple[FailingView, ...]
     slowest: tuple[SlowView, ...]
@@ -177,8 +180,10 @@ async def page_of_tests(
         flaky_tests=len(ranked),
         failing_tests=len(failed),
         slow_tests=slow.count_slow(timed),
+        timed_tests=len(timed),
         fixed_tests=len(fixed),
         slowing_tests=len(slowing),
+        split_jobs=len(splits),
         flaky=tuple(_flaky(lens, one, found, found.flaky, job_minutes) for one in part("flaky", ranked)),
         failing=tuple(_failing(lens, one, found) for one in part("failing", failed)),
         slowest=tuple(_slow(lens, one) for one in part("slowest", slowest)),

@@ -56,8 +56,8 @@ class Worse:
     because: tuple[Because, ...]
 
 
-def find_worse(groups: Mapping[Labels, Trends], *, most: int) -> Sequence[Worse]:
-    """Workflows by `project` and `workflow`, the worst first; without what explains them."""
+def find_worse(groups: Mapping[Labels, Trends], *, most: int | None) -> Sequence[Worse]:
+    """Workflows by `project` and `workflow`, the worst first; without what explains them. `most`: None for all."""
     return _ranked(groups, most, _weight)
 
 
@@ -66,7 +66,9 @@ def find_better(groups: Mapping[Labels, Trends], *, most: int) -> Sequence[Worse
     return _ranked(groups, most, lambda metric, now, before: _weight(metric, before, now))
 
 
-def _ranked(groups: Mapping[Labels, Trends], most: int, weight_of: Callable[[str, _Part, _Part], float]) -> list[Worse]:
+def _ranked(
+    groups: Mapping[Labels, Trends], most: int | None, weight_of: Callable[[str, _Part, _Part], float]
+) -> list[Worse]:
     found: list[tuple[float, Worse]] = []
     for labels, trends in groups.items():
         for metric in WORSE_FIGURES:

@@ -28,6 +28,8 @@ _LENGTHS: Mapping[str, tuple[str, int]] = {
     "7d": ("7 days", 7 * DAY_MS),
     "30d": ("30 days", 30 * DAY_MS),
 }
+# Silences that ended, of those that are listed.
+_ENDED = 30
 _VERDICTS = {"": "no verdict", "good": "it was right", "noise": "it was noise", "new_normal": "this is the new normal"}
 _OPEN = ("firing", "recovering")
 
@@ -44,6 +46,8 @@ def _add_pages(app: FastAPI, site: Site, operations: Operations) -> None:
         lens = site.lens()
         asked = site.asked(request, lens)
         found = [alert for alert in await operations.alerts() if rule in ("", alert["rule"])]
+        silences = await operations.silences()
+        ended = [one for one in silences if one["state"] == "expired"]
         values = {
             "groups": (
                 ("Firing", "firing", [one for one in found if one["state"] in _OPEN]),
@@ -51,7 +55,8 @@ def _add_pages(app: FastAPI, site: Site, operations: Operations) -> None:
                 ("Lately resolved", "resolved", [one for one in found if one["state"] == "resolved"]),
             ),
             "history": await history(lens.store, rule),
-            "silences": await operations.silences(),
+            "silences": [one for one in silences if one["state"] != "expired"] + ended[:_ENDED],
+            "silences_left": max(0, len(ended) - _ENDED),
             "routing": await operations.routing(),
             "lengths": _LENGTHS,
             "rule": rule,

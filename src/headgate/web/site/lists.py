@@ -8,8 +8,8 @@ from fastapi.responses import Response
 from headgate.insights.views.charges import charges_page
 from headgate.insights.views.credits import CREDITS_BY, credits_page
 from headgate.insights.views.onetest import one_test
-from headgate.insights.views.refusal import unknown
-from headgate.insights.views.tests import page_of_tests
+from headgate.insights.views.refusal import Refused, unknown
+from headgate.insights.views.tests import TEST_LISTS, page_of_tests
 from headgate.web.site.frame import Site
 from headgate.web.site.lines import suites, times
 from headgate.web.site.serving import page
@@ -25,12 +25,25 @@ def add_lists(app: FastAPI, site: Site) -> None:
     """Add the pages of tests and of credits."""
 
     @page(app, site, "/tests", filtered=True)
-    async def tests(request: Request, project: str = "") -> Response:
+    async def tests(request: Request, project: str = "", show: str = "", cursor: str = "") -> Response:
         lens = site.lens()
         asked = site.asked(request, lens)
-        view = await page_of_tests(lens, window=asked.window, project=project or None, filters=asked.chosen)
-        own = {"project": project} if project else {}
-        values = {"view": view, "suites": suites(view.suites)}
+        chosen = next((one for one in TEST_LISTS if one == show), None)
+        if show and chosen is None:
+            raise unknown("bad-parameter", "show", show, TEST_LISTS)
+        if cursor and not show:
+            raise Refused("bad-parameter", "a cursor is of one list: say which", parameter="show", valid=TEST_LISTS)
+        view = await page_of_tests(
+            lens,
+            window=asked.window,
+            project=project or None,
+            filters=asked.chosen,
+            lists=[chosen] if chosen else TEST_LISTS,
+            cursor=cursor or None,
+        )
+        place = {"project": project} if project else {}
+        own = place | ({"show": show} if show else {})
+        values = {"view": view, "suites": suites(view.suites), "place": place, "show": show}
         return site.answer("tests.html", request, asked, values, ("Tests", "/tests"), own=own)
 
     @page(app, site, "/test")
