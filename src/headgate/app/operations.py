@@ -223,9 +223,9 @@ class StoreOperations(StoreWorkings):
             await self._signals(signal)
         return [views.dead_letter_view(letter) for letter in letters]
 
-    async def dead_deliveries(self, limit: int) -> list[Json]:
+    async def dead_deliveries(self, limit: int, ids: Sequence[int] = (), before: int | None = None) -> list[Json]:
         """Webhooks that were set aside."""
-        return [views.delivery_view(row) for row in await self._store.inbox_dead(limit)]
+        return [views.delivery_view(row) for row in await self._store.inbox_dead(limit, ids=ids, before=before)]
 
     async def alerts(self) -> list[Json]:
         """Alert instances that are not inactive."""

@@ -195,9 +195,10 @@ class RemoteOperations:
             params["before"] = before
         return await self._ask("GET", "/deadletters", params=params)  # type: ignore[no-any-return]  # as above
 
-    async def dead_deliveries(self, limit: int) -> list[Json]:
+    async def dead_deliveries(self, limit: int, ids: Sequence[int] = (), before: int | None = None) -> list[Json]:
         """Unreadable webhooks."""
-        return await self._ask("GET", "/deaddeliveries", params={"limit": limit})  # type: ignore[no-any-return]  # as above
+        params = {"limit": limit, "id": list(ids)} | ({} if before is None else {"before": before})
+        return await self._ask("GET", "/deaddeliveries", params=params)  # type: ignore[no-any-return]  # as above
 
     async def replay_dead(self, chosen: ChosenLetters) -> int:
         """Send dead letters again."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +17,8 @@ __all__ = ["group"]
 
 group = typer.Typer()
 
+_Pages = AsyncIterator[list[Json]]
+
 # One call of the API gives at most this many.
 _PAGE = 1000
 # As many numbers fit into one address.
@@ -30,18 +32,36 @@ OfSource = Annotated[str | None, typer.Option("--source", help="With --webhooks:
 Everything = Annotated[bool, typer.Option("--all", help="All that match.")]
 
 
-async def _pages(ask: Operations, signal: str | None, reason: str | None) -> AsyncIterator[list[Json]]:
-    """All of this signal and reason, newest first."""
+async def _walk(read: Callable[[int | None], Awaitable[list[Json]]], reason: str | None) -> _Pages:
+    """All of this reason, newest first. `read`: the page before a number."""
     before = None
-    while page := await ask.dead_letters(signal, (), _PAGE, before):
-        yield [letter for letter in page if reason in (None, letter["reason"])]
+    while page := await read(before):
+        yield [one for one in page if reason in (None, one["reason"])]
         before = page[-1]["id"]
 
 
-async def _print(ask: Operations, signal: str | None, reason: str | None) -> None:
-    async for page in _pages(ask, signal, reason):
-        for letter in page:
-            print_json(letter)
+def _letters(ask: Operations, signal: str | None, reason: str | None) -> _Pages:
+    return _walk(lambda before: ask.dead_letters(signal, (), _PAGE, before), reason)
+
+
+def _webhooks(ask: Operations, reason: str | None) -> _Pages:
+    return _walk(lambda before: ask.dead_deliveries(_PAGE, (), before), reason)
+
+
+async def _print(pages: _Pages) -> None:
+    async for page in pages:
+        for one in page:
+            print_json(one)
+
+
+async def _newest(pages: _Pages) -> tuple[list[Json], bool]:
+    """As many as a table shows, and whether there are more."""
+    found: list[Json] = []
+    async for page in pages:
+        found += page
+        if len(found) > _PAGE:
+            return found[:_PAGE], True
+    return found, False
 
 
 @group.command("list")
@@ -54,22 +74,24 @@ def list_letters(
     json: JsonOption = False,
 ) -> None:
     """List dead letters, newest first, or with --webhooks those that could not be parsed or wait for a source."""
-    if webhooks:
-        _list_deliveries(answer(config, lambda ask: ask.dead_deliveries(_PAGE)), json)
-        return
+
+    def pages(ask: Operations) -> _Pages:
+        return _webhooks(ask, reason) if webhooks else _letters(ask, signal, reason)
+
     if json:
-        answer(config, lambda ask: _print(ask, signal, reason))
+        answer(config, lambda ask: _print(pages(ask)))
         return
+    found, more = answer(config, lambda ask: _newest(pages(ask)))
+    if webhooks:
+        _list_webhooks(found)
+    else:
+        _list_letters(found)
+    if more:
+        rest = "--json tells" if webhooks else "--json and export tell"
+        note(f"The newest {_PAGE:,} are listed: there are more, which {rest}.")
 
-    async def newest(ask: Operations) -> tuple[list[Json], bool]:
-        found: list[Json] = []
-        async for page in _pages(ask, signal, reason):
-            found += page
-            if len(found) > _PAGE:
-                return found[:_PAGE], True
-        return found, False
 
-    letters, more = answer(config, newest)
+def _list_letters(letters: list[Json]) -> None:
     rows = [
         (
             one["id"],
@@ -85,19 +107,11 @@ def list_letters(
     ]
     columns = ("Id", "Signal", "Reason", "Status", "Kind", "Project", "Last", "Answer")
     print_table(columns, rows, empty="No dead letters.")
-    if more:
-        note(f"The newest {_PAGE:,} are listed: there are more, which --json and export tell.")
 
 
-def _list_deliveries(rows: list[Json], json: bool) -> None:
-    if json:
-        for row in rows:
-            print_json(row)
-        return
-    table = [(one["id"], one["source"], one["reason"], one["arrived_at"], one["bytes"]) for one in rows]
-    print_table(("Id", "Source", "Reason", "Arrived", "Bytes"), table, empty="No webhooks are set aside.")
-    if len(rows) == _PAGE:
-        note(f"The newest {_PAGE:,} are listed: `headgate status` tells how many there are.")
+def _list_webhooks(webhooks: list[Json]) -> None:
+    rows = [(one["id"], one["source"], one["reason"], one["arrived_at"], one["bytes"]) for one in webhooks]
+    print_table(("Id", "Source", "Reason", "Arrived", "Bytes"), rows, empty="No webhooks are set aside.")
 
 
 @group.command("show")
@@ -208,11 +222,11 @@ def export(
 ) -> None:
     """Write dead letters as JSON Lines."""
     if file is None:
-        answer(config, lambda ask: _print(ask, signal, reason))
+        answer(config, lambda ask: _print(_letters(ask, signal, reason)))
         return
 
     async def write(ask: Operations) -> int:
-        count, pages = 0, _pages(ask, signal, reason)
+        count, pages = 0, _letters(ask, signal, reason)
         page: list[Json] | None = await anext(pages, [])
         with file.open("wb") as out:
             while page is not None:

@@ -239,8 +239,8 @@ class ReadStore(ReadDetails, Protocol):
         """What a source remembers under keys that begin with `prefix`, in the order of the keys."""
         ...
 
-    async def inbox_dead(self, limit: int) -> Sequence[InboxRow]:
-        """Deliveries that were set aside, newest first; reason `NO_SOURCE`: they wait for their source."""
+    async def inbox_dead(self, limit: int, *, ids: Sequence[int] = (), before: int | None = None) -> Sequence[InboxRow]:
+        """Those set aside, as `dead_letters`, fewer where large; reason `NO_SOURCE`: they wait for their source."""
         ...
 
     async def inbox_dead_ids(

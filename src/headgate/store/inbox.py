@@ -6,7 +6,7 @@ settled row is not touched again until it is trimmed, so that a webhook's bytes 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from headgate.core.ports import Delivery
@@ -68,21 +68,33 @@ def waiting(db: Database, limit: int) -> list[InboxRow]:
         " AND id NOT IN (SELECT id FROM inbox_settled) ORDER BY id LIMIT ?",
         (limit,),
     )
+    return _bounded(InboxRow(row[0], Delivery(*row[1:])) for row in rows)
+
+
+def dead_rows(db: Database, ids: Sequence[int], before: int | None, limit: int) -> list[InboxRow]:
+    """Deliveries that were set aside, newest first: `limit` of them, or fewer where their bodies are large."""
+    where, bound = ["1"], []  # type: tuple[list[str], list[int]]
+    if before is not None:
+        where.append("d.id < ?")
+        bound.append(before)
+    if ids:
+        where.append(f"d.id IN ({', '.join('?' * len(ids))})")
+        bound += ids
+    rows = db.execute(
+        "SELECT i.id, source, arrived_ms, event_type, content_type, body, reason FROM inbox_dead d"
+        f" JOIN inbox i ON i.id = d.id WHERE {' AND '.join(where)} ORDER BY d.id DESC LIMIT ?",
+        (*bound, limit),
+    )
+    return _bounded(InboxRow(row[0], Delivery(*row[1:6]), "dead", row[6]) for row in rows)
+
+
+def _bounded(rows: Iterable[InboxRow]) -> list[InboxRow]:
+    """Those of one read."""
     found: list[InboxRow] = []
     left = _READ_BYTES
     for row in rows:
-        found.append(InboxRow(row[0], Delivery(*row[1:])))
-        left -= len(row[-1])
+        found.append(row)
+        left -= len(row.delivery.body)
         if left <= 0:
             break
     return found
-
-
-def dead_rows(db: Database, limit: int) -> list[InboxRow]:
-    """Deliveries that were set aside, newest first."""
-    rows = db.execute(
-        "SELECT i.id, source, arrived_ms, event_type, content_type, body, reason"
-        " FROM inbox_dead d JOIN inbox i ON i.id = d.id ORDER BY i.id DESC LIMIT ?",
-        (limit,),
-    )
-    return [InboxRow(row[0], Delivery(*row[1:6]), "dead", row[6]) for row in rows]

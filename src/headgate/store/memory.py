@@ -278,8 +278,9 @@ class MemoryStore(MemoryAlertUnits, MemoryQuestions):
         found = sorted((key, value) for (name, key), value in self.marks.items() if name == source)
         return {key: value for key, value in found if key.startswith(prefix)}
 
-    async def inbox_dead(self, limit: int) -> Sequence[InboxRow]:
-        return [row for row in reversed(self.deliveries.values()) if row.state == "dead"][:limit]
+    async def inbox_dead(self, limit: int, *, ids: Sequence[int] = (), before: int | None = None) -> Sequence[InboxRow]:
+        rows = (row for row in reversed(self.deliveries.values()) if row.state == "dead")
+        return [row for row in rows if (not ids or row.id in ids) and (before is None or row.id < before)][:limit]
 
     async def inbox_dead_ids(
         self, *, source: str | None = None, reason: str | None = None, after: int = 0, limit: int

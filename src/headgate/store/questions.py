@@ -80,8 +80,8 @@ class Questions(DetailQuestions):
     async def source_marks(self, source: str, prefix: str = "") -> Mapping[str, bytes]:
         return await self._ask(lambda db: positions.source_marks(db, source, prefix))
 
-    async def inbox_dead(self, limit: int) -> Sequence[InboxRow]:
-        return await self._ask(lambda db: inbox.dead_rows(db, limit))
+    async def inbox_dead(self, limit: int, *, ids: Sequence[int] = (), before: int | None = None) -> Sequence[InboxRow]:
+        return await self._ask(lambda db: inbox.dead_rows(db, ids, before, limit))
 
     async def inbox_dead_ids(
         self, *, source: str | None = None, reason: str | None = None, after: int = 0, limit: int

@@ -35,6 +35,17 @@ class AsideSuite:
         assert [(row.id, row.reason) for row in await store.inbox_dead(9)] == [(2, NO_SOURCE), (1, NO_SOURCE)]
         assert await store.park_inbox([1, 2, 99], now_ms=NOW) == 0
 
+    async def test_deliveries_set_aside_are_read_in_pages(self, store: Store) -> None:
+        """Newest first, those before a number, or these alone; what waits is not among them."""
+        await self._park(store, 7)
+        await store.accept([delivery(8)])
+
+        async def read(limit: int, *ids: int, before: int | None = None) -> list[int]:
+            return [row.id for row in await store.inbox_dead(limit, ids=ids, before=before)]
+
+        assert (await read(3), await read(3, before=5), await read(9, before=2)) == ([7, 6, 5], [4, 3, 2], [1])
+        assert (await read(9, before=1), await read(9, 2, 5, 8, 99), await read(9, 2, 5, before=5)) == ([], [5, 2], [2])
+
     async def test_deliveries_set_aside_are_merged_again(self, store: Store) -> None:
         """Dead or parked, they wait again under new numbers, with their bytes; what is not set aside stays."""
         await self._park(store, 1)

@@ -237,9 +237,17 @@ def _add_searches(app: FastAPI, operations: Operations) -> None:
         return await operations.trail(since_ms, before, limit, action)
 
     @app.get("/api/v1/deaddeliveries", **documented(list[DeadDelivery]))
-    async def dead_deliveries(limit: _Limit = 100) -> list[Json]:
-        """Webhooks that could not be parsed."""
-        return await operations.dead_deliveries(limit)
+    async def dead_deliveries(
+        limit: _Limit = 100,
+        ids: Annotated[list[_Number] | None, Query(alias="id")] = None,
+        before: _Number | None = None,
+    ) -> list[Json]:
+        """Webhooks that could not be parsed, or that wait for a source, newest first.
+
+        The next page: `before` is the `id` of this page's last one. A page has fewer than `limit` where webhooks are
+        large; one without any is the end.
+        """
+        return await operations.dead_deliveries(limit, ids or (), before)
 
 
 def _add_actions(app: FastAPI, operations: Operations) -> None:

@@ -174,8 +174,11 @@ class Operations(Workings, Protocol):
         """Dead letters, newest first, with the sink's words and the record. `before`: with smaller numbers only."""
         ...
 
-    async def dead_deliveries(self, limit: int) -> list[Json]:
-        """Webhooks that could not be parsed, or that wait for a source (`no_source`), with the reason."""
+    async def dead_deliveries(self, limit: int, ids: Sequence[int] = (), before: int | None = None) -> list[Json]:
+        """Webhooks that could not be parsed, or that wait for a source (`no_source`), with the reason, newest first.
+
+        `ids`, `before`: as of dead letters. A page may have fewer than `limit` where they are large; the last is empty.
+        """
         ...
 
     async def replay_dead(self, chosen: ChosenLetters) -> int:

@@ -36,6 +36,15 @@ class _Ask:
             for number in numbers[:limit]
         ]
 
+    async def dead_deliveries(
+        self, limit: int, ids: Sequence[int] = (), before: int | None = None
+    ) -> list[dict[str, Any]]:
+        assert (limit <= 1_000, ids) == (True, ())
+        # Large ones: a page has fewer than were asked for.
+        numbers = [number for number in range(2_500, 0, -1) if number < (before or 9_999)][: min(limit, 700)]
+        more = dict.fromkeys(("source", "arrived_at", "bytes"), "")
+        return [{"id": number, "reason": "not_json" if number % 100 else "internal", **more} for number in numbers]
+
     async def replay_dead(self, chosen: ChosenLetters) -> int:
         self.asked.append(("replay", chosen))
         return 3
@@ -121,4 +130,15 @@ def test_all_dead_letters_are_written(ask: _Ask, tmp_path: Path) -> None:
     listed = run.invoke(deadletters.group, ["list"])
     assert (len(listed.stdout.splitlines()), "there are more" in listed.stderr) == (1_001, True)
     few = run.invoke(deadletters.group, ["list", "--reason", "odd"])
+    assert (len(few.stdout.splitlines()), few.stderr) == (26, "")
+
+
+def test_all_webhooks_are_listed(ask: _Ask) -> None:
+    """Page by page, of one reason or all; the table holds the newest thousand and says so."""
+    run = CliRunner()
+    listed = run.invoke(deadletters.group, ["list", "--webhooks", "--json"]).stdout.splitlines()
+    assert [json.loads(line)["id"] for line in listed] == list(range(2_500, 0, -1))
+    table = run.invoke(deadletters.group, ["list", "--webhooks"])
+    assert (len(table.stdout.splitlines()), "there are more, which --json tells" in table.stderr) == (1_001, True)
+    few = run.invoke(deadletters.group, ["list", "--webhooks", "--reason", "internal"])
     assert (len(few.stdout.splitlines()), few.stderr) == (26, "")

@@ -76,8 +76,9 @@ class Desk:
     async def backfills(self):
         return [{"id": "7", "state": "running", "share": 0.5, "projects": ["gh/acme/web"]}]
 
-    async def dead_deliveries(self, limit):
-        return [{"id": 1, "source": "ci", "bytes": 9, "body": "secret"}][:limit]
+    async def dead_deliveries(self, limit, ids=(), before=None):
+        numbers = range(min(450, (before or 999) - 1), 0, -1)
+        return [{"id": one, "source": "ci", "bytes": 9, "body": "secret"} for one in numbers[:limit]]
 
     async def trail(self, since_ms, before, limit):
         entries = [{"id": number, "at": format_ms(NOW - 60_000 * (2500 - number))} for number in range(2502, 0, -1)]
@@ -138,6 +139,7 @@ async def test_workings_are_told(store):
     assert [None, ["mail"]] == [row["to"] for row in (await read(store, "routes"))[1]]
     columns, rows = await read(store, "webhooks_set_aside")
     assert ("body" in {column.id for column in columns}, rows[0]["bytes"]) == (False, 9)
+    assert list(range(450, 0, -1)) == [row["id"] for row in rows]
 
 
 async def test_definitions_come_from_the_catalogue(store):

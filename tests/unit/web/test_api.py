@@ -135,8 +135,8 @@ class Answers:
         self._note("dead_letters", signal, list(ids), limit, before)
         return []
 
-    async def dead_deliveries(self, limit: int) -> list[Json]:
-        self._note("dead_deliveries", limit)
+    async def dead_deliveries(self, limit: int, ids: Sequence[int] = (), before: int | None = None) -> list[Json]:
+        self._note("dead_deliveries", limit, list(ids), before)
         return []
 
     async def replay_dead(self, chosen: ChosenLetters) -> int:
@@ -296,7 +296,8 @@ async def bench() -> Any:
         ("GET", "/tail?live=4&limit=2", None, ("tail", {"live": 4}, 2)),
         ("GET", "/deadletters?signal=loki.logs&id=1&id=2", None, ("dead_letters", "loki.logs", [1, 2], 100, None)),
         ("GET", "/deadletters?before=7&limit=5", None, ("dead_letters", None, [], 5, 7)),
-        ("GET", "/deaddeliveries", None, ("dead_deliveries", 100)),
+        ("GET", "/deaddeliveries", None, ("dead_deliveries", 100, [], None)),
+        ("GET", "/deaddeliveries?id=3&id=4&before=9", None, ("dead_deliveries", 100, [3, 4], 9)),
         ("GET", "/alerts", None, ("alerts",)),
         ("POST", "/deadletters/replay", {"ids": [1]}, ("replay_dead", ChosenLetters((1,)))),
         ("POST", "/deadletters/purge", {"ids": [1, 2]}, ("purge_dead", ChosenLetters((1, 2)))),

@@ -95,8 +95,10 @@ class Desk(Protocol):
         """History that was asked for."""
         ...
 
-    async def dead_deliveries(self, limit: int) -> list[dict[str, Any]]:
-        """Webhooks that were set aside, newest first."""
+    async def dead_deliveries(
+        self, limit: int, ids: Sequence[int] = (), before: int | None = None
+    ) -> list[dict[str, Any]]:
+        """Webhooks that were set aside, newest first; `before`: id of the last one of the page before."""
         ...
 
     async def trail(self, since_ms: int, before: int | None, limit: int) -> list[dict[str, Any]]:

@@ -12,8 +12,7 @@ from headgate.insights.tables.table import WINDOW, Asking, Desk, Kind, Material,
 __all__ = ["WORKINGS"]
 
 _Rows = Sequence[Mapping[str, Any]]
-# Webhooks that were set aside are read at once.
-_ASIDE = 10_000
+_ASIDE_PAGE = 200
 _TRAIL_PAGE = 1000
 
 
@@ -55,8 +54,11 @@ async def _routes(desk: Desk) -> _Rows:
     return [*found["routes"], last]
 
 
-async def _aside(desk: Desk) -> _Rows:
-    return await desk.dead_deliveries(_ASIDE)
+async def _aside(material: Material, _: Asking) -> Pages:
+    before: int | None = None
+    while found := await material.desk.dead_deliveries(_ASIDE_PAGE, (), before):
+        yield found
+        before = found[-1]["id"]
 
 
 async def _trail(material: Material, asked: Asking) -> Pages:
@@ -77,6 +79,14 @@ _TRAIL = keys(
     ("about", "text", "Path of the request, or what the word is about."),
     ("status", "integer", "Of the answer."),
     ("times", "integer", "How often within the same few seconds."),
+)
+_WEBHOOK = keys(
+    ("id", "integer", ""),
+    ("source", "text", ""),
+    ("event_type", "text", ""),
+    ("arrived_at", "time", ""),
+    ("bytes", "integer", "Of its body."),
+    ("reason", "text", ""),
 )
 
 
@@ -124,17 +134,13 @@ WORKINGS = (
         ("continue", "flag", "Whether routes below it are asked too."),
         ("mute", "json", "Times in which it is quiet."),
     ),
-    _table(
+    Table(
         "webhooks_set_aside",
         "Webhooks set aside",
-        "Webhooks that could not be read, or wait for their source; without their bodies.",
+        "Webhooks that could not be read, or wait for their source, newest first; without their bodies.",
+        (),
+        lambda *_: _WEBHOOK,
         _aside,
-        ("id", "integer", ""),
-        ("source", "text", ""),
-        ("event_type", "text", ""),
-        ("arrived_at", "time", ""),
-        ("bytes", "integer", "Of its body."),
-        ("reason", "text", ""),
     ),
     _table(
         "sources",

@@ -10,7 +10,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, Response
 
 from headgate.insights.views.refusal import unknown
-from headgate.web.operations import ChosenDeliveries, ChosenLetters, Json, Operations, Problem
+from headgate.web.operations import ChosenDeliveries, ChosenLetters, Operations, Problem
 from headgate.web.rendering import Templates
 from headgate.web.shared import Shared
 from headgate.web.site.doing import DONE, Fields, form
@@ -23,7 +23,6 @@ __all__ = ["add_delivery", "live_part"]
 _SHOWN = 50
 # Less than the two seconds after which pages ask again.
 _FRESH_SECONDS = 1.0
-_SEARCHED = 1000
 _BACKFILLS = 10
 
 
@@ -99,12 +98,12 @@ def _add_inspected(app: FastAPI, site: Site, operations: Operations) -> None:
 
     @page(app, site, "/delivery/webhook/{number:int}")
     async def webhook(request: Request, number: int) -> Response:
-        rows = await operations.dead_deliveries(_SEARCHED)
-        found: Json | None = next((one for one in rows if one["id"] == number), None)
-        if found is None:
+        found = await operations.dead_deliveries(1, [number])
+        if not found:
             return _gone(request, site, f"no webhook {number} is set aside: it was merged, or forgotten")
-        about = {name: value for name, value in found.items() if name != "body"}
-        return shown(request, f"Webhook {number}", about, found["body"])
+        one = dict(found[0])
+        body = one.pop("body")
+        return shown(request, f"Webhook {number}", one, body)
 
 
 def _gone(request: Request, site: Site, detail: str) -> Response:
