@@ -293,3 +293,25 @@ async def test_what_is_refused_is_a_problem(bench, path, status, kind, valid):
     assert f"urn:headgate:problem:{kind}" == told["type"]
     assert valid is None or valid in told["valid"]
     assert [] == bench.noted
+
+
+FILTERED = (
+    "/?org=gh/acme",
+    "/projects?trigger=api",
+    "/credits?by=workflow&branch=main&window=30d",
+    "/credits?by=resource_class&org=gh/beta",
+    "/reruns?by=project&branch_class=@other",
+    "/builds?project=gh/acme/web&branch=main&window=24h",
+    "/alerts?rule=none",
+)
+
+
+@pytest.mark.parametrize("page", [one for one in (*PAGES, *FILTERED) if one != "/delivery"])
+async def test_a_file_has_the_rows_of_its_table(bench, page):
+    """As many as the table above its link; more where the table has the first, or is one of two."""
+    text = (await bench.http.get(page)).text
+    for above, link in re.findall(r'(.*?)<p class="exports">.*?href="([^"]*format=json[^"]*)"', text, flags=re.DOTALL):
+        shown = above.rpartition("<tbody>")[2].partition("</tbody>")[0].count("<tr") if "<tbody>" in above else None
+        rows = len((await bench.http.get(unescape(link))).json())
+        first = shown is not None and (shown >= 25 or "/failures?" in link)
+        assert shown in {None, rows} or (first and shown < rows), (link, shown, rows)
