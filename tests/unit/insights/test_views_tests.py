@@ -163,6 +163,16 @@ async def test_one_test_has_its_history(store):
         await one_test(lens(store), project=SLUG, test="none", window=WEEK)
 
 
+async def test_skipped_results_have_no_part_in_a_mean(store):
+    """The page of a test has the mean that the list of the slowest has."""
+    for number in range(5):
+        await commit(store, number, NOW - (9 - number) * HOUR, {1: ["pass"]}, seconds=20.0)
+        await commit(store, 10 + number, NOW - (4 - number) * HOUR, {1: ["skip"]}, seconds=0.0)
+    (listed,) = (await page_of_tests(lens(store), window=WEEK)).slowest
+    own = await one_test(lens(store), project=SLUG, test=listed.test_id, window=WEEK)
+    assert (20.0, 20.0, 5) == (listed.test_duration, own.mean, own.skips)
+
+
 async def test_classes_of_branches_have_verdicts_of_their_own(store):
     """Flaky on feature branches alone; the list, its numbers and the page of the test say so."""
     hour = 3_600_000

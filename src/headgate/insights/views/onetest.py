@@ -76,7 +76,8 @@ class OneTestPage:
     `transition_rate`: of both classes of branches; `passed_on_retry`: commits on which it passed after it had failed.
 
     All other counts are of `results`, which are the newest of the window, oldest first; `more`: there are older ones.
-    `flaky`: whether its score says so. `commits`: with a result. `jobs`: name -> results.
+    `flaky`: whether its score says so. `commits`: with a result. `jobs`: name -> results. `mean`: seconds of those that
+    passed or failed.
     """
 
     project: str
@@ -126,7 +127,7 @@ async def one_test(lens: Lens, *, project: str, test: str, window: Window, limit
         evidence.add(outcome)
     retried = sum(_passed_on_retry(own) for own in _by_commit(runs).values())
     life = await _life(lens, row.project, runs[-1].test_id, window)
-    times = [run.run_ms for run in runs if run.run_ms is not None]
+    times = [run.run_ms for run in runs if run.run_ms is not None and run.result in ("pass", "fail")]
     return OneTestPage(
         project=row.project,
         test_id=runs[-1].test_id,
