@@ -17,7 +17,7 @@ from headgate.core.detailrows import OutageSum, RepeatSum
 from headgate.core.outages import sum_outages
 from headgate.core.repeats import repeats_in, sum_repeats
 from headgate.core.rollup import SUMS, Contribution, Measure, RollupKind, bin_of
-from headgate.core.runrows import DeploymentRow, JobRow, LiveRow, RunRow, StepFailures, TestOutcome
+from headgate.core.runrows import DeploymentRow, JobRow, LiveChoice, LiveRow, RunRow, StepFailures, TestOutcome
 from headgate.core.slug import org_slug
 from headgate.core.status import FAILED
 from headgate.core.tally import ROLLED, Bounds, Dimension, Tally, TallyQuery, class_name
@@ -173,7 +173,11 @@ class History:
                     break
         return found[::-1]
 
-    async def in_flight(self, limit: int) -> Sequence[LiveRow]:
+    async def in_flight(
+        self,
+        limit: int,
+        chosen: LiveChoice = LiveChoice(),  # noqa: B008  # frozen, takes everything
+    ) -> Sequence[LiveRow]:
         """What had begun and not ended by now."""
         jobs: list[JobRow] = list(self._open(self._jobs))
         held = {row.workflow_id for row in jobs if row.type == "approval"}
@@ -182,7 +186,7 @@ class History:
             *(_live(row, self._runs_since(row), held) for row in self._open(self._runs)),
             *(_live(row, row.started_ms, held) for row in jobs),
         ]
-        return sorted(found, key=attrgetter("created_ms", "id"))[:limit]
+        return sorted(filter(chosen.takes, found), key=attrgetter("created_ms", "id"))[:limit]
 
     def _runs_since(self, run: RunRow) -> int:
         """When a run was created, or the last of its approvals was given."""

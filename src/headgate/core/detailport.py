@@ -19,7 +19,7 @@ from headgate.core.detailrows import (
     UsageName,
     UsageSum,
 )
-from headgate.core.runrows import TestCommit, TestOutcome, TestsOver
+from headgate.core.runrows import LiveChoice, LiveRow, RunChoice, TestCommit, TestOutcome, TestsOver
 from headgate.core.tally import Bounds, Dimension
 
 __all__ = ["ReadDetails"]
@@ -27,6 +27,29 @@ __all__ = ["ReadDetails"]
 
 class ReadDetails(Protocol):
     """As `core.readport.ReadStore`. What ended within the bounds of its project; ordered by the names of the rows."""
+
+    async def in_flight(
+        self,
+        limit: int,
+        chosen: LiveChoice = LiveChoice(),  # noqa: B008  # frozen, takes everything
+        *,
+        newest: bool = False,
+    ) -> Sequence[LiveRow]:
+        """Workflows that have not ended and their jobs, oldest first by creation, or the newest first; `limit` at most.
+
+        Without jobs that wait for others (`blocked`) and without what the source no longer has.
+        """
+        ...
+
+    async def live_counts(
+        self,
+        run: RunChoice = RunChoice(),  # noqa: B008  # frozen, takes everything
+    ) -> Mapping[tuple[str, str, str, str], int]:
+        """(status, project, workflow, job) -> how many, of all of the same.
+
+        Jobs where they are queued, else workflows, which have no job in their key.
+        """
+        ...
 
     async def deployment_ends(
         self, since_ms: int, until_ms: int, *, project: str | None = None, begun: bool = False

@@ -15,7 +15,6 @@ from headgate.core.rollup import RollupKind
 from headgate.core.runrows import (
     DeploymentRow,
     JobRow,
-    LiveRow,
     ProjectRow,
     RunChoice,
     RunDetail,
@@ -348,13 +347,6 @@ class ReadStore(ReadDetails, Protocol):
 
     async def run_detail(self, workflow_id: str) -> RunDetail | None:
         """All of one run for its page; None where it is not known."""
-        ...
-
-    async def in_flight(self, limit: int) -> Sequence[LiveRow]:
-        """Workflows that have not ended and their jobs, oldest first by creation, `limit` at most.
-
-        Without jobs that wait for others (`blocked`) and without what the source no longer has.
-        """
         ...
 
     async def test_outcomes(

@@ -15,6 +15,7 @@ import msgspec
 __all__ = [
     "DeploymentRow",
     "JobRow",
+    "LiveChoice",
     "LiveRow",
     "ProjectRow",
     "RunChoice",
@@ -130,6 +131,28 @@ class LiveRow:
     created_ms: int
     url: str
     trigger: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LiveChoice:
+    """Which of what has not ended a question is about; what is empty or None takes all.
+
+    `statuses`: our words; `places`: (project, workflow, job), without a job for a workflow; `run`: no status in it.
+    """
+
+    kind: Literal["workflow", "job", ""] = ""
+    statuses: Collection[str] = ()
+    places: Collection[tuple[str, str, str]] | None = None
+    run: RunChoice = RunChoice()
+
+    def takes(self, row: LiveRow) -> bool:
+        """Whether it takes one."""
+        return (
+            self.kind in ("", row.kind)
+            and (not self.statuses or row.status in self.statuses)
+            and (self.places is None or (row.project, row.workflow, row.job) in self.places)
+            and self.run.takes(row)
+        )
 
 
 class TestOutcome(NamedTuple):

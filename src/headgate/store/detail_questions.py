@@ -19,8 +19,9 @@ from headgate.core.detailrows import (
     UsageName,
     UsageSum,
 )
+from headgate.core.runrows import LiveChoice, LiveRow, RunChoice
 from headgate.core.tally import Bounds, Dimension
-from headgate.store import audited, failure_queries, outage_queries, repeat_queries, usage_queries
+from headgate.store import audited, failure_queries, live_queries, outage_queries, repeat_queries, usage_queries
 from headgate.store.sql import Database
 
 __all__ = ["DetailQuestions"]
@@ -34,6 +35,21 @@ class DetailQuestions(ABC):
     @abstractmethod
     async def _ask(self, question: Callable[[Database], T]) -> T:
         """The answer of `question`, asked inside a read transaction. Raises StoreError where nobody can answer."""
+
+    async def in_flight(
+        self,
+        limit: int,
+        chosen: LiveChoice = LiveChoice(),  # noqa: B008  # frozen, takes everything
+        *,
+        newest: bool = False,
+    ) -> Sequence[LiveRow]:
+        return await self._ask(lambda db: live_queries.in_flight(db, limit, chosen, newest=newest))
+
+    async def live_counts(
+        self,
+        run: RunChoice = RunChoice(),  # noqa: B008  # frozen, takes everything
+    ) -> Mapping[tuple[str, str, str, str], int]:
+        return await self._ask(lambda db: live_queries.live_counts(db, run))
 
     async def usage_sums(self, bounds: Bounds, by: Collection[UsageName] = USAGE_NAMES) -> Sequence[UsageSum]:
         return await self._ask(lambda db: usage_queries.usage_sums(db, bounds, by))

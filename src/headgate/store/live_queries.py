@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection
 from functools import lru_cache
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import msgspec
 
 from headgate.core.render import APP_URL, run_url
-from headgate.core.runrows import LiveRow, StepFailures, TestOutcome
+from headgate.core.runrows import LiveChoice, LiveRow, RunChoice, StepFailures, TestOutcome
 from headgate.core.status import map_status
 from headgate.core.tally import Bounds
 from headgate.store.daysums import STEPS, sums_of
@@ -18,55 +19,127 @@ from headgate.store.schema import IN_KEYS, decode_key, encode_key, keys_json
 from headgate.store.sql import Database
 from headgate.store.words import project_ids, statuses_sql, texts_of
 
-__all__ = ["chosen_outcomes", "in_flight", "steps_failed", "test_id", "test_outcomes"]
+__all__ = ["chosen_outcomes", "in_flight", "live_counts", "steps_failed", "test_id", "test_outcomes"]
 
 _OPEN = "{0}._terminal = 0 AND {0}._gone = 0"
 _WORD = "(SELECT id FROM dim WHERE family = 0 AND text = '{0}')"
+_OF_RUN = f"FROM job h WHERE h.workflow_id = w._key AND h._host = w._host AND {_OPEN.format('h')}"
+_HOLDS = f"{_OF_RUN} AND h.status = {_WORD.format('on_hold')}"
+_ELSE = (
+    f"EXISTS (SELECT 1 {_OF_RUN} AND h.status IS NOT {_WORD.format('on_hold')}"
+    f" AND h.status IS NOT coalesce({_WORD.format('blocked')}, 0))"
+)
+# All that is left of it waits for somebody.
+_HELD = f"(EXISTS (SELECT 1 {_HOLDS}) AND NOT {_ELSE})"
+_CHOSEN_RUNS = f"""
+FROM workflow w INDEXED BY workflow_unfinished
+JOIN dim_project p ON p.id = w._project
+LEFT JOIN pipeline pl ON pl._key = w.pipeline_id AND pl._host = w._host
+LEFT JOIN dim n ON n.id = w.name
+WHERE {_OPEN.format("w")}
+"""
+_CHOSEN_JOBS = f"""
+FROM workflow w INDEXED BY workflow_unfinished
+CROSS JOIN job j INDEXED BY job_workflow ON j.workflow_id = w._key AND j._host = w._host
+JOIN dim_project p ON p.id = j._project
+LEFT JOIN pipeline pl ON pl._key = coalesce(j.pipeline_id, w.pipeline_id) AND pl._host = j._host
+LEFT JOIN dim n ON n.id = j._run
+LEFT JOIN dim jn ON jn.id = j.name
+WHERE {_OPEN.format("w")} AND {_OPEN.format("j")} AND j.status IS NOT coalesce({_WORD.format("blocked")}, 0)
+"""
 _ABOVE = """
 LEFT JOIN dim r ON r.id = w.ref_name
 LEFT JOIN dim pr ON pr.id = pl.ref_name
 LEFT JOIN dim tr ON tr.id = coalesce(w.trigger_type, pl.trigger_type)
 """
+# What a row says is looked up for those alone that are among the first.
 _RUNS = f"""
+WITH first AS MATERIALIZED (SELECT w._id, coalesce(w.created_at, w._seen_ms) AS at
+  {_CHOSEN_RUNS} {{where}} ORDER BY at {{order}}, w._key LIMIT :limit)
 SELECT w._key, NULL, p.slug, n.text, NULL, coalesce(r.text, pr.text), w._class, s.text,
   (SELECT max(h.stopped_at) FROM job h WHERE h.workflow_id = w._key AND h._host = w._host
     AND h.type = {_WORD.format("approval")}),
-  (SELECT min(coalesce(h.started_at, h.queued_at, h.created_at, h._seen_ms)) FROM job h WHERE h.workflow_id = w._key
-    AND h._host = w._host AND {_OPEN.format("h")} AND h.status = {_WORD.format("on_hold")}),
-  coalesce(w.created_at, w._seen_ms) AS at, coalesce(w.pipeline_number, pl.number), c.text,
-  EXISTS (SELECT 1 FROM job h WHERE h.workflow_id = w._key AND h._host = w._host AND {_OPEN.format("h")}
-    AND h.status IS NOT {_WORD.format("on_hold")} AND h.status IS NOT coalesce({_WORD.format("blocked")}, 0)), tr.text
-FROM workflow w INDEXED BY workflow_unfinished
+  (SELECT min(coalesce(h.started_at, h.queued_at, h.created_at, h._seen_ms)) {_HOLDS}),
+  first.at, coalesce(w.pipeline_number, pl.number), c.text, {_ELSE}, tr.text
+FROM first
+CROSS JOIN workflow w ON w._id = first._id
 JOIN dim_project p ON p.id = w._project
 JOIN dim c ON c.id = w._source
 LEFT JOIN pipeline pl ON pl._key = w.pipeline_id AND pl._host = w._host
 LEFT JOIN dim n ON n.id = w.name
 LEFT JOIN dim s ON s.id = w.status {_ABOVE}
-WHERE {_OPEN.format("w")} ORDER BY at, w._key LIMIT ?
 """
 _JOBS = f"""
+WITH first AS MATERIALIZED (SELECT w._id AS run, j._id, coalesce(j.created_at, j._seen_ms) AS at
+  {_CHOSEN_JOBS} {{where}} ORDER BY at {{order}}, j._key LIMIT :limit)
 SELECT j._key, j.workflow_id, p.slug, n.text, jn.text, coalesce(r.text, pr.text), j._class, s.text, j.queued_at,
-  j.started_at, coalesce(j.created_at, j._seen_ms) AS at, coalesce(w.pipeline_number, pl.number), c.text, j.number,
-  tr.text
-FROM workflow w INDEXED BY workflow_unfinished
-CROSS JOIN job j INDEXED BY job_workflow ON j.workflow_id = w._key AND j._host = w._host
+  j.started_at, first.at, coalesce(w.pipeline_number, pl.number), c.text, j.number, tr.text
+FROM first
+CROSS JOIN workflow w ON w._id = first.run
+CROSS JOIN job j ON j._id = first._id
 JOIN dim_project p ON p.id = j._project
 JOIN dim c ON c.id = j._source
 LEFT JOIN pipeline pl ON pl._key = coalesce(j.pipeline_id, w.pipeline_id) AND pl._host = j._host
 LEFT JOIN dim n ON n.id = j._run
 LEFT JOIN dim jn ON jn.id = j.name
 LEFT JOIN dim s ON s.id = j.status {_ABOVE}
-WHERE {_OPEN.format("w")} AND {_OPEN.format("j")} AND j.status IS NOT coalesce({_WORD.format("blocked")}, 0)
-ORDER BY at, j._key LIMIT ?
+"""
+_COUNT_RUNS = f"""
+SELECT p.slug, coalesce(n.text, ''), '', iif({{held}}, 'on_hold', (SELECT text FROM dim WHERE id = w.status)), count(*)
+{_CHOSEN_RUNS} {{where}} GROUP BY 1, 2, 4
+"""
+_COUNT_JOBS = f"""
+SELECT p.slug, coalesce(n.text, ''), coalesce(jn.text, ''), 'queued', count(*) {_CHOSEN_JOBS} {{where}} GROUP BY 1, 2, 3
 """
 
 
-def in_flight(db: Database, limit: int) -> list[LiveRow]:
-    """Workflows that have not ended and their jobs, oldest first by creation."""
-    urls = app_urls(db)
-    rows = [_live(urls, row) for row in db.execute(_RUNS, (limit,))]
-    rows += [_live(urls, row) for row in db.execute(_JOBS, (limit,))]
-    return sorted(rows, key=lambda row: (row.created_ms, row.kind == "job", row.id))[:limit]
+def in_flight(db: Database, limit: int, chosen: LiveChoice, *, newest: bool) -> list[LiveRow]:
+    """Workflows that have not ended and their jobs, by creation."""
+    urls, rows = app_urls(db), []
+    for kind, query in (("workflow", _RUNS), ("job", _JOBS)):
+        if chosen.kind in ("", kind):
+            where, bound = _where(db, chosen, "wj"[kind == "job"])
+            text = query.format(where=where, order="DESC" if newest else "")
+            rows += [_live(urls, row) for row in db.execute(text, {**bound, "limit": limit})]
+    sign = -1 if newest else 1
+    return sorted(rows, key=lambda row: (sign * row.created_ms, row.kind == "job", row.id))[:limit]
+
+
+def live_counts(db: Database, run: RunChoice) -> dict[tuple[str, str, str, str], int]:
+    """Workflows, and jobs that are queued, by status and place."""
+    held = f"({statuses_sql(db, 'w.status', ('on_hold',))} OR {_HELD})"
+    found: Counter[tuple[str, str, str, str]] = Counter()
+    where, bound = _where(db, LiveChoice("workflow", run=run), "w")
+    for slug, workflow, job, theirs, n in db.execute(_COUNT_RUNS.format(held=held, where=where), bound):
+        found[map_status(theirs or ""), slug, workflow, job] += n
+    found = Counter({key: n for key, n in found.items() if key[0] != "queued"})
+    where, bound = _where(db, LiveChoice("job", ("queued",), run=run), "j")
+    for slug, workflow, job, status, n in db.execute(_COUNT_JOBS.format(where=where), bound):
+        found[status, slug, workflow, job] += n
+    return dict(found)
+
+
+def _where(db: Database, chosen: LiveChoice, table: str) -> tuple[str, dict[str, Any]]:
+    """More conditions for what is chosen, of workflows `w` or jobs `j`, and what is bound in them."""
+    run, more = chosen.run, ""
+    bound: dict[str, Any] = {}
+    if chosen.statuses:
+        words = statuses_sql(db, f"{table}.status", chosen.statuses)
+        held = f"OR {_HELD}" if "on_hold" in chosen.statuses else f"AND NOT {_HELD}"
+        more += f" AND ({words} {held if table == 'w' else ''})"
+    if chosen.places is not None:
+        job = "''" if table == "w" else "coalesce(jn.text, '')"
+        listed = "SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(:places)"
+        more += f" AND (p.slug, coalesce(n.text, ''), {job}) IN ({listed})"
+        bound["places"] = msgspec.json.encode(sorted(chosen.places)).decode()
+    for name, value in (("ref_name", run.branch), ("trigger_type", run.trigger)):
+        if value:
+            more += f" AND coalesce(w.{name}, pl.{name}) = (SELECT id FROM dim WHERE family = 0 AND text = :{name})"
+            bound[name] = value
+    if run.branch_class is not None:
+        more += f" AND {table}._class = :class"
+        bound["class"] = run.branch_class
+    return more, bound
 
 
 def _live(urls: dict[str, str], row: tuple[Any, ...]) -> LiveRow:

@@ -27,10 +27,11 @@ from headgate.core.detailrows import (
 )
 from headgate.core.outages import sum_outages
 from headgate.core.repeats import repeats_in, sum_repeats
-from headgate.core.runrows import JobRow
+from headgate.core.runrows import JobRow, LiveChoice, LiveRow, RunChoice
 from headgate.core.status import FAILED, map_status
 from headgate.core.tally import Bounds, Dimension
 from headgate.core.times import DAY_MS
+from headgate.store import memory_live
 from headgate.store.memory_facts import MemoryFact, MemoryFacts
 from headgate.store.memory_runs import jobs, number, runs, text
 from headgate.store.releases import end_ms
@@ -49,6 +50,21 @@ class MemoryDetails:
     """Answers from `facts`, worked out anew each time."""
 
     facts: MemoryFacts
+
+    async def in_flight(
+        self,
+        limit: int,
+        chosen: LiveChoice = LiveChoice(),  # noqa: B008  # frozen, takes everything
+        *,
+        newest: bool = False,
+    ) -> Sequence[LiveRow]:
+        return memory_live.in_flight(self.facts, limit, chosen, newest=newest)
+
+    async def live_counts(
+        self,
+        run: RunChoice = RunChoice(),  # noqa: B008  # frozen, takes everything
+    ) -> Mapping[tuple[str, str, str, str], int]:
+        return memory_live.live_counts(self.facts, run)
 
     def _slug(self, fact: MemoryFact) -> str:
         return self.facts.projects.by_id[fact.project].slug

@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from headgate.core.runrows import LiveRow, StepFailures, TestOutcome
+from headgate.core.runrows import LiveChoice, LiveRow, RunChoice, StepFailures, TestOutcome
 from headgate.core.status import FAILED, map_status
 from headgate.core.tally import Bounds
 from headgate.store.memory_facts import MemoryFact, MemoryFacts
 from headgate.store.memory_runs import number, run_name, shared_of, text, url_of
 from headgate.store.releases import end_ms
 
-__all__ = ["in_flight", "steps_failed", "test_outcomes", "test_words"]
+__all__ = ["in_flight", "live_counts", "steps_failed", "test_outcomes", "test_words"]
 
 
-def in_flight(facts: MemoryFacts, limit: int) -> list[LiveRow]:
-    """Workflows that have not ended and their jobs, oldest first by creation."""
+def in_flight(facts: MemoryFacts, limit: int, chosen: LiveChoice, *, newest: bool) -> list[LiveRow]:
+    """Workflows that have not ended and their jobs, by creation."""
+    sign = -1 if newest else 1
+    found = [row for row in _rows(facts) if chosen.takes(row)]
+    return sorted(found, key=lambda row: (sign * row.created_ms, row.kind == "job", row.id))[:limit]
+
+
+def live_counts(facts: MemoryFacts, run: RunChoice) -> dict[tuple[str, str, str, str], int]:
+    """Workflows, and jobs that are queued, by status and place."""
+    return Counter(
+        (row.status, row.project, row.workflow, row.job)
+        for row in _rows(facts)
+        if (row.kind == "job") is (row.status == "queued") and run.takes(row)
+    )
+
+
+def _rows(facts: MemoryFacts) -> list[LiveRow]:
     open_runs = [fact for fact in facts.all() if fact.kind == "workflow" and _is_open(fact)]
     found: list[LiveRow] = []
     for run in open_runs:
@@ -33,7 +49,7 @@ def in_flight(facts: MemoryFacts, limit: int) -> list[LiveRow]:
         since = min(holds) if holds and status == "on_hold" else max([_created(run), *given])
         found.append(_live(facts, run, since, status))
         found += [_live(facts, job, _began(job), _word(job)) for job in jobs]
-    return sorted(found, key=lambda row: (row.created_ms, row.kind == "job", row.id))[:limit]
+    return found
 
 
 def _is_open(fact: MemoryFact) -> bool:

@@ -9,7 +9,6 @@ from headgate.core.rollup import RollupKind
 from headgate.core.runrows import (
     DeploymentRow,
     JobRow,
-    LiveRow,
     ProjectRow,
     RunChoice,
     RunDetail,
@@ -110,9 +109,6 @@ class MemoryQuestions(MemoryDetails):
 
     async def run_detail(self, workflow_id: str) -> RunDetail | None:
         return memory_run_detail.run_detail(self.facts, workflow_id)
-
-    async def in_flight(self, limit: int) -> Sequence[LiveRow]:
-        return memory_live.in_flight(self.facts, limit)
 
     async def test_outcomes(
         self, bounds: Bounds, *, after: tuple[str, str, str] | None = None, limit: int, failing: bool = False

@@ -22,7 +22,6 @@ from headgate.core.rollup import RollupKind
 from headgate.core.runrows import (
     DeploymentRow,
     JobRow,
-    LiveRow,
     ProjectRow,
     RunChoice,
     RunDetail,
@@ -181,9 +180,6 @@ class Questions(DetailQuestions):
 
     async def run_detail(self, workflow_id: str) -> RunDetail | None:
         return await self._ask(lambda db: run_detail.run_detail(db, workflow_id))
-
-    async def in_flight(self, limit: int) -> Sequence[LiveRow]:
-        return await self._ask(lambda db: live_queries.in_flight(db, limit))
 
     async def test_outcomes(
         self, bounds: Bounds, *, after: tuple[str, str, str] | None = None, limit: int, failing: bool = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from headgate.core.deployed import Deployed
-from headgate.core.runrows import DeploymentRow, JobRow
+from headgate.core.runrows import DeploymentRow, JobRow, LiveChoice, RunChoice
 from headgate.core.storeport import Store
 from headgate.testing.store_data import (
     DAY,
@@ -215,6 +215,41 @@ class RowsSuite:
         assert list(found[:2]) == list(await store.in_flight(2))
         await merge(store, gone=[WORKFLOW])
         assert list(await store.in_flight(10)) == []
+
+    async def test_what_is_in_flight_is_chosen_before_it_is_cut(self, store: Store) -> None:
+        """By kind, status, place, branch, class and trigger, from either end; counts have no end."""
+        of_old: dict[str, Any] = {"ref_name": "fix", "trigger_type": "api"}
+        olds = [workflow(made_id(2, n), ended=False, created_at=NOW - 90_000 + n, **of_old) for n in range(4)]
+        for run in olds:
+            waits = {"workflow_id": run.key, "created_at": NOW - 90_000}
+            await merge(store, run, approval(int(run.key[-2:]), ended=False, **waits))
+        ship = workflow(made_id(2, 8), ended=False, name="ship", created_at=NOW - 7_000)
+        queued = job(made_id(5, 1), ended=False, status="queued", name="e2e", created_at=NOW - 6_000)
+        await merge(store, pipeline(), workflow(ended=False), ship, queued, job(created_at=NOW - 6_000, ended=False))
+        held, runs = LiveChoice("workflow", ("on_hold",)), LiveChoice("workflow", ("running",))
+        tables: list[tuple[LiveChoice, bool, list[str]]] = [
+            (held, False, [olds[0].key, olds[1].key]),
+            (held, True, [olds[3].key, olds[2].key]),
+            (runs, False, [WORKFLOW, ship.key]),
+            (LiveChoice("workflow"), True, [ship.key, WORKFLOW]),
+            (LiveChoice("job", ("queued", "running")), False, [queued.key, JOB]),
+            (LiveChoice("job", ("queued",)), True, [queued.key]),
+            (LiveChoice("job", places={(_SLUG, "build", "e2e")}), False, [queued.key]),
+            (LiveChoice("workflow", places={(_SLUG, "ship", ""), (_SLUG, "none", "")}), False, [ship.key]),
+            (LiveChoice("workflow", places=()), False, []),
+            (LiveChoice("workflow", run=RunChoice(branch="main")), False, [WORKFLOW, ship.key]),
+            (LiveChoice("workflow", run=RunChoice(trigger="api")), False, [olds[0].key, olds[1].key]),
+            (LiveChoice("workflow", run=RunChoice(branch_class=1)), False, [WORKFLOW, ship.key]),
+            (LiveChoice("workflow", run=RunChoice(branch="nobody's")), False, []),
+        ]
+        for chosen, newest, wanted in tables:
+            found = await store.in_flight(2, chosen, newest=newest)
+            assert sorted(row.id for row in found) == sorted(wanted), (chosen, newest)
+        counts = {("on_hold", _SLUG, "build", ""): 4, ("running", _SLUG, "build", ""): 1}
+        counts |= {("running", _SLUG, "ship", ""): 1, ("queued", _SLUG, "build", "e2e"): 1}
+        assert dict(await store.live_counts()) == counts
+        of_fix = dict(await store.live_counts(RunChoice(branch="fix", branch_class=0, trigger="api")))
+        assert of_fix == {("on_hold", _SLUG, "build", ""): 4}
 
     async def test_a_run_is_in_flight_since_it_was_approved(self, store: Store) -> None:
         """Nobody is to blame for the time in which it waited for somebody."""

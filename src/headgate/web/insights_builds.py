@@ -54,7 +54,7 @@ def add_builds(router: APIRouter, lens: Callable[[], Lens]) -> None:
     @router.get("/insights/now", response_model=Now)
     async def get_now() -> Response:
         """What runs, is queued, on hold or stuck at this moment."""
-        return answer(await now_of(lens()))
+        return answer((await now_of(lens()))[0])
 
     @router.get("/insights/builds", response_model=BuildsPage)
     async def get_builds(asked: Annotated[BuildsQuery, Query()]) -> Response:

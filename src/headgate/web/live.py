@@ -21,8 +21,8 @@ from fastapi.responses import Response, StreamingResponse
 from headgate.core.errors import StoreError
 from headgate.insights.views.changes import EVENTS, Moment, changes, read_moment
 from headgate.insights.views.lens import Filters, Lens
-from headgate.insights.views.live import Now, now_view
-from headgate.insights.views.moment import Usual, taken
+from headgate.insights.views.live import Now
+from headgate.insights.views.moment import Usual, now_of
 from headgate.web.asgi import Receive, Scope, Send
 from headgate.web.problems import problem
 
@@ -60,6 +60,7 @@ class Feed:
         self._closed = asyncio.Event()
         self._moment: Moment | None = None
         self._looked = 0.0
+        self._filtered: dict[Filters, Now] = {}
         self._born = ""
         self._head = 0
         self._told: deque[_Told] = deque(maxlen=kept)
@@ -85,8 +86,10 @@ class Feed:
         seen = await self._look()
         if filters == Filters():
             return seen.now
-        rows = taken(self._lens(), seen.rows, filters)
-        return now_view(rows, now_ms=seen.at_ms, usual_run=seen.usual.runs, usual_wait=seen.usual.waits)
+        async with self._looking:
+            if filters not in self._filtered:
+                self._filtered[filters], _ = await now_of(self._lens(), filters, known=seen.usual)
+            return self._filtered[filters]
 
     async def _look(self) -> Moment:
         """Look at the store, unless somebody just has."""
@@ -102,7 +105,7 @@ class Feed:
             else:
                 for change in changes(known, fresh):
                     self._tell(change.event, change.data)
-            self._moment, self._looked = fresh, at
+            self._moment, self._looked, self._filtered = fresh, at, {}
             return fresh
 
     def _tell(self, event: str, data: Any) -> None:

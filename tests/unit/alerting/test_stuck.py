@@ -53,7 +53,7 @@ async def test_a_run_is_held_against_the_history_of_its_own_workflow(row, stuck)
         world.store.runs.append(run(ended, **values))
     world.store.runs += [run(START - index * HOUR) for index in range(1, 50)]
 
-    async def in_flight(_limit):
+    async def in_flight(*_):
         return [row]
 
     world.store.in_flight = in_flight

@@ -1,5 +1,7 @@
 """What filters by branch, trigger, organisation and team take, in figures and in lists of runs alike."""
 
+from collections import Counter
+
 import pytest
 from tests.unit.insights.details import DAY, SLUG, key, lens, result
 from tests.unit.insights.world import sqlite
@@ -7,10 +9,12 @@ from tests.unit.insights.world import sqlite
 from headgate.core.clock import ManualClock
 from headgate.insights.owners import Owners, parse_owner
 from headgate.insights.tables import Material, find_table, open_table, read_asking
+from headgate.insights.views import moment
 from headgate.insights.views.builds import builds_page
 from headgate.insights.views.job import job_page, job_run_pages
 from headgate.insights.views.lens import Filters
 from headgate.insights.views.live import LIVE_SHOWN
+from headgate.insights.views.moment import now_of
 from headgate.insights.views.overview import overview
 from headgate.insights.views.project import project_page
 from headgate.insights.views.projects import projects_page
@@ -18,7 +22,7 @@ from headgate.insights.views.refusal import Refused
 from headgate.insights.views.tests import page_of_tests
 from headgate.insights.views.window import read_window
 from headgate.store import MemoryStore
-from headgate.testing.store_data import NOW, job, merge, pipeline, workflow
+from headgate.testing.store_data import NOW, approval, job, merge, pipeline, workflow
 
 WINDOW = read_window(None, None, "7d", now_ms=NOW)
 OWNERS = Owners([parse_owner({"workflow": "ship"}, "release"), parse_owner({"project": SLUG}, "web")])
@@ -133,6 +137,38 @@ async def test_what_goes_on_is_what_filters_take(store, words, running):
     assert [one.id for one in now.rows] == [row[ids] async for rows in opened.pages for row in rows]
     if words.keys() <= {"org", "team"}:
         assert running == sum(one.running for one in (await builds_page(at, window=WINDOW, filters=filters)).projects)
+
+
+@pytest.mark.parametrize("words", [{}, {"branch": "main"}, {"team": "web"}, {"org": "gh/acme"}])
+async def test_old_approvals_hide_nothing_that_runs(store, words, monkeypatch):
+    """However many wait, what runs and is queued is counted and listed: on the overview, of projects, in the table."""
+    monkeypatch.setattr(moment, "LIVE_READ", 4)
+    old = {"ended": False, "created_at": NOW - 9 * DAY, "ref_name": "main"}
+    for n in range(10):
+        waits = {"workflow_id": key(1, n), "created_at": NOW - 9 * DAY, "started_at": NOW - 9 * DAY}
+        await merge(store, workflow(key(1, n), status="on_hold", **old), approval(n, ended=False, **waits))
+    await merge(store, pipeline(), *(workflow(key(2, n), ended=False) for n in range(3)))
+    await merge(store, *(job(key(3, n), workflow_id=key(2, 0), ended=False, status="queued") for n in range(3)))
+    at, filters = lens(store, owners=OWNERS), Filters(**words)
+    now, _ = await now_of(at, filters, most=8)
+    assert (3, 3, 10, 0, 0, 8) == (now.running, now.queued, now.on_hold, now.unlooked, now.stuck, len(now.rows))
+    assert ({"running": 3, "queued": 3, "on_hold": 2}, 8) == (Counter(one.status for one in now.rows), now.more)
+    assert {"on_hold"} == {one.status for one in now.rows[6:]}
+    (line,) = (await builds_page(at, window=WINDOW, filters=filters)).projects
+    assert (3, 3, 10) == (line.running, line.queued, line.on_hold)
+    asked = read_asking(find_table("now"), {name: (word,) for name, word in words.items()}, now_ms=NOW)
+    assert 16 == sum([len(rows) async for rows in (await open_table(Material(at, None), asked)).pages])
+
+
+async def test_more_than_is_looked_at_is_said(store, monkeypatch):
+    """All of it counts, and of how much nobody knows whether it is stuck; of what a team owns none is behind others."""
+    monkeypatch.setattr(moment, "LIVE_READ", 4)
+    await merge(store, pipeline(), *(workflow(key(1, n), ended=False, created_at=NOW - n) for n in range(9)))
+    await merge(store, *(workflow(key(2, n), ended=False, name="ship", created_at=NOW - DAY) for n in range(2)))
+    now, _ = await now_of(lens(store), most=3)
+    assert (11, 0, 7, 3, 8) == (now.running, now.stuck, now.unlooked, len(now.rows), now.more)
+    own, _ = await now_of(lens(store, owners=OWNERS), Filters(team="release"), most=3)
+    assert (2, 2, 0, 2) == (own.running, own.stuck, own.unlooked, len(own.rows))
 
 
 async def test_the_table_of_what_goes_on_has_all_of_it(store):

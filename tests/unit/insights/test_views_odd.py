@@ -181,18 +181,18 @@ def live(kind, status, ago_seconds, **more):
 
 
 def test_what_goes_on_is_counted_and_what_is_stuck_comes_first():
-    """By what is usual there; what waits for a person is never stuck; jobs that run are told by their workflow."""
+    """By what is usual there; what waits for a person is never stuck; what was not read is counted."""
     rows = [
         live("workflow", "running", 100),
         live("workflow", "running", 2 * STUCK_SECONDS, workflow="slow"),
         live("workflow", "running", STUCK_SECONDS + 1),
         live("workflow", "on_hold", 9 * DAY_MS),
-        live("job", "running", 99),
         live("job", "queued", STUCK_SECONDS + 2, job="test"),
     ]
     usual = {(WEB, "slow"): STUCK_SECONDS, (WEB, "build"): 60.0}
-    now = now_view(rows, now_ms=NOW, usual_run=usual, usual_wait={WEB: 5.0})
-    assert (3, 1, 1, 2, 0) == (now.running, now.queued, now.on_hold, now.stuck, now.more)
+    counts = {"running": 3, "queued": 5, "on_hold": 1}
+    now = now_view(rows, now_ms=NOW, usual_run=usual, usual_wait={WEB: 5.0}, counts=counts, most=5)
+    assert (3, 5, 1, 2, 4, 4) == (now.running, now.queued, now.on_hold, now.stuck, now.unlooked, now.more)
     assert [True, True, False, False, False] == [one.stuck for one in now.rows]
     assert (STUCK_SECONDS + 2, "job", format_ms(NOW - (STUCK_SECONDS + 2) * 1000)) == (
         now.rows[0].seconds, now.rows[0].kind, now.rows[0].since,

@@ -19,7 +19,7 @@ from headgate.core.merge import Observation, ProjectRef
 from headgate.core.metrics import NullMetrics
 from headgate.core.release import ReleasePolicy
 from headgate.core.rollup import SUMS
-from headgate.core.runrows import RunChoice
+from headgate.core.runrows import LiveChoice, RunChoice
 from headgate.core.runs import run_pages
 from headgate.core.status import OUR_STATUSES
 from headgate.core.storeport import MergeWork, Store
@@ -168,7 +168,10 @@ async def _newest(store: Store) -> list[Any]:
 
 async def _series(store: Store) -> list[Any]:
     """The newest of each name, by branches and triggers of their own or of what is above them; what is in flight."""
-    found: list[Any] = [await store.in_flight(99)]
+    found: list[Any] = [await store.in_flight(99), await store.in_flight(99, newest=True), await store.live_counts()]
+    for status, branch, trigger in product(OUR_STATUSES, ("", "main"), ("", "api")):
+        run = RunChoice(branch, None, trigger)
+        found += [await store.in_flight(99, LiveChoice("", (status,), run=run)), await store.live_counts(run)]
     for kind, branch, trigger in product(("workflow", "job"), ("", "main", "fix"), ("", "api")):
         named: dict[str, Any] = {"branch": branch, "trigger": trigger, "statuses": OUR_STATUSES, "limit": 2}
         for project, name in product(PROJECTS, ("build", "")):

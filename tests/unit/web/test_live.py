@@ -16,6 +16,7 @@ from headgate.app.servers import Listener, Server, bind, url_of
 from headgate.core.clock import ManualClock
 from headgate.core.errors import StoreError
 from headgate.core.storeport import AlertChange
+from headgate.insights.views import changes as changes_module
 from headgate.insights.views.lens import Filters, Lens
 from headgate.store import MemoryStore
 from headgate.testing.store_data import LOGS, NOW, WORKFLOW, job, merge, pipeline, workflow
@@ -34,11 +35,11 @@ class Counted(MemoryStore):
     looks = 0
     broken = False
 
-    async def in_flight(self, limit: int) -> Any:
+    async def live_counts(self, *asked: Any) -> Any:
         self.looks += 1
         if self.broken:
             raise StoreError("the disk\nis gone")
-        return await super().in_flight(limit)
+        return await super().live_counts(*asked)
 
 
 class Bench:
@@ -101,6 +102,35 @@ async def test_a_run_is_told_of_when_it_begins_and_when_it_ends(bench: Bench) ->
     name, ended = await heard.next()
     assert ("run-finished", WORKFLOW, "success", 8.0) == (name, ended["id"], ended["status"], ended["duration"])
     assert ("now", {"running": 0, "queued": 0, "on_hold": 0, "stuck": 0}) == await heard.next()
+
+
+async def test_a_new_run_is_told_of_behind_any_number_of_open_ones(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once; one that comes into sight again as others end is not new."""
+    monkeypatch.setattr(changes_module, "_NEWEST_OPEN", 3)
+    ids = [f"00000000-0000-4000-8000-{n:012d}" for n in range(6)]
+    olds = [workflow(one, ended=False, created_at=NOW - HOUR + n, status="on_hold") for n, one in enumerate(ids)]
+    await merge(bench.store, pipeline(), *olds)
+    heard = await bench.listen()
+    await merge(bench.store, workflow(ended=False))
+    assert WORKFLOW == (await heard.until("run-started"))["id"]
+    assert {"running": 1, "queued": 0, "on_hold": 6, "stuck": 0} == await heard.until("now")
+    await merge(bench.store, *(workflow(one, at=NOW + 1) for one in ids[3:]))
+    names = []
+    while "now" not in names:
+        names.append((await heard.next())[0])
+    assert "run-started" not in names
+
+
+async def test_filters_take_their_part_of_what_goes_on(bench: Bench) -> None:
+    """Looked at once for everybody who asks for the same within a look."""
+    bench.feed = Feed(lambda: Lens(bench.store, NOW + 1), every=60.0)
+    await merge(bench.store, pipeline(), workflow(ended=False))
+    for _ in range(3):
+        found = [await bench.feed.now(Filters(branch=branch)) for branch in ("", "main", "fix")]
+        assert [1, 1, 0] == [one.running for one in found]
+    assert bench.store.looks == 3
 
 
 async def test_what_ended_long_ago_is_history(bench: Bench) -> None:

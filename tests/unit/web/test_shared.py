@@ -57,13 +57,13 @@ async def test_open_pages_cost_what_one_does():
     bench, looks = Bench(), []
     await bench.store.open()
     await merge(bench.store, pipeline(), workflow(), job())
-    in_flight = bench.store.in_flight
+    live_counts = bench.store.live_counts
 
-    async def counted(limit):
+    async def counted(run):
         looks.append("now")
-        return await in_flight(limit)
+        return await live_counts(run)
 
-    bench.store.in_flight = counted
+    bench.store.live_counts = counted
     async with bench.http:
         for path in ("/now", "/live", "/live?proven=7d"):
             answers = await asyncio.gather(*(bench.http.get(path) for _ in range(100)))

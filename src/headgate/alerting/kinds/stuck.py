@@ -20,7 +20,7 @@ from headgate.alerting.spec import Building, Spec
 from headgate.alerting.units import Duration, DurationField
 from headgate.alerting.view import Found, View
 from headgate.core.alertdata import Alert, Outcome
-from headgate.core.runrows import JobRow, LiveRow, RunRow
+from headgate.core.runrows import JobRow, LiveChoice, LiveRow, RunRow
 from headgate.core.slug import org_slug
 from headgate.core.status import FAILED
 from headgate.core.tally import class_name
@@ -51,7 +51,7 @@ class Stuck:
 
     async def find(self, view: View, alerts: Mapping[Labels, Alert]) -> Mapping[Labels, Found]:
         """As `Judge.find`."""
-        live = await view.shared.store.in_flight(_MOST)
+        live = await view.shared.store.in_flight(_MOST, LiveChoice(self.kind, self.statuses))
         long_ago_ms = view.now_ms - self.longer_ms
         rows = [row for row in live if row.since_ms < long_ago_ms and self._concerns(view, row)]
         usual: dict[tuple[str, ...], float | None] = {}
@@ -80,7 +80,7 @@ class Stuck:
         return found
 
     def _concerns(self, view: View, row: LiveRow) -> bool:
-        if row.kind != self.kind or row.status not in self.statuses or row.project not in view.reach.ends:
+        if row.project not in view.reach.ends:
             return False
         return view.accepts({name: _value(row, name) for name in _DIMENSIONS})
 

@@ -108,7 +108,8 @@ async def _worse(material: Material, asked: Asking) -> Pages:
 
 
 async def _now(material: Material, asked: Asking) -> Pages:
-    yield (await now_of(material.lens, asked.filters, most=_EVERY)).rows
+    now, _ = await now_of(material.lens, asked.filters, most=_EVERY)
+    yield now.rows
 
 
 def _plotted(_: Lens, asked: Asking) -> Sequence[Column]:

@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from headgate.core.times import DAY_MS
 from headgate.insights.views.figures import Plot, Trend, measured, plot
 from headgate.insights.views.lens import Filters, Lens
-from headgate.insights.views.live import LIVE_READ
-from headgate.insights.views.moment import taken
+from headgate.insights.views.moment import live_counts
 from headgate.insights.views.overview import Health
 from headgate.insights.views.projects import ProjectCard, projects_page
 from headgate.insights.views.runs import RunView, runs_page
@@ -100,8 +99,10 @@ async def builds_page(
 
 async def _going_on(lens: Lens, filters: Filters) -> Mapping[tuple[str, str], int]:
     """(project, status) -> runs, of what is queued jobs."""
-    rows = taken(lens, await lens.store.in_flight(LIVE_READ), filters)
-    return Counter((row.project, row.status) for row in rows if (row.kind == "workflow") is (row.status != "queued"))
+    found: Counter[tuple[str, str]] = Counter()
+    for (status, project, _, _), n in (await live_counts(lens, filters)).items():
+        found[project, status] += n
+    return found
 
 
 async def _parallelism(lens: Lens, run: RunView | None) -> int | None:

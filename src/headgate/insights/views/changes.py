@@ -1,24 +1,24 @@
 """What happened between two looks at the store: runs that began and ended, alerts, sinks, counts.
 
-Invariant: looks that follow one another tell each end of a run once, so long as it is among the newest when it is
-collected; what ended more than an hour before that is history, and nothing that happens now.
+Invariant: looks that follow one another tell each begin and end of a run once, so long as it is among the newest when
+it is collected; what ended more than an hour before that is history, and nothing that happens now.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import msgspec
 
 from headgate.core.readport import CursorView, ReadStore, StoreFigures
-from headgate.core.runrows import LiveRow, RunRow
+from headgate.core.runrows import LiveChoice, LiveRow, RunRow
 from headgate.core.tally import class_name
 from headgate.core.times import HOUR_MS, format_ms
 from headgate.insights.views.lens import Lens
-from headgate.insights.views.live import LIVE_READ, Now, now_view
-from headgate.insights.views.moment import Usual, read_usual
+from headgate.insights.views.live import Now
+from headgate.insights.views.moment import Usual, now_of
 from headgate.insights.views.runs import run_view
 
 __all__ = ["EVENTS", "Change", "EventName", "Moment", "changes", "read_moment"]
@@ -35,6 +35,7 @@ EVENTS: Mapping[EventName, str] = {
 }
 # So many of the newest are looked at; more than that in one second are not told one by one.
 _NEWEST = 200
+_NEWEST_OPEN = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +48,13 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """One look. `rows`: what goes on; `runs`: in flight, by id; `ended`: the newest, by id.
+    """One look. `runs`: the newest that have not ended, by id; `ended`: the newest, by id.
 
     `alerts`: the newest lines of their history.
     """
 
     at_ms: int
     now: Now
-    rows: Sequence[LiveRow]
     runs: Mapping[str, LiveRow]
     ended: Mapping[str, RunRow]
     alerts: tuple[tuple[str, int, bytes], ...]
@@ -67,14 +67,13 @@ class Moment:
 async def read_moment(lens: Lens, known: Usual) -> Moment:
     """Look at the store. `known`: what the last look found to be usual."""
     store: ReadStore = lens.store
-    rows = await store.in_flight(LIVE_READ)
-    usual = await read_usual(lens, rows, known)
+    now, usual = await now_of(lens, known=known)
+    newest = await store.in_flight(_NEWEST_OPEN, LiveChoice("workflow"), newest=True)
     cursors = tuple(await store.cursors())
     return Moment(
         at_ms=lens.now_ms,
-        now=now_view(rows, now_ms=lens.now_ms, usual_run=usual.runs, usual_wait=usual.waits),
-        rows=rows,
-        runs={row.id: row for row in rows if row.kind == "workflow"},
+        now=now,
+        runs={row.id: row for row in newest},
         ended={run.workflow_id: run for run in await store.recent_runs(_NEWEST)},
         alerts=tuple(await store.alert_history(None, _NEWEST)),
         signals={one.signal: one for one in cursors if one.lane == "live"},
@@ -86,8 +85,11 @@ async def read_moment(lens: Lens, known: Usual) -> Moment:
 
 def changes(before: Moment, after: Moment) -> Iterator[Change]:
     """What happened in between, runs in the order of their end, alerts in that of their history."""
+    # Where there are more than were looked at, older ones come into sight again as others end.
+    full = len(before.runs) == _NEWEST_OPEN
+    known_ms = min(row.created_ms for row in before.runs.values()) if full else -1
     for key, row in after.runs.items():
-        if key not in before.runs and key not in before.ended:
+        if key not in before.runs and key not in before.ended and row.created_ms > known_ms:
             yield Change("run-started", _started(row))
     oldest = before.at_ms - HOUR_MS
     if len(before.ended) == _NEWEST:

@@ -14,13 +14,15 @@ from headgate.core.runrows import LiveRow
 from headgate.core.tally import class_name
 from headgate.core.times import format_ms
 
-__all__ = ["LIVE_READ", "LIVE_SHOWN", "STUCK_SECONDS", "LiveView", "Now", "now_view"]
+__all__ = ["LIVE", "LIVE_READ", "LIVE_SHOWN", "STUCK_SECONDS", "LiveView", "Now", "now_view"]
 
 STUCK_TIMES = 3
 STUCK_SECONDS = 1800
-# Rows that are read, and rows that an answer has at most.
+# So many runs that run and jobs that are queued are looked at, the newest of each; and rows that an answer has at most.
 LIVE_READ = 5_000
 LIVE_SHOWN = 200
+# What is shown: our status -> of what.
+LIVE: Mapping[str, Literal["workflow", "job"]] = {"running": "workflow", "queued": "job", "on_hold": "workflow"}
 Usual = Mapping[tuple[str, str], float]
 
 
@@ -44,15 +46,19 @@ class LiveView:
 
 @dataclass(frozen=True, slots=True)
 class Now:
-    """`running`, `on_hold`: runs; `queued`: jobs that wait for a machine; `stuck`: of all of them.
+    """`running`, `on_hold`: runs; `queued`: jobs that wait for a machine; `stuck`: of all of them but `unlooked`.
 
-    `rows`: stuck ones first, then those that have been in their state longest; `more`: how many are left out.
+    `rows`: stuck ones first, those on hold last, of each those that have been in their state longest; `more`: how many
+    are left out.
+    `unlooked`: how many run or are queued beyond the newest 5,000 of each, of which it is not known whether they are
+    stuck; 0 but for very many.
     """
 
     running: int
     queued: int
     on_hold: int
     stuck: int
+    unlooked: int
     rows: tuple[LiveView, ...]
     more: int
 
@@ -63,22 +69,27 @@ def now_view(
     now_ms: int,
     usual_run: Usual,
     usual_wait: Mapping[str, float],
+    counts: Mapping[str, int],
     most: int = LIVE_SHOWN,
 ) -> Now:
-    """`usual_run`: (project, workflow) -> p95 of a run, seconds; `usual_wait`: project -> p95 of the queue."""
-    shown = [
-        _view(row, now_ms, usual_run, usual_wait)
-        for row in rows
-        if (row.kind == "workflow") is (row.status != "queued") and row.status in ("running", "queued", "on_hold")
-    ]
-    shown.sort(key=lambda one: (not one.stuck, -one.seconds, one.id))
+    """`usual_run`: (project, workflow) -> p95 of a run, seconds; `usual_wait`: project -> p95 of the queue.
+
+    `rows`: of what is shown, as many as were read; `counts`: status -> how many there are.
+    """
+    shown = sorted(
+        (_view(row, now_ms, usual_run, usual_wait) for row in rows),
+        key=lambda one: (not one.stuck, one.status == "on_hold", -one.seconds, one.id),
+    )
+    looked = sum(one.status != "on_hold" for one in shown)
+    running, queued, on_hold = (counts.get(status, 0) for status in LIVE)
     return Now(
-        running=sum(one.status == "running" for one in shown),
-        queued=sum(one.status == "queued" for one in shown),
-        on_hold=sum(one.status == "on_hold" for one in shown),
+        running=running,
+        queued=queued,
+        on_hold=on_hold,
         stuck=sum(one.stuck for one in shown),
+        unlooked=max(0, running + queued - looked),
         rows=tuple(shown[:most]),
-        more=max(0, len(shown) - most),
+        more=max(0, running + queued + on_hold - most),
     )
 
 

@@ -89,7 +89,7 @@ async def overview(
         projects=cards,
         worse=await _explained(lens, reader, worse[:most_worse], window, filters),
         worse_found=len(worse),
-        now=await now_of(lens, filters),
+        now=(await now_of(lens, filters))[0],
     )
 
 
