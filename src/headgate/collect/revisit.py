@@ -1,7 +1,8 @@
 """Asks again about runs that have not ended, however old, at growing intervals.
 
-Invariant: a run is asked about until it has ended or the far side no longer has it; its age decides how often. What
-may be incomplete although it ended is asked about for a while, and once at least, however long nobody could be asked.
+Invariant: a run is asked about until it has ended or the far side no longer has it; its age decides how often, and
+where thousands of newer ones have not ended either, whose turn it is, also by the next process. What may be incomplete
+although it ended is asked about for a while, and once at least, however long nobody could be asked.
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ from headgate.core.times import DAY_MS, HOUR_MS, MINUTE_MS
 
 __all__ = ["Revisiter"]
 
-_LIMIT = 5000  # unfinished runs looked at in one round
+_LIMIT = 5000  # unfinished runs looked at in one round, the newest
+_TURN = 20  # older ones asked about at a time: by the hour about as many as of the newest, whose pace is an hour
+_TURN_SECONDS = 15.0
+_ROUND_SECONDS = 3600.0  # from one time that all of them have their turn to the next, at least
 _AT_ONCE = 4
 _TICK_SECONDS = 15.0
 _HURRIED_TICK_SECONDS = 1.0
@@ -31,6 +35,7 @@ _ENDED_MS = 30 * HOUR_MS  # jobs may stay open for ever in a workflow that ended
 _EMPTY_MS = HOUR_MS  # a pipeline of a skipped commit never has workflows
 _LONGEST_MS = 30 * DAY_MS  # an outage that is looked back over
 _MARK = "revisits"
+_TURN_MARK = "revisits:turn"
 _MARK_MS = 10 * MINUTE_MS  # how far the mark moves before it is stored
 _LOOK_SECONDS = 60.0  # between two looks for ended runs that were never asked about
 _UNASKED_MS = 6 * HOUR_MS  # how far back they may have ended
@@ -83,6 +88,10 @@ class Revisiter:
         # Up to when everything that fades from the list was answered; None: not read yet.
         self._reached_ms: int | None = None
         self._stored_ms: int | None = None
+        # Where the newest end, if there are more; whose turn is next, None after the last.
+        self._beyond: tuple[int, str] | None = None
+        self._turn: tuple[int, str] | None = None
+        self._turn_at = self._round_at = 0.0
         self._look_at = 0.0
         self._looked_ms = 0
         self._unasked_at: dict[str, float] = {}
@@ -108,6 +117,9 @@ class Revisiter:
             self._at_start = frozenset(listed)
         due = self._due(listed) + self._due_once({key: more[key] for key in more.keys() - listed.keys()})
         groups = {**more, **listed}
+        older = await self._older()
+        due += older.keys() - groups.keys()
+        groups = {**older, **groups}
         gate = asyncio.Semaphore(_AT_ONCE)
 
         async def one(key: str) -> None:
@@ -141,6 +153,7 @@ class Revisiter:
         if self._reached_ms is None:
             stored = (await self._store.source_marks(self._polled.name, _MARK)).get(_MARK)
             self._stored_ms = int(stored) if stored else None
+            self._turn = _turn_of(await self._store.source_marks(self._polled.name, _TURN_MARK))
             self._reached_ms = now_ms if self._stored_ms is None else self._stored_ms
         self._reached_ms = max(min(self._reached_ms, now_ms), now_ms - _LONGEST_MS)
         runs = await self._store.unfinished(
@@ -149,6 +162,24 @@ class Revisiter:
             empty_since_ms=self._reached_ms - _EMPTY_MS,
             limit=_LIMIT,
         )
+        self._beyond = _place(runs[-1]) if len(runs) == _LIMIT else None
+        return _grouped(runs)
+
+    async def _older(self) -> dict[str, _Group]:
+        """The next of those that are older than all that are listed; none before it is time."""
+        now = self._polled.clock.monotonic()
+        if self._beyond is None or now < self._turn_at:
+            return {}
+        if self._turn is None:
+            self._round_at = now
+            _log.info("revisits_take_turns", source=self._polled.name, unfinished_more_than=_LIMIT)
+        place = min(self._turn or self._beyond, self._beyond)
+        runs = await self._store.unended(self._polled.name, before=place, limit=_TURN)
+        self._turn = _place(runs[-1]) if len(runs) == _TURN else None
+        self._turn_at = now + _TURN_SECONDS if self._turn else self._round_at + _ROUND_SECONDS
+        with going_on(self._polled.name, "revisits"):
+            mark = "{} {}".format(*self._turn).encode() if self._turn else b""
+            await self._intake.merge_answer(self._polled, (), marks={_TURN_MARK: mark})
         return _grouped(runs)
 
     async def _reach(self, listed: Mapping[str, _Group], now_ms: int) -> None:
@@ -264,6 +295,15 @@ class Revisiter:
 def _ended_before(one: Observation, before_ms: int) -> bool:
     stopped = one.fields.get("stopped_at")
     return one.terminal and isinstance(stopped, int) and stopped < before_ms
+
+
+def _place(run: RunRef) -> tuple[int, str]:
+    return run.created_ms, run.workflow_id or ""
+
+
+def _turn_of(marks: Mapping[str, bytes]) -> tuple[int, str] | None:
+    created, _, key = marks.get(_TURN_MARK, b"").decode().partition(" ")
+    return (int(created), key) if created else None
 
 
 def _grouped(runs: Sequence[RunRef]) -> dict[str, _Group]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from headgate.core.detailport import ReadDetails
-from headgate.core.ports import Delivery, Lane, LogEntry
+from headgate.core.ports import Delivery, Lane, LogEntry, RunRef
 from headgate.core.rollup import RollupKind
 from headgate.core.runrows import (
     DeploymentRow,
@@ -246,6 +246,10 @@ class ReadStore(ReadDetails, Protocol):
         self, *, source: str | None = None, reason: str | None = None, after: int = 0, limit: int
     ) -> Sequence[int]:
         """Numbers of those beyond number `after`, ascending."""
+        ...
+
+    async def unended(self, source: str, *, before: tuple[int, str], limit: int) -> Sequence[RunRef]:
+        """Workflows that have not ended, newest first, after one by creation and id."""
         ...
 
     async def due_sources(self) -> Sequence[str]:

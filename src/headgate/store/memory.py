@@ -178,6 +178,9 @@ class MemoryStore(MemoryAlertUnits, MemoryQuestions):
     ) -> Sequence[RunRef]:
         return queries.unfinished(self.facts, source, ended_since_ms, empty_since_ms, limit)
 
+    async def unended(self, source: str, *, before: tuple[int, str], limit: int) -> Sequence[RunRef]:
+        return queries.unended(self.facts, source, before, limit)
+
     async def unasked(self, source: str, *, since_ms: int, limit: int) -> Sequence[RunRef]:
         return queries.unasked(self.facts, source, self.clock.now_ms(), since_ms, limit)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from sys import maxsize
 from typing import Any
 
 from headgate.core.audits import Kept, ListedKind
@@ -28,6 +29,7 @@ __all__ = [
     "open_replay",
     "tail",
     "unasked",
+    "unended",
     "unfinished",
     "wanting_enrichment",
 ]
@@ -63,7 +65,17 @@ def unfinished(facts: MemoryFacts, source: str, ended_since_ms: int, empty_since
             and fact.key not in with_runs
         ):
             found.append(RunRef(project.slug, project.key, fact.key, None, created))
-    return sorted(found, key=lambda run: -run.created_ms)[:limit]
+    return sorted(found, key=_place, reverse=True)[:limit]
+
+
+def unended(facts: MemoryFacts, source: str, before: tuple[int, str], limit: int) -> list[RunRef]:
+    """Workflows that have not ended, after one by creation and id, newest first."""
+    found = unfinished(facts, source, maxsize, maxsize, maxsize)
+    return [run for run in found if _place(run) < before][:limit]
+
+
+def _place(run: RunRef) -> tuple[int, str]:
+    return run.created_ms, run.workflow_id or ""
 
 
 def unasked(facts: MemoryFacts, source: str, now_ms: int, since_ms: int, limit: int) -> list[RunRef]:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from headgate.core.ports import JobRef, Lane, LogEntry, RunRef
 from headgate.core.storeport import GapRow, SpaceLevel, StoreFigures
-from headgate.store.schema import LANES, decode_key
+from headgate.store.schema import LANES, decode_key, encode_key
 from headgate.store.setaside import PARKED
 from headgate.store.sql import Database
+from headgate.store.words import word
 
 __all__ = [
     "due_sources",
     "figures",
     "gaps",
     "tail",
+    "unended",
     "unfinished",
     "wanting_enrichment",
 ]
@@ -105,22 +108,23 @@ def records_between(
     return found
 
 
+_UNENDED = """
+SELECT p.slug, coalesce(p.provider_id, p.slug), w.pipeline_id, w._key, coalesce(w.created_at, w._seen_ms) AS at, 0
+FROM workflow w JOIN dim_project p ON p.id = w._project
+WHERE w._source = ? AND w._terminal = 0 AND w._gone = 0 {more} ORDER BY at DESC, w._key DESC LIMIT ?
+"""
+
+
 def unfinished(db: Database, source: str, ended_since_ms: int, empty_since_ms: int, limit: int) -> list[RunRef]:
     """Workflows that have not ended, lately ended ones with jobs that have not, young pipelines without any.
 
     Newest first. A webhook tells of a workflow's end, but none tells what became of its approvals and of the jobs that
     never ran: the workflow is asked for once more.
     """
-    number = db.execute("SELECT id FROM dim WHERE family = 0 AND text = ?", (source,)).get
+    number = word(db, source)
     if number is None:
         return []
-    rows = db.execute(
-        "SELECT p.slug, coalesce(p.provider_id, p.slug), w.pipeline_id, w._key,"
-        " coalesce(w.created_at, w._seen_ms) AS at, 0"
-        " FROM workflow w JOIN dim_project p ON p.id = w._project"
-        " WHERE w._source = ? AND w._terminal = 0 AND w._gone = 0 ORDER BY at DESC LIMIT ?",
-        (number, limit),
-    ).fetchall()
+    rows = db.execute(_UNENDED.format(more=""), (number, limit)).fetchall()
     rows += db.execute(
         "SELECT p.slug, coalesce(p.provider_id, p.slug), w.pipeline_id, w._key,"
         " coalesce(w.created_at, w._seen_ms) AS at, 1"
@@ -139,9 +143,19 @@ def unfinished(db: Database, source: str, ended_since_ms: int, empty_since_ms: i
         (empty_since_ms, number, limit),
     ).fetchall()
     rows.sort(key=lambda row: -row[4])
+    return _refs(rows[:limit])
+
+
+def unended(db: Database, source: str, before: tuple[int, str], limit: int) -> list[RunRef]:
+    """Workflows that have not ended, after one by creation and id, newest first."""
+    query = _UNENDED.format(more="AND (at, w._key) < (?, ?)")
+    return _refs(db.execute(query, (word(db, source), before[0], encode_key(before[1]), limit)).fetchall())
+
+
+def _refs(rows: Iterable[tuple[Any, ...]]) -> list[RunRef]:
     return [
         RunRef(slug, key, decode_key(pipeline) if pipeline else None, decode_key(run) if run else None, at, bool(ended))
-        for slug, key, pipeline, run, at, ended in rows[:limit]
+        for slug, key, pipeline, run, at, ended in rows
     ]
 
 

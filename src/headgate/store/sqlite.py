@@ -245,6 +245,9 @@ class SqliteStore(AlertUnits, Questions):
     ) -> Sequence[RunRef]:
         return await self._ask(lambda db: queries.unfinished(db, source, ended_since_ms, empty_since_ms, limit))
 
+    async def unended(self, source: str, *, before: tuple[int, str], limit: int) -> Sequence[RunRef]:
+        return await self._ask(lambda db: queries.unended(db, source, before, limit))
+
     async def unasked(self, source: str, *, since_ms: int, limit: int) -> Sequence[RunRef]:
         return await self._ask(lambda db: unasked.unasked(db, source, self._clock.now_ms(), since_ms, limit))
 

@@ -25,6 +25,7 @@ from headgate.testing.store_data import (
     WORKFLOW,
     delivery,
     job,
+    made_id,
     merge,
     net_records,
     pipeline,
@@ -91,6 +92,19 @@ class IntakeSuite:
         assert dict(result.released) == {}
         (run,) = await store.unfinished("ci", **LATELY)
         assert (WORKFLOW, PIPELINE, PROJECT.project_id) == (run.workflow_id, run.pipeline_id, run.project_key)
+
+    async def test_what_has_not_ended_is_read_in_parts(self, store: Store) -> None:
+        """However many began at one moment; without what ended, and without pipelines."""
+        runs = [workflow(made_id(2, n), ended=n == 9, created_at=NOW - n // 4) for n in range(10)]
+        await merge(store, pipeline(), pipeline(made_id(1, 2), created_at=NOW - 60_000), *runs, job(ended=False))
+        place, found = (NOW + 1, ""), []
+        while part := await store.unended("ci", before=place, limit=2):
+            place = (part[-1].created_ms, part[-1].workflow_id or "")
+            found += [run.workflow_id for run in part]
+        lately = {**LATELY, "empty_since_ms": NOW}
+        assert found == [run.workflow_id for run in await store.unfinished("ci", **lately) if not run.ended]
+        assert (len(found), len(set(found))) == (9, 9)
+        assert list(await store.unended("nobody", before=(NOW + 1, ""), limit=2)) == []
 
     async def test_a_pipeline_without_workflows_is_listed_for_an_hour(self, store: Store) -> None:
         """A new pipeline whose workflows are not known yet is asked about again."""

@@ -1,8 +1,12 @@
 """What does not end: held against the history of its own workflow, time on hold apart."""
 
+import dataclasses
+
 import pytest
+import structlog
 from tests.unit.alerting.world import HOUR, MINUTE, START, World, run
 
+from headgate.alerting.kinds import stuck as stuck_module
 from headgate.core.runrows import LiveRow
 
 STUCK = """
@@ -59,3 +63,22 @@ async def test_a_run_is_held_against_the_history_of_its_own_workflow(row, stuck)
     world.store.in_flight = in_flight
     await world.pass_time(5, None)
     assert [one.state for one in world.store.rows.values()] == (["firing"] if stuck else [])
+
+
+async def test_what_waits_for_somebody_hides_nothing_that_is_stuck(monkeypatch):
+    """However many runs are on hold, and jobs run; where not all can be judged, the log says so."""
+    monkeypatch.setattr(stuck_module, "_MOST", 2)
+    world = World(STUCK.replace("[running, on_hold]", "[running]"))
+    rows = [live(f"held{n}", 90, 90, "on_hold") for n in range(9)] + [live("build", 2, 2)]
+    rows += [dataclasses.replace(live("build", 90, 90), kind="job", id=f"job{n}") for n in range(9)]
+
+    async def in_flight(limit, chosen):
+        return sorted(filter(chosen.takes, rows), key=lambda row: row.created_ms)[:limit]
+
+    world.store.in_flight = in_flight
+    with structlog.testing.capture_logs() as logged:
+        await world.pass_time(5, None)
+        assert (["firing"], []) == ([one.state for one in world.store.rows.values()], logged)
+        rows.append(live("ship", 2, 2))
+        await world.pass_time(5, None)
+    assert {"alerts.too_many_unfinished"} == {one["event"] for one in logged}

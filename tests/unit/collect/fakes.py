@@ -132,12 +132,17 @@ class FakeStore:
             wants_enrichment=frozenset({"p1"}) if waiting else frozenset(),
         )
 
+    async def unended(self, source, *, before, limit):
+        runs = await self.unfinished(source, ended_since_ms=0, empty_since_ms=0, limit=None)
+        return [run for run in runs if (run.created_ms, run.workflow_id) < before][:limit]
+
     async def unfinished(self, source, *, ended_since_ms, empty_since_ms, limit):
-        return [
+        found = [
             RunRef("gh/a/b", "p1", known.values["pipeline_id"], key, known.values["created_at"])
             for (kind, key), known in self.facts.items()
             if kind == "workflow" and not known.terminal and key not in self.gone
         ]
+        return sorted(found, key=lambda run: (run.created_ms, run.workflow_id), reverse=True)[:limit]
 
     async def unasked(self, source, *, since_ms, limit):
         return []

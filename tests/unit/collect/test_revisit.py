@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from tests.unit.collect.fakes import NOW, Rig, workflow
 
+from headgate.collect import revisit
 from headgate.collect.revisit import Revisiter
 from headgate.core.errors import SourceUnavailable, StoreFailed, StoreFull
 from headgate.core.ports import RunRef
@@ -58,6 +59,31 @@ async def test_run_on_hold_for_a_month_is_closed():
     rig.clock.advance(2)
     assert await revisiter.once() == 1
     assert rig.store.facts["workflow", "w1"].terminal
+
+
+async def test_the_oldest_of_very_many_have_their_turn(monkeypatch):
+    """A few at a time, each once an hour at most, and the next process goes on where this one was."""
+    monkeypatch.setattr(revisit, "_LIMIT", 3)
+    monkeypatch.setattr(revisit, "_TURN", 2)
+    rig = Rig()
+    runs = [workflow(f"w{n}", created_ms=NOW - 30 * DAY_MS - n // 3) for n in range(10)]
+    rig.source.revisits = {run.key: [run] for run in runs}
+    revisiter = _revisiter(rig, *runs)
+
+    async def asked(seconds):
+        before = len(rig.asked("revisit"))
+        rig.clock.advance(seconds)
+        await revisiter.once()
+        return {key for _, key in rig.asked("revisit")[before:]}
+
+    assert [{"w2", "w1", "w0", "w5", "w4"}, set(), {"w3", "w8"}] == [await asked(after) for after in (0, 14, 1)]
+    revisiter, rig.polled.revisited = Revisiter(rig.store, rig.intake, rig.polled, sleep=rig.sleep), False
+    assert [{"w2", "w1", "w0", "w7", "w6"}, {"w9"}, set()] == [await asked(after) for after in (0, 15, 3000)]
+    assert {"w5", "w4"} <= await asked(600)
+    rig.source.revisits["w9"] = [workflow("w9", terminal=True, created_ms=NOW - 30 * DAY_MS - 3)]
+    for _ in range(9):
+        await asked(900)
+    assert rig.store.facts["workflow", "w9"].terminal
 
 
 async def test_new_runs_wait_their_interval():

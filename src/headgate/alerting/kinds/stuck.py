@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+import structlog
 from pydantic import Field
 
 from headgate.alerting.rules import Judge
@@ -31,12 +32,14 @@ from headgate.insights.runfolds import without_hold
 __all__ = ["Stuck", "StuckSpec"]
 
 Status = Literal["queued", "running", "on_hold"]
-_MOST = 10_000
+# Of a kind and these states, the oldest; beyond it no rule could tell them apart, and somebody is told in the log.
+_MOST = 100_000
 # Of so many that ended newest; fewer than the least say nothing. A weekly release has its least after three weeks.
 _NEWEST = 200
 _FEWEST = 3
 _USUAL_RANK = 0.95
 _ENDED = ("success", *FAILED)
+_log = structlog.get_logger(__name__)
 _DIMENSIONS = ("org", "project", "workflow", "job", "branch", "branch_class")
 
 
@@ -52,6 +55,10 @@ class Stuck:
     async def find(self, view: View, alerts: Mapping[Labels, Alert]) -> Mapping[Labels, Found]:
         """As `Judge.find`."""
         live = await view.shared.store.in_flight(_MOST, LiveChoice(self.kind, self.statuses))
+        if len(live) == _MOST:
+            _log.warning(
+                "alerts.too_many_unfinished", rule=view.rule.name, judged=_MOST, fix="the newest are not judged"
+            )
         long_ago_ms = view.now_ms - self.longer_ms
         rows = [row for row in live if row.since_ms < long_ago_ms and self._concerns(view, row)]
         usual: dict[tuple[str, ...], float | None] = {}
