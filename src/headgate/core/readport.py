@@ -342,7 +342,10 @@ class ReadStore(ReadDetails, Protocol):
         ...
 
     async def branch_counts(self, bounds: Bounds) -> Mapping[str, int]:
-        """Project -> how many branches and tags had runs that ended within its bounds; one without any is absent."""
+        """Project -> how many names of branches and tags had runs that ended within its bounds, skipped ones left out.
+
+        One without any is absent.
+        """
         ...
 
     async def projects(self) -> Sequence[ProjectRow]:

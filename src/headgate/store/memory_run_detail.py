@@ -24,7 +24,7 @@ def branch_counts(facts: MemoryFacts, bounds: Bounds) -> dict[str, int]:
     seen: dict[str, set[str]] = {}
     for run in runs(facts):
         since_ms, until_ms = bounds.get(run.project, (0, 0))
-        if run.ref and since_ms <= run.stopped_ms < until_ms:
+        if run.ref and run.status != "skipped" and since_ms <= run.stopped_ms < until_ms:
             seen.setdefault(run.project, set()).add(run.ref)
     return {project: len(names) for project, names in seen.items()}
 

@@ -8,12 +8,12 @@ import msgspec
 
 from headgate.core.render import APP_URL, run_url
 from headgate.core.runrows import ProjectRow, RunDetail, RunJob, RunStep
-from headgate.core.status import map_status
+from headgate.core.status import OUR_STATUSES, map_status
 from headgate.core.tally import Bounds
 from headgate.store.run_queries import app_urls
 from headgate.store.schema import decode_key, encode_key
 from headgate.store.sql import Database
-from headgate.store.words import project_ids
+from headgate.store.words import project_ids, statuses_sql
 
 __all__ = ["branch_counts", "projects", "run_detail"]
 
@@ -48,7 +48,8 @@ LEFT JOIN dim ex ON ex.id = j.executor
 WHERE j.workflow_id = ? AND j._host = ? AND j._gone = 0
 ORDER BY coalesce(j.queued_at, j.started_at, j.created_at, j._seen_ms), j._key
 """
-# From branch to branch through the index; runs that do not tell theirs are asked for that of their pipeline.
+# From branch to branch through the index, where mostly the first run of each decides; runs that do not tell theirs are
+# asked for that of their pipeline.
 _BRANCHES = """
 WITH RECURSIVE branch (name) AS (
   SELECT min(ref_name) FROM workflow INDEXED BY workflow_branch WHERE _terminal AND _project = ?1 AND ref_name >= 0
@@ -57,11 +58,11 @@ WITH RECURSIVE branch (name) AS (
 )
 SELECT count(*) FROM (
   SELECT name FROM branch WHERE EXISTS (SELECT 1 FROM workflow INDEXED BY workflow_branch
-    WHERE _terminal AND _project = ?1 AND ref_name = branch.name AND stopped_at >= ?2 AND stopped_at < ?3)
+    WHERE _terminal AND _project = ?1 AND ref_name = branch.name AND stopped_at >= ?2 AND stopped_at < ?3 AND {ran})
   UNION SELECT pl.ref_name FROM workflow w INDEXED BY workflow_branch
     JOIN pipeline pl ON pl._key = w.pipeline_id AND pl._host = w._host
     WHERE w._terminal AND w._project = ?1 AND w.ref_name IS NULL AND w.stopped_at >= ?2 AND w.stopped_at < ?3
-      AND pl.ref_name IS NOT NULL
+      AND pl.ref_name IS NOT NULL AND {ran}
 )
 """
 # A step ends while its job runs: a short range of the index by end.
@@ -88,11 +89,12 @@ def projects(db: Database) -> list[ProjectRow]:
 
 
 def branch_counts(db: Database, bounds: Bounds) -> dict[str, int]:
-    """A project at a time; nothing but the texts' numbers is read."""
+    """A project at a time."""
     found: dict[str, int] = {}
+    ran = statuses_sql(db, "status", {*OUR_STATUSES} - {"skipped"})
     for slug, (since_ms, until_ms) in bounds.items():
         for number in project_ids(db, slug):
-            n = db.execute(_BRANCHES, (number, since_ms, until_ms)).get
+            n = db.execute(_BRANCHES.format(ran=ran), (number, since_ms, until_ms)).get
             if n:
                 found[slug] = found.get(slug, 0) + n
     return found

@@ -124,12 +124,20 @@ class ProjectsSuite:
         ] == [one for one in ids if one == made_id(2, 4)]
 
     async def test_branches_are_counted(self, store: Store) -> None:
-        """Of each project, each once, of runs that ended within its bounds; a pipeline tells where the run does not."""
+        """Of each project, each once, of runs that ended within its bounds; a pipeline tells where the run does not.
+
+        Skipped ones did not run; of an unknown status nothing says so.
+        """
         await merge(store, pipeline(), workflow(), workflow(made_id(2, 1), ref_name="fix"), workflow(made_id(2, 2)))
         await merge(store, workflow(made_id(2, 3), ref_name="old", stopped_at=NOW - DAY, created_at=NOW - DAY))
+        skipped = [workflow(made_id(2, 10 + n), ref_name="fix" if n else "none", status="not_run") for n in range(2)]
+        unnamed = pipeline(made_id(1, 5), ref_name="nobody's")
+        await merge(store, *skipped, unnamed, workflow(made_id(2, 9), pipeline_id=unnamed.key, status="not_run"))
         assert dict(await store.branch_counts({_SLUG: (NOW - 1, NOW + 1), "gh/acme/api": (0, NOW)})) == {_SLUG: 2}
         assert dict(await store.branch_counts(_ALWAYS)) == {_SLUG: 3}
         assert dict(await store.branch_counts({_SLUG: (NOW + 1, NOW + 2)})) == {}
+        await merge(store, workflow(made_id(2, 8), ref_name="odd", status="odd"))
+        assert dict(await store.branch_counts(_ALWAYS)) == {_SLUG: 4}
 
     async def test_projects_are_listed(self, store: Store) -> None:
         """Each slug once, with what is known of it."""

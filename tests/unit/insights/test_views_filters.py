@@ -108,6 +108,18 @@ async def test_tests_are_those_of_the_team_of_their_project(store):
             assert n == page.tests
 
 
+async def test_branches_are_those_that_ran_on_every_page(store):
+    """A run that was skipped did not run; a tag that is named as the default branch is no other name."""
+    refs = [{"ref_name": "main"}, {"ref_name": "main", "ref_type": "tag"}, {"ref_name": "fix"}]
+    skipped = [{"ref_name": name, "status": "not_run"} for name in ("fix", "none", "nobody's")]
+    await merge(store, pipeline(), *(workflow(key(1, n), **told) for n, told in enumerate(refs + skipped)))
+    for filters, n in ((Filters(), 2), (Filters(branch_class="@other"), 2), (Filters(branch_class="@default"), 1)):
+        at, asked = lens(store), {"window": WINDOW, "filters": filters}
+        page = await project_page(at, project=SLUG, step="1d", **asked)
+        (card,), (line,) = (await projects_page(at, **asked)).projects, (await builds_page(at, **asked)).projects
+        assert (n, n, n) == (page.branch_count, card.branches, line.branches)
+
+
 @pytest.mark.parametrize(
     ("words", "running"),
     [

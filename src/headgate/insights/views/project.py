@@ -55,7 +55,8 @@ class BranchLine:
 class ProjectPage:
     """`last_builds`: newest first, as many as were asked for. `branches`: most runs first, at most a hundred.
 
-    `branch_count`: of all that had runs. `plot`: metrics of all runs, and `queue_p50` of jobs.
+    A tag that is named as the default branch has a line of its own; `branch_count`: names of all that had runs.
+    `plot`: metrics of all runs, and `queue_p50` of jobs.
     """
 
     project: str
@@ -105,7 +106,7 @@ async def project_page(
         figures=whole[()],
         plot=lines,
         workflows=_workflows(lens, row.project, flows, last),
-        branch_count=sum(one.branch != "" for one in branches),
+        branch_count=len({one.branch for one in branches} - {""}),
         branches=branches[:_MOST_BRANCHES],
         last_builds=newest.runs,
     )
