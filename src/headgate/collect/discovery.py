@@ -10,7 +10,19 @@ from headgate.core.discovery import MARK, DiscoverySource, load_found
 from headgate.core.ports import Scope
 from headgate.core.storeport import Store
 
-__all__ = ["ask_scopes"]
+__all__ = ["ask_scopes", "recall_scopes"]
+
+
+async def recall_scopes(polled: Polled, store: Store) -> Sequence[Scope]:
+    """The scopes that were found before this start, to walk until the source says more; the source goes on from them.
+
+    Raises what the store raises.
+    """
+    source = polled.source
+    if not isinstance(source, DiscoverySource):
+        return ()
+    source.recall(await load_found(store, polled.name))
+    return source.found().scopes()
 
 
 async def ask_scopes(polled: Polled, store: Store, intake: Intake) -> Sequence[Scope]:
@@ -18,8 +30,6 @@ async def ask_scopes(polled: Polled, store: Store, intake: Intake) -> Sequence[S
     source = polled.source
     if not isinstance(source, DiscoverySource):
         return await source.scopes()
-    if not polled.discovered:
-        source.recall(await load_found(store, polled.name))
     before = source.found().encode()
     scopes = await source.scopes()
     after = source.found().encode()

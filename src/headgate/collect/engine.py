@@ -29,6 +29,7 @@ from headgate.collect.state import Polled, first_error
 from headgate.core.audits import AuditSource
 from headgate.core.clock import Clock
 from headgate.core.details import DetailSource
+from headgate.core.discovery import load_found
 from headgate.core.feeds import FeedSource, InsightSource
 from headgate.core.metrics import Metrics
 from headgate.core.ports import Source, SourceUsage
@@ -201,6 +202,21 @@ class Collector:
         wanted = list(marks.values()) if slug is None else [marks.get(slug)]
         known = [mark for mark in wanted if mark is not None]
         return min(known) if known and len(known) == len(wanted) else None
+
+    async def complete_ms(self) -> dict[str, Mapping[str, int | None]]:
+        """By source name as `SourceStatus.complete_ms`; as it was stored, until anything is found since the start.
+
+        Empty for a source that polls nothing; one of which it is not known yet whether it will is left out.
+        """
+        found = {name: await self._complete_ms(polled) for name, polled in self._sources.items()}
+        return {name: known for name, known in found.items() if known or self._sources[name].asked}
+
+    async def _complete_ms(self, polled: Polled) -> Mapping[str, int | None]:
+        if polled.asked or polled.scopes:
+            return polled.complete_ms()
+        cursors = await self._store.source_cursors(polled.name)
+        found = (await load_found(self._store, polled.name)).scopes()
+        return {scope.slug: one.complete_ms if (one := cursors.get(scope.key)) else None for scope in found}
 
     def call_rates(self) -> dict[str, CallRates]:
         """Calls an hour by source: the estimate by parts, and what was seen."""

@@ -15,7 +15,7 @@ import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
-from headgate.collect.discovery import ask_scopes
+from headgate.collect.discovery import ask_scopes, recall_scopes
 from headgate.collect.intake import Intake
 from headgate.collect.state import Polled, ScopeState, forgiving
 from headgate.collect.walk import try_walk
@@ -97,13 +97,21 @@ class Poller:
         return datetime.fromtimestamp(self._clock.now_ms() / 1000, tz=UTC)
 
     async def discover(self, polled: Polled) -> None:
-        """Ask the source what there is to walk, and keep one job per scope. A failure keeps the scopes known so far."""
+        """Ask the source what there is to walk, and keep one job per scope.
+
+        A failure keeps the scopes known so far, those of before this start included.
+        """
         if polled.discovering or self.is_paused() or (polled.refused and polled.scopes) or not polled.may_call():
             return
         polled.discovering = True
         try:
             with forgiving(polled, "discovery_failed"):
+                if not polled.discovered:
+                    self._take(polled, await recall_scopes(polled, self._store))
                 self._take(polled, await ask_scopes(polled, self._store, self._intake))
+                if not polled.discovered:
+                    _log.info("scopes_found", source=polled.name, scopes=len(polled.scopes))
+                polled.discovered = True
         finally:
             polled.discovering = False
 
@@ -118,9 +126,6 @@ class Poller:
             else:
                 polled.scopes[key] = state = ScopeState(scope)
                 self._schedule(_job_id(polled, key), polled, partial(self.walk, polled, state))
-        if not polled.discovered:
-            _log.info("scopes_found", source=polled.name, scopes=len(found))
-        polled.discovered = True
 
     async def walk(self, polled: Polled, state: ScopeState) -> None:
         """One turn of one scope."""

@@ -82,6 +82,11 @@ class Polled:
         """Name of the source."""
         return self.source.name
 
+    @property
+    def asked(self) -> bool:
+        """Whether all that there is to walk is known: the source said so since the start, or nothing is polled."""
+        return self.discovered or not self.settings.poll_enabled
+
     def may_call(self) -> bool:
         """Whether to ask the far side now. A refusing source lets one caller through per PROBE_SECONDS."""
         if not self.refused:

@@ -10,6 +10,7 @@ from typing import Protocol, runtime_checkable
 import msgspec
 
 from headgate.core.merge import ProjectRef
+from headgate.core.ports import Scope
 from headgate.core.storeport import Store
 
 __all__ = ["MARK", "DiscoverySource", "Found", "FoundProject", "Unseen", "decode_found", "load_found"]
@@ -69,6 +70,12 @@ class Found(msgspec.Struct, omit_defaults=True):
     orgs: dict[str, int] = msgspec.field(default_factory=dict)
     unseen: list[Unseen] = msgspec.field(default_factory=list)
     asked_ms: int = 0
+
+    def scopes(self) -> list[Scope]:
+        """What of it is to be walked, by slug. Of two that bore one name it is the later one's."""
+        by_slug = {one.slug: key for key, one in self.projects.items()}
+        here = [Scope(key, slug) for slug, key in by_slug.items() if not self.projects[key].gone]
+        return sorted(here, key=lambda scope: scope.slug)
 
     def encode(self) -> bytes:
         """The bytes that are stored."""

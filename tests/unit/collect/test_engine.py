@@ -1,14 +1,16 @@
 """The whole engine: it catches up, keeps sources apart, stops at once and says what it waits for."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from structlog.testing import capture_logs
-from tests.unit.collect.fakes import FakeSource, FakeStore, Recorder, Rig, job, until, workflow
+from tests.unit.collect.fakes import NOW, FakeSource, FakeStore, Recorder, Rig, job, until, workflow
 
 from headgate.collect import Collector, SourceSettings, settings_from
 from headgate.collect.poll import Poller
 from headgate.core.clock import SystemClock
+from headgate.core.discovery import MARK, Found, FoundProject
 from headgate.core.errors import SourceRefused, SourceUnavailable, StoreFailed
 from headgate.core.ports import Enrichment, Scope, WalkPage
 from headgate.core.release import ReleasePolicy
@@ -197,6 +199,65 @@ async def test_discovery_that_fails_keeps_what_is_known():
     rig.source.found = SourceUnavailable("busy")
     await poller.discover(rig.polled)
     assert {"p1"} == set(rig.polled.scopes)
+
+
+class Finding(FakeSource):
+    """A source that goes on from what it found before."""
+
+    def __init__(self, answer, **fields):
+        super().__init__(**fields)
+        self.answer, self.known, self.found = answer, Found(), lambda: self.known
+
+    def recall(self, found):
+        self.known = found
+
+    async def scopes(self):
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+def _found(*keys):
+    return {MARK: Found({key: FoundProject("host", f"gh/a/{key}", "gh/a", key) for key in keys}).encode()}
+
+
+@pytest.mark.parametrize(
+    "error", [SourceUnavailable("busy"), SourceRefused("401", reason="token_expired", fix="")], ids=["busy", "refused"]
+)
+async def test_discovery_that_fails_after_a_restart_keeps_what_was_stored(error):
+    """Its projects are walked where that is possible, and how old the last walk is, is told where it is not."""
+    rig = Rig()
+    rig.store.marks = _found("p1", "p2")
+    rig.polled.cursors = {key: SourceCursor("ci", key, 7, None, NOW - 5000) for key in ("p1", "p2")}
+    rig.source = rig.polled.source = Finding(error, clock=rig.clock)
+    poller = _poller(rig)
+    await poller.discover(rig.polled)
+    assert {"gh/a/p1": NOW - 5000, "gh/a/p2": NOW - 5000} == rig.polled.complete_ms()
+    assert not rig.polled.discovered
+    await poller.walk(rig.polled, rig.polled.scopes["p1"])
+    refused = isinstance(error, SourceRefused)
+    assert (0 if refused else 1) == len(rig.asked("walk"))
+    assert 5 == rig.metrics.gauges["headgate_source_walk_age_seconds", "ci"]
+    rig.source.answer = [Scope("p1", "gh/a/p1")]
+    rig.polled.answered()
+    await poller.discover(rig.polled)
+    assert {"p1"} == set(rig.polled.scopes)
+    assert rig.polled.discovered
+
+
+async def test_up_to_when_is_known_from_the_first_moment():
+    """By what is stored, until the source was asked; nothing of a source of which nothing was ever found."""
+    store, source = FakeStore(), Finding(SourceUnavailable("busy"), name="ci")
+    store.marks, store.cursors = _found("p1", "p2"), {"p1": SourceCursor("ci", "p1", 7, None, NOW)}
+    pairs = {"ci": (source, FAST)}
+    collector = Collector(store, pairs, clock=SystemClock(), metrics=Recorder())
+    assert {"ci": {"gh/a/p1": NOW, "gh/a/p2": None}} == await collector.complete_ms()
+    store.marks = {}
+    assert {} == await collector.complete_ms()
+    collector = Collector(
+        store, {"ci": (source, replace(FAST, poll_enabled=False))}, clock=SystemClock(), metrics=Recorder()
+    )
+    assert {"ci": {}} == await collector.complete_ms()
 
 
 @pytest.mark.parametrize("level", ["pause", "refuse"])

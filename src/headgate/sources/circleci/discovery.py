@@ -13,7 +13,7 @@ import structlog
 
 from headgate.core.clock import Clock
 from headgate.core.discovery import Found, FoundProject, Unseen
-from headgate.core.errors import NotFound, SourceRefused, SourceUnavailable, Unparsable, told
+from headgate.core.errors import NotFound, SourceError, SourceRefused, SourceUnavailable, Unparsable, told
 from headgate.core.merge import ProjectRef
 from headgate.core.metrics import Metrics
 from headgate.core.ports import Scope
@@ -115,23 +115,27 @@ class Discovery:
         if daily:
             await gather_bounded(lambda key: self._ask_again(key, now_ms), list(self.found.projects), _AT_ONCE)
             self._by_slug = {one.slug: key for key, one in self.found.projects.items()}
-        slugs, refusal = set(self._config.explicit_projects) | await self._of_unseen(), None
+        slugs = set(self._config.explicit_projects) | await self._of_unseen()
+        trouble: SourceError | None = None
         for org in self._config.orgs:
             try:
-                slugs |= await self._of_org(org, now_ms, daily=daily)
+                slugs |= await self._of_org(org, now_ms, daily=daily or org not in self.found.orgs)
             except SourceRefused as error:
                 if error.reason not in ("no_access", "project_not_found"):
                     raise
-                refusal = error
+                trouble = error
                 _log.warning("organisation_refused", source=self._name, org=org, **told(error))
+            except SourceUnavailable as error:
+                trouble = error
+                _log.warning("discovery_unavailable", source=self._name, org=org, **told(error))
         if daily and self._config.orgs:
             slugs |= {slug for slug in await followed(self._api) if org_slug(slug) in self._config.orgs}
         new = {slug for slug in slugs if self.wanted(slug)} - self._by_slug.keys()
         await gather_bounded(self._resolve, sorted(new), _AT_ONCE)
         if daily:
             self.found.asked_ms = now_ms
-        if refusal is not None and not self.found.projects:
-            raise refusal
+        if trouble is not None and not self.found.projects:
+            raise trouble
 
     async def _of_org(self, org: str, now_ms: int, *, daily: bool) -> set[str]:
         """Slugs of an organisation: those in Insights, which go back 90 days, and in its newest pipelines.

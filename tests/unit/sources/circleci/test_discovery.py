@@ -55,7 +55,7 @@ class FakeApi:
     async def pages(self, route, *, params, **_parts):
         items, first = self.pipelines.get(params["org-slug"], ()), int(params.get("page-token", 1))
         for number, (slug, days) in enumerate(items[first - 1 :], first):
-            if number == self.broken:
+            if self.broken in {number, params["org-slug"]}:
                 raise SourceUnavailable("down")
             self.asked.append(f"{route} {params['org-slug']}")
             item = {"project_slug": slug, "created_at": format_ms(NOW - round(days * DAY_MS))}
@@ -155,6 +155,29 @@ async def test_a_page_that_cannot_be_had_is_given_up():
         assert len(rig.discovery.found.unseen) == 1
         assert ["gh/acme/a"] == await rig.slugs(days=0.1)
     assert rig.discovery.found.unseen == []
+
+
+async def test_an_organisation_that_cannot_be_asked_hides_no_other():
+    """Also after a restart; its own projects are found when it answers, as far back as at first."""
+    rig = Rig(orgs=["gh/acme", "gh/down", "gh/other"])
+    rig.api.projects = {"gh/acme/a": 1, "gh/other/a": 2, "gh/down/a": 3}
+    rig.api.pipelines = {f"gh/{name}": [(f"gh/{name}/a", 50)] for name in ("acme", "down", "other")}
+    rig.api.broken = "gh/down"
+    for _ in range(2):
+        with capture_logs() as logs:
+            assert ["gh/acme/a", "gh/other/a"] == await rig.slugs(days=0.1)
+        assert ["gh/down"] == [line["org"] for line in logs if line["event"] == "discovery_unavailable"]
+        rig.restart()
+    rig.api.broken = None
+    assert ["gh/acme/a", "gh/down/a", "gh/other/a"] == await rig.slugs(days=0.1)
+
+
+async def test_where_nothing_could_be_asked_nothing_is_known():
+    """It is said as it is, and not that there are no projects."""
+    rig = Rig()
+    rig.api.pipelines, rig.api.broken = {"gh/acme": [("gh/acme/a", 0.1)]}, "gh/acme"
+    with pytest.raises(SourceUnavailable):
+        await rig.slugs()
 
 
 async def test_a_restart_asks_for_nothing_that_is_known():
