@@ -17,15 +17,15 @@ from headgate.alerting.engine import AlertEngine
 from headgate.alerting.load import load_inhibitions, load_rules, rule_texts
 from headgate.alerting.routes import Routes, build_routes
 from headgate.alerting.rules import Rule
-from headgate.alerting.view import Watermark, Watermarks
+from headgate.alerting.view import Watermarks
 from headgate.app.audits import silences
 from headgate.app.compose import Plant, build_parts, context_of
-from headgate.app.creditmarks import credit_marks
 from headgate.app.detectors import detector_factory, ground_of
 from headgate.app.measuring import owners_of
 from headgate.app.reportjobs import check_takers
 from headgate.app.settings import Configuration, PluginSettings
 from headgate.app.views import signal_hints
+from headgate.app.watermarks import Marks
 from headgate.collect import CallRates, Collector, settings_from
 from headgate.core.clock import Clock
 from headgate.core.messages import CallNotifier, Notifier
@@ -42,8 +42,6 @@ __all__ = ["Engines", "Prepared", "prepare_alerts"]
 
 # Requests in flight may end within this when the daemon stops; the whole stop has 5 s.
 _STOP_SECONDS = 1.5
-# Projects that send webhooks and are not polled are found among this many newest runs.
-_RECENT = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +105,7 @@ class Engines:
         self._transport = HttpTransport()
         rules, routes = prepare_alerts(configuration, plant.notifiers)
         self._collector = self._make_collector()
+        self._marks = self._make_marks()
         self._delivery = self._make_delivery()
         first = next(iter(plant.sources.values()), None)
         self._alerts = AlertEngine(
@@ -149,6 +148,11 @@ class Engines:
             hurry=self._hurry,
             on_released=self.wake_delivery,
         )
+
+    def _make_marks(self) -> Marks:
+        polling = [name for name, part in self._configuration.sources.items() if part.config.poll.enabled]
+        retention_ms = self._configuration.settings.store.retention.facts
+        return Marks(self._store, self._clock, retention_ms=retention_ms, polling=polling)
 
     def _make_delivery(self) -> DeliveryEngine:
         return DeliveryEngine(
@@ -324,17 +328,8 @@ class Engines:
         return ages
 
     async def _watermarks(self, family: Family) -> Watermarks:
-        """Up to when each project is known completely. One that only sends webhooks is known up to now."""
-        marks: dict[str, Watermark] = {}
-        for name, status in self._collector.status().items():
-            for slug, complete_ms in status.complete_ms.items():
-                marks[slug] = Watermark(name, complete_ms)
-        unpolled = [name for name, part in self._configuration.sources.items() if not part.config.poll.enabled]
-        if unpolled:
-            now_ms = self._clock.now_ms()
-            for run in await self._store.recent_runs(_RECENT):
-                marks.setdefault(run.project, Watermark(unpolled[0], now_ms))
-        return await credit_marks(self._store, marks, self._clock.now_ms()) if family == "credits" else marks
+        """Up to when each project is known completely."""
+        return await self._marks.of(family, await self._collector.complete_ms())
 
     async def _missing_webhooks(self) -> Mapping[tuple[str, str], tuple[int, int]]:
         """What the alert about webhooks that stopped has to tell, of sources that take any."""
@@ -371,6 +366,7 @@ class Engines:
         await self._delivery.apply(prepared.plant.sinks, self._starts(new), self._overflows(new), self._shapers(new))
         self._configuration, self.plant, self.rule_texts = new, prepared.plant, prepared.texts
         if prepared.collection:
+            self._marks = self._make_marks()
             self._renew.set()
         self._outbox.apply(prepared.plant.notifiers)
         self._alerts.replace(prepared.rules, prepared.routes, owners_of(new.settings.owners))

@@ -1,0 +1,66 @@
+"""Up to when each project is known completely, as the alert engine asks it.
+
+Invariant: a project is left out only where it is no longer collected. What a source found before it was asked again
+counts, and so does a project that only sends webhooks and has been silent, while its runs are kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from headgate.alerting.view import Watermark, Watermarks
+from headgate.app.creditmarks import credit_marks
+from headgate.core.clock import Clock
+from headgate.core.discovery import load_found
+from headgate.core.storeport import Store
+from headgate.core.tally import TallyQuery
+from headgate.core.times import DAY_MS, HOUR_MS
+from headgate.insights.metric import Family
+
+__all__ = ["Marks"]
+
+# A project that only sends webhooks and had no run for so long as runs are kept, or ever, is found among so many.
+_RECENT = 500
+
+
+class Marks:
+    """Watermarks of all projects. Forget it when the configuration changes.
+
+    `retention_ms`: how long runs are kept. `polling`: sources that are to be polled.
+    """
+
+    def __init__(self, store: Store, clock: Clock, *, retention_ms: int, polling: Collection[str]) -> None:
+        self._store, self._clock = store, clock
+        self._retention_ms = retention_ms
+        self._polling = frozenset(polling)
+        self._heard: tuple[int, frozenset[str]] = (0, frozenset())  # hour, and projects with runs that are kept
+
+    async def of(self, family: Family, polled: Mapping[str, Mapping[str, int | None]]) -> Watermarks:
+        """`polled`: source -> project -> start of its last complete walk.
+
+        What sources that poll nothing hear of, by webhooks alone, is known up to now.
+        """
+        marks = {
+            slug: Watermark(name, complete_ms) for name, known in polled.items() for slug, complete_ms in known.items()
+        }
+        now_ms = self._clock.now_ms()
+        hearing = sorted(name for name, known in polled.items() if not known)
+        if hearing:
+            for slug in await self._with_runs(now_ms) - await self._found():
+                marks.setdefault(slug, Watermark(hearing[0], now_ms))
+        return await credit_marks(self._store, marks, now_ms) if family == "credits" else marks
+
+    async def _found(self) -> frozenset[str]:
+        """What is known by polling, with what is gone."""
+        found = [await load_found(self._store, name) for name in self._polling]
+        return frozenset(one.slug for each in found for one in each.projects.values())
+
+    async def _with_runs(self, now_ms: int) -> frozenset[str]:
+        """Projects with runs that are kept: those of before this hour from sums, which are asked for once an hour."""
+        hour = now_ms // HOUR_MS
+        if self._heard[0] != hour:
+            since_ms = (now_ms - self._retention_ms) // DAY_MS * DAY_MS
+            slugs = [one.project for one in await self._store.projects()]
+            query = TallyQuery("workflow", dict.fromkeys(slugs, (since_ms, hour * HOUR_MS)), ("project",))
+            self._heard = hour, frozenset(slug for (slug,) in await self._store.tallies(query))
+        return self._heard[1] | {run.project for run in await self._store.recent_runs(_RECENT)}
