@@ -8,6 +8,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from operator import attrgetter
 from sys import maxsize
 from typing import Any, Generic, TypeVar
@@ -17,11 +18,20 @@ from headgate.core.detailrows import OutageSum, RepeatSum
 from headgate.core.outages import sum_outages
 from headgate.core.repeats import repeats_in, sum_repeats
 from headgate.core.rollup import SUMS, Contribution, Measure, RollupKind, bin_of
-from headgate.core.runrows import DeploymentRow, JobRow, LiveChoice, LiveRow, RunRow, StepFailures, TestOutcome
+from headgate.core.runrows import (
+    DeploymentRow,
+    JobRow,
+    LiveChoice,
+    LiveRow,
+    RunChoice,
+    RunRow,
+    StepFailures,
+    TestOutcome,
+)
 from headgate.core.slug import org_slug
 from headgate.core.status import FAILED
-from headgate.core.tally import ROLLED, Bounds, Dimension, Tally, TallyQuery, class_name
-from headgate.core.times import DAY_MS
+from headgate.core.tally import Bounds, Dimension, Tally, TallyQuery, class_name
+from headgate.core.times import DAY_MS, HOUR_MS, format_ms
 
 __all__ = ["History"]
 
@@ -35,8 +45,10 @@ _VALUES: Mapping[Dimension, Callable[[Any], str]] = {
     "branch": lambda row: row.ref,
     "trigger": lambda row: row.trigger,
     "resource_class": lambda row: getattr(row, "resource_class", ""),
+    "hour": lambda row: format_ms(row.stopped_ms // HOUR_MS * HOUR_MS),
 }
 _BY_DAY: tuple[Dimension, ...] = ("workflow", "job", "branch_class")
+_SUMMED = frozenset({"org", "project", *_BY_DAY})
 
 
 class _Ended(Generic[R]):
@@ -139,15 +151,23 @@ class History:
         """None are given."""
         return []
 
-    async def recent_runs(self, limit: int, *, project: str | None = None) -> Sequence[RunRow]:
-        """As the store's, of what had ended by now."""
-        rows = [
-            ended.rows[index]
-            for slug, ended in self._runs.items()
-            if project in (None, slug)
-            for index in ended.within(0, self.now_ms)
-        ]
-        return sorted(rows, key=attrgetter("stopped_ms"), reverse=True)[:limit]
+    async def newest_runs(
+        self,
+        names: Mapping[str, Collection[str] | None],
+        *,
+        chosen: RunChoice,
+        since_ms: int,
+        before: tuple[int, str],
+        limit: int,
+    ) -> Sequence[RunRow]:
+        """As the store's, of what had ended by now. `before`: without an id."""
+        found: list[RunRow] = []
+        for slug in names.keys() & self._runs.keys():
+            ended, wanted = self._runs[slug], names[slug]
+            rows = (ended.rows[index] for index in reversed(ended.within(since_ms, min(before[0], self.now_ms))))
+            taken = (row for row in rows if (wanted is None or row.workflow in wanted) and chosen.takes(row))
+            found += islice(taken, limit)
+        return sorted(found, key=attrgetter("stopped_ms"), reverse=True)
 
     async def series(
         self,
@@ -236,7 +256,7 @@ class History:
                 continue
             rows = ended[project]
             first, last = -(-since_ms // DAY_MS), until_ms // DAY_MS
-            if not ROLLED.issuperset(query.by) or first >= last:
+            if not _SUMMED.issuperset(query.by) or first >= last:
                 _count(found, query, rows, rows.within(since_ms, until_ms))
                 continue
             _count(found, query, rows, rows.within(since_ms, first * DAY_MS))

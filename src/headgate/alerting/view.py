@@ -101,15 +101,21 @@ class Reach:
         return min(self.ends.values(), default=self.now_ms)
 
 
+# A window of a project, and by group the begins of the hours in it that had runs, ascending.
+Hours = tuple[tuple[int, int], Mapping[Labels, Sequence[int]]]
+
+
 @dataclass(slots=True)
 class Memory:
     """What saves reading twice over several passes; nothing is wrong without it.
 
     `baselines`: rule and slot -> windows and what was measured in them. `ends`: rule -> where its windows ended.
+    `hours`: rule -> project -> window and the hours in it that had runs.
     """
 
     baselines: dict[tuple[str, int], tuple[Bounds, Mapping[Labels, Measured]]] = field(default_factory=dict)
     ends: dict[str, Mapping[str, int]] = field(default_factory=dict)
+    hours: dict[str, Mapping[str, Hours]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -209,6 +215,23 @@ class View:
         found = await self.measure(bounds)
         self.shared.memory.baselines[key] = (bounds, found)
         return found
+
+    async def hours(self, bounds: Bounds) -> Mapping[Labels, Sequence[int]]:
+        """Begins of the hours in which each group ran, ascending; a project is read anew only when its window moves.
+
+        For rules by project over a metric of sums.
+        """
+        rule, memory = self.rule, self.shared.memory.hours
+        key = f"{rule.name} {rule.timing.version}"
+        known = {one: has for one, has in memory.get(key, {}).items() if bounds.get(one) == has[0]}
+        missing = {project: span for project, span in bounds.items() if project not in known}
+        found = await self.shared.reader.hours(rule.metric, by=rule.by, where=rule.where, bounds=missing)
+        groups: dict[str, dict[Labels, Sequence[int]]] = {project: {} for project in missing}
+        for labels, hours in found.items():
+            groups[dict(labels)["project"]][labels] = hours
+        known |= {project: (span, groups[project]) for project, span in missing.items()}
+        memory[key] = known
+        return {labels: hours for _, each in known.values() for labels, hours in each.items()}
 
     def fresh(self) -> Bounds:
         """What each project gained since the rule looked before; without such a memory, within one interval."""

@@ -238,6 +238,26 @@ class Reader:
             found.append(measure_tallies(how, {group: total}, until_ms - since_ms).get(group, Measured(None, 0)))
         return found
 
+    async def hours(
+        self, metric: MetricDef, *, by: Sequence[str], where: Sequence[Matcher], bounds: Bounds
+    ) -> Mapping[Labels, Sequence[int]]:
+        """Begins of the UTC hours in which runs of each group ended, ascending. Only metrics of sums, as `rolling`."""
+        if not isinstance(metric.compute, FromTally):
+            raise TypeError(f"{metric.id} is not computed from sums")
+        how, grouping = metric.compute, Grouping.of(metric, by, where, self._owners)
+        bounds = grouping.narrowed(bounds, self._takes)
+        if not bounds:
+            return {}
+        query = TallyQuery(how.kind, bounds, ("hour", *grouping.counted_by(how)), only=grouping.only)
+        asked, tallies = await self._tallies(query)
+        place, found = asked.by.index("hour"), dict[Labels, set[int]]()
+        named = cache(grouping.of_keys([name for name in asked.by if name != "hour"]))
+        for key in tallies:
+            labels = named((*key[:place], *key[place + 1 :]))
+            if labels is not None:
+                found.setdefault(labels, set()).add(parse_ms(key[place]) or 0)
+        return {labels: sorted(times) for labels, times in found.items()}
+
     async def _tallies(self, query: TallyQuery) -> tuple[TallyQuery, Tallies]:
         """Sums that answer a query, and what they were asked for: they may be finer, with more sketches."""
         known = self._known.setdefault((query.kind, frozenset(query.bounds.items())), [])

@@ -131,6 +131,19 @@ async def test_a_silence_is_drawn_as_the_time_between_runs():
     assert (None, True) == (gone.chart, "no past" in gone.no_chart)
 
 
+async def test_a_silence_is_drawn_whatever_else_runs_in_the_project():
+    """Thousands of runs since hide nothing of the workflow that is silent."""
+    world = World(SILENT)
+    world.store.runs = [run(START - (15 * 24 - hour) * HOUR) for hour in range(15 * 24)]
+    world.store.runs += [run(START + number, workflow="other") for number in range(2_100)]
+    world.clock.advance(24 * 3600)
+    for _ in range(12):
+        await world.pass_time(5, None)
+    chart = (await page_of(world)).chart
+    assert 200 == len(chart.points) - 1
+    assert {3600.0} == {one.value for one in chart.points[:-1]}
+
+
 async def test_what_was_judged_of_credits_ends_with_the_last_day_that_is_told():
     """Not with the day that is over since, of which nothing is told yet: alert and history say up to when it was."""
     world = World(COSTLY)

@@ -205,6 +205,25 @@ async def test_a_project_that_is_no_longer_collected_is_gone_not_silent():
     assert decode_alert(row.state_json).seen_ms == before_ms
 
 
+@pytest.mark.parametrize("by", ["[project]", "[project, workflow]"])
+async def test_a_rhythm_is_learnt_from_all_of_the_past(by):
+    """Not from so many newest runs: one busy hour, and what else runs in the project, hide nobody's rhythm."""
+    world = World(SILENT.replace("[project]", by))
+    name = "nightly" if "workflow" in by else "build"
+    hours = [START - (15 * 24 - hour) * HOUR for hour in range(15 * 24)]
+    world.store.runs = [run(at, workflow=name) for at in hours]
+    world.store.runs += [run(hours[-1] + 1 + number, workflow="build") for number in range(2_100)]
+    if name == "nightly":
+        world.store.runs += [run(hours[-1] + number * MINUTE, workflow="build") for number in range(3 * 24 * 60)]
+    world.clock.advance(24 * 3600)
+    for _ in range(12):
+        await world.pass_time(5, None)
+    (alert,) = [decode_alert(row.state_json) for row in world.store.rows.values()]
+    last_ms = hours[-1] if name == "nightly" else hours[-1] + 2_100
+    assert (AlertState.FIRING, 3600.0, last_ms) == (alert.state, alert.baseline, alert.first_bad_ms)
+    assert alert.value == (alert.at_ms - last_ms) / 1000
+
+
 async def test_runs_that_came_in_one_long_walk_are_all_new():
     """A change is found although the watermark moves by hours at a time and nothing runs just before it."""
     world = World(SLOWER)

@@ -19,15 +19,14 @@ from headgate.alerting.spec import Building, Spec
 from headgate.alerting.units import Duration, DurationField
 from headgate.alerting.view import Found, View
 from headgate.core.alertdata import Alert, AlertState, Outcome
-from headgate.core.runrows import RunRow
 from headgate.core.times import DAY_MS, HOUR_MS
-from headgate.insights.dimensions import ROW_VALUES
 from headgate.insights.metric import Labels
+from headgate.insights.newest import newest_of
 
 __all__ = ["Absence", "AbsenceSpec", "chance_of_silence"]
 
 _WEEK_HOURS = 168
-_MOST_RUNS = 2000
+_MOST_RUNS = 2000  # of one hour, to find the last of the group among
 # Beyond the longest silence of the past by half: long weekends are half as long again as weekends.
 _BEYOND_LONGEST = 1.5
 _OPEN = (AlertState.PENDING, AlertState.FIRING, AlertState.RECOVERING)
@@ -44,9 +43,12 @@ class Absence:
 
     async def find(self, view: View, alerts: Mapping[Labels, Alert]) -> Mapping[Labels, Found]:
         """As `Judge.find`."""
-        past = await view.kept(0, view.bounds(self.history_ms, align_ms=HOUR_MS))
-        recent = await view.measure(view.bounds(self.at_least_ms))
+        bounds = view.bounds(self.history_ms, align_ms=HOUR_MS)
+        past = await view.kept(0, bounds)
+        # Nothing that is shorter than an hour is a silence: rhythms are known by the hour.
+        recent = await view.measure(view.bounds(max(self.at_least_ms, HOUR_MS)))
         found: dict[Labels, Found] = {}
+        silent: list[Labels] = []
         for labels in [*alerts, *(labels for labels in past if labels not in alerts and labels not in recent)]:
             alert = alerts.get(labels)
             if dict(labels)["project"] not in view.reach.ends:
@@ -57,43 +59,43 @@ class Absence:
                 silent_s = (alert.value or 0.0) + (view.end_ms(dict(labels)) - alert.at_ms) / 1000
                 found[labels] = Found(Outcome.BREACH, 1, silent_s, alert.baseline, n=1, n_new=1)
             elif past[labels].n >= self.min_runs if labels in past else False:
-                found |= await self._judged(view, labels)
+                silent.append(labels)
+        projects = {dict(labels)["project"] for labels in silent}
+        hours = await view.hours({project: bounds[project] for project in sorted(projects)})
+        for labels in silent:
+            found |= await self._judged(view, labels, hours.get(labels, ()), past[labels].n)
         return found
 
     def limit_ms(self, longest_ms: float) -> float:
         """A silence as long as this may be told, by the longest of the past."""
         return max(self.at_least_ms, _BEYOND_LONGEST * longest_ms)
 
-    async def _judged(self, view: View, labels: Labels) -> Mapping[Labels, Found]:
+    async def _judged(self, view: View, labels: Labels, hours: Sequence[int], n: int) -> Mapping[Labels, Found]:
+        """`hours`: begins of those in which it ran, ascending; `n`: its runs in them."""
         named = dict(labels)
         end_ms = view.end_ms(named)
-        runs = [
-            run
-            for run in await view.shared.store.recent_runs(_MOST_RUNS, project=named["project"])
-            if end_ms - self.history_ms <= run.stopped_ms < end_ms and view.accepts(values := _values(run))
-            if all(values[name] == value for name, value in labels)
-        ]
-        if len(runs) < self.min_runs:
+        limit_ms = self.limit_ms(longest_ms := max((after - before for before, after in pairwise(hours)), default=0))
+        if not hours or end_ms - hours[-1] < limit_ms or chance_of_silence(hours, end_ms) > self.p:
             return {}
-        times = sorted(run.stopped_ms for run in runs)
-        silent_ms = end_ms - times[-1]
-        longest_ms = max(after - before for before, after in pairwise(times))
-        if silent_ms < self.limit_ms(longest_ms):
+        last_ms = hours[-1] + HOUR_MS  # where that run itself is no longer kept
+        newest = await newest_of(
+            view.shared.store, named, view.rule.where, since_ms=hours[-1], until_ms=last_ms, limit=_MOST_RUNS
+        )
+        last = next(iter(newest), None)
+        if last is not None:
+            last_ms = last.stopped_ms
+        if end_ms - last_ms < limit_ms:
             return {}
-        if chance_of_silence(times, end_ms) > self.p:
-            return {}
-        last = max(runs, key=lambda run: run.stopped_ms)
-        seconds = silent_ms / 1000
         found = Found(
             Outcome.BREACH,
             1,
-            seconds,
+            (end_ms - last_ms) / 1000,
             longest_ms / 1000,
-            len(runs),
+            n,
             1,
-            last.workflow_id,
-            last.url,
-            first_bad_ms=last.stopped_ms,
+            last.workflow_id if last else "",
+            last.url if last else "",
+            first_bad_ms=last_ms,
         )
         return {labels: found}
 
@@ -101,7 +103,8 @@ class Absence:
 def chance_of_silence(times: Sequence[int], end_ms: int) -> float:
     """How likely nothing runs from the last of `times` to the end, by how often each hour of the week had a run before.
 
-    Hours count once however many runs they had, since runs come in bursts. `times`: never empty, ascending.
+    Hours count once however many runs they had, since runs come in bursts. `times`: of runs or of hours that had some;
+    never empty, ascending.
     """
     last_ms = times[-1]
     had = [0] * _WEEK_HOURS
@@ -113,10 +116,6 @@ def chance_of_silence(times: Sequence[int], end_ms: int) -> float:
         usual = min(0.95, had[hour % _WEEK_HOURS] / (weeks + 1))
         log_chance += math.log1p(-usual)
     return math.exp(log_chance)
-
-
-def _values(run: RunRow) -> Mapping[str, str]:
-    return {name: value_of(run) for name, value_of in ROW_VALUES["runs"].items()}
 
 
 class AbsenceSpec(Spec):

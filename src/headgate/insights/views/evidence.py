@@ -15,7 +15,6 @@ from headgate.core.evidence import Evidence
 from headgate.core.runrows import RunRow
 from headgate.core.tally import Bounds
 from headgate.core.times import DAY_MS, HOUR_MS, format_ms
-from headgate.insights.dimensions import ROW_VALUES
 from headgate.insights.match import Matcher
 from headgate.insights.metric import (
     Format,
@@ -31,6 +30,7 @@ from headgate.insights.metric import (
     MetricDef,
     Over,
 )
+from headgate.insights.newest import newest_of
 from headgate.insights.reader import Reader
 from headgate.insights.views.lens import Lens
 
@@ -139,9 +139,7 @@ async def _silence(
     lens: Lens, seen: Evidence, end_ms: int, levels: tuple[Level, ...], marks: tuple[Mark, ...]
 ) -> EvidenceChart | None:
     """How long nothing ran, each time and now; None where no run before it is kept."""
-    read = await lens.store.recent_runs(_READ, project=seen.group.get("project"))
-    matchers = _matchers(seen)
-    runs = [run for run in read if run.stopped_ms < end_ms and _is_of(seen, matchers, run)]
+    runs = await newest_of(lens.store, seen.group, _matchers(seen), until_ms=end_ms, limit=_READ)
     # The judge's past, whose end is the last run here: a silence that goes on for weeks still has its rhythm in sight.
     runs = [run for run in runs[: _GAPS + 1] if run.stopped_ms >= runs[0].stopped_ms - seen.window_ms][::-1]
     if not runs:
@@ -165,12 +163,6 @@ async def _silence(
         levels=levels,
         marks=marks,
     )
-
-
-def _is_of(seen: Evidence, matchers: Sequence[Matcher], run: RunRow) -> bool:
-    values = {name: value_of(run) for name, value_of in ROW_VALUES["runs"].items()}
-    taken = all(one.accepts(values[one.label]) for one in matchers if one.label in values)
-    return taken and all(values.get(name) == value for name, value in seen.group.items())
 
 
 def _seconds(run: RunRow, until_ms: int) -> float:
