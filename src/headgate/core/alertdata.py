@@ -35,6 +35,7 @@ __all__ = [
     "fingerprint",
     "new_alert",
     "notification_key",
+    "threads_of",
 ]
 
 
@@ -250,6 +251,11 @@ def notification_key(identity: str, alert: Alert) -> str:
     The birth keeps it unique when an alert that was forgotten comes back and counts from 1 again.
     """
     return f"{identity}:{alert.born_ms}:{alert.number}"
+
+
+def threads_of(identity: str, alert: Alert) -> set[tuple[str, str]]:
+    """Each notifier for which the alert is open, with what its memory is about: the group, or the alert alone."""
+    return {(name, told.group or identity) for name, told in alert.receivers.items()}
 
 
 def new_alert(now_ms: int, version: str = "") -> Alert:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from headgate.core.silences import Silence, history_name
 from headgate.core.storeport import AlertChange, AlertRow, OutboxRow
+from headgate.store.threads import open_threads
 
 __all__ = ["MemoryAlerts"]
 
@@ -15,7 +16,7 @@ __all__ = ["MemoryAlerts"]
 class MemoryAlerts:
     """`gone`: outbox rows that left; they stay so that an equal key is never sent twice. `dead`, `sent`: which, when.
 
-    `memory`: what notifiers remember, by notifier and thread.
+    `memory`: what notifiers remember and since when, by notifier and thread.
     """
 
     rows: dict[str, AlertRow] = field(default_factory=dict)
@@ -24,7 +25,7 @@ class MemoryAlerts:
     gone: dict[int, OutboxRow] = field(default_factory=dict)
     dead: dict[int, int] = field(default_factory=dict)
     sent: dict[int, int] = field(default_factory=dict)
-    memory: dict[tuple[str, str], dict[str, str]] = field(default_factory=dict)
+    memory: dict[tuple[str, str], tuple[dict[str, str], int]] = field(default_factory=dict)
     silences: dict[int, Silence] = field(default_factory=dict)
 
     def transition(self, change: AlertChange, now_ms: int) -> None:
@@ -114,6 +115,26 @@ class MemoryAlerts:
             for kept in (self.gone, self.dead, self.sent):
                 kept.pop(number, None)
         return len(numbers)
+
+    def remember(self, memory: tuple[str, str, Mapping[str, str]], at_ms: int) -> None:
+        """What a notifier remembers of a thread from now on; nothing forgets it."""
+        notifier, thread, body = memory
+        self.memory.pop((notifier, thread), None)
+        if body:
+            self.memory[notifier, thread] = (dict(body), at_ms)
+
+    def forget_memories(self, before_ms: int) -> int:
+        """Drop old ones about alerts that are over, of notifiers that have nothing to send; returns how many."""
+        needed = open_threads((row.fingerprint, row.state_json) for row in self.rows.values())
+        sending = {row.notifier for row in self.outbox.values()}
+        gone = [
+            place
+            for place, (_, at_ms) in self.memory.items()
+            if at_ms < before_ms and place not in needed and place[0] not in sending
+        ]
+        for place in gone:
+            del self.memory[place]
+        return len(gone)
 
     def retry(self, ids: Sequence[int], due_ms: int, error: str) -> None:
         """Try again at a time."""

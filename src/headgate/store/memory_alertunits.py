@@ -35,7 +35,7 @@ class MemoryAlertUnits(ABC):
         self._unit()
         self.alerting.leave(ids, self.clock.now_ms(), sent=sent)
         if memory is not None:
-            self.alerting.memory[memory[:2]] = dict(memory[2])
+            self.alerting.remember(memory, self.clock.now_ms())
 
     async def outbox_retry(self, ids: Sequence[int], *, due_ms: int, error: str) -> None:
         self._unit()
@@ -46,7 +46,7 @@ class MemoryAlertUnits(ABC):
         self.alerting.leave(ids, at_ms, error)
 
     async def notifier_memory(self, notifier: str, thread: str) -> Mapping[str, str]:
-        return self.alerting.memory.get((notifier, thread), {})
+        return self.alerting.memory.get((notifier, thread), ({}, 0))[0]
 
     async def put_silence(self, silence: Silence, line: bytes, *, at_ms: int) -> int:
         self._unit()
@@ -62,4 +62,5 @@ class MemoryAlertUnits(ABC):
         return self.alerting.failing()
 
     async def notifier_memories(self, notifier: str) -> Mapping[str, Mapping[str, str]]:
-        return {thread: body for (name, thread), body in self.alerting.memory.items() if name == notifier and body}
+        found = sorted(self.alerting.memory.items())
+        return {thread: body for (name, thread), (body, _) in found if name == notifier}

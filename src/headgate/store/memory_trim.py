@@ -119,7 +119,8 @@ def _alerts(store: MemoryStore, before_ms: int, _now_ms: int) -> int:
     store.alerting.history = kept
     for number in ended:
         del store.alerting.silences[number]
-    return deleted + store.alerting.forget(lambda row: row.created_ms < before_ms)
+    deleted += store.alerting.forget(lambda row: row.created_ms < before_ms)
+    return deleted + store.alerting.forget_memories(before_ms)
 
 
 def _trail(store: MemoryStore, before_ms: int, _now_ms: int) -> int:

@@ -24,6 +24,7 @@ from headgate.store.schema import ENDS, LANES, decode_key, encode_key
 from headgate.store.session import Session
 from headgate.store.setaside import drop, purge
 from headgate.store.spans import drop_before, drop_hours
+from headgate.store.threads import open_threads
 
 __all__ = ["PARTS", "one_slice", "trim_hourly"]
 
@@ -205,10 +206,24 @@ def _alerts(session: Session, before_ms: int, _now_ms: int) -> int:
         (before_ms, _ROWS),
     )
     deleted += session.db.changes()
-    session.db.execute("DELETE FROM notifier_memory WHERE at_ms < ?", (before_ms,))
-    deleted += session.db.changes()
+    deleted += _memories(session, before_ms)
     session.db.execute("DELETE FROM silence WHERE ends_ms < ?", (before_ms,))
     return deleted + session.db.changes()
+
+
+def _memories(session: Session, before_ms: int) -> int:
+    """Old memories about alerts that are over, and of notifiers that have nothing to send: an end needs them."""
+    old = session.db.execute(
+        "SELECT notifier, thread FROM notifier_memory WHERE at_ms < ?"
+        " AND notifier NOT IN (SELECT notifier FROM outbox WHERE state = 0)",
+        (before_ms,),
+    ).fetchall()
+    if not old:
+        return 0
+    needed = open_threads(session.db.execute("SELECT fingerprint, state_json FROM alert"))
+    gone = [one for one in old if one not in needed]
+    session.db.executemany("DELETE FROM notifier_memory WHERE notifier = ? AND thread = ?", gone)
+    return len(gone)
 
 
 def _rollups(session: Session, before_ms: int, _now_ms: int) -> int:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from msgspec import structs
+
+from headgate.core.alertdata import AlertState, Told, encode_alert, new_alert
 from headgate.core.silences import Silence, history_name
-from headgate.core.storeport import AlertChange, OutboxEntry, Store
+from headgate.core.storeport import AlertChange, AlertRow, OutboxEntry, Store
 from headgate.core.trail import TrailEntry
 from headgate.testing.store_data import DAY, NOW, PROJECT, job, merge, workflow
 
@@ -59,6 +62,29 @@ class TellingSuite:
         assert dict(await store.outbox_failing()) == {"ops": (NOW - 2, 2, "504")}
         await store.outbox_done(rows[3:])
         assert dict(await store.outbox_failing()) == {}
+
+    async def test_a_memory_is_kept_while_an_alert_needs_it(self, store: Store) -> None:
+        """Of whoever was told that it fires, by group or alone, and while a message waits; then until retention."""
+        receivers = {"ops": Told(1, NOW, group="g"), "hook": Told(1, NOW, group="")}
+        state = encode_alert(structs.replace(new_alert(NOW), state=AlertState.FIRING, receivers=receivers))
+        open_ = AlertRow("f1", "Slow", {}, "firing", state, NOW)
+        odd = AlertRow("f2", "Slow", {}, "firing", b"{}", NOW)
+        await store.transition(AlertChange(rows=[open_, odd], outbox=[OutboxEntry("late", "k", b"{}", NOW)]))
+        threads = [("ops", "g"), ("ops", "other"), ("hook", "f1"), ("hook", "f2"), ("late", "f9")]
+        for name, thread in threads:
+            await store.outbox_done([], memory=(name, thread, {"ts": "1"}))
+
+        async def left() -> list[tuple[str, str]]:
+            return [one for one in threads if await store.notifier_memory(*one)]
+
+        much_later = NOW + 400 * DAY  # whatever the store's own clock says
+        assert dict(await store.trim({"alerts": 800 * DAY}, now_ms=much_later)) == {"alerts": 0}
+        assert dict(await store.trim({"alerts": DAY}, now_ms=much_later)) == {"alerts": 2}
+        assert await left() == [("ops", "g"), ("hook", "f1"), ("late", "f9")]
+        await store.transition(AlertChange(removed=["f1"]))
+        await store.outbox_done([row.id for row in await store.outbox_due(now_ms=NOW, limit=9)])
+        await store.trim({"alerts": DAY}, now_ms=much_later)
+        assert await left() == []
 
     async def test_the_trail_is_read_from_its_end_in_pages(self, store: Store) -> None:
         """As it was written, numbered, until its retention."""
