@@ -101,7 +101,7 @@ def _signal_labels(key: str) -> dict[str, str]:
 def _held(labels: dict[str, str], why: str | None, known: Mapping[str, tuple[AlertRow, Alert]], now_ms: int) -> Subject:
     def told(since: str) -> str:
         if why is None:
-            return f"sink {labels['sink']} takes records again"
+            return f"sink {labels['sink']} takes records again, or is not used any more"
         kept = "what waits is kept, unless this sink's `overflow` is drop_oldest or the disk fills"
         return f"sink {labels['sink']} holds records back since {since}: {why}; {kept}; see `headgate check`"
 

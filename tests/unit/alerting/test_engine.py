@@ -234,7 +234,7 @@ async def test_a_held_sink_is_told_once_and_when_it_goes_on():
     world.held = {}
     await world.pass_time(5, "success")
     assert [one["state"] for one in world.messages()] == ["firing", "resolved"]
-    assert world.messages()[-1]["annotations"]["summary"] == "sink loki takes records again"
+    assert world.messages()[-1]["annotations"]["summary"] == "sink loki takes records again, or is not used any more"
     world.held = {"loki.logs": "auth: again"}
     await world.pass_time(5, "success")
     assert [one["state"] for one in world.messages()] == ["firing", "resolved", "firing"]
