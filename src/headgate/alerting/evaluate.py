@@ -95,10 +95,17 @@ async def _late_groups(view: View, alerts: Mapping[Labels, Alert]) -> Mapping[La
     late = _late_projects(view)
     if not late:
         return {}
-    since_ms = view.now_ms - view.rule.window_ms - view.rule.stale_after_ms
-    measured = await view.measure(dict.fromkeys(late, (since_ms, view.now_ms)))
+    # From what it judged last on: however long a source is behind, it is known whom that concerns.
+    measured = await view.measure({one: (_last_ms(view, one) - view.rule.window_ms, view.now_ms) for one in late})
     found = {labels: _sources(labels, late) for labels in {*measured, *alerts}}
     return {labels: sources for labels, sources in found.items() if sources}
+
+
+def _last_ms(view: View, project: str) -> int:
+    """Up to when a project that is behind could be judged; where it never could, when it was late at the earliest."""
+    marks = [view.shared.marks[family].get(project) for family in view.rule.metric.families]
+    times = [mark.at_ms for mark in marks if mark is not None and mark.at_ms is not None]
+    return min([*times, view.now_ms - view.rule.stale_after_ms])
 
 
 def _sources(labels: Labels, late: Mapping[str, str]) -> frozenset[str]:

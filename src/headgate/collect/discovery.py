@@ -25,7 +25,7 @@ async def recall_scopes(polled: Polled, store: Store) -> Sequence[Scope]:
     return source.found().scopes()
 
 
-async def ask_scopes(polled: Polled, store: Store, intake: Intake) -> Sequence[Scope]:
+async def ask_scopes(polled: Polled, intake: Intake) -> Sequence[Scope]:
     """The scopes to walk now. Raises what the source and the store raise."""
     source = polled.source
     if not isinstance(source, DiscoverySource):

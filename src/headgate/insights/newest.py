@@ -27,7 +27,7 @@ async def newest_of(
 ) -> Sequence[RunRow]:
     """Runs of a group, which names its project, that ended within the time: newest first, of `limit` that are read."""
     matchers = [by_class(one) for one in where]
-    named = {one.label: one.value for one in matchers if one.op == "="} | group
+    named = {**{one.label: one.value for one in matchers if one.op == "="}, **group}
     workflow, branch_class = named.get("workflow"), named.get("branch_class")
     chosen = RunChoice(
         branch=named.get("branch", ""),

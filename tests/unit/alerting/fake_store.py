@@ -9,7 +9,16 @@ from headgate.core.silences import Silence, history_name
 from headgate.core.storeport import AlertChange, AlertRow, OutboxEntry
 
 # Questions about facts, which history answers.
-ASKED = {"runs_between", "jobs_between", "recent_runs", "newest_runs", "series", "tallies", "in_flight", "test_outcomes"}
+ASKED = {
+    "runs_between",
+    "jobs_between",
+    "recent_runs",
+    "newest_runs",
+    "series",
+    "tallies",
+    "in_flight",
+    "test_outcomes",
+}
 
 
 class FakeStore:

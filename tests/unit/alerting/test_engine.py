@@ -568,6 +568,21 @@ async def test_run_waits_out_a_full_store():
     assert world.states() == ["pending"]
 
 
+async def test_a_source_is_not_collected_again_because_its_last_runs_are_long_ago():
+    """However long it is behind, and whether anything fires or not, `CollectorStale` says so until it is collected."""
+    world = World()
+    await world.pass_time(30)
+    world.marks = {"gh/acme/web": Watermark("circleci", world.clock.now_ms())}
+    await world.pass_time(9 * 60, None)
+    assert world.states() == ["firing"]
+    world.marks = None
+    await world.pass_time(30, None)
+    assert [(one["rule"], one["state"]) for one in world.messages()] == [
+        ("CollectorStale", "firing"),
+        ("CollectorStale", "resolved"),
+    ]
+
+
 async def test_a_rule_about_late_data_is_not_frozen_by_late_data():
     """It fires while a project is behind, and is resolved when the project is collected again."""
     tail = 'metric: data_freshness\n        by: [project]\n        window: 2h\n        threshold: "> 30m"\n'

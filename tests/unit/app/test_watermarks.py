@@ -68,7 +68,9 @@ def found(*slugs: str, gone: str = "") -> dict[str, bytes]:
 async def test_what_was_found_before_a_restart_counts_until_the_source_answers(store: Store, tmp_path: Path) -> None:
     """However long it refuses us: each project up to its last complete walk, under the name of its own source."""
     cursor = SourceCursor("dark", "gh/acme/web", 7, None, NOW - HOUR_MS)
-    await merged(store, "dark", marks=found("gh/acme/web", "gh/acme/new", "gh/acme/old", gone="gh/acme/old"), cursor=cursor)
+    await merged(
+        store, "dark", marks=found("gh/acme/web", "gh/acme/new", "gh/acme/old", gone="gh/acme/old"), cursor=cursor
+    )
     made = engines(store, tmp_path, dark=POLLED, heard=HEARD)
     assert {
         "gh/acme/web": Watermark("dark", NOW - HOUR_MS),

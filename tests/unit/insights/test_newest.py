@@ -59,9 +59,10 @@ async def test_hours_and_newest_runs_are_those_of_the_group(store):
         assert sorted({at // HOUR * HOUR for at in ends}) == found[tuple(sorted(group.items()))]
         runs = await newest_of(store, group, where, since_ms=since_ms, until_ms=until_ms, limit=1000)
         assert ends == [run.stopped_ms for run in runs][::-1]
-        assert ends[-1:] == [
-            run.stopped_ms for run in await newest_of(store, group, where, until_ms=until_ms, limit=300)
-        ][:1]
+        assert (
+            ends[-1:]
+            == [run.stopped_ms for run in await newest_of(store, group, where, until_ms=until_ms, limit=300)][:1]
+        )
 
 
 async def test_a_metric_of_single_runs_has_no_hours():
