@@ -69,7 +69,8 @@ def _subject(
     outcome = Outcome.BREACH if rules else Outcome.CLEAR
     reading = Reading(now_ms, outcome, level=1 if rules else 0, value=float(len(rules)), n=1, n_new=1)
     names = ", ".join(rules)
-    summary = f"Collection from {source} is behind; frozen rules: {names}" if rules else f"{source} is collected again"
+    over = f"{source} is collected again, or is not used any more"
+    summary = f"Collection from {source} is behind; frozen rules: {names}" if rules else over
     return Subject(
         fingerprint=identity,
         rule=COLLECTOR_STALE,
