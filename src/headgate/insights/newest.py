@@ -1,6 +1,6 @@
 """The newest runs of one group, found by what names it: what others run meanwhile is not read.
 
-Invariant: a run is of a group exactly where the sums of the group count it, but for who owns it.
+Invariant: a run is of a group exactly where the sums of the group count it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from headgate.core.storeport import ReadStore
 from headgate.core.tally import DEFAULT_BRANCH
 from headgate.insights.dimensions import ROW_VALUES
 from headgate.insights.match import Matcher, by_class
+from headgate.insights.owners import Owners
 
 __all__ = ["newest_of"]
 
@@ -21,6 +22,7 @@ async def newest_of(
     group: Mapping[str, str],
     where: Sequence[Matcher],
     *,
+    owners: Owners,
     since_ms: int = 0,
     until_ms: int,
     limit: int,
@@ -41,10 +43,11 @@ async def newest_of(
         before=(until_ms, ""),
         limit=limit,
     )
-    return [run for run in read if _is_of(group, matchers, run)]
+    return [run for run in read if _is_of(group, matchers, run, owners)]
 
 
-def _is_of(group: Mapping[str, str], matchers: Sequence[Matcher], run: RunRow) -> bool:
+def _is_of(group: Mapping[str, str], matchers: Sequence[Matcher], run: RunRow, owners: Owners) -> bool:
     values = {name: value_of(run) for name, value_of in ROW_VALUES["runs"].items()}
+    values["team"] = owners.team(run.project, run.workflow, "")
     taken = all(one.accepts(values[one.label]) for one in matchers if one.label in values)
     return taken and all(values[name] == value for name, value in group.items() if name in values)

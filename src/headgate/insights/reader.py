@@ -81,7 +81,7 @@ class Reader:
 
     def __init__(self, store: ReadStore, *, owners: Owners, behind_ms: Mapping[str, int] | None = None) -> None:
         self._store = store
-        self._owners = owners
+        self.owners = owners
         self._behind_ms = behind_ms or {}
         self._measured: dict[object, Mapping[Labels, Measured]] = {}
         self._grouped: dict[object, Mapping[Labels, Tally]] = {}
@@ -105,7 +105,7 @@ class Reader:
 
         Raises ValueError for a dimension that the metric does not have.
         """
-        grouping = Grouping.of(metric, by, where, self._owners)
+        grouping = Grouping.of(metric, by, where, self.owners)
         bounds = grouping.narrowed(bounds, self._takes)
         if not bounds:
             return {}
@@ -147,7 +147,7 @@ class Reader:
         only: tuple[tuple[Dimension, str], ...] = ()
         for metric in metrics:
             if isinstance(metric.compute, FromTally):
-                how, grouping = metric.compute, Grouping.of(metric, by, where, self._owners)
+                how, grouping = metric.compute, Grouping.of(metric, by, where, self.owners)
                 names, bins = wanted.get(how.kind, (frozenset(), frozenset()))
                 wanted[how.kind] = (names | set(grouping.counted_by(how)), bins | how.bins)
                 bounds, only = grouping.narrowed(bounds, self._takes), grouping.only
@@ -177,7 +177,7 @@ class Reader:
             return [combine(how, {name: lines[at] for name, lines in inputs.items()}) for at in range(len(bounds))]
         if not isinstance(metric.compute, FromTally):
             return [await self.measure(metric, by=by, where=where, bounds=one) for one in bounds]
-        grouping = Grouping.of(metric, by, where, self._owners)
+        grouping = Grouping.of(metric, by, where, self.owners)
         narrowed = [grouping.narrowed(one, self._takes) for one in bounds]
         if not all(narrowed):
             return [{} for _ in bounds]
@@ -219,7 +219,7 @@ class Reader:
         """
         if not isinstance(metric.compute, FromTally):
             raise TypeError(f"{metric.id} is not computed from sums")
-        how, grouping = metric.compute, Grouping.of(metric, [name for name, _ in group], where, self._owners)
+        how, grouping = metric.compute, Grouping.of(metric, [name for name, _ in group], where, self.owners)
         narrowed = [one for one in (grouping.narrowed(one, self._takes) for one in bounds) if one]
         if len(narrowed) < len(bounds):
             return [Measured(None, 0) for _ in bounds]
@@ -244,7 +244,7 @@ class Reader:
         """Begins of the UTC hours in which runs of each group ended, ascending. Only metrics of sums, as `rolling`."""
         if not isinstance(metric.compute, FromTally):
             raise TypeError(f"{metric.id} is not computed from sums")
-        how, grouping = metric.compute, Grouping.of(metric, by, where, self._owners)
+        how, grouping = metric.compute, Grouping.of(metric, by, where, self.owners)
         bounds = grouping.narrowed(bounds, self._takes)
         if not bounds:
             return {}
@@ -385,7 +385,7 @@ class Reader:
         `labels` has at least `metric.series_needs`. Raises ValueError where it has not, or the metric has no series.
         """
         return await read_points(
-            self._store, self._owners, metric, labels=labels, where=where, before_ms=before_ms, limit=limit
+            self._store, self.owners, metric, labels=labels, where=where, before_ms=before_ms, limit=limit
         )
 
     async def credits_told(self, bounds: Bounds) -> Mapping[str, CreditsTold]:

@@ -61,6 +61,8 @@ class Letters(_Body):
 
     @model_validator(mode="after")
     def _says_which(self) -> Letters:
+        if self.ids and (self.signal is not None or self.reason is not None):
+            raise ValueError("say ids, or signal and reason, not both")
         if not (self.ids or self.everything) and self.signal is None and self.reason is None:
             raise ValueError("say ids, signal, reason or everything")
         return self
@@ -76,6 +78,8 @@ class Deliveries(_Body):
 
     @model_validator(mode="after")
     def _says_which(self) -> Deliveries:
+        if self.ids and (self.source is not None or self.reason is not None):
+            raise ValueError("say ids, or source and reason, not both")
         if not (self.ids or self.everything) and self.source is None and self.reason is None:
             raise ValueError("say ids, source, reason or everything")
         return self

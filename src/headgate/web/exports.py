@@ -6,17 +6,20 @@ time, as every answer has; writing it takes as long as it takes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
+from starlette.requests import ClientDisconnect
 
 from headgate.core.packing import packed
 from headgate.insights.formats import FORMATS, export_opened, media_type, read_format
 from headgate.insights.tables import TABLES, Material, find_table, open_table, read_asking
+from headgate.insights.tables.table import Row
 from headgate.insights.views.known import must_be_known
 from headgate.insights.views.lens import Lens
 from headgate.web.access.trail import note
@@ -29,6 +32,8 @@ __all__ = ["TableView", "add_exports", "list_tables"]
 
 # A workbook is a second of a processor for 10,000 rows; one at once leaves the other processor to all else.
 _BOOKS_AT_ONCE, _BOOKS_WAITING, _BOOKS_RETRY_SECONDS = 1, 4, 20
+# What the log says of a caller who left; nobody reads it.
+_NOBODY = 499
 _MEANINGS: Mapping[str, str] = {
     "format": "Of the file.",
     "since": "Begin: 7d (ago), a date or RFC 3339.",
@@ -113,16 +118,20 @@ def add_exports(app: FastAPI, operations: Operations, lens: Callable[[], Lens]) 
         }
         await within_patience(must_be_known(lens(), request.query_params))
         form = read_format(request.query_params.get("format", "csv"))
+        material = Material(lens(), operations)
+        asked = read_asking(find_table(table), words, now_ms=material.lens.now_ms)
         async with AsyncExitStack() as turn:
             if form == "xlsx":
                 await turn.enter_async_context(books.take())
-            material = Material(lens(), operations)
-            asked = read_asking(find_table(table), words, now_ms=material.lens.now_ms)
             opened = await within_patience(open_table(material, asked))
+            if form == "xlsx":
+                opened = replace(opened, pages=_while_here(request, opened.pages))
             try:
                 made = await export_opened(opened, form)
             except OSError as exc:
                 raise Busy(f"there is no room for the workbook: {exc.strerror or exc}", _BOOKS_RETRY_SECONDS) from exc
+            except ClientDisconnect:
+                return Response(status_code=_NOBODY)
         note(request, "export", made.name)
         headers = {"content-disposition": f'attachment; filename="{made.name}"', "vary": "accept-encoding"}
         chunks = made.chunks
@@ -134,3 +143,13 @@ def add_exports(app: FastAPI, operations: Operations, lens: Callable[[], Lens]) 
 
     app.include_router(lists)
     app.include_router(tables)
+
+
+async def _while_here(request: Request, pages: AsyncIterator[Sequence[Row]]) -> AsyncIterator[Sequence[Row]]:
+    """Pages for as long as somebody waits for them: others wait for the turn. Raises ClientDisconnect."""
+    if await request.is_disconnected():
+        raise ClientDisconnect
+    async for page in pages:
+        if await request.is_disconnected():
+            raise ClientDisconnect
+        yield page

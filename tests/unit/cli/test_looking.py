@@ -1,8 +1,10 @@
 """`headgate tail`: what it asks for, and when it waits."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -43,7 +45,7 @@ def test_following_asks_until_there_is_nothing_more(
 
     monkeypatch.setattr(looking, "load_configuration", lambda _config: None)
     monkeypatch.setattr(looking, "operations", operations)
-    monkeypatch.setattr(looking.asyncio, "sleep", sleep)
+    monkeypatch.setattr(looking, "asyncio", SimpleNamespace(sleep=sleep, run=asyncio.run))
     assert run_command(["tail", "-f", "-n", "2", "--json"]) == 1
     assert [json.loads(line)["seq"] for line in capsys.readouterr().out.splitlines()] == [1, 2, 3, 4, 5, 6]
     assert (ask.asked[:2], slept) == ([({}, 2), ({"live": 2, "backfill": 7}, 1000)], [4])

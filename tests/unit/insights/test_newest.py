@@ -7,11 +7,12 @@ from headgate.core.clock import ManualClock
 from headgate.insights.catalogue import CATALOGUE
 from headgate.insights.match import parse_matcher
 from headgate.insights.newest import newest_of
-from headgate.insights.owners import Owners
+from headgate.insights.owners import Owners, parse_owner
 from headgate.insights.reader import Reader
 from headgate.store import MemoryStore
 
 PROJECT = "gh/acme/web"
+OWNERS = Owners([parse_owner({"workflow": "ship"}, "release"), parse_owner(["project=~gh/acme/.*"], "acme")])
 WORLD = World(300)
 GROUPS = [
     ({}, []),
@@ -20,6 +21,8 @@ GROUPS = [
     ({"branch_class": "@other"}, ["workflow=~s.*"]),
     ({"workflow": "build", "branch": "fix/a"}, ["trigger!=api"]),
     ({"trigger": "schedule"}, ["project=~gh/acme/.*"]),
+    ({"team": "release"}, []),
+    ({}, ["team!=release"]),
 ]
 
 
@@ -37,7 +40,8 @@ def truth(group, where):
     """Ends of the group's runs, ascending."""
     ends = []
     for run in WORLD.runs:
-        values = {**run, "branch_class": "@default" if run["branch"] == "main" else "@other"}
+        team = "release" if run["workflow"] == "ship" else "acme"
+        values = {**run, "team": team, "branch_class": "@default" if run["branch"] == "main" else "@other"}
         if values["branch"] == "main" and "branch=@default" in where:
             values["branch"] = "@default"
         taken = all(one.accepts(values[one.label]) for one in map(parse_matcher, where))
@@ -53,16 +57,14 @@ async def test_hours_and_newest_runs_are_those_of_the_group(store):
         group, where = {"project": PROJECT, **named}, [parse_matcher(text) for text in texts]
         ends = [at for at in truth(named, texts) if since_ms <= at < until_ms]
         assert len(ends) > 5
-        found = await Reader(store, owners=Owners()).hours(
+        found = await Reader(store, owners=OWNERS).hours(
             CATALOGUE.names["runs"], by=tuple(group), where=where, bounds={PROJECT: (since_ms, until_ms)}
         )
         assert sorted({at // HOUR * HOUR for at in ends}) == found[tuple(sorted(group.items()))]
-        runs = await newest_of(store, group, where, since_ms=since_ms, until_ms=until_ms, limit=1000)
+        runs = await newest_of(store, group, where, owners=OWNERS, since_ms=since_ms, until_ms=until_ms, limit=1000)
         assert ends == [run.stopped_ms for run in runs][::-1]
-        assert (
-            ends[-1:]
-            == [run.stopped_ms for run in await newest_of(store, group, where, until_ms=until_ms, limit=300)][:1]
-        )
+        last = await newest_of(store, group, where, owners=OWNERS, until_ms=until_ms, limit=300)
+        assert ends[-1:] == [run.stopped_ms for run in last][:1]
 
 
 async def test_a_metric_of_single_runs_has_no_hours():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from headgate.core.times import DAY_MS, HOUR_MS, MINUTE_MS, parse_ms
+from headgate.core.times import DAY_MS, HOUR_MS, MINUTE_MS, format_ms, parse_ms
 from headgate.insights.views.criticalpath import Bar, critical_path, exclusive_ms
 from headgate.insights.views.cursors import Cursors
 from headgate.insights.views.lens import Filters
@@ -151,6 +151,15 @@ def test_a_cursor_has_the_window_that_was_ranked(length):
         assert (3, first, first.asked) == (rows, window, window.asked)
 
 
+def test_a_cursor_holds_while_its_window_shrinks():
+    """The begin moves on and the end stays."""
+    cursors, until = Cursors.of("credits", "30d"), format_ms(NOW - HOUR_MS)
+    first = read_window("30d", until, None, now_ms=NOW)
+    for hours in (1, 30, 24 * 20):
+        later = read_window("30d", until, None, now_ms=NOW + hours * HOUR_MS)
+        assert (3, first) == cursors.read_rank(cursors.write_rank(3, first), later)
+
+
 @pytest.mark.parametrize("place", [-1, -3, 1.5, "1", None, True])
 def test_a_rank_is_a_count(place):
     """A negative one would give rows from the end."""
@@ -162,11 +171,11 @@ def test_a_rank_is_a_count(place):
 
 @pytest.mark.parametrize(
     ("since", "until"),
-    [(-5, -5), (-5, -9), (-9 * 24 * HOUR_MS, 0), (-5, 1), (10**18, 10**18 + 1)],
+    [(-5, -5), (-5, -9), (-1200 * 24 * HOUR_MS, 0), (-5, 1), (10**18, 10**18 + 1)],
     ids=["empty", "reversed", "longer", "later", "beyond all time"],
 )
 def test_a_window_that_was_never_ranked_is_refused(since, until):
-    """One that somebody made up: empty, longer than was asked for, or of the future; from the end of the window."""
+    """One that somebody made up: empty, longer than any, or of the future; from the end of the window."""
     cursors, window = Cursors.of("credits", "7d"), read_window(None, None, "7d", now_ms=NOW)
     text = cursors.write((1, window.until_ms + since, window.until_ms + until))
     with pytest.raises(Refused, match="this is no cursor of credits"):

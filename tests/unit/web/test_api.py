@@ -350,7 +350,10 @@ async def test_where_a_sink_starts_again_must_be_said(bench: Bench) -> None:
     assert not bench.answers.asked
 
 
-@pytest.mark.parametrize("body", [{}, {"ids": [1 << 63]}, {"ids": []}, {"ids": ["x"]}, {"ids": [1], "more": 1}])
+@pytest.mark.parametrize(
+    "body",
+    [{}, {"ids": [1 << 63]}, {"ids": []}, {"ids": ["x"]}, {"ids": [1], "more": 1}, {"ids": [1], "reason": "refused"}],
+)
 async def test_a_wrong_body_is_400_and_changes_nothing(bench: Bench, body: Json) -> None:
     """Unknown keys too."""
     assert (await bench.http.post("/api/v1/deadletters/purge", json=body)).status_code == 400

@@ -9,23 +9,26 @@ import re
 import time
 from html import unescape
 from types import SimpleNamespace
+from unittest.mock import AsyncMock
 
 import httpx
 import openpyxl
 import pytest
 import pytest_asyncio
+from starlette.requests import ClientDisconnect
 from tests.unit.insights.world import NOW, World, key, sqlite, tell
 from tests.unit.web.test_api import EVIL, Answers, Health
 
 from headgate.app.telemetry import Telemetry
+from headgate.core.errors import TookTooLong
 from headgate.core.storeport import AlertChange
 from headgate.insights.formats import FORMATS, export_opened, plain_text
 from headgate.insights.formats.book import write_book
-from headgate.insights.tables import TABLES
+from headgate.insights.tables import TABLES, Material, find_table, open_table, read_asking
 from headgate.insights.views.lens import Lens
 from headgate.web.access.trail import notes
 from headgate.web.api import build_app
-from headgate.web.exports import add_exports
+from headgate.web.exports import _while_here, add_exports
 from headgate.web.insights import add_insights
 from headgate.web.metricpages import MetricPages
 from headgate.web.site.routes import add_pages
@@ -82,6 +85,7 @@ class Bench:
         add_insights(app, lens)
         add_exports(app, answers, lens)
         add_pages(app, answers, lens, "0.0")
+        self.lens = lens
         self.document = app.openapi()
         self.noted = []
 
@@ -202,6 +206,47 @@ async def test_a_workbook_takes_its_time(bench, monkeypatch):
     monkeypatch.setattr("headgate.web.answering._LONGEST_SECONDS", 0)
     refused = await bench.http.get(path)
     assert (400, "too-long") == (refused.status_code, refused.json()["error"])
+
+
+async def test_a_workbook_is_given_up_once_nobody_waits_for_it(bench, monkeypatch):
+    """Before its first page and between pages, so that others have their turn."""
+    for looks, expected in ((1, []), (2, []), (3, [[0]])):
+        request = SimpleNamespace(is_disconnected=AsyncMock(side_effect=[*[False] * (looks - 1), True]))
+        seen = []
+        with pytest.raises(ClientDisconnect):
+            await take(seen, _while_here(request, numbered()))
+        assert expected == seen
+
+    async def left(_):
+        return True
+
+    monkeypatch.setattr("starlette.requests.Request.is_disconnected", left)
+    path = "/api/v1/export/runs?window=30d&project=gh/acme/web&format="
+    statuses = [(await bench.http.get(path + form)).status_code for form in ("xlsx", "xlsx", "csv")]
+    assert [499, 499, 200] == statuses
+
+
+async def take(into, pages):
+    """Keep what comes before an error."""
+    async for page in pages:
+        into += [page]
+
+
+async def numbered():
+    """Pages of one row."""
+    for number in range(3):
+        yield [number]
+
+
+async def test_all_reasons_take_their_time(bench, monkeypatch):
+    """Opening their file does not read what failed; words are checked all the same."""
+    monkeypatch.setattr("headgate.insights.tables.advice.failures_page", AsyncMock(side_effect=TookTooLong("late")))
+    asked = read_asking(find_table("failures"), {}, now_ms=NOW)
+    opened = await open_table(Material(bench.lens(), None), asked)
+    with pytest.raises(TookTooLong):
+        [page async for page in opened.pages]
+    unknown = await bench.http.get("/api/v1/export/failures?project=gh/acme/wep")
+    assert 404 == unknown.status_code
 
 
 async def test_a_workbook_without_room_is_refused(bench, monkeypatch):

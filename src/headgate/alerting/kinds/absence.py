@@ -79,7 +79,13 @@ class Absence:
             return {}
         last_ms = hours[-1] + HOUR_MS  # where that run itself is no longer kept
         newest = await newest_of(
-            view.shared.store, named, view.rule.where, since_ms=hours[-1], until_ms=last_ms, limit=_MOST_RUNS
+            view.shared.store,
+            named,
+            view.rule.where,
+            owners=view.shared.reader.owners,
+            since_ms=hours[-1],
+            until_ms=last_ms,
+            limit=_MOST_RUNS,
         )
         last = next(iter(newest), None)
         if last is not None:

@@ -54,11 +54,19 @@ def _pages(
 
 
 async def _failures(material: Material, asked: Asking) -> Pages:
-    """Groups, each with since when failed jobs were read; in one piece, as each would read all of them again."""
+    """Groups, each with since when failed jobs were read; in one piece, as each would read all of them again.
+
+    The first page is empty, once the question can be answered: who opens a table has to be in time, and all jobs are
+    read for the first row.
+    """
+    project = asked.one("project") or None
+    if project is not None:
+        await material.lens.project(project)
+    yield []
     page = await failures_page(
         material.lens,
         window=asked.window,
-        project=asked.one("project") or None,
+        project=project,
         filters=asked.filters,
         limit=sys.maxsize,
         in_file=True,

@@ -16,7 +16,7 @@ import msgspec
 
 from headgate.core.times import HOUR_MS
 from headgate.insights.views.refusal import Refused
-from headgate.insights.views.window import Window
+from headgate.insights.views.window import LONGEST_MS, Window
 
 __all__ = ["Cursors"]
 
@@ -73,8 +73,8 @@ class Cursors:
         if not text:
             return 0, window
         rows, since_ms, until_ms = self.read(text, tuple[_Count, _Count, _Count])
-        # A window moves forward; its begin is rounded to the hour, so that it may have been up to an hour longer.
-        if not 0 < until_ms - since_ms <= window.span_ms + HOUR_MS or until_ms > window.until_ms:
+        # A window moves forward, or shrinks where only its begin does; its begin is rounded to the hour.
+        if not 0 < until_ms - since_ms <= LONGEST_MS + HOUR_MS or until_ms > window.until_ms:
             raise self._refused()
         return rows, replace(window, since_ms=since_ms, until_ms=until_ms)
 

@@ -139,7 +139,7 @@ async def _silence(
     lens: Lens, seen: Evidence, end_ms: int, levels: tuple[Level, ...], marks: tuple[Mark, ...]
 ) -> EvidenceChart | None:
     """How long nothing ran, each time and now; None where no run before it is kept."""
-    runs = await newest_of(lens.store, seen.group, _matchers(seen), until_ms=end_ms, limit=_READ)
+    runs = await newest_of(lens.store, seen.group, _matchers(seen), owners=lens.owners, until_ms=end_ms, limit=_READ)
     # The judge's past, whose end is the last run here: a silence that goes on for weeks still has its rhythm in sight.
     runs = [run for run in runs[: _GAPS + 1] if run.stopped_ms >= runs[0].stopped_ms - seen.window_ms][::-1]
     if not runs:

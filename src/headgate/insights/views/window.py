@@ -16,6 +16,7 @@ from headgate.plugins.config import parse_duration
 
 __all__ = [
     "DEFAULT_WINDOW",
+    "LONGEST_MS",
     "LONGEST_WINDOW",
     "STEP_NAMES",
     "StepName",
@@ -32,7 +33,7 @@ STEP_NAMES: tuple[StepName, ...] = get_args(StepName)
 # 1970-01-01 was a Thursday; weeks begin on Mondays.
 _STEPS: Mapping[StepName, tuple[int, int]] = {"1h": (HOUR_MS, 0), "1d": (DAY_MS, 0), "7d": (7 * DAY_MS, 4 * DAY_MS)}
 _LONGEST_DAYS = 1100
-_LONGEST_MS = _LONGEST_DAYS * DAY_MS
+LONGEST_MS = _LONGEST_DAYS * DAY_MS
 LONGEST_WINDOW = f"{_LONGEST_DAYS}d"
 MOST_SLOTS = 400
 _FORMS = ("2h", "7d", "now", "2026-11-20", "2026-11-20T10:00:00Z")
@@ -102,7 +103,7 @@ def read_window(since: str | None, until: str | None, window: str | None, *, now
             valid=(f"since={format_ms(until_ms - 7 * DAY_MS)}" if until_ms > 7 * DAY_MS else "since=1970-01-01",),
         )
     # As much more as the begin was rounded.
-    if until_ms - since_ms >= _LONGEST_MS + HOUR_MS:
+    if until_ms - since_ms >= LONGEST_MS + HOUR_MS:
         raise Refused(
             "bad-time", "the range is longer than 1100 days", parameter="since", valid=("window=90d", "window=365d")
         )
@@ -116,7 +117,7 @@ def read_length(text: str) -> int:
         length = parse_duration(text)
     except (ValueError, OverflowError):
         length = 0
-    if not 0 < length <= _LONGEST_MS:
+    if not 0 < length <= LONGEST_MS:
         raise Refused("bad-time", f"window: {text!r} is not a length", parameter="window", valid=("24h", "7d", "90d"))
     return length
 

@@ -164,7 +164,7 @@ async def test_a_refused_body_is_told_without_the_secret(admin, web):
 async def test_changes_obey_the_budget(admin, web, rig):
     """A PUT waits for the same budget as everything else."""
     web.put(ONE).mock(return_value=httpx.Response(200, json=TOLD))
-    rig.api._budget.tighten(1, 1)
+    rig.api._budget.join(rig.api, 1, 1)
     started = rig.clock.monotonic()
     for _ in range(4):
         await admin.update("h1")
