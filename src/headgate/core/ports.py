@@ -281,7 +281,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """A request that the engine's transport sends. `headers`: name and value. `gzip`: compress the body on the way."""
+    """A request that the engine's transport sends. `headers`: name and value. `gzip`: compress the body on the way.
+
+    `good_until_ms`: when it has to be sent again after this, the batch is encoded anew. None: it stays as it is.
+    """
 
     method: str
     url: str
@@ -289,6 +292,7 @@ class HttpRequest:
     body: bytes
     gzip: bool = False
     timeout_seconds: float = 30.0
+    good_until_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,13 +321,13 @@ class Signal(Protocol):
 
 @runtime_checkable
 class HttpSignal(Signal, Protocol):
-    """A signal that only encodes and interprets; the engine's transport sends. Both methods are pure."""
+    """A signal that only encodes and interprets; the engine's transport sends. Neither method does I/O."""
 
     # Verify TLS, a private CA file, a proxy: read by the transport. None: defaults.
     transport: TransportOptions
 
     def encode(self, batch: Sequence[LogEntry]) -> HttpRequest | None:
-        """The request for a batch, which is never empty. The same batch gives the same bytes.
+        """The request for a batch, which is never empty. The same batch gives the same bytes while they are good.
 
         None: no record of it is for this endpoint; nothing is sent and all of them are done with.
         """

@@ -73,7 +73,7 @@ class Caller:
         self._record_seconds = _INLINE_SECONDS
 
     async def attempt(self, entries: Sequence[LogEntry], wire: Wire | None) -> Answer:
-        """Send once. `wire`: the bytes of an earlier attempt with the same entries."""
+        """Send once. `wire`: the bytes of an earlier attempt with the same entries, used while they are good."""
         started = self._clock.monotonic()
         try:
             if self._call is not None:
@@ -96,7 +96,7 @@ class Caller:
         return _accepted(result, entries, self._clock.monotonic() - started, None, None)
 
     async def _attempt_http(self, signal: HttpSignal, entries: Sequence[LogEntry], wire: Wire | None) -> Answer:
-        if wire is None:
+        if wire is None or (wire.good_until_ms is not None and wire.good_until_ms < self._clock.now_ms()):
             try:
                 wire = await self._prepare(signal, entries)
                 if wire is None:

@@ -38,7 +38,10 @@ class TimedOut(SinkUnavailable):
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """A request as its bytes go out; sent again as it is. `body_bytes`: its length before compression."""
+    """A request as its bytes go out; sent again as it is until `good_until_ms`.
+
+    `body_bytes`: its length before compression.
+    """
 
     method: str
     url: str
@@ -46,6 +49,7 @@ class Wire:
     body: bytes
     body_bytes: int
     timeout_seconds: float
+    good_until_ms: int | None = None
 
 
 class Transport(Protocol):
@@ -65,7 +69,15 @@ def prepare(request: HttpRequest) -> Wire:
     body, headers = request.body, request.headers
     if request.gzip:
         body, headers = pack(body), (*headers, ("content-encoding", "gzip"))
-    return Wire(request.method, request.url, headers, body, len(request.body), request.timeout_seconds)
+    return Wire(
+        request.method,
+        request.url,
+        headers,
+        body,
+        len(request.body),
+        request.timeout_seconds,
+        request.good_until_ms,
+    )
 
 
 def public_address(url: str) -> str:

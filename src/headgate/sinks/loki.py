@@ -1,8 +1,9 @@
 """Grafana Loki: records as lines of a few bounded streams, ids and branch as structured metadata.
 
-Invariant: the line is the stored record, byte for byte, and stream, time and metadata are functions of the record and
-its lane alone, so a resend is a line that Loki already has and ignores. Source of all limits and texts: grafana/loki
-`limits_config` and `pkg/distributor`, read November 2026.
+Invariant: the line is the stored record, byte for byte, and time and metadata are functions of the record alone; so is
+the stream, but for a live record that is late when it is encoded: a resend is a line that Loki already has and ignores,
+unless it became late in between. Source of all limits and texts: grafana/loki `limits_config` and `pkg/distributor`,
+read November 2026.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ from typing import Literal, Self
 import msgspec
 from pydantic import Field, field_validator, model_validator
 
+from headgate.core.clock import Clock
 from headgate.core.errors import BatchRejected, SinkRefused, SinkUnavailable
 from headgate.core.ports import BuildContext, CheckResult, HttpReply, HttpRequest, Limits, LogEntry, Plugin
 from headgate.core.record import decode_record
-from headgate.core.times import HOUR_MS, MINUTE_MS, format_ms, parse_ms
+from headgate.core.times import HOUR_MS, MINUTE_MS, format_ms
 from headgate.core.verdicts import SendResult, classify, raise_for, retry_after_seconds
 from headgate.plugins.config import Duration, duration_field
 from headgate.sinks._endpoint import BaseUrl, EndpointConfig, failed_check, judge_check, probe
@@ -35,6 +37,8 @@ _LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _OURS = frozenset({"service_name", "record", "project", "outcome", "backfill"})
 # A live stream takes lines up to 1 h behind its newest; half of it is left for clocks, retries and requests in flight.
 _LATE_MS = 30 * MINUTE_MS
+# So old may a line become while its request is sent again as it is; the rest of the hour is for lines dated ahead.
+_RENEWED_MS = 45 * MINUTE_MS
 # "ingestion blocked ... with status code '260'": an operator's decision, so asking often is of no use.
 _BLOCKED_STATUS = 260
 _BLOCKED_SECONDS = 60.0
@@ -108,7 +112,6 @@ class _Attributes(msgspec.Struct, gc=False):
 
 
 class _Line(msgspec.Struct, gc=False):
-    observed_at: str
     attributes: _Attributes
 
 
@@ -134,20 +137,18 @@ _decode_line = msgspec.json.Decoder(_Line).decode
 _encode = msgspec.json.Encoder().encode
 
 
-def _read(body: bytes) -> _Line:
+def _read(body: bytes) -> _Attributes:
     """What a line needs of a record. Attributes of an unforeseen type are left out: Loki takes text only."""
     try:
-        line = _decode_line(body)
+        found = _decode_line(body).attributes
     except msgspec.ValidationError:
-        record = decode_record(body)
-        texts = {name: value for name, value in record.attributes.items() if isinstance(value, str)}
-        line = _Line(record.observed_at, msgspec.convert(texts, _Attributes))
+        texts = {name: value for name, value in decode_record(body).attributes.items() if isinstance(value, str)}
+        found = msgspec.convert(texts, _Attributes)
     if len(body) > _CUT_METADATA_OF_BYTES:
-        found = line.attributes
         for name in found.__struct_fields__:
             value = getattr(found, name)
             setattr(found, name, value[:_CUT_METADATA_TO] if value else value)
-    return line
+    return found
 
 
 def _tagged(metadata: _Metadata, body: bytes) -> dict[str, str]:
@@ -162,12 +163,6 @@ def _tagged(metadata: _Metadata, body: bytes) -> dict[str, str]:
     return own | tags
 
 
-@lru_cache(maxsize=1024)
-def _minute_ms(minute: str) -> int:
-    """The start of a minute written as `2026-11-20T10:02`."""
-    return parse_ms(f"{minute}:00.000Z") or 0
-
-
 @lru_cache(maxsize=4096)
 def _hour_text(hour: int) -> str:
     """An hour since the epoch as `2026-11-20T10`."""
@@ -180,8 +175,8 @@ class LokiSignal:
     name = "push"
     kinds: frozenset[str] | None = None
 
-    def __init__(self, config: LokiConfig, user_agent: str) -> None:
-        self._config = config
+    def __init__(self, config: LokiConfig, clock: Clock, user_agent: str) -> None:
+        self._config, self._clock = config, clock
         self._clean = config.redactor()
         self._url = config.url + PUSH
         self._headers = (*request_headers(config, user_agent), ("content-type", "application/json"))
@@ -199,13 +194,16 @@ class LokiSignal:
 
     def encode(self, batch: Sequence[LogEntry]) -> HttpRequest:
         """One push. Lines of a stream are ordered by time, streams by their first line in the batch."""
+        late_ms = self._clock.now_ms() - _LATE_MS
         streams: dict[tuple[str, str, str, str], list[_Value]] = {}
+        shared: list[int] = []
         shard = self._config.backfill_shard
         for entry in batch:
             body = entry.body
-            line = _read(body)
-            found = line.attributes
-            key = self._stream(entry, line)
+            found = _read(body)
+            key = self._stream(entry, found.status, late_ms)
+            if not key[3]:
+                shared.append(entry.occurred_ms)
             metadata = _Metadata(
                 entry.record_id,
                 found.status,
@@ -234,19 +232,20 @@ class LokiSignal:
             _encode({"streams": [self._pushed(key, values) for key, values in streams.items()]}),
             gzip=self._config.gzip,
             timeout_seconds=self._config.timeout_seconds,
+            good_until_ms=min(shared) + _RENEWED_MS if shared else None,
         )
 
-    def _stream(self, entry: LogEntry, line: _Line) -> tuple[str, str, str, str]:
+    def _stream(self, entry: LogEntry, status: str | None, late_ms: int) -> tuple[str, str, str, str]:
         """Kind, project, outcome and backfill hour of the entry's stream.
 
-        What is not live, or was known late, goes to the stream of its own hour: no line of it can be further behind
-        than the server allows, whatever order they come in.
+        What is not live, or occurred before `late_ms`, goes to the stream of its own hour: no line of it can be further
+        behind than the server allows, whatever order they come in.
         """
-        if entry.lane != "live" or _minute_ms(line.observed_at[:16]) - entry.occurred_ms > _LATE_MS:
+        if entry.lane != "live" or entry.occurred_ms < late_ms:
             return (entry.kind, "", "", _hour_text(entry.occurred_ms // HOUR_MS))
         outcome = ""
         if self._outcome_label and entry.kind in ("workflow", "job"):
-            outcome = line.attributes.status or ""
+            outcome = status or ""
         return (entry.kind, entry.project if self._project_label else "", outcome, "")
 
     def _pushed(self, key: tuple[str, str, str, str], values: list[_Value]) -> dict[str, object]:
@@ -294,7 +293,7 @@ class LokiSink:
         self._config = config
         self._headers = request_headers(config, context.user_agent)
         self._clean = config.redactor()
-        self._signal = LokiSignal(config, context.user_agent)
+        self._signal = LokiSignal(config, context.clock, context.user_agent)
 
     def signals(self) -> Sequence[LokiSignal]:
         return (self._signal,)

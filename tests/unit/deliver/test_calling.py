@@ -106,6 +106,28 @@ def test_a_batch_of_which_nothing_is_for_the_far_side_is_done_without_a_request(
     assert (answer.verdict, answer.result, answer.wire) == ("ok", SendResult(), None)
 
 
+@pytest.mark.parametrize(("seconds", "encoded"), [(59.9, 1), (60.1, 2)])
+def test_a_request_is_sent_again_as_it_is_while_it_is_good(seconds, encoded):
+    """After that the same entries are encoded anew; bytes without an end are good for ever."""
+    bodies = []
+
+    class Signal(HttpScripted):
+        def encode(self, batch):
+            bodies.append(len(bodies))
+            return HttpRequest("POST", "http://x", (), b"%d" % bodies[-1], good_until_ms=clock.now_ms() + 60_000)
+
+    async def scenario():
+        transport = FakeTransport(lambda *_: HttpReply(200, {}, b""))
+        caller = Caller(Signal(), transport, clock, None)
+        first = await caller.attempt(BATCH, None)
+        clock.advance(seconds)
+        await caller.attempt(BATCH, first.wire)
+        return [wire.body for wire in transport.sent]
+
+    clock = ManualClock()
+    assert run_virtual(scenario()) == [b"0", b"%d" % (encoded - 1)]
+
+
 def test_a_time_out_is_overload():
     """It shrinks the number of requests in flight."""
 

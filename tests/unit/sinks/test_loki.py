@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 
 import orjson
 import pytest
 from pydantic import ValidationError
+from tests.unit.deliver.driving import make_engine, running, until_drained
+from tests.unit.deliver.fakes import BASE_MS, FakeSink, FakeStore, FakeTransport, LoopClock, run_virtual
 
+from headgate.core.clock import Clock, ManualClock
 from headgate.core.errors import BatchRejected, SinkRefused, SinkUnavailable
 from headgate.core.ports import HttpReply, LogEntry
 from headgate.core.times import DAY_MS, HOUR_MS, MINUTE_MS
 from headgate.core.verdicts import SendResult
-from headgate.sinks.loki import PLUGINS, LokiConfig, LokiSignal
+from headgate.deliver.transport import Wire
+from headgate.sinks.loki import PLUGINS, PUSH, LokiConfig, LokiSignal
 from headgate.testing.sink_harness import CONTEXT, NOW_MS, deliver, ids_of, make_batch, make_entry, send
 from headgate.testing.sinks import FakeVendor
+from headgate.testing.sinks.ledger import Ledger
+from headgate.testing.sinks.vendors.loki import Loki, LokiOptions
+from headgate.testing.sinks.wire import Reply, Request
 
 
-def signal(**settings: object) -> LokiSignal:
+def signal(*, clock: Clock = CONTEXT.clock, **settings: object) -> LokiSignal:
     """A signal that sends nowhere unless told."""
-    return LokiSignal(LokiConfig.model_validate({"url": "http://127.0.0.1:1", **settings}), "headgate-test")
+    config = LokiConfig.model_validate({"url": "http://127.0.0.1:1", **settings})
+    return LokiSignal(config, clock, "headgate-test")
 
 
 def streams(sender: LokiSignal, *batch: LogEntry) -> list[dict]:
@@ -30,23 +39,6 @@ def streams(sender: LokiSignal, *batch: LogEntry) -> list[dict]:
 def reply(status: int, text: str = "", **headers: str) -> HttpReply:
     """An answer of the server."""
     return HttpReply(status, headers, text.encode())
-
-
-def observed_later(entry: LogEntry, seconds: int) -> LogEntry:
-    """The same entry, known to Headgate only so long after it happened."""
-    text = entry.body.decode()
-    stamp = text.split('"observed_at":"')[1][:24]
-    late = make_entry(0, occurred_ms=entry.occurred_ms + seconds * 1000).body.decode()
-    return LogEntry(
-        entry.seq,
-        entry.lane,
-        entry.record_id,
-        entry.kind,
-        entry.occurred_ms,
-        entry.project,
-        entry.order_key,
-        text.replace(stamp, late.split('"observed_at":"')[1][:24]).encode(),
-    )
 
 
 def test_the_line_is_the_stored_record() -> None:
@@ -121,11 +113,88 @@ def test_other_lanes_have_streams_of_their_own_hour(lane: str) -> None:
     assert stream["values"][0][2]["project"] == "gh/acme/web"
 
 
-@pytest.mark.parametrize(("seconds", "own"), [(0, False), (1740, False), (1861, True), (90_000, True)])
-def test_a_live_record_known_late_goes_to_its_hour(seconds: int, own: bool) -> None:
-    """A live stream takes nothing older than an hour, so a late record does not go there; half an hour is the line."""
-    (stream,) = streams(signal(), observed_later(make_entry(1), seconds))
+@pytest.mark.parametrize(("seconds", "own"), [(0, False), (1800, False), (1801, True), (90_000, True)])
+def test_a_live_record_sent_late_goes_to_its_hour(seconds: int, own: bool) -> None:
+    """A live stream takes nothing an hour behind, so a late record does not go there; half an hour is the line."""
+    (stream,) = streams(signal(), make_entry(1, occurred_ms=NOW_MS - seconds * 1000))
     assert ("backfill" in stream["stream"]) is own
+
+
+def test_a_request_is_good_until_a_line_of_a_shared_stream_is_old() -> None:
+    """Before the live stream is an hour on, what could not be sent is encoded anew; hour streams wait for ever."""
+    young, old = (make_entry(n, occurred_ms=NOW_MS - n * 20 * MINUTE_MS) for n in (1, 2))
+    assert signal().encode([*make_batch(2), young, old]).good_until_ms == NOW_MS + 25 * MINUTE_MS
+    assert signal().encode([old, *make_batch(2, lane="backfill")]).good_until_ms is None
+
+
+class Far(FakeTransport):
+    """The fake server in the loop's own time, with a 429 for those whose turn is in `refused`, or for all while `down`.
+
+    `answers`: statuses, in order.
+    """
+
+    def __init__(self, *refused: int) -> None:
+        super().__init__(self._answer)
+        self.refused, self.down = refused, False
+        self.answers: list[int] = []
+        self.ledger = Ledger(LoopClock().now_ms)
+        self._loki: Loki | None = None
+
+    def _answer(self, wire: Wire, call: int) -> HttpReply:
+        del call
+        self._loki = self._loki or Loki(LokiOptions(), self.ledger)
+        told = Reply(429)
+        if not self.down and len(self.answers) not in self.refused:
+            told = self._loki.handle(Request(wire.method, PUSH, {}, dict(wire.headers), wire.body))
+        self.answers.append(told.status)
+        return HttpReply(told.status, told.headers, told.body)
+
+    def ids(self) -> list[str]:
+        """Records held, each as often as it is."""
+        return sorted(str(row.record_id) for row in self.ledger.rows())
+
+
+def backlog(count: int, *, since_ms: int, until_ms: int) -> list[LogEntry]:
+    """Live jobs of one project, evenly spread."""
+    step = (until_ms - since_ms) / count
+    return [make_entry(n, occurred_ms=round(since_ms + n * step)) for n in range(1, count + 1)]
+
+
+def test_a_live_backlog_of_half_a_day_is_taken_in_any_order() -> None:
+    """Of two requests in flight the first is refused for a while: what comes after it is not in its way."""
+    rows = backlog(2_400, since_ms=BASE_MS - 12 * HOUR_MS, until_ms=BASE_MS)
+    store, far = FakeStore(live=rows), Far(0)
+
+    async def scenario() -> None:
+        sink = FakeSink("loki", signal(clock=LoopClock(), batch_records=1_200))
+        async with running(make_engine(store, sink, transport=far)) as engine:
+            await until_drained(engine)
+
+    run_virtual(scenario())
+    assert far.answers == [429, *[204] * (len(far.answers) - 1)]
+    assert store.dead == []
+    assert far.ids() == sorted(ids_of(rows))
+
+
+def test_what_was_encoded_before_an_outage_is_taken_after_it() -> None:
+    """Fresh lines that Loki could not take for hours are not in the live streams' way, nor these in theirs."""
+    first = backlog(32, since_ms=BASE_MS - MINUTE_MS, until_ms=BASE_MS)
+    later = [make_entry(n, occurred_ms=BASE_MS + (n - 32) * 11 * MINUTE_MS) for n in range(33, 49)]
+    store, far = FakeStore(live=first), Far()
+    far.down = True
+
+    async def scenario() -> None:
+        sink = FakeSink("loki", signal(clock=LoopClock(), batch_records=16))
+        async with running(make_engine(store, sink, transport=far)) as engine:
+            await asyncio.sleep(3 * 3600)
+            store.log["live"] += later
+            far.down, far.refused = False, (len(far.answers) + 1,)
+            await until_drained(engine)
+
+    run_virtual(scenario())
+    assert far.answers[-5:] == [204, 429, 204, 204, 204]
+    assert store.dead == []
+    assert far.ids() == sorted(ids_of(first + later))
 
 
 def test_lines_of_a_stream_are_in_order_of_time() -> None:
@@ -287,7 +356,7 @@ async def test_bad_lines_among_good_ones_are_found_and_nothing_is_lost() -> None
 async def test_a_line_too_far_behind_is_found_by_halving() -> None:
     """An ingester names the last stream alone, so its refusals are never trusted for single lines."""
     with FakeVendor("loki", clock_ms=lambda: NOW_MS) as vendor:
-        sender = signal(url=vendor.url)
+        sender = signal(url=vendor.url, clock=ManualClock(NOW_MS - 2 * HOUR_MS))
         assert await send(sender, make_batch(1)) == SendResult()
         batch = [*make_batch(6, first=10), make_entry(50, occurred_ms=NOW_MS - 2 * HOUR_MS)]
         done = await deliver(sender, batch)
@@ -316,6 +385,18 @@ async def test_a_replayed_backfill_is_folded() -> None:
         assert await send(sender, make_batch(5, lane="backfill")) == SendResult()
         assert await send(sender, make_batch(5, lane="replay")) == SendResult()
         assert len(vendor.record_ids()) == 5
+
+
+async def test_what_became_late_before_it_is_sent_again_is_taken() -> None:
+    """After a reset, or a crash, it is there a second time, in the stream of its hour, and no dead letter."""
+    clock = ManualClock(NOW_MS)
+    with FakeVendor("loki", clock_ms=clock.now_ms) as vendor:
+        sender = signal(url=vendor.url, clock=clock)
+        assert await send(sender, make_batch(5)) == SendResult()
+        clock.advance(2 * 3600)
+        assert await send(sender, [make_entry(9, occurred_ms=clock.now_ms())]) == SendResult()
+        assert await send(sender, make_batch(5)) == await send(sender, make_batch(5)) == SendResult()
+        assert sorted(map(str, vendor.record_ids())) == sorted([*ids_of(make_batch(5)) * 2, make_entry(9).record_id])
 
 
 def test_streams_stay_bounded() -> None:
