@@ -38,6 +38,9 @@ __all__ = [
 _UNITS: dict[str, int] = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 # A word of an address as long as this is a token; shorter ones (`services`, `api`) are ordinary words of any text.
 _TOKEN_LENGTH = 16
+# A value of the query under such a name is a key, however short; below this it would be found in ordinary words.
+_KEY_NAME = re.compile(r"(?i)(?:key|token|secret|password|passwd|signature|code)$|^(?:sig|pass|pwd)$")
+_SHORTEST_KEY = 6
 # `/`, `/api`, `/hook`: nothing to hide, and hiding it would eat into `text/html`.
 _SHORT_PATH = 5
 _PATTERN = r"^\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)\s*$"
@@ -88,13 +91,15 @@ def reveal(secret: SecretStr | None) -> str:
 
 
 def address_secrets(url: str) -> tuple[str, ...]:
-    """What of a secret address must not be repeated: all of it, path, query, password, and each token inside them."""
+    """What of a secret address must not be repeated: all of it, path, query, password, tokens and keys in them."""
     parts = urlsplit(url)
     path = parts.path if len(parts.path) <= _TOKEN_LENGTH else parts.path.strip("/")
     path = path if len(path) > _SHORT_PATH else ""
-    words = (*parts.path.split("/"), *(value for _, value in parse_qsl(parts.query)))
+    asked = parse_qsl(parts.query)
+    words = (*parts.path.split("/"), *(value for _, value in asked))
     tokens = (word for word in words if len(word) >= _TOKEN_LENGTH)
-    return tuple(found for found in (url, path, parts.query, parts.password, *tokens) if found)
+    keys = (value for name, value in asked if len(value) >= _SHORTEST_KEY and _KEY_NAME.search(name))
+    return tuple(dict.fromkeys(found for found in (url, path, parts.query, parts.password, *tokens, *keys) if found))
 
 
 class PluginConfig(BaseModel):

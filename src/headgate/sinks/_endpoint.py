@@ -8,10 +8,12 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import html
+import json
 import re
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Self
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 import httpx
 from pydantic import AfterValidator, Field, SecretStr, model_validator
@@ -153,15 +155,41 @@ class EndpointConfig(PluginConfig):
 class Redactor:
     """Takes secrets out of the far side's words before anybody sees them."""
 
-    __slots__ = ("_pattern",)
+    __slots__ = ("_longest", "_pattern")
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        found = sorted({s for s in secrets if len(s) >= _SHORTEST_SECRET}, key=len, reverse=True)
+        forms = {form for secret in secrets if len(secret) >= _SHORTEST_SECRET for form in _forms(secret)}
+        found = sorted(forms, key=len, reverse=True)
+        self._longest = len(found[0]) if found else 0
         self._pattern = re.compile("|".join(map(re.escape, found))) if found else None
 
     def __call__(self, text: str) -> str:
         """The text with each secret replaced by `***`."""
         return self._pattern.sub("***", text) if self._pattern else text
+
+    def start(self, reply: HttpReply, limit: int = 2000) -> str:
+        """The first `limit` characters of an answer, without secrets; one that they would cut in half is taken out."""
+        # No character has more than four bytes.
+        text = reply.body[: 4 * (limit + self._longest)].decode("utf-8", "replace")
+        end = limit
+        for match in self._pattern.finditer(text, 0, limit + self._longest) if self._pattern else ():
+            if match.start() < limit < match.end():
+                end = match.end()
+        return self(text[:end]).strip()
+
+
+def _forms(secret: str) -> set[str]:
+    """A secret as it is, and as addresses, JSON and web pages write it."""
+    quoted = json.dumps(secret)[1:-1]
+    return {
+        secret,
+        quote(secret),
+        quote(secret, safe=""),
+        unquote(secret),
+        quoted,
+        quoted.replace("/", "\\/"),
+        html.escape(secret),
+    }
 
 
 def fingerprint(text: str) -> str:

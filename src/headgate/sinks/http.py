@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from typing import Literal, Self
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from pydantic import Field, model_validator
 
@@ -18,8 +18,8 @@ from headgate.core.errors import SinkRefused, SinkUnavailable
 from headgate.core.packing import pack
 from headgate.core.ports import BuildContext, CheckResult, HttpReply, HttpRequest, Limits, LogEntry, Plugin
 from headgate.core.verdicts import SendResult, Verdict, classify, raise_for, retry_after_seconds
-from headgate.plugins.config import PluginConfig, Secret, reveal
-from headgate.sinks._endpoint import EndpointConfig, SecretUrl, failed_check, probe, shown_address
+from headgate.plugins.config import PluginConfig, Secret, address_secrets, reveal
+from headgate.sinks._endpoint import EndpointConfig, Redactor, SecretUrl, failed_check, probe, shown_address
 
 __all__ = ["PLACEHOLDERS", "PLUGINS", "HmacConfig", "HttpConfig", "HttpSink", "HttpSinkSignal"]
 
@@ -156,7 +156,7 @@ class HttpSinkSignal:
         if verdict is Verdict.OK:  # a success that the configuration does not list
             verdict = Verdict.RETRY
         wait = retry_after_seconds(reply.headers)
-        raise_for(verdict, reply.status, self._clean(reply.text()), retry_after=wait)
+        raise_for(verdict, reply.status, self._clean.start(reply), retry_after=wait)
         return SendResult()
 
 
@@ -165,12 +165,10 @@ def _header_text(value: str) -> str:
     return quote(value, safe="/:@.,;=+-_~ ")
 
 
-def redactor(config: HttpConfig) -> Callable[[str], str]:
-    """Takes the secrets of a receiver, its path and query among them, out of text."""
-    parts = urlsplit(reveal(config.url))
-    path = parts.path if len(parts.path) > 1 else ""
+def redactor(config: HttpConfig) -> Redactor:
+    """Takes the secrets of a receiver, its path and query and the tokens in them among them, out of text."""
     secret = reveal(config.hmac.secret) if config.hmac else ""
-    return config.redactor(reveal(config.url), path, parts.query, secret)
+    return config.redactor(*address_secrets(reveal(config.url)), secret)
 
 
 class HttpSink:
@@ -189,7 +187,7 @@ class HttpSink:
         """Ask with OPTIONS, which stores nothing. Few receivers know it, so only a refused key is held against them."""
         config, name = self._config, f"sinks.{self.name}"
         headers = (("user-agent", self._user_agent), *config.credentials())
-        clean = config.redactor()
+        clean = redactor(config)
         try:
             reply = await probe("OPTIONS", reveal(config.url), headers, config.transport(), clean)
         except (SinkUnavailable, SinkRefused) as error:

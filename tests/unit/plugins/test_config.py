@@ -1,6 +1,7 @@
 """Field types that all configurations share."""
 
 import json
+from urllib.parse import urlsplit
 
 import pytest
 from pydantic import ValidationError
@@ -10,6 +11,7 @@ from headgate.plugins.config import (
     PluginConfig,
     Secret,
     SourceConfig,
+    address_secrets,
     duration_field,
     format_duration,
     parse_duration,
@@ -78,3 +80,19 @@ def test_source_defaults():
     config = SourceConfig()
     assert (config.poll.enabled, config.poll.every, config.poll.initial) == (True, 60_000, 86_400_000)
     assert (config.profile, config.enrich_wait) == ("batch", 60_000)
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("https://h/a?key=abc123", ["abc123"]),
+        ("https://h/a?api_key=abc123&sig=s%2B1234", ["abc123", "s+1234"]),
+        ("https://h/a?key=abc", []),
+        ("https://h/a?version=2026-11&signal=metrics", []),
+        ("https://h/services/a-token-of-20-letters", ["a-token-of-20-letters"]),
+    ],
+)
+def test_tokens_and_keys_of_an_address_are_secrets(url, words):
+    """Beside all of it and its query: a long word anywhere, and a value of the query named as a key."""
+    parts = urlsplit(url)
+    assert set(address_secrets(url)) - {url, parts.path.strip("/"), parts.query} == set(words)

@@ -28,6 +28,41 @@ def test_short_words_are_not_taken_for_secrets() -> None:
     assert Redactor(["", "abc"])("abc") == "abc"
 
 
+@pytest.mark.parametrize(
+    "written",
+    [
+        "/a&b/k\u00e9y",
+        "%2Fa%26b%2Fk%C3%A9y",
+        "/a%26b/k%C3%A9y",
+        "\\/a&b\\/k\\u00e9y",
+        "/a&b/k\\u00e9y",
+        "/a&amp;b/k\u00e9y",
+    ],
+)
+def test_a_secret_is_known_as_others_write_it(written: str) -> None:
+    """In addresses, JSON and web pages."""
+    assert Redactor(["/a&b/k\u00e9y"])(f"at {written}.") == "at ***."
+
+
+@pytest.mark.parametrize(
+    ("body", "limit", "start"),
+    [
+        ("no secret", 4, "no s"),
+        ("no secret", 400, "no secret"),
+        ("is secret-word not", 6, "is ***"),
+        ("is secret-word not", 14, "is ***"),
+        ("is secret-word not", 18, "is *** not"),
+        ("is secret-word not", 2, "is"),
+        ("ééé secret-word", 7, "ééé ***"),
+        (" " * 100 + "secret-word", 103, "***"),
+        ("", 10, ""),
+    ],
+)
+def test_the_start_of_an_answer_holds_no_half_secret(body: str, limit: int, start: str) -> None:
+    """What the limit would cut goes as a whole."""
+    assert Redactor(["secret-word"]).start(HttpReply(400, {}, body.encode()), limit) == start
+
+
 def test_origin_has_no_credentials_or_path() -> None:
     """What may be shown of any address."""
     assert origin("https://u:p@host:8443/secret?x=1") == "https://host:8443"

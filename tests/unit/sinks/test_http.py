@@ -118,3 +118,29 @@ def test_the_address_is_a_secret() -> None:
     with pytest.raises(SinkRefused) as caught:
         one.interpret(HttpReply(404, {}, f"no such hook: {URL} /T0KEN-path key=T0KEN-query".encode()), make_batch(1))
     assert "T0KEN" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        (URL, "invalid key T0KEN-query"),
+        ("https://hooks.example.com/?key=T0KEN%2Fquery", "invalid key T0KEN/query, T0KEN%2Fquery or T0KEN\\/query"),
+        ("https://hooks.example.com/?v=1&opaque=T0KEN-of-20-letters", "no such customer: T0KEN-of-20-letters"),
+        ("https://hooks.example.com/services/T0KEN-of-20-letters/x", "no such hook: T0KEN-of-20-letters"),
+    ],
+)
+def test_a_part_of_the_address_is_a_secret(url: str, words: str) -> None:
+    """A refusal that repeats only the key of the query, or one token of the path, does not tell it."""
+    with pytest.raises(SinkRefused) as caught:
+        signal(url=url).interpret(HttpReply(401, {}, words.encode()), make_batch(1))
+    assert words.partition(" ")[0] in str(caught.value)
+    assert "T0KEN" not in str(caught.value)
+
+
+def test_ordinary_words_of_the_address_are_no_secrets() -> None:
+    """A version and the name of a service stay in what the far side says."""
+    words = "no service events, version 2026-11"
+    with pytest.raises(SinkRefused, match=words):
+        signal(url="https://hooks.example.com/events/x?version=2026-11").interpret(
+            HttpReply(404, {}, words.encode()), make_batch(1)
+        )
