@@ -165,12 +165,18 @@ class SinkUnavailable(SinkError):
 
 
 class BatchRejected(SinkError):
-    """The far side will not take this batch as it is: halve it; a single record is rejected with `reason`."""
+    """The far side will not take this batch as it is: halve it; a single record is rejected with `reason`.
 
-    def __init__(self, message: str, *, status: int | None = None, reason: str = "rejected") -> None:
+    `words`: the far side's, without secrets, kept with the dead letter; the message where a sink tells none.
+    """
+
+    def __init__(
+        self, message: str, *, status: int | None = None, reason: str = "rejected", words: str | None = None
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.reason = reason
+        self.words = message if words is None else words
 
 
 class SinkRefused(SinkError):

@@ -304,7 +304,7 @@ class HttpReply:
     body: bytes
 
     def text(self, limit: int = 2000) -> str:
-        """The start of the body as text, for messages and dead letters."""
+        """The start of the body as text, with whatever secret the far side repeats in it."""
         return self.body[:limit].decode("utf-8", "replace").strip()
 
 

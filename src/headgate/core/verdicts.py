@@ -26,6 +26,8 @@ __all__ = [
 
 # A far side may not park us for longer than this; after it we ask again.
 MAX_RETRY_AFTER_SECONDS = 3600.0
+# Characters of the far side's words that a dead letter keeps.
+_WORDS = 2000
 
 
 class Verdict(Enum):
@@ -127,16 +129,16 @@ def retry_after_seconds(headers: Mapping[str, str], *, now: datetime | None = No
 def raise_for(verdict: Verdict, status: int, text: str, *, retry_after: float | None = None, fix: str = "") -> None:
     """Raise what a whole-request verdict means; return for OK, OK_ASYNC and PARTIAL.
 
-    `text`: the far side's words, already without secrets; cut to 500 characters here.
+    `text`: the far side's words, already without secrets; cut to 500 characters here, and to 2000 for a dead letter.
     """
     message = f"answered {status}: {text[:500]}" if text else f"answered {status}"
     match verdict:
         case Verdict.RETRY:
             raise SinkUnavailable(message, retry_after=retry_after)
         case Verdict.SPLIT:
-            raise BatchRejected(message, status=status, reason="too_large")
+            raise BatchRejected(message, status=status, reason="too_large", words=text[:_WORDS])
         case Verdict.DROP:
-            raise BatchRejected(message, status=status, reason="refused")
+            raise BatchRejected(message, status=status, reason="refused", words=text[:_WORDS])
         case Verdict.AUTH:
             raise SinkRefused(message, reason="auth", fix=fix or "check the key and its rights")
         case Verdict.CONFIG:

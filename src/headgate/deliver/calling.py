@@ -41,7 +41,7 @@ class Answer:
     """How an attempt ended. `wire`: what to send again. `seconds`: round trip. `text`: for people, without secrets.
 
     `status`: of the HTTP answer, None without one. `overloaded`: 429, 503 or time-out. `unforeseen`: a status that no
-    table names. `words`: the far side's, for dead letters.
+    table names. `words`: the far side's, for dead letters, as the sink told them: without secrets.
     """
 
     verdict: AnswerVerdict
@@ -175,7 +175,6 @@ def _refusal(
     overloaded: bool,
 ) -> Answer:
     status = reply.status if reply else None
-    words = reply.text(2048) if reply else str(exc)
     if isinstance(exc, SinkUnavailable):
         unforeseen = status is not None and status not in _FORESEEN and not 200 <= status < 300
         return Answer(
@@ -191,6 +190,6 @@ def _refusal(
     if isinstance(exc, BatchRejected):
         verdict: AnswerVerdict = "split" if exc.reason == "too_large" else "drop"
         code = status if exc.status is None else exc.status
-        return Answer(verdict, seconds, wire=wire, text=str(exc), reason=exc.reason, status=code, words=words)
+        return Answer(verdict, seconds, wire=wire, text=str(exc), reason=exc.reason, status=code, words=exc.words)
     verdict = "auth" if exc.reason == "auth" else "config"
-    return Answer(verdict, seconds, wire=wire, text=str(exc), reason=exc.reason, status=status, words=words)
+    return Answer(verdict, seconds, wire=wire, text=str(exc), reason=exc.reason, status=status)

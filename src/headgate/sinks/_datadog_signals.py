@@ -177,7 +177,7 @@ class DatadogSignal:
 
     def interpret(self, reply: HttpReply, batch: Sequence[LogEntry]) -> SendResult:
         """202 is "accepted", never "stored". With errors in it, so many records were refused, and nobody says which."""
-        text = self._clean(reply.text())
+        text = self._clean.start(reply)
         if 200 <= reply.status < 300 and reply.headers.get("content-type", "").startswith("text/html"):
             raise SinkRefused(f"answered {reply.status} with a web page", reason="config", fix="check the addresses")
         wait = _reset_seconds(reply) if reply.status == 429 else None

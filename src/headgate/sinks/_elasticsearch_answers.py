@@ -52,7 +52,7 @@ def read_bulk(reply: HttpReply, count: int, clean: Redactor) -> SendResult:
     try:
         answer = _decode_bulk(reply.body)
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:
-        raise SinkUnavailable(f"answered 200 with what is no bulk answer: {clean(reply.text(200))}") from exc
+        raise SinkUnavailable(f"answered 200 with what is no bulk answer: {clean.start(reply, 200)}") from exc
     if len(answer.items) != count:
         raise SinkUnavailable(f"answered {len(answer.items)} items to {count} documents")
     rejected: dict[int, Reject] = {}
@@ -64,19 +64,19 @@ def read_bulk(reply: HttpReply, count: int, clean: Redactor) -> SendResult:
             raise SinkUnavailable("answered an item without an action")
         if item.status in _CREATED and item.failure_store != "used":
             continue
-        kind, reason = _words(item.error)
+        kind, reason = map(clean, _words(item.error))
         match _item_verdict(item, kind):
             case Verdict.RETRY:
                 retry.add(index)
                 wait = _BLOCKED_SECONDS if kind == _BLOCK else wait
             case Verdict.AUTH:
-                raise SinkRefused(f"{kind}: {clean(reason)}", reason="auth", fix="check the key and its rights")
+                raise SinkRefused(f"{kind}: {reason}", reason="auth", fix="check the key and its rights")
             case Verdict.CONFIG:
                 fix = "create the index or allow its automatic creation"
-                raise SinkRefused(f"{kind}: {clean(reason)}", reason="config", fix=fix)
+                raise SinkRefused(f"{kind}: {reason}", reason="config", fix=fix)
             case _:
                 word = "failure_store" if item.failure_store == "used" else kind or "refused"
-                rejected[index] = Reject(word, item.status, clean(reason)[:2000])
+                rejected[index] = Reject(word, item.status, reason[:2000])
     return SendResult(rejected=rejected, retry=frozenset(retry), retry_after=wait)
 
 
@@ -91,9 +91,9 @@ def _item_verdict(item: _Item, kind: str) -> Verdict:
 def _raise_request(reply: HttpReply, clean: Redactor) -> None:
     """Raise what a whole refused request means."""
     try:
-        kind, reason = _words(_decode_failure(reply.body).error)
+        kind, reason = map(clean, _words(_decode_failure(reply.body).error))
     except (msgspec.DecodeError, UnicodeDecodeError):
-        kind, reason = "", reply.text(500)
+        kind, reason = "", clean.start(reply)
     wait = retry_after_seconds(reply.headers)
     verdict = classify(reply.status)
     fix = ""
@@ -103,7 +103,7 @@ def _raise_request(reply: HttpReply, clean: Redactor) -> None:
         verdict, wait = Verdict.RETRY, _BLOCKED_SECONDS
     elif verdict is Verdict.OK:  # a success that no bulk endpoint gives
         verdict = Verdict.RETRY
-    raise_for(verdict, reply.status, clean(f"{kind}: {reason}" if kind else reason), retry_after=wait, fix=fix)
+    raise_for(verdict, reply.status, f"{kind}: {reason}" if kind else reason, retry_after=wait, fix=fix)
 
 
 def _words(error: _Error | str | None) -> tuple[str, str]:

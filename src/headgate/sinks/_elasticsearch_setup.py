@@ -33,7 +33,7 @@ async def prepare(call: Call, layout: Layout, clean: Redactor, *, dry_run: bool)
         return
     product = product_of(reply)
     if product is None:
-        said = f"answered {reply.status}: {clean(reply.text(200))}"
+        said = f"answered {reply.status}: {clean.start(reply, 200)}"
         what_to_do = "set generation to auto" if refuses_media(reply) else "`headgate check` says more"
         yield SetUpStep("cluster", "failed", fix=f"{said}; {what_to_do}")
         return
@@ -88,7 +88,7 @@ def _guard(shown: HttpReply) -> str:
 
 
 def _failed(thing: Thing, reply: HttpReply, clean: Redactor) -> SetUpStep:
-    said = f"answered {reply.status}: {clean(reply.text(500))}"
+    said = f"answered {reply.status}: {clean.start(reply, 500)}"
     if reply.status in (401, 403):
         said += f"; {_RIGHTS}"
     return SetUpStep(thing.what, "failed", fix=said)

@@ -44,7 +44,7 @@ async def ask(name: str, place: Place, options: TransportOptions, ndjson: bytes)
         return failed_check(name, error)
     if reply.status == 400 and b'"statusCode"' in reply.body:
         return CheckResult(name, ok=True, reason="ok")
-    text, product = place.clean(reply.text(200)), "a Kibana or OpenSearch Dashboards"
+    text, product = place.clean.start(reply, 200), "a Kibana or OpenSearch Dashboards"
     rights = "check kibana_url and the rights of the key"
     result = judge_check(name, place.url, reply, text, product, rights=rights)
     if result.ok and b'"index-pattern"' not in reply.body:

@@ -12,6 +12,7 @@ import msgspec
 
 from headgate.core.errors import SinkRefused, SinkUnavailable
 from headgate.core.ports import HttpReply
+from headgate.sinks._endpoint import Redactor
 
 __all__ = ["PartialSuccess", "refusal_words", "success"]
 
@@ -73,16 +74,16 @@ def success(reply: HttpReply, shown: str) -> PartialSuccess:
     )
 
 
-def refusal_words(reply: HttpReply) -> str:
-    """The message of the `google.rpc.Status` that a refusal carries, else the start of the body."""
+def refusal_words(reply: HttpReply, clean: Redactor) -> str:
+    """The message of the `google.rpc.Status` that a refusal carries, else the start of the body; without secrets."""
     try:
         if _media_type(reply) == "application/json":
-            return _decode_status(reply.body).message or reply.text()
+            return clean(_decode_status(reply.body).message) or clean.start(reply)
         if _media_type(reply) == "application/x-protobuf":
-            return next((_text(value) for field, value in _fields(reply.body) if field == 2), "")
+            return clean(next((_text(value) for field, value in _fields(reply.body) if field == 2), ""))
     except (ValueError, msgspec.DecodeError):
         pass  # what is not a Status is shown as it is
-    return reply.text()
+    return clean.start(reply)
 
 
 def _from_json(body: bytes) -> PartialSuccess:

@@ -106,7 +106,7 @@ def _there(
     try:
         return {_key(one): one for one in map(orjson.loads, reply.body.splitlines())}
     except (orjson.JSONDecodeError, KeyError, TypeError) as exc:
-        raise SinkUnavailable(f"{place.url} answered what is no export: {place.clean(reply.text(200))}") from exc
+        raise SinkUnavailable(f"{place.url} answered what is no export: {place.clean.start(reply, 200)}") from exc
 
 
 def _export(place: Place, keys: Sequence[_Key]) -> HttpRequest:
@@ -142,9 +142,9 @@ def _imported(
         errors = answer.get("errors", [])
         problems = {_key(one): _words(place, one.get("error", {})) for one in errors}
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as exc:
-        raise SinkUnavailable(f"{place.url} answered what is no import: {place.clean(reply.text(200))}") from exc
+        raise SinkUnavailable(f"{place.url} answered what is no import: {place.clean.start(reply, 200)}") from exc
     if not answer.get("success") and not problems:
-        raise SinkUnavailable(f"{place.url} imported nothing: {place.clean(reply.text(200))}")
+        raise SinkUnavailable(f"{place.url} imported nothing: {place.clean.start(reply, 200)}")
     return problems
 
 
@@ -154,7 +154,7 @@ def _words(place: Place, error: Mapping[str, Any]) -> str:
 
 
 def _refused(place: Place, reply: HttpReply) -> SinkRefused | SinkUnavailable:
-    text = f"{place.url} answered {reply.status}: {place.clean(reply.text(200))}"
+    text = f"{place.url} answered {reply.status}: {place.clean.start(reply, 200)}"
     if classify(reply.status) is Verdict.RETRY:
         return SinkUnavailable(text)
     return SinkRefused(text, reason="auth" if classify(reply.status) is Verdict.AUTH else "config", fix="")

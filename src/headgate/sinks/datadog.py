@@ -129,7 +129,7 @@ class DatadogSink:
             return failed_check(name, error)
         if one.alive(reply):
             return CheckResult(name, ok=True, reason="ok")
-        text, product = self._clean(reply.text(200)), f"Datadog's {route.family} ({self._config.site})"
+        text, product = self._clean.start(reply, 200), f"Datadog's {route.family} ({self._config.site})"
         result = judge_check(name, route.url, reply, text, product, rights="check api_key and site")
         if result.ok:
             fix = f"{route.url} answered {reply.status}: {text}; the address is not that of {product}"

@@ -247,7 +247,7 @@ class ElasticsearchSink:
         OpenSearch is told by its own words, Elasticsearch by its product header. Raises as `probe`.
         """
         reply = await self._call("GET", "/", None)
-        text, at = redactor(self._config)(reply.text(200)), self._nodes[0]
+        text, at = redactor(self._config).start(reply, 200), self._nodes[0]
         if refuses_media(reply):
             fix = f"{at} answered {reply.status}: {text}; set generation to auto, or to that of the cluster"
             return CheckResult(name, ok=False, reason="config", fix=fix)

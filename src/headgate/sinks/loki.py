@@ -262,14 +262,14 @@ class LokiSignal:
 
         Bisecting sends lines again that were stored the first time; Loki ignores equal lines.
         """
-        text = self._clean(reply.text())
+        text = self._clean.start(reply)
         if reply.status == 400:
             words = self._clean(reply.text(len(reply.body)))
             rejected = refused_lines(words, batch)
             if rejected is not None:
                 return SendResult(rejected=rejected)
             if reason := reason_of(words):
-                raise BatchRejected(f"answered 400: {text[:500]}", status=400, reason=reason)
+                raise BatchRejected(f"answered 400: {text[:500]}", status=400, reason=reason, words=text)
         if reply.status == 200 and reply.headers.get("content-type", "").startswith("text/html"):
             raise SinkRefused("answered 200 with a web page", reason="config", fix="check the address: not a Loki")
         wait = retry_after_seconds(reply.headers)
@@ -315,7 +315,7 @@ class LokiSink:
                     fix=f"wait: {config.url}/ready says {self._clean(ready.text(200))}",
                 ),
             )
-        text, at = self._clean(reply.text(200)), config.url + LABELS
+        text, at = self._clean.start(reply, 200), config.url + LABELS
         result = judge_check(name, at, reply, text, "a Loki", rights="check the key, the tenant and their rights")
         if result.ok and not _lists_labels(reply):
             fix = f"{at} answered {reply.status} without a list of labels: {text}; the address is not that of a Loki"

@@ -196,7 +196,7 @@ class NewRelicSignal:
     def interpret(self, reply: HttpReply, batch: Sequence[LogEntry]) -> SendResult:
         """200 and 202: accepted, contents looked at later. A 400 names no record, so the engine halves."""
         del batch
-        text = self._clean(reply.text())
+        text = self._clean.start(reply)
         if reply.status == 200 and reply.headers.get("content-type", "").startswith("text/html"):
             raise SinkRefused("answered 200 with a web page", reason="config", fix="check the address: not New Relic's")
         wait = retry_after_seconds(reply.headers)
@@ -216,7 +216,7 @@ class NewRelicSignal:
             )
         except (SinkUnavailable, SinkRefused) as error:
             return failed_check(name, error)
-        text = self._clean(reply.text(200))
+        text = self._clean.start(reply, 200)
         rights = "check license_key, account_id and region"
         result = judge_check(name, self.destination, reply, text, f"New Relic's {self.name}", rights=rights)
         if result.ok and not _is_receipt(reply):

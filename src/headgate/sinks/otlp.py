@@ -145,7 +145,7 @@ class OtlpSignal:
         if verdict is Verdict.RETRY and reply.status >= 400 and reply.status not in _RETRIED:
             verdict = Verdict.DROP
         wait = retry_after_seconds(reply.headers)
-        raise_for(verdict, reply.status, self._clean(refusal_words(reply)), retry_after=wait)
+        raise_for(verdict, reply.status, refusal_words(reply, self._clean), retry_after=wait)
         return SendResult()
 
     def _taken(self, reply: HttpReply, batch: Sequence[LogEntry]) -> SendResult:
@@ -154,7 +154,7 @@ class OtlpSignal:
         A batch of one record, or one of which nothing was taken, leaves no doubt. Elsewhere the records stay accepted
         and the engine counts those that may be missing.
         """
-        partial = success(reply, self._clean(reply.text(200)))
+        partial = success(reply, self._clean.start(reply, 200))
         if not partial.rejected:
             return SendResult()
         words = self._clean(partial.message)
@@ -225,7 +225,7 @@ class OtlpSink:
                 reply = await probe("POST", url, self._headers, config.transport(), clean, body=nothing)
             except (SinkUnavailable, SinkRefused) as error:
                 return (failed_check(name, error),)
-            judged = judge_check(name, url, reply, clean(refusal_words(reply)[:200]), "an OTLP receiver")
+            judged = judge_check(name, url, reply, refusal_words(reply, clean)[:200], "an OTLP receiver")
             if not judged.ok:
                 return (judged,)
         return (CheckResult(name, ok=True, reason="ok"),)

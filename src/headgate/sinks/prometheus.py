@@ -183,7 +183,7 @@ class RemoteWriteSignal(_MetricSignal):
             raise_for(
                 classify(reply.status),
                 reply.status,
-                self._clean(reply.text()),
+                self._clean.start(reply),
                 retry_after=retry_after_seconds(reply.headers),
             )
             if reply.headers.get("content-type", "").startswith("text/html"):
@@ -279,7 +279,7 @@ class PrometheusSink:
             reply = await self._remote.try_nothing()
         except (SinkUnavailable, SinkRefused) as error:
             return (failed_check(name, error),)
-        text = config.redactor()(reply.text(200))
+        text = config.redactor().start(reply, 200)
         rights = "check user, password or token, and headers that name a tenant"
         return (judge_check(name, config.url, reply, text, "a remote write receiver", rights=rights),)
 

@@ -155,7 +155,7 @@ class SumologicSignal:
 
     def interpret(self, reply: HttpReply, batch: Sequence[LogEntry]) -> SendResult:
         """The status alone decides. 408 is halved, for the source ran out of time; a single record is sent again."""
-        text = self._clean(reply.text())
+        text = self._clean.start(reply)
         if reply.status == 200 and reply.headers.get("content-type", "").startswith("text/html"):
             raise SinkRefused("answered 200 with a web page", reason="config", fix="check the address: not a source")
         verdict = classify(reply.status, _SPECIAL)
@@ -225,7 +225,7 @@ class SumologicSink:
             reply = await probe("POST", reveal(config.url), self._headers, config.transport(), clean)
         except (SinkUnavailable, SinkRefused) as error:
             return (failed_check(name, error),)
-        text, at = clean(reply.text(200)), origin(reveal(config.url))
+        text, at = clean.start(reply, 200), origin(reveal(config.url))
         rights = "copy the address of the source again; it holds the key"
         result = judge_check(name, at, reply, text, "a Sumo Logic HTTP source", rights=rights)
         if result.ok and text:

@@ -196,7 +196,7 @@ async def deliver(signal: Signal, batch: Sequence[LogEntry]) -> Delivered:
             continue
         except BatchRejected as error:
             if len(part) == 1:
-                done.rejected[part[0].record_id] = Reject(error.reason, error.status, str(error))
+                done.rejected[part[0].record_id] = Reject(error.reason, error.status, error.words)
             else:
                 half = len(part) // 2
                 waiting[:0] = [part[:half], part[half:]]
