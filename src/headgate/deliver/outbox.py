@@ -2,14 +2,14 @@
 
 Invariant: a notification leaves the outbox when its notifier accepted it, when it is no longer wanted, or dead with its
 reason; those of one notifier and group go in the order in which they were written. What is bound into one message stays
-together on every attempt. A slow or broken notifier delays no other.
+together on every attempt. A slow or broken notifier delays no other, and a message that its code cannot send delays
+none but those of the same group or alert.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -32,6 +32,7 @@ from headgate.core.messages import (
 from headgate.core.metrics import Metrics
 from headgate.core.ports import HttpReply, HttpRequest
 from headgate.core.storeport import OutboxRow, Store
+from headgate.deliver.channel import Channel, notification_of
 from headgate.deliver.transport import Transport, prepare
 
 __all__ = ["OutboxOptions", "OutboxWorker"]
@@ -46,7 +47,8 @@ class OutboxOptions:
     """When to try again and when to give up.
 
     `dead_after_seconds`: since the notification was written. `refused_seconds`: between tries of a notifier that
-    refuses us. `page`: rows read at once beyond those at hand.
+    refuses us, and before a message that its code cannot send is tried again, then twice as long each time. `page`:
+    rows read at once beyond those at hand.
     """
 
     dead_after_seconds: float = 86_400.0
@@ -54,17 +56,6 @@ class OutboxOptions:
     poll_seconds: float = 5.0
     page: int = 200
     back_off: BackOff = field(default_factory=BackOff)
-
-
-@dataclass(slots=True, eq=False)
-class _Channel:
-    """Rows of one notifier at hand, oldest first, and until when it waits (monotonic seconds)."""
-
-    rows: deque[OutboxRow] = field(default_factory=deque)
-    ready_at: float = 0.0
-    failures: int = 0
-    told: str = ""
-    task: asyncio.Task[None] | None = None
 
 
 class OutboxWorker:
@@ -91,7 +82,7 @@ class OutboxWorker:
         self._transport, self._clock, self._metrics = transport, clock, metrics
         self._options = options or OutboxOptions()
         self._wanted, self._on_dead, self._is_open = wanted, on_dead, is_open
-        self._channels: dict[str, _Channel] = {}
+        self._channels: dict[str, Channel] = {}
         self._refresh_at: dict[str, float] = {}  # monotonic seconds
         self._at_hand: set[int] = set()
         self._wake = asyncio.Event()
@@ -105,7 +96,7 @@ class OutboxWorker:
         """Go on with these notifiers; back-off of those that changed is forgotten."""
         for name, channel in self._channels.items():
             if notifiers.get(name) is not self._notifiers.get(name):
-                channel.ready_at, channel.failures, channel.told = 0.0, 0, ""
+                channel.forget()
         self._notifiers = dict(notifiers)
         self._refresh_at.clear()
         self._wake.set()
@@ -137,7 +128,8 @@ class OutboxWorker:
         for row in await self._store.outbox_due(now_ms=self._clock.now_ms(), limit=limit):
             if row.id not in self._at_hand:
                 self._at_hand.add(row.id)
-                self._channels.setdefault(row.notifier, _Channel()).rows.append(row)
+                channel = self._channels.setdefault(row.notifier, Channel())
+                channel.add(row, self._notifiers.get(row.notifier))
 
     def _start(self, group: asyncio.TaskGroup) -> float:
         """Start a task for each channel that may send; seconds until another may."""
@@ -146,53 +138,50 @@ class OutboxWorker:
         for name, channel in self._channels.items():
             if not channel.rows or channel.task is not None:
                 continue
-            if channel.ready_at > now:
-                wait = min(wait, channel.ready_at - now)
+            if (ready_at := channel.next_at()) > now:
+                wait = min(wait, ready_at - now)
                 continue
             channel.task = group.create_task(self._drive(name, channel), name=f"notify {name}")
         return wait
 
-    async def _drive(self, name: str, channel: _Channel) -> None:
-        """Send the rows of one channel until they are gone or it must wait."""
+    async def _drive(self, name: str, channel: Channel) -> None:
+        """Send the rows of one channel until they are gone or wait."""
         try:
-            while channel.rows and not self._stopping:
-                rows = await self._together(name, channel)
-                wait = await self._deliver(name, channel, rows) if rows else None
-                if wait is not None:
-                    channel.ready_at = self._clock.monotonic() + wait
-                    return
-                self._settled(channel, {channel.rows[0].id, *(row.id for row in rows)})
+            while channel.rows and not self._stopping and channel.next_at() <= self._clock.monotonic():
+                first = channel.next()
+                rows = await self._together(name, channel, first)
+                if rows and not await self._deliver(name, channel, first, rows):
+                    continue
+                ids = {first.id, *(row.id for row in rows)}
+                channel.settled(first, ids)
+                self._at_hand -= ids
         finally:
             channel.task = None
             self._wake.set()
 
-    def _settled(self, channel: _Channel, ids: set[int]) -> None:
-        channel.rows = deque(row for row in channel.rows if row.id not in ids)
-        self._at_hand -= ids
-
-    async def _together(self, name: str, channel: _Channel) -> Sequence[OutboxRow]:
+    async def _together(self, name: str, channel: Channel, row: OutboxRow) -> Sequence[OutboxRow]:
         """The rows of one message; empty when they were sent with an earlier one."""
-        notifier, row = self._notifiers.get(name), channel.rows[0]
+        notifier = self._notifiers.get(name)
         if not row.group or notifier is None or not notifier.grouped:
             return [row, *self._end_of(row, channel)]
         return await self._store.outbox_bind(row.id, limit=_BATCH)
 
-    def _end_of(self, row: OutboxRow, channel: _Channel) -> Sequence[OutboxRow]:
+    def _end_of(self, row: OutboxRow, channel: Channel) -> Sequence[OutboxRow]:
         """What follows of an alert whose beginning nobody wants to hear any more, up to its end: that goes with it."""
-        said = _notification_of(row)
+        said = notification_of(row)
         if said is None or not said.opens or self._wanted(said, self._clock.now_ms()):
             return ()
         found: list[OutboxRow] = []
-        for later in list(channel.rows)[1:]:
-            one = _notification_of(later)
+        for later in channel.after(row):
+            one = notification_of(later)
             if one is not None and one.fingerprint == said.fingerprint:
                 found.append(later)
                 if one.state == "resolved":
                     return found
         return ()
 
-    async def _deliver(self, name: str, channel: _Channel, rows: Sequence[OutboxRow]) -> float | None:
-        """Try one message once. None when it is settled, else seconds to wait with the whole channel."""
+    async def _deliver(self, name: str, channel: Channel, first: OutboxRow, rows: Sequence[OutboxRow]) -> bool:
+        """Try the message of one row once. False when it or the whole channel must wait, else it is settled."""
         try:
             sent = await self._send(name, rows)
         except SinkUnavailable as exc:
@@ -200,22 +189,21 @@ class OutboxWorker:
             wait = wait_seconds(
                 self._options.back_off, channel.failures, self._clock.jitter(), retry_after=exc.retry_after
             )
-            return await self._later(name, channel, rows, str(exc), wait)
+            return await self._later(channel, rows, str(exc), wait)
         except SinkRefused as exc:
-            return await self._later(name, channel, rows, str(exc), self._options.refused_seconds)
+            return await self._later(channel, rows, str(exc), self._options.refused_seconds)
         except (BatchRejected, msgspec.DecodeError) as exc:
             await self._give_up(rows, str(exc))
-            return None
+            return True
         except StoreError:
             raise
         except Exception as exc:  # noqa: BLE001  # a notifier's bug must not harm the others
-            text = f"the notifier's code failed: {type(exc).__name__}"
-            return await self._later(name, channel, rows, text, self._options.refused_seconds)
+            return await self._aside(channel, first, rows, f"the notifier's code failed: {type(exc).__name__}")
         if channel.told:
             _log.info("notifier takes notifications again", notifier=name)
         channel.failures, channel.told = 0, ""
         self._count(name, "accepted" if sent else "unwanted", len(rows))
-        return None
+        return True
 
     async def _send(self, name: str, rows: Sequence[OutboxRow]) -> bool:
         """Send one message and let its rows leave the outbox. False when nothing of it is wanted any more."""
@@ -304,20 +292,35 @@ class OutboxWorker:
         key = keys[0] if len(keys) == 1 else hashlib.sha256("\n".join(keys).encode()).hexdigest()
         return Message(key, told, _group_labels(rows[0].group))
 
-    async def _later(
-        self, name: str, channel: _Channel, rows: Sequence[OutboxRow], error: str, wait: float
-    ) -> float | None:
-        """Store the next attempt, or give up what is too old."""
+    async def _later(self, channel: Channel, rows: Sequence[OutboxRow], error: str, wait: float) -> bool:
+        """Wait with the whole channel. True when what is too old was given up instead."""
         if channel.told != error:
             channel.told = error
-            _log.warning("notification waits", notifier=name, error=error)
-        now_ms = self._clock.now_ms()
-        if now_ms - rows[0].created_ms >= self._options.dead_after_seconds * 1000:
+            _log.warning("notification waits", notifier=rows[0].notifier, error=error)
+        if await self._put_off(rows, error, due_ms=self._clock.now_ms() + round(wait * 1000)):
+            channel.ready_at = self._clock.monotonic() + wait
+            return False
+        return True
+
+    async def _aside(self, channel: Channel, first: OutboxRow, rows: Sequence[OutboxRow], error: str) -> bool:
+        """Wait with this message alone; others of the channel pass it. True when it was too old and is given up.
+
+        It stays due as it was: what follows of its group or alert must not be read before it after a restart.
+        """
+        aside = channel.set_aside(first, self._clock.monotonic(), self._options.refused_seconds)
+        if aside.told != error:
+            aside.told = error
+            _log.warning("notification waits", notifier=first.notifier, key=first.key, error=error)
+        return not await self._put_off(rows, error, due_ms=rows[0].due_ms)
+
+    async def _put_off(self, rows: Sequence[OutboxRow], error: str, *, due_ms: int) -> bool:
+        """Store the next attempt. False when what is too old was given up."""
+        if self._clock.now_ms() - rows[0].created_ms >= self._options.dead_after_seconds * 1000:
             await self._give_up(rows, error)
-            return None
-        await self._store.outbox_retry([row.id for row in rows], due_ms=now_ms + round(wait * 1000), error=error)
-        self._count(name, "retried")
-        return wait
+            return False
+        await self._store.outbox_retry([row.id for row in rows], due_ms=due_ms, error=error)
+        self._count(rows[0].notifier, "retried")
+        return True
 
     async def _give_up(self, rows: Sequence[OutboxRow], error: str) -> None:
         await self._store.outbox_dead([row.id for row in rows], error=error, at_ms=self._clock.now_ms())
@@ -328,14 +331,6 @@ class OutboxWorker:
 
     def _count(self, notifier: str, outcome: str, n: int = 1) -> None:
         self._metrics.count("headgate_notifications_total", n, notifier=notifier, outcome=outcome)
-
-
-def _notification_of(row: OutboxRow) -> Notification | None:
-    try:
-        content = content_of(row.payload)
-    except msgspec.DecodeError:
-        return None
-    return content if isinstance(content, Notification) else None
 
 
 def _thread(row: OutboxRow, message: Message | None) -> str:

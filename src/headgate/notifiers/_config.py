@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Annotated
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr
 
@@ -12,7 +12,17 @@ from headgate.core.ports import TransportOptions
 from headgate.plugins.config import Duration, PluginConfig, Secret, duration_field, reveal
 from headgate.plugins.tls import CaFile
 
-__all__ = ["HttpNotifierConfig", "HttpUrl", "SecretUrl", "header_problem", "without_secrets"]
+__all__ = [
+    "HeaderSecret",
+    "HttpNotifierConfig",
+    "HttpUrl",
+    "SecretUrl",
+    "header_key",
+    "header_problem",
+    "without_secrets",
+]
+
+_PRINTABLE = "".join(map(chr, range(ord(" "), ord("~") + 1)))
 
 
 def _http_url(text: str) -> str:
@@ -32,11 +42,30 @@ HttpUrl = Annotated[str, AfterValidator(_http_url)]
 SecretUrl = Annotated[Secret, AfterValidator(_secret_url)]
 
 
+def _sendable(secret: SecretStr) -> SecretStr:
+    if not _fits(reveal(secret)):
+        raise ValueError("holds characters that no header takes: it must be printable ASCII")
+    return secret
+
+
+def _fits(value: str) -> bool:
+    return value.isascii() and value.isprintable()
+
+
+# What is sent in a header.
+HeaderSecret = Annotated[Secret, AfterValidator(_sendable)]
+
+
+def header_key(key: str) -> str:
+    """A message's key as a header can hold it: what is not printable ASCII is percent-encoded, the rest as it is."""
+    return quote(key, safe=_PRINTABLE)
+
+
 def header_problem(name: str, value: str) -> str | None:
     """Why a header cannot be sent, None when it can."""
     if not name or not name.isascii() or any(c in name for c in "\r\n: \t"):
         return f"{name!r} is not a header name"
-    return f"the value of {name} holds a line break" if "\r" in value or "\n" in value else None
+    return None if _fits(value) else f"the value of {name} is not printable ASCII"
 
 
 def without_secrets(text: str, secrets: Iterable[str]) -> str:

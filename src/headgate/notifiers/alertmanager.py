@@ -23,7 +23,7 @@ from headgate.core.messages import Exchange, Message, Notification, content_of, 
 from headgate.core.ports import BuildContext, HttpReply, HttpRequest, Plugin, TransportOptions
 from headgate.core.times import MINUTE_MS, format_ms
 from headgate.core.verdicts import classify, raise_for, retry_after_seconds
-from headgate.notifiers._config import HttpNotifierConfig, SecretUrl, without_secrets
+from headgate.notifiers._config import HeaderSecret, HttpNotifierConfig, SecretUrl, header_problem, without_secrets
 from headgate.plugins.config import Duration, Secret, address_secrets, duration_field, reveal
 
 __all__ = ["PLUGINS", "AlertmanagerConfig", "AlertmanagerNotifier"]
@@ -42,7 +42,7 @@ class AlertmanagerConfig(HttpNotifierConfig):
         min_length=1, description="Base addresses, without /api/v2; every one gets every alert."
     )
     resend: Duration = duration_field("1m", "How often open alerts are told again.")
-    bearer_token: Secret | None = Field(default=None, description="Sent as Authorization: Bearer.")
+    bearer_token: HeaderSecret | None = Field(default=None, description="Sent as Authorization: Bearer.")
     username: str | None = Field(default=None, description="For basic authentication, with `password`.")
     password: Secret | None = Field(default=None, description="For basic authentication.")
     tenant: str | None = Field(default=None, description="Sent as X-Scope-OrgID (Grafana Mimir and Cloud).")
@@ -55,6 +55,8 @@ class AlertmanagerConfig(HttpNotifierConfig):
             raise ValueError("give either bearer_token, or username and password")
         if not 1000 <= self.resend <= 3_600_000:
             raise ValueError("resend: between 1s and 1h")
+        if self.tenant is not None and (problem := header_problem("X-Scope-OrgID", self.tenant)):
+            raise ValueError(f"tenant: {problem}")
         return self
 
 

@@ -17,9 +17,9 @@ from pydantic import Field, field_validator
 from headgate.core.messages import Digest, Message, Notification
 from headgate.core.ports import BuildContext, HttpReply, HttpRequest, Plugin, TransportOptions
 from headgate.core.verdicts import classify, raise_for, retry_after_seconds
-from headgate.notifiers._config import HttpNotifierConfig, HttpUrl, header_problem, without_secrets
+from headgate.notifiers._config import HeaderSecret, HttpNotifierConfig, HttpUrl, without_secrets
 from headgate.notifiers._threads import WORDS, broken_text, entries_of, in_words, link_of, severity_of
-from headgate.plugins.config import Secret, reveal
+from headgate.plugins.config import reveal
 from headgate.plugins.datadog import Site, cut, tag, tags_of
 
 __all__ = ["PLUGINS", "DatadogEventConfig", "DatadogEventNotifier"]
@@ -32,17 +32,10 @@ _ALERT_TYPES = {"critical": "error", "error": "error", "high": "error", "info": 
 class DatadogEventConfig(HttpNotifierConfig):
     """Configuration of a Datadog event notifier."""
 
-    api_key: Secret = Field(description="API key; an application key is not needed.")
+    api_key: HeaderSecret = Field(description="API key; an application key is not needed.")
     site: Site = Field(default="datadoghq.com", description="Datadog site, as in the address of your Datadog.")
     url: HttpUrl | None = Field(default=None, description="Base address of the API instead of the site's own.")
     tags: tuple[str, ...] = Field(default=(), description="Tags of every event, `key:value`.")
-
-    @field_validator("api_key")
-    @classmethod
-    def _sendable(cls, key: Secret) -> Secret:
-        if header_problem("dd-api-key", reveal(key)) or not reveal(key).isascii():
-            raise ValueError("holds characters that no header takes")
-        return key
 
     @field_validator("tags")
     @classmethod

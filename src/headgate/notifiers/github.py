@@ -21,10 +21,10 @@ from headgate.core.errors import SinkRefused, SinkUnavailable
 from headgate.core.messages import Exchange, Message, Notification
 from headgate.core.ports import BuildContext, HttpReply, HttpRequest, Plugin, TransportOptions
 from headgate.core.verdicts import MAX_RETRY_AFTER_SECONDS, Verdict, classify, raise_for, retry_after_seconds
-from headgate.notifiers._config import HttpNotifierConfig, HttpUrl, without_secrets
+from headgate.notifiers._config import HeaderSecret, HttpNotifierConfig, HttpUrl, without_secrets
 from headgate.notifiers._github_text import body_of, comment_of, firing_in, says, thread_of, title_of
 from headgate.notifiers._threads import Entry, entries_of, known, remembered, state_of
-from headgate.plugins.config import Secret, reveal
+from headgate.plugins.config import reveal
 
 __all__ = ["PLUGINS", "GitHubConfig", "GitHubNotifier"]
 
@@ -45,7 +45,7 @@ Method = Literal["GET", "POST", "PATCH"]
 class GitHubConfig(HttpNotifierConfig):
     """Configuration of a GitHub notifier."""
 
-    token: Secret = Field(description="Token with the right to read and write issues of the repository.")
+    token: HeaderSecret = Field(description="Token with the right to read and write issues of the repository.")
     repository: str = Field(pattern=r"^[\w.-]+/[\w.-]+$", description="Where issues are opened: owner/name.")
     labels: tuple[str, ...] = Field(
         default=("headgate",),

@@ -18,7 +18,7 @@ from pydantic import Field, model_validator
 from headgate.core.messages import Exchange, Message
 from headgate.core.ports import BuildContext, HttpReply, HttpRequest, Plugin, TransportOptions
 from headgate.core.verdicts import Verdict, classify, raise_for, retry_after_seconds
-from headgate.notifiers._config import HttpNotifierConfig, HttpUrl, without_secrets
+from headgate.notifiers._config import HeaderSecret, HttpNotifierConfig, HttpUrl, without_secrets
 from headgate.notifiers._slack_text import digest_shown, group_shown, reply_shown, shown
 from headgate.notifiers._threads import Entry, entries_of, firing, remembered, state_of
 from headgate.plugins.config import Secret, address_secrets, reveal
@@ -63,7 +63,7 @@ _NO_THREAD = frozenset({"thread_not_found", "message_not_found", "cannot_reply_t
 class SlackConfig(HttpNotifierConfig):
     """Configuration of a Slack notifier: `token` and `channel`, or `webhook_url`."""
 
-    token: Secret | None = Field(default=None, description="Bot token (xoxb-...) with scope chat:write.")
+    token: HeaderSecret | None = Field(default=None, description="Bot token (xoxb-...) with scope chat:write.")
     channel: str | None = Field(default=None, min_length=1, description="Channel id, or #name; with `token`.")
     webhook_url: Secret | None = Field(default=None, description="Address of an incoming webhook; it is a secret.")
     url: HttpUrl = Field(default="https://slack.com/api", description="Base address of Slack's API.")

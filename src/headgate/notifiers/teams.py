@@ -21,7 +21,7 @@ from headgate.core.messages import Digest, Message, Notification
 from headgate.core.ports import BuildContext, HttpReply, HttpRequest, Plugin, TransportOptions
 from headgate.core.times import format_ms
 from headgate.core.verdicts import Verdict, classify, raise_for, retry_after_seconds
-from headgate.notifiers._config import HttpNotifierConfig, SecretUrl, without_secrets
+from headgate.notifiers._config import HttpNotifierConfig, SecretUrl, header_key, without_secrets
 from headgate.notifiers._threads import WORDS, broken_text, entries_of, in_words, link_of, severity_of
 from headgate.plugins.config import address_secrets, reveal
 
@@ -161,7 +161,7 @@ class TeamsNotifier:
         headers = (
             ("content-type", "application/json"),
             ("user-agent", self._user_agent),
-            ("x-ms-client-tracking-id", message.key),
+            ("x-ms-client-tracking-id", header_key(message.key)),
         )
         return HttpRequest("POST", reveal(self._config.url), headers, body, timeout_seconds=self._config.timeout / 1000)
 

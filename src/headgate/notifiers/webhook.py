@@ -19,8 +19,10 @@ from headgate.core.ports import BuildContext, HttpReply, HttpRequest, Plugin, Tr
 from headgate.core.times import format_ms
 from headgate.core.verdicts import classify, raise_for, retry_after_seconds
 from headgate.notifiers._config import (
+    HeaderSecret,
     HttpNotifierConfig,
     SecretUrl,
+    header_key,
     header_problem,
     without_secrets,
 )
@@ -40,7 +42,7 @@ class WebhookConfig(HttpNotifierConfig):
 
     url: SecretUrl = Field(description="Where notifications are posted to; path and query are treated as secret.")
     secret: Secret | None = Field(default=None, description="Key of the HMAC signature; without it nothing is signed.")
-    bearer_token: Secret | None = Field(default=None, description="Sent as Authorization: Bearer.")
+    bearer_token: HeaderSecret | None = Field(default=None, description="Sent as Authorization: Bearer.")
     headers: dict[str, Secret] = Field(default={}, description="More headers; values are treated as secrets.")
 
     @field_validator("headers")
@@ -145,7 +147,7 @@ class WebhookNotifier:
         headers = {
             "content-type": "application/json",
             "user-agent": self._user_agent,
-            "idempotency-key": message.key,
+            "idempotency-key": header_key(message.key),
             **{name: reveal(value) for name, value in self._config.headers.items()},
         }
         if self._config.bearer_token is not None:

@@ -396,3 +396,103 @@ def test_a_refresh_that_fails_harms_nobody():
     store.outbox = [row(1)]
     sent, _ = play(store, lambda *_: 200, seconds=200, channel=Broken)
     assert [key for _, _, key in sent] == ["k1"]
+
+
+def test_a_message_that_the_code_cannot_send_waits_alone():
+    """Others of the notifier pass it, what follows of its alert does not; it is tried more and more rarely."""
+    store, tries = FakeStore(), []
+
+    class Picky(TestChannel):
+        __test__ = False
+
+        def encode(self, message, *, now_ms):
+            if message.key == "k1":
+                tries.append(round(asyncio.get_running_loop().time()))
+            if message.key == "k1" and len(tries) < 4:
+                raise UnicodeEncodeError("ascii", "ö", 0, 1, "hunter2")
+            return super().encode(message, now_ms=now_ms)
+
+    store.outbox = [
+        row(1, fingerprint="a"),
+        row(2, fingerprint="b"),
+        row(3, fingerprint="a", state="resolved"),
+        row(4, group=GROUP, fingerprint="c"),
+    ]
+    sent, figures = play(store, lambda *_: 200, seconds=500, channel=Picky)
+    assert [(round(at), key) for at, _, key in sent] == [(0, "k2"), (0, "k4"), (420, "k1"), (420, "k3")]
+    assert tries == [0, 60, 180, 420]
+    assert store.outbox_log[0] == ("retry", 1, "the notifier's code failed: UnicodeEncodeError")
+    assert figures.get("headgate_notifications_total", notifier="ops", outcome="retried") == 3
+
+
+def test_a_group_that_the_code_cannot_send_waits_together():
+    """Another group and an alert by itself pass it; where each alert goes alone, so do others of the group."""
+
+    class Alone(TestChannel):
+        __test__ = False
+        grouped = False
+
+    given = [
+        row(1, group=GROUP, fingerprint="a", rule="bug"),
+        row(2, group='{"project":"api"}', fingerprint="b"),
+        row(3, fingerprint="c"),
+        row(4, group=GROUP, fingerprint="d"),
+    ]
+    for channel, keys in ((TestChannel, ["k2", "k3"]), (Alone, ["k2", "k3", "k4"])):
+        store = FakeStore()
+        store.outbox = list(given)
+        sent, _ = play(store, lambda *_: 200, seconds=30, channel=channel)
+        assert [key for _, _, key in sent] == keys
+
+
+def test_what_waits_alone_is_given_up_after_a_day():
+    """What follows of its alert goes then; the notifier's other messages never waited."""
+    store, dead = FakeStore(), []
+    store.outbox = [row(1, rule="bug"), row(2), row(3, fingerprint="b")]
+    sent, _ = play(store, lambda *_: 200, seconds=91_000, on_dead=lambda one, error: dead.append(one.id))
+    assert [key for _, _, key in sent] == ["k3", "k2"]
+    assert 86_400 <= sent[1][0] <= 90_001
+    assert (dead, store.outbox) == ([1], [])
+
+
+def test_what_waits_alone_keeps_its_place_over_a_restart():
+    """What follows of its alert is not read before it."""
+    store = FakeStore()
+    store.outbox = [row(1, rule="bug"), row(2)]
+    for _ in range(2):
+        assert play(store, lambda *_: 200, seconds=5)[0] == []
+    assert [one.id for one in store.outbox] == [1, 2]
+
+
+def test_a_reload_tries_what_waits_alone_at_once():
+    """A new notifier may have mended it."""
+    store, urls = FakeStore(), []
+    store.outbox = [row(1, rule="bug")]
+
+    class Mended(TestChannel):
+        __test__ = False
+
+        def encode(self, message, *, now_ms):
+            return HttpRequest("POST", "http://new/", (), b"")
+
+    async def scenario():
+        def answer(wire, call):
+            urls.append(wire.url)
+            return HttpReply(200, {}, b"")
+
+        worker = OutboxWorker(
+            store,
+            {"ops": TestChannel("old")},
+            transport=FakeTransport(answer),
+            clock=LoopClock(),
+            metrics=Figures(),
+        )
+        task = asyncio.create_task(worker.run())
+        await asyncio.sleep(5)
+        worker.apply({"ops": Mended("new")})
+        await asyncio.sleep(1)
+        worker.stop()
+        await task
+
+    run_virtual(scenario())
+    assert urls == ["http://new/"]
