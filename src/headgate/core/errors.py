@@ -15,6 +15,7 @@
     │   └── NotFound           the thing is not there (any more)
     └── SinkError              (also raised by notifiers)
         ├── SinkUnavailable    try the same bytes again after `retry_after` seconds
+        │   └── PartlyTaken    notifiers alone: some of the people were told, others not yet, or never
         ├── BatchRejected      split; alone it is rejected
         └── SinkRefused        bad key or configuration: hold everything, tell a human, never dead-letter
 
@@ -23,6 +24,7 @@ Texts say what failed, on what, and what to do. They never hold a secret.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TypeVar
 
 __all__ = [
@@ -30,6 +32,7 @@ __all__ = [
     "ConfigError",
     "HeadgateError",
     "NotFound",
+    "PartlyTaken",
     "SinkError",
     "SinkRefused",
     "SinkUnavailable",
@@ -162,6 +165,19 @@ class SinkUnavailable(SinkError):
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class PartlyTaken(SinkUnavailable):
+    """Some of those who should be told were, others could not be; the text names them.
+
+    `again`: send the same message again later, which tells the others alone, and let other messages pass it; False:
+    it is over, and `memory` is what `interpret` would have returned.
+    """
+
+    def __init__(self, message: str, *, again: bool, memory: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.again = again
+        self.memory = memory
 
 
 class BatchRejected(SinkError):

@@ -141,7 +141,7 @@ class Notifier(_Channel, Protocol):
         ...
 
     def interpret(self, reply: HttpReply, message: Message) -> Mapping[str, str] | None:
-        """Return when accepted; raise SinkUnavailable, BatchRejected or SinkRefused otherwise.
+        """Return when accepted; raise SinkUnavailable, PartlyTaken, BatchRejected or SinkRefused otherwise.
 
         What is returned is `Message.memory` of the group's next message; None keeps what is remembered, an empty
         mapping forgets it.

@@ -168,7 +168,12 @@ METRICS: dict[str, MetricDef] = _defs(
     ("headgate_alerts", "gauge", ("state",), "Alert instances by state."),
     ("headgate_alert_evaluations_total", "counter", ("result",), "Rule evaluations: done, stale, failed."),
     ("headgate_outbox_waiting", "gauge", (), "Notifications not yet accepted."),
-    ("headgate_notifications_total", "counter", ("notifier", "outcome"), "Notifications by outcome."),
+    (
+        "headgate_notifications_total",
+        "counter",
+        ("notifier", "outcome"),
+        "Notifications: accepted, partly, unwanted, retried, dead.",
+    ),
     (
         "headgate_files_total",
         "counter",

@@ -2,8 +2,8 @@
 
 Invariant: a notification leaves the outbox when its notifier accepted it, when it is no longer wanted, or dead with its
 reason; those of one notifier and group go in the order in which they were written. What is bound into one message stays
-together on every attempt. A slow or broken notifier delays no other, and a message that its code cannot send delays
-none but those of the same group or alert.
+together on every attempt. A slow or broken notifier delays no other, and a message that its code cannot send, or
+that some of its people have not got, delays none but those of the same group or alert.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import structlog
 
 from headgate.core.backoff import BackOff, wait_seconds
 from headgate.core.clock import Clock
-from headgate.core.errors import BatchRejected, SinkError, SinkRefused, SinkUnavailable, StoreError
+from headgate.core.errors import BatchRejected, PartlyTaken, SinkError, SinkRefused, SinkUnavailable, StoreError
 from headgate.core.messages import (
     CallNotifier,
     Digest,
@@ -47,8 +47,8 @@ class OutboxOptions:
     """When to try again and when to give up.
 
     `dead_after_seconds`: since the notification was written. `refused_seconds`: between tries of a notifier that
-    refuses us, and before a message that its code cannot send is tried again, then twice as long each time. `page`:
-    rows read at once beyond those at hand.
+    refuses us, and before a message that waits by itself is tried again, then twice as long each time. `page`: rows
+    read at once beyond those at hand.
     """
 
     dead_after_seconds: float = 86_400.0
@@ -183,7 +183,9 @@ class OutboxWorker:
     async def _deliver(self, name: str, channel: Channel, first: OutboxRow, rows: Sequence[OutboxRow]) -> bool:
         """Try the message of one row once. False when it or the whole channel must wait, else it is settled."""
         try:
-            sent = await self._send(name, rows)
+            outcome = await self._send(name, rows)
+        except PartlyTaken as exc:
+            return await self._aside(channel, first, rows, str(exc))
         except SinkUnavailable as exc:
             channel.failures += 1
             wait = wait_seconds(
@@ -202,24 +204,30 @@ class OutboxWorker:
         if channel.told:
             _log.info("notifier takes notifications again", notifier=name)
         channel.failures, channel.told = 0, ""
-        self._count(name, "accepted" if sent else "unwanted", len(rows))
+        self._count(name, outcome, len(rows))
         return True
 
-    async def _send(self, name: str, rows: Sequence[OutboxRow]) -> bool:
-        """Send one message and let its rows leave the outbox. False when nothing of it is wanted any more."""
+    async def _send(self, name: str, rows: Sequence[OutboxRow]) -> str:
+        """Send one message and let its rows leave the outbox: accepted, partly, or unwanted and not sent."""
         now_ms = self._clock.now_ms()
         message = self._message(rows, now_ms)
         memory: Mapping[str, str] | None = None
-        thread = _thread(rows[0], message)
+        thread, outcome = _thread(rows[0], message), "accepted" if message is not None else "unwanted"
         if message is not None:
             notifier = self._notifiers.get(name)
             if notifier is None:
                 raise SinkRefused("no notifier of this name is configured", reason="config", fix=f"add {name} or wait")
             message = replace(message, memory=await self._store.notifier_memory(name, thread))
-            memory = await self._tell(notifier, message, now_ms)
+            try:
+                memory = await self._tell(notifier, message, now_ms)
+            except PartlyTaken as exc:
+                if exc.again:
+                    raise
+                memory, outcome = exc.memory, "partly"
+                _log.warning("notification was not taken by all", notifier=name, key=message.key, error=str(exc))
         remember = None if memory is None else (name, thread, memory)
         await self._store.outbox_done([row.id for row in rows], memory=remember, sent=message is not None)
-        return message is not None
+        return outcome
 
     async def _tell(self, notifier: Notifier | CallNotifier, message: Message, now_ms: int) -> Mapping[str, str] | None:
         http = partial(self._exchange, notifier)

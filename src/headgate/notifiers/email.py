@@ -1,7 +1,7 @@
 """Notifier `email`: a message by SMTP, as text and as HTML, in a thread per group.
 
-A mail is taken or not by the server's word alone; its Message-ID is made of the message's key, so that a mail that is
-sent twice, because the server's answer was lost, is shown once by mail programs that look at it.
+Each address gets a mail or not by the server's word alone; its Message-ID is made of the message's key, so that
+a mail that is sent twice, because the server's answer was lost, is shown once by mail programs that look at it.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ import hashlib
 import smtplib
 import socket
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.utils import format_datetime, parseaddr
@@ -20,9 +21,10 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from headgate.core.errors import BatchRejected, SinkError, SinkRefused, SinkUnavailable
+from headgate.core.errors import BatchRejected, PartlyTaken, SinkError, SinkRefused, SinkUnavailable
 from headgate.core.messages import Exchange, Message
 from headgate.core.ports import BuildContext, Plugin, TransportOptions
+from headgate.core.times import DAY_MS, MINUTE_MS
 from headgate.notifiers._letters import body_html, body_text, subject
 from headgate.plugins.config import Duration, PluginConfig, Secret, duration_field, reveal
 from headgate.plugins.tls import CaFile
@@ -32,6 +34,13 @@ __all__ = ["PLUGINS", "EmailConfig", "EmailNotifier", "letter"]
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _PORTS = {"starttls": 587, "tls": 465, "none": 25}
 _TOO_LARGE = 552
+# How long the rest of a thread waits for addresses that are refused with 4xx: servers that greylist take a mail after
+# some minutes.
+_PATIENCE_MS = 30 * MINUTE_MS
+_NAMED = 3
+_NOT_ASKED = (421, b"not asked")
+
+_Refused = Mapping[str, tuple[int, bytes]]  # by address
 
 
 def _address(text: str) -> str:
@@ -103,8 +112,19 @@ def _message_id(config: EmailConfig, key: str) -> str:
     return f"<{hashlib.sha256(key.encode()).hexdigest()[:40]}@{domain}>"
 
 
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """A mail that some addresses are still to get: since when, and which need it no more."""
+
+    since_ms: int
+    done: frozenset[str] = frozenset()
+
+
 class EmailNotifier:
-    """One mail a message; a connection each, since alerts are rare."""
+    """One mail a message; a connection each, since alerts are rare.
+
+    Who has got a mail is remembered until the end of the process: after that, all get it again under the same id.
+    """
 
     grouped = True
     digests = True
@@ -113,24 +133,54 @@ class EmailNotifier:
         self.name = name
         self.transport = TransportOptions(ca_file=config.ca_file, verify=config.verify)
         self._config = config
+        self._addresses = tuple(dict.fromkeys(parseaddr(one)[1] for one in config.to))
+        self._begun: dict[str, _Begun] = {}  # by the message's key
+        self._late: set[str] = set()  # addresses that ran out of patience and took nothing since
 
     async def send(self, message: Message, *, now_ms: int, http: Exchange) -> Mapping[str, str]:  # noqa: ARG002  # SMTP
         """Send one mail, then remember the first of the thread until all of it is over.
 
-        Addresses that the server refuses while it takes others get nothing; `headgate check` names them.
+        Where the server refuses some addresses and takes others, PartlyTaken: those that it refuses with 4xx get the
+        same mail on the next attempts, for half an hour; those that were refused for so long before are not waited for.
         """
         mail = letter(self._config, message)
-        await asyncio.to_thread(self._post, mail)
+        begun = self._begun.get(message.key, _Begun(now_ms))
+        to = [one for one in self._addresses if one not in begun.done]
+        refused = await asyncio.to_thread(self._post, mail, to, begun.done)
+        self._late -= set(to) - refused.keys()
         over = message.digest is not None or message.tone != "firing"
-        return {} if over else {"thread": message.memory.get("thread") or str(mail["Message-ID"])}
+        memory = {} if over else {"thread": message.memory.get("thread") or str(mail["Message-ID"])}
+        self._begun = {
+            key: one for key, one in self._begun.items() if key != message.key and now_ms - one.since_ms < DAY_MS
+        }
+        if not refused:
+            return memory
+        waiting = {address for address, (code, _) in refused.items() if code < 500} - self._late
+        again = bool(waiting) and now_ms - begun.since_ms < _PATIENCE_MS
+        if again:
+            self._begun[message.key] = _Begun(begun.since_ms, begun.done | (set(to) - waiting))
+        else:
+            self._late |= waiting
+        raise PartlyTaken(self._refusals(refused), again=again, memory=memory)
 
     async def reach(self, http: Exchange) -> None:  # noqa: ARG002  # SMTP
         """Connect, log in, and ask whether the server would take mail from the sender to each address."""
         await asyncio.to_thread(self._ask)
 
-    def _post(self, mail: EmailMessage) -> None:
+    def _post(self, mail: EmailMessage, to: Sequence[str], done: frozenset[str]) -> _Refused:
+        """Those of `to` that the server refuses. That it refuses all is an error, unless others are done."""
         with self._translated(), self._server() as server:
-            server.send_message(mail)
+            try:
+                return server.send_message(mail, to_addrs=to)
+            except smtplib.SMTPRecipientsRefused as exc:
+                if not done:
+                    raise
+                return {address: exc.recipients.get(address, _NOT_ASKED) for address in to}
+
+    def _refusals(self, refused: _Refused) -> str:
+        named = [f"{address}: {self._words(words)}" for address, (_, words) in refused.items()]
+        more = [f"and {len(named) - _NAMED} more"] if len(named) > _NAMED else []
+        return f"smtp server {self._config.host} takes mail for others and refuses {'; '.join(named[:_NAMED] + more)}"
 
     def _ask(self) -> None:
         with self._translated(), self._server() as server:

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from tests.unit.deliver.fakes import BASE_MS, FakeStore, FakeTransport, Figures, LoopClock, run_virtual
 
-from headgate.core.errors import StoreFailed
+from headgate.core.errors import PartlyTaken, StoreFailed
 from headgate.core.messages import Digest, Notification, payload_of
 from headgate.core.ports import HttpReply, HttpRequest, TransportOptions
 from headgate.core.storeport import OutboxRow
@@ -496,3 +496,43 @@ def test_a_reload_tries_what_waits_alone_at_once():
 
     run_virtual(scenario())
     assert urls == ["http://new/"]
+
+
+class Reluctant(TestChannel):
+    """Some people of the first message get it later, or never."""
+
+    __test__ = False
+    times = 2
+    again = True
+
+    def interpret(self, reply, message):
+        if message.key == "k1" and self.times:
+            self.times -= 1
+            raise PartlyTaken("server refuses oncall@b: greylisted", again=self.again, memory={"ts": "m1"})
+        return {"ts": message.key}
+
+
+def test_what_some_have_not_got_is_sent_again_while_others_pass_it():
+    """What follows of the same alert waits, so that nobody hears of its end first."""
+    store = FakeStore()
+    store.outbox = [row(1, fingerprint="a"), row(2, fingerprint="a", state="resolved"), row(3, fingerprint="b")]
+    sent, figures = play(store, lambda *_: 200, seconds=200, channel=Reluctant)
+    assert [(round(at), key) for at, _, key in sent] == [(0, "k1"), (0, "k3"), (60, "k1"), (180, "k1"), (180, "k2?k1")]
+    assert store.outbox_log[0] == ("retry", 1, "server refuses oncall@b: greylisted")
+    assert figures.get("headgate_notifications_total", notifier="ops", outcome="accepted") == 3
+
+
+def test_what_some_never_get_is_counted_and_the_rest_goes_on():
+    """It leaves the outbox, what the notifier remembers is kept, and nothing waits."""
+
+    class Final(Reluctant):
+        __test__ = False
+        again = False
+
+    store = FakeStore()
+    store.outbox = [row(1, fingerprint="a"), row(2, fingerprint="a")]
+    sent, figures = play(store, lambda *_: 200, seconds=1, channel=Final)
+    assert [key for _, _, key in sent] == ["k1", "k2?m1"]
+    assert store.outbox_log == [("done", 1, ""), ("done", 2, "")]
+    assert figures.get("headgate_notifications_total", notifier="ops", outcome="partly") == 1
+    assert figures.get("headgate_notifications_total", notifier="ops", outcome="accepted") == 1

@@ -13,7 +13,7 @@ from aiosmtpd.smtp import AuthResult
 from pydantic import ValidationError
 
 from headgate.core.clock import ManualClock
-from headgate.core.errors import BatchRejected, SinkRefused, SinkUnavailable
+from headgate.core.errors import BatchRejected, PartlyTaken, SinkRefused, SinkUnavailable
 from headgate.core.metrics import NullMetrics
 from headgate.core.ports import BuildContext
 from headgate.notifiers._letters import body_html, body_text, subject
@@ -24,10 +24,11 @@ CONTEXT = BuildContext(ManualClock(), NullMetrics(), "headgate/0")
 
 
 class Mailbox:
-    """What the server took, and how it is told to answer."""
+    """What the server took and for whom, and how it is told to answer."""
 
     def __init__(self, answers=None):
         self.mails = []
+        self.given = []
         self.answers = answers or {}
 
     async def handle_RCPT(self, server, session, envelope, address, options):  # noqa: N802  # the server's name
@@ -43,6 +44,7 @@ class Mailbox:
     async def handle_DATA(self, server, session, envelope):  # noqa: N802  # the server's name
         answer = self.answers.get("DATA", "250 taken")
         if answer.startswith("250"):
+            self.given.append(tuple(envelope.rcpt_tos))
             self.mails.append(email.message_from_bytes(envelope.content, policy=email.policy.default))
         return answer
 
@@ -172,15 +174,79 @@ async def test_answers_of_the_server(answers, kind, reason):
 
 
 async def test_one_refused_address_does_not_keep_the_others_from_being_told():
-    """The rest get the mail; `check` names the address and its server's words."""
+    """The rest get the mail and the thread goes on; the error and `check` name the address and its server's words."""
     box = Mailbox({"gone@acme.example": "550 no such user"})
     with server(box) as port:
         made = notifier(port, to=("gone@acme.example", "dev@acme.example"))
-        await send(made, told(notification()))
-        assert len(box.mails) == 1
+        with pytest.raises(PartlyTaken, match=r"gone@acme\.example: .*no such user") as caught:
+            await send(made, told(notification()))
+        assert box.given == [("dev@acme.example",)]
+        assert (caught.value.again, caught.value.memory) == (False, {"thread": box.mails[0]["message-id"]})
         with pytest.raises(SinkRefused, match=r"gone@acme\.example: .*no such user"):
             await made.reach(None)
         assert len(box.mails) == 1
+
+
+TWO = ("dev@acme.example", "On Call <oncall@b.example>")
+LATER = {"oncall@b.example": "450 greylisted"}
+
+
+async def test_an_address_that_is_refused_for_now_gets_the_mail_later():
+    """The same mail, to it alone; other messages go to all meanwhile; then the thread goes on."""
+    box = Mailbox(dict(LATER))
+    with server(box) as port:
+        made = notifier(port, to=TWO)
+        for _ in range(2):
+            with pytest.raises(PartlyTaken, match=r"oncall@b\.example: greylisted") as caught:
+                await send(made, told(notification()))
+            assert caught.value.again
+        assert box.given == [("dev@acme.example",)]
+        box.answers.clear()
+        assert await send(made, told(notification(key="other", fingerprint="e" * 64)))
+        memory = await send(made, told(notification()))
+    assert box.given[1:] == [("dev@acme.example", "oncall@b.example"), ("oncall@b.example",)]
+    assert box.mails[0]["message-id"] == box.mails[2]["message-id"] == memory["thread"]
+    assert box.mails[0]["to"] == box.mails[2]["to"]
+
+
+async def test_an_address_that_is_refused_for_long_is_not_waited_for():
+    """After half an hour the others' next mails do not wait, until it takes one; then it is waited for again."""
+    box, minute = Mailbox(dict(LATER)), 60_000
+    with server(box) as port:
+        made = notifier(port, to=TWO)
+
+        async def again(key, at_ms):
+            """Whether this message should be sent again."""
+            with pytest.raises(PartlyTaken) as caught:
+                await made.send(told(notification(key=key)), now_ms=at_ms, http=None)
+            return caught.value.again
+
+        assert await again("a", 0)
+        assert await again("a", 29 * minute)
+        assert not await again("a", 30 * minute)
+        assert not await again("b", 31 * minute)
+        box.answers.clear()
+        await made.send(told(notification(key="c")), now_ms=32 * minute, http=None)
+        box.answers.update(LATER)
+        assert await again("d", 33 * minute)
+    both = ("dev@acme.example", "oncall@b.example")
+    assert box.given == [both[:1], both[:1], both, both[:1]]
+
+
+async def test_refusals_for_now_and_for_good_are_told_apart():
+    """Who is refused for good is not asked again; the error names few of many."""
+    box = Mailbox({**LATER, **{f"gone{number}@b.example": "550 no such user" for number in range(9)}})
+    gone = tuple(f"gone{number}@b.example" for number in range(9))
+    with server(box) as port:
+        made = notifier(port, to=(*gone, *TWO))
+        with pytest.raises(PartlyTaken, match="no such user; and 7 more") as caught:
+            await send(made, told(notification()))
+        assert caught.value.again
+        box.answers["oncall@b.example"] = "550 no such user"
+        with pytest.raises(PartlyTaken, match=r"refuses oncall@b\.example: no such user") as caught:
+            await send(made, told(notification()))
+    assert not caught.value.again
+    assert box.given == [("dev@acme.example",)]
 
 
 async def test_nobody_there():
