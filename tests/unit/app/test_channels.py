@@ -1,19 +1,20 @@
 """Notifiers that remember, over the real outbox worker, transport and store, against strict fakes on loopback."""
 
+import asyncio
 import dataclasses
 
 import pytest
 
 from headgate.core.backoff import BackOff
 from headgate.core.clock import SystemClock
-from headgate.core.messages import payload_of
+from headgate.core.messages import Digest, payload_of
 from headgate.core.metrics import NullMetrics
 from headgate.core.ports import BuildContext
 from headgate.core.storeport import AlertChange, OutboxEntry
 from headgate.deliver import HttpTransport, OutboxOptions, OutboxWorker
 from headgate.plugins import load_plugins
 from headgate.store.sqlite import SqliteStore
-from headgate.testing.notifier_suite import notification
+from headgate.testing.notifier_suite import DIGEST, notification
 from headgate.testing.sinks import FakeVendor
 from headgate.testing.sinks.vendors import github, pagerduty, slack, teams
 
@@ -24,6 +25,7 @@ OPTIONS = {
     "github": lambda url: {"token": github.TOKEN, "repository": github.REPOSITORY, "url": url},
     "pagerduty": lambda url: {"routing_key": pagerduty.KEY, "url": url},
     "teams": lambda url: {"url": f"{url}{teams.ADDRESS}"},
+    "webhook": lambda url: {"url": url},
     "datadog_event": lambda url: {"api_key": "k", "url": url},
 }
 A, B = (
@@ -55,9 +57,12 @@ class Watched:
 
 
 async def deliver(store, notifier, transport, ones):
-    """Write notifications of one group and deliver them with a worker of their own, as after a restart."""
+    """Write notifications of one group, and digests; deliver them with a worker of their own, as after a restart."""
     now = CLOCK.now_ms()
-    entries = [OutboxEntry("ops", one.key, payload_of(one), now, GROUP) for one in ones]
+    groups = ["" if isinstance(one, Digest) else GROUP for one in ones]
+    entries = [
+        OutboxEntry("ops", one.key, payload_of(one), now, group) for one, group in zip(ones, groups, strict=True)
+    ]
     await store.transition(AlertChange(outbox=entries))
     watched = Watched(store)
     options = OutboxOptions(poll_seconds=0.01, back_off=BackOff(base=0.01, cap=0.01))
@@ -118,6 +123,15 @@ async def test_github_has_one_issue_of_a_group(store, trouble):
         issues = await told(store, "github", fake, before=broken(fake) if trouble else lambda _step: None)
     (issue,) = issues
     assert (issue["state"], len(issue["comments"])) == ("closed", 2)
+
+
+@pytest.mark.parametrize("name", ["webhook", "teams"])
+async def test_a_digest_of_any_name_is_taken_and_keeps_nothing_back(store, name):
+    """Its key goes in a header; the page behind it arrives, too."""
+    digest = dataclasses.replace(DIGEST, key="digest:w\u00f6chentlich:1795000000000")
+    async with asyncio.timeout(20):
+        with FakeVendor(name) as fake:
+            assert len(await told(store, name, fake, steps=((digest, A),))) == 2
 
 
 async def test_pagerduty_has_an_incident_for_each_alert(store):
