@@ -114,6 +114,49 @@ def test_filters_change_the_page_and_its_address(visit, site):
     assert visit.wrong == []
 
 
+# Counts in `alive` what each plot listens to until it is destroyed.
+COUNT_PLOTS = """
+window.alive = -1;  // the library itself listens once
+for (const [method, step] of [["addEventListener", 1], ["removeEventListener", -1]]) {
+  const own = window[method].bind(window);
+  window[method] = (name, ...rest) => { window.alive += name === "dppxchange" ? step : 0; own(name, ...rest); };
+}
+"""
+WIDTHS = "[...document.querySelectorAll('.plot')].map(one => one.clientWidth === one.firstChild.offsetWidth)"
+
+
+def test_charts_that_are_drawn_again_are_not_kept(browser, site):
+    """As many plots live as are seen, after a filter, other widths, other colours and the way back."""
+    fresh = Visit(browser, site)
+    fresh.context.add_init_script(COUNT_PLOTS)
+    page = fresh.open(f"/workflow?project={PROJECT}&workflow=build&window=30d")
+    seen = page.locator("figure .plot canvas")
+
+    def alive() -> int:
+        page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        assert page.evaluate("alive") == seen.count()
+        return seen.count()
+
+    first = alive()
+    assert first > 0
+    for width in (1100, 900, 700):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert alive() == first
+        assert page.evaluate(WIDTHS) == [True] * first
+    page.emulate_media(color_scheme="dark")
+    assert alive() == first
+    page.select_option("#f-class", "@other")
+    page.wait_for_selector("a.clear")
+    expect(seen).to_have_count(first)
+    assert alive() == first
+    page.go_back()
+    expect(page.locator("a.clear")).to_have_count(0)
+    expect(seen).to_have_count(first)
+    assert alive() == first
+    assert fresh.wrong == []
+    fresh.context.close()
+
+
 @pytest.mark.parametrize("path", ["/?window=90d", f"/job?project={PROJECT}&workflow=build&job=test&window=90d"])
 def test_a_first_visit_is_light(browser, site, path):
     """Everything that a page of ninety days needs, for somebody who has none of it."""

@@ -154,6 +154,18 @@ function marks(figure) {
   };
 }
 
+// What is drawn, by its figure: uPlot keeps each plot, and a listener for it, until that is destroyed.
+const plots = new Map();
+
+function letGo() {
+  for (const [figure, plot] of plots) {
+    if (!figure.isConnected) {
+      plot.destroy();
+      plots.delete(figure);
+    }
+  }
+}
+
 function draw(figure) {
   const place = figure.querySelector(".plot");
   if (!place || typeof uPlot === "undefined") {
@@ -190,11 +202,13 @@ function draw(figure) {
     series: [{}, ...names.map((name, line) => series(figure, line, name))],
     plugins: [tooltip(shown, names), ...(evidence ? [marks(figure)] : [])],
   };
+  plots.get(figure)?.destroy();
   place.replaceChildren();
-  figure.plot = new uPlot(options, [times, ...heights], place);
+  plots.set(figure, new uPlot(options, [times, ...heights], place));
 }
 
 function drawAll() {
+  letGo();
   for (const figure of document.querySelectorAll("figure.chart")) {
     draw(figure);
   }
@@ -204,13 +218,17 @@ let width = window.innerWidth;
 window.addEventListener("resize", () => {
   if (window.innerWidth !== width) {
     width = window.innerWidth;
-    drawAll();
+    for (const [figure, plot] of plots) {
+      plot.setSize({ width: figure.querySelector(".plot").clientWidth, height: plot.height });
+    }
   }
 });
 window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
 document.addEventListener("htmx:afterSettle", (event) => {
   if (event.detail.elt.querySelector("figure.chart")) {
     drawAll();
+  } else {
+    letGo();
   }
 });
 document.addEventListener("htmx:historyRestore", drawAll);
