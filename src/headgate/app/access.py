@@ -136,10 +136,11 @@ class UserSettings(_Section):
 
 
 class ProxySettings(_Section):
-    """A reverse proxy that knows who somebody is."""
+    """A reverse proxy: where requests come from, and with roles also whose they are."""
 
     trusted: tuple[Annotated[str, AfterValidator(_network)], ...] = Field(
-        description="Addresses or networks that the proxy asks from; from anywhere else its headers go."
+        description="Addresses or networks that the proxy asks from; from anywhere else its headers go. "
+        "Without roles it says the client's address and TLS alone."
     )
     header: Annotated[str, AfterValidator(_header)] = Field(
         default="X-Forwarded-User", description="Header with the user's name."
@@ -154,8 +155,8 @@ class ProxySettings(_Section):
     def _gives_roles(self) -> ProxySettings:
         if not self.trusted:
             raise ValueError("trusted is empty; write the address that the proxy asks from")
-        if self.role is None and not self.groups:
-            raise ValueError("write role, or groups_header and groups: nobody would have a role")
+        if self.role is None and not self.groups and "header" in self.model_fields_set:
+            raise ValueError("write role, or groups_header and groups: nobody whom header names would have a role")
         if bool(self.groups) != (self.groups_header is not None):
             raise ValueError("groups and groups_header go together")
         if self.groups_header is not None and self.groups_header.lower() == self.header.lower():
@@ -211,7 +212,9 @@ class AccessSettings(_Section):
     basic: dict[Annotated[str, AfterValidator(_user_name)], UserSettings] = Field(
         default_factory=dict, description="Users with passwords: name -> {password_hash, role}."
     )
-    proxy: ProxySettings | None = Field(default=None, description="A reverse proxy that logs people in.")
+    proxy: ProxySettings | None = Field(
+        default=None, description="A reverse proxy that speaks TLS for us, and may log people in."
+    )
     sessions: SessionSettings = Field(default_factory=SessionSettings, description="How long a login lasts.")
     limits: LimitSettings = Field(
         default_factory=LimitSettings, description="How often somebody may ask, and be wrong."
@@ -249,8 +252,9 @@ def _user(name: str, settings: UserSettings) -> UserGrant:
 
 def _proxy(settings: ProxySettings) -> ProxyGrant:
     trusted: list[Network] = [ipaddress.ip_network(one) for one in settings.trusted]
+    header = settings.header.lower() if settings.role is not None or settings.groups else ""
     groups_header = (settings.groups_header or "").lower()
-    return ProxyGrant(settings.header.lower(), settings.role, groups_header, settings.groups, tuple(trusted))
+    return ProxyGrant(header, settings.role, groups_header, settings.groups, tuple(trusted))
 
 
 def command_token_of(settings: AccessSettings) -> str | None:

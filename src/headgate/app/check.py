@@ -32,6 +32,7 @@ REASONS: dict[str, str] = {
     "rules_invalid": "A rule file cannot be used.",
     "store_unusable": "The store's directory cannot be made or written.",
     "plain_http": "Other machines reach the page without TLS, so tokens and passwords cross the network as they are.",
+    "proxy_unknown": "People log in behind a proxy that is not trusted to say who asks: its clients count as one.",
     "no_source": "No source is configured, so nothing is collected.",
     "collects_nothing": "A source has nothing to poll and takes no webhooks.",
     "polls_nothing": "A source names no organisation and no project, so it learns by webhooks alone.",
@@ -108,8 +109,13 @@ def _store(path: Path) -> CheckResult:
 def _listener(http: HttpSettings) -> Sequence[CheckResult]:
     """A warning where what people log in with can be read on its way; a proxy that is trusted speaks TLS for us."""
     host, _ = split_address(http.listen)
-    if is_loopback(host) or http.tls is not None or http.access.proxy is not None:
+    if http.access.proxy is not None or http.tls is not None:
         return []
+    if is_loopback(host):
+        if not http.hosts or not (http.access.tokens or http.access.basic):
+            return []
+        fix = "set http.access.proxy.trusted to the address that the proxy of http.hosts asks from"
+        return [CheckResult("http", ok=True, reason="proxy_unknown", fix=fix)]
     fix = f"set http.tls, or listen on 127.0.0.1 behind a proxy that speaks TLS, instead of {host}"
     return [CheckResult("http", ok=True, reason="plain_http", fix=fix)]
 

@@ -44,7 +44,13 @@ def listener_problems(
     """What is wrong with the listeners together, a line each."""
     problems: list[str] = []
     host, _ = split_address(http.listen)
-    if not is_loopback(host) and access_of(http.access).is_open and not lacks_access(unread):
+    is_open = access_of(http.access).is_open and not lacks_access(unread)
+    if is_open and http.access.proxy is not None:
+        problems.append(
+            f"{origins.where(('http', 'access', 'proxy'))}: http.access.proxy: nobody has to log in; "
+            "write role, or groups_header and groups, or set http.access.tokens or basic"
+        )
+    elif is_open and not is_loopback(host):
         problems.append(
             f"{origins.where(('http', 'listen'))}: http.listen: {host} is reachable from other machines; "
             "set http.access.tokens (or basic, or proxy), or listen on 127.0.0.1"

@@ -14,7 +14,7 @@ from headgate.app.check import check_all
 from headgate.app.check_notifiers import NotifierChecks
 from headgate.app.compose import Plant
 from headgate.app.listeners import certificate_of
-from headgate.app.settings import Configuration
+from headgate.app.settings import Configuration, load
 from headgate.core.clock import ManualClock
 from headgate.core.errors import ConfigError
 from headgate.testing.relay import make_certificate
@@ -62,6 +62,21 @@ def test_users_and_proxies_are_read(tmp_path):
     assert access.proxy.trusts("10.0.0.15")
 
 
+def test_a_proxy_without_roles_names_nobody(tmp_path):
+    """It is trusted with addresses and TLS alone; a command that may not read the tokens takes it too."""
+    text = "{access: {tokens: ['" + LONG + "'], proxy: {trusted: [127.0.0.1]}}}"
+    access = http(tmp_path, text).access
+    assert ("", frozenset(), True, False) == (
+        access.proxy.header,
+        access.proxy.headers,
+        access.proxy.trusts("127.0.0.1"),
+        access.is_open,
+    )
+    file = tmp_path / "headgate.yaml"
+    file.write_text(file.read_text().replace(LONG, "${NOT_SET}"))
+    assert "" == load(REGISTRY, file=file, environ={}, secrets=False).access.proxy.header
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -97,7 +112,11 @@ def test_users_and_proxies_are_read(tmp_path):
         ("{proxy: {trusted: [proxy], role: viewer}}", "http.access.proxy.trusted.0: must be an address or a network"),
         ("{proxy: {trusted: [10.0.0.1/8], role: viewer}}", "http.access.proxy.trusted.0: must be an address"),
         ("{proxy: {trusted: [0.0.0.0/0], role: viewer}}", "http.access.proxy.trusted.0: is everybody"),
-        ("{proxy: {trusted: ['::1']}}", "http.access.proxy: write role, or groups_header and groups"),
+        ("{proxy: {trusted: ['::1']}}", "http.access.proxy: nobody has to log in; write role, or groups_header and"),
+        (
+            "{proxy: {trusted: ['::1'], header: X-User}}",
+            "http.access.proxy: write role, or groups_header and groups: nobody whom header names",
+        ),
         ("{proxy: {trusted: ['::1'], groups: {a: admin}}}", "http.access.proxy: groups and groups_header go together"),
         (
             "{proxy: {trusted: ['::1'], role: viewer, header: Authorization}}",
@@ -155,6 +174,24 @@ async def test_a_check_warns_of_logins_that_can_be_read_on_their_way(tmp_path, l
     found = [one async for one in check_all(configuration, REGISTRY, Plant(), notifying)]
     await notifying.aclose()
     assert [True] * told == [one.ok for one in found if one.reason == "plain_http"]
+
+
+@pytest.mark.parametrize(
+    ("access", "told"),
+    [
+        ("hosts: [ci.example.com], access: {tokens: [0123456789abcdef]}", True),
+        ("hosts: [ci.example.com], access: {tokens: [0123456789abcdef], proxy: {trusted: [127.0.0.1]}}", False),
+        ("access: {tokens: [0123456789abcdef]}", False),
+        ("hosts: [ci.example.com]", False),
+    ],
+)
+async def test_a_check_warns_of_a_proxy_whose_clients_count_as_one(tmp_path, access, told):
+    """Where people log in behind one that is not trusted; it is no failure."""
+    configuration = http(tmp_path, "{listen: '127.0.0.1:8080', " + access + "}")
+    notifying = NotifierChecks(ManualClock(), send=False)
+    found = [one async for one in check_all(configuration, REGISTRY, Plant(), notifying)]
+    await notifying.aclose()
+    assert [True] * told == [one.ok for one in found if one.reason == "proxy_unknown"]
 
 
 # -- certificates

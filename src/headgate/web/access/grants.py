@@ -68,10 +68,11 @@ class UserGrant:
 
 @dataclass(frozen=True, slots=True)
 class ProxyGrant:
-    """A reverse proxy that says who somebody is.
+    """A reverse proxy that says where a request comes from, and who somebody is.
 
-    `header`: with the user's name; `groups_header`: with their groups, which `groups` gives roles to; `role`: of who is
-    in none of these, None: nobody. Header names are lower case. `trusted`: where the proxy asks from.
+    `header`: with the user's name, empty: it says nobody's; `groups_header`: with their groups, which `groups` gives
+    roles to; `role`: of who is in none of these, None: nobody. Header names are lower case. `trusted`: where the proxy
+    asks from.
     """
 
     header: str
@@ -115,7 +116,7 @@ class Access:
     @property
     def is_open(self) -> bool:
         """Whether nobody needs to say who they are."""
-        return not self.tokens and not self.users and self.proxy is None
+        return not self.tokens and not self.users and (self.proxy is None or not self.proxy.header)
 
 
 OPEN: Final = Access()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from dataclasses import replace
 
 import pytest
 
@@ -78,6 +79,7 @@ def test_nothing_granted_is_open():
         Access(proxy=PROXY),
     ):
         assert not access.is_open
+    assert Access(proxy=replace(PROXY, header="")).is_open  # it names nobody
 
 
 def test_no_secret_is_printed():

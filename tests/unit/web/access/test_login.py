@@ -76,6 +76,28 @@ async def test_a_proxy_that_is_trusted_says_that_it_speaks_tls(bench):
             assert {f"{name}-form"} == set(SimpleCookie(page.headers["set-cookie"]))
 
 
+async def test_a_proxy_that_names_nobody_still_says_who_asks_and_how(bench):
+    """Its clients have cookies bound to TLS, wait each for their own mistakes, and are told apart in the trail."""
+    bench.gate.configure(replace(ACCESS, proxy=replace(PROXY, header="", groups_header="", groups={})))
+    async with bench.browser(peer="10.0.0.1") as http:
+        page = await http.get("/login", headers=BROWSER | {"x-forwarded-proto": "https"})
+        assert {"__Host-headgate-form"} == set(SimpleCookie(page.headers["set-cookie"]))
+    stranger, anna = ({"x-forwarded-for": one, "x-forwarded-proto": "https"} for one in ("192.0.2.66", "192.0.2.7"))
+    async with bench.browser("https://127.0.0.1", peer="10.0.0.1") as http:
+        http.headers.update(stranger)
+        tries = [(await bench.log_in("guess", "anna", http)).status_code for _ in range(6)]
+        assert [403] * 5 + [429] == tries
+        claimed = {"x-forwarded-user": "anna", "x-groups": "ops"}
+        assert 401 == (await http.get("/api/v1/status", headers=claimed)).status_code
+    async with bench.browser("https://127.0.0.1", peer="10.0.0.1") as http:
+        http.headers.update(anna)
+        done = await bench.log_in(PASSWORD, "anna", http)
+        assert (303, True) == (done.status_code, SimpleCookie(done.headers["set-cookie"])["__Host-headgate"]["secure"])
+        assert "anna" == (await whoever(http))["name"]
+    await bench.trail.flush()
+    assert {"192.0.2.66", "192.0.2.7"} == {entry.peer for entry in bench.entries}
+
+
 @pytest.mark.parametrize(
     ("name", "secret"),
     [("anna", "wrong"), ("nobody", PASSWORD), ("", PASSWORD), ("anna", ""), ("", ""), ("", METRICS), ("<b>", "<i>")],
