@@ -73,6 +73,18 @@ def test_systemd_finds_nothing_wrong_with_the_unit(unit):
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
+def test_what_the_unit_offers_for_certificates_is_right_too(unit):
+    """Lines that are commented out are as good as the others, and are those of the page."""
+    text, offered = re.subn(r"(?m)^#(?=[A-Z]\w+=)", "", unit.read_text())
+    assert offered == 3
+    unit.write_text(text)
+    test_systemd_finds_nothing_wrong_with_the_unit(unit)
+    page = (ROOT / "docs" / "access.md").read_text()
+    assert [
+        line for line in re.findall(r"(?m)^(?:LoadCredential=tls-|SupplementaryGroups=).*", text) if line in page
+    ] == (re.findall(r"(?m)^(?:LoadCredential|SupplementaryGroups)=.*", page))
+
+
 def test_the_unit_is_well_locked_in(unit):
     """`systemd-analyze security` gives 2.0 or better."""
     done = subprocess.run(

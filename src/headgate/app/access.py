@@ -290,6 +290,9 @@ def server_context(settings: TlsSettings, base: Path, key: str) -> ssl.SSLContex
 def _readable(path: Path, key: str) -> None:
     try:
         path.read_bytes()
+    except PermissionError as exc:
+        fix = "let Headgate's user read it, under systemd with LoadCredential= or by a group (docs/access.md, TLS)"
+        raise ConfigError(f"{key}: {path} cannot be read: {exc.strerror}; {fix}") from exc
     except OSError as exc:
         raise ConfigError(f"{key}: {path} cannot be read: {exc.strerror}") from exc
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from errno import EACCES
 from pathlib import Path
 from typing import Any
 
@@ -233,6 +234,20 @@ def test_a_bad_pair_says_which_file_and_why(pair, cert, key, more, words):
         subprocess.run(lock, check=True, capture_output=True)
     with pytest.raises(ConfigError, match=words):
         context(base, cert=cert, key=key, **more)
+
+
+def test_a_key_that_is_roots_alone_says_how_to_hand_it_over(pair, monkeypatch):
+    """As programs that renew certificates leave it, the service's own user cannot read it."""
+    content = {path: path.read_bytes() for path in pair}
+
+    def read_as_service(path: Path) -> bytes:
+        if path.suffix == ".key":
+            raise PermissionError(EACCES, "Permission denied")
+        return content[path]
+
+    monkeypatch.setattr(Path, "read_bytes", read_as_service)
+    with pytest.raises(ConfigError, match=r"http.tls.key: .*loopback.key cannot be read: .*LoadCredential= or by a gr"):
+        context(pair[0].parent, cert="loopback.pem", key="loopback.key")
 
 
 def test_commands_are_told_the_certificate_and_never_the_key(tmp_path, pair):
