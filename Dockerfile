@@ -32,7 +32,8 @@ WORKDIR /var/lib/headgate
 VOLUME ["/var/lib/headgate"]
 EXPOSE 8080 8081
 STOPSIGNAL SIGTERM
+# Where the daemon listens, and over what, it says beside its store: at /readyz there, whatever the configuration.
 HEALTHCHECK --interval=15s --timeout=3s --start-period=20s --retries=3 \
-  CMD ["python3", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8080/readyz', timeout=2)"]
+  CMD ["python3", "-m", "headgate.app.ready", "/var/lib/headgate/headgate.db"]
 ENTRYPOINT ["headgate"]
 CMD ["run"]

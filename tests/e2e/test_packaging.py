@@ -19,6 +19,7 @@ import jsonschema
 import pytest
 import yaml
 from tests.e2e.harness import (
+    CHILD_ENV,
     ROOT,
     SECRET,
     Child,
@@ -33,6 +34,7 @@ from tests.e2e.harness import (
 
 from headgate.app.settings import load
 from headgate.plugins import load_plugins
+from headgate.testing.relay import make_certificate
 from headgate.testing.sinks import FakeVendor
 
 UNIT = ROOT / "systemd" / "headgate.service"
@@ -280,11 +282,37 @@ def test_the_container_starts_in_exec_form(name):
     assert all(isinstance(word, str) for word in json.loads(rest))
 
 
-def test_the_container_checks_its_own_health():
-    """A health check in exec form asks /readyz."""
+def health_check() -> list[str]:
+    """The command of the health check, which is in exec form."""
     [rest] = [rest for kind, rest in final_stage() if kind == "HEALTHCHECK"]
-    command = json.loads(rest.partition("CMD ")[2])
-    assert "/readyz" in " ".join(command)
+    command: list[str] = json.loads(rest.partition("CMD ")[2])
+    return command
+
+
+def test_the_health_check_asks_the_daemon_of_the_image():
+    """By the store that the image's configuration names."""
+    settings = yaml.safe_load((ROOT / "config" / "container.yaml").read_text())
+    assert health_check()[-1] == settings["store"]["url"].removeprefix("sqlite://")
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_the_container_checks_its_own_health(tmp_path, tls):
+    """Healthy while the daemon runs, whichever port it has and whether it speaks TLS; not when it is gone."""
+    config = write_config(tmp_path, {"file": {"type": "jsonl", "path": str(tmp_path / "out.jsonl")}})
+    if tls:
+        certificate, key = make_certificate(tmp_path)
+        settings = yaml.safe_load(config.read_text())
+        for listener in ("http", "webhooks"):  # at one address
+            settings[listener]["tls"] = {"cert": str(certificate), "key": str(key)}
+        config.write_text(yaml.safe_dump(settings))
+    store = str(yaml.safe_load(config.read_text())["store"]["url"]).removeprefix("sqlite://")
+    probe = [sys.executable, *health_check()[1:-1], store]
+    env = {**CHILD_ENV, "HTTP_PROXY": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9"}
+    with Daemon(config) as daemon:
+        assert daemon.http.startswith("https:" if tls else "http:")
+        assert subprocess.run(probe, check=False, env=env, timeout=30).returncode == 0
+        daemon.stop()
+        assert subprocess.run(probe, check=False, env=env, timeout=30).returncode == 1
 
 
 def test_the_container_does_not_run_as_root():

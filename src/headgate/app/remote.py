@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import httpx
 
+from headgate.app.runtimefile import trust_of
 from headgate.app.settings import Configuration
 from headgate.core.errors import StoreError
 from headgate.web.operations import (
@@ -68,9 +69,7 @@ def trusting(certificate: str, configuration: Configuration) -> ssl.SSLContext |
     """
     if not certificate:
         return True
-    context = ssl.create_default_context(cadata=certificate)
-    context.check_hostname = False
-    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    context = trust_of(certificate)
     tls = configuration.settings.http.tls
     if tls is not None and tls.client_ca is not None:
         context.load_cert_chain(configuration.base / tls.cert, configuration.base / tls.key)
