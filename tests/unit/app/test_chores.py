@@ -374,6 +374,10 @@ def windows(line, length, since, until, where="Europe/Berlin"):
         ("0 6 * * mon", "7d"),
         ("0 6 * * mon-fri", "previous"),
         ("15 4 1 * *", "previous"),
+        ("0 0 * * *", "24h"),
+        ("15 0 * * *", "previous"),
+        ("0 0 * * mon", "7d"),
+        ("0 0 1 * *", "previous"),
     ],
 )
 def test_neighbours_meet_when_clocks_change(line, length, since):
