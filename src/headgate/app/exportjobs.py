@@ -123,20 +123,21 @@ class ExportConfig(BaseModel):
     def _begin(self, due_ms: int, length: int | None) -> int | None:
         """When it was due before, if its window begins there; else None.
 
-        It does where no length is said, and where the length is that of the rhythm, give or take what clocks were
-        changed by since: so a day of 23 or 25 hours is whole, and in one file.
+        It does where no length is said, and where the length is that of the rhythm as clocks show it: so a day of 23 or
+        25 hours is whole, and in one file, and a window of another length is as long as was said.
         """
-        rhythm, where = self.rhythm(), zone("UTC" if self.at is None else self.time_zone)
-        before_ms = rhythm.last(due_ms - 1)
-        if before_ms is None or length is None:
-            return before_ms
-        began_ms: int | None = before_ms
-        if due_ms + _offset(due_ms, where) == before_ms + _offset(before_ms, where):
-            # An hour that clocks show twice: both are of one period.
-            began_ms = rhythm.last(before_ms - 1)
-        period = due_ms - (began_ms or 0)
-        change = abs(_offset(due_ms, where) - _offset(before_ms - length, where))
-        return before_ms if abs(period - length) <= change else None
+        before_ms = self.rhythm().last(due_ms - 1)
+        return before_ms if length in (None, self._period(due_ms)) else None
+
+    def _period(self, due_ms: int) -> int | None:
+        """From the time before to that at which it is due, as clocks would show them that are never changed."""
+        if self.at is None:
+            return self.every
+        usual = by_cron(self.at, zone("UTC"))
+        # The last one: what clocks skip, they show later.
+        shown_ms = usual.last(due_ms + _offset(due_ms, zone(self.time_zone)))
+        before_ms = None if shown_ms is None else usual.last(shown_ms - 1)
+        return None if shown_ms is None or before_ms is None else shown_ms - before_ms
 
 
 def _offset(at_ms: int, where: ZoneInfo) -> int:

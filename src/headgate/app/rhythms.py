@@ -15,12 +15,12 @@ from zoneinfo import ZoneInfo
 from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
-from headgate.core.times import DAY_MS
+from headgate.core.times import DAY_MS, HOUR_MS
 
 __all__ = ["Rhythm", "by_cron", "each_month", "each_week", "every"]
 
-# How far back the last moment is looked for: a day first, since a line may name every minute, in the end a leap year's.
-_BACK_DAYS = (1, 8, 32, 367, 1470)
+# How far back the last moment is looked for: an hour first, since a line may name every minute; in the end a leap year.
+_BACK_MS = (HOUR_MS, *(days * DAY_MS for days in (1, 8, 32, 367, 1470)))
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Longer than clocks are put forward anywhere: two hours in Antarctica.
 _LONGEST_SKIP = timedelta(hours=3)
@@ -36,8 +36,8 @@ class Rhythm:
     def last(self, now_ms: int) -> int | None:
         """The newest moment that is not after now, milliseconds; None where there was none in four years."""
         now = _moment(now_ms)
-        for days in _BACK_DAYS:
-            found = self._within(_moment(now_ms - days * DAY_MS), now)
+        for back_ms in _BACK_MS:
+            found = self._within(_moment(now_ms - back_ms), now)
             if found is not None:
                 return _ms(found)
         return None

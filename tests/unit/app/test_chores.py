@@ -386,6 +386,15 @@ def test_neighbours_meet_when_clocks_change(line, length, since):
     assert [one.until_ms for one in found[:-1]] == [one.since_ms for one in found[1:]]
 
 
+@pytest.mark.parametrize("where", ["Africa/Cairo", "Australia/Lord_Howe"])
+@pytest.mark.parametrize(("line", "length"), [("0 0 * * *", "24h"), ("15 2 * * *", "24h"), ("0 * * * *", "1h")])
+def test_neighbours_meet_when_clocks_skip_midnight_or_half_an_hour(where, line, length):
+    """Also in these zones."""
+    for since in ("2026-04-02T00:00:00Z", "2026-04-22T00:00:00Z", "2026-10-02T00:00:00Z", "2026-10-28T00:00:00Z"):
+        found = windows(line, length, since, format_ms(parse_ms(since) + 4 * 24 * HOUR), where)
+        assert [one.until_ms for one in found[:-1]] == [one.since_ms for one in found[1:]]
+
+
 @pytest.mark.parametrize(
     ("line", "length", "hours"),
     [("30 5 * * mon-fri", "24h", 24), ("30 5 * * *", "7d", 168), ("0 6 * * *", "36h", 36), ("*/20 * * * *", "1h", 1)],
@@ -393,6 +402,17 @@ def test_neighbours_meet_when_clocks_change(line, length, since):
 def test_a_window_is_as_long_as_was_said(line, length, hours):
     """To the minute, where it is not the length of its rhythm; in days without a change of clocks."""
     found = windows(line, length, "2026-11-10T00:00:00Z", "2026-11-20T00:00:00Z")
+    assert {hours * HOUR} == {one.span_ms for one in found}
+
+
+@pytest.mark.parametrize("since", ["2026-03-27T00:00:00Z", "2026-10-23T00:00:00Z"], ids=["spring", "autumn"])
+@pytest.mark.parametrize(
+    ("line", "length", "hours"),
+    [("0 * * * *", "2h", 2), ("0 5 * * *", "25h", 25), ("0 0 * * *", "23h", 23), ("0 */2 * * *", "3h", 3)],
+)
+def test_a_rolling_window_is_as_long_as_was_said(line, length, hours, since):
+    """Also where it is the length of the rhythm give or take what clocks are changed by, and they are."""
+    found = windows(line, length, since, format_ms(parse_ms(since) + 5 * 24 * HOUR))
     assert {hours * HOUR} == {one.span_ms for one in found}
 
 
