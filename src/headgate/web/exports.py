@@ -41,6 +41,10 @@ _MEANINGS: Mapping[str, str] = {
     "window": "Length before `until`, where `since` is not given: 7d.",
     "by": "What rows are grouped by; of table `query` as often as needed.",
     "where": "Matchers of table `query`, as often as needed.",
+    "metric": "That table `query` is of: a name of `/api/v1/metrics`.",
+    "step": "Of what goes over time; else one that fits the window, or of table `query` none.",
+    "show": "Verdict of the jobs in table `rightsizing`; else all.",
+    "proven": "How far table `completeness` goes back: 24h by the hour, which it is else, 7d and 30d by the day.",
 }
 
 

@@ -118,6 +118,26 @@ async def bench(tmp_path_factory):
     await store.close()
 
 
+async def test_words_that_are_no_filter_say_what_they_mean(bench):
+    """In the document, where only filters and what a table is of are "Only these"."""
+    words = bench.document["paths"]["/api/v1/export/{table}"]["get"]["parameters"]
+    filters = {one["name"] for one in words if one.get("description") == "Only these."}
+    narrowing = {
+        "org",
+        "team",
+        "project",
+        "workflow",
+        "job",
+        "branch",
+        "branch_class",
+        "trigger",
+        "status",
+        "rule",
+        "signal",
+    }
+    assert narrowing | {"run", "test", "alert"} == filters
+
+
 async def test_every_format_says_the_same(bench):
     """As the page of the API does: all runs of a window, texts and numbers as they are."""
     asked = {"project": "gh/acme/web", "window": "30d"}
