@@ -81,17 +81,19 @@ def list_tables() -> list[dict[str, Any]]:
 
 def _parameters() -> list[dict[str, Any]]:
     """Every word that any table takes; each table takes some of them."""
-    taken: dict[str, list[str]] = {"format": list(FORMATS)}
+    taken: dict[str, set[str] | None] = {"format": set(FORMATS)}
     for table in TABLES.values():
         for name in table.takes:
-            taken.setdefault(name, list(table.choices.get(name, ())))
+            choices, others = table.choices.get(name), taken.get(name, set())
+            # Anything may be said to one table, so to all of them.
+            taken[name] = {*others, *choices} if choices and others is not None else None
     return [
         {
             "name": name,
             "in": "query",
             "required": False,
             "description": _MEANINGS.get(name, "Only these."),
-            "schema": {"type": "string", "enum": choices} if choices else {"type": "string", "maxLength": 1000},
+            "schema": {"type": "string", "enum": sorted(choices)} if choices else {"type": "string", "maxLength": 1000},
         }
         for name, choices in taken.items()
     ]

@@ -269,6 +269,18 @@ async def test_all_reasons_take_their_time(bench, monkeypatch):
     assert 404 == unknown.status_code
 
 
+async def test_the_document_allows_what_a_table_takes(bench):
+    """Every choice of every table, and anything where one table takes anything."""
+    told = bench.document["paths"]["/api/v1/export/{table}"]["get"]["parameters"]
+    schemas = {one["name"]: one["schema"] for one in told}
+    for table in TABLES.values():
+        for name in table.takes:
+            allowed = schemas[name].get("enum")
+            assert allowed is None or set(table.choices.get(name) or ["anything"]) <= set(allowed), (table.name, name)
+    assert {"by", "format", "step"} <= schemas.keys()
+    assert ("enum" in schemas["format"], "enum" in schemas["by"]) == (True, False)
+
+
 async def test_a_workbook_without_room_is_refused(bench, monkeypatch):
     """As too much at once, with what is full."""
 
