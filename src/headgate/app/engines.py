@@ -150,9 +150,11 @@ class Engines:
         )
 
     def _make_marks(self) -> Marks:
-        polling = [name for name, part in self._configuration.sources.items() if part.config.poll.enabled]
+        chosen = self._configuration.sources
+        polling = [name for name, part in chosen.items() if part.config.polls]
+        hearing = [name for name, part in chosen.items() if part.config.takes_webhooks and not part.config.polls]
         retention_ms = self._configuration.settings.store.retention.facts
-        return Marks(self._store, self._clock, retention_ms=retention_ms, polling=polling)
+        return Marks(self._store, self._clock, retention_ms=retention_ms, polling=polling, hearing=hearing)
 
     def _make_delivery(self) -> DeliveryEngine:
         return DeliveryEngine(

@@ -1,7 +1,8 @@
 """Up to when each project is known completely, as the alert engine asks it.
 
 Invariant: a project is left out only where it is no longer collected. What a source found before it was asked again
-counts, and so does a project that only sends webhooks and has been silent, while its runs are kept.
+counts, and so does a project that only sends webhooks and has been silent, while its runs are kept. What was polled
+and is no longer wanted is not collected, whatever else webhooks tell of.
 """
 
 from __future__ import annotations
@@ -26,28 +27,33 @@ _RECENT = 500
 class Marks:
     """Watermarks of all projects. Forget it when the configuration changes.
 
-    `retention_ms`: how long runs are kept. `polling`: sources that are to be polled.
+    `retention_ms`: how long runs are kept. `polling`: sources that have something to poll; `hearing`: those of the
+    others that take webhooks.
     """
 
-    def __init__(self, store: Store, clock: Clock, *, retention_ms: int, polling: Collection[str]) -> None:
+    def __init__(
+        self, store: Store, clock: Clock, *, retention_ms: int, polling: Collection[str], hearing: Collection[str]
+    ) -> None:
         self._store, self._clock = store, clock
         self._retention_ms = retention_ms
         self._polling = frozenset(polling)
-        self._heard: tuple[int, frozenset[str]] = (0, frozenset())  # hour, and projects with runs that are kept
+        self._hearing = frozenset(hearing)
+        # Hour and what polling knew in it; project -> source of its last run, where polling does not know it.
+        self._heard: tuple[tuple[int, frozenset[str]], Mapping[str, str]] = ((0, frozenset()), {})
 
     async def of(self, family: Family, polled: Mapping[str, Mapping[str, int | None]]) -> Watermarks:
         """`polled`: source -> project -> start of its last complete walk.
 
-        What sources that poll nothing hear of, by webhooks alone, is known up to now.
+        What a source that polls nothing told last, by webhooks alone, is known up to now.
         """
         marks = {
             slug: Watermark(name, complete_ms) for name, known in polled.items() for slug, complete_ms in known.items()
         }
         now_ms = self._clock.now_ms()
-        hearing = sorted(name for name, known in polled.items() if not known)
-        if hearing:
-            for slug in await self._with_runs(now_ms) - await self._found():
-                marks.setdefault(slug, Watermark(hearing[0], now_ms))
+        if self._hearing:
+            for slug, source in (await self._told(now_ms, await self._found())).items():
+                if source in self._hearing:
+                    marks.setdefault(slug, Watermark(source, now_ms))
         return await credit_marks(self._store, marks, now_ms) if family == "credits" else marks
 
     async def _found(self) -> frozenset[str]:
@@ -55,12 +61,18 @@ class Marks:
         found = [await load_found(self._store, name) for name in self._polling]
         return frozenset(one.slug for each in found for one in each.projects.values())
 
-    async def _with_runs(self, now_ms: int) -> frozenset[str]:
-        """Projects with runs that are kept: those of before this hour from sums, which are asked for once an hour."""
+    async def _told(self, now_ms: int, found: frozenset[str]) -> Mapping[str, str]:
+        """Projects with runs that are kept and that polling does not know -> the source of the last run.
+
+        Those of before this hour come from sums, which are asked for once an hour.
+        """
         hour = now_ms // HOUR_MS
-        if self._heard[0] != hour:
+        if self._heard[0] != (hour, found):
             since_ms = (now_ms - self._retention_ms) // DAY_MS * DAY_MS
-            slugs = [one.project for one in await self._store.projects()]
+            slugs = [one.project for one in await self._store.projects() if one.project not in found]
             query = TallyQuery("workflow", dict.fromkeys(slugs, (since_ms, hour * HOUR_MS)), ("project",))
-            self._heard = hour, frozenset(slug for (slug,) in await self._store.tallies(query))
-        return self._heard[1] | {run.project for run in await self._store.recent_runs(_RECENT)}
+            heard = [slug for (slug,) in await self._store.tallies(query)]
+            last = await self._store.newest_runs(dict.fromkeys(heard), since_ms=since_ms, before=(now_ms, ""), limit=1)
+            self._heard = (hour, found), {run.project: run.source for run in last}
+        newer = {run.project: run.source for run in reversed(await self._store.recent_runs(_RECENT))}
+        return {slug: source for slug, source in {**self._heard[1], **newer}.items() if slug not in found}

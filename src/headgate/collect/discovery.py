@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from headgate.collect.intake import Intake
 from headgate.collect.state import Polled
-from headgate.core.discovery import MARK, DiscoverySource, load_found
+from headgate.core.discovery import MARK, DiscoverySource, Found, load_found
 from headgate.core.ports import Scope
 from headgate.core.storeport import Store
 
@@ -25,14 +25,14 @@ async def recall_scopes(polled: Polled, store: Store) -> Sequence[Scope]:
     return source.found().scopes()
 
 
-async def ask_scopes(polled: Polled, intake: Intake) -> Sequence[Scope]:
+async def ask_scopes(polled: Polled, store: Store, intake: Intake) -> Sequence[Scope]:
     """The scopes to walk now. Raises what the source and the store raise."""
     source = polled.source
     if not isinstance(source, DiscoverySource):
         return await source.scopes()
-    before = source.found().encode()
     scopes = await source.scopes()
     after = source.found().encode()
-    if after != before:
+    # Against what is stored: what the configuration no longer wants was left out when that was recalled.
+    if after != (await store.source_marks(polled.name, MARK)).get(MARK, Found().encode()):
         await intake.merge_answer(polled, (), marks={MARK: after})
     return scopes

@@ -108,7 +108,7 @@ class Poller:
             with forgiving(polled, "discovery_failed"):
                 if not polled.discovered:
                     self._take(polled, await recall_scopes(polled, self._store))
-                self._take(polled, await ask_scopes(polled, self._intake))
+                self._take(polled, await ask_scopes(polled, self._store, self._intake))
                 if not polled.discovered:
                     _log.info("scopes_found", source=polled.name, scopes=len(polled.scopes))
                 polled.discovered = True

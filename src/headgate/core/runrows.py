@@ -38,6 +38,7 @@ class RunRow(msgspec.Struct, frozen=True, gc=False):
     `hold_ms`: sum of the waits of its approvals, None while the list of its jobs was not read, which alone tells of
     approvals, or one of them has no known end. `attempt`: 2 for the first rerun. `rerun_of`: the workflow that it
     repeats. `trigger`: CircleCI's word. `credits`: None where unknown; `credits_estimated`: they are no bill.
+    `source`: the source that told of it first.
     """
 
     workflow_id: str
@@ -58,6 +59,7 @@ class RunRow(msgspec.Struct, frozen=True, gc=False):
     rerun_of: str = ""
     trigger: str = ""
     credits_estimated: bool = False
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -148,6 +148,16 @@ class SourceConfig(PluginConfig):
         return ""
 
     @property
+    def polls(self) -> bool:
+        """Whether there may be anything to poll."""
+        return self.poll.enabled
+
+    @property
+    def takes_webhooks(self) -> bool:
+        """Whether any webhook can be taken."""
+        return True
+
+    @property
     def profile(self) -> Literal["none", "batch", "each"]:
         """The enrichment that is really possible; a source that cannot call anybody answers `none`."""
         return self.enrich

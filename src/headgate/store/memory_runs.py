@@ -102,6 +102,7 @@ def _run(facts: MemoryFacts, fact: MemoryFact, stopped: int) -> RunRow:
         rerun_of=text(own, "rerun_of"),
         trigger=text(values, "trigger_type"),
         credits_estimated=bool(own.get("credits_estimated", False)),
+        source=fact.source,
     )
 
 

@@ -118,6 +118,7 @@ def _runs(db: Database, more: str, bound: tuple[Any, ...], head: str = _RUN) -> 
                 rerun_of=_key(rerun_of),
                 trigger=texts[trigger],
                 credits_estimated=bool(estimated),
+                source=texts[source],
             )
         )
     return found

@@ -98,9 +98,21 @@ async def test_a_project_that_only_sends_webhooks_is_known_while_its_runs_are_ke
     await made.aclose()
 
 
-async def test_a_source_that_has_nothing_to_poll_is_one_that_only_sends_webhooks(store: Store) -> None:
-    """As one without a token is, whatever its configuration says of polling; not before it is known to be one."""
+async def test_a_source_that_has_nothing_to_poll_is_one_that_only_sends_webhooks(store: Store, tmp_path: Path) -> None:
+    """As one without a token is, whatever its configuration says of polling; not one that takes no webhook."""
     await merged(store, "heard", run("gh/acme/web", NOW - DAY_MS))
-    marks = Marks(store, ManualClock(NOW), retention_ms=30 * DAY_MS, polling=["heard"])
-    assert {"gh/acme/web": Watermark("heard", NOW)} == await marks.of("runs", {"heard": {}})
-    assert {} == await marks.of("runs", {})
+    for config, expected in ((HEARD, {"gh/acme/web": Watermark("heard", NOW)}), ({**HEARD, "webhook": {}}, {})):
+        made = engines(store, tmp_path, heard=config)
+        assert expected == await made._watermarks("runs")
+        await made.aclose()
+
+
+async def test_what_polling_told_and_no_longer_wants_is_not_taken_for_heard(store: Store, tmp_path: Path) -> None:
+    """Neither by a source beside it that only sends webhooks, nor by one that has found nothing yet."""
+    await merged(store, "removed", run("gh/acme/web", NOW - DAY_MS), run("gh/acme/moved", NOW - DAY_MS))
+    await merged(store, "heard", run("gh/acme/moved", NOW - HOUR_MS, 1))
+    made = engines(store, tmp_path, polled=POLLED, heard=HEARD)
+    assert {"gh/acme/moved": Watermark("heard", NOW)} == await made._watermarks("runs")
+    await made.aclose()
+    marks = Marks(store, ManualClock(NOW), retention_ms=30 * DAY_MS, polling=["removed"], hearing=[])
+    assert {} == await marks.of("runs", {"removed": {}})

@@ -245,6 +245,16 @@ async def test_discovery_that_fails_after_a_restart_keeps_what_was_stored(error)
     assert rig.polled.discovered
 
 
+async def test_what_is_no_longer_wanted_is_forgotten_with_the_first_answer():
+    """What was stored counts as found by this source, so it is written although nothing was found since."""
+    rig = Rig()
+    rig.store.marks = _found("p1", "p2")
+    rig.source = rig.polled.source = source = Finding([Scope("p1", "gh/a/p1")], clock=rig.clock)
+    source.recall = lambda found: setattr(source, "known", Found({"p1": found.projects["p1"]}))
+    await _poller(rig).discover(rig.polled)
+    assert _found("p1") == {key: value for key, value in rig.store.marks.items() if key == MARK}
+
+
 async def test_up_to_when_is_known_from_the_first_moment():
     """By what is stored, until the source was asked; nothing of a source of which nothing was ever found."""
     store, source = FakeStore(), Finding(SourceUnavailable("busy"), name="ci")

@@ -286,12 +286,17 @@ class CircleCIConfig(SourceConfig):
         """What to set where nothing is polled though it could be, or no webhook is taken either; empty elsewhere."""
         if self.token is None or not self.poll.enabled:
             return "" if self.takes_webhooks else "nothing is polled and webhook.secrets is empty: set token or secrets"
-        if self.orgs or self.explicit_projects:
+        if self.polls:
             return ""
         return (
             "orgs is empty and projects.include names no project: set orgs, such as [gh/acme], or the variable that it"
             " comes from (CIRCLECI_ORGS), or poll: {enabled: false} to take webhooks alone"
         )
+
+    @property
+    def polls(self) -> bool:
+        """Whether there may be anything to poll."""
+        return self.token is not None and self.poll.enabled and bool(self.orgs or self.explicit_projects)
 
     @property
     def takes_webhooks(self) -> bool:
