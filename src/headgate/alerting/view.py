@@ -46,12 +46,13 @@ class Watermark:
     """Up to when a project's data is complete. `at_ms`: start of the last complete walk, None before the first.
 
     `behind_ms`: by how much this data is later than what else is known of the project, as credits are; that is not
-    late.
+    late. `since_ms`: what ended before that may never have been told, as nobody listened.
     """
 
     source: str
     at_ms: int | None
     behind_ms: int = 0
+    since_ms: int = 0
 
 
 # By project slug: every project that is collected now. One that is not named is no longer collected.
@@ -188,6 +189,11 @@ class View:
     def end_ms(self, labels: Mapping[str, str]) -> int:
         """Where the windows of a group end."""
         return self.reach.ends.get(labels.get("project", ""), self.reach.end_ms)
+
+    def listened_ms(self, project: str) -> int:
+        """Since when nothing of a project can have been missed for good."""
+        marks = (self.shared.marks[family].get(project) for family in self.rule.metric.families)
+        return max((mark.since_ms for mark in marks if mark is not None), default=0)
 
     def judged_ms(self, labels: Mapping[str, str]) -> int:
         """Up to when a group is judged: data that is late by nature does not make the judgement late."""

@@ -6,6 +6,8 @@ like a cheap day.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from headgate.alerting.view import Watermark, Watermarks
 from headgate.core.slug import org_slug
 from headgate.core.storeport import ReadStore
@@ -35,4 +37,4 @@ async def credit_marks(store: ReadStore, marks: Watermarks, now_ms: int) -> Wate
 def _back(mark: Watermark, end_ms: int) -> Watermark:
     if mark.at_ms is None or mark.at_ms <= end_ms:
         return mark
-    return Watermark(mark.source, end_ms, mark.at_ms - end_ms)
+    return replace(mark, at_ms=end_ms, behind_ms=mark.at_ms - end_ms)

@@ -21,6 +21,7 @@ from headgate.alerting.view import Watermarks
 from headgate.app.audits import silences
 from headgate.app.compose import Plant, build_parts, context_of
 from headgate.app.detectors import detector_factory, ground_of
+from headgate.app.listening import BEAT_SECONDS
 from headgate.app.measuring import owners_of
 from headgate.app.reportjobs import check_takers
 from headgate.app.settings import Configuration, PluginSettings
@@ -152,7 +153,11 @@ class Engines:
     def _make_marks(self) -> Marks:
         chosen = self._configuration.sources
         polling = [name for name, part in chosen.items() if part.config.polls]
-        hearing = [name for name, part in chosen.items() if part.config.takes_webhooks and not part.config.polls]
+        hearing = {
+            name: part.config.app_url
+            for name, part in chosen.items()
+            if part.config.takes_webhooks and not part.config.polls
+        }
         retention_ms = self._configuration.settings.store.retention.facts
         return Marks(self._store, self._clock, retention_ms=retention_ms, polling=polling, hearing=hearing)
 
@@ -189,7 +194,13 @@ class Engines:
             ("delivery", self._deliver),
             ("alerts", self._alerts.run),
             ("outbox", self._notify),
+            ("listening", self._listen),
         )
+
+    async def _listen(self) -> None:
+        while True:
+            await self._marks.listening.beat()
+            await asyncio.sleep(BEAT_SECONDS)
 
     async def _notify(self) -> None:
         """Send what waits, never before it is known which alerts are over."""

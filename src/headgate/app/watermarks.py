@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping
 
 from headgate.alerting.view import Watermark, Watermarks
 from headgate.app.creditmarks import credit_marks
+from headgate.app.listening import Listening
 from headgate.core.clock import Clock
 from headgate.core.discovery import load_found
 from headgate.core.storeport import Store
@@ -28,16 +29,17 @@ class Marks:
     """Watermarks of all projects. Forget it when the configuration changes.
 
     `retention_ms`: how long runs are kept. `polling`: sources that have something to poll; `hearing`: those of the
-    others that take webhooks.
+    others that take webhooks, with the web application of each.
     """
 
     def __init__(
-        self, store: Store, clock: Clock, *, retention_ms: int, polling: Collection[str], hearing: Collection[str]
+        self, store: Store, clock: Clock, *, retention_ms: int, polling: Collection[str], hearing: Mapping[str, str]
     ) -> None:
         self._store, self._clock = store, clock
         self._retention_ms = retention_ms
         self._polling = frozenset(polling)
-        self._hearing = frozenset(hearing)
+        self.listening = Listening(store, clock, hearing)
+        self._hearing = hearing
         # Hour and what polling knew in it; project -> source of its last run, where polling does not know it.
         self._heard: tuple[tuple[int, frozenset[str]], Mapping[str, str]] = ((0, frozenset()), {})
 
@@ -51,9 +53,10 @@ class Marks:
         }
         now_ms = self._clock.now_ms()
         if self._hearing:
+            since = {source: await self.listening.since(source) for source in self._hearing}
             for slug, source in (await self._told(now_ms, await self._found())).items():
                 if source in self._hearing:
-                    marks.setdefault(slug, Watermark(source, now_ms))
+                    marks.setdefault(slug, Watermark(source, now_ms, since_ms=since[source]))
         return await credit_marks(self._store, marks, now_ms) if family == "credits" else marks
 
     async def _found(self) -> frozenset[str]:

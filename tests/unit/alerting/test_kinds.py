@@ -205,6 +205,18 @@ async def test_a_project_that_is_no_longer_collected_is_gone_not_silent():
     assert decode_alert(row.state_json).seen_ms == before_ms
 
 
+@pytest.mark.parametrize(("heard_hours", "expected"), [(73, ["firing"]), (12, []), (0, [])])
+async def test_what_ran_while_nobody_listened_is_no_silence(heard_hours, expected):
+    """After an outage of ours a project that webhooks alone tell of is given the time that any silence takes."""
+    world = World(SILENT)
+    world.store.runs = [run(START - (15 * 24 - hour) * HOUR) for hour in range(15 * 24)]
+    world.clock.advance(3 * 24 * 3600)
+    now_ms = world.clock.now_ms()
+    world.marks = {"gh/acme/web": Watermark("circleci", now_ms, since_ms=now_ms - heard_hours * HOUR)}
+    await world.engine.evaluate_once()
+    assert expected == world.states()
+
+
 @pytest.mark.parametrize("by", ["[project]", "[project, workflow]"])
 async def test_a_rhythm_is_learnt_from_all_of_the_past(by):
     """Not from so many newest runs: one busy hour, and what else runs in the project, hide nobody's rhythm."""

@@ -91,7 +91,7 @@ async def test_a_project_that_only_sends_webhooks_is_known_while_its_runs_are_ke
     for _ in range(2):
         marks = await made._watermarks("runs")
         assert {"gh/acme/quiet", "gh/acme/busy"} == set(marks)
-        assert {Watermark("heard", NOW)} == set(marks.values())
+        assert {Watermark("heard", NOW, since_ms=NOW)} == set(marks.values())
         await merged(store, "heard", run("gh/acme/quiet", NOW, 2))
     await merged(store, "heard", run("gh/acme/first", NOW))
     assert {"gh/acme/quiet", "gh/acme/busy", "gh/acme/first"} == set(await made._watermarks("runs"))
@@ -101,7 +101,10 @@ async def test_a_project_that_only_sends_webhooks_is_known_while_its_runs_are_ke
 async def test_a_source_that_has_nothing_to_poll_is_one_that_only_sends_webhooks(store: Store, tmp_path: Path) -> None:
     """As one without a token is, whatever its configuration says of polling; not one that takes no webhook."""
     await merged(store, "heard", run("gh/acme/web", NOW - DAY_MS))
-    for config, expected in ((HEARD, {"gh/acme/web": Watermark("heard", NOW)}), ({**HEARD, "webhook": {}}, {})):
+    for config, expected in (
+        (HEARD, {"gh/acme/web": Watermark("heard", NOW, since_ms=NOW)}),
+        ({**HEARD, "webhook": {}}, {}),
+    ):
         made = engines(store, tmp_path, heard=config)
         assert expected == await made._watermarks("runs")
         await made.aclose()
@@ -112,7 +115,7 @@ async def test_what_polling_told_and_no_longer_wants_is_not_taken_for_heard(stor
     await merged(store, "removed", run("gh/acme/web", NOW - DAY_MS), run("gh/acme/moved", NOW - DAY_MS))
     await merged(store, "heard", run("gh/acme/moved", NOW - HOUR_MS, 1))
     made = engines(store, tmp_path, polled=POLLED, heard=HEARD)
-    assert {"gh/acme/moved": Watermark("heard", NOW)} == await made._watermarks("runs")
+    assert {"gh/acme/moved": Watermark("heard", NOW, since_ms=NOW)} == await made._watermarks("runs")
     await made.aclose()
-    marks = Marks(store, ManualClock(NOW), retention_ms=30 * DAY_MS, polling=["removed"], hearing=[])
+    marks = Marks(store, ManualClock(NOW), retention_ms=30 * DAY_MS, polling=["removed"], hearing={})
     assert {} == await marks.of("runs", {"removed": {}})

@@ -75,7 +75,10 @@ class Absence:
         named = dict(labels)
         end_ms = view.end_ms(named)
         limit_ms = self.limit_ms(longest_ms := max((after - before for before, after in pairwise(hours)), default=0))
-        if not hours or end_ms - hours[-1] < limit_ms or chance_of_silence(hours, end_ms) > self.p:
+        heard_ms = view.listened_ms(named["project"])  # nothing is known of what ran while nobody listened
+        if not hours or end_ms - max(hours[-1], heard_ms) < limit_ms:
+            return {}
+        if chance_of_silence(hours, end_ms, heard_ms) > self.p:
             return {}
         last_ms = hours[-1] + HOUR_MS  # where that run itself is no longer kept
         newest = await newest_of(
@@ -106,11 +109,11 @@ class Absence:
         return {labels: found}
 
 
-def chance_of_silence(times: Sequence[int], end_ms: int) -> float:
+def chance_of_silence(times: Sequence[int], end_ms: int, heard_ms: int = 0) -> float:
     """How likely nothing runs from the last of `times` to the end, by how often each hour of the week had a run before.
 
     Hours count once however many runs they had, since runs come in bursts. `times`: of runs or of hours that had some;
-    never empty, ascending.
+    never empty, ascending. `heard_ms`: hours before that tell nothing.
     """
     last_ms = times[-1]
     had = [0] * _WEEK_HOURS
@@ -118,7 +121,7 @@ def chance_of_silence(times: Sequence[int], end_ms: int) -> float:
         had[hour % _WEEK_HOURS] += 1
     weeks = max(1.0, (last_ms - times[0]) / (7 * DAY_MS))
     log_chance = 0.0
-    for hour in range(last_ms // HOUR_MS + 1, end_ms // HOUR_MS):
+    for hour in range(max(last_ms, heard_ms) // HOUR_MS + 1, end_ms // HOUR_MS):
         usual = min(0.95, had[hour % _WEEK_HOURS] / (weeks + 1))
         log_chance += math.log1p(-usual)
     return math.exp(log_chance)
