@@ -17,6 +17,7 @@ from headgate.alerting.suspects import suspects
 from headgate.alerting.view import Found, Pass, View, concerns
 from headgate.core.alertdata import Alert, AlertState, Outcome, Reading, Step, fingerprint, new_alert
 from headgate.core.alerts import freeze, step
+from headgate.core.times import HOUR_MS
 from headgate.insights.metric import Labels
 
 __all__ = ["GroupResult", "RuleResult", "evaluate_rule"]
@@ -24,6 +25,8 @@ __all__ = ["GroupResult", "RuleResult", "evaluate_rule"]
 _NOTHING = Found(Outcome.NO_DATA)
 # A source whose name is not known, before anything is known of what was collected.
 _UNKNOWN = "unknown"
+# Slots of what is read of projects that are behind; kinds of rules count theirs from 0.
+_JUDGED, _NEWER = -1, -2
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,17 +98,20 @@ async def _late_groups(view: View, alerts: Mapping[Labels, Alert]) -> Mapping[La
     late = _late_projects(view)
     if not late:
         return {}
-    # From what it judged last on: however long a source is behind, it is known whom that concerns.
-    measured = await view.measure({one: (_last_ms(view, one) - view.rule.window_ms, view.now_ms) for one in late})
-    found = {labels: _sources(labels, late) for labels in {*measured, *alerts}}
+    # What it judged last, as long as that was ago, and what ran since: neither moves with each pass.
+    window_ms, hour_ms = view.rule.window_ms, view.now_ms // HOUR_MS * HOUR_MS
+    last = {one: at_ms for one in late if (at_ms := _last_ms(view, one)) is not None}
+    judged = await view.kept(_JUDGED, {one: (at_ms - window_ms, at_ms) for one, at_ms in last.items()})
+    newer = {one: (max(last.get(one, 0), hour_ms - window_ms), hour_ms + HOUR_MS) for one in late}
+    found = {labels: _sources(labels, late) for labels in {*judged, *await view.kept(_NEWER, newer), *alerts}}
     return {labels: sources for labels, sources in found.items() if sources}
 
 
-def _last_ms(view: View, project: str) -> int:
-    """Up to when a project that is behind could be judged; where it never could, when it was late at the earliest."""
+def _last_ms(view: View, project: str) -> int | None:
+    """Up to when a project that is behind could be judged; None where it never could."""
     marks = [view.shared.marks[family].get(project) for family in view.rule.metric.families]
     times = [mark.at_ms for mark in marks if mark is not None and mark.at_ms is not None]
-    return min([*times, view.now_ms - view.rule.stale_after_ms])
+    return min(times, default=None)
 
 
 def _sources(labels: Labels, late: Mapping[str, str]) -> frozenset[str]:

@@ -215,6 +215,27 @@ async def test_a_collector_that_is_behind_freezes_and_says_so_once():
     assert next(row.state for row in world.store.rows.values() if row.rule == "Failing") == "resolved"
 
 
+async def test_a_collector_that_is_behind_for_long_costs_nothing_with_each_pass():
+    """Whom it concerns is read once, and by the hour what ran since; a project that began to run since is found."""
+    world = World()
+    world.marks = {f"gh/acme/{name}": Watermark("circleci", START) for name in ("web", "new")}
+    world.store.runs = [run(START - MINUTE), run(START + 71 * HOUR, project="gh/acme/new")]
+    world.clock.advance(72 * 3600)
+    reads, tallies = [], world.store.tallies
+
+    async def counted(query):
+        reads.append(query)
+        return await tallies(query)
+
+    world.store.tallies = counted
+    for _ in range(11):
+        report = await world.engine.evaluate_once()
+        assert set(report.frozen) == {"circleci"}
+        world.clock.advance(300)
+    assert len(reads) == 2
+    assert {span for span in reads[0].bounds.values()} == {(START - 2 * HOUR, START)}
+
+
 async def test_a_held_sink_is_told_once_and_when_it_goes_on():
     """One message per signal with its reason and since when, also over a restart; one more when it takes records."""
     world = World()

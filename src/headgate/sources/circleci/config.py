@@ -136,7 +136,8 @@ class DiscoverConfig(PluginConfig):
         "How far the first look through an organisation's pipelines goes where Insights do not name its projects.",
     )
     gone_after: Duration = duration_field(
-        "7d", "A project that is not found for so long is gone: asked for once a day, its history kept."
+        "7d",
+        "A project that is not found, or may not be seen, for so long is gone: asked for once a day, its history kept.",
     )
     max_pages: int = Field(
         default=200,

@@ -2,7 +2,7 @@
 
 Invariant: a project is listed once, under its id, with the slug it was last seen with. There is no endpoint that lists
 an organisation's projects; three lists that each know some of them stand in for it (docs/circleci.md). A project that
-is not found for `discover.gone_after` is gone: it is asked for once a day and not walked.
+is not found, or may not be seen, for `discover.gone_after` is gone: it is asked for once a day and not walked.
 """
 
 from __future__ import annotations
@@ -32,6 +32,10 @@ _AT_ONCE = 4
 _ATTEMPTS = 5  # to go on where a look was cut; a page that cannot be had then is given up
 # Pipelines are created out of order by a little; a later look overlaps the one before by this much.
 _OVERLAP_MS = 5 * MINUTE_MS
+# What to do about a project that is gone, by how it is refused.
+_DELETED = "nothing, if it was deleted: its history is kept, and it is asked for once a day"
+_FORBIDDEN = "let the token's user see it, or exclude it: its history is kept, and it is asked for once a day"
+_MISSING = {"project_not_found": _DELETED, "no_access": _FORBIDDEN}
 _log = structlog.get_logger("headgate.sources.circleci")
 
 
@@ -226,10 +230,9 @@ class Discovery:
         try:
             owner = await self._ask(one.slug)
         except SourceRefused as error:
-            if error.reason == "project_not_found":
-                self._miss(one, now_ms)
-            elif error.reason != "no_access":
+            if error.reason not in _MISSING:
                 raise
+            self._miss(one, now_ms, _MISSING[error.reason])
         except Unparsable as error:
             _log.warning("project_refused", source=self._name, project=one.slug, **told(error))
         else:
@@ -237,9 +240,8 @@ class Discovery:
             if key != owner.key:  # its name was given to another project
                 self._miss(one, now_ms)
 
-    def _miss(self, one: FoundProject, now_ms: int) -> None:
+    def _miss(self, one: FoundProject, now_ms: int, fix: str = _DELETED) -> None:
         one.missing_ms = one.missing_ms or now_ms
         if not one.gone and now_ms - one.missing_ms >= self._config.discover.gone_after:
             one.gone = True
-            fix = "nothing, if it was deleted: its history is kept, and it is asked for once a day"
             _log.warning("project_gone", source=self._name, project=one.slug, fix=fix)

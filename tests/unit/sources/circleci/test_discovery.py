@@ -47,6 +47,8 @@ class FakeApi:
                 raise SourceRefused("404", reason="project_not_found", fix="")
             return {"all_projects": self.insights[slug], "org_project_data": []}
         number = self.projects.get(slug)
+        if number == "forbidden":
+            raise SourceRefused("403", reason="no_access", fix="")
         if number is None:
             raise SourceRefused("404", reason="project_not_found", fix="")
         names = [name for name, other in self.projects.items() if other == number]
@@ -243,6 +245,21 @@ async def test_a_vanished_project_is_gone_after_a_week_and_comes_back():
     assert ["gh/acme/b"] == [line["project"] for line in logs if line["event"] == "project_gone"]
     rig.api.projects["gh/acme/b"] = 2
     assert ["gh/acme/a", "gh/acme/b"] == await rig.slugs(days=1.01)
+
+
+async def test_a_project_that_may_not_be_seen_any_more_is_gone_after_a_week():
+    """Said once, with what to do; until then it is walked in vain, which is told of its source."""
+    rig = Rig()
+    rig.api.projects = {"gh/acme/a": 1, "gh/acme/b": 2}
+    rig.api.pipelines = {"gh/acme": [("gh/acme/a", 0.1), ("gh/acme/b", 0.1)]}
+    await rig.slugs()
+    rig.api.projects["gh/acme/b"] = "forbidden"
+    with capture_logs() as logs:
+        found = [await rig.slugs(days=1.01) for _ in range(10)]
+    assert [2] * 7 + [1] * 3 == [len(slugs) for slugs in found]
+    (line,) = (line for line in logs if line["event"] == "project_gone")
+    assert line["project"] == "gh/acme/b"
+    assert "let the token's user see it" in line["fix"]
 
 
 async def test_a_passing_404_makes_no_project_vanish():
