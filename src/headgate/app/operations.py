@@ -29,7 +29,7 @@ from headgate.collect.insights import last_reading_ms
 from headgate.collect.pacing import LIVE_WINDOW_MS
 from headgate.collect.requests import AUDITS, BACKFILLS, BackfillRequest
 from headgate.core.clock import Clock
-from headgate.core.discovery import load_found
+from headgate.core.discovery import DiscoverySource, load_found
 from headgate.core.ids import record_id
 from headgate.core.release import ReleasePolicy
 from headgate.core.slug import short_slug
@@ -157,6 +157,8 @@ class StoreOperations(StoreWorkings):
             usage = source.usage() if source else None
             if usage and usage.refused:
                 hints.append(f"Source {name} is refused ({usage.refused}): run `headgate check`.")
+            orgs = source.found().unknown if isinstance(source, DiscoverySource) else ()
+            hints += [f"Source {name}: {org} does not answer, its projects are not found yet." for org in orgs]
         hints += [f"Source {name} polls nothing: {text}." for name, text in self._running.idle().items()]
         hints += signals
         if sources and not status["sinks"]:

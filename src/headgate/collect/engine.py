@@ -29,7 +29,8 @@ from headgate.collect.state import Polled, first_error
 from headgate.core.audits import AuditSource
 from headgate.core.clock import Clock
 from headgate.core.details import DetailSource
-from headgate.core.discovery import load_found
+from headgate.core.discovery import DiscoverySource, load_found
+from headgate.core.errors import SourceUnavailable
 from headgate.core.feeds import FeedSource, InsightSource
 from headgate.core.metrics import Metrics
 from headgate.core.ports import Source, SourceUsage
@@ -43,7 +44,8 @@ class SourceStatus:
     """Figures of one source for `status` and the page.
 
     `refused`: reason while the source refuses us, else empty. `complete_ms`: scope slug -> start of its last complete
-    walk, now where webhooks are proven to tell of it, None before the first. `troubles`: scope slug -> what is wrong.
+    walk, now where webhooks are proven to tell of it, None before the first. `troubles`: scope slug, or organisation
+    that was never looked through -> what is wrong.
     """
 
     usage: SourceUsage
@@ -229,7 +231,10 @@ class Collector:
                 usage=polled.source.usage(),
                 refused=polled.refused,
                 complete_ms=polled.complete_ms(),
-                troubles={state.scope.slug: state.trouble for state in polled.scopes.values() if state.trouble},
+                troubles={
+                    **{state.scope.slug: state.trouble for state in polled.scopes.values() if state.trouble},
+                    **dict.fromkeys(_unknown(polled), SourceUnavailable.__name__),
+                },
             )
             for name, polled in self._sources.items()
         }
@@ -242,6 +247,7 @@ def _polling(polled: Polled) -> list[str]:
     reasons = []
     if not polled.discovered:
         reasons.append(f"{polled.name}: projects are not found yet{_because(polled.refused)}")
+    reasons += [f"{polled.name}: projects of {org} are not found yet (it does not answer)" for org in _unknown(polled)]
     for state in polled.scopes.values():
         if not state.walked:
             reasons.append(
@@ -252,6 +258,11 @@ def _polling(polled: Polled) -> list[str]:
     if polled.discovered and polled.scopes and not polled.revisited:
         reasons.append(f"{polled.name}: unfinished runs are not asked about yet")
     return reasons
+
+
+def _unknown(polled: Polled) -> Sequence[str]:
+    """Organisations whose projects are not known, as they did not answer yet."""
+    return polled.source.found().unknown if isinstance(polled.source, DiscoverySource) else ()
 
 
 def _because(reason: str) -> str:

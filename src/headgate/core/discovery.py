@@ -63,13 +63,20 @@ class Found(msgspec.Struct, omit_defaults=True):
     """Everything found.
 
     `projects`: by scope key. `orgs`: up to when each was looked through; `unseen`: what was left out before that.
-    `asked_ms`: when every project, and the lists that are asked once a day, were last asked.
+    `asked_ms`: when every project, and the lists that are asked once a day, were last asked. `unreached`: organisations
+    that did not answer the last look.
     """
 
     projects: dict[str, FoundProject] = msgspec.field(default_factory=dict)
     orgs: dict[str, int] = msgspec.field(default_factory=dict)
     unseen: list[Unseen] = msgspec.field(default_factory=list)
     asked_ms: int = 0
+    unreached: list[str] = msgspec.field(default_factory=list)
+
+    @property
+    def unknown(self) -> list[str]:
+        """Organisations that did not answer and were never looked through."""
+        return [org for org in self.unreached if org not in self.orgs]
 
     def scopes(self) -> list[Scope]:
         """What of it is to be walked, by slug. Of two that bore one name it is the later one's."""

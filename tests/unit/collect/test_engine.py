@@ -245,6 +245,15 @@ async def test_discovery_that_fails_after_a_restart_keeps_what_was_stored(error)
     assert rig.polled.discovered
 
 
+async def test_an_organisation_that_did_not_answer_yet_is_waited_for():
+    """It is told in the status too, until it was looked through once."""
+    source = Finding([], name="ci")
+    source.known = Found(orgs={"gh/a": NOW}, unreached=["gh/a", "gh/b"])
+    collector = Collector(FakeStore(), {"ci": (source, FAST)}, clock=SystemClock(), metrics=Recorder())
+    assert "ci: projects of gh/b are not found yet (it does not answer)" in await collector.waiting_for()
+    assert {"gh/b": "SourceUnavailable"} == collector.status()["ci"].troubles
+
+
 async def test_what_is_no_longer_wanted_is_forgotten_with_the_first_answer():
     """What was stored counts as found by this source, so it is written although nothing was found since."""
     rig = Rig()

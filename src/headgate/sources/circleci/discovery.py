@@ -7,6 +7,7 @@ is not found, or may not be seen, for `discover.gone_after` is gone: it is asked
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
 import structlog
@@ -18,7 +19,7 @@ from headgate.core.merge import ProjectRef
 from headgate.core.metrics import Metrics
 from headgate.core.ports import Scope
 from headgate.core.slug import org_slug, short_slug
-from headgate.core.times import DAY_MS, MINUTE_MS, parse_ms
+from headgate.core.times import DAY_MS, HOUR_MS, MINUTE_MS, parse_ms
 from headgate.sources.circleci.api import Api
 from headgate.sources.circleci.config import CircleCIConfig
 from headgate.sources.circleci.gather import gather_bounded
@@ -83,6 +84,9 @@ class Discovery:
         if self._next_at is None or now >= self._next_at:
             await self._look()
             self._next_at = now + self._config.discover.every / 1000
+        elif self.found.unreached:
+            slugs, _ = await self._of_orgs(self.found.unreached, self._clock.now_ms() + self._api.skew_ms)
+            await self._resolve_new(slugs)
         here = [(key, one.slug) for key, one in self.found.projects.items() if not one.gone]
         # Of two that bore one name it is the later one's; the other's new name is not known yet.
         listed = [Scope(key, slug) for key, slug in here if self._by_slug.get(slug) == key]
@@ -120,8 +124,28 @@ class Discovery:
             await gather_bounded(lambda key: self._ask_again(key, now_ms), list(self.found.projects), _AT_ONCE)
             self._by_slug = {one.slug: key for key, one in self.found.projects.items()}
         slugs = set(self._config.explicit_projects) | await self._of_unseen()
+        more, trouble = await self._of_orgs(self._config.orgs, now_ms, daily=daily)
+        slugs |= more
+        if daily and self._config.orgs:
+            slugs |= {slug for slug in await followed(self._api) if org_slug(slug) in self._config.orgs}
+        await self._resolve_new(slugs)
+        if daily:
+            self.found.asked_ms = now_ms - (DAY_MS - HOUR_MS if self.found.unreached else 0)
+        if trouble is not None and not self.found.projects:
+            raise trouble
+
+    async def _resolve_new(self, slugs: set[str]) -> None:
+        new = {slug for slug in slugs if self.wanted(slug)} - self._by_slug.keys()
+        await gather_bounded(self._resolve, sorted(new), _AT_ONCE)
+
+    async def _of_orgs(
+        self, orgs: Sequence[str], now_ms: int, *, daily: bool = False
+    ) -> tuple[set[str], SourceError | None]:
+        """Slugs of organisations, and the last trouble. Those that do not answer are asked again with the next turn."""
+        slugs: set[str] = set()
         trouble: SourceError | None = None
-        for org in self._config.orgs:
+        unreached: list[str] = []
+        for org in orgs:
             try:
                 slugs |= await self._of_org(org, now_ms, daily=daily or org not in self.found.orgs)
             except SourceRefused as error:
@@ -131,15 +155,11 @@ class Discovery:
                 _log.warning("organisation_refused", source=self._name, org=org, **told(error))
             except SourceUnavailable as error:
                 trouble = error
-                _log.warning("discovery_unavailable", source=self._name, org=org, **told(error))
-        if daily and self._config.orgs:
-            slugs |= {slug for slug in await followed(self._api) if org_slug(slug) in self._config.orgs}
-        new = {slug for slug in slugs if self.wanted(slug)} - self._by_slug.keys()
-        await gather_bounded(self._resolve, sorted(new), _AT_ONCE)
-        if daily:
-            self.found.asked_ms = now_ms
-        if trouble is not None and not self.found.projects:
-            raise trouble
+                unreached.append(org)
+                if orgs is not self.found.unreached:
+                    _log.warning("discovery_unavailable", source=self._name, org=org, **told(error))
+        self.found.unreached = unreached
+        return slugs, trouble
 
     async def _of_org(self, org: str, now_ms: int, *, daily: bool) -> set[str]:
         """Slugs of an organisation: those in Insights, which go back 90 days, and in its newest pipelines.

@@ -174,6 +174,26 @@ async def test_an_organisation_that_cannot_be_asked_hides_no_other():
     assert ["gh/acme/a", "gh/down/a", "gh/other/a"] == await rig.slugs(days=0.1)
 
 
+async def test_an_organisation_that_did_not_answer_is_asked_again_with_the_next_turn():
+    """It alone, and not after `discover.every`; said once, and that its projects are not known yet."""
+    rig = Rig(orgs=["gh/acme", "gh/other"])
+    rig.api.projects = {"gh/acme/a": 1, "gh/other/b": 2}
+    rig.api.pipelines = {"gh/acme": [("gh/acme/a", 0.1)], "gh/other": [("gh/other/b", 0.1)]}
+    rig.api.broken = "gh/other"
+    minute = 1 / 1440
+    with capture_logs() as logs:
+        for _ in range(3):
+            assert ["gh/acme/a"] == await rig.slugs(days=minute)
+            assert ["gh/other"] == rig.discovery.found.unknown
+    assert 1 == len([line for line in logs if line["event"] == "discovery_unavailable"])
+    assert "/api/v2/pipeline gh/acme" not in rig.api.asked
+    rig.api.broken = None
+    assert ["gh/acme/a", "gh/other/b"] == await rig.slugs(days=minute)
+    assert [] == rig.discovery.found.unreached
+    await rig.slugs(days=0.1)
+    assert "/api/v2/project/gh/acme/a" in rig.api.asked  # what is asked daily, as one of its lists was missed
+
+
 async def test_where_nothing_could_be_asked_nothing_is_known():
     """It is said as it is, and not that there are no projects."""
     rig = Rig()
