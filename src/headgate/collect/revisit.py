@@ -25,8 +25,9 @@ from headgate.core.times import DAY_MS, HOUR_MS, MINUTE_MS
 __all__ = ["Revisiter"]
 
 _LIMIT = 5000  # unfinished runs looked at in one round, the newest
-_TURN = 20  # older ones asked about at a time: by the hour about as many as of the newest, whose pace is an hour
-_TURN_SECONDS = 15.0
+_TURN = 20  # older ones asked about at a time
+_TURN_SECONDS = 15.0  # from one turn to the next, at least
+_TURN_SHARE = 0.1  # of the calls that the budget lets through, at most
 _ROUND_SECONDS = 3600.0  # from one time that all of them have their turn to the next, at least
 _AT_ONCE = 4
 _TICK_SECONDS = 15.0
@@ -92,6 +93,7 @@ class Revisiter:
         self._beyond: tuple[int, str] | None = None
         self._turn: tuple[int, str] | None = None
         self._turn_at = self._round_at = 0.0
+        self._calls: dict[str, int] = {}  # about how many each question of this round took
         self._look_at = 0.0
         self._looked_ms = 0
         self._unasked_at: dict[str, float] = {}
@@ -129,6 +131,8 @@ class Revisiter:
         async with asyncio.TaskGroup() as tasks:
             for key in due:
                 tasks.create_task(one(key))
+        self._rest(sum(self._calls.pop(key, 1) for key in older))
+        self._calls.clear()
         self._polled.revisited = True
         await self._reach(groups, now_ms)
         return len(due)
@@ -181,6 +185,12 @@ class Revisiter:
             mark = "{} {}".format(*self._turn).encode() if self._turn else b""
             await self._intake.merge_answer(self._polled, (), marks={_TURN_MARK: mark})
         return _grouped(runs)
+
+    def _rest(self, calls: int) -> None:
+        """Put the next turn off by what the last one took."""
+        rate = self._polled.source.usage().per_second
+        if calls and rate:
+            self._turn_at = max(self._turn_at, self._polled.clock.monotonic() + calls / (rate * _TURN_SHARE))
 
     async def _reach(self, listed: Mapping[str, _Group], now_ms: int) -> None:
         """Remember up to when everything was answered that the list will drop."""
@@ -267,6 +277,7 @@ class Revisiter:
             except NotFound as error:
                 await self._not_found(group, error)
             else:
+                self._calls[key] = 1 + sum(one.kind == "workflow" for one in observations)
                 await self._learn(group, observations)
                 await self._intake.merge_answer(polled, observations)
             self._answered[key] = group.state

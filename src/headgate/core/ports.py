@@ -178,7 +178,8 @@ class Enrichment:
 class SourceUsage:
     """Live figures for `status` and `/metrics`. `budget_left`: calls that could be made at once, None: no budget.
 
-    `paused_seconds`: how long the far side still has us wait, 0 where it does not.
+    `paused_seconds`: how long the far side still has us wait, 0 where it does not. `per_second`: calls that the budget
+    lets through in the long run, None: no budget.
     """
 
     calls: int
@@ -186,6 +187,7 @@ class SourceUsage:
     refused: str | None
     skew_seconds: float
     paused_seconds: float = 0.0
+    per_second: float | None = None
 
 
 class Source(Protocol):

@@ -196,6 +196,7 @@ class FakeSource:
     details: dict = field(default_factory=dict)
     asked: list = field(default_factory=list)
     skew_ms: int = 0
+    per_second: float | None = None
     clock: object = None
 
     def normalize(self, delivery):
@@ -251,7 +252,7 @@ class FakeSource:
         return (self.clock.now_ms() if self.clock else NOW) + self.skew_ms
 
     def usage(self):
-        return SourceUsage(len(self.asked), None, None, 0.0)
+        return SourceUsage(len(self.asked), None, None, 0.0, per_second=self.per_second)
 
     async def aclose(self):
         """Nothing to close."""

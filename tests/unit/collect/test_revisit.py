@@ -86,6 +86,24 @@ async def test_the_oldest_of_very_many_have_their_turn(monkeypatch):
     assert rig.store.facts["workflow", "w9"].terminal
 
 
+async def test_turns_of_old_runs_take_a_tenth_of_the_budget(monkeypatch):
+    """Two questions take a call each and one for each workflow: four, so the next waits forty seconds."""
+    monkeypatch.setattr(revisit, "_LIMIT", 3)
+    monkeypatch.setattr(revisit, "_TURN", 2)
+    rig = Rig()
+    rig.source.per_second = 1.0
+    runs = [workflow(f"w{n}", created_ms=NOW - 30 * DAY_MS - n // 3) for n in range(10)]
+    rig.source.revisits = {run.key: [run] for run in runs}
+    revisiter = _revisiter(rig, *runs)
+    counts = []
+    for seconds in (0, 15, 24, 1):
+        rig.clock.advance(seconds)
+        before = len(rig.asked("revisit"))
+        await revisiter.once()
+        counts.append(len(rig.asked("revisit")) - before)
+    assert counts == [5, 0, 0, 2]
+
+
 async def test_new_runs_wait_their_interval():
     """A run that was just walked is not asked about in the same minute."""
     rig = Rig()

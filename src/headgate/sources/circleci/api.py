@@ -103,6 +103,10 @@ class Api:
         """Calls that the budget would let through at once."""
         return self._budget.left()
 
+    def budget_rate(self) -> float:
+        """Calls per second that the budget lets through in the long run."""
+        return self._budget.rate
+
     async def get(
         self,
         route: str,

@@ -318,7 +318,12 @@ class CircleCISource:
         """Figures since start."""
         left = None if self._config.token is None else self._api.budget_left()
         return SourceUsage(
-            self._api.calls, left, self._api.refused, self._api.skew_ms / 1000, self._api.paused_seconds()
+            self._api.calls,
+            left,
+            self._api.refused,
+            self._api.skew_ms / 1000,
+            self._api.paused_seconds(),
+            None if left is None else self._api.budget_rate(),
         )
 
     async def aclose(self) -> None:
