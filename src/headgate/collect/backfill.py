@@ -291,7 +291,7 @@ class Backfiller(SourceLoop[FeedSource]):
     async def _finish(self, work: _Work) -> None:
         """The request stays, for those who ask; where each feed was read to is no longer needed."""
         await self._release(work.policy)
-        done = msgspec.structs.replace(work.request, share=1.0, ended_ms=self._polled.clock.now_ms())
+        done = msgspec.structs.replace(work.request, share=1.0, waits_for="", ended_ms=self._polled.clock.now_ms())
         marks = dict.fromkeys(work.spots) | await BACKFILLS.finish(self._store, self._polled.name, done)
         await self._intake.merge_answer(self._polled, (), marks=marks)
         self.done += 1
@@ -300,13 +300,19 @@ class Backfiller(SourceLoop[FeedSource]):
 
     async def _go_ahead(self, work: _Work) -> None:
         """Wait while the store is too full for polling or the source refuses us, and say so to whoever asks."""
+        waited = False
         while self._store.space_level() in ("pause", "refuse") or not self._polled.may_call():
-            why = held(self._polled, self._store.space_level())
-            if why != work.request.waits_for:
-                work.request = msgspec.structs.replace(work.request, waits_for=why)
-                with going_on(self._polled.name, "backfill_waits"):
-                    await self._intake.merge_answer(self._polled, (), marks=BACKFILLS.marks(work.request))
+            waited = True
+            await self._waits(work, held(self._polled, self._store.space_level()))
             await self.sleep(_PAUSED_SECONDS)
+        if waited:
+            await self._waits(work, "")
+
+    async def _waits(self, work: _Work, why: str) -> None:
+        if why != work.request.waits_for:
+            work.request = msgspec.structs.replace(work.request, waits_for=why)
+            with going_on(self._polled.name, "backfill_waits"):
+                await self._intake.merge_answer(self._polled, (), marks=BACKFILLS.marks(work.request))
 
     def _share(self, work: _Work) -> float:
         """How much of the request is read, 0 to 1; a spot that is under way counts by the time it has reached."""

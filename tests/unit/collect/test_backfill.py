@@ -337,3 +337,23 @@ async def test_a_request_that_cannot_begin_lets_others_go_first(bench):
         await until(lambda: len(finished) == 2)
     running.cancel()
     assert finished == [("r1", "503 at the door"), ("r0", "")]
+
+
+async def test_what_goes_on_waits_for_nothing(bench):
+    """Also where the feed refuses everything afterwards, so that no page says so."""
+    asked, level = await bench.ask(days=3), ["pause"]
+    bench.store.space_level = lambda: level[0]
+
+    async def sleep(_seconds):
+        assert (await BACKFILLS.load(bench.store, "ci"))[0].waits_for
+        level[0] = "ok"
+
+    async def read(scope, span, *, position=None):
+        assert not (await BACKFILLS.load(bench.store, "ci"))[0].waits_for
+        raise SourceRefused("403", reason="no_access", fix="")
+        yield
+
+    bench.feed.read, bench.backfiller.sleep = read, sleep
+    await bench.backfiller.work(asked)
+    (request,) = await BACKFILLS.load(bench.store, "ci")
+    assert (request.state, request.waits_for) == ("done", "")
