@@ -157,8 +157,9 @@ class StoreOperations(StoreWorkings):
             usage = source.usage() if source else None
             if usage and usage.refused:
                 hints.append(f"Source {name} is refused ({usage.refused}): run `headgate check`.")
-            orgs = source.found().unknown if isinstance(source, DiscoverySource) else ()
-            hints += [f"Source {name}: {org} does not answer, its projects are not found yet." for org in orgs]
+            if isinstance(source, DiscoverySource):
+                orgs = source.found().unknown
+                hints += [f"Source {name}: {org} does not answer, its projects are not found yet." for org in orgs]
         hints += [f"Source {name} polls nothing: {text}." for name, text in self._running.idle().items()]
         hints += signals
         if sources and not status["sinks"]:
