@@ -87,6 +87,9 @@ class PagesSite:
             await asyncio.sleep(0.01)
         self._started.set()
         await serving
+        # Browsers leave connections open, on which an answer may wait to be read: the loop ends without them.
+        for left in tuple(self._server._server.server_state.connections):
+            left.transport.abort()
         await store.close()
         socket.close()
 
