@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from headgate.insights.tables.columns import column, figures, of_fields
 from headgate.insights.tables.places import BRANCH_CLASSES, columns_of_steps, rows_of_steps
 from headgate.insights.tables.table import FILTERS, STEP, WINDOW, Asking, Cell, Column, Material, Pages, Table
 from headgate.insights.views.ask import QueryPage, query_page
-from headgate.insights.views.credits import CREDITS_BY, CreditsBy, credits_page, metric_of
+from headgate.insights.views.credits import CREDITS_BY, CreditsBy, CreditsPage, credits_page, metric_of
 from headgate.insights.views.lens import Lens
 from headgate.insights.views.refusal import unknown
 from headgate.insights.views.tests import FailingView, FlakyView, PageOfTests, SlowView, TestList, page_of_tests
@@ -88,19 +88,23 @@ def _credits_columns(_: Lens, asked: Asking) -> Sequence[Column]:
     )
 
 
+def _credits_page(material: Material, asked: Asking, cursor: str | None, limit: int) -> Awaitable[CreditsPage]:
+    return credits_page(
+        material.lens,
+        by=_by(asked),
+        window=asked.window,
+        step=asked.step,
+        project=asked.one("project") or None,
+        filters=asked.filters,
+        cursor=cursor,
+        limit=limit,
+    )
+
+
 async def _credits(material: Material, asked: Asking) -> Pages:
     cursor: str | None = None
     while True:
-        page = await credits_page(
-            material.lens,
-            by=_by(asked),
-            window=asked.window,
-            step=asked.step,
-            project=asked.one("project") or None,
-            filters=asked.filters,
-            cursor=cursor,
-            limit=_RANKED,
-        )
+        page = await _credits_page(material, asked, cursor, _RANKED)
         yield page.lines
         cursor = page.next
         if cursor is None:
@@ -112,15 +116,7 @@ def _credits_plot_columns(_: Lens, asked: Asking) -> Sequence[Column]:
 
 
 async def _credits_plot(material: Material, asked: Asking) -> Pages:
-    page = await credits_page(
-        material.lens,
-        by=_by(asked),
-        window=asked.window,
-        step=asked.step,
-        project=asked.one("project") or None,
-        filters=asked.filters,
-        limit=1,
-    )
+    page = await _credits_page(material, asked, None, 1)
     yield rows_of_steps(page.plot)
 
 
