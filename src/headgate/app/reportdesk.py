@@ -16,12 +16,18 @@ from headgate.core.times import format_ms
 from headgate.insights.views.lens import Lens
 from headgate.insights.views.periods import last_period
 from headgate.insights.views.refusal import Refused
-from headgate.insights.views.report import Of, report_page
-from headgate.insights.views.window import read_window
+from headgate.insights.views.report import Of, ReportEvery, report_page
+from headgate.insights.views.window import Window, read_window
 from headgate.web.operations import Json, Problem, WantedReport
 from headgate.web.reviews import report_html
+from headgate.web.shared import Shared
 
-__all__ = ["ReportDesk"]
+__all__ = ["SHARED_SECONDS", "ReportDesk"]
+
+
+# Whoever gets a mail about a review opens it, all of them on the same morning.
+SHARED_SECONDS = 60.0
+_SHARED_MOST = 16
 
 
 class ReportDesk:
@@ -31,25 +37,24 @@ class ReportDesk:
         self._lens = lens
         self._hints = hints
         self._shelves = shelves
+        self._made = Shared(self._make, SHARED_SECONDS, _SHARED_MOST)
 
     async def make(self, wanted: WantedReport) -> str:
-        """The review of the last whole week or month before a time, as HTML. Raises Problem."""
-        lens = self._lens()
+        """The review of the last whole week or month before a time, as HTML, a minute old at most. Raises Problem."""
+        now_ms = self._lens().now_ms
         try:
             # Read as the end of a window is, which says what a time may look like.
-            until_ms = (
-                read_window(None, wanted.until, None, now_ms=lens.now_ms).until_ms if wanted.until else lens.now_ms
-            )
+            until_ms = read_window(None, wanted.until, None, now_ms=now_ms).until_ms if wanted.until else now_ms
             window = last_period(wanted.every, until_ms, ZoneInfo("UTC"))
-            page = await report_page(
-                lens,
-                every=wanted.every,
-                window=window,
-                of=Of(wanted.projects, wanted.teams),
-            )
+            return await self._made.get((wanted.every, window, Of(wanted.projects, wanted.teams)))
         except Refused as exc:
             valid = f"; valid: {', '.join(exc.valid)}" if exc.valid else ""
             raise Problem("unknown" if exc.missing else "refused", f"{exc}{valid}") from exc
+
+    async def _make(self, which: tuple[ReportEvery, Window, Of]) -> str:
+        """Raises Refused."""
+        every, window, of = which
+        page = await report_page(self._lens(), every=every, window=window, of=of)
         return report_html(page, __version__, await self._hints())
 
     async def saved(self) -> list[Json]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
+from headgate.app import reportdesk
 from headgate.app.audits import silences
 from headgate.app.operations import StoreOperations
 from headgate.app.remote import RemoteOperations, Unreachable
@@ -26,6 +29,7 @@ from headgate.core.release import ReleasePolicy
 from headgate.core.storeport import Explained, GapRow, MergeWork, OutcomeCounts, Outcomes, SignalSpec
 from headgate.core.times import DAY_MS, HOUR_MS, format_ms
 from headgate.core.verdicts import Reject
+from headgate.insights.views.report import report_page
 from headgate.store import SqliteStore
 from headgate.testing.store_data import pipeline, workflow
 from headgate.web.api import build_app
@@ -134,6 +138,25 @@ async def test_files_are_the_same_both_ways(both: tuple[StoreOperations, RemoteO
         assert await ask.saved_reports() == []
         with pytest.raises(Problem, match=r"there is no report weekly/x\.html"):
             await ask.saved_report("weekly", "x.html")
+
+
+async def test_a_review_that_many_open_is_made_once(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Within a minute, for each period and what it is of; after that anew."""
+    made = []
+
+    async def counted(*words: Any, **more: Any) -> Any:
+        made.append(more["of"].projects)
+        return await report_page(*words, **more)
+
+    monkeypatch.setattr(reportdesk, "report_page", counted)
+    ask = StoreOperations(store, ManualClock(DAY_MS * 20_000), Running(sources=dict))
+    pages = await asyncio.gather(*(ask.report(WantedReport("week")) for _ in range(20)))
+    assert (1, [()]) == (len(set(pages)), made)
+    await ask.report(WantedReport("month"))
+    assert [(), ()] == made
+    monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda now=time.monotonic: now() + 61.0)
+    await ask.report(WantedReport("week"))
+    assert [(), (), ()] == made
 
 
 async def test_saved_reports_are_listed_and_read(store: SqliteStore, tmp_path: Any) -> None:

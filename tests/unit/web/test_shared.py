@@ -53,6 +53,31 @@ async def test_what_failed_is_made_again():
     assert "a2" == await shared.get("a")
 
 
+async def test_the_newest_are_kept():
+    """Of many, as many as it may keep; of those whose period is over, none."""
+    made = Made()
+    shared = Shared(made, 60.0, most=2)
+    for key in "abca":
+        await shared.get(key)
+    assert ["a", "b", "c", "a"] == made.keys
+    await shared.get("c")
+    assert 4 == len(made.keys)
+    past = Shared(Made(), 0.0)
+    await past.get("a")
+    assert not past._made
+
+
+async def test_who_leaves_takes_it_from_nobody():
+    """Another who waits makes it."""
+    made = Made()
+    shared = Shared(made, 60.0)
+    first, second = (asyncio.create_task(shared.get("a")) for _ in range(2))
+    await asyncio.sleep(0)
+    first.cancel()
+    assert "a2" == await second
+    assert first.cancelled()
+
+
 async def test_open_pages_cost_what_one_does():
     """What goes on now, and what delivery does, are looked at once for a hundred viewers."""
     bench, looks = Bench(), []
