@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import hypothesis
-import jsonschema
+import jsonschema_rs
 import pytest
 
 from headgate.core import record
@@ -27,7 +27,7 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 os.environ["SSL_CERT_FILE"] = str(Path(__file__).with_name("data") / "authority.pem")
 
 _SPEC = Path(__file__).parents[1] / "docs" / "spec" / f"record-{record.SCHEMA_VERSION}.json"
-_PUBLISHED = jsonschema.Draft202012Validator(json.loads(_SPEC.read_text())["envelope"])
+_PUBLISHED = jsonschema_rs.Draft202012Validator(json.loads(_SPEC.read_text())["envelope"])
 
 
 class _Validating:

@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import jsonschema
+import jsonschema_rs
 
 # How a record's `sources` are called in the twin's `knowable`.
 _KNOWABLE = {"webhook": "webhook", "v2": "v2", "v1.1": "v1.1", "detail": "v2.detail", "export": "export"}
@@ -27,7 +27,7 @@ _BEGINS_SECONDS = 3.0
 # A webhook calls jobs failed that the API knows to have timed out; without the API nobody can know.
 _WORDS = frozenset({"circleci.status", "headgate.status"})
 _SPEC = Path(__file__).parents[2] / "docs" / "spec" / "record-1.json"
-_PUBLISHED = jsonschema.Draft202012Validator(json.loads(_SPEC.read_text())["envelope"])
+_PUBLISHED = jsonschema_rs.Draft202012Validator(json.loads(_SPEC.read_text())["envelope"])
 _OWN_ID = {"workflow": "cicd.pipeline.run.id", "job": "cicd.pipeline.task.run.id"}
 
 

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
-import jsonschema
+import jsonschema_rs
 import pytest
 import yaml
 from tests.e2e.harness import (
@@ -195,7 +195,7 @@ def test_the_sidecar_example_keeps_the_compose_specification():
     """Every key and value is one that the specification knows; volumes and dependencies that are named exist."""
     compose = yaml.safe_load(COMPOSE.read_text())
     schema = json.loads((ROOT / "tests" / "data" / "compose" / "compose_spec.json").read_text())
-    known = jsonschema.Draft7Validator(schema)
+    known = jsonschema_rs.Draft7Validator(schema)
     known.validate(compose)
     misspelt = {"services": {"headgate": {**compose["services"]["headgate"], "capdrop": ["ALL"]}}}
     assert not known.is_valid(misspelt)

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-import jsonschema
+import jsonschema_rs
 import pytest
 import yaml
 
@@ -177,7 +177,7 @@ def test_the_shipped_rules_are_used_without_configuration():
 
 def test_the_schema_takes_good_files_and_refuses_unknown_keys():
     """The published JSON Schema agrees with the loader about these files."""
-    validator = jsonschema.Draft202012Validator(rules_schema())
+    validator = jsonschema_rs.Draft202012Validator(rules_schema())
     kinds = (Path(__file__).parent / "rules" / "kinds.yaml").read_text()
     for text in (GOOD, SLOW, default_rules_text(), kinds):
         plain = json.loads(json.dumps(yaml.safe_load(text), default=str))  # an editor reads dates as text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import jsonschema
+import jsonschema_rs
 import pytest
 import yaml
 from tests.unit.app.test_settings import CANARY, GOOD, REGISTRY, problems, read
@@ -106,9 +106,9 @@ def test_the_section_belongs_to_sinks_alone(tmp_path: Path) -> None:
 
 def test_the_schema_has_it(tmp_path: Path) -> None:
     """Editors know the section and refuse what is not in it."""
-    validator = jsonschema.Draft202012Validator(config_schema(REGISTRY))
+    validator = jsonschema_rs.Draft202012Validator(config_schema(REGISTRY))
     validator.validate(yaml.safe_load(WITH))
-    with pytest.raises(jsonschema.ValidationError):
+    with pytest.raises(jsonschema_rs.ValidationError):
         validator.validate(yaml.safe_load(WITH.replace("kinds:", "kind:")))
     assert read(tmp_path, GOOD).records()["loki"].shown() == {}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-import jsonschema
+import jsonschema_rs
 import msgspec
 import pytest
 from hypothesis import given, settings
@@ -21,7 +21,7 @@ from headgate.core.shaping import FilteredBy, Globs, Shaper, ShapingRules, TagRu
 from headgate.testing.sink_harness import make_entry
 
 TOKEN = "ghp_a1B2c3D4e5F6a7B8c9D0e1F2a3B4c5D6e7F8"
-SCHEMA = jsonschema.Draft202012Validator(record_schema())
+SCHEMA = jsonschema_rs.Draft202012Validator(record_schema())
 
 
 def shaped(entry: LogEntry, **rules: Any) -> dict[str, Attribute]:

@@ -6,7 +6,7 @@ import json
 import shutil
 
 import httpx
-import jsonschema
+import jsonschema_rs
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -91,7 +91,9 @@ class Bench:
         if "$ref" in known:
             known = self.document["components"]["responses"][known["$ref"].rpartition("/")[2]]
         schema = known["content"][kind]["schema"]
-        jsonschema.Draft202012Validator({**schema, "components": self.document["components"]}).validate(answer.json())
+        jsonschema_rs.Draft202012Validator({**schema, "components": self.document["components"]}).validate(
+            answer.json()
+        )
 
 
 @pytest.fixture(scope="module")

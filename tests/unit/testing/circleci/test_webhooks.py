@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from jsonschema import Draft202012Validator
+from jsonschema_rs import Draft202012Validator
 
 from headgate.testing.circleci import Knobs, Options, signature
 from headgate.testing.circleci.model import Job
