@@ -187,7 +187,7 @@ async def test_metrics_equal_a_slow_reference_in_memory(memory):
     await check(memory, world)
 
 
-@pytest.mark.parametrize("count", [10_000, pytest.param(100_000, marks=[pytest.mark.long, pytest.mark.timeout(1200)])])
+@pytest.mark.parametrize("count", [4_000, pytest.param(100_000, marks=[pytest.mark.long, pytest.mark.timeout(1200)])])
 @pytest.mark.usefixtures("records_unread")
 async def test_metrics_equal_a_slow_reference(count, tmp_path):
     """On many runs, most of them summed up in rollups."""

@@ -48,8 +48,7 @@ async def test_what_saves_most_comes_first(store):
 
 
 @pytest.mark.parametrize("days", [8, 20, 200])
-@pytest.mark.parametrize("length", ["7d", "14d", "30d", "90d"])
-async def test_a_saving_does_not_depend_on_the_window(store, days, length):
+async def test_a_saving_does_not_depend_on_the_window(store, days):
     """The export is two days late and begins at some time: what nobody told of is no idle time."""
     await merge(store, pipeline())
     today = NOW // DAY * DAY
@@ -58,9 +57,10 @@ async def test_a_saving_does_not_depend_on_the_window(store, days, length):
         if ago >= 2:
             rows = [usage(ago * 10 + k, stopped_at=at + k * DAY // 4) for k in range(4)]
         await merge(store, workflow(key(51, ago), created_at=at - 1_000, stopped_at=at), *rows)
-    page = await rightsizing_page(lens(store), window=read_window(None, None, length, now_ms=NOW))
-    # A window begins within a day.
-    assert 4 * 20 * 0.75 * 30 == pytest.approx(page.saving, rel=0.06)
+    for length in ("7d", "14d", "30d", "90d"):
+        page = await rightsizing_page(lens(store), window=read_window(None, None, length, now_ms=NOW))
+        # A window begins within a day.
+        assert 4 * 20 * 0.75 * 30 == pytest.approx(page.saving, rel=0.06), length
 
 
 async def test_what_is_shown_can_be_chosen(store):

@@ -206,7 +206,7 @@ async def _compare(groups: list[list[Observation]], policy: ReleasePolicy) -> No
         shutil.rmtree(folder)
 
 
-_quiet = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+_quiet = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 _policies = st.sampled_from([ReleasePolicy("none"), ReleasePolicy("batch", 60_000), ReleasePolicy("each", 1_000)])
 
 # A run on `main` that waits for enrichment, and then its project tells that another branch is the default one.
