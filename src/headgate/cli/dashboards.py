@@ -13,6 +13,7 @@ import typer
 from headgate.cli.output import JsonOption, note, print_json
 from headgate.core.errors import ConfigError
 from headgate.core.ports import HttpReply
+from headgate.core.redact import Redactor
 from headgate.dashboards.target import Talk, Target, targets
 
 __all__ = ["group"]
@@ -66,7 +67,7 @@ def push(
     if missing := [variable for variable in target.environment if not os.environ.get(variable)]:
         raise ConfigError(f"{name}: set the environment variable {' and '.join(missing)}")
     credentials = {variable: os.environ[variable] for variable in target.environment}
-    wrong = 0
+    clean, wrong = Redactor(credentials.values()), 0
     try:
         verify: ssl.SSLContext | bool = ssl.create_default_context(cafile=ca_file) if ca_file else True
     except OSError as exc:
@@ -74,7 +75,7 @@ def push(
     with httpx.Client(verify=verify, timeout=_SECONDS, trust_env=True) as client:
         for file, contents in target.render().items():
             talk = target.push(url.rstrip("/"), credentials, file, contents)
-            problem = _end_of(client, talk) if talk else "is loaded by hand; see the page of the sink"
+            problem = _plain(clean(_end_of(client, talk))) if talk else "is loaded by hand; see the page of the sink"
             wrong += bool(talk and problem)
             if json:
                 print_json({"target": name, "file": file, "sent": talk is not None, "problem": problem})
@@ -83,6 +84,11 @@ def push(
     if wrong:
         note(f"{wrong} files were not taken; check the address and the rights of the key")
         raise typer.Exit(1)
+
+
+def _plain(words: str) -> str:
+    """Of an outsider, on one line of a terminal and without what would change it."""
+    return "".join(one if one.isprintable() else "?" for one in " ".join(words.split()))
 
 
 def _end_of(client: httpx.Client, talk: Talk) -> str:

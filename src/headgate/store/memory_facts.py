@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any, cast
 
 from headgate.core.facts import LEAF_KINDS, RELEASED_KINDS, RUN_KINDS, FactKind
@@ -301,9 +302,11 @@ class MemoryFacts:
     def amendments(self, identity: str) -> list[tuple[int, bytes]]:
         """Revision and body of what the log has of a record's amendments, in this order."""
         found: list[tuple[int, bytes]] = []
-        # Most are of others, and need not be decoded to see that.
-        mine, amendments = identity.encode(), (entry for lane in self.log for entry in lane if entry.kind == "amendment")
-        for entry in (entry for entry in amendments if mine in entry.body):
+        # Most are of others, which need not be decoded to see that.
+        mine = identity.encode()
+        for entry in chain(*self.log):
+            if entry.kind != "amendment" or mine not in entry.body:
+                continue
             told = decode_record(entry.body).attributes
             if told["headgate.amends"] == identity:
                 found.append((cast("int", told["headgate.revision"]), entry.body))

@@ -1,6 +1,8 @@
 """`headgate dashboards` typed: a push to a strict fake of the product, twice."""
 
 import json
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
 
 import httpx
 import pytest
@@ -46,6 +48,39 @@ def test_a_push_to_kibana_doubles_nothing_and_keeps_what_was_added(kibana, capsy
     assert sorted(kibana.record_ids()) == ids
     assert rules_of(kibana)[MONITORS[0].title]["tags"] == ["circleci", "headgate"]
     assert rules_of(kibana)[MONITORS[0].title]["actions"] == [{**action, "connector_type_id": ".server-log"}]
+
+
+class Echo(BaseHTTPRequestHandler):
+    """Refuses, and repeats what it was sent, in colour."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["content-length"]))
+        answer = f"\x1b[31mno:\n{self.headers['authorization']}\x07".encode()
+        self.send_response(403)
+        self.send_header("content-length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)])
+def test_an_answer_that_repeats_the_key_is_shown_without_it(capsys, monkeypatch, form):
+    """On one line, and a terminal is not told what to do."""
+    monkeypatch.setenv("GRAFANA_TOKEN", "a-secret-of-mine")
+    with HTTPServer(("127.0.0.1", 0), Echo) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            url = f"http://127.0.0.1:{server.server_port}"
+            assert main(["dashboards", "push", "grafana-loki", "--url", url, *form]) == 1
+        finally:
+            server.shutdown()
+            thread.join()
+    told = capsys.readouterr().out
+    assert "answered 403: no: Bearer" in told
+    assert [] == [word for word in ("a-secret-of-mine", "\x1b", "\x07", "\\u001b", "\\u0007") if word in told]
 
 
 def test_a_push_with_a_wrong_key_is_exit_1(kibana, capsys, monkeypatch):
