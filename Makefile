@@ -4,7 +4,6 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 VENV := .venv
 BIN := $(VENV)/bin
 PIP_FLAGS := --quiet --disable-pip-version-check -c constraints.txt
-# Other interpreters on which the unit and contract suites run as well, where they are present.
 OTHERS := 3.12 3.13
 
 .PHONY: demo test check format docs screenshots long bench debian others clean
@@ -19,7 +18,6 @@ XDIST := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test: $(VENV)/.dev debian $(VENV)/.receivers
 	$(BIN)/python -m pytest -q -m "not long" $(XDIST) $(ARGS)
-	@$(MAKE) --no-print-directory others
 
 # Soak, scale and crash runs; about an hour.
 long: $(VENV)/.dev debian $(VENV)/.receivers
@@ -47,7 +45,8 @@ docs: $(VENV)/.dev
 screenshots: $(VENV)/.dev debian
 	$(BIN)/python -m tests.e2e.screenshots
 
-others: $(VENV)/.dev
+# The unit and contract suites on each other interpreter that is here.
+others:
 	@for version in $(OTHERS); do \
 	  python=$$(command -v python$$version || ls -d $$HOME/.pyenv/versions/$$version*/bin/python$$version 2>/dev/null | head -n 1); \
 	  if [ -z "$$python" ] || ! "$$python" -c '' 2>/dev/null; then \
