@@ -46,7 +46,7 @@ def audited(lines: Iterable[bytes]) -> Counter[str]:
 
 
 def withheld(twin: TwinProcess, truth: list[dict[str, Any]], now: datetime) -> int:
-    """How many webhooks did not come after the first of their kind, but for the last half hour."""
+    """How many webhooks did not come after the first of their project and kind, but for the last half hour."""
     sent = {one["provider_id"]: one["delivered"] for one in twin.ask("GET", "/deliveries").json()}
     ends = {
         line["provider_id"]: datetime.fromisoformat(line["final"]["circleci.stopped_at"])
@@ -54,8 +54,9 @@ def withheld(twin: TwinProcess, truth: list[dict[str, Any]], now: datetime) -> i
         if line["provider_id"] in sent
     }
     lost = 0
-    for kind in ("workflow", "job"):
-        own = [line["provider_id"] for line in truth if line["kind"] == kind and line["provider_id"] in sent]
+    told = [line for line in truth if line["provider_id"] in sent]
+    for place in {(line["project"], line["kind"]) for line in told}:
+        own = [line["provider_id"] for line in told if (line["project"], line["kind"]) == place]
         first = min(ends[key] for key in own if sent[key])
         lost += sum(not sent[key] and first < ends[key] < now - GRACE for key in own)
     return lost
