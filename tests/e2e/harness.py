@@ -15,15 +15,17 @@ import socket
 import ssl
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import IO, Any, Self, TypeVar
 
 import httpx
 import yaml
+from tests.e2e.forking import Forked, fork
 
 T = TypeVar("T")
 
@@ -80,6 +82,16 @@ def signature(secret: str, body: bytes) -> str:
     return f"v1={hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()}"
 
 
+def begin(
+    command: Sequence[str], env: Mapping[str, str], out: IO[bytes], errors: IO[bytes]
+) -> subprocess.Popen[bytes] | Forked:
+    """Start a process with nothing to read; a module of Headgate is forked, unless it is to import from elsewhere."""
+    python, *words = command
+    if python == sys.executable and words[0] == "-m" and env["PYTHONPATH"] == CHILD_ENV["PYTHONPATH"]:
+        return fork(words[1], words[2:], env, out.fileno(), errors.fileno())
+    return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=errors, env=env)
+
+
 class Child:
     """One process. Standard error goes to `log` (appended), standard output to `out` where one is given."""
 
@@ -90,7 +102,7 @@ class Child:
         self.log = log
         self.out = out
         self.env = {**CHILD_ENV, **(env or {})}
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[bytes] | Forked | None = None
         self._from = 0
 
     @property
@@ -105,10 +117,8 @@ class Child:
         self._from = self.log.stat().st_size if self.log.exists() else 0
         with contextlib.ExitStack() as files:
             errors = files.enter_context(self.log.open("ab"))
-            out = files.enter_context(self.out.open("ab")) if self.out else subprocess.DEVNULL
-            self.process = subprocess.Popen(
-                self.command, stdin=subprocess.DEVNULL, stdout=out, stderr=errors, env=self.env
-            )
+            out = files.enter_context((self.out or Path(os.devnull)).open("ab"))
+            self.process = begin(self.command, self.env, out, errors)
 
     def start(self, seconds: float = START_SECONDS) -> dict[str, Any]:
         """Start, wait for the ready line on standard error, and give it."""
@@ -298,14 +308,20 @@ class TwinProcess(Child):
 
 def headgate(*arguments: str, env: Mapping[str, str] | None = None, seconds: float = 60.0) -> Any:
     """Run one command of Headgate to its end. Gives returncode, stdout, stderr as text."""
-    return subprocess.run(
-        [sys.executable, "-m", "headgate", *arguments],
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=seconds,
-        env={**CHILD_ENV, **(env or {})},
-    )
+    command = [sys.executable, "-m", "headgate", *arguments]
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
+        process = begin(command, {**CHILD_ENV, **(env or {})}, out, errors)
+        try:
+            code = process.wait(seconds)
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
+        said = []
+        for file in (out, errors):
+            file.seek(0)
+            said.append(file.read().decode())
+    return subprocess.CompletedProcess(command, code, *said)
 
 
 def run_until_idle(config: Path) -> None:
