@@ -21,6 +21,7 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
+from tests.e2e.harness import headgate
 
 from headgate.cli import main
 from headgate.core.alertdata import AlertState, encode_alert, new_alert
@@ -85,14 +86,7 @@ class Process:
 
 
 def command(*words: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "headgate", *words],
-        env={**os.environ, **environ},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return headgate(*words, env={**os.environ, **environ})
 
 
 @contextmanager
