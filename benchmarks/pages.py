@@ -25,11 +25,11 @@ from benchmarks.bigdetails import fingerprint
 from benchmarks.bigstore import NOW_MS, slug
 from benchmarks.report import Row, row
 from headgate.app import reportdesk
-from headgate.app.lifecycle import COLLECT
 from headgate.app.operations import StoreOperations
 from headgate.app.running import Running
 from headgate.app.settings import load
 from headgate.app.telemetry import Telemetry
+from headgate.cli import COLLECT
 from headgate.core.clock import ManualClock
 from headgate.core.storeport import Store
 from headgate.insights.views.lens import Lens

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import os
 import signal
 import sys
@@ -46,7 +45,7 @@ from headgate.core.errors import StoreFailed
 from headgate.core.storeport import Store
 from headgate.web.operations import Json, Problem
 
-__all__ = ["COLLECT", "Daemon", "RunOptions", "run_on_loop"]
+__all__ = ["Daemon", "RunOptions", "run_on_loop"]
 
 _log = structlog.get_logger(__name__)
 # Everything must be over 5 s after TERM; the rest is for the interpreter to end.
@@ -54,9 +53,6 @@ _STOP_SECONDS = 3.4
 _GAPS = 100
 _CLOSE_SECONDS = 1.0
 _IDLE_POLL_SECONDS = 0.25
-# How much is made before the interpreter looks for cycles. Ours are few, and answers over many sums make much: at ten
-# million jobs the overview takes a fifth less time than by the usual (700, 10, 10), for a few MB.
-COLLECT = (50_000, 20, 20)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +103,6 @@ class Daemon:
         plant = build_plant(self._configuration, self._clock, self._telemetry)
         store = make_store(self._configuration.settings, self._clock, self._telemetry)
         make_store_directory(self._store_path)
-        gc.set_threshold(*COLLECT)
         try:
             opened_ms = self._clock.now_ms()
             await store.open()
