@@ -1,4 +1,4 @@
-"""Scheduled reports: what the section `reports` says, the files that come of it, and who is sent them.
+"""Scheduled reports: the files that come of the section `reports`, and who is sent them.
 
 Invariant: a report is sent once: its message is keyed by its name and its period, so a retry stores no second one.
 """
@@ -8,16 +8,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
-
-from pydantic import BaseModel, ConfigDict, Field
 
 from headgate import __version__
-from headgate.alerting.mutetimes import TimeOfDay, ZoneName, clock_minutes, zone
+from headgate.alerting.mutetimes import zone
 from headgate.app.atomicfile import in_one
 from headgate.app.chores import Chore, Made
-from headgate.app.exportjobs import KeepText, read_keep
-from headgate.app.rhythms import Rhythm, each_month, each_week
+from headgate.app.filesections import ReportConfig, read_keep
 from headgate.app.shelf import Shelf
 from headgate.core.errors import ConfigError
 from headgate.core.messages import payload_of
@@ -27,31 +23,11 @@ from headgate.insights.views.periods import last_period
 from headgate.insights.views.report import Of, report_page
 from headgate.web.reviews import report_digest
 
-__all__ = ["REPORT_SUFFIX", "Hints", "ReportConfig", "check_takers", "report_chores"]
+__all__ = ["REPORT_SUFFIX", "Hints", "check_takers", "report_chores"]
 
 REPORT_SUFFIX = "html"
 # What readers must know of all figures, as that history is still read.
 Hints = Callable[[], Awaitable[Sequence[str]]]
-
-
-class ReportConfig(BaseModel):
-    """A review of each week or month, saved to a directory and sent to notifiers."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-    every: Literal["week", "month"] = Field(default="week", description="Monday to Monday, or calendar month.")
-    at: TimeOfDay = Field(default="07:00", description="Time of the Monday, or of the first, at which it is made.")
-    time_zone: ZoneName = Field(default="UTC", description="Whose clocks count, such as Europe/Berlin.")
-    to: str = Field(min_length=1, description="Directory; relative to this file. Made where it is not there.")
-    keep: KeepText = Field(default=60, description="How many files stay, or for how long, such as 400d.")
-    mail: tuple[str, ...] = Field(default=(), description="Notifiers that are sent it; each must take digests.")
-    projects: tuple[str, ...] = Field(default=(), description="Only these: slugs or patterns such as gh/acme/*.")
-    teams: tuple[str, ...] = Field(default=(), description="Only what these teams own.")
-
-    def rhythm(self) -> Rhythm:
-        """When it is due."""
-        minute, where = clock_minutes(self.at), zone(self.time_zone)
-        return each_week(minute, where) if self.every == "week" else each_month(minute, where)
 
 
 def check_takers(configs: Mapping[str, ReportConfig], takers: Mapping[str, bool]) -> None:

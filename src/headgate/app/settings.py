@@ -29,13 +29,12 @@ from headgate.app.configfile import (
     read_yaml,
     references_in,
 )
-from headgate.app.exportjobs import ExportConfig, FileName
+from headgate.app.filesections import ExportConfig, FileName, ReportConfig
 from headgate.app.listeners import contexts_of, lacks_access, listener_problems, readable_access
 from headgate.app.measuring import Kpis, OwnerConfig, ResourceClassConfig
 from headgate.app.nofile import demand_token, set_orgs, without_file
 from headgate.app.problems import nearest, problems_of
 from headgate.app.records import RecordsConfig
-from headgate.app.reportjobs import ReportConfig
 from headgate.app.sections import (
     AlertSettings,
     HttpSettings,

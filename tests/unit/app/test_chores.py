@@ -11,8 +11,9 @@ import pytest
 from headgate.app.atomicfile import in_one, write_file
 from headgate.app.chores import Chore, Chores, Made
 from headgate.app.duefiles import in_trail
-from headgate.app.exportjobs import ExportConfig, export_chores
-from headgate.app.reportjobs import ReportConfig, check_takers, report_chores
+from headgate.app.exportjobs import asked_at, export_chores
+from headgate.app.filesections import ExportConfig, ReportConfig
+from headgate.app.reportjobs import check_takers, report_chores
 from headgate.app.rhythms import every
 from headgate.app.shelf import Keep, Shelf, stamp
 from headgate.app.telemetry import Telemetry
@@ -355,7 +356,7 @@ def windows(line, length, since, until, where="Europe/Berlin"):
     config = ExportConfig(table="runs", to="out", at=line, time_zone=where, parameters={"window": length})
     found, due_ms = [], parse_ms(since)
     while (due_ms := config.rhythm().next(due_ms)) <= parse_ms(until):
-        window = config.asked(due_ms).window
+        window = asked_at(config, due_ms).window
         assert due_ms == window.until_ms
         found.append(window)
     return found

@@ -1,6 +1,9 @@
-"""Commands beside a daemon: what is said when it stops answering."""
+"""Commands beside a daemon: what is said when it stops answering, and that they load little."""
 
+import json
 import os
+import subprocess
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -28,6 +31,25 @@ class _Daemon(BaseHTTPRequestHandler):
         pass
 
 
+# What takes long to load, and what needs it: answering, keeping, drawing pages, making files.
+_HEAVY = {
+    "apscheduler.schedulers",
+    "apsw",
+    "fastapi",
+    "headgate.app.compose",
+    "headgate.insights.tables",
+    "headgate.insights.views",
+    "jinja2",
+    "uvicorn",
+}
+_ASKED = """
+import json, sys
+from headgate.cli.application import run_command
+code = run_command(sys.argv[1:])
+print(json.dumps([code, sorted(sys.modules)]), file=sys.stderr)
+"""
+
+
 @pytest.mark.parametrize(
     "words",
     [["deadletters", "purge", "--all", "--yes"], ["explain", "x"], ["report", "weekly"]],
@@ -47,3 +69,18 @@ def test_a_daemon_that_goes_away_is_told(tmp_path: Path, capsys: pytest.CaptureF
     assert "headgate: the daemon did not answer (RemoteProtocolError)" in said
     assert "may have stopped, or still be doing this: see `headgate status`" in said
     assert not (tmp_path / "x.db").exists()
+
+
+def test_a_command_beside_a_daemon_loads_little(tmp_path: Path) -> None:
+    """Nothing of what only the daemon needs, as people and scripts wait for each."""
+    file = tmp_path / "headgate.yaml"
+    file.write_text(f"version: 1\nstore: {{url: 'sqlite://{tmp_path / 'x.db'}'}}\n")
+    with HTTPServer(("127.0.0.1", 0), _Daemon) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        write_running(tmp_path / "x.db", Running(os.getpid(), f"http://127.0.0.1:{server.server_port}", ""))
+        command = [sys.executable, "-c", _ASKED, "status", "--json", "-c", str(file)]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        server.shutdown()
+    code, loaded = json.loads(done.stderr)
+    assert (0, "{}\n") == (code, done.stdout)
+    assert set() == _HEAVY & set(loaded)
