@@ -10,8 +10,8 @@ from typing import Annotated, Protocol
 
 from fastapi import FastAPI, Query
 
-from headgate.web.answers import documented
 from headgate.web.answers_facts import OutcomeAnswer, RuleText
+from headgate.web.documented import documented
 from headgate.web.operations import Json, Operations
 
 __all__ = ["MOST_OUTCOMES", "RuleOperations", "add_rule_pages"]

@@ -11,7 +11,8 @@ from fastapi import FastAPI, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from headgate.web.access.who import who
-from headgate.web.answers import AlertAnswer, SilenceAnswer, documented
+from headgate.web.answers import AlertAnswer, SilenceAnswer
+from headgate.web.documented import documented
 from headgate.web.operations import Json, NewSilence, Operations
 
 __all__ = ["add_alerts"]

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 __all__ = [
     "AlertAnswer",
     "AlertLine",
+    "Answer",
     "AuditAnswer",
     "BackfillAnswer",
     "BackupAnswer",
@@ -27,7 +28,6 @@ __all__ = [
     "SilenceAnswer",
     "StatusAnswer",
     "TrailAnswer",
-    "documented",
 ]
 
 Time = Annotated[str, Field(description="RFC 3339, UTC.")]
@@ -35,7 +35,13 @@ Count = Annotated[int, Field(ge=0)]
 _Number = float | None
 
 
-class ReplayAnswer(BaseModel):
+class Answer(BaseModel):
+    """One that costs nothing until the document is asked for."""
+
+    model_config = ConfigDict(defer_build=True)
+
+
+class ReplayAnswer(Answer):
     """A time range that is sent again, and how far that is."""
 
     id: int
@@ -46,7 +52,7 @@ class ReplayAnswer(BaseModel):
     done: Count
 
 
-class SignalAnswer(BaseModel):
+class SignalAnswer(Answer):
     """One signal of a sink. `cursor`: of lane live; other figures are sums over its lanes. `replay`: the open one."""
 
     state: Literal["ok", "retrying", "open", "held", "removed"]
@@ -59,14 +65,14 @@ class SignalAnswer(BaseModel):
     replay: ReplayAnswer | None
 
 
-class SinkAnswer(BaseModel):
+class SinkAnswer(Answer):
     """A sink. `records`: what its section of that name says."""
 
     signals: dict[str, SignalAnswer]
     records: dict[str, Any] = {}
 
 
-class SourceAnswer(BaseModel):
+class SourceAnswer(Answer):
     """A source. `gone`: projects that the far side no longer has, with since when."""
 
     calls: Count
@@ -80,7 +86,7 @@ class SourceAnswer(BaseModel):
     gone: dict[str, Time]
 
 
-class NotifierAnswer(BaseModel):
+class NotifierAnswer(Answer):
     """A notifier. `dead`: messages given up since it took one; `lag_seconds`: of the oldest that should be out."""
 
     state: Literal["ok", "retrying", "failing"]
@@ -91,7 +97,7 @@ class NotifierAnswer(BaseModel):
     last_error: str | None
 
 
-class AuditFigures(BaseModel):
+class AuditFigures(Answer):
     """Of the last 24 hours; null until an audit has run."""
 
     expected: Count | None
@@ -101,14 +107,14 @@ class AuditFigures(BaseModel):
     unannounced: Count | None
 
 
-class StoreAnswer(BaseModel):
+class StoreAnswer(Answer):
     """The store. `schema`: version of its tables."""
 
     bytes: Count
     schema_: Annotated[int, Field(alias="schema")]
 
 
-class StatusAnswer(BaseModel):
+class StatusAnswer(Answer):
     """Everything in figures."""
 
     sinks: dict[str, SinkAnswer]
@@ -119,7 +125,7 @@ class StatusAnswer(BaseModel):
     store: StoreAnswer
 
 
-class RunAnswer(BaseModel):
+class RunAnswer(Answer):
     """An ended workflow."""
 
     workflow_id: str
@@ -134,7 +140,7 @@ class RunAnswer(BaseModel):
     url: str
 
 
-class Acknowledged(BaseModel):
+class Acknowledged(Answer):
     """Who has seen an alert."""
 
     by: str
@@ -143,7 +149,7 @@ class Acknowledged(BaseModel):
     verdict: str | None
 
 
-class AlertAnswer(BaseModel):
+class AlertAnswer(Answer):
     """An alert instance. `told`: whether anybody was; `waiting`: notifier -> what its last attempt said.
 
     `format`, `unit`: of value and baseline, as `/api/v1/metrics` has them; null where they are plain counts.
@@ -173,13 +179,13 @@ class AlertAnswer(BaseModel):
     acknowledged: Acknowledged | None
 
 
-class AlertLine(BaseModel):
+class AlertLine(Answer):
     """One line of the history of an alert, newest first; what else it has depends on what happened."""
 
     at: Time
 
 
-class AuditTally(BaseModel):
+class AuditTally(Answer):
     """What an audit found."""
 
     expected: Count
@@ -196,7 +202,7 @@ class Completeness(AuditTally):
     project: str
 
 
-class OverviewAnswer(BaseModel):
+class OverviewAnswer(Answer):
     """What the page of delivery shows. `ended`: kind -> our status -> how many; `hints`: what is missing."""
 
     status: StatusAnswer
@@ -210,7 +216,7 @@ class OverviewAnswer(BaseModel):
     hints: list[str]
 
 
-class _Request(BaseModel):
+class _Request(Answer):
     source: str
     id: int | str
     state: str
@@ -244,7 +250,7 @@ class AuditAnswer(_Request):
     problems: dict[str, str]
 
 
-class DeadLetterAnswer(BaseModel):
+class DeadLetterAnswer(Answer):
     """A record that a sink will never take as it is, with the sink's words."""
 
     id: int
@@ -263,7 +269,7 @@ class DeadLetterAnswer(BaseModel):
     record: Any
 
 
-class DeadDelivery(BaseModel):
+class DeadDelivery(Answer):
     """A webhook that was set aside. `body`: its first 2000 bytes as text."""
 
     id: int
@@ -275,7 +281,7 @@ class DeadDelivery(BaseModel):
     body: str
 
 
-class SilenceAnswer(BaseModel):
+class SilenceAnswer(Answer):
     """A silence."""
 
     id: int
@@ -287,7 +293,7 @@ class SilenceAnswer(BaseModel):
     comment: str
 
 
-class TrailAnswer(BaseModel):
+class TrailAnswer(Answer):
     """One thing that somebody did. `action`: a word, or the method of a request; `times`: within a few seconds."""
 
     id: int
@@ -301,7 +307,7 @@ class TrailAnswer(BaseModel):
     times: Count
 
 
-class ReloadAnswer(BaseModel):
+class ReloadAnswer(Answer):
     """What a reload changed, what takes effect after a restart, and why nothing changed where it did not."""
 
     ok: bool
@@ -310,29 +316,24 @@ class ReloadAnswer(BaseModel):
     problems: list[str]
 
 
-class BackupAnswer(BaseModel):
+class BackupAnswer(Answer):
     """Where the copy is."""
 
     path: str
     bytes: Count
 
 
-class DeploymentAnswer(BaseModel):
+class DeploymentAnswer(Answer):
     """The record of a deployment. `new`: it was not known before."""
 
     id: str
     new: bool
 
 
-class SavedReport(BaseModel):
+class SavedReport(Answer):
     """A saved review of the time before `until`."""
 
     report: str
     file: str
     until: Time
     bytes: Count
-
-
-def documented(answer: Any, status: int = 200) -> dict[str, Any]:
-    """Arguments of a route whose answer looks like this, and is sent as it is."""
-    return {"response_model": None, "responses": {status: {"model": answer}}}

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, Field
+from headgate.web.answers import Answer, Count, Time
 
 __all__ = ["ExplainedAnswer", "HistoryJob", "HistoryRun", "OutcomeAnswer", "RuleText", "TailAnswer"]
 
-Time = Annotated[str, Field(description="RFC 3339, UTC.")]
-Count = Annotated[int, Field(ge=0)]
 _Number = float | None
 
 
-class _HistoryRow(BaseModel):
+class _HistoryRow(Answer):
     project: str
     workflow: str
     ref: str
@@ -53,7 +51,7 @@ class HistoryJob(_HistoryRow):
     number: int | None
 
 
-class FieldAnswer(BaseModel):
+class FieldAnswer(Answer):
     """One field of a fact, and where it came from."""
 
     value: Any
@@ -62,7 +60,7 @@ class FieldAnswer(BaseModel):
     terminal: bool
 
 
-class ExplainedAnswer(BaseModel):
+class ExplainedAnswer(Answer):
     """All about one workflow, job or record. `path`: signal -> what became of it there."""
 
     kind: str
@@ -79,7 +77,7 @@ class ExplainedAnswer(BaseModel):
     path: dict[str, str]
 
 
-class Entry(BaseModel):
+class Entry(Answer):
     """A record with its place in the log."""
 
     lane: str
@@ -87,14 +85,14 @@ class Entry(BaseModel):
     record: Any
 
 
-class TailAnswer(BaseModel):
+class TailAnswer(Answer):
     """Records, and where the next call goes on, by lane."""
 
     records: list[Entry]
     after: dict[str, Count]
 
 
-class OutcomeAnswer(BaseModel):
+class OutcomeAnswer(Answer):
     """What came of one test on one commit; times in milliseconds since the epoch."""
 
     project: str
@@ -113,7 +111,7 @@ class OutcomeAnswer(BaseModel):
     run_ms: int
 
 
-class RuleText(BaseModel):
+class RuleText(Answer):
     """A rule file in force."""
 
     file: str

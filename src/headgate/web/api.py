@@ -24,11 +24,11 @@ from headgate.web.answers import (
     RunAnswer,
     StatusAnswer,
     TrailAnswer,
-    documented,
 )
 from headgate.web.answers_facts import ExplainedAnswer, HistoryJob, HistoryRun, TailAnswer
 from headgate.web.deployments import add_deployments
 from headgate.web.document import Api
+from headgate.web.documented import documented
 from headgate.web.metricpages import MetricPages, add_metrics
 from headgate.web.operations import ChosenDeliveries, ChosenLetters, Health, HistoryKind, Json, Operations, Order
 from headgate.web.reports import add_reports

@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from headgate.core.slug import short_slug
 from headgate.core.times import parse_ms
 from headgate.web.answers import DeploymentAnswer
+from headgate.web.documented import shaped
 from headgate.web.operations import Json, Operations
 from headgate.web.problems import problem
 
@@ -67,8 +68,8 @@ TOLD_SCHEMA = ToldDeployment.model_json_schema()
 def add_deployments(app: FastAPI, operations: Operations) -> None:
     """Add the route."""
     known: dict[int | str, dict[str, Any]] = {
-        200: {"model": DeploymentAnswer, "description": "It was known before."},
-        201: {"model": DeploymentAnswer},
+        200: {**shaped(DeploymentAnswer), "description": "It was known before."},
+        201: shaped(DeploymentAnswer),
     }
     body = {"required": True, "content": {"application/json": {"schema": TOLD_SCHEMA}}}
 

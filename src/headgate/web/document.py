@@ -12,6 +12,7 @@ from fastapi import FastAPI, Response
 
 from headgate.web.access.needs import need_of
 from headgate.web.answering import AnsweringRoute, answer
+from headgate.web.documented import filled_in
 from headgate.web.problems import PROBLEM_SCHEMA, PROBLEM_TYPE, add_problem_answers
 
 __all__ = ["Api"]
@@ -89,15 +90,15 @@ class Api(FastAPI):
 
     def openapi(self) -> dict[str, Any]:
         """The whole document, made once."""
-        fresh, document = self.openapi_schema is None, super().openapi()
-        if fresh:
-            _complete(document)
-        return document
+        if self.openapi_schema is None:
+            self.openapi_schema = filled_in(super().openapi())
+            _complete(self.openapi_schema)
+        return self.openapi_schema
 
 
 def _complete(document: dict[str, Any]) -> None:
-    parts = document.setdefault("components", {})
-    models = parts.setdefault("schemas", {})
+    parts = document["components"]
+    models = parts["schemas"]
     for name in ("HTTPValidationError", "ValidationError"):
         models.pop(name, None)
     models["ProblemDetails"] = PROBLEM_SCHEMA

@@ -13,7 +13,6 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel
 from starlette.requests import ClientDisconnect
 
 from headgate.core.packing import packed
@@ -24,6 +23,8 @@ from headgate.insights.views.known import must_be_known
 from headgate.insights.views.lens import Lens
 from headgate.web.access.trail import note
 from headgate.web.answering import AnsweringRoute, answer, takes_gzip, within_patience
+from headgate.web.answers import Answer
+from headgate.web.documented import documented
 from headgate.web.operations import Operations
 from headgate.web.parameters import CheckedRoute
 from headgate.web.turns import Busy, Turns
@@ -48,7 +49,7 @@ _MEANINGS: Mapping[str, str] = {
 }
 
 
-class TableView(BaseModel):
+class TableView(Answer):
     """A table. `takes`: words of its question; `needs`: those of them that must be given."""
 
     name: str
@@ -58,7 +59,7 @@ class TableView(BaseModel):
     needs: list[str]
 
 
-class TableList(BaseModel):
+class TableList(Answer):
     """All tables."""
 
     tables: list[TableView]
@@ -104,7 +105,7 @@ def add_exports(app: FastAPI, operations: Operations, lens: Callable[[], Lens]) 
     lists = APIRouter(prefix="/api/v1", route_class=AnsweringRoute, tags=["exports"])
     tables = APIRouter(prefix="/api/v1", route_class=CheckedRoute, tags=["exports"])
 
-    @lists.get("/export", response_model=TableList)
+    @lists.get("/export", **documented(TableList))
     async def get_tables() -> Response:
         """Tables that can be exported, with what each may be asked."""
         return answer({"tables": list_tables(), "formats": FORMATS})

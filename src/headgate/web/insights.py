@@ -25,6 +25,7 @@ from headgate.insights.views.window import StepName
 from headgate.insights.views.workflow import WorkflowPage, workflow_page
 from headgate.web.answering import AnsweringRoute, answer
 from headgate.web.asking import Filtered, Limit, Listed, Name, Plotted, Text, Windowed, known_values
+from headgate.web.documented import documented
 from headgate.web.insights_advice import add_advice
 from headgate.web.insights_builds import add_builds
 from headgate.web.insights_operation import add_operation_insights
@@ -128,13 +129,13 @@ def add_insights(app: FastAPI, lens: Callable[[], Lens]) -> None:
 
 
 def _add_places(router: APIRouter, lens: Callable[[], Lens]) -> None:
-    @router.get("/insights/overview", response_model=Overview)
+    @router.get("/insights/overview", **documented(Overview))
     async def get_overview(asked: Annotated[Filtered, Query()]) -> Response:
         """Health and trend of every project, what got worse and with which jobs, what goes on now."""
         at = lens()
         return answer(await overview(at, window=asked.window_at(at.now_ms), filters=asked.filters))
 
-    @router.get("/insights/projects", response_model=ProjectsPage)
+    @router.get("/insights/projects", **documented(ProjectsPage))
     async def get_projects(asked: Annotated[ProjectsQuery, Query()]) -> Response:
         """Projects with their medians, branches and last builds."""
         at = lens()
@@ -142,7 +143,7 @@ def _add_places(router: APIRouter, lens: Callable[[], Lens]) -> None:
         page = await projects_page(at, window=window, filters=asked.filters, cursor=asked.cursor, limit=asked.limit)
         return answer(page)
 
-    @router.get("/insights/project", response_model=ProjectPage)
+    @router.get("/insights/project", **documented(ProjectPage))
     async def get_project(asked: Annotated[ProjectQuery, Query()]) -> Response:
         """One project: charts, workflows, branches, last builds."""
         at = lens()
@@ -157,7 +158,7 @@ def _add_places(router: APIRouter, lens: Callable[[], Lens]) -> None:
         )
         return answer(page)
 
-    @router.get("/insights/workflow", response_model=WorkflowPage)
+    @router.get("/insights/workflow", **documented(WorkflowPage))
     async def get_workflow(asked: Annotated[WorkflowQuery, Query()]) -> Response:
         """One workflow over time, and its jobs."""
         at = lens()
@@ -172,7 +173,7 @@ def _add_places(router: APIRouter, lens: Callable[[], Lens]) -> None:
         )
         return answer(page)
 
-    @router.get("/insights/job", response_model=JobPage)
+    @router.get("/insights/job", **documented(JobPage))
     async def get_job(asked: Annotated[JobQuery, Query()]) -> Response:
         """One job over time, by machine size, and its last runs."""
         at = lens()
@@ -191,7 +192,7 @@ def _add_places(router: APIRouter, lens: Callable[[], Lens]) -> None:
 
 
 def _add_runs(router: APIRouter, lens: Callable[[], Lens]) -> None:
-    @router.get("/insights/runs", response_model=RunsPage)
+    @router.get("/insights/runs", **documented(RunsPage))
     async def get_runs(asked: Annotated[RunsQuery, Query()]) -> Response:
         """Ended runs of a project or workflow, newest first."""
         at = lens()
@@ -207,12 +208,12 @@ def _add_runs(router: APIRouter, lens: Callable[[], Lens]) -> None:
         )
         return answer(page)
 
-    @router.get("/insights/run", response_model=RunPage)
+    @router.get("/insights/run", **documented(RunPage))
     async def get_run(asked: Annotated[RunQuery, Query()]) -> Response:
         """One run with its jobs, critical path and steps."""
         return answer(await run_page(lens(), run=asked.run))
 
-    @router.get("/insights/tests", response_model=PageOfTests)
+    @router.get("/insights/tests", **documented(PageOfTests))
     async def get_tests(asked: Annotated[TestsQuery, Query()]) -> Response:
         """Tests that are flaky, that fail, that take longest."""
         at = lens()
@@ -229,7 +230,7 @@ def _add_runs(router: APIRouter, lens: Callable[[], Lens]) -> None:
 
 
 def _add_numbers(router: APIRouter, lens: Callable[[], Lens]) -> None:
-    @router.get("/insights/credits", response_model=CreditsPage)
+    @router.get("/insights/credits", **documented(CreditsPage))
     async def get_credits(asked: Annotated[CreditsQuery, Query()]) -> Response:
         """Credits by project, workflow, job, team, machine size or branch."""
         at = lens()
@@ -246,12 +247,12 @@ def _add_numbers(router: APIRouter, lens: Callable[[], Lens]) -> None:
         )
         return answer(page)
 
-    @router.get("/metrics", response_model=MetricsPage)
+    @router.get("/metrics", **documented(MetricsPage))
     async def get_metrics() -> Response:
         """Every metric: what it means, how it is computed, its dimensions."""
         return answer(metrics_page(lens()))
 
-    @router.get("/query", response_model=QueryPage)
+    @router.get("/query", **documented(QueryPage))
     async def get_query(asked: Annotated[MetricQuery, Query()]) -> Response:
         """Any metric by any of its dimensions, with a plot where a step is said."""
         at = lens()
@@ -267,7 +268,7 @@ def _add_numbers(router: APIRouter, lens: Callable[[], Lens]) -> None:
         )
         return answer(page)
 
-    @router.get("/series", response_model=SeriesPage)
+    @router.get("/series", **documented(SeriesPage))
     async def get_series(asked: Annotated[RowsQuery, Query()]) -> Response:
         """Any metric over time as rows, one for each step and group of this page: for programs that read tables."""
         at = lens()

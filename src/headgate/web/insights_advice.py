@@ -17,6 +17,7 @@ from headgate.insights.views.reruns import RerunsBy, RerunsPage, reruns_page
 from headgate.insights.views.rightsizing import RightSizingPage, Shown, rightsizing_page
 from headgate.web.answering import answer
 from headgate.web.asking import Filtered, Limit, Listed, Name, Text, Windowed
+from headgate.web.documented import documented
 
 __all__ = ["add_advice"]
 
@@ -73,7 +74,7 @@ def add_advice(router: APIRouter, lens: Callable[[], Lens]) -> None:
 
 
 def _add_failures(router: APIRouter, lens: Callable[[], Lens]) -> None:
-    @router.get("/insights/failures", response_model=FailuresPage)
+    @router.get("/insights/failures", **documented(FailuresPage))
     async def get_failures(asked: Annotated[FailuresQuery, Query()]) -> Response:
         """Failed jobs by step and failure text: since when, how often, where; the infrastructure's apart."""
         at = lens()
@@ -87,7 +88,7 @@ def _add_failures(router: APIRouter, lens: Callable[[], Lens]) -> None:
         )
         return answer(page)
 
-    @router.get("/insights/test", response_model=OneTestPage)
+    @router.get("/insights/test", **documented(OneTestPage))
     async def get_test(asked: Annotated[TestQuery, Query()]) -> Response:
         """One test: what became of it, its last results, and what its failures say."""
         at = lens()
@@ -96,7 +97,7 @@ def _add_failures(router: APIRouter, lens: Callable[[], Lens]) -> None:
 
 
 def _add_money(router: APIRouter, lens: Callable[[], Lens]) -> None:
-    @router.get("/insights/rightsizing", response_model=RightSizingPage)
+    @router.get("/insights/rightsizing", **documented(RightSizingPage))
     async def get_rightsizing(asked: Annotated[RightSizingQuery, Query()]) -> Response:
         """Which jobs need a smaller or a larger machine, what that saves in 30 days, and at what risk."""
         at = lens()
@@ -111,7 +112,7 @@ def _add_money(router: APIRouter, lens: Callable[[], Lens]) -> None:
         )
         return answer(page)
 
-    @router.get("/insights/reruns", response_model=RerunsPage)
+    @router.get("/insights/reruns", **documented(RerunsPage))
     async def get_reruns(asked: Annotated[RerunsQuery, Query()]) -> Response:
         """What repeating failed runs costs, by project, workflow, team or job."""
         at = lens()
@@ -127,7 +128,7 @@ def _add_money(router: APIRouter, lens: Callable[[], Lens]) -> None:
         )
         return answer(page)
 
-    @router.get("/insights/charges", response_model=ChargesPage)
+    @router.get("/insights/charges", **documented(ChargesPage))
     async def get_charges(asked: Annotated[ChargesQuery, Query()]) -> Response:
         """What credits were charged for by the usage export; adds up to its total."""
         at = lens()
@@ -142,7 +143,7 @@ def _add_money(router: APIRouter, lens: Callable[[], Lens]) -> None:
         )
         return answer(page)
 
-    @router.get("/insights/budgets", response_model=BudgetsPage)
+    @router.get("/insights/budgets", **documented(BudgetsPage))
     async def get_budgets(asked: Annotated[BudgetsQuery, Query()]) -> Response:
         """Budgets: spent so far, expected at the end of the period with its range, days out of the ordinary."""
         return answer(await budgets_page(lens(), by=asked.by))

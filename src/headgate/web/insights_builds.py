@@ -15,6 +15,7 @@ from headgate.insights.views.live import Now
 from headgate.insights.views.moment import now_of
 from headgate.web.answering import answer
 from headgate.web.asking import Listed, Name, Text, Windowed
+from headgate.web.documented import documented
 
 __all__ = ["add_builds"]
 
@@ -51,12 +52,12 @@ class DoraQuery(_Owned):
 def add_builds(router: APIRouter, lens: Callable[[], Lens]) -> None:
     """Add the routes."""
 
-    @router.get("/insights/now", response_model=Now)
+    @router.get("/insights/now", **documented(Now))
     async def get_now() -> Response:
         """What runs, is queued, on hold or stuck at this moment."""
         return answer((await now_of(lens()))[0])
 
-    @router.get("/insights/builds", response_model=BuildsPage)
+    @router.get("/insights/builds", **documented(BuildsPage))
     async def get_builds(asked: Annotated[BuildsQuery, Query()]) -> Response:
         """Every project with what goes on, median build and queue time, branches, last build and its parallelism."""
         at = lens()
@@ -64,14 +65,14 @@ def add_builds(router: APIRouter, lens: Callable[[], Lens]) -> None:
         page = await builds_page(at, window=window, filters=asked.owned, cursor=asked.cursor, limit=asked.limit)
         return answer(page)
 
-    @router.get("/insights/project-builds", response_model=ProjectBuilds)
+    @router.get("/insights/project-builds", **documented(ProjectBuilds))
     async def get_project_builds(asked: Annotated[ProjectBuildsQuery, Query()]) -> Response:
         """The last 50 builds of the default branch, the last 120 of a chosen one, and medians by day."""
         at = lens()
         window = asked.window_at(at.now_ms)
         return answer(await project_builds(at, project=asked.project, window=window, branch=asked.branch))
 
-    @router.get("/insights/dora", response_model=DoraPage)
+    @router.get("/insights/dora", **documented(DoraPage))
     async def get_dora(asked: Annotated[DoraQuery, Query()]) -> Response:
         """Deployment frequency, lead time, change failure rate and recovery time with their definitions."""
         at = lens()

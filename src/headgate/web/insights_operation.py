@@ -10,6 +10,7 @@ from fastapi import APIRouter, Path, Response
 from headgate.insights.views.alert import AlertPage, alert_page
 from headgate.insights.views.lens import Lens
 from headgate.web.answering import answer
+from headgate.web.documented import documented
 
 __all__ = ["add_operation_insights"]
 
@@ -19,7 +20,7 @@ _Fingerprint = Annotated[str, Path(min_length=1, max_length=200, description="Of
 def add_operation_insights(router: APIRouter, lens: Callable[[], Lens]) -> None:
     """Add the route of one alert."""
 
-    @router.get("/insights/alert/{fingerprint}", response_model=AlertPage)
+    @router.get("/insights/alert/{fingerprint}", **documented(AlertPage))
     async def get_alert(fingerprint: _Fingerprint) -> Response:
         """One alert: the values it was judged by, its limits and baseline, the cause, who was told when."""
         return answer(await alert_page(lens(), fingerprint=fingerprint))

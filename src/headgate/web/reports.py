@@ -11,7 +11,8 @@ from fastapi import FastAPI, Query, Request
 from fastapi.responses import HTMLResponse, Response
 
 from headgate.web.access.trail import note
-from headgate.web.answers import SavedReport, documented
+from headgate.web.answers import SavedReport
+from headgate.web.documented import documented
 from headgate.web.operations import Json, Operations, WantedReport
 from headgate.web.reviews import REPORT_CSP
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
-from headgate.web.answers import AuditTally, Count, Time
+from headgate.web.answers import Answer, AuditTally, Count, Time
 from headgate.web.workings import ProvenWindow
 
 __all__ = ["CompletenessAnswer", "DataAnswer", "RoutingAnswer"]
 
 
-class RouteAnswer(BaseModel):
+class RouteAnswer(Answer):
     """A route. `depth`: how many others are around it; `to`: null where those around it say."""
 
     depth: Count
@@ -22,7 +22,7 @@ class RouteAnswer(BaseModel):
     mute: list[str]
 
 
-class MuteTimeAnswer(BaseModel):
+class MuteTimeAnswer(Answer):
     """When it is quiet. `holds`: it is now."""
 
     name: str
@@ -33,14 +33,14 @@ class MuteTimeAnswer(BaseModel):
     holidays: list[str]
 
 
-class DigestAnswer(BaseModel):
+class DigestAnswer(Answer):
     """A report and who gets it."""
 
     name: str
     to: list[str]
 
 
-class RoutingAnswer(BaseModel):
+class RoutingAnswer(Answer):
     """Who is told of alerts. `routes`: from top to bottom; `default`: of what none takes; `mute`: around all."""
 
     default: list[str]
@@ -68,7 +68,7 @@ class ProvenProject(AuditTally):
     cells: list[ProvenHour | None]
 
 
-class CompletenessAnswer(BaseModel):
+class CompletenessAnswer(Answer):
     """What is proven. `hours`: begins of the hours, or of the UTC days, oldest first; `step`: how long each is."""
 
     window: ProvenWindow
@@ -77,7 +77,7 @@ class CompletenessAnswer(BaseModel):
     projects: list[ProvenProject]
 
 
-class KeptStore(BaseModel):
+class KeptStore(Answer):
     """The store as a whole. `max_bytes`: null where only the disk ends it."""
 
     url: str
@@ -87,7 +87,7 @@ class KeptStore(BaseModel):
     schema_: Annotated[int, Field(alias="schema")]
 
 
-class KeptPart(BaseModel):
+class KeptPart(Answer):
     """A part of it. `kept`: a length as the configuration has it, empty for ever."""
 
     part: str
@@ -97,7 +97,7 @@ class KeptPart(BaseModel):
     newest: Time | None
 
 
-class KeptSource(BaseModel):
+class KeptSource(Answer):
     """What a source has brought; times of runs, the oldest as the begin of its day."""
 
     source: str
@@ -108,7 +108,7 @@ class KeptSource(BaseModel):
     last_insights: Time | None
 
 
-class KeptFiles(BaseModel):
+class KeptFiles(Answer):
     """A scheduled export or report. `last_at`: up to when all is written; `files`, `bytes`: kept in `folder` now.
 
     `next_at`: when it is made, or tried again; `keep`: how many stay, or for how long.
@@ -126,7 +126,7 @@ class KeptFiles(BaseModel):
     keep: str
 
 
-class FoundPlugin(BaseModel):
+class FoundPlugin(Answer):
     """A plugin that is there. `used`: names under which it is configured."""
 
     kind: Literal["source", "sink", "notifier", "detector"]
@@ -134,7 +134,7 @@ class FoundPlugin(BaseModel):
     used: list[str]
 
 
-class DataAnswer(BaseModel):
+class DataAnswer(Answer):
     """What is kept, and by what. `measured_at`: null, without parts and sources, while a large store is measured."""
 
     store: KeptStore

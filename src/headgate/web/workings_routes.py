@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from headgate.web.answers import documented
+from headgate.web.documented import documented
 from headgate.web.operations import Json
 from headgate.web.workings import ProvenWindow, Workings
 from headgate.web.workings_answers import CompletenessAnswer, DataAnswer, RoutingAnswer
