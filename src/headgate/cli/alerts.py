@@ -10,7 +10,6 @@ import typer
 from headgate.cli.output import ConfigOption, JsonOption, moment_ms, print_json, print_table
 from headgate.cli.session import answer
 from headgate.core.clock import SystemClock
-from headgate.plugins.config import parse_duration
 from headgate.web.operations import Json, NewSilence
 
 __all__ = ["group"]
@@ -102,6 +101,8 @@ def add(
 
 
 def _length_ms(text: str) -> int:
+    from headgate.plugins.config import parse_duration
+
     try:
         return parse_duration(text)
     except ValueError as exc:

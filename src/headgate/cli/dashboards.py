@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import ssl
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import httpx
 import typer
 
 from headgate.cli.output import JsonOption, note, print_json
@@ -15,6 +14,9 @@ from headgate.core.errors import ConfigError
 from headgate.core.ports import HttpReply
 from headgate.core.redact import Redactor
 from headgate.dashboards.target import Talk, Target, targets
+
+if TYPE_CHECKING:
+    import httpx
 
 __all__ = ["group"]
 
@@ -63,6 +65,8 @@ def push(
     json: JsonOption = False,
 ) -> None:
     """Create or replace the dashboards there. Credentials come from the environment variables of the target."""
+    import httpx
+
     (target,) = _chosen([name])
     if missing := [variable for variable in target.environment if not os.environ.get(variable)]:
         raise ConfigError(f"{name}: set the environment variable {' and '.join(missing)}")
@@ -93,6 +97,8 @@ def _plain(words: str) -> str:
 
 def _end_of(client: httpx.Client, talk: Talk) -> str:
     """Send what a conversation asks for until it ends; what went wrong, blank when nothing did."""
+    import httpx
+
     try:
         request = next(talk)
         while True:

@@ -12,7 +12,6 @@ import typer
 
 from headgate.core.clock import Clock
 from headgate.core.times import parse_ms
-from headgate.plugins.config import parse_duration
 
 __all__ = ["ConfigOption", "JsonOption", "moment_ms", "note", "print_json", "print_table"]
 
@@ -60,6 +59,8 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, emp
 
 def moment_ms(text: str, clock: Clock) -> int:
     """A time as people write it: `2h` (ago), `now`, a date, or RFC 3339. Raises typer.BadParameter."""
+    from headgate.plugins.config import parse_duration
+
     if text == "now":
         return clock.now_ms()
     try:

@@ -84,3 +84,11 @@ def test_a_command_beside_a_daemon_loads_little(tmp_path: Path) -> None:
     code, loaded = json.loads(done.stderr)
     assert (0, "{}\n") == (code, done.stdout)
     assert set() == _HEAVY & set(loaded)
+
+
+def test_help_loads_no_client_and_no_models() -> None:
+    """Which every command would pay for: all of them are known before one is chosen."""
+    done = subprocess.run([sys.executable, "-c", _ASKED, "--help"], check=True, capture_output=True, text=True)
+    code, loaded = json.loads(done.stderr)
+    assert 0 == code
+    assert set() == {"httpx", "pydantic"} & set(loaded)
