@@ -64,7 +64,8 @@ def key_text(path: KeyPath) -> str:
 def parse_yaml(file: str, text: str) -> tuple[YamlDocument | None, list[Problem]]:
     """Parse one document; None with problems where that is impossible."""
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        loader = yaml.SafeLoader(text)
+        node = loader.get_single_node()
     except yaml.YAMLError as error:
         return None, [_yaml_problem(file, error)]
     if node is None:
@@ -74,7 +75,7 @@ def parse_yaml(file: str, text: str) -> tuple[YamlDocument | None, list[Problem]
     if walk.problems:
         return None, walk.problems
     try:
-        value = yaml.safe_load(text)
+        value = loader.construct_document(node)
     except (yaml.YAMLError, ValueError) as error:
         return None, [_yaml_problem(file, error)]
     return YamlDocument(file, value, walk.lines), []

@@ -96,8 +96,10 @@ def load_plugins(
 
 
 def _points(groups: Mapping[str, PluginKind]) -> Iterator[EntryPoint]:
+    # Each look reads what every installed package offers.
+    offered = entry_points()
     for group in groups:
-        yield from entry_points(group=group)
+        yield from offered.select(group=group)
 
 
 def _attempt(load: Any) -> Any:
