@@ -17,7 +17,10 @@ from fastapi.routing import APIRoute
 
 from headgate.insights.views.refusal import Refused
 
-__all__ = ["CheckedRoute", "take_parameters"]
+__all__ = ["WORDS", "CheckedRoute", "take_parameters"]
+
+# Beside what is said of a route for the document: further words, each of which may be there once.
+WORDS = "x-words"
 
 
 class CheckedRoute(APIRoute):
@@ -26,8 +29,9 @@ class CheckedRoute(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """As the framework calls it. Raises Refused."""
         inner = super().get_route_handler()
-        by_hand = "parameters" in (self.openapi_extra or {})
-        words = dict(_words(self.dependant))
+        extra = self.openapi_extra or {}
+        by_hand = "parameters" in extra
+        words = dict(_words(self.dependant)) | dict.fromkeys(extra.get(WORDS, ()), False)
 
         async def handle(request: Request) -> Response:
             if not by_hand:

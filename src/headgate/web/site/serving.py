@@ -10,32 +10,28 @@ from collections.abc import Awaitable, Callable
 from functools import wraps
 from typing import ParamSpec
 
-from fastapi import Depends, FastAPI, Request
+from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, Response
 
 from headgate.insights.views.known import must_be_known
 from headgate.insights.views.refusal import Refused
 from headgate.web.answering import finished, within_patience
+from headgate.web.parameters import WORDS
 from headgate.web.site.frame import Site
 
 __all__ = ["page"]
 
 P = ParamSpec("P")
-
-
-def _windowed(since: str = "", until: str = "", window: str = "") -> None:
-    """Words of the window; `read_asked` reads them."""
-
-
-def _filtered(branch: str = "", branch_class: str = "", trigger: str = "", org: str = "", team: str = "") -> None:
-    """Words of filters; `read_asked` reads them."""
+# What `read_asked` reads of an address.
+_WINDOW = ("since", "until", "window")
+_FILTERS = ("branch", "branch_class", "trigger", "org", "team")
 
 
 def page(
     app: FastAPI, site: Site, path: str, *, filtered: bool = False
 ) -> Callable[[Callable[P, Awaitable[Response]]], None]:
     """Serve a page at a path; a question that it refuses is answered by a page too. `filtered`: it takes filters."""
-    words = [Depends(_windowed), *([Depends(_filtered)] if filtered else [])]
+    words = {WORDS: _WINDOW + _FILTERS if filtered else _WINDOW}
 
     def add(handler: Callable[P, Awaitable[Response]]) -> None:
         @wraps(handler)
@@ -48,6 +44,6 @@ def page(
             except Refused as exc:
                 return site.refusal(request, exc)
 
-        app.get(path, response_class=HTMLResponse, include_in_schema=False, dependencies=words)(answer)
+        app.get(path, response_class=HTMLResponse, include_in_schema=False, openapi_extra=words)(answer)
 
     return add
