@@ -36,7 +36,10 @@ def shaped(answer: Any) -> dict[str, Any]:
 
 
 def filled_in(document: dict[str, Any]) -> dict[str, Any]:
-    """With schemas where routes name their answers, written as the framework writes those that it makes itself."""
+    """With schemas where routes name their answers, written as the framework writes those that it makes itself.
+
+    Raises ValueError where a body has the name of another shape.
+    """
     named = list(_named(document))
     names = {schema[_NAMED] for _, schema in named}
     adapters: Iterator[tuple[str, JsonSchemaMode, TypeAdapter[Any]]] = (
@@ -47,7 +50,10 @@ def filled_in(document: dict[str, Any]) -> dict[str, Any]:
         own = made[schema.pop(_NAMED), _SENT]
         schema.update(own if "$ref" in own else {**own, "title": title})
     parts = document.setdefault("components", {})
-    parts["schemas"] = dict(sorted((parts.get("schemas", {}) | found.get("$defs", {})).items()))
+    of_bodies, of_answers = parts.get("schemas", {}), found.get("$defs", {})
+    if both := of_bodies.keys() & of_answers.keys():
+        raise ValueError(f"bodies and answers have shapes of one name: {', '.join(sorted(both))}")
+    parts["schemas"] = dict(sorted((of_bodies | of_answers).items()))
     whole: dict[str, Any] = jsonable_encoder(OpenAPI(**document), by_alias=True, exclude_none=True)
     return whole
 

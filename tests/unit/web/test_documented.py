@@ -1,6 +1,7 @@
 """What the document says of answers, and that nothing is made of them before it is asked for."""
 
 import pytest
+from pydantic import create_model
 
 from headgate.web.answers import Answer
 from headgate.web.document import Api
@@ -57,3 +58,16 @@ def test_nothing_is_made_of_an_answer_before_the_document_is_asked_for():
 
     assert not Late.__pydantic_complete__
     assert "Late" in app.openapi()["components"]["schemas"]
+
+
+def test_a_body_and_an_answer_of_one_name_are_refused():
+    """One would stand for the other."""
+    told = create_model("Seen", text=(str, ""))
+    app = Api(openapi_url="/api/v1/openapi.json")
+
+    @app.post("/api/v1/ask", **documented(Seen))
+    async def ask(body: told) -> None:
+        pass
+
+    with pytest.raises(ValueError, match="shapes of one name: Seen"):
+        app.openapi()
