@@ -47,14 +47,9 @@ def check(walked, calls, limited, seconds):
     assert seconds * PER_SECOND / 4 < calls
 
 
-@pytest.mark.timeout(150)
-def test_two_hundred_projects_stay_within_the_budget(tmp_path):
-    """Some seconds of it."""
-    check(*run_busy(tmp_path, 8))
-
-
 @pytest.mark.long
 @pytest.mark.timeout(900)
-def test_two_hundred_projects_stay_within_the_budget_for_ten_minutes(tmp_path):
-    """Ten real minutes."""
-    check(*run_busy(tmp_path, 600))
+@pytest.mark.parametrize("seconds", [8, 600])
+def test_two_hundred_projects_stay_within_the_budget(tmp_path, seconds):
+    """So many real seconds of it."""
+    check(*run_busy(tmp_path, seconds))

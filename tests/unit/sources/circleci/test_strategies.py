@@ -84,11 +84,9 @@ async def test_the_strategies_tell_the_same_ids(twin, memo):
     assert ran | listed <= ids["export"] <= ran | listed | tags
 
 
+@pytest.mark.long
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize(
-    ("name", "most"),
-    [("export", 110), *(pytest.param(*one, marks=pytest.mark.long) for one in (("builds", 100), ("walk", 2100)))],
-)
+@pytest.mark.parametrize(("name", "most"), [("export", 110), ("builds", 100), ("walk", 2100)])
 async def test_the_calls_of_a_backfill(name, most):
     """1,000 runs of 8 jobs: what each strategy costs, as docs/api-budget.md has it."""
     rights = {token: grant for token, grant in TOKENS.items() if grant}
