@@ -71,7 +71,8 @@ class Figure:
     estimated: bool
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen, though nobody changes one: that takes five times as long to make, and a page makes thousands.
+@dataclass(slots=True)
 class Trend:
     """A figure beside that of the window before. `change`: value - previous; `direction`: whether that is good.
 
@@ -219,19 +220,18 @@ async def trends(
     ]
 
     def unknown(labels: Labels, name: str) -> Unknown | None:
-        if not late or name not in bills:
-            return None
         since, parts = _known_until(late, labels), [tail.get(labels, {}).get(name) for tail in tails]
         return Unknown(since, *parts) if since else None
 
-    groups = now.keys() | before.keys() | (set() if by else {()})
-    return {
-        labels: {
-            name: trend(metric, now.get(labels, {}).get(name), before.get(labels, {}).get(name), unknown(labels, name))
+    unsure = bills if late else {}
+    found: dict[Labels, Trends] = {}
+    for labels in sorted(now.keys() | before.keys() | (set() if by else {()})):
+        one, other = now.get(labels, {}), before.get(labels, {})
+        found[labels] = {
+            name: trend(metric, one.get(name), other.get(name), unknown(labels, name) if name in unsure else None)
             for name, metric in metrics.items()
         }
-        for labels in sorted(groups)
-    }
+    return found
 
 
 async def _zeros(
