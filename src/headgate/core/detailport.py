@@ -76,10 +76,11 @@ class ReadDetails(Protocol):
         """Processor and memory of the same rows, by job and machine."""
         ...
 
-    async def failed_jobs(self, bounds: Bounds, *, limit: int) -> Sequence[FailedJob]:
+    async def failed_jobs(self, bounds: Bounds, *, limit: int, alone: bool = False) -> Sequence[FailedJob]:
         """The newest `limit` jobs that failed (failure, error, timeout) with what is known of why.
 
-        Newest first by end and id.
+        Newest first by end and id. `alone`: without what their workflows and pipelines tell, which is read faster:
+        `ref`, `revision`, `trigger` and `url` are empty.
         """
         ...
 

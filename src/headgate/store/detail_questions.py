@@ -60,8 +60,8 @@ class DetailQuestions(ABC):
     async def usage_loads(self, bounds: Bounds) -> Sequence[UsageLoad]:
         return await self._ask(lambda db: usage_queries.usage_loads(db, bounds))
 
-    async def failed_jobs(self, bounds: Bounds, *, limit: int) -> Sequence[FailedJob]:
-        return await self._ask(lambda db: failure_queries.failed_jobs(db, bounds, limit))
+    async def failed_jobs(self, bounds: Bounds, *, limit: int, alone: bool = False) -> Sequence[FailedJob]:
+        return await self._ask(lambda db: failure_queries.failed_jobs(db, bounds, limit, alone=alone))
 
     async def test_runs(self, project: str, test_id: str, window: tuple[int, int], *, limit: int) -> Sequence[TestRun]:
         return await self._ask(lambda db: failure_queries.test_runs(db, project, test_id, window, limit))

@@ -55,10 +55,15 @@ _BY_NAME = (
     " SELECT j._id FROM places s CROSS JOIN job j INDEXED BY job_series ON j._project = s.project AND j._run = s.run"
     " AND j.name IS nullif(s.job, 0) AND j._class = s.class WHERE j._terminal" + _NEWEST
 )
-_JOBS = f"""
-SELECT {JOB_COLUMNS}, j.messages FROM ({{chosen}}) c CROSS JOIN job j ON j._id = c._id {OF_JOB}
+_JOBS = """
+SELECT {columns}, j.messages FROM ({chosen}) c CROSS JOIN job j ON j._id = c._id {of}
 ORDER BY j.stopped_at DESC, j._key DESC
 """
+# `JOB_COLUMNS` without what workflows and pipelines tell.
+_OWN_COLUMNS = """j._key, j.workflow_id, p.slug, j._run, j.name, NULL, j._class, j.status,
+  j.type, j.resource_class, j.executor, j.parallelism, j.queued_at, j.started_at, j.stopped_at, j.credits,
+  NULL, j.number, NULL, j._source, NULL"""
+_WHOLE, _ALONE = (JOB_COLUMNS, OF_JOB), (_OWN_COLUMNS, "JOIN dim_project p ON p.id = j._project")
 # The index alone tells whose they are: steps of other jobs are not looked up.
 _STEPS_OF = """
 SELECT st.job_id, st._id FROM step st INDEXED BY step_end
@@ -80,9 +85,9 @@ SELECT job_id, test_id, name, class_name, message, n FROM (
 """
 
 
-def failed_jobs(db: Database, bounds: Bounds, limit: int) -> list[FailedJob]:
+def failed_jobs(db: Database, bounds: Bounds, limit: int, *, alone: bool) -> list[FailedJob]:
     """Jobs by an index of ends or of names, then what belongs to them from short ranges of other indexes."""
-    told = _newest(db, bounds, limit)
+    told = _newest(db, bounds, limit, alone=alone)
     if not told:
         return []
     rows = job_rows(db, told)
@@ -99,7 +104,7 @@ def _notes(messages: str | None) -> tuple[str, ...]:
     return () if messages is None else tuple(map(str, msgspec.json.decode(messages)))
 
 
-def _newest(db: Database, bounds: Bounds, limit: int) -> list[tuple[Any, ...]]:
+def _newest(db: Database, bounds: Bounds, limit: int, *, alone: bool) -> list[tuple[Any, ...]]:
     """Failed jobs over all projects, newest first, with what is noted of them."""
     slugs = dict(db.execute("SELECT id, slug FROM dim_project").fetchall())
     spans = {number: bounds[slug] for number, slug in slugs.items() if slug in bounds}
@@ -124,7 +129,8 @@ def _newest(db: Database, bounds: Bounds, limit: int) -> list[tuple[Any, ...]]:
     others, mine = (", ".join(map(str, numbers)) for numbers in (slugs.keys() - spans.keys(), spans))
     of_projects = f"NOT IN ({others})" if len(slugs) < 2 * len(spans) else f"IN ({mine})"
     chosen = chosen.format(failed=statuses_sql(db, "j.status", FAILED), projects=of_projects)
-    return list(db.execute(_JOBS.format(chosen=chosen), bound).fetchall())
+    columns, of = _ALONE if alone else _WHOLE
+    return list(db.execute(_JOBS.format(columns=columns, chosen=chosen, of=of), bound).fetchall())
 
 
 def _steps(

@@ -6,6 +6,8 @@ import math
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
+import msgspec
+
 from headgate.core.detailrows import (
     CREDIT_KINDS,
     MOST_FAILED_TESTS,
@@ -111,14 +113,18 @@ class MemoryDetails:
             found.append(UsageLoad(*key, len(facts), compute, ram, median, highest))
         return found
 
-    async def failed_jobs(self, bounds: Bounds, *, limit: int) -> Sequence[FailedJob]:
+    async def failed_jobs(self, bounds: Bounds, *, limit: int, alone: bool = False) -> Sequence[FailedJob]:
         found = []
         for row in jobs(self.facts):
             since_ms, until_ms = bounds.get(row.project, (0, 0))
             if row.status in FAILED and since_ms <= row.stopped_ms < until_ms:
                 found.append(row)
         found.sort(key=_order, reverse=True)
-        return [self._failed(row) for row in found[:limit]]
+        failed = [self._failed(row) for row in found[:limit]]
+        if not alone:
+            return failed
+        less = {"ref": "", "revision": "", "trigger": "", "url": ""}
+        return [msgspec.structs.replace(one, row=msgspec.structs.replace(one.row, **less)) for one in failed]
 
     def _failed(self, row: JobRow) -> FailedJob:
         own = next(fact for fact in self._of_kind("job") if fact.key == row.job_id).known.values

@@ -127,6 +127,15 @@ class DetailsSuite:
         assert (len(found.tests), found.tests_failed) == (MOST_FAILED_TESTS, 8)
         assert FailedTest(made_id(24, 1), "t1", "C", "m") == found.tests[0]
 
+    async def test_failed_jobs_are_told_alone(self, store: Store) -> None:
+        """Without what their workflow and pipeline tell."""
+        await merge(store, pipeline(revision="abc", ref_name="main", trigger_type="webhook"), workflow())
+        await merge(store, job(status="failed", messages=["no capacity"]), _step(1), _result(1))
+        (whole,) = await store.failed_jobs(_ALWAYS, limit=9)
+        (alone,) = await store.failed_jobs(_ALWAYS, limit=9, alone=True)
+        assert all((whole.row.ref, whole.row.revision, whole.row.trigger, whole.row.url, whole.row.workflow))
+        assert replace(whole, row=replace(whole.row, ref="", revision="", trigger="", url="")) == alone
+
     async def test_failed_jobs_have_their_own_reasons(self, store: Store) -> None:
         """Not those of another job that ended at the same time, whatever their ids look like."""
         ids = [JOB, made_id(5, 1), "job-2"]

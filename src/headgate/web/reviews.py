@@ -17,7 +17,7 @@ from headgate.core.times import parse_ms
 from headgate.insights.catalogue import CATALOGUE
 from headgate.insights.metric import Format
 from headgate.insights.views.dora import DORA_FIGURES
-from headgate.insights.views.failuregroups import FailureGroup
+from headgate.insights.views.failuregroups import Reason
 from headgate.insights.views.figures import Trend
 from headgate.insights.views.report import ReportPage
 from headgate.insights.views.worse import Worse
@@ -161,7 +161,7 @@ def _waste(page: ReportPage) -> str:
     return ", ".join(f"{label.lower()} {shown(page.totals[name].value, names[name].format)}" for label, name in _WASTE)
 
 
-def _before(one: FailureGroup) -> str:
+def _before(one: Reason) -> str:
     """Empty where it is not known whether it was there before."""
     return "new" if one.new else "" if one.new is None else f"{one.before} before"
 

@@ -82,9 +82,10 @@ async def test_failed_jobs_are_the_same_by_name_and_by_time(
 ) -> None:
     """Newest first; equal to a look at every job."""
     disk, memory = stores
-    oracle = list(await memory.failed_jobs(bounds, limit=1_000))
-    for limit in (3, 1_000):
-        assert oracle[:limit] == list(await disk.failed_jobs(bounds, limit=limit))
+    for alone in (False, True):
+        oracle = list(await memory.failed_jobs(bounds, limit=1_000, alone=alone))
+        for limit in (3, 1_000):
+            assert oracle[:limit] == list(await disk.failed_jobs(bounds, limit=limit, alone=alone))
     assert bool(oracle) is ("gh/acme/none" not in bounds)
 
 

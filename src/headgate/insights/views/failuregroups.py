@@ -23,9 +23,11 @@ __all__ = [
     "FailureGroup",
     "HitJob",
     "HitTest",
+    "Reason",
     "Seen",
     "count_failed",
     "ranked",
+    "reason_of",
     "view_of",
 ]
 
@@ -99,6 +101,22 @@ class FailureGroup:
     last_runs: tuple[FailedRun, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """A part of `FailureGroup` that is told without workflows and pipelines, which is read faster."""
+
+    id: str
+    project: str
+    step: str
+    text: str
+    count: int
+    before: int
+    new: bool | None
+    minutes: float
+    jobs: tuple[HitJob, ...]
+    jobs_hit: int
+
+
 @dataclass(slots=True)
 class Seen:
     """What was counted of a group; jobs come the newest first, so that what is equal keeps that order.
@@ -156,6 +174,22 @@ def ranked(counted: Iterable[Seen]) -> list[Seen]:
     return sorted((one for one in counted if one.count), key=lambda one: (-one.count, one.project, one.cause.text))
 
 
+def reason_of(seen: Seen, *, whole: bool) -> Reason:
+    """`whole`: all that failed were read."""
+    return Reason(
+        id=seen.cause.id,
+        project=seen.project,
+        step=seen.cause.step,
+        text=seen.cause.text,
+        count=seen.count,
+        before=seen.before,
+        new=_new(seen, whole=whole),
+        minutes=seen.ran_ms / 60_000,
+        jobs=_jobs(seen),
+        jobs_hit=len(seen.jobs),
+    )
+
+
 def view_of(seen: Seen, *, whole: bool) -> FailureGroup:
     """`whole`: all that failed were read."""
     cause = seen.cause
@@ -169,13 +203,13 @@ def view_of(seen: Seen, *, whole: bool) -> FailureGroup:
         known=cause.known,
         count=seen.count,
         before=seen.before,
-        new=not seen.before if seen.before or whole else None,
+        new=_new(seen, whole=whole),
         first_at=format_ms(seen.first_ms),
         last_at=format_ms(seen.last_ms),
         runs=len(seen.runs),
         minutes=seen.ran_ms / 60_000,
         credits=seen.credits,
-        jobs=tuple(HitJob(*names, n) for names, n in seen.jobs.most_common(NAMED)),
+        jobs=_jobs(seen),
         jobs_hit=len(seen.jobs),
         branches=tuple(name for name, _ in seen.branches.most_common(NAMED)),
         branches_hit=len(seen.branches),
@@ -184,6 +218,14 @@ def view_of(seen: Seen, *, whole: bool) -> FailureGroup:
         tests_hit=len(seen.tests),
         last_runs=tuple(seen.last),
     )
+
+
+def _new(seen: Seen, *, whole: bool) -> bool | None:
+    return not seen.before if seen.before or whole else None
+
+
+def _jobs(seen: Seen) -> tuple[HitJob, ...]:
+    return tuple(HitJob(*names, n) for names, n in seen.jobs.most_common(NAMED))
 
 
 def _tests(failed: Iterable[FailedJob]) -> Iterator[tuple[str, str]]:

@@ -19,9 +19,11 @@ from headgate.insights.views.failuregroups import (
     NAMED,
     Counted,
     FailureGroup,
+    Reason,
     Seen,
     count_failed,
     ranked,
+    reason_of,
     view_of,
 )
 from headgate.insights.views.lens import Filters, Lens
@@ -147,10 +149,10 @@ async def failures_page(
 
 async def worst_failures(
     lens: Lens, *, window: Window, slugs: Collection[str], teams: Collection[str], most: int
-) -> tuple[tuple[FailureGroup, ...], str]:
+) -> tuple[tuple[Reason, ...], str]:
     """The first `most` groups of `failures_page` that are of these projects and teams (none: all), and `read_from`."""
     both = Window(window.previous.since_ms, window.until_ms)
-    read, read_from = await _read(lens, both.bounds([row.project for row in await lens.projects()]))
+    read, read_from = await _read(lens, both.bounds([row.project for row in await lens.projects()]), alone=True)
     found: list[Seen] = []
     for team in teams or ("",):
         failed = [one for one in read if _labels(lens, one.row)["team"] == team] if team else read
@@ -159,13 +161,13 @@ async def worst_failures(
         found += counted.values()
     code = [one for one in found if one.project in slugs and one.cause.kind != "infrastructure"]
     whole = read_from <= both.since_ms
-    groups = tuple(view_of(one, whole=whole) for one in ranked(code)[:most])
+    groups = tuple(reason_of(one, whole=whole) for one in ranked(code)[:most])
     return groups, format_ms(max(both.since_ms, read_from))
 
 
-async def _read(lens: Lens, bounds: Bounds) -> tuple[Sequence[FailedJob], int]:
-    """The newest failed jobs, and since when all of them are there (milliseconds)."""
-    found = await lens.store.failed_jobs(bounds, limit=MOST_READ)
+async def _read(lens: Lens, bounds: Bounds, *, alone: bool = False) -> tuple[Sequence[FailedJob], int]:
+    """The newest failed jobs, and since when all of them are there (milliseconds). `alone`: see the port."""
+    found = await lens.store.failed_jobs(bounds, limit=MOST_READ, alone=alone)
     return found, 0 if len(found) < MOST_READ else found[-1].row.stopped_ms
 
 

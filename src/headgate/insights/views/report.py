@@ -15,7 +15,7 @@ from headgate.insights.match import Matcher
 from headgate.insights.metric import Labels
 from headgate.insights.reader import Reader
 from headgate.insights.views.dora import DORA_FIGURES
-from headgate.insights.views.failuregroups import FailureGroup
+from headgate.insights.views.failuregroups import Reason
 from headgate.insights.views.failures import worst_failures
 from headgate.insights.views.figures import QUEUE_FIGURES, RUN_FIGURES, Plot, Trends, plot, trends
 from headgate.insights.views.lens import Lens
@@ -83,7 +83,7 @@ class ReportPage:
     teams: tuple[Place, ...]
     worse: tuple[Worse, ...]
     better: tuple[Worse, ...]
-    reasons: tuple[FailureGroup, ...]
+    reasons: tuple[Reason, ...]
     reasons_from: str
     wasted: tuple[Wasted, ...]
     budgets: Outlooks
