@@ -101,12 +101,12 @@ def _kind(failed: FailedJob) -> Kind:
 
 def _words(failed: FailedJob) -> tuple[str, Known]:
     """The failure text and where it is from."""
-    note = _first(failed.notes)
-    if failed.row.status == "error" and note:
+    note = _first(failed.notes) if failed.notes else ""
+    if note and failed.row.status == "error":
         return note, "note"
-    if message := _first([test.message for test in failed.tests]):
+    if failed.tests and (message := _first([test.message for test in failed.tests])):
         return message, "message"
-    if tail := _first([step.tail for step in failed.steps]):
+    if failed.steps and (tail := _first([step.tail for step in failed.steps])):
         return tail, "output"
     if failed.tests:
         return test_name(failed.tests[0].class_name, failed.tests[0].name), "test"

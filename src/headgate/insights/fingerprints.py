@@ -73,12 +73,19 @@ def telling_line(text: str, *, last: bool = False) -> str:
     if last or (_TRACEBACK in kept and _begins_traceback(lines)):
         lines.reverse()
     first = other = ""
-    for line in islice(_told(lines), _MOST_LINES):
+    left = _MOST_LINES
+    for one in lines:
+        line = one.strip()[:_LONGEST_LINE]
+        if not line:
+            continue
         if not _EMPTY.match(line):
             if _TELLING.search(line):
                 return line
             other = other or line
         first = first or line
+        left -= 1
+        if not left:
+            break
     return other or first
 
 
