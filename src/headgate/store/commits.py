@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from headgate.core.deployed import Deployed, placed
 from headgate.store.session import Session
@@ -67,13 +68,15 @@ def deployment_ends(db: Database, since_ms: int, until_ms: int, *, project: str 
         projects = f" AND d._project IN ({', '.join(map(str, project_ids(db, project)))})"
     statement = _ENDS.format(lead=_LEAD if begun else "NULL", notes=_NOTES if begun else "", projects=projects)
     ends = (word(db, "succeeded"), word(db, "failed"))
-    rows = db.execute(statement, (since_ms, until_ms, *ends)).fetchall()
-    missing = [-row[6] for row in rows if row[4] and (row[6] or 0) < 0]
-    if missing:
-        began = _found(db, missing)
-        rows = [(*row[:6], _lead_ms(row[0], began.get(-row[6]))) if (row[6] or 0) < 0 else row for row in rows]
     text = cache(lambda number: texts_of(db, (number,))[number])
-    return placed(rows, lambda place: (slugs[place[0]], text(place[1]), text(place[2])))
+    # Row by row: tens of thousands kept at once would have the interpreter look for cycles among them.
+    rows = db.execute(statement, (since_ms, until_ms, *ends))
+    found = placed(rows, lambda place: (slugs[place[0]], text(place[1]), text(place[2])))
+    missing = {at: -one.lead_ms for at, one in enumerate(found) if one.lead_ms is not None and one.lead_ms < 0}
+    began = _found(db, list(missing.values())) if missing else {}
+    for at, number in missing.items():
+        found[at] = replace(found[at], lead_ms=_lead_ms(found[at].stopped_ms, began.get(number)))
+    return found
 
 
 def _lead_ms(stopped_ms: int, begun_ms: int | None) -> int | None:
