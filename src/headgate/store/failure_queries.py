@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -95,7 +94,7 @@ def failed_jobs(db: Database, bounds: Bounds, limit: int, *, alone: bool) -> lis
     numbers = ", ".join(str(number) for number, slug in slugs if slug in seen)
     steps, tests = _steps(db, rows, numbers, {one[0] for one in told}), _tests(db, rows, numbers)
     return [
-        FailedJob(row, tuple(steps.get(one[0], ())), *tests.get(one[0], _NO_TESTS), _notes(one[-1]))
+        FailedJob(row, steps.get(one[0], ()), *tests.get(one[0], _NO_TESTS), _notes(one[-1]))
         for row, one in zip(rows, told, strict=True)
     ]
 
@@ -135,16 +134,18 @@ def _newest(db: Database, bounds: Bounds, limit: int, *, alone: bool) -> list[tu
 
 def _steps(
     db: Database, rows: Sequence[JobRow], projects: str, jobs: Collection[bytes | str]
-) -> Mapping[bytes | str, Sequence[FailedStep]]:
+) -> Mapping[bytes | str, tuple[FailedStep, ...]]:
     began = (row.stopped_ms - _LONGEST_JOB_MS if row.started_ms is None else row.started_ms for row in rows)
     bound = {"since": min(began) - _SLACK_MS, "until": rows[0].stopped_ms + _SLACK_MS}
     of = _STEPS_OF.format(projects=projects, failed=statuses_sql(db, "st.status", FAILED))
     chosen = [number for job, number in db.execute(of, bound) if job in jobs]
     told = db.execute(_STEPS, (msgspec.json.encode(chosen).decode(),)).fetchall()
     texts = texts_of(db, {row[1] for row in told} | {row[4] for row in told})
-    found = defaultdict[bytes | str, list[FailedStep]](list)
+    statuses = {number: map_status(texts[number]) for number in {row[4] for row in told}}
+    found = dict[bytes | str, tuple[FailedStep, ...]]()
     for key, name, index, node, status, code, tail in told:
-        found[key].append(FailedStep(texts[name], index, node, map_status(texts[status]), code, tail))
+        one = FailedStep(texts[name], index, node, statuses[status], code, tail)
+        found[key] = (*found[key], one) if key in found else (one,)
     return found
 
 
