@@ -61,6 +61,7 @@ def url() -> Iterator[str]:
     thread.join()
 
 
+@pytest.mark.long
 @pytest.mark.timeout(180)
 def test_a_hundred_thousand_results_need_little_memory(url, tmp_path):
     """All are kept, and the peak grows by less than the bound."""
