@@ -60,6 +60,7 @@ class _Ended(Generic[R]):
         self.parts = [part_of(row) for row in self.rows]
         self.series: dict[tuple[str, str], list[R]] = {}
         self._days: dict[int, dict[tuple[str, ...], Tally]] = {}
+        self._keys: dict[tuple[Dimension, ...], list[tuple[str, ...]]] = {}
         for row in self.rows:
             self.series.setdefault((row.workflow, _VALUES["job"](row)), []).append(row)
 
@@ -67,13 +68,20 @@ class _Ended(Generic[R]):
         """Places of the rows that ended then."""
         return range(bisect_left(self.times, since_ms), bisect_left(self.times, until_ms))
 
+    def keys(self, by: tuple[Dimension, ...]) -> Sequence[tuple[str, ...]]:
+        """Of each row what it is grouped by."""
+        if by not in self._keys:
+            values = [_VALUES[name] for name in by]
+            self._keys[by] = [tuple(value_of(row) for value_of in values) for row in self.rows]
+        return self._keys[by]
+
     def day(self, day: int) -> Mapping[tuple[str, ...], Tally]:
         """Sums of a whole day by `_BY_DAY`."""
         if day not in self._days:
             found: dict[tuple[str, ...], Tally] = {}
+            keys = self.keys(_BY_DAY)
             for index in self.within(day * DAY_MS, (day + 1) * DAY_MS):
-                key = tuple(_VALUES[name](self.rows[index]) for name in _BY_DAY)
-                found.setdefault(key, Tally()).count(self.parts[index], _ALL)
+                found.setdefault(keys[index], Tally()).count(self.parts[index], _ALL)
             self._days[day] = found
         return self._days[day]
 
@@ -277,11 +285,12 @@ def _by_project(rows: Iterable[R]) -> dict[str, _Ended[R]]:
 
 
 def _count(found: dict[tuple[str, ...], Tally], query: TallyQuery, ended: _Ended[Any], places: range) -> None:
-    values = [_VALUES[name] for name in query.by]
+    keys = ended.keys(query.by)
     for index in places:
-        row = ended.rows[index]
-        key = tuple(value_of(row) for value_of in values)
-        found.setdefault(key, Tally()).count(ended.parts[index], query.bins)
+        tally = found.get(keys[index])
+        if tally is None:
+            tally = found[keys[index]] = Tally()
+        tally.count(ended.parts[index], query.bins)
 
 
 def _add(total: Tally, part: Tally, bins: frozenset[Measure]) -> None:

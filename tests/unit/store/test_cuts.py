@@ -1,5 +1,8 @@
 """Sums by trigger, size of the machine and branch: read where they are whole, and never where a fact changed."""
 
+import asyncio
+import copy
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import closing
 from dataclasses import replace
@@ -38,18 +41,18 @@ def _id(kind: int, number: int) -> str:
 class _Both:
     """A store on disk and its oracle in memory, told the same."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, memory: MemoryStore | None = None, told: int = 0) -> None:
         clock = ManualClock(NOW)
         self.path = path
         self.disk = SqliteStore(path, clock=clock, metrics=NullMetrics(), quota=Quota(ballast_bytes=0))
-        self.memory = MemoryStore(clock=clock)
+        self.memory = memory or MemoryStore(clock=clock)
         self.stores: tuple[Store, ...] = (self.disk, self.memory)
-        self._told = 0
+        self.told = told
 
     def _seen(self, kind: Any, number: int, ref: ProjectRef, fields: dict[str, Any]) -> Observation:
         """Newer than all before."""
-        self._told += 1
-        return Observation(kind, _id(len(kind), number), ref, "v2", NOW + self._told, kind != "pipeline", fields)
+        self.told += 1
+        return Observation(kind, _id(len(kind), number), ref, "v2", NOW + self.told, kind != "pipeline", fields)
 
     async def _merge(self, seen: list[Observation]) -> None:
         for store in self.stores:
@@ -114,14 +117,27 @@ class _Both:
             db.execute("UPDATE rollup_cut SET n = n + 1000")
 
 
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> _Both:
+    """Filled, and all that is over added up; to be copied."""
+    one = _Both(tmp_path_factory.mktemp("cuts") / "s.db")
+
+    async def fill() -> None:
+        for store in one.stores:
+            await store.open()
+        await one.fill()
+        await one.add_up()
+        await one.disk.close()
+
+    asyncio.run(fill())
+    return one
+
+
 @pytest.fixture
-async def both(tmp_path: Path) -> AsyncIterator[_Both]:
-    """Filled, and all that is over added up."""
-    one = _Both(tmp_path / "s.db")
-    for store in one.stores:
-        await store.open()
-    await one.fill()
-    await one.add_up()
+async def both(filled: _Both, tmp_path: Path) -> AsyncIterator[_Both]:
+    """A copy."""
+    one = _Both(Path(shutil.copy(filled.path, tmp_path)), copy.deepcopy(filled.memory), filled.told)
+    await one.disk.open()
     yield one
     await one.disk.close()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import shutil
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
@@ -50,13 +52,28 @@ def test_questions_without_an_answer_take_room_too() -> None:
     assert list(range(180, 200)) == kept
 
 
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Some weeks of the made-up history, added up; to be copied."""
+    folder = tmp_path_factory.mktemp("noted")
+
+    async def fill() -> None:
+        made = world.sqlite(folder)
+        await made.open()
+        await world.tell(made, World(150, days=24).told())
+        await made.trim({}, now_ms=NOW)
+        await made.close()
+
+    asyncio.run(fill())
+    return folder / "h.db"
+
+
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
-    """Some weeks of the made-up history, added up."""
+async def store(filled: Path, tmp_path: Path) -> AsyncIterator[SqliteStore]:
+    """A copy."""
+    shutil.copy(filled, tmp_path)
     made = world.sqlite(tmp_path)
     await made.open()
-    await world.tell(made, World(150, days=24).told())
-    await made.trim({}, now_ms=NOW)
     yield made
     await made.close()
 
