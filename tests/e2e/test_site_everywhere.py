@@ -121,6 +121,8 @@ def test_a_page_is_for_everybody_and_harmless(visit, name):
     found["desk by night"] = barriers(page, "color-contrast")
     page.set_viewport_size({"width": 390, "height": 844})
     found["phone by night"] = cut(page) + barriers(page)
+    page.emulate_media(color_scheme="light")
+    found["phone by day"] = barriers(page, "color-contrast")
     assert {place: [] for place in found} == found
     assert {urlsplit(visit.address).netloc} == {urlsplit(url).netloc for url in visit.asked}
     assert ([MISSING] if name in ("problem", "a trigger that is not there") else []) == visit.wrong
